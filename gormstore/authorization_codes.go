@@ -1,0 +1,62 @@
+package gormstore
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// AuthorizationCodeModel is a pointer to a model that embeds
+// models.AuthorizationCodeMixin.
+type AuthorizationCodeModel[M any] interface {
+	*M
+	server.AuthorizationCode
+	AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
+}
+
+// AuthorizationCodes keeps authorization codes in rows of the program's model
+// M. They are redeemed by [Tokens.Save], together with the token that they are
+// exchanged for.
+type AuthorizationCodes[M any, P AuthorizationCodeModel[M]] struct {
+	store   *store
+	columns columns
+}
+
+// NewAuthorizationCodes returns the store, or what is wrong with the model.
+func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*AuthorizationCodes[M, P], error) {
+	s, err := newStore(db, new(M))
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.mixinColumns(models.AuthorizationCodeMixin{})
+	if err != nil {
+		return nil, err
+	}
+	if s.userID, err = s.userIDColumn(); err != nil {
+		return nil, err
+	}
+	return &AuthorizationCodes[M, P]{s, names}, nil
+}
+
+// Save stores a code; it is a [server.SaveAuthorizationCodeFunc].
+func (c *AuthorizationCodes[M, P]) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
+	row := new(M)
+	*P(row).AsAuthorizationCodeMixin() = *record
+	if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
+		return err
+	}
+	return retry(ctx, func() error { return c.store.insert(c.store.conn(ctx), row) })
+}
+
+// Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc].
+func (c *AuthorizationCodes[M, P]) Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error) {
+	row := new(M)
+	found, err := c.store.find(ctx, row, eq(c.columns["Code"], code))
+	if err != nil || !found {
+		return nil, err
+	}
+	return &server.StoredAuthorizationCode{AuthorizationCode: P(row), UserID: c.store.userID.get(row)}, nil
+}

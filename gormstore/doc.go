@@ -1,0 +1,24 @@
+// Package gormstore keeps clients, codes and tokens in a program's own
+// database through GORM. It is generic over the program's own models: any
+// struct that embeds a mixin of
+// [github.com/gormoauth/gormoauth/models] by value.
+//
+// Each constructor examines the model once and returns an error that names
+// the model, the problem and what to write. Its methods have the signatures
+// that package server asks for; the constructors of the root package join the
+// two.
+//
+// # What holds
+//
+// Only digests reach the database, and the logs of statements with them. What
+// may happen once is decided by the number of rows that a conditional update
+// changed, inside the transaction that also writes what it was exchanged for,
+// and never by an earlier read. A serialization failure or a deadlock is tried
+// again, a bounded number of times, with the whole step.
+//
+// # The caller's database handle
+//
+// The *gorm.DB is kept as it is given, with its scopes and plugins. Reads ask
+// the primary where gorm.io/plugin/dbresolver is in use. A transaction that the
+// program has begun is joined through [WithTransaction].
+package gormstore

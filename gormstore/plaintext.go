@@ -1,0 +1,88 @@
+package gormstore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// DigestPlaintext converts the rows of a table that an older program kept in
+// plaintext, up to limit of them, and returns how many it saw to. The clients
+// that hold the tokens keep on using them. Call it after AutoMigrate, until it
+// returns 0; it may be interrupted, and run on several instances.
+//
+// An old row is known by its grant_id, which it does not have. Where one of
+// its two tokens was revoked, both are from now on, as the old program took
+// it.
+func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
+	if t.store.schema.PrioritizedPrimaryField == nil {
+		return 0, t.store.fault("has no primary key, by which old rows are converted")
+	}
+	var old []*M
+	err = t.store.conn(ctx).Clauses(t.unconverted()).Limit(limit).Find(&old).Error
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range old {
+		if err := t.digestRow(ctx, row); err != nil {
+			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", t.store.schema.Table, err)
+		}
+	}
+	return len(old), nil
+}
+
+func (t *Tokens[M, P]) unconverted() clause.Where {
+	return clause.Where{Exprs: []clause.Expression{clause.Or(t.is("GrantID", nil), t.is("GrantID", ""))}}
+}
+
+func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
+	old := *P(row).AsTokenMixin()
+	values := map[string]any{
+		"AccessToken":  server.Digest(old.AccessToken),
+		"GrantID":      server.Digest(rand.Text()),
+		"GrantedScope": old.Scope,
+		"GrantedAt":    old.IssuedAt,
+		"ExpiresAt":    old.GetExpiresAt(),
+	}
+	if old.RefreshToken != nil && *old.RefreshToken != "" {
+		values["RefreshToken"] = server.Digest(*old.RefreshToken)
+		values["ExpiresAt"] = 0 // the refresh token has no end
+	} else {
+		values["RefreshToken"] = nil
+	}
+	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
+	// The primary key names the row, so that no plaintext is in the statement.
+	return t.store.conn(ctx).Model(row).Clauses(t.unconverted()).UpdateColumns(t.values(values)).Error
+}
+
+// DigestPlaintext replaces the secrets of a table that an older program kept
+// in plaintext, up to limit of them, and returns how many it saw to. Without it
+// each is replaced when its client is next looked up.
+func (c *Clients[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
+	var old []*M
+	secret := c.columns["ClientSecret"]
+	err = c.store.conn(ctx).Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range old {
+		if err := c.digestSecret(ctx, row); err != nil {
+			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", c.store.schema.Table, err)
+		}
+	}
+	return len(old), nil
+}
+
+// plaintextSecret is true of a secret in no scheme that this module writes or
+// reads. NULL is not plaintext.
+func plaintextSecret(name string) []clause.Expression {
+	return []clause.Expression{
+		clause.Not(clause.Like{Column: column(name), Value: "$sha256$%"}),
+		clause.Not(clause.Like{Column: column(name), Value: "$2%"}),
+		clause.Not(clause.Like{Column: column(name), Value: "$argon2id$%"}),
+	}
+}

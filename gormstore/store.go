@@ -1,0 +1,108 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// store is what all stores have in common: the handle and the parsed model.
+type store struct {
+	db     *gorm.DB
+	schema *schema.Schema
+	name   string // the model's, for messages
+	userID *userIDField
+}
+
+func newStore(db *gorm.DB, model any) (*store, error) {
+	if db == nil {
+		return nil, errors.New("gormstore: the *gorm.DB is nil")
+	}
+	// A chained handle would otherwise pile up conditions.
+	db = db.Session(&gorm.Session{})
+	stmt := &gorm.Statement{DB: db}
+	if err := stmt.Parse(model); err != nil {
+		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
+	}
+	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String()}, nil
+}
+
+type transactionKey struct{}
+
+// WithTransaction returns a context whose calls run in the program's own
+// transaction. They are then not tried again: only who began the transaction
+// can do so.
+func WithTransaction(ctx context.Context, tx *gorm.DB) context.Context {
+	return context.WithValue(ctx, transactionKey{}, tx)
+}
+
+func transactionOf(ctx context.Context) *gorm.DB {
+	tx, _ := ctx.Value(transactionKey{}).(*gorm.DB)
+	return tx
+}
+
+// conn returns the handle for one call.
+func (s *store) conn(ctx context.Context) *gorm.DB {
+	if tx := transactionOf(ctx); tx != nil {
+		return tx.WithContext(ctx)
+	}
+	return s.db.WithContext(ctx)
+}
+
+// find loads the one row that the conditions name. It reports whether there
+// is one, and logs nothing when there is none.
+func (s *store) find(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
+	err = retry(ctx, func() error {
+		// dbresolver's mark for the primary: a replica may lag behind a write
+		// that a client already knows of.
+		result := s.conn(ctx).Set("gorm:db_resolver:write", struct{}{}).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
+		found = result.RowsAffected == 1
+		return result.Error
+	})
+	return found, err
+}
+
+// single is a handle for one statement that needs no transaction around it,
+// unless the model's hooks write, too.
+func single(db *gorm.DB, hooks ...bool) *gorm.DB {
+	for _, hook := range hooks {
+		if hook {
+			return db
+		}
+	}
+	return db.Session(&gorm.Session{SkipDefaultTransaction: true})
+}
+
+// insert creates a row of the model, and of nothing that it refers to.
+func (s *store) insert(db *gorm.DB, model any) error {
+	return single(db, s.schema.BeforeCreate, s.schema.AfterCreate, s.schema.BeforeSave, s.schema.AfterSave).
+		Omit(clause.Associations).Create(model).Error
+}
+
+// update changes the columns of the rows that the conditions name, and returns
+// how many there were.
+func (s *store) update(db *gorm.DB, model any, values map[string]any, conditions ...clause.Expression) (int64, error) {
+	result := single(db, s.schema.BeforeUpdate, s.schema.AfterUpdate, s.schema.BeforeSave, s.schema.AfterSave).
+		Model(model).Clauses(clause.Where{Exprs: conditions}).Omit(clause.Associations).Updates(values)
+	return result.RowsAffected, result.Error
+}
+
+// atomically runs f in a transaction, or in the caller's own.
+func (s *store) atomically(ctx context.Context, f func(tx *gorm.DB) error) error {
+	return retry(ctx, func() error { return s.conn(ctx).Transaction(f) })
+}
+
+// column is a column of the model's own table.
+func column(name string) clause.Column { return clause.Column{Table: clause.CurrentTable, Name: name} }
+
+func eq(name string, value any) clause.Expression {
+	return clause.Eq{Column: column(name), Value: value}
+}
+
+func neq(name string, value any) clause.Expression {
+	return clause.Neq{Column: column(name), Value: value}
+}

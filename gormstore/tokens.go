@@ -1,0 +1,196 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// TokenModel is a pointer to a model that embeds models.TokenMixin.
+type TokenModel[M any] interface {
+	*M
+	server.Token
+	AsTokenMixin() *models.TokenMixin
+}
+
+// Tokens keeps access and refresh tokens in rows of the program's model M.
+type Tokens[M any, P TokenModel[M]] struct {
+	store   *store
+	columns columns
+}
+
+// NewTokens returns the store, or what is wrong with the model.
+func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens[M, P], error) {
+	s, err := newStore(db, new(M))
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.mixinColumns(models.TokenMixin{})
+	if err != nil {
+		return nil, err
+	}
+	if s.userID, err = s.userIDColumn(); err != nil {
+		return nil, err
+	}
+	return &Tokens[M, P]{s, names}, nil
+}
+
+// Query finds a token; it is a [server.QueryTokenFunc].
+func (t *Tokens[M, P]) Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error) {
+	var conditions []clause.Expression
+	switch {
+	case query.AccessToken != "":
+		conditions = []clause.Expression{t.is("AccessToken", query.AccessToken)}
+	case query.GrantID != "":
+		conditions = []clause.Expression{t.is("GrantID", query.GrantID), neq(t.columns["RefreshToken"], nil)}
+	case query.RefreshToken != "":
+		conditions = []clause.Expression{t.is("RefreshToken", query.RefreshToken)}
+	default:
+		return nil, errors.New("gormstore: the token query is empty")
+	}
+	row := new(M)
+	found, err := t.store.find(ctx, row, conditions...)
+	if err != nil || !found {
+		return nil, err
+	}
+	return &server.StoredToken{Token: P(row), UserID: t.store.userID.get(row)}, nil
+}
+
+// Save stores a token and spends what it was exchanged for, in one atomic
+// step; it is a [server.SaveTokenFunc].
+func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
+	if req.Credential == nil {
+		row, err := t.newRow(record, req)
+		if err != nil {
+			return err
+		}
+		return retry(ctx, func() error { return t.store.insert(t.store.conn(ctx), row) })
+	}
+	if row, ok := req.Credential.Record.(P); ok {
+		return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
+	}
+	return t.exchange(ctx, record, req)
+}
+
+// exchange spends a code, or a credential of another kind, and inserts the
+// token.
+func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
+	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+		won, err := spend(tx, req.Credential, req.Time)
+		if err != nil {
+			return err
+		}
+		if !won {
+			return server.ErrSpent
+		}
+		row, err := t.newRow(record, req)
+		if err != nil {
+			return err
+		}
+		return t.store.insert(tx, row)
+	})
+}
+
+// rotate puts the successors of a refresh token and its access token in their
+// row. One statement decides: the row must still hold the refresh token that
+// was presented, and its grant must not be revoked.
+func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMixin, presented string) error {
+	var changed int64
+	err := retry(ctx, func() (err error) {
+		changed, err = t.store.update(t.store.conn(ctx), row, t.values(map[string]any{
+			"AccessToken":           record.AccessToken,
+			"RefreshToken":          record.RefreshToken,
+			"TokenType":             record.TokenType,
+			"Scope":                 record.Scope,
+			"Audience":              record.Audience,
+			"Confirmation":          record.Confirmation,
+			"IssuedAt":              record.IssuedAt,
+			"ExpiresIn":             record.ExpiresIn,
+			"AccessTokenRevokedAt":  0,
+			"GrantID":               record.GrantID,
+			"RotatedAt":             record.IssuedAt,
+			"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
+			"ExpiresAt":             record.ExpiresAt,
+		}), t.is("RefreshToken", presented), t.is("RefreshTokenRevokedAt", 0))
+		return err
+	})
+	if err == nil && changed != 1 {
+		return server.ErrSpent
+	}
+	return err
+}
+
+// RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
+func (t *Tokens[M, P]) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
+	return retry(ctx, func() error {
+		_, err := t.store.update(t.store.conn(ctx), new(M), t.values(map[string]any{"AccessTokenRevokedAt": now.Unix()}),
+			t.is("AccessToken", accessToken), t.is("AccessTokenRevokedAt", 0))
+		return err
+	})
+}
+
+// RevokeGrant revokes every token of a grant; it is a [server.RevokeGrantFunc].
+// The row with the refresh token comes first: a rotation changes the same row,
+// so either it is seen here or it sees the revocation.
+func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time.Time) error {
+	if grantID == "" {
+		return errors.New("gormstore: the grant to revoke has no id")
+	}
+	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+		for _, which := range []clause.Expression{neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)} {
+			if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// RevokeClient revokes every token of a client, for the day it is deleted or
+// its secret has leaked.
+func (t *Tokens[M, P]) RevokeClient(ctx context.Context, clientID string, now time.Time) error {
+	if clientID == "" {
+		return errors.New("gormstore: the client whose tokens to revoke has no id")
+	}
+	return retry(ctx, func() error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
+}
+
+func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) error {
+	_, err := t.store.update(db, new(M), t.values(map[string]any{"RefreshTokenRevokedAt": now.Unix()}),
+		append(conditions, t.is("RefreshTokenRevokedAt", 0))...)
+	return err
+}
+
+// newRow places a record in a row of the program's own model.
+func (t *Tokens[M, P]) newRow(record *models.TokenMixin, req *server.Request) (*M, error) {
+	row := new(M)
+	*P(row).AsTokenMixin() = *record
+	if req.User == nil {
+		return row, nil
+	}
+	return row, t.store.userID.set(row, req.User.GetUserID())
+}
+
+func (t *Tokens[M, P]) is(field string, value any) clause.Expression {
+	return eq(t.columns[field], value)
+}
+
+// values turns the names of the mixin's fields into those of the columns.
+func (t *Tokens[M, P]) values(byField map[string]any) map[string]any {
+	byColumn := make(map[string]any, len(byField))
+	for field, value := range byField {
+		name, ok := t.columns[field]
+		if !ok {
+			panic(fmt.Sprintf("gormstore: models.TokenMixin has no field %s", field)) // a slip in this file
+		}
+		byColumn[name] = value
+	}
+	return byColumn
+}

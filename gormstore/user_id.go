@@ -1,0 +1,148 @@
+package gormstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"gorm.io/gorm/schema"
+)
+
+// userIDField reads and writes a column that holds a user's id, whatever its
+// Go type, as text. No user is the empty text, and NULL or a zero value.
+type userIDField struct {
+	field  *schema.Field
+	format func(reflect.Value) string
+	parse  func(text string, into reflect.Value) error
+}
+
+// userIDColumn finds the model's UserID.
+func (s *store) userIDColumn() (*userIDField, error) {
+	field := s.schema.FieldsByName["UserID"]
+	if field == nil || field.DBName == "" {
+		return nil, s.fault("has no field UserID; write UserID *uint, or whatever type the ids of your users have")
+	}
+	return s.textField(field)
+}
+
+func (s *store) textField(field *schema.Field) (*userIDField, error) {
+	f := &userIDField{field: field}
+	if f.format, f.parse = textOf(field.FieldType); f.format == nil {
+		return nil, s.fault("has a %s of type %s, which has no text form; use an integer, a string, uuid.UUID or a type that implements encoding.TextMarshaler and TextUnmarshaler", field.Name, field.FieldType)
+	}
+	return f, nil
+}
+
+// get returns the id in a row.
+func (f *userIDField) get(row any) string {
+	value := f.field.ReflectValueOf(context.Background(), reflect.ValueOf(row).Elem())
+	if value.IsZero() {
+		return ""
+	}
+	return f.format(value)
+}
+
+// set puts an id into a row.
+func (f *userIDField) set(row any, id string) error {
+	value := f.field.ReflectValueOf(context.Background(), reflect.ValueOf(row).Elem())
+	if id == "" {
+		value.SetZero()
+		return nil
+	}
+	if err := f.parse(id, value); err != nil {
+		return fmt.Errorf("gormstore: %s.%s is a %s, which cannot hold the user id %q: %w",
+			f.field.Schema.ModelType, f.field.Name, f.field.FieldType, id, err)
+	}
+	return nil
+}
+
+var (
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	valuer          = reflect.TypeFor[driver.Valuer]()
+	scanner         = reflect.TypeFor[sql.Scanner]()
+)
+
+// textOf returns how values of a type become text and back, or nil for a type
+// that cannot. GORM's own Field.Set is of no use: it refuses text for a *uint.
+func textOf(t reflect.Type) (format func(reflect.Value) string, parse func(string, reflect.Value) error) {
+	pointer := reflect.PointerTo(t)
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return textOfPointer(t)
+	case t.Implements(textMarshaler) && pointer.Implements(textUnmarshaler):
+		return formatText, parseText
+	case t.Implements(valuer) && pointer.Implements(scanner):
+		return formatValuer, parseScanner
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return reflect.Value.String, func(s string, v reflect.Value) error { v.SetString(s); return nil }
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return func(v reflect.Value) string { return strconv.FormatInt(v.Int(), 10) }, parseInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return func(v reflect.Value) string { return strconv.FormatUint(v.Uint(), 10) }, parseUint
+	default:
+		return nil, nil
+	}
+}
+
+func textOfPointer(t reflect.Type) (format func(reflect.Value) string, parse func(string, reflect.Value) error) {
+	formatElem, parseElem := textOf(t.Elem())
+	if formatElem == nil {
+		return nil, nil
+	}
+	format = func(v reflect.Value) string { return formatElem(v.Elem()) }
+	parse = func(s string, v reflect.Value) error {
+		elem := reflect.New(t.Elem())
+		if err := parseElem(s, elem.Elem()); err != nil {
+			return err
+		}
+		v.Set(elem)
+		return nil
+	}
+	return format, parse
+}
+
+func formatText(v reflect.Value) string {
+	text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func parseText(s string, v reflect.Value) error {
+	return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s))
+}
+
+func formatValuer(v reflect.Value) string {
+	switch value, _ := v.Interface().(driver.Valuer).Value(); value := value.(type) {
+	case nil:
+		return ""
+	case []byte:
+		return string(value)
+	default:
+		return fmt.Sprint(value)
+	}
+}
+
+func parseScanner(s string, v reflect.Value) error { return v.Addr().Interface().(sql.Scanner).Scan(s) }
+
+func parseInt(s string, v reflect.Value) error {
+	n, err := strconv.ParseInt(s, 10, v.Type().Bits())
+	v.SetInt(n)
+	return err
+}
+
+func parseUint(s string, v reflect.Value) error {
+	n, err := strconv.ParseUint(s, 10, v.Type().Bits())
+	v.SetUint(n)
+	return err
+}
+
+func reflectElem(row any) reflect.Value { return reflect.ValueOf(row).Elem() }

@@ -1,0 +1,107 @@
+package gormoauth
+
+import (
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// must is for constructors whose signature has no room for an error: what is
+// wrong with a model is wrong at every start.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// CreateQueryClientFunc returns a function that finds clients in the model M.
+// It panics when M cannot hold them.
+func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB) server.QueryClientFunc {
+	return must(gormstore.NewClients[M, P](db)).Query
+}
+
+// CreateClientFactory returns a factory that stores clients in the model M and
+// tells each secret once. It panics when M cannot hold them.
+func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB) *gormstore.ClientFactory[M, P] {
+	return must(gormstore.NewClientFactory[M, P](db))
+}
+
+// CreateQueryUserFunc returns a function that finds users by the primary key
+// of the model M. Hand it a handle with a condition, such as
+// db.Where("disabled = ?", false), to leave out those who may not be served.
+// It panics when M has not exactly one primary key.
+func CreateQueryUserFunc[M any, P gormstore.UserModel[M]](db *gorm.DB) server.QueryUserFunc {
+	return must(gormstore.NewUsers[M, P](db)).Query
+}
+
+// CreateSaveTokenFunc returns a function that stores tokens in the model M,
+// and in the same atomic step redeems the code or rotates the refresh token
+// that they were exchanged for. It panics when M cannot hold them.
+func CreateSaveTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.SaveTokenFunc {
+	return must(gormstore.NewTokens[M, P](db)).Save
+}
+
+// CreateQueryTokenFunc returns a function that finds tokens in the model M. It
+// panics when M cannot hold them.
+func CreateQueryTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.QueryTokenFunc {
+	return must(gormstore.NewTokens[M, P](db)).Query
+}
+
+// CreateRevokeTokenFunc returns a function that revokes one access token in
+// the model M. It panics when M cannot hold them.
+func CreateRevokeTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.RevokeTokenFunc {
+	return must(gormstore.NewTokens[M, P](db)).RevokeToken
+}
+
+// CreateRevokeGrantFunc returns a function that revokes all tokens of a grant
+// in the model M. It panics when M cannot hold them.
+func CreateRevokeGrantFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.RevokeGrantFunc {
+	return must(gormstore.NewTokens[M, P](db)).RevokeGrant
+}
+
+// CreateSaveAuthorizationCodeFunc returns a function that stores codes in the
+// model M. It panics when M cannot hold them.
+func CreateSaveAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) server.SaveAuthorizationCodeFunc {
+	return must(gormstore.NewAuthorizationCodes[M, P](db)).Save
+}
+
+// CreateQueryAuthorizationCodeFunc returns a function that finds codes in the
+// model M. It panics when M cannot hold them. Codes are redeemed by the
+// function of [CreateSaveTokenFunc].
+func CreateQueryAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) server.QueryAuthorizationCodeFunc {
+	return must(gormstore.NewAuthorizationCodes[M, P](db)).Query
+}
+
+// CreateAuthorizationCodeGrant returns the authorization code grant with codes
+// in the model M. It panics when M cannot hold them.
+func CreateAuthorizationCodeGrant[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) *grant.AuthorizationCode {
+	codes := must(gormstore.NewAuthorizationCodes[M, P](db))
+	return &grant.AuthorizationCode{SaveAuthorizationCode: codes.Save, QueryAuthorizationCode: codes.Query}
+}
+
+// CreateRefreshTokenGrant returns the refresh token grant with tokens in the
+// model M. It panics when M cannot hold them.
+func CreateRefreshTokenGrant[M any, P gormstore.TokenModel[M]](db *gorm.DB) *grant.RefreshToken {
+	return &grant.RefreshToken{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
+}
+
+// CreateRevocationEndpoint returns the revocation endpoint (RFC 7009) for
+// tokens in the model M. It panics when M cannot hold them.
+func CreateRevocationEndpoint[M any, P gormstore.TokenModel[M]](db *gorm.DB) *endpoint.Revocation {
+	return revocationEndpoint(must(gormstore.NewTokens[M, P](db)))
+}
+
+func revocationEndpoint[M any, P gormstore.TokenModel[M]](tokens *gormstore.Tokens[M, P]) *endpoint.Revocation {
+	return &endpoint.Revocation{QueryToken: tokens.Query, RevokeToken: tokens.RevokeToken, RevokeGrant: tokens.RevokeGrant}
+}
+
+// CreateBearerTokenValidator returns a validator of bearer tokens (RFC 6750)
+// in the model M. It panics when M cannot hold them.
+func CreateBearerTokenValidator[M any, P gormstore.TokenModel[M]](db *gorm.DB) *resource.BearerTokenValidator {
+	return &resource.BearerTokenValidator{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
+}

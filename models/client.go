@@ -1,0 +1,190 @@
+package models
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Client authentication methods that RFC 7591 section 2 names and that this
+// package gives a meaning to.
+const (
+	// ClientSecretBasic is HTTP Basic with client id and secret; the default.
+	ClientSecretBasic = "client_secret_basic"
+	// ClientSecretPost is client id and secret in the request's body.
+	ClientSecretPost = "client_secret_post"
+	// None is a public client: it has no secret.
+	None = "none"
+)
+
+// ClientMixin gives a model the columns and methods of an OAuth client
+// (RFC 6749 section 2, RFC 7591 section 2).
+type ClientMixin struct {
+	// ClientID is the client identifier, at most 48 characters.
+	ClientID string `gorm:"column:client_id;type:varchar(48);uniqueIndex" json:"client_id"`
+	// ClientSecret is a self-describing digest of the secret, see
+	// [HashClientSecret]; empty for a public client. A plaintext left by an
+	// older program still verifies.
+	ClientSecret string `gorm:"column:client_secret;type:varchar(120)" json:"-"`
+	// ClientIDIssuedAt is when the client was made, in Unix seconds.
+	ClientIDIssuedAt int64 `gorm:"column:client_id_issued_at;not null" json:"client_id_issued_at"`
+	// ClientSecretExpiresAt is when the secret ends, in Unix seconds; 0 is never.
+	ClientSecretExpiresAt int64 `gorm:"column:client_secret_expires_at;not null" json:"client_secret_expires_at"`
+	// ClientMetadata is the client's registration, stored as JSON.
+	ClientMetadata ClientMetadata `gorm:"column:client_metadata;type:text" json:"client_metadata"`
+}
+
+// AsClientMixin returns the mixin itself. A model has it exactly when it
+// embeds ClientMixin by value; storage reaches the columns through it.
+func (c *ClientMixin) AsClientMixin() *ClientMixin { return c }
+
+// GetClientID returns the client identifier (RFC 6749 section 2.2).
+func (c *ClientMixin) GetClientID() string { return c.ClientID }
+
+// GetDefaultRedirectURI returns the redirect URI of a request that names
+// none: the registered one when there is exactly one, otherwise empty
+// (RFC 6749 section 3.1.2.3).
+func (c *ClientMixin) GetDefaultRedirectURI() string {
+	if len(c.ClientMetadata.RedirectURIs) == 1 {
+		return c.ClientMetadata.RedirectURIs[0]
+	}
+	return ""
+}
+
+// GetAllowedScope returns the part of a requested scope that the client is
+// registered for, in the order of the request. ok is false when something was
+// left out; a client's own request is then refused with invalid_scope.
+// Override it to give a default for an empty request, to narrow silently
+// (return the narrower scope and true) or to refuse an empty one.
+func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
+	registered := strings.Fields(c.ClientMetadata.Scope)
+	requested := strings.Fields(scope)
+	kept := make([]string, 0, len(requested))
+	for _, s := range requested {
+		if slices.Contains(registered, s) {
+			kept = append(kept, s)
+		}
+	}
+	return strings.Join(kept, " "), len(kept) == len(requested)
+}
+
+// CheckRedirectURI reports whether uri is registered: the same string, but
+// for the port of a loopback address (RFC 9700 section 2.1, RFC 8252
+// section 7.3).
+func (c *ClientMixin) CheckRedirectURI(uri string) bool {
+	return slices.ContainsFunc(c.ClientMetadata.RedirectURIs, func(registered string) bool {
+		return uri == registered || sameLoopbackURI(uri, registered)
+	})
+}
+
+// CheckClientSecret reports whether secret is the client's and still valid at
+// now. A client without a stored secret has none that matches. The comparison
+// takes the same time wherever the two differ.
+func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
+	if c.ClientSecretExpiresAt != 0 && now.Unix() >= c.ClientSecretExpiresAt {
+		return false
+	}
+	return verifyClientSecret(c.ClientSecret, secret)
+}
+
+// CheckEndpointAuthMethod reports whether the client may authenticate with
+// method at endpoint ("token", "revocation", …). The registered
+// token_endpoint_auth_method stands for all endpoints; without one it is
+// client_secret_basic (RFC 7591 section 2).
+func (c *ClientMixin) CheckEndpointAuthMethod(method, _ string) bool {
+	registered := c.ClientMetadata.TokenEndpointAuthMethod
+	if registered == "" {
+		registered = ClientSecretBasic
+	}
+	return method == registered
+}
+
+// CheckResponseType reports whether the client is registered for the response
+// type. The order of its words does not matter (RFC 6749 section 3.1.1).
+func (c *ClientMixin) CheckResponseType(responseType string) bool {
+	wanted := sortedWords(responseType)
+	return slices.ContainsFunc(c.ClientMetadata.ResponseTypes, func(registered string) bool {
+		return slices.Equal(sortedWords(registered), wanted)
+	})
+}
+
+// CheckGrantType reports whether the client is registered for the grant type.
+func (c *ClientMixin) CheckGrantType(grantType string) bool {
+	return slices.Contains(c.ClientMetadata.GrantTypes, grantType)
+}
+
+// GetClientMetadata returns the client's registration.
+func (c *ClientMixin) GetClientMetadata() ClientMetadata { return c.ClientMetadata }
+
+// SetClientMetadata replaces the client's registration.
+func (c *ClientMixin) SetClientMetadata(metadata ClientMetadata) { c.ClientMetadata = metadata }
+
+// GetRedirectURIs returns the registered redirect URIs.
+func (c *ClientMixin) GetRedirectURIs() []string { return c.ClientMetadata.RedirectURIs }
+
+// GetTokenEndpointAuthMethod returns the registered client authentication
+// method, client_secret_basic when none is registered.
+func (c *ClientMixin) GetTokenEndpointAuthMethod() string {
+	if c.ClientMetadata.TokenEndpointAuthMethod == "" {
+		return ClientSecretBasic
+	}
+	return c.ClientMetadata.TokenEndpointAuthMethod
+}
+
+// GetGrantTypes returns the registered grant types.
+func (c *ClientMixin) GetGrantTypes() []string { return c.ClientMetadata.GrantTypes }
+
+// GetResponseTypes returns the registered response types.
+func (c *ClientMixin) GetResponseTypes() []string { return c.ClientMetadata.ResponseTypes }
+
+// GetClientName returns the name to show a person, empty when there is none.
+func (c *ClientMixin) GetClientName() string { return c.ClientMetadata.ClientName }
+
+// GetClientURI returns the address of the client's home page, if any.
+func (c *ClientMixin) GetClientURI() string { return c.ClientMetadata.ClientURI }
+
+// GetLogoURI returns the address of the client's logo, if any.
+func (c *ClientMixin) GetLogoURI() string { return c.ClientMetadata.LogoURI }
+
+// GetScope returns the registered scope, space separated.
+func (c *ClientMixin) GetScope() string { return c.ClientMetadata.Scope }
+
+// GetContacts returns the addresses of the people responsible for the client.
+func (c *ClientMixin) GetContacts() []string { return c.ClientMetadata.Contacts }
+
+// GetTosURI returns the address of the terms of service, if any.
+func (c *ClientMixin) GetTosURI() string { return c.ClientMetadata.TosURI }
+
+// GetPolicyURI returns the address of the privacy policy, if any.
+func (c *ClientMixin) GetPolicyURI() string { return c.ClientMetadata.PolicyURI }
+
+// GetJWKsURI returns the address of the client's key set, if any.
+func (c *ClientMixin) GetJWKsURI() string { return c.ClientMetadata.JWKsURI }
+
+// GetJWKs returns the client's key set as JSON, nil when there is none.
+func (c *ClientMixin) GetJWKs() []byte { return c.ClientMetadata.JWKs }
+
+// GetSoftwareID returns the identifier of the client's software, if any.
+func (c *ClientMixin) GetSoftwareID() string { return c.ClientMetadata.SoftwareID }
+
+// GetSoftwareVersion returns the version of the client's software, if any.
+func (c *ClientMixin) GetSoftwareVersion() string { return c.ClientMetadata.SoftwareVersion }
+
+// ClientInfo is what a client may know of its own credentials (RFC 7591
+// section 3.2.1), without the secret, which nobody knows any more.
+type ClientInfo struct {
+	ClientID              string `json:"client_id"`
+	ClientIDIssuedAt      int64  `json:"client_id_issued_at"`
+	ClientSecretExpiresAt int64  `json:"client_secret_expires_at"`
+}
+
+// GetClientInfo returns the client's credentials as it may know them.
+func (c *ClientMixin) GetClientInfo() ClientInfo {
+	return ClientInfo{c.ClientID, c.ClientIDIssuedAt, c.ClientSecretExpiresAt}
+}
+
+func sortedWords(s string) []string {
+	words := strings.Fields(s)
+	slices.Sort(words)
+	return words
+}

@@ -1,0 +1,52 @@
+package models
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"strings"
+
+	"github.com/alexedwards/argon2id"
+	"golang.org/x/crypto/bcrypt"
+)
+
+const sha256Scheme = "$sha256$"
+
+// HashClientSecret returns the form in which a secret is stored:
+// "$sha256$" and the SHA-256 digest in hex. It suits secrets with at least
+// 128 random bits, as [github.com/gormoauth/gormoauth/gormstore] generates
+// them; a secret that a person chose belongs in bcrypt or argon2id.
+func HashClientSecret(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return sha256Scheme + hex.EncodeToString(sum[:])
+}
+
+// IsHashedClientSecret reports whether a stored secret is a digest: this
+// package's own, bcrypt ("$2…$") or argon2id ("$argon2id$"). An empty one
+// counts as hashed, since it holds nothing that could leak.
+func IsHashedClientSecret(stored string) bool {
+	return stored == "" || strings.HasPrefix(stored, sha256Scheme) || isBcrypt(stored) || isArgon2id(stored)
+}
+
+// verifyClientSecret reports whether presented is the secret behind stored.
+// What is in no known scheme is a plaintext from an older program.
+func verifyClientSecret(stored, presented string) bool {
+	switch {
+	case stored == "" || presented == "":
+		return false
+	case isBcrypt(stored):
+		return bcrypt.CompareHashAndPassword([]byte(stored), []byte(presented)) == nil
+	case isArgon2id(stored):
+		ok, err := argon2id.ComparePasswordAndHash(presented, stored)
+		return ok && err == nil
+	case !strings.HasPrefix(stored, sha256Scheme):
+		stored = HashClientSecret(stored)
+	}
+	return subtle.ConstantTimeCompare([]byte(stored), []byte(HashClientSecret(presented))) == 1
+}
+
+func isBcrypt(stored string) bool {
+	return len(stored) == 60 && strings.HasPrefix(stored, "$2") && stored[3] == '$'
+}
+
+func isArgon2id(stored string) bool { return strings.HasPrefix(stored, "$argon2id$") }

@@ -1,0 +1,38 @@
+package models
+
+import "strings"
+
+// sameLoopbackURI reports whether two redirect URIs differ in nothing but the
+// port of a loopback address over http (RFC 8252 section 7.3, RFC 9700
+// section 4.1.3). It compares the strings as they stand: what would need to be
+// decoded or normalised first is not the same URI.
+func sameLoopbackURI(a, b string) bool {
+	hostA, restA, okA := cutLoopback(a)
+	hostB, restB, okB := cutLoopback(b)
+	return okA && okB && hostA == hostB && restA == restB
+}
+
+// cutLoopback splits "http://127.0.0.1:8081/callback?x" into the host without
+// its port and what follows the authority.
+func cutLoopback(uri string) (host, rest string, ok bool) {
+	after, ok := strings.CutPrefix(uri, "http://")
+	if !ok {
+		return "", "", false
+	}
+	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
+		rest, found := strings.CutPrefix(after, host)
+		if !found {
+			continue
+		}
+		if port, found := strings.CutPrefix(rest, ":"); found {
+			rest = strings.TrimLeft(port, "0123456789")
+			if digits := len(port) - len(rest); digits == 0 || digits > 5 {
+				return "", "", false
+			}
+		}
+		if rest == "" || rest[0] == '/' || rest[0] == '?' {
+			return host, rest, true
+		}
+	}
+	return "", "", false
+}

@@ -1,0 +1,121 @@
+package gormoauth
+
+import (
+	"errors"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+// Part is what [New] joins: one model of the program, and what a server does
+// with it.
+type Part func(*assembly) error
+
+type assembly struct {
+	db        *gorm.DB
+	config    *server.Config
+	grants    []any
+	endpoints []server.Endpoint
+}
+
+// New returns a server for the common case: the authorization code grant with
+// PKCE, refresh tokens with rotation, client credentials and the revocation
+// endpoint; client_secret_basic, client_secret_post and none; as far as the
+// parts and each client's registration allow. Functions that the configuration
+// has already are kept. What else the server should do is registered on it
+// afterwards. Every fault is returned at once.
+func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
+	a := &assembly{db: db, config: &config}
+	if config.ClientAuthMethods == nil {
+		config.ClientAuthMethods = clientauth.Defaults()
+	}
+	var faults []error
+	for _, part := range parts {
+		faults = append(faults, part(a))
+	}
+	if len(a.grants) > 0 && config.QueryUser == nil {
+		faults = append(faults, errors.New("gormoauth: who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	srv, err := server.New(config)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range a.grants {
+		faults = append(faults, srv.RegisterGrant(g))
+	}
+	for _, e := range a.endpoints {
+		faults = append(faults, srv.RegisterEndpoint(e))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return srv, nil
+}
+
+// Clients has the server find clients in the model M.
+func Clients[M any, P gormstore.ClientModel[M]]() Part {
+	return func(a *assembly) error {
+		clients, err := gormstore.NewClients[M, P](a.db)
+		if err == nil && a.config.QueryClient == nil {
+			a.config.QueryClient = clients.Query
+		}
+		return err
+	}
+}
+
+// Tokens has the server keep tokens in the model M, refresh and revoke them.
+func Tokens[M any, P gormstore.TokenModel[M]]() Part {
+	return func(a *assembly) error {
+		tokens, err := gormstore.NewTokens[M, P](a.db)
+		if err != nil {
+			return err
+		}
+		if a.config.SaveToken == nil {
+			a.config.SaveToken = tokens.Save
+		}
+		if a.config.RevokeGrant == nil {
+			a.config.RevokeGrant = tokens.RevokeGrant
+		}
+		a.grants = append(a.grants, &grant.RefreshToken{QueryToken: tokens.Query}, &grant.ClientCredentials{})
+		a.endpoints = append(a.endpoints, revocationEndpoint(tokens))
+		return nil
+	}
+}
+
+// AuthorizationCodes has the server issue codes, kept in the model M, and
+// redeem them.
+func AuthorizationCodes[M any, P gormstore.AuthorizationCodeModel[M]]() Part {
+	return func(a *assembly) error {
+		codes, err := gormstore.NewAuthorizationCodes[M, P](a.db)
+		if err == nil {
+			a.grants = append(a.grants, &grant.AuthorizationCode{SaveAuthorizationCode: codes.Save, QueryAuthorizationCode: codes.Query})
+		}
+		return err
+	}
+}
+
+// Users has the server ask the model M, at every exchange and refresh, whether
+// a user may still be served: whoever has a row that is not soft-deleted and
+// meets the condition, which is that of [gorm.DB.Where]:
+//
+//	gormoauth.Users[User]("disabled = ?", false)
+func Users[M any, P gormstore.UserModel[M]](condition ...any) Part {
+	return func(a *assembly) error {
+		db := a.db
+		if len(condition) > 0 && db != nil {
+			db = db.Where(condition[0], condition[1:]...)
+		}
+		users, err := gormstore.NewUsers[M, P](db)
+		if err == nil && a.config.QueryUser == nil {
+			a.config.QueryUser = users.Query
+		}
+		return err
+	}
+}

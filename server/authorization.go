@@ -1,0 +1,261 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// ConsentGrant is a valid authorization request, for the page that asks the
+// user for consent.
+type ConsentGrant struct {
+	// Client asks.
+	Client Client
+	// User is asked, nil when nobody has signed in yet.
+	User User
+	// Scope is what the client would get, space separated.
+	Scope string
+	// RedirectURI is where the answer will go.
+	RedirectURI string
+	// Request is the whole request.
+	Request *Request
+}
+
+// Scopes returns the scope as a list.
+func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
+
+// GetConsentGrant validates an authorization request before it is shown to
+// the user, who may be nil. Hand an error to [Server.WriteError]: it goes back
+// to the client, or to the person where the client is not trustworthy.
+func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
+	if !s.initialized {
+		return nil, ErrNotInitialized
+	}
+	req, err := s.authorizationRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	if IsNilUser(user) {
+		user = nil
+	}
+	return &ConsentGrant{Client: req.Client, User: user, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req}, nil
+}
+
+// CreateAuthorizationResponse validates the request again and answers it: with
+// what was granted when there is a user, with access_denied when there is
+// none, be it a bare nil or a nil pointer.
+func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Request, user User) {
+	if !s.ready(w) {
+		return
+	}
+	req, err := s.authorizationRequest(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	params, err := s.authorize(r.Context(), req, user)
+	if err != nil {
+		s.WriteError(w, r, s.redirectable(req, err))
+		return
+	}
+	s.writeRedirect(w, req.RedirectURI, responseMode(req), params)
+}
+
+// Decision is what became of a consent page.
+type Decision int
+
+// A consent page was shown and waits (the zero value), or the user decided.
+const (
+	Pending Decision = iota
+	Denied
+	Granted
+)
+
+// AuthorizationHandler is the authorization endpoint as one handler. page
+// shows the consent page, or sends the user to sign in, and returns Pending;
+// or it reads the user's decision and returns it with the user.
+func (s *Server) AuthorizationHandler(page func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant) (User, Decision)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		consent, err := s.GetConsentGrant(r, nil)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		switch user, decision := page(w, r, consent); decision {
+		case Granted:
+			s.CreateAuthorizationResponse(w, r, user)
+		case Denied:
+			s.CreateAuthorizationResponse(w, r, nil)
+		}
+	}
+}
+
+// authorizationRequest is the gate of the authorization endpoint. Nothing is
+// delivered to a redirect URI before that was found to be the client's.
+func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
+	req, err := s.parse(r, "authorization", true)
+	if err != nil {
+		return nil, withState(req, err)
+	}
+	if err := s.checkAuthorizationClient(r.Context(), req); err != nil {
+		return nil, withState(req, err)
+	}
+	if err := s.checkAuthorizationRequest(r.Context(), req); err != nil {
+		return nil, s.redirectable(req, err)
+	}
+	return req, nil
+}
+
+// checkAuthorizationClient finds the client and the redirect URI. Its errors
+// are for the person, never for the client (RFC 6749 section 4.1.2.1).
+func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) error {
+	clientID := req.Params.Get("client_id")
+	if clientID == "" {
+		return NewError(InvalidClient, "The request has no 'client_id'.")
+	}
+	client, err := s.queryClient(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if client == nil {
+		return NewError(InvalidClient, "There is no such client.")
+	}
+	req.Client = client
+
+	uri := req.Params.Get("redirect_uri")
+	switch {
+	case uri == "":
+		if uri = client.GetDefaultRedirectURI(); uri == "" {
+			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client does not have exactly one.")
+		}
+	case !client.CheckRedirectURI(uri):
+		return NewError(InvalidRequest, "The 'redirect_uri' is none that the client registered.")
+	}
+	if !safeRedirectURI(uri) {
+		return NewError(InvalidRequest, "The 'redirect_uri' is not an absolute URI without a fragment.")
+	}
+	req.RedirectURI = uri
+	return nil
+}
+
+// checkAuthorizationRequest checks the rest; its errors go to the client.
+func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) error {
+	req.ResponseType = req.Params.Get("response_type")
+	if req.ResponseType == "" {
+		return NewError(InvalidRequest, "The request has no 'response_type'.")
+	}
+	grant, extensions := s.authorizationGrant(req.ResponseType)
+	if grant == nil {
+		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.")
+	}
+	req.grant, req.extensions = grant, extensions
+	if !req.Client.CheckResponseType(req.ResponseType) {
+		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.")
+	}
+	scope, err := s.checkScope(req.Client, req.Params.Get("scope"))
+	if err != nil {
+		return err
+	}
+	req.Scope = scope
+	return each(req, func(hook AuthorizationRequestHook) error { return hook.CheckAuthorizationRequest(ctx, req) })
+}
+
+// authorize answers a request that the user has decided on.
+func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Values, error) {
+	if IsNilUser(user) {
+		return nil, NewError(AccessDenied, "The resource owner denied the request.")
+	}
+	if err := s.checkUser(ctx, req, user); err != nil {
+		return nil, err
+	}
+	params, err := req.grant.(AuthorizationGrant).Authorize(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := each(req, func(hook AuthorizationResponseHook) error {
+		return hook.PrepareAuthorizationResponse(ctx, req, params)
+	}); err != nil {
+		return nil, err
+	}
+	response := url.Values(params)
+	if req.State != "" {
+		response.Set("state", req.State)
+	}
+	return response, nil
+}
+
+// queryClient finds a client, and compares its id once more, since some
+// databases find one with other letters.
+func (s *Server) queryClient(ctx context.Context, clientID string) (Client, error) {
+	client, err := s.config.QueryClient(ctx, clientID)
+	if err != nil || client == nil || client.GetClientID() != clientID {
+		return nil, err
+	}
+	return client, nil
+}
+
+// redirectable marks an error for delivery to the client. invalid_grant is
+// not an error of this endpoint (RFC 6749 section 4.1.2.1): what it says here
+// is that the user may not grant.
+func (s *Server) redirectable(req *Request, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	failure := *AsError(err)
+	if failure.Code == InvalidGrant {
+		failure.Code = AccessDenied
+	}
+	failure.redirect = &redirection{req.RedirectURI, responseMode(req)}
+	return withState(req, &failure)
+}
+
+func withState(req *Request, err error) error {
+	failure := *AsError(err)
+	failure.state, failure.forPerson = req.State, true
+	return &failure
+}
+
+// responseMode is where the response goes. For a response type that the
+// server does not have, the rule is that of OAuth 2.0 Multiple Response Type
+// Encoding Practices: a fragment once a token is asked for.
+func responseMode(req *Request) string {
+	if grant, ok := req.grant.(AuthorizationGrant); ok {
+		return grant.ResponseMode()
+	}
+	words := strings.Fields(req.ResponseType)
+	if slices.Contains(words, "token") || slices.Contains(words, "id_token") {
+		return "fragment"
+	}
+	return "query"
+}
+
+// safeRedirectURI holds whatever a client registered to what RFC 6749 section
+// 3.1.2 demands, and keeps out what a browser would run.
+func safeRedirectURI(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || !u.IsAbs() || strings.ContainsAny(uri, "#\\") || u.User != nil {
+		return false
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "javascript", "data", "vbscript", "file", "blob", "about":
+		return false
+	case "http", "https":
+		return u.Host != ""
+	default:
+		return true
+	}
+}
+
+func sameWords(a string) func(string) bool {
+	words := sorted(a)
+	return func(b string) bool { return slices.Equal(words, sorted(b)) }
+}
+
+func sorted(s string) []string {
+	words := strings.Fields(s)
+	slices.Sort(words)
+	return words
+}

@@ -1,0 +1,34 @@
+package server
+
+import "time"
+
+// AuthorizationCode is what the engine asks of a stored code (RFC 6749
+// section 4.1.2). [github.com/gormoauth/gormoauth/models.AuthorizationCodeMixin]
+// has all of it; a method that the program's model declares itself wins.
+type AuthorizationCode interface {
+	CredentialRecord
+	// GetRedirectURI returns the redirect_uri that the request sent, empty
+	// when it sent none.
+	GetRedirectURI() string
+	// GetScope returns what the user granted, space separated.
+	GetScope() string
+	// GetAuthTime returns when the user signed in, in Unix seconds.
+	GetAuthTime() int64
+	// GetCodeChallenge returns the PKCE challenge, empty when there was none.
+	GetCodeChallenge() string
+	// GetCodeChallengeMethod returns the PKCE method.
+	GetCodeChallengeMethod() string
+	// IsExpired reports whether the code has ended.
+	IsExpired(now time.Time) bool
+	// IsRedeemed reports whether the code was spent.
+	IsRedeemed() bool
+}
+
+// StoredAuthorizationCode is a code as storage found it, with the id of its
+// user.
+type StoredAuthorizationCode struct {
+	// AuthorizationCode is a pointer to the program's own model.
+	AuthorizationCode AuthorizationCode
+	// UserID is the UserID column as text.
+	UserID string
+}

@@ -1,0 +1,28 @@
+package server
+
+import "time"
+
+// Client is what the engine asks of a client (RFC 6749 section 2).
+// [github.com/gormoauth/gormoauth/models.ClientMixin] has all of it; a method
+// that the program's model declares itself wins.
+type Client interface {
+	// GetClientID returns the client identifier.
+	GetClientID() string
+	// GetDefaultRedirectURI returns the redirect URI of a request that names
+	// none, or empty when the request must name one.
+	GetDefaultRedirectURI() string
+	// GetAllowedScope returns what the client may have of the scope asked for.
+	// With ok false the client's own request is refused with invalid_scope.
+	GetAllowedScope(scope string) (allowed string, ok bool)
+	// CheckRedirectURI reports whether the client registered the URI.
+	CheckRedirectURI(uri string) bool
+	// CheckClientSecret reports whether the secret is the client's and valid.
+	CheckClientSecret(secret string, now time.Time) bool
+	// CheckEndpointAuthMethod reports whether the client may authenticate with
+	// the method ("client_secret_basic", …) at the endpoint ("token", …).
+	CheckEndpointAuthMethod(method, endpoint string) bool
+	// CheckResponseType reports whether the client may use the response type.
+	CheckResponseType(responseType string) bool
+	// CheckGrantType reports whether the client may use the grant type.
+	CheckGrantType(grantType string) bool
+}

@@ -1,0 +1,201 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is a server's settings. Issuer, QueryClient, SaveToken and
+// ClientAuthMethods are required; the zero value of every other field is a
+// secure default.
+type Config struct {
+	// Issuer is the server's identifier: an https URL without query and
+	// fragment (RFC 8414 section 2). http is for loopback addresses alone.
+	Issuer string
+
+	// QueryClient finds a client.
+	QueryClient QueryClientFunc
+	// SaveToken stores a token and spends what it was exchanged for.
+	SaveToken SaveTokenFunc
+	// RevokeGrant revokes all tokens of a grant. Grants that exchange a
+	// credential need it, for the day one is presented twice.
+	RevokeGrant RevokeGrantFunc
+	// QueryUser is asked, at every exchange and refresh, whether a user may
+	// still be served. Without it every user is.
+	QueryUser QueryUserFunc
+	// ClientAuthMethods are the ways in which clients may authenticate;
+	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
+	ClientAuthMethods []ClientAuthMethod
+
+	// TokenExpiresIn is the access token's lifetime by grant type, in whole
+	// seconds; a grant type that is not named gets an hour.
+	TokenExpiresIn map[string]time.Duration
+	// RefreshTokenExpiresIn is how long a refresh token lasts without being
+	// used; 0 is 30 days, less than 0 is without end.
+	RefreshTokenExpiresIn time.Duration
+	// AccessTokenGenerator makes access tokens; nil makes random ones.
+	AccessTokenGenerator TokenGenerator
+	// RefreshTokenGenerator makes a refresh token's own part; nil makes random
+	// ones. The engine adds the part that names the grant, so that a reuse of
+	// any earlier generation is recognised.
+	RefreshTokenGenerator TokenGenerator
+	// NoRefreshTokens turns refresh tokens off. Otherwise a client gets one
+	// when it may use the refresh token grant and that grant is registered.
+	NoRefreshTokens bool
+	// ErrorURIs is the page about an error, by error code. A code without one
+	// has no error_uri.
+	ErrorURIs map[string]string
+	// ScopesSupported is every scope there is; nil leaves it to the clients'
+	// registrations.
+	ScopesSupported []string
+	// Generators are the token generators that settings may name, see
+	// [Config.Load].
+	Generators map[string]TokenGenerator
+
+	// TokenPrefix begins every generated secret, so that leak scanners find
+	// them: lowercase letters and digits, [DefaultTokenPrefix] when empty.
+	TokenPrefix string
+	// MaxRequestBytes limits a body and a query; 0 is 64 KiB.
+	MaxRequestBytes int64
+	// RenderError shows a person an error of the authorization endpoint that
+	// must not be sent to a client. It writes the whole answer; nil writes JSON.
+	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
+	// Translator translates error descriptions; nil is English and Chinese.
+	Translator *Translator
+	// Logger gets what goes wrong inside and what looks like an attack, never
+	// a credential; nil logs nothing.
+	Logger *slog.Logger
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
+}
+
+// TokenGenerator makes a token's text. An access token may hold the
+// characters of RFC 6750 section 2.1 and must not be guessable.
+type TokenGenerator func(ctx context.Context, input TokenInput) (string, error)
+
+// TokenInput is what a token is made for.
+type TokenInput struct {
+	Client    Client
+	GrantType string
+	User      User // nil when there is none
+	Scope     string
+	Request   *Request
+}
+
+const (
+	defaultTokenExpiresIn        = time.Hour
+	defaultRefreshTokenExpiresIn = 30 * 24 * time.Hour
+	defaultMaxRequestBytes       = 64 << 10
+)
+
+// DefaultTokenPrefix begins generated secrets unless Config.TokenPrefix says
+// otherwise.
+const DefaultTokenPrefix = "goa"
+
+// withDefaults returns a copy in which every field has its value, or all
+// faults at once, each naming its field.
+func (c Config) withDefaults() (Config, error) {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("server: Config."+format, args...))
+	}
+
+	if err := checkIssuer(c.Issuer); err != nil {
+		fault("Issuer: %w", err)
+	}
+	if c.QueryClient == nil {
+		fault("QueryClient is missing: write gormoauth.CreateQueryClientFunc[Client](db)")
+	}
+	if c.SaveToken == nil {
+		fault("SaveToken is missing: write gormoauth.CreateSaveTokenFunc[Token](db)")
+	}
+	if len(c.ClientAuthMethods) == 0 {
+		fault("ClientAuthMethods is missing: write clientauth.Defaults()")
+	}
+	for _, grantType := range slices.Sorted(maps.Keys(c.TokenExpiresIn)) {
+		if c.TokenExpiresIn[grantType] < time.Second {
+			fault("TokenExpiresIn[%q] must be at least a second", grantType)
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(c.ErrorURIs)) {
+		if u, err := url.Parse(c.ErrorURIs[code]); err != nil || !u.IsAbs() {
+			fault("ErrorURIs[%q] must be an absolute URI", code)
+		}
+	}
+	for _, scope := range c.ScopesSupported {
+		if scope == "" || strings.Contains(scope, " ") || !wellFormedScope(scope) {
+			fault("ScopesSupported: %q is not one scope", scope)
+		}
+	}
+	if strings.Trim(c.TokenPrefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || len(c.TokenPrefix) > 16 {
+		fault("TokenPrefix must be at most 16 lowercase letters and digits")
+	}
+	if c.MaxRequestBytes < 0 {
+		fault("MaxRequestBytes must not be negative")
+	}
+	return c.filled(), errors.Join(faults...)
+}
+
+func (c Config) filled() Config {
+	if c.RefreshTokenExpiresIn == 0 {
+		c.RefreshTokenExpiresIn = defaultRefreshTokenExpiresIn
+	}
+	if c.TokenPrefix == "" {
+		c.TokenPrefix = DefaultTokenPrefix
+	}
+	if c.MaxRequestBytes == 0 {
+		c.MaxRequestBytes = defaultMaxRequestBytes
+	}
+	if c.Translator == nil {
+		c.Translator = defaultTranslator()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.AccessTokenGenerator == nil {
+		prefix := c.TokenPrefix
+		c.AccessTokenGenerator = func(context.Context, TokenInput) (string, error) {
+			return GenerateSecret(prefix, AccessTokenKind), nil
+		}
+	}
+	if c.RefreshTokenGenerator == nil {
+		prefix := c.TokenPrefix
+		c.RefreshTokenGenerator = func(context.Context, TokenInput) (string, error) {
+			return ownPart(prefix, RefreshTokenKind), nil
+		}
+	}
+	return c
+}
+
+func checkIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	switch {
+	case issuer == "":
+		return errors.New("is missing: write the https URL under which clients know this server")
+	case err != nil || u.Host == "" || u.User != nil:
+		return fmt.Errorf("%q is not an absolute URL", issuer)
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
+		return fmt.Errorf("%q must have no query and no fragment", issuer)
+	case u.Scheme == "http" && isLoopback(u.Hostname()), u.Scheme == "https":
+		return nil
+	default:
+		return fmt.Errorf("%q must be https; http is for loopback addresses alone", issuer)
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,33 @@
+package server
+
+// CredentialRecord is the stored row behind a credential.
+type CredentialRecord interface {
+	// CheckClient reports whether the row was made for the client.
+	CheckClient(clientID string) bool
+	// GetGrantID returns what everything of one authorization has in common.
+	GetGrantID() string
+}
+
+// Credential is what a token request exchanges, once, for a token: a code, a
+// refresh token, or what a grant of the program's own takes. The grant fills
+// it; the engine checks it; SaveToken spends it.
+type Credential struct {
+	// Presented is the credential as the client presented it.
+	Presented Presented
+	// Record is the row that storage found.
+	Record CredentialRecord
+	// UserID is the user who granted it, empty when there is none.
+	UserID string
+	// Scope is the most that it can be exchanged for.
+	Scope string
+	// RedirectURI is the redirect_uri that the token request must repeat,
+	// nil where the credential is not bound to one.
+	RedirectURI *string
+	// AuthTime is when the user signed in, in Unix seconds, 0 when unknown.
+	AuthTime int64
+	// Spent is true for a credential that was used before. The engine then
+	// revokes its grant.
+	Spent bool
+	// Expired is true for a credential that has ended or was revoked.
+	Expired bool
+}

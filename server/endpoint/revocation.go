@@ -1,0 +1,81 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Revocation is the token revocation endpoint (RFC 7009), named "revocation".
+// Revoking a refresh token ends its whole grant; revoking an access token ends
+// that one alone.
+type Revocation struct {
+	// QueryToken finds a token.
+	QueryToken server.QueryTokenFunc
+	// RevokeToken revokes an access token.
+	RevokeToken server.RevokeTokenFunc
+	// RevokeGrant revokes all tokens of a grant.
+	RevokeGrant server.RevokeGrantFunc
+}
+
+// EndpointName returns "revocation".
+func (*Revocation) EndpointName() string { return "revocation" }
+
+// CheckConfig names what is missing.
+func (e *Revocation) CheckConfig(*server.Config) error {
+	if e.QueryToken == nil || e.RevokeToken == nil || e.RevokeGrant == nil {
+		return errors.New("endpoint: Revocation has a nil function: write gormoauth.CreateRevocationEndpoint[Token](db)")
+	}
+	return nil
+}
+
+// CreateResponse revokes the token. One that is unknown or revoked already is
+// answered with 200 as well: the client has what it wants (RFC 7009 section
+// 2.2). token_type_hint is but a hint, and every kind of token is searched.
+func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	token := req.Params.Get("token")
+	if token == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'token'.")
+	}
+	done := &server.Response{Body: struct{}{}}
+	if server.Malformed(token, server.AccessTokenKind) && server.Malformed(token, server.RefreshTokenKind) {
+		return done, nil
+	}
+	presented := server.Present(token)
+	queries := []server.TokenQuery{{RefreshToken: presented.Digest, GrantID: presented.GrantID}, {AccessToken: presented.Digest}}
+	if presented.GrantID == "" && req.Params.Get("token_type_hint") != "refresh_token" {
+		queries[0], queries[1] = queries[1], queries[0]
+	}
+	for _, query := range queries {
+		stored, err := e.QueryToken(ctx, query)
+		if err != nil {
+			return nil, fmt.Errorf("query token: %w", err)
+		}
+		if stored == nil {
+			continue
+		}
+		if !stored.Token.CheckClient(req.Client.GetClientID()) {
+			return nil, server.NewError(server.InvalidGrant, "The token was issued to another client.")
+		}
+		return done, e.revoke(ctx, req, stored, query)
+	}
+	return done, nil
+}
+
+func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *server.StoredToken, query server.TokenQuery) error {
+	var err error
+	if query.AccessToken != "" {
+		err = e.RevokeToken(ctx, query.AccessToken, req.Time)
+	} else {
+		err = e.RevokeGrant(ctx, stored.Token.GetGrantID(), req.Time)
+	}
+	if err != nil {
+		return fmt.Errorf("revoke token: %w", err)
+	}
+	req.TokenRevoked(ctx, server.Revocation{
+		GrantID: stored.Token.GetGrantID(), Token: stored, AccessTokenOnly: query.AccessToken != "",
+	})
+	return nil
+}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+)
+
+// Error codes, with the section that defines each.
+const (
+	InvalidRequest          = "invalid_request"           // RFC 6749 section 4.1.2.1, 5.2
+	InvalidClient           = "invalid_client"            // RFC 6749 section 5.2
+	InvalidGrant            = "invalid_grant"             // RFC 6749 section 5.2
+	UnauthorizedClient      = "unauthorized_client"       // RFC 6749 section 4.1.2.1, 5.2
+	UnsupportedGrantType    = "unsupported_grant_type"    // RFC 6749 section 5.2
+	UnsupportedResponseType = "unsupported_response_type" // RFC 6749 section 4.1.2.1
+	InvalidScope            = "invalid_scope"             // RFC 6749 section 4.1.2.1, 5.2
+	AccessDenied            = "access_denied"             // RFC 6749 section 4.1.2.1
+	ServerError             = "server_error"              // RFC 6749 section 4.1.2.1
+	TemporarilyUnavailable  = "temporarily_unavailable"   // RFC 6749 section 4.1.2.1
+	UnsupportedTokenType    = "unsupported_token_type"    // RFC 7009 section 2.2.1
+	MissingAuthorization    = "missing_authorization"     // no credentials at all, RFC 6750 section 3.1
+	InvalidToken            = "invalid_token"             // RFC 6750 section 3.1
+	InsufficientScope       = "insufficient_scope"        // RFC 6750 section 3.1
+)
+
+// Error is an OAuth error: all that a client may know of what went wrong. A
+// cause from inside goes to the log alone.
+type Error struct {
+	// Code is the error code.
+	Code string
+	// Description is an English sentence, a fmt format for Args, in the
+	// characters that RFC 6749 section 5.2 allows: ASCII without " and \. It
+	// is also the key under which translations are found.
+	Description string
+	// Args are what Description names. They never hold what a stranger wrote.
+	Args []any
+	// URI is a page about the error; empty for the one in Config.ErrorURIs.
+	URI string
+	// Status is the HTTP status of a direct answer.
+	Status int
+	// Scope is the scope that would have been enough (RFC 6750 section 3.1).
+	Scope string
+	// Header is sent with a direct answer, such as WWW-Authenticate.
+	Header http.Header
+
+	cause     error
+	redirect  *redirection
+	state     string
+	forPerson bool // an error of the authorization endpoint, which a person sees
+}
+
+// redirection is where an error of the authorization endpoint is delivered:
+// only ever a redirect URI that the client registered.
+type redirection struct {
+	uri, mode string
+}
+
+// NewError returns an error with the status that its code has in a direct
+// answer.
+func NewError(code, description string, args ...any) *Error {
+	return &Error{Code: code, Description: description, Args: args, Status: statusOf(code)}
+}
+
+func statusOf(code string) int {
+	switch code {
+	case InvalidToken, MissingAuthorization:
+		return http.StatusUnauthorized
+	case InsufficientScope:
+		return http.StatusForbidden
+	case ServerError:
+		return http.StatusInternalServerError
+	case TemporarilyUnavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusBadRequest
+	}
+}
+
+// AsError returns err as an OAuth error. One that is not becomes server_error,
+// with err as its cause, which no client sees.
+func AsError(err error) *Error {
+	var oauth *Error
+	if errors.As(err, &oauth) {
+		return oauth
+	}
+	failure := NewError(ServerError, "The server could not answer the request.")
+	failure.cause = err
+	return failure
+}
+
+// Error returns code, description and, for the log, the cause.
+func (e *Error) Error() string {
+	text := e.Code
+	if e.Description != "" {
+		text += ": " + e.Text()
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// Text returns the description in English.
+func (e *Error) Text() string { return fmt.Sprintf(e.Description, e.Args...) }
+
+// Unwrap returns what went wrong inside, nil for a client's own fault.
+func (e *Error) Unwrap() error { return e.cause }
+
+// RedirectURI returns the address that the error is delivered to, empty when
+// it is to be shown to the person: an error never leaves for an address that
+// was not found to be the client's.
+func (e *Error) RedirectURI() string {
+	if e.redirect == nil {
+		return ""
+	}
+	return e.redirect.uri
+}
+
+// members returns what an answer says of the error: the members of a JSON
+// object or the parameters of a redirect. Empty ones are left out.
+func (e *Error) members(description string) map[string]string {
+	members := map[string]string{"error": e.Code, "error_description": description, "error_uri": e.URI, "state": e.state}
+	maps.DeleteFunc(members, func(_, value string) bool { return value == "" })
+	return members
+}
+
+func (e *Error) parameters(description string) url.Values {
+	values := make(url.Values, 4)
+	for name, value := range e.members(description) {
+		values.Set(name, value)
+	}
+	return values
+}

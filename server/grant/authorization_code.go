@@ -1,0 +1,129 @@
+package grant
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// AuthorizationCode is the authorization code grant (RFC 6749 section 4.1),
+// with PKCE unless a [CodeChallenge] extension says otherwise.
+type AuthorizationCode struct {
+	// SaveAuthorizationCode stores a code.
+	SaveAuthorizationCode server.SaveAuthorizationCodeFunc
+	// QueryAuthorizationCode finds a code.
+	QueryAuthorizationCode server.QueryAuthorizationCodeFunc
+	// ExpiresIn is how long a code may be redeemed; 0 is five minutes, and ten
+	// is the most that RFC 6749 section 4.1.2 recommends.
+	ExpiresIn time.Duration
+}
+
+const defaultCodeExpiresIn = 5 * time.Minute
+
+// GrantType returns "authorization_code".
+func (*AuthorizationCode) GrantType() string { return "authorization_code" }
+
+// ResponseTypes returns "code".
+func (*AuthorizationCode) ResponseTypes() []string { return []string{"code"} }
+
+// ResponseMode returns "query".
+func (*AuthorizationCode) ResponseMode() string { return "query" }
+
+// DefaultExtensions returns PKCE.
+func (*AuthorizationCode) DefaultExtensions() []any { return []any{CodeChallenge{}} }
+
+// CheckConfig names what is missing.
+func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
+	var faults []error
+	if g.SaveAuthorizationCode == nil {
+		faults = append(faults, errors.New("grant: AuthorizationCode.SaveAuthorizationCode is missing: write gormoauth.CreateSaveAuthorizationCodeFunc[AuthorizationCode](db)"))
+	}
+	if g.QueryAuthorizationCode == nil {
+		faults = append(faults, errors.New("grant: AuthorizationCode.QueryAuthorizationCode is missing: write gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)"))
+	}
+	if g.ExpiresIn < 0 {
+		faults = append(faults, errors.New("grant: AuthorizationCode.ExpiresIn must not be negative"))
+	}
+	return errors.Join(append(faults, needsRevokeGrant("AuthorizationCode", config))...)
+}
+
+// Authorize issues a code for what the user granted.
+func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
+	now := req.Time.Unix()
+	code, presented := req.Server.GenerateCode(rand.Text())
+	record := &models.AuthorizationCodeMixin{
+		Code:         presented.Digest,
+		GrantID:      presented.GrantID,
+		ClientID:     req.Client.GetClientID(),
+		RedirectURI:  req.Params.Get("redirect_uri"),
+		ResponseType: req.ResponseType,
+		Scope:        req.Scope,
+		AuthTime:     now,
+		IssuedAt:     now,
+		ExpiresAt:    req.Time.Add(g.expiresIn()).Unix(),
+	}
+	if err := req.PrepareAuthorizationCode(ctx, record); err != nil {
+		return nil, err
+	}
+	if err := g.SaveAuthorizationCode(ctx, record, req); err != nil {
+		return nil, err
+	}
+	return map[string][]string{"code": {code}}, nil
+}
+
+// PrepareIssuance finds the code (RFC 6749 section 4.1.3).
+func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
+	code := req.Params.Get("code")
+	if code == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'code'.")
+	}
+	if server.Malformed(code, server.AuthorizationCodeKind) {
+		return nil, errNoSuchCode()
+	}
+	presented := server.Present(code)
+	stored, err := g.QueryAuthorizationCode(ctx, presented.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil || stored.UserID == "" {
+		return nil, errNoSuchCode()
+	}
+	record := stored.AuthorizationCode
+	redirectURI := record.GetRedirectURI()
+	return &server.Issuance{
+		Credential: &server.Credential{
+			Presented:   presented,
+			Record:      record,
+			UserID:      stored.UserID,
+			Scope:       record.GetScope(),
+			RedirectURI: &redirectURI,
+			AuthTime:    record.GetAuthTime(),
+			Spent:       record.IsRedeemed(),
+			Expired:     record.IsExpired(req.Time),
+		},
+		Scope:        record.GetScope(),
+		RefreshToken: true,
+	}, nil
+}
+
+func errNoSuchCode() error {
+	return server.NewError(server.InvalidGrant, "The 'code' is not one that this server issued.")
+}
+
+func (g *AuthorizationCode) expiresIn() time.Duration {
+	if g.ExpiresIn == 0 {
+		return defaultCodeExpiresIn
+	}
+	return g.ExpiresIn
+}
+
+func needsRevokeGrant(name string, config *server.Config) error {
+	if config.RevokeGrant != nil {
+		return nil
+	}
+	return errors.New("grant: " + name + " needs server.Config.RevokeGrant: write gormoauth.CreateRevokeGrantFunc[Token](db)")
+}

@@ -1,0 +1,71 @@
+package grant
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// RefreshToken is the refresh token grant (RFC 6749 section 6). Each use
+// rotates the refresh token; a use of any earlier one revokes the grant (RFC
+// 9700 section 4.14.2).
+type RefreshToken struct {
+	// QueryToken finds the grant's row.
+	QueryToken server.QueryTokenFunc
+}
+
+// GrantType returns "refresh_token".
+func (*RefreshToken) GrantType() string { return "refresh_token" }
+
+// CheckConfig names what is missing.
+func (g *RefreshToken) CheckConfig(config *server.Config) error {
+	var fault error
+	if g.QueryToken == nil {
+		fault = errors.New("grant: RefreshToken.QueryToken is missing: write gormoauth.CreateQueryTokenFunc[Token](db)")
+	}
+	return errors.Join(fault, needsRevokeGrant("RefreshToken", config))
+}
+
+// PrepareIssuance finds the grant. A request may ask for less than was
+// granted: that narrows the access token, never the grant.
+func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
+	token := req.Params.Get("refresh_token")
+	if token == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'refresh_token'.")
+	}
+	if server.Malformed(token, server.RefreshTokenKind) {
+		return nil, errNoSuchRefreshToken()
+	}
+	presented := server.Present(token)
+	stored, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil || stored.UserID == "" {
+		return nil, errNoSuchRefreshToken()
+	}
+	record := stored.Token
+	scope := req.Params.Get("scope")
+	if scope == "" {
+		scope = record.GetGrantedScope()
+	}
+	revoked := record.IsRefreshTokenRevoked()
+	return &server.Issuance{
+		Credential: &server.Credential{
+			Presented: presented,
+			Record:    record,
+			UserID:    stored.UserID,
+			Scope:     record.GetGrantedScope(),
+			AuthTime:  record.GetAuthTime(),
+			Spent:     !revoked && !record.CheckRefreshToken(presented.Digest),
+			Expired:   revoked || record.IsRefreshTokenExpired(req.Time),
+		},
+		Scope:        scope,
+		RefreshToken: true,
+	}, nil
+}
+
+func errNoSuchRefreshToken() error {
+	return server.NewError(server.InvalidGrant, "The 'refresh_token' is not one that this server issued.")
+}

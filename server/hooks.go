@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// A hook is a small interface with a method name of its own. A value is
+// registered once, with [Server.Register] for everything or as an extension of
+// one grant with [Server.RegisterGrant], and is used for every hook that it
+// implements. A grant is a hook value itself.
+
+// AuthorizationRequestHook checks an authorization request, before consent is
+// asked and again before it is answered. The client, redirect URI, response
+// type and scope have been checked. An *Error is delivered to the client.
+type AuthorizationRequestHook interface {
+	CheckAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
+// AuthorizationCodeHook completes the record of a code before it is stored.
+type AuthorizationCodeHook interface {
+	PrepareAuthorizationCode(ctx context.Context, req *Request, record *models.AuthorizationCodeMixin) error
+}
+
+// AuthorizationResponseHook adds parameters to a successful authorization
+// response.
+type AuthorizationResponseHook interface {
+	PrepareAuthorizationResponse(ctx context.Context, req *Request, response map[string][]string) error
+}
+
+// IssuanceHook checks what a token request is about to be given, before the
+// engine's own gate.
+type IssuanceHook interface {
+	CheckIssuance(ctx context.Context, req *Request, issuance *Issuance) error
+}
+
+// TokenHook completes the record of a token before its access token is
+// generated.
+type TokenHook interface {
+	PrepareToken(ctx context.Context, req *Request, record *models.TokenMixin) error
+}
+
+// TokenResponseHook completes a token response before anything is stored.
+type TokenResponseHook interface {
+	PrepareTokenResponse(ctx context.Context, req *Request, record *models.TokenMixin, response *TokenResponse) error
+}
+
+// RepeatableParametersHook names parameters that a request may hold more than
+// once, such as resource (RFC 8707). Any other repeated one is refused
+// (RFC 6749 section 3.1).
+type RepeatableParametersHook interface {
+	RepeatableParameters() []string
+}
+
+// ClientAuthenticatedHook is told of every client that authenticated.
+type ClientAuthenticatedHook interface {
+	ClientAuthenticated(ctx context.Context, req *Request)
+}
+
+// TokenIssuedHook is told of every token after it was stored.
+type TokenIssuedHook interface {
+	TokenIssued(ctx context.Context, req *Request, record *models.TokenMixin)
+}
+
+// TokenRevokedHook is told of every revocation after it was stored.
+type TokenRevokedHook interface {
+	TokenRevoked(ctx context.Context, req *Request, revocation Revocation)
+}
+
+// Revocation says what was revoked.
+type Revocation struct {
+	// GrantID is the grant that the revoked tokens belong to.
+	GrantID string
+	// Token is the token that was presented, nil when none was loaded.
+	Token *StoredToken
+	// AccessTokenOnly is true when the refresh token lives on.
+	AccessTokenOnly bool
+	// Reuse is true when the engine revoked the grant because a code or
+	// refresh token was presented a second time.
+	Reuse bool
+}
+
+// OnClientAuthenticated makes a function a [ClientAuthenticatedHook].
+type OnClientAuthenticated func(ctx context.Context, req *Request)
+
+// ClientAuthenticated calls the function.
+func (f OnClientAuthenticated) ClientAuthenticated(ctx context.Context, req *Request) { f(ctx, req) }
+
+// OnTokenIssued makes a function a [TokenIssuedHook].
+type OnTokenIssued func(ctx context.Context, req *Request, record *models.TokenMixin)
+
+// TokenIssued calls the function.
+func (f OnTokenIssued) TokenIssued(ctx context.Context, req *Request, record *models.TokenMixin) {
+	f(ctx, req, record)
+}
+
+// OnTokenRevoked makes a function a [TokenRevokedHook].
+type OnTokenRevoked func(ctx context.Context, req *Request, revocation Revocation)
+
+// TokenRevoked calls the function.
+func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocation Revocation) {
+	f(ctx, req, revocation)
+}
+
+func isHook(value any) bool {
+	switch value.(type) {
+	case AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+		TokenResponseHook, RepeatableParametersHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+		return true
+	default:
+		return false
+	}
+}
+
+// each calls f with every registered value that implements the hook H: the
+// grant that answers the request, its extensions, then the server's. The first
+// error ends it.
+func each[H any](req *Request, f func(H) error) error {
+	for _, values := range [2][]any{req.extensions, req.Server.extensions} {
+		for _, value := range values {
+			if hook, ok := value.(H); ok {
+				if err := f(hook); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// tell is each for hooks that cannot fail.
+func tell[H any](req *Request, f func(H)) {
+	_ = each(req, func(hook H) error { f(hook); return nil })
+}
+
+// PrepareAuthorizationCode runs the hooks that complete the record of a code.
+// A grant calls it before it stores one.
+func (r *Request) PrepareAuthorizationCode(ctx context.Context, record *models.AuthorizationCodeMixin) error {
+	return each(r, func(hook AuthorizationCodeHook) error { return hook.PrepareAuthorizationCode(ctx, r, record) })
+}
+
+// TokenRevoked tells the hooks of a revocation. An endpoint calls it after it
+// revoked something.
+func (r *Request) TokenRevoked(ctx context.Context, revocation Revocation) {
+	tell(r, func(hook TokenRevokedHook) { hook.TokenRevoked(ctx, r, revocation) })
+}

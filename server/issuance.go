@@ -1,0 +1,265 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// Issuance says what a grant wants issued. Whatever the grant, the engine's
+// gate then checks client, scope, the binding of the credential and the user.
+type Issuance struct {
+	// Credential is what is exchanged, nil where the request itself is the
+	// grant, as with client_credentials.
+	Credential *Credential
+	// User is the resource owner, where the grant itself found out who it is.
+	// Without one it is the credential's user, if that has one.
+	User User
+	// Scope is what the access token is to stand for.
+	Scope string
+	// RefreshToken is whether the grant may be refreshed.
+	RefreshToken bool
+}
+
+// IssueToken issues a token for a grant that does so at the authorization
+// endpoint, through the same gate as the token endpoint.
+func (r *Request) IssueToken(ctx context.Context, grantType string, issuance *Issuance) (*TokenResponse, error) {
+	r.GrantType = grantType
+	if err := checkGrantType(r); err != nil {
+		return nil, err
+	}
+	return r.Server.issue(ctx, r, issuance)
+}
+
+// issue is the one way in which a token comes about.
+func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
+	if err := s.checkIssuance(ctx, req, issuance); err != nil {
+		return nil, err
+	}
+	record := s.newRecord(req, issuance)
+	if err := each(req, func(hook TokenHook) error { return hook.PrepareToken(ctx, req, record) }); err != nil {
+		return nil, err
+	}
+	response, err := s.generate(ctx, req, issuance, record)
+	if err != nil {
+		return nil, err
+	}
+	if err := each(req, func(hook TokenResponseHook) error {
+		return hook.PrepareTokenResponse(ctx, req, record, response)
+	}); err != nil {
+		return nil, err
+	}
+	err = s.config.SaveToken(ctx, record, req)
+	if errors.Is(err, ErrSpent) {
+		return nil, s.revokeReused(ctx, req)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("save token: %w", err)
+	}
+	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, record) })
+	return response, nil
+}
+
+// checkIssuance is the gate. A grant cannot forget one of these checks, since
+// it makes none of them.
+func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issuance) error {
+	if issuance.Credential != nil {
+		if err := s.checkCredential(ctx, req, issuance); err != nil {
+			return err
+		}
+	}
+	if err := each(req, func(hook IssuanceHook) error { return hook.CheckIssuance(ctx, req, issuance) }); err != nil {
+		return err
+	}
+	if issuance.User != nil {
+		if err := s.checkUser(ctx, req, issuance.User); err != nil {
+			return err
+		}
+	}
+	return s.checkIssuedScope(req, issuance)
+}
+
+// checkCredential checks that the credential is this client's, unspent, alive
+// and bound to this redirect URI.
+func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Issuance) error {
+	credential := issuance.Credential
+	req.Credential = credential
+	if s.config.RevokeGrant == nil {
+		return fmt.Errorf("server: Config.RevokeGrant is missing, grant %q needs it", req.GrantType)
+	}
+	switch {
+	case !credential.Record.CheckClient(req.Client.GetClientID()):
+		return NewError(InvalidGrant, "The credential was issued to another client.")
+	case credential.Spent:
+		return s.revokeReused(ctx, req)
+	case credential.Expired:
+		return NewError(InvalidGrant, "The credential has expired or was revoked.")
+	case !sameRedirectURI(req, credential):
+		return NewError(InvalidGrant, "The 'redirect_uri' is not that of the authorization request.")
+	}
+	if issuance.User == nil && credential.UserID != "" {
+		issuance.User = UserID(credential.UserID)
+	}
+	return nil
+}
+
+// sameRedirectURI holds the token request to the authorization request's
+// redirect_uri (RFC 6749 section 4.1.3). Where that named none, the token
+// request may still name the one that was used.
+func sameRedirectURI(req *Request, credential *Credential) bool {
+	if credential.RedirectURI == nil {
+		return true
+	}
+	presented := req.Params.Get("redirect_uri")
+	if *credential.RedirectURI == "" {
+		return presented == "" || presented == req.Client.GetDefaultRedirectURI()
+	}
+	return presented == *credential.RedirectURI
+}
+
+// checkUser asks whether the user may still be served, and sets req.User.
+func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
+	if user.GetUserID() == "" {
+		return fmt.Errorf("server: %T.GetUserID returned an empty id", user)
+	}
+	if s.config.QueryUser != nil {
+		known, err := s.config.QueryUser(ctx, user.GetUserID())
+		if err != nil {
+			return fmt.Errorf("query user: %w", err)
+		}
+		if IsNilUser(known) {
+			return NewError(InvalidGrant, "The resource owner is gone or disabled.")
+		}
+		if _, bare := user.(UserID); bare {
+			user = known
+		}
+	}
+	req.User = user
+	return nil
+}
+
+// checkIssuedScope sets req.Scope. What a credential stands for can only
+// become less; what a client asks for by itself must be its own.
+func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) error {
+	if issuance.Credential == nil {
+		scope, err := s.checkScope(req.Client, issuance.Scope)
+		req.Scope = strings.Join(strings.Fields(scope), " ")
+		return err
+	}
+	if !subset(issuance.Scope, issuance.Credential.Scope) {
+		return NewError(InvalidScope, "The scope is more than what was granted.")
+	}
+	req.Scope = s.narrowScope(req.Client, issuance.Scope)
+	return nil
+}
+
+// revokeReused ends a grant whose credential was presented a second time: one
+// of the two was a thief (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2). The
+// answer is given only once that is stored.
+func (s *Server) revokeReused(ctx context.Context, req *Request) error {
+	grantID := req.Credential.Record.GetGrantID()
+	if err := s.config.RevokeGrant(ctx, grantID, req.Time); err != nil {
+		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
+	}
+	s.config.Logger.WarnContext(ctx, "a credential was presented again; its grant is revoked",
+		slog.String("client_id", req.Client.GetClientID()), slog.String("grant_type", req.GrantType))
+	req.TokenRevoked(ctx, Revocation{GrantID: grantID, Reuse: true})
+	return NewError(InvalidGrant, "The credential was used before.")
+}
+
+// newRecord returns the token's row, but for the tokens themselves.
+func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin {
+	now := req.Time.Unix()
+	record := &models.TokenMixin{
+		ClientID:     req.Client.GetClientID(),
+		TokenType:    "Bearer",
+		Scope:        req.Scope,
+		GrantedScope: req.Scope,
+		IssuedAt:     now,
+		GrantedAt:    now,
+		ExpiresIn:    int64(s.lifetime(req.GrantType) / time.Second),
+	}
+	if issuance.Credential != nil {
+		record.GrantedScope = issuance.Credential.Scope
+		record.AuthTime = issuance.Credential.AuthTime
+	}
+	return record
+}
+
+func (s *Server) lifetime(grantType string) time.Duration {
+	if d, ok := s.config.TokenExpiresIn[grantType]; ok {
+		return d
+	}
+	return defaultTokenExpiresIn
+}
+
+// generate makes the tokens. Their plaintext goes into the response and
+// nowhere else; the record gets the digests.
+func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
+	input := TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req}
+	access, err := s.accessTokenGenerator(req.GrantType)(ctx, input)
+	if err != nil {
+		return nil, fmt.Errorf("generate access token: %w", err)
+	}
+	if !isBearerToken(access) {
+		return nil, errors.New("the access token generator made something that is no token (RFC 6750 section 2.1)")
+	}
+	record.AccessToken = Digest(access)
+	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
+	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope}
+
+	grantSecret := ""
+	if issuance.Credential != nil {
+		grantSecret = issuance.Credential.Presented.grantSecret
+	}
+	if grantSecret == "" {
+		grantSecret = rand.Text()
+	}
+	record.GrantID = Digest(grantSecret)
+	if !issuance.RefreshToken || !s.mayRefresh(req.Client) {
+		return response, nil
+	}
+	own, err := s.config.RefreshTokenGenerator(ctx, input)
+	if err != nil {
+		return nil, fmt.Errorf("generate refresh token: %w", err)
+	}
+	if own == "" {
+		return nil, errors.New("the refresh token generator made an empty token")
+	}
+	response.RefreshToken = bindToGrant(own, grantSecret)
+	digest := Digest(response.RefreshToken)
+	record.RefreshToken = &digest
+	if s.config.RefreshTokenExpiresIn > 0 {
+		record.RefreshTokenExpiresAt = record.IssuedAt + int64(s.config.RefreshTokenExpiresIn/time.Second)
+		record.ExpiresAt = max(record.ExpiresAt, record.RefreshTokenExpiresAt)
+	} else {
+		record.ExpiresAt = 0
+	}
+	return response, nil
+}
+
+func (s *Server) accessTokenGenerator(grantType string) TokenGenerator {
+	if generator := s.generators[grantType]; generator != nil {
+		return generator
+	}
+	return s.config.AccessTokenGenerator
+}
+
+// mayRefresh reports whether a refresh token would be of any use to the client.
+func (s *Server) mayRefresh(client Client) bool {
+	grant, _ := s.tokenGrant("refresh_token")
+	return grant != nil && !s.config.NoRefreshTokens && client.CheckGrantType("refresh_token")
+}
+
+// isBearerToken reports whether a token is a b64token (RFC 6750 section 2.1).
+func isBearerToken(token string) bool {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	body := strings.TrimRight(token, "=")
+	return body != "" && strings.Trim(body, alphabet) == ""
+}

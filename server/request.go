@@ -1,0 +1,173 @@
+package server
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Request is one OAuth request, parsed once and carried along.
+type Request struct {
+	// Server is the server that answers.
+	Server *Server
+	// HTTP is the request as it came in.
+	HTTP *http.Request
+	// Endpoint is "authorization", "token", or an endpoint's own name.
+	Endpoint string
+	// Params are the parameters; empty ones are left out (RFC 6749 section
+	// 3.1) and none stands twice, but for those that a hook declares.
+	Params url.Values
+	// Time is when the request came in; every check of it uses this one.
+	Time time.Time
+
+	// Client is the client, nil before it is known.
+	Client Client
+	// AuthMethod is how the client authenticated, empty at the authorization
+	// endpoint.
+	AuthMethod string
+	// User is the resource owner, nil where there is none.
+	User User
+	// GrantType is the grant type, also of a token that the authorization
+	// endpoint issues ("implicit").
+	GrantType string
+	// ResponseType is the response type of an authorization request.
+	ResponseType string
+	// RedirectURI is where the authorization response goes: one that the
+	// client registered.
+	RedirectURI string
+	// Scope is what the request asks for, as far as the client may have it.
+	Scope string
+	// State is the client's state, given back as it was.
+	State string
+	// Credential is what the request spends, nil where it spends nothing.
+	Credential *Credential
+
+	grant      any
+	extensions []any
+}
+
+// Limits of a request beside Config.MaxRequestBytes.
+const (
+	maxParameters          = 128
+	maxAuthorizationHeader = 8 << 10
+)
+
+const formMediaType = "application/x-www-form-urlencoded"
+
+// parse reads the request's parameters: those of the body, and those of the
+// query where the endpoint allows it.
+func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Request, error) {
+	req := &Request{Server: s, HTTP: r, Endpoint: endpoint, Time: s.config.Clock()}
+	var params url.Values
+	if withQuery {
+		if int64(len(r.URL.RawQuery)) > s.config.MaxRequestBytes {
+			return req, NewError(InvalidRequest, "The query is too long.")
+		}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return req, NewError(InvalidRequest, "The query is not form-urlencoded.")
+		}
+		params = query
+	}
+	if len(r.Header.Get("Authorization")) > maxAuthorizationHeader {
+		return req, NewError(InvalidRequest, "The Authorization header is too long.")
+	}
+	if r.Method == http.MethodPost {
+		body, err := s.parseBody(r)
+		if err != nil {
+			return req, err
+		}
+		params = merge(params, body)
+	}
+	err := req.setParams(params)
+	req.State = req.Params.Get("state")
+	return req, err
+}
+
+// parseBody reads a form-urlencoded body, or takes what the program's page
+// has read of it already.
+func (s *Server) parseBody(r *http.Request) (url.Values, error) {
+	if r.PostForm == nil && r.ContentLength != 0 {
+		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != formMediaType {
+			return nil, NewError(InvalidRequest, "The Content-Type must be %s.", formMediaType)
+		}
+		r.Body = http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes)
+	}
+	if err := r.ParseForm(); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			failure := NewError(InvalidRequest, "The body is too long.")
+			failure.Status = http.StatusRequestEntityTooLarge
+			return nil, failure
+		}
+		if r.PostForm == nil {
+			return nil, NewError(InvalidRequest, "The body is not form-urlencoded.")
+		}
+	}
+	return r.PostForm, nil
+}
+
+func merge(a, b url.Values) url.Values {
+	if len(a) == 0 {
+		return b
+	}
+	for name, values := range b {
+		a[name] = append(a[name], values...)
+	}
+	return a
+}
+
+// setParams keeps the parameters that have a value, and refuses what no
+// parameter may be: too many, repeated, not UTF-8, or with a NUL, which some
+// databases do not store.
+func (r *Request) setParams(params url.Values) error {
+	r.Params = make(url.Values, len(params))
+	if len(params) > maxParameters {
+		return NewError(InvalidRequest, "The request has too many parameters.")
+	}
+	repeated := ""
+	for name, values := range params {
+		if !wellFormed(name) || !allWellFormed(values) {
+			return NewError(InvalidRequest, "A parameter is not well-formed UTF-8 text.")
+		}
+		switch values := withoutEmpty(values); {
+		case len(values) == 0:
+		case len(values) == 1 || r.repeatable(name):
+			r.Params[name] = values
+		case repeated == "" || name < repeated:
+			repeated = name
+		}
+	}
+	switch {
+	case repeated == "":
+		return nil
+	case isParameterName(repeated):
+		return NewError(InvalidRequest, "The request has more than one '%s'.", repeated)
+	default:
+		return NewError(InvalidRequest, "The request has a parameter more than once.")
+	}
+}
+
+func (r *Request) repeatable(name string) bool {
+	return slices.Contains(r.Server.repeatable, name)
+}
+
+func wellFormed(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+func allWellFormed(values []string) bool { return !slices.ContainsFunc(values, negate(wellFormed)) }
+
+func withoutEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+}
+
+func negate(f func(string) bool) func(string) bool { return func(s string) bool { return !f(s) } }
+
+// isParameterName reports whether a name may stand in a description.
+func isParameterName(name string) bool {
+	return len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
+}

@@ -1,0 +1,59 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// BearerTokenValidator validates bearer tokens (RFC 6750) that are kept in a
+// database: one query a request, none for a malformed token.
+type BearerTokenValidator struct {
+	// QueryToken finds a token.
+	QueryToken server.QueryTokenFunc
+}
+
+// TokenType returns "Bearer".
+func (*BearerTokenValidator) TokenType() string { return "Bearer" }
+
+// AuthenticateToken finds the token by its digest.
+func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
+	if server.Malformed(text, server.AccessTokenKind) {
+		return nil, nil
+	}
+	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+	if err != nil {
+		return nil, fmt.Errorf("query token: %w", err)
+	}
+	return token, nil
+}
+
+// ValidateToken refuses a token that is unknown, of another type, revoked or
+// expired, or that lacks scope.
+func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, _ *http.Request, now time.Time) error {
+	if token == nil || !strings.EqualFold(token.Token.GetTokenType(), v.TokenType()) ||
+		token.Token.IsRevoked() || token.Token.IsExpired(now) {
+		return server.NewError(server.InvalidToken, "The access token is unknown, expired or revoked.")
+	}
+	if !HasScope(token.Token.GetScope(), scopes) {
+		failure := server.NewError(server.InsufficientScope, "The access token does not have the scope that this needs.")
+		failure.Scope = scopes[0]
+		return failure
+	}
+	return nil
+}
+
+// HasScope reports whether a scope has every word of one of the alternatives;
+// with no alternatives, any scope does.
+func HasScope(scope string, alternatives []string) bool {
+	words := strings.Fields(scope)
+	has := func(word string) bool { return slices.Contains(words, word) }
+	return len(alternatives) == 0 || slices.ContainsFunc(alternatives, func(alternative string) bool {
+		return !slices.ContainsFunc(strings.Fields(alternative), func(word string) bool { return !has(word) })
+	})
+}

@@ -1,0 +1,240 @@
+package resource
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Config is a protector's settings. Its zero value is usable.
+type Config struct {
+	// Realm names what is protected in challenges; "api" when empty.
+	Realm string
+	// ErrorURIs is the page about an error, by error code.
+	ErrorURIs map[string]string
+	// Translator translates the error descriptions of bodies; nil is English
+	// and Chinese. Headers are always English.
+	Translator *server.Translator
+	// Logger gets what goes wrong inside; nil logs nothing.
+	Logger *slog.Logger
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
+}
+
+// TokenValidator validates the tokens of one authentication scheme.
+type TokenValidator interface {
+	// TokenType is the scheme of the Authorization header, such as "Bearer".
+	TokenType() string
+	// AuthenticateToken returns the token behind the text, or nil when there
+	// is none. An error is a failure inside.
+	AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error)
+	// ValidateToken refuses a token that is not valid for the request, nil
+	// included. scopes are alternatives, each a space separated list.
+	ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error
+}
+
+// TokenAuthenticatedHook is told of every token that opened something.
+type TokenAuthenticatedHook interface {
+	TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken)
+}
+
+// OnTokenAuthenticated makes a function a [TokenAuthenticatedHook].
+type OnTokenAuthenticated func(ctx context.Context, r *http.Request, token *server.StoredToken)
+
+// TokenAuthenticated calls the function.
+func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken) {
+	f(ctx, r, token)
+}
+
+// Protector lets requests with a valid token through. Register its validators
+// before it serves; from then on it is safe for concurrent use.
+type Protector struct {
+	config     Config
+	validators []TokenValidator
+	hooks      []TokenAuthenticatedHook
+}
+
+// NewProtector returns a protector, or what is wrong with the configuration.
+func NewProtector(config Config) (*Protector, error) {
+	if config.Realm == "" {
+		config.Realm = "api"
+	}
+	if !quotable(config.Realm) {
+		return nil, errors.New(`resource: Config.Realm must be printable ASCII without " and \`)
+	}
+	if config.Translator == nil {
+		translator, err := server.NewTranslator(nil)
+		if err != nil {
+			return nil, err
+		}
+		config.Translator = translator
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Clock == nil {
+		config.Clock = time.Now
+	}
+	return &Protector{config: config}, nil
+}
+
+// RegisterTokenValidator adds a validator. A later one of the same token type
+// takes the place of an earlier one.
+func (p *Protector) RegisterTokenValidator(v TokenValidator) {
+	p.validators = slices.DeleteFunc(p.validators, func(other TokenValidator) bool {
+		return strings.EqualFold(other.TokenType(), v.TokenType())
+	})
+	p.validators = append(p.validators, v)
+}
+
+// Register adds hooks.
+func (p *Protector) Register(hooks ...TokenAuthenticatedHook) { p.hooks = append(p.hooks, hooks...) }
+
+// Require is middleware that lets a request through whose token has all of one
+// of the scopes; without scopes, any valid token does. The token is in the
+// request's context, see [TokenFromContext].
+func (p *Protector) Require(scopes ...string) func(http.Handler) http.Handler {
+	return p.middleware(false, scopes)
+}
+
+// Optional is Require for what is open to everybody: a request without a token
+// passes without one in its context. A token that is presented must be valid.
+func (p *Protector) Optional(scopes ...string) func(http.Handler) http.Handler {
+	return p.middleware(true, scopes)
+}
+
+func (p *Protector) middleware(optional bool, scopes []string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			token, err := p.AcquireToken(r, scopes...)
+			switch {
+			case err == nil:
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
+			case optional && isMissing(err):
+				next.ServeHTTP(w, r)
+			default:
+				p.WriteError(w, r, err)
+			}
+		})
+	}
+}
+
+type tokenKey struct{}
+
+// TokenFromContext returns the token that let the request through.
+func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) {
+	token, ok = ctx.Value(tokenKey{}).(*server.StoredToken)
+	return token, ok
+}
+
+// AcquireToken returns the request's token when it is valid and has all of one
+// of the scopes. Hand an error to [Protector.WriteError].
+func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
+	validator, text, err := p.presented(r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := validator.AuthenticateToken(r.Context(), text)
+	if err != nil {
+		return nil, err
+	}
+	if err := validator.ValidateToken(token, scopes, r, p.config.Clock()); err != nil {
+		return nil, err
+	}
+	for _, hook := range p.hooks {
+		hook.TokenAuthenticated(r.Context(), r, token)
+	}
+	return token, nil
+}
+
+// presented reads the Authorization header (RFC 6750 section 2.1).
+func (p *Protector) presented(r *http.Request) (TokenValidator, string, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return nil, "", server.NewError(server.MissingAuthorization, "The request has no 'Authorization' header.")
+	}
+	if len(headers) > 1 {
+		return nil, "", server.NewError(server.InvalidRequest, "The request has more than one 'Authorization' header.")
+	}
+	scheme, text, _ := strings.Cut(headers[0], " ")
+	for _, v := range p.validators {
+		if !strings.EqualFold(v.TokenType(), scheme) {
+			continue
+		}
+		if text = strings.TrimSpace(text); text == "" || strings.ContainsAny(text, " ,\x00") || len(text) > maxTokenLength {
+			return nil, "", server.NewError(server.InvalidRequest, "The 'Authorization' header has no well-formed token.")
+		}
+		return v, text, nil
+	}
+	failure := server.NewError(server.UnsupportedTokenType, "The 'Authorization' header has another scheme than this API takes.")
+	failure.Status = http.StatusUnauthorized
+	return nil, "", failure
+}
+
+// maxTokenLength bounds what is hashed or verified for a stranger.
+const maxTokenLength = 8 << 10
+
+// isMissing reports whether a request came without any token.
+func isMissing(err error) bool {
+	var failure *server.Error
+	return errors.As(err, &failure) && failure.Code == server.MissingAuthorization
+}
+
+// WriteError answers a request that has no valid token. The challenge names an
+// error only to a request that presented one (RFC 6750 section 3.1).
+func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	failure := server.AsError(err)
+	if failure.Unwrap() != nil && !errors.Is(err, context.Canceled) {
+		p.config.Logger.ErrorContext(r.Context(), "a token could not be validated",
+			slog.String("path", r.URL.Path), slog.String("error", err.Error()))
+	}
+	uri := failure.URI
+	if uri == "" {
+		uri = p.config.ErrorURIs[failure.Code]
+	}
+	if failure.Status < http.StatusInternalServerError {
+		for _, v := range p.validators {
+			w.Header().Add("WWW-Authenticate", p.challenge(v.TokenType(), failure, uri))
+		}
+	}
+	body := map[string]string{"error": failure.Code, "error_description": p.config.Translator.Describe(r, failure)}
+	if uri != "" {
+		body["error_uri"] = uri
+	}
+	text, _ := json.Marshal(body) // strings alone cannot fail
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(failure.Status)
+	_, _ = w.Write(text)
+}
+
+func (p *Protector) challenge(scheme string, failure *server.Error, uri string) string {
+	attributes := []string{`realm="` + p.config.Realm + `"`}
+	add := func(name, value string) {
+		if value != "" && quotable(value) {
+			attributes = append(attributes, name+`="`+value+`"`)
+		}
+	}
+	switch failure.Code {
+	case server.MissingAuthorization, server.UnsupportedTokenType:
+	default:
+		add("error", failure.Code)
+		add("error_description", failure.Text())
+		add("error_uri", uri)
+		add("scope", failure.Scope)
+	}
+	return scheme + " " + strings.Join(attributes, ", ")
+}
+
+// quotable reports whether a value may stand in a quoted string (RFC 6750
+// section 3).
+func quotable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e || c == '"' || c == '\\' })
+}

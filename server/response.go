@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// WriteError answers with an error: sent to the client's redirect URI when it
+// is one for there, otherwise shown to the person by Config.RenderError or
+// written as JSON. An error that is not an [*Error] becomes server_error, and
+// is logged.
+func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if !s.ready(w) {
+		return
+	}
+	failure := *AsError(err)
+	if failure.cause != nil && !errors.Is(err, context.Canceled) {
+		s.config.Logger.ErrorContext(r.Context(), "an OAuth request failed inside",
+			slog.String("path", r.URL.Path), slog.String("error", failure.cause.Error()))
+	}
+	if failure.URI == "" {
+		failure.URI = s.config.ErrorURIs[failure.Code]
+	}
+	description := s.config.Translator.Describe(r, &failure)
+	switch {
+	case failure.redirect != nil:
+		s.writeRedirect(w, failure.redirect.uri, failure.redirect.mode, failure.parameters(description))
+	case s.config.RenderError != nil && failure.forPerson:
+		noStore(w)
+		s.config.RenderError(w, r, &failure, description)
+	default:
+		for name, values := range failure.Header {
+			w.Header()[name] = values
+		}
+		s.writeJSON(w, r, failure.Status, failure.members(description))
+	}
+}
+
+// writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).
+func (s *Server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.config.Logger.ErrorContext(r.Context(), "an OAuth answer is not JSON", slog.String("error", err.Error()))
+		status, text = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	noStore(w)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+func noStore(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+}
+
+// writeRedirect sends an authorization response to a redirect URI that was
+// found to be the client's, with the issuer (RFC 9207).
+func (s *Server) writeRedirect(w http.ResponseWriter, uri, mode string, params url.Values) {
+	params.Set("iss", s.config.Issuer)
+	separator := "#"
+	if mode == "query" {
+		separator = "?"
+		if strings.Contains(uri, "?") {
+			separator = "&"
+		}
+	}
+	noStore(w)
+	w.Header().Set("Location", uri+separator+params.Encode())
+	w.WriteHeader(http.StatusFound)
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Server is an authorization server. Make one with [New], or declare one and
+// call [Server.Init] later. Register grants, endpoints and extensions before
+// it serves; from then on it is safe for concurrent use.
+type Server struct {
+	config      Config
+	initialized bool
+
+	grants     []registration
+	endpoints  map[string]Endpoint
+	methods    []ClientAuthMethod
+	generators map[string]TokenGenerator
+	extensions []any
+	repeatable []string
+}
+
+// registration is a grant with its extensions, the grant first.
+type registration struct {
+	grant      any
+	extensions []any
+}
+
+// TokenGrant issues tokens at the token endpoint (RFC 6749 section 4).
+type TokenGrant interface {
+	// GrantType is the grant_type that the grant answers.
+	GrantType() string
+	// PrepareIssuance reads what is the grant's own in the request and says
+	// what is to be issued. The client has authenticated and may use the grant;
+	// what all grants have in common the engine checks afterwards.
+	PrepareIssuance(ctx context.Context, req *Request) (*Issuance, error)
+}
+
+// AuthorizationGrant answers authorization requests (RFC 6749 section 3.1).
+type AuthorizationGrant interface {
+	// ResponseTypes are the response_type values that the grant answers.
+	ResponseTypes() []string
+	// ResponseMode is where its response goes: "query" or "fragment".
+	ResponseMode() string
+	// Authorize returns the response's parameters. req.User has granted the
+	// request.
+	Authorize(ctx context.Context, req *Request) (map[string][]string, error)
+}
+
+// DefaultExtensionsHook is for a grant that is not safe alone: the extensions
+// that it returns are registered with it, unless one of the same type is given
+// in their place.
+type DefaultExtensionsHook interface {
+	DefaultExtensions() []any
+}
+
+// ConfigChecker is for a grant or endpoint that needs more than the engine
+// does. It returns all faults, each naming the field and the remedy.
+type ConfigChecker interface {
+	CheckConfig(config *Config) error
+}
+
+// New returns a server, or every fault of the configuration at once.
+func New(config Config) (*Server, error) {
+	s := new(Server)
+	if err := s.Init(config); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ErrNotInitialized is what a server answers before [Server.Init].
+var ErrNotInitialized = errors.New("server: Init has not been called")
+
+// Init configures a server that was declared before its settings were known.
+// What was registered before is checked now. It returns every fault at once
+// and then leaves the server as it was.
+func (s *Server) Init(config Config) error {
+	if s.initialized {
+		return errors.New("server: Init was called before")
+	}
+	config, err := config.withDefaults()
+	faults := []error{err}
+	for _, r := range s.grants {
+		faults = append(faults, checkConfig(r.grant, &config))
+	}
+	for _, e := range s.endpoints {
+		faults = append(faults, checkConfig(e, &config))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	s.config, s.initialized = config, true
+	s.RegisterClientAuthMethod(config.ClientAuthMethods...)
+	return nil
+}
+
+func checkConfig(value any, config *Config) error {
+	if checker, ok := value.(ConfigChecker); ok {
+		return checker.CheckConfig(config)
+	}
+	return nil
+}
+
+// RegisterGrant adds a grant: a [TokenGrant], an [AuthorizationGrant] or both.
+// The extensions are hooks for its requests alone. A later grant of the same
+// grant type or response type takes the place of an earlier one. On a fault
+// nothing is registered.
+func (s *Server) RegisterGrant(grant any, extensions ...any) error {
+	_, isToken := grant.(TokenGrant)
+	_, isAuthorization := grant.(AuthorizationGrant)
+	if !isToken && !isAuthorization {
+		return fmt.Errorf("server: RegisterGrant: %T is neither a TokenGrant nor an AuthorizationGrant", grant)
+	}
+	if err := checkHooks(extensions); err != nil {
+		return fmt.Errorf("server: RegisterGrant(%T): %w", grant, err)
+	}
+	if s.initialized {
+		if err := checkConfig(grant, &s.config); err != nil {
+			return err
+		}
+	}
+	if defaults, ok := grant.(DefaultExtensionsHook); ok {
+		extensions = withDefaultExtensions(extensions, defaults.DefaultExtensions())
+	}
+	values := append([]any{grant}, extensions...)
+	s.noteRepeatable(values)
+	s.grants = slices.Insert(s.grants, 0, registration{grant, values})
+	return nil
+}
+
+func withDefaultExtensions(given, defaults []any) []any {
+	all := slices.Clone(given)
+	for _, d := range defaults {
+		sameType := func(e any) bool { return fmt.Sprintf("%T", e) == fmt.Sprintf("%T", d) }
+		if !slices.ContainsFunc(given, sameType) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// Register adds hooks for every request. On a fault nothing is registered.
+func (s *Server) Register(hooks ...any) error {
+	if err := checkHooks(hooks); err != nil {
+		return fmt.Errorf("server: Register: %w", err)
+	}
+	s.noteRepeatable(hooks)
+	s.extensions = append(s.extensions, hooks...)
+	return nil
+}
+
+func checkHooks(values []any) error {
+	for _, value := range values {
+		if !isHook(value) {
+			return fmt.Errorf("%T implements no hook: see the interfaces in hooks.go, and whether its methods have a pointer receiver", value)
+		}
+	}
+	return nil
+}
+
+func (s *Server) noteRepeatable(values []any) {
+	for _, value := range values {
+		if hook, ok := value.(RepeatableParametersHook); ok {
+			s.repeatable = append(s.repeatable, hook.RepeatableParameters()...)
+		}
+	}
+}
+
+// RegisterClientAuthMethod adds ways for clients to authenticate. A later one
+// of the same name takes the place of an earlier one.
+func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) {
+	for _, m := range methods {
+		sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
+		s.methods = append(slices.DeleteFunc(s.methods, sameName), m)
+	}
+}
+
+// RegisterTokenGenerator sets the access token generator of one grant type,
+// in place of Config.AccessTokenGenerator.
+func (s *Server) RegisterTokenGenerator(grantType string, generator TokenGenerator) {
+	if s.generators == nil {
+		s.generators = make(map[string]TokenGenerator)
+	}
+	s.generators[grantType] = generator
+}
+
+// RegisterEndpoint adds an endpoint, to be served by
+// [Server.CreateEndpointResponse] under its name. On a fault it is not
+// registered.
+func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
+	if s.initialized {
+		if err := checkConfig(endpoint, &s.config); err != nil {
+			return err
+		}
+	}
+	if s.endpoints == nil {
+		s.endpoints = make(map[string]Endpoint)
+	}
+	s.endpoints[endpoint.EndpointName()] = endpoint
+	return nil
+}
+
+// ready answers the request when the server is not initialized.
+func (s *Server) ready(w http.ResponseWriter) bool {
+	if !s.initialized {
+		http.Error(w, ErrNotInitialized.Error(), http.StatusInternalServerError)
+	}
+	return s.initialized
+}
+
+// tokenGrant returns the registration for a grant type.
+func (s *Server) tokenGrant(grantType string) (TokenGrant, []any) {
+	for _, r := range s.grants {
+		if g, ok := r.grant.(TokenGrant); ok && g.GrantType() == grantType {
+			return g, r.extensions
+		}
+	}
+	return nil, nil
+}
+
+// authorizationGrant returns the registration for a response type, whose
+// words may come in any order.
+func (s *Server) authorizationGrant(responseType string) (AuthorizationGrant, []any) {
+	for _, r := range s.grants {
+		if g, ok := r.grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), sameWords(responseType)) {
+			return g, r.extensions
+		}
+	}
+	return nil, nil
+}

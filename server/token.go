@@ -1,0 +1,43 @@
+package server
+
+import "time"
+
+// Token is what the engine asks of a stored token: an access token and, where
+// the grant has one, its refresh token.
+// [github.com/gormoauth/gormoauth/models.TokenMixin] has all of it; a method
+// that the program's model declares itself wins.
+type Token interface {
+	CredentialRecord
+	// GetClientID returns the client that the token was issued to.
+	GetClientID() string
+	// GetTokenType returns how the access token is presented: "Bearer".
+	GetTokenType() string
+	// GetScope returns the access token's scope, space separated.
+	GetScope() string
+	// GetExpiresAt returns when the access token ends, in Unix seconds, 0 is never.
+	GetExpiresAt() int64
+	// IsExpired reports whether the access token has ended.
+	IsExpired(now time.Time) bool
+	// IsRevoked reports whether the access token was revoked.
+	IsRevoked() bool
+
+	// GetGrantedScope returns the scope of the grant.
+	GetGrantedScope() string
+	// GetAuthTime returns when the user last signed in, in Unix seconds.
+	GetAuthTime() int64
+	// CheckRefreshToken reports whether digest is the current refresh token's.
+	CheckRefreshToken(digest string) bool
+	// IsRefreshTokenExpired reports whether the refresh token has ended.
+	IsRefreshTokenExpired(now time.Time) bool
+	// IsRefreshTokenRevoked reports whether the grant was revoked.
+	IsRefreshTokenRevoked() bool
+}
+
+// StoredToken is a token as storage found it, with the id of its user.
+type StoredToken struct {
+	// Token is a pointer to the program's own model, as in
+	// stored.Token.(*Token).
+	Token Token
+	// UserID is the UserID column as text, empty for a token without a user.
+	UserID string
+}

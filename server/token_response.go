@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strconv"
+)
+
+// TokenResponse is a successful answer of the token endpoint (RFC 6749
+// section 5.1).
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+
+	// Extra holds further members, such as id_token.
+	Extra map[string]any `json:"-"`
+}
+
+// MarshalJSON writes the members and Extra as one object.
+func (t *TokenResponse) MarshalJSON() ([]byte, error) {
+	type plain TokenResponse
+	if len(t.Extra) == 0 {
+		return json.Marshal((*plain)(t))
+	}
+	members := maps.Clone(t.Extra)
+	text, err := json.Marshal((*plain)(t))
+	if err == nil {
+		err = json.Unmarshal(text, &members)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(members)
+}
+
+// Parameters returns the response as an authorization response carries it
+// (RFC 6749 section 4.2.2). Members of Extra that are not text are left out.
+func (t *TokenResponse) Parameters() map[string][]string {
+	params := map[string][]string{
+		"access_token": {t.AccessToken},
+		"token_type":   {t.TokenType},
+		"expires_in":   {strconv.FormatInt(t.ExpiresIn, 10)},
+	}
+	if t.Scope != "" {
+		params["scope"] = []string{t.Scope}
+	}
+	for name, value := range t.Extra {
+		if text, ok := value.(string); ok {
+			params[name] = []string{text}
+		}
+	}
+	return params
+}
+
+// CreateTokenResponse answers a request to the token endpoint (RFC 6749
+// section 3.2). It is an [http.HandlerFunc].
+func (s *Server) CreateTokenResponse(w http.ResponseWriter, r *http.Request) {
+	if !s.ready(w) {
+		return
+	}
+	response, err := s.token(r.Context(), r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	s.writeJSON(w, r, http.StatusOK, response)
+}
+
+func (s *Server) token(ctx context.Context, r *http.Request) (*TokenResponse, error) {
+	req, err := s.parsePost(r, "token")
+	if err != nil {
+		return nil, err
+	}
+	req.GrantType = req.Params.Get("grant_type")
+	if req.GrantType == "" {
+		return nil, NewError(InvalidRequest, "The request has no 'grant_type'.")
+	}
+	grant, extensions := s.tokenGrant(req.GrantType)
+	if grant == nil {
+		return nil, NewError(UnsupportedGrantType, "The server does not have this 'grant_type'.")
+	}
+	req.grant, req.extensions = grant, extensions
+	if err := s.authenticateClient(ctx, req); err != nil {
+		return nil, err
+	}
+	if hook, ok := grant.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {
+		return nil, s.invalidClient(req, "The client cannot use this 'grant_type' with its client authentication.")
+	}
+	if err := checkGrantType(req); err != nil {
+		return nil, err
+	}
+	issuance, err := grant.PrepareIssuance(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, req, issuance)
+}
+
+// parsePost parses a request whose parameters come in the body alone.
+func (s *Server) parsePost(r *http.Request, endpoint string) (*Request, error) {
+	if r.Method != http.MethodPost {
+		failure := NewError(InvalidRequest, "The request method must be POST.")
+		failure.Status = http.StatusMethodNotAllowed
+		failure.Header = http.Header{"Allow": {http.MethodPost}}
+		return nil, failure
+	}
+	return s.parse(r, endpoint, false)
+}
+
+func checkGrantType(req *Request) error {
+	if !req.Client.CheckGrantType(req.GrantType) {
+		return NewError(UnauthorizedClient, "The client may not use this 'grant_type'.")
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+package server
+
+import "reflect"
+
+// User is a resource owner (RFC 6749 section 1.1). The program's own user
+// model implements it with one line.
+type User interface {
+	// GetUserID returns the user's id as text, as the UserID column of tokens
+	// and codes spells it. It is never empty.
+	GetUserID() string
+}
+
+// UserID is a User of whom nothing but the id is known.
+type UserID string
+
+// GetUserID returns the id.
+func (id UserID) GetUserID() string { return string(id) }
+
+// IsNilUser reports whether there is no user: a bare nil, or a nil pointer in the
+// interface, which == nil does not see. A denial must not become a grant.
+func IsNilUser(user User) bool {
+	if user == nil {
+		return true
+	}
+	v := reflect.ValueOf(user)
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Interface, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}

@@ -1,6 +1,8 @@
 package gormoauth
 
 import (
+	"context"
+
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -104,4 +106,17 @@ func revocationEndpoint[M any, P gormstore.TokenModel[M]](tokens *gormstore.Toke
 // in the model M. It panics when M cannot hold them.
 func CreateBearerTokenValidator[M any, P gormstore.TokenModel[M]](db *gorm.DB) *resource.BearerTokenValidator {
 	return &resource.BearerTokenValidator{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
+}
+
+// AutoMigrate adds the tables, columns and indexes that the models have and
+// the database lacks. It alters and drops nothing, and any number of instances
+// can start at once; see [gormstore.AutoMigrate].
+func AutoMigrate(db *gorm.DB, models ...any) error { return gormstore.AutoMigrate(db, models...) }
+
+// CreateDigestPlaintextFunc returns a function that converts the rows of the
+// model M that an older program kept in plaintext, up to limit of them a call,
+// until it returns 0; see [gormstore.Tokens.DigestPlaintext]. It panics when M
+// cannot hold tokens.
+func CreateDigestPlaintextFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) func(ctx context.Context, limit int) (rows int, err error) {
+	return must(gormstore.NewTokens[M, P](db)).DigestPlaintext
 }

@@ -6,7 +6,7 @@ import "time"
 // authorization code (RFC 6749 section 4.1).
 type AuthorizationCodeMixin struct {
 	// Code is the digest of the code.
-	Code string `gorm:"column:code;type:varchar(120);not null;unique" json:"-"`
+	Code string `gorm:"column:code;type:varchar(120);not null;uniqueIndex" json:"-"`
 	// ClientID is the client that the code was issued to.
 	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
 	// RedirectURI is the redirect_uri of the authorization request as it was

@@ -17,7 +17,7 @@ type TokenMixin struct {
 	// TokenType is how the access token is presented: "Bearer" (RFC 6750).
 	TokenType string `gorm:"column:token_type;type:varchar(40)" json:"token_type"`
 	// AccessToken is the digest of the access token.
-	AccessToken string `gorm:"column:access_token;type:varchar(255);not null;unique" json:"-"`
+	AccessToken string `gorm:"column:access_token;type:varchar(255);not null;uniqueIndex" json:"-"`
 	// RefreshToken is the digest of the current refresh token, nil without one.
 	RefreshToken *string `gorm:"column:refresh_token;type:varchar(255);index" json:"-"`
 	// Scope is what the access token stands for, space separated.

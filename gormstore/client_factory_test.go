@@ -1,0 +1,105 @@
+package gormstore_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+func TestAClientsSecretIsToldOnce(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		factory, err := gormstore.NewClientFactory[Client](db)
+		require.NoError(t, err)
+		client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
+		secret, err := factory.Create(t.Context(), client)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(secret, "goa_cs_"), secret)
+		assert.Equal(t, models.HashClientSecret(secret), stored(t, db, client.ClientID).ClientSecret)
+		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(secret, time.Now()))
+
+		next, err := factory.RotateSecret(t.Context(), client.ClientID)
+		require.NoError(t, err)
+		assert.False(t, stored(t, db, client.ClientID).CheckClientSecret(secret, time.Now()), "the old secret is void")
+		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(next, time.Now()))
+		_, err = factory.RotateSecret(t.Context(), "unknown")
+		assert.ErrorIs(t, err, gormstore.ErrNoClient)
+	})
+}
+
+func stored(t *testing.T, db *gorm.DB, clientID string) *Client {
+	t.Helper()
+	var client Client
+	require.NoError(t, db.Where("client_id = ?", clientID).First(&client).Error)
+	return &client
+}
+
+func TestAPublicClientHasNoSecret(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	factory, err := gormstore.NewClientFactory[Client](db)
+	require.NoError(t, err)
+	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+	secret, err := factory.Create(t.Context(), client)
+	require.NoError(t, err)
+	assert.Empty(t, secret)
+	assert.False(t, stored(t, db, client.ClientID).CheckClientSecret("", time.Now()))
+	_, err = factory.RotateSecret(t.Context(), client.ClientID)
+	assert.ErrorIs(t, err, gormstore.ErrNoClient)
+}
+
+func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	factory, err := gormstore.NewClientFactory[Client](db)
+	require.NoError(t, err)
+	code := func(uri string) models.ClientMetadata {
+		return models.ClientMetadata{RedirectURIs: []string{uri}, ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}
+	}
+	for rule, c := range map[string]struct {
+		metadata models.ClientMetadata
+		fault    string
+	}{
+		"https is fine":                     {code("https://app.example/cb"), ""},
+		"http on loopback is fine":          {code("http://127.0.0.1:8081/cb"), ""},
+		"a private-use scheme is fine":      {code("com.example.app:/cb"), ""},
+		"http elsewhere is not":             {code("http://app.example/cb"), "must be https"},
+		"nor is a fragment":                 {code("https://app.example/cb#x"), "is not an absolute URI"},
+		"nor a user name":                   {code("https://app.example@evil.example/cb"), "is not an absolute URI"},
+		"nor a script":                      {code("javascript:alert(1)"), "is not an absolute URI"},
+		"nor a wildcard":                    {code("https://*.app.example/cb"), "wildcard"},
+		"nor a path":                        {code("/cb"), "is not an absolute URI"},
+		"a code needs a redirect URI":       {models.ClientMetadata{ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}, "needs one"},
+		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, ResponseTypes: []string{"code"}}, `goes with the grant type "authorization_code"`},
+		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "not for a client without a secret"},
+		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "scope"},
+		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "UTF-8 text"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			_, err := factory.Create(t.Context(), &Client{ClientMixin: models.ClientMixin{ClientMetadata: c.metadata}})
+			if c.fault == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, c.fault)
+			}
+		})
+	}
+}
+
+func TestRevokingAClientEndsItsTokensAlone(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		p, other := newProvider(t, db), newProvider(t, db)
+		tokens, err := gormstore.NewTokens[Token](db)
+		require.NoError(t, err)
+		mine, theirs := p.redeem(p.code("profile")), other.redeem(other.code("profile"))
+		require.NoError(t, tokens.RevokeClient(t.Context(), p.clientID, time.Now()))
+		assert.False(t, p.valid(mine.AccessToken))
+		assert.Equal(t, "invalid_grant", p.refresh(mine.RefreshToken).Error)
+		assert.True(t, other.valid(theirs.AccessToken))
+	})
+}

@@ -1,0 +1,212 @@
+package gormstore_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// The tables as SQLAlchemy makes them from the original's mixins. Only the
+// primary key differs by dialect.
+const originalTables = `
+CREATE TABLE user (
+	id PRIMARY,
+	username VARCHAR(40),
+	PRIMARY KEY (id)
+);
+CREATE TABLE oauth2_client (
+	id PRIMARY,
+	user_id INTEGER,
+	client_id VARCHAR(48),
+	client_secret VARCHAR(120),
+	client_id_issued_at INTEGER NOT NULL,
+	client_secret_expires_at INTEGER NOT NULL,
+	client_metadata TEXT,
+	PRIMARY KEY (id),
+	FOREIGN KEY(user_id) REFERENCES user (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_oauth2_client_client_id ON oauth2_client (client_id);
+CREATE TABLE oauth2_code (
+	id PRIMARY,
+	user_id INTEGER,
+	code VARCHAR(120) NOT NULL,
+	client_id VARCHAR(48),
+	redirect_uri TEXT,
+	response_type TEXT,
+	scope TEXT,
+	nonce TEXT,
+	auth_time INTEGER NOT NULL,
+	acr TEXT,
+	amr TEXT,
+	code_challenge TEXT,
+	code_challenge_method VARCHAR(48),
+	PRIMARY KEY (id),
+	FOREIGN KEY(user_id) REFERENCES user (id) ON DELETE CASCADE,
+	UNIQUE (code)
+);
+CREATE TABLE oauth2_token (
+	id PRIMARY,
+	user_id INTEGER,
+	client_id VARCHAR(48),
+	token_type VARCHAR(40),
+	access_token VARCHAR(255) NOT NULL,
+	refresh_token VARCHAR(255),
+	scope TEXT,
+	issued_at INTEGER NOT NULL,
+	access_token_revoked_at INTEGER NOT NULL,
+	refresh_token_revoked_at INTEGER NOT NULL,
+	expires_in INTEGER NOT NULL,
+	PRIMARY KEY (id),
+	FOREIGN KEY(user_id) REFERENCES user (id) ON DELETE CASCADE,
+	UNIQUE (access_token)
+);
+CREATE INDEX ix_oauth2_token_refresh_token ON oauth2_token (refresh_token);
+INSERT INTO user (id, username) VALUES (7, 'alice');
+INSERT INTO oauth2_client (id, user_id, client_id, client_secret, client_id_issued_at, client_secret_expires_at, client_metadata)
+	VALUES (1, 7, 'old-client', 'old+secret', 1700000000, 0, '{"client_name":"Old","token_endpoint_auth_method":"client_secret_basic","grant_types":["refresh_token"],"scope":"profile","x_own":1}');
+INSERT INTO oauth2_client (id, user_id, client_id, client_id_issued_at, client_secret_expires_at) VALUES (2, 7, 'bare-client', 1700000000, 0);
+INSERT INTO oauth2_code (id, user_id, code, client_id, scope, auth_time) VALUES (1, 7, 'old-code', 'old-client', 'profile', 1700000000);
+INSERT INTO oauth2_token (id, user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in)
+	VALUES (1, 7, 'old-client', 'Bearer', 'old-access', 'old-refresh', 'profile', 1700000000, 0, 0, 0);
+INSERT INTO oauth2_token (id, user_id, client_id, token_type, access_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in)
+	VALUES (2, 7, 'old-client', 'Bearer', 'old-access-2', 'profile', 1700000000, 0, 0, 0);
+INSERT INTO oauth2_token (id, user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in)
+	VALUES (3, 7, 'old-client', 'Bearer', 'revoked-access', 'revoked-refresh', 'profile', 1700000000, 1700000001, 0, 0)`
+
+type oldUser struct {
+	ID       int64 `gorm:"primaryKey"`
+	Username string
+}
+
+func (oldUser) TableName() string   { return "user" }
+func (*oldUser) GetUserID() string  { return "7" }
+func (oldClient) TableName() string { return "oauth2_client" }
+func (oldCode) TableName() string   { return "oauth2_code" }
+func (oldToken) TableName() string  { return "oauth2_token" }
+
+type oldClient struct {
+	ID     int64 `gorm:"primaryKey"`
+	UserID *int64
+	models.ClientMixin
+}
+
+type oldCode struct {
+	ID     int64 `gorm:"primaryKey"`
+	UserID *int64
+	models.AuthorizationCodeMixin
+}
+
+type oldToken struct {
+	ID     int64 `gorm:"primaryKey"`
+	UserID *int64
+	models.TokenMixin
+}
+
+func createOriginalTables(t *testing.T, db *gorm.DB) {
+	t.Helper()
+	key, user := "INTEGER NOT NULL", `"user"`
+	if db.Name() == "postgres" {
+		key = "SERIAL NOT NULL"
+	}
+	tables := strings.NewReplacer("id PRIMARY", "id "+key, "TABLE user", "TABLE "+user, "REFERENCES user", "REFERENCES "+user, "INTO user", "INTO "+user)
+	for statement := range strings.SplitSeq(tables.Replace(originalTables), ";\n") {
+		require.NoError(t, db.Exec(statement).Error, statement)
+	}
+}
+
+func TestTablesOfTheOriginalAreTakenOver(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		createOriginalTables(t, db)
+		for range 2 { // the second start changes nothing
+			require.NoError(t, gormoauth.AutoMigrate(db, &oldClient{}, &oldCode{}, &oldToken{}))
+		}
+		for table, want := range map[string]int64{"oauth2_client": 2, "oauth2_code": 1, "oauth2_token": 3} {
+			var rows int64
+			require.NoError(t, db.Table(table).Count(&rows).Error)
+			assert.Equal(t, want, rows, "AutoMigrate keeps every row of %s", table)
+		}
+
+		convert := gormoauth.CreateDigestPlaintextFunc[oldToken](db)
+		batches := 0
+		for {
+			rows, err := convert(t.Context(), 2)
+			require.NoError(t, err)
+			if rows == 0 {
+				break
+			}
+			batches++
+		}
+		assert.Equal(t, 2, batches, "three rows, two at a time")
+		for _, column := range []string{"access_token", "refresh_token"} {
+			var plaintext int64
+			require.NoError(t, db.Table("oauth2_token").Where("length("+column+") <> 64").Count(&plaintext).Error)
+			assert.Zero(t, plaintext, "no plaintext is left in %s", column)
+		}
+		oldTokensWork(t, db)
+		oldClientWorks(t, db)
+	})
+}
+
+func oldTokensWork(t *testing.T, db *gorm.DB) {
+	t.Helper()
+	validator := gormoauth.CreateBearerTokenValidator[oldToken](db)
+	for text, valid := range map[string]bool{"old-access": true, "old-access-2": true, "revoked-access": false, "unknown": false} {
+		token, err := validator.AuthenticateToken(t.Context(), text)
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		assert.Equal(t, valid, validator.ValidateToken(token, []string{"profile"}, r, time.Now()) == nil, text)
+	}
+}
+
+func oldClientWorks(t *testing.T, db *gorm.DB) {
+	t.Helper()
+	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example"}, gormoauth.Clients[oldClient](),
+		gormoauth.Tokens[oldToken](), gormoauth.AuthorizationCodes[oldCode](), gormoauth.Users[oldUser]())
+	require.NoError(t, err)
+	refresh := func(token string) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/oauth/token",
+			strings.NewReader(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("old-client", "old+secret") // as it is, which the original takes
+		srv.CreateTokenResponse(w, r)
+		return w.Code
+	}
+	assert.Equal(t, http.StatusOK, refresh("old-refresh"), "an old client authenticates, and its refresh token works")
+	assert.Equal(t, http.StatusBadRequest, refresh("revoked-refresh"), "what was revoked stays revoked")
+
+	var client oldClient
+	require.NoError(t, db.First(&client, 1).Error)
+	assert.Equal(t, models.HashClientSecret("old+secret"), client.ClientSecret, "the plaintext is gone after the first use")
+	assert.Equal(t, "1", string(client.ClientMetadata.Extra["x_own"]), "unknown metadata is kept")
+}
+
+func TestOldSecretsAreReplacedInBatches(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		createOriginalTables(t, db)
+		require.NoError(t, gormoauth.AutoMigrate(db, &oldClient{}))
+		clients, err := gormstore.NewClients[oldClient](db)
+		require.NoError(t, err)
+		for _, want := range []int{1, 0} {
+			rows, err := clients.DigestPlaintext(t.Context(), 10)
+			require.NoError(t, err)
+			assert.Equal(t, want, rows)
+		}
+		var secret string
+		require.NoError(t, db.Table("oauth2_client").Where("id = 1").Pluck("client_secret", &secret).Error)
+		assert.Equal(t, models.HashClientSecret("old+secret"), secret)
+	})
+}

@@ -1,0 +1,97 @@
+package testdb
+
+import (
+	"os"
+	"testing"
+
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// The engines' names, as [Engines] lists them and [Open] takes them.
+const (
+	SQLiteCgo            = "sqlite-cgo"            // github.com/mattn/go-sqlite3
+	SQLiteGo             = "sqlite-go"             // modernc.org/sqlite
+	Postgres             = "postgres"              // READ COMMITTED, its default
+	PostgresSerializable = "postgres-serializable" // SERIALIZABLE by default_transaction_isolation
+)
+
+// Main runs a package's tests, stops the private PostgreSQL server if one was
+// started, and exits. It is a package's whole TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	stopCluster()
+	os.Exit(code)
+}
+
+// Engines names every engine that this build has, in the order in which [Each]
+// runs them. SQLiteCgo is missing under CGO_ENABLED=0; the PostgreSQL ones are
+// always listed, and skip their test where there is no server.
+func Engines() []string {
+	engines := []string{SQLiteGo, Postgres, PostgresSerializable}
+	if hasCgo {
+		engines = append([]string{SQLiteCgo}, engines...)
+	}
+	return engines
+}
+
+// Each runs test as a subtest on every engine, one after the other, each with
+// a fresh database in which the models are migrated.
+func Each(t *testing.T, models []any, test func(t *testing.T, db *gorm.DB)) {
+	t.Helper()
+	for _, engine := range Engines() {
+		t.Run(engine, func(t *testing.T) {
+			test(t, Open(t, engine, models...))
+		})
+	}
+}
+
+// Open returns a fresh database of one engine with the models migrated. Its
+// pool is bounded, its log is silent, and at the end of the test it is closed
+// and dropped. An engine that is not among [Engines] fails the test.
+func Open(tb testing.TB, engine string, models ...any) *gorm.DB {
+	tb.Helper()
+	var db *gorm.DB
+	switch {
+	case engine == SQLiteCgo && hasCgo:
+		db = connect(tb, cgoSQLite(tb), 8)
+	case engine == SQLiteGo:
+		db = connect(tb, goSQLite(tb), 8)
+	case engine == Postgres:
+		db = connect(tb, postgres.Open(PostgresDSN(tb)), 16)
+	case engine == PostgresSerializable:
+		dsn := withParameter(PostgresDSN(tb), "default_transaction_isolation", "serializable")
+		db = connect(tb, postgres.Open(dsn), 16)
+	default:
+		tb.Fatalf("testdb: no engine %q in this build, which has %v", engine, Engines())
+	}
+	if len(models) == 0 {
+		return db
+	}
+	if err := db.AutoMigrate(models...); err != nil {
+		tb.Fatalf("testdb: migrate on %s: %v", engine, err)
+	}
+	return db
+}
+
+// connect bounds the pool so that tests that race many goroutines stay within
+// the server's connections, and queue instead of failing.
+func connect(tb testing.TB, dialector gorm.Dialector, connections int) *gorm.DB {
+	tb.Helper()
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		tb.Fatalf("testdb: open: %v", err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		tb.Fatalf("testdb: pool: %v", err)
+	}
+	pool.SetMaxOpenConns(connections)
+	tb.Cleanup(func() {
+		if err := pool.Close(); err != nil {
+			tb.Errorf("testdb: close: %v", err)
+		}
+	})
+	return db
+}

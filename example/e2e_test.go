@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/gormoauth/gormoauth/internal/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+// buildExample builds the program that a user runs.
+func buildExample(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "example")
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(output))
+	return binary
+}
+
+// startExample runs it on a free port and returns its address. At the end of
+// the test it is asked to stop, and must do so well.
+func startExample(t *testing.T, binary, db string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	cmd := exec.CommandContext(ctx, binary, "-addr", "127.0.0.1:0", "-db", db)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		defer cancel()
+		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		assert.NoError(t, cmd.Wait(), "it exits with 0\n%s", stderr.String())
+		assert.NotContains(t, stderr.String(), "level=ERROR")
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err, stderr.String())
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(line)
+	require.NotEmpty(t, address, line)
+	return address
+}
+
+const callback = "http://127.0.0.1:8081/callback"
+
+// browser is a person with cookies who fills in forms. It does not follow a
+// redirect that leaves the provider.
+type browser struct {
+	t      *testing.T
+	client *http.Client
+	page   string   // the last page
+	at     *url.URL // its address, or the one that a redirect leads away to
+	status int
+}
+
+func newBrowser(t *testing.T, address string) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return &browser{t: t, client: &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if !strings.HasPrefix(r.URL.String(), address) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}}
+}
+
+func (b *browser) do(r *http.Request) {
+	b.t.Helper()
+	response, err := b.client.Do(r)
+	require.NoError(b.t, err)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(b.t, err)
+	b.page, b.at, b.status = string(body), response.Request.URL, response.StatusCode
+	if location, err := response.Location(); err == nil {
+		b.at = location
+	}
+}
+
+func (b *browser) open(address string) {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, http.NoBody)
+	require.NoError(b.t, err)
+	b.do(r)
+}
+
+var (
+	formPattern  = regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>`)
+	inputPattern = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+)
+
+// submit sends the form that has a control of that name, with its hidden fields.
+func (b *browser) submit(control string, fields url.Values) {
+	b.t.Helper()
+	for _, form := range formPattern.FindAllStringSubmatch(b.page, -1) {
+		if !strings.Contains(form[2], `name="`+control+`"`) {
+			continue
+		}
+		for _, input := range inputPattern.FindAllStringSubmatch(form[2], -1) {
+			fields.Set(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
+		}
+		target, err := b.at.Parse(html.UnescapeString(form[1]))
+		require.NoError(b.t, err)
+		r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, target.String(), strings.NewReader(fields.Encode()))
+		require.NoError(b.t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", b.at.Scheme+"://"+b.at.Host)
+		b.do(r)
+		return
+	}
+	b.t.Fatalf("no form with %q on the page at %s:\n%s", control, b.at, b.page)
+}
+
+func (b *browser) signIn(username, password string) {
+	b.t.Helper()
+	b.submit("password", url.Values{"username": {username}, "password": {password}})
+}
+
+func clientConfig(address, id, secret string, style oauth2.AuthStyle) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: id, ClientSecret: secret, RedirectURL: callback, Scopes: []string{"profile", "email"},
+		Endpoint: oauth2.Endpoint{AuthURL: address + "/oauth/authorize", TokenURL: address + "/oauth/token", AuthStyle: style},
+	}
+}
+
+// me calls the protected API.
+func me(t *testing.T, address, accessToken string) (status int, body map[string]any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/api/me", http.NoBody)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+accessToken)
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&body))
+	return response.StatusCode, body
+}
+
+func revoke(t *testing.T, address, id, secret, token string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/oauth/revoke", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(id, secret)
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
+}
+
+func TestTheWholeWay(t *testing.T) {
+	binary := buildExample(t)
+	for engine, database := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "a % ? # name.db") },
+		"memory":   func(*testing.T) string { return ":memory:" },
+		"postgres": func(t *testing.T) string { return testdb.PostgresDSN(t) },
+	} {
+		t.Run(engine, func(t *testing.T) {
+			address := startExample(t, binary, database(t))
+			b := newBrowser(t, address)
+			t.Run("a person signs in, denies, and grants", func(t *testing.T) { signInAndGrant(t, b, address) })
+			t.Run("every demo client works", func(t *testing.T) { everyDemoClient(t, b, address) })
+			t.Run("a person takes access back", func(t *testing.T) { takeAccessBack(t, b, address) })
+			t.Run("a person makes a client", func(t *testing.T) { makeClient(t, b, address) })
+		})
+	}
+}
+
+func signInAndGrant(t *testing.T, b *browser, address string) {
+	conf := clientConfig(address, "demo-web", "demo-web-secret", oauth2.AuthStyleInHeader)
+	verifier := oauth2.GenerateVerifier()
+	authorize := conf.AuthCodeURL("a state & more", oauth2.S256ChallengeOption(verifier))
+
+	b.open(authorize)
+	require.Equal(t, "/login", b.at.Path, "who is not signed in signs in first")
+	b.signIn("alice", "wrong")
+	assert.Equal(t, http.StatusUnauthorized, b.status)
+	b.signIn("alice", "wonderland")
+	require.Equal(t, "/oauth/authorize", b.at.Path, b.page)
+	assert.Contains(t, b.page, "demo-web")
+
+	b.submit("confirm", url.Values{"confirm": {"no"}})
+	assert.Equal(t, callback, b.at.Scheme+"://"+b.at.Host+b.at.Path)
+	assert.Equal(t, "access_denied", b.at.Query().Get("error"))
+	assert.Equal(t, "a state & more", b.at.Query().Get("state"))
+	assert.Equal(t, address, b.at.Query().Get("iss"))
+
+	b.open(authorize)
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	assert.Equal(t, "a state & more", b.at.Query().Get("state"))
+	assert.Equal(t, address, b.at.Query().Get("iss"))
+	code := b.at.Query().Get("code")
+
+	_, err := conf.Exchange(t.Context(), code, oauth2.VerifierOption(oauth2.GenerateVerifier()))
+	assert.ErrorContains(t, err, "invalid_grant", "a code without its verifier is worth nothing")
+	token, err := conf.Exchange(t.Context(), code, oauth2.VerifierOption(verifier))
+	require.NoError(t, err)
+	status, body := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "alice", body["username"])
+
+	first := *token
+	token.Expiry = time.Now().Add(-time.Hour)
+	second, err := conf.TokenSource(t.Context(), token).Token()
+	require.NoError(t, err, "the refresh token works")
+	assert.NotEqual(t, first.AccessToken, second.AccessToken)
+	assert.NotEqual(t, first.RefreshToken, second.RefreshToken)
+	status, _ = me(t, address, second.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+
+	assert.Equal(t, http.StatusOK, revoke(t, address, "demo-web", "demo-web-secret", second.RefreshToken))
+	status, body = me(t, address, second.AccessToken)
+	assert.Equal(t, http.StatusUnauthorized, status, "a revoked grant opens nothing")
+	assert.Equal(t, "invalid_token", body["error"])
+	second.Expiry = time.Now().Add(-time.Hour)
+	_, err = conf.TokenSource(t.Context(), second).Token()
+	assert.ErrorContains(t, err, "invalid_grant")
+}
+
+// grantTo has the signed-in person grant a client, and returns its token.
+func grantTo(t *testing.T, b *browser, conf *oauth2.Config) *oauth2.Token {
+	t.Helper()
+	verifier := oauth2.GenerateVerifier()
+	b.open(conf.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)))
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	token, err := conf.Exchange(t.Context(), b.at.Query().Get("code"), oauth2.VerifierOption(verifier))
+	require.NoError(t, err)
+	return token
+}
+
+func everyDemoClient(t *testing.T, b *browser, address string) {
+	for id, style := range map[string]oauth2.AuthStyle{"demo-post": oauth2.AuthStyleInParams, "demo-spa": oauth2.AuthStyleInParams} {
+		secret := ""
+		if id == "demo-post" {
+			secret = "demo-post-secret"
+		}
+		token := grantTo(t, b, clientConfig(address, id, secret, style))
+		assert.NotEmpty(t, token.RefreshToken, id)
+		status, _ := me(t, address, token.AccessToken)
+		assert.Equal(t, http.StatusOK, status, id)
+	}
+
+	service := clientcredentials.Config{ClientID: "demo-service", ClientSecret: "demo-service-secret", TokenURL: address + "/oauth/token",
+		Scopes: []string{"profile"}, AuthStyle: oauth2.AuthStyleInHeader}
+	token, err := service.Token(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, token.RefreshToken)
+	status, body := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "demo-service", body["client_id"])
+	service.Scopes = []string{"email"}
+	token, err = service.Token(t.Context())
+	require.NoError(t, err)
+	status, body = me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusForbidden, status)
+	assert.Equal(t, "insufficient_scope", body["error"])
+
+	legacy := clientConfig(address, "demo-legacy", "demo-legacy-secret", oauth2.AuthStyleInHeader)
+	legacy.Scopes = []string{"profile"}
+	token, err = legacy.PasswordCredentialsToken(t.Context(), "bob", "builder")
+	require.NoError(t, err)
+	status, body = me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "bob", body["username"])
+	b.open(legacy.AuthCodeURL("s", oauth2.SetAuthURLParam("response_type", "token")))
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	fragment, err := url.ParseQuery(b.at.Fragment)
+	require.NoError(t, err)
+	status, body = me(t, address, fragment.Get("access_token"))
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "alice", body["username"])
+}
+
+func takeAccessBack(t *testing.T, b *browser, address string) {
+	token := grantTo(t, b, clientConfig(address, "demo-web", "demo-web-secret", oauth2.AuthStyleInHeader))
+	b.open(address + "/")
+	for range 20 {
+		action := regexp.MustCompile(`action="(/applications/[^"]+/revoke)"`).FindStringSubmatch(b.page)
+		if action == nil {
+			break
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+action[1], http.NoBody)
+		require.NoError(t, err)
+		b.do(r)
+		require.Equal(t, http.StatusOK, b.status, b.page)
+	}
+	assert.NotContains(t, b.page, "/revoke\"", "no application has access any more")
+	status, _ := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusUnauthorized, status)
+}
+
+func makeClient(t *testing.T, b *browser, address string) {
+	b.open(address + "/")
+	b.submit("client_name", url.Values{
+		"client_name": {"My <b>app</b>"}, "redirect_uris": {callback}, "type": {"web"}, "scope": {"profile", "email"},
+	})
+	require.Equal(t, http.StatusCreated, b.status, b.page)
+	found := regexp.MustCompile(`goa_cs_[A-Z2-7]+`).FindString(b.page)
+	require.NotEmpty(t, found, "the secret is shown")
+	assert.NotContains(t, b.page, "<b>app</b>", "names are escaped")
+	id := regexp.MustCompile(`>([A-Z2-7]{26})<`).FindStringSubmatch(b.page)
+	require.NotNil(t, id, b.page)
+
+	token := grantTo(t, b, clientConfig(address, id[1], found, oauth2.AuthStyleInHeader))
+	status, _ := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	b.open(address + "/")
+	assert.NotContains(t, b.page, found, "and never again")
+}

@@ -1,0 +1,217 @@
+// Package house holds the rules that keep the packages in their rooms.
+package house
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+const module = "github.com/gormoauth/gormoauth"
+
+// floors: a package imports what is below it, never what is on its own floor
+// or above.
+var floors = []struct {
+	path  string
+	floor int
+}{
+	{module + "/models", 0},
+	{module + "/server", 1},
+	{module + "/server/grant", 2},
+	{module + "/server/endpoint", 2},
+	{module + "/server/clientauth", 2},
+	{module + "/server/resource", 2},
+	{module + "/gormstore", 3},
+	{module, 4},
+	{module + "/example", 5},
+}
+
+func floorOf(path string) (int, bool) {
+	for _, f := range floors {
+		if f.path == path {
+			return f.floor, true
+		}
+	}
+	return 0, false
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", module+"/...")
+	output, err := cmd.Output()
+	require.NoError(t, err)
+	var all []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(output))); decoder.More(); {
+		var p listed
+		require.NoError(t, decoder.Decode(&p))
+		all = append(all, p)
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		floor, ok := floorOf(p.ImportPath)
+		if !ok {
+			assert.True(t, strings.HasPrefix(p.ImportPath, module+"/internal/"), "%s has no floor", p.ImportPath)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if below, ok := floorOf(imported); ok {
+				assert.Less(t, below, floor, "%s imports %s", p.ImportPath, imported)
+			}
+		}
+		if floor < 3 {
+			for _, dep := range p.Deps {
+				assert.False(t, strings.HasPrefix(dep, "gorm.io/"), "%s reaches %s", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+// Two pure-Go SQLite drivers in one binary panic, so the library brings none.
+func TestTheLibraryBringsNoDriver(t *testing.T) {
+	banned := []string{"gorm.io/driver/", "modernc.org/sqlite", "github.com/mattn/go-sqlite3", "github.com/jackc/pgx", "github.com/stretchr/testify"}
+	for _, p := range packages(t) {
+		if floor, ok := floorOf(p.ImportPath); !ok || floor == 5 {
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, prefix := range banned {
+				assert.False(t, strings.HasPrefix(dep, prefix), "%s reaches %s", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}}
+
+// A method of these names on a mixin is promoted to the model and takes the
+// place of what GORM or encoding/json would have done.
+func TestAMixinPromotesNothingThatBreaksItsModel(t *testing.T) {
+	forbidden := []string{
+		"TableName", "MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "Value", "Scan", "String", "GoString", "Format", "Error",
+		"BeforeSave", "AfterSave", "BeforeCreate", "AfterCreate", "BeforeUpdate", "AfterUpdate", "BeforeDelete", "AfterDelete", "AfterFind",
+		"GormDataType", "GormDBDataType",
+	}
+	for _, mixin := range mixins {
+		for _, name := range forbidden {
+			_, found := reflect.TypeOf(mixin).MethodByName(name)
+			assert.False(t, found, "%T has a method %s", mixin, name)
+		}
+	}
+}
+
+func TestTheTagsOfAMixinFitEveryTable(t *testing.T) {
+	for _, mixin := range mixins {
+		typ := reflect.TypeOf(mixin).Elem()
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			for setting := range strings.SplitSeq(field.Tag.Get("gorm"), ";") {
+				name, value, _ := strings.Cut(setting, ":")
+				if name == "index" || name == "uniqueIndex" {
+					assert.Empty(t, value, "%s.%s: an index with a fixed name fails in the second table", typ, field.Name)
+				}
+				assert.NotEqual(t, "primaryKey", name, "%s.%s: the primary key is the program's", typ, field.Name)
+			}
+			assert.True(t, field.IsExported(), "%s.%s", typ, field.Name)
+		}
+	}
+}
+
+// What a client presents is never written to JSON, digest or not.
+func TestDigestsStayOutOfJSON(t *testing.T) {
+	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge"} {
+		found := false
+		for _, mixin := range mixins {
+			if field, ok := reflect.TypeOf(mixin).Elem().FieldByName(name); ok {
+				found = true
+				assert.Equal(t, "-", field.Tag.Get("json"), "%T.%s", mixin, name)
+			}
+		}
+		assert.True(t, found, name)
+	}
+}
+
+// A mixin's methods read its own fields: a call of one another's getters would
+// look as if overriding the getter changed it, which Go does not do.
+func TestMixinMethodsCallNoOtherMethods(t *testing.T) {
+	eachFile(t, "../../models", func(path string, file *ast.File) {
+		for _, declaration := range file.Decls {
+			method, ok := declaration.(*ast.FuncDecl)
+			if !ok || method.Recv == nil || len(method.Recv.List[0].Names) == 0 {
+				continue
+			}
+			receiver := method.Recv.List[0].Names[0].Name
+			ast.Inspect(method.Body, func(node ast.Node) bool {
+				call, ok := node.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				if selector, ok := call.Fun.(*ast.SelectorExpr); ok {
+					if x, ok := selector.X.(*ast.Ident); ok && x.Name == receiver {
+						t.Errorf("%s: %s calls %s.%s", path, method.Name.Name, receiver, selector.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+	})
+}
+
+// No globals that change, no init: nothing happens that nobody asked for.
+func TestNoInitFunctions(t *testing.T) {
+	for _, room := range []string{"../../models", "../../server", "../../gormstore", "../.."} {
+		eachFile(t, room, func(path string, file *ast.File) {
+			for _, declaration := range file.Decls {
+				if f, ok := declaration.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+					t.Errorf("%s has an init function", path)
+				}
+			}
+		})
+	}
+}
+
+func eachFile(t *testing.T, root string, f func(path string, file *ast.File)) {
+	t.Helper()
+	skip := []string{".git", "example", "internal", "tools", "e2e", "bench"}
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if path != root && slices.Contains(skip, entry.Name()) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err == nil {
+			f(path, file)
+		}
+		return err
+	}))
+}

@@ -1,0 +1,117 @@
+// Package readme holds the README to what it says.
+package readme
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../.."
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// program returns the first Go program of the README.
+func program(t *testing.T) string {
+	t.Helper()
+	_, after, ok := strings.Cut(readme(t), "```go\npackage main\n")
+	require.True(t, ok, "the README has a program")
+	body, _, ok := strings.Cut(after, "```")
+	require.True(t, ok)
+	return "package main\n" + body
+}
+
+func TestTheProgramIsShorterThanFortyLines(t *testing.T) {
+	_, body, ok := strings.Cut(program(t), "\n)\n") // what follows the imports
+	require.True(t, ok)
+	lines := 0
+	for line := range strings.Lines(body) {
+		if strings.TrimSpace(line) != "" {
+			lines++
+		}
+	}
+	assert.Less(t, lines, 40)
+}
+
+func TestTheProgramRunsAsItStands(t *testing.T) {
+	dir := t.TempDir()
+	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "server")
+	require.NoError(t, os.WriteFile(source, []byte(program(t)), 0o600))
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source)
+	build.Dir = root
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	server := exec.CommandContext(ctx, binary)
+	server.Dir = dir
+	stdout, err := server.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, server.Start())
+	t.Cleanup(func() { cancel(); _ = server.Wait() })
+
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	curl := regexp.MustCompile(`^curl -u (\S+):(\S+) -d (\S+) (\S+)\n$`).FindStringSubmatch(line)
+	require.NotNil(t, curl, "it prints a curl command, got %q", line)
+
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	status, body := post(t, curl[4], curl[3], curl[1], curl[2])
+	require.Equal(t, http.StatusOK, status, string(body))
+	require.NoError(t, json.Unmarshal(body, &answer))
+	assert.NotEmpty(t, answer.AccessToken)
+	status, body = post(t, strings.Replace(curl[4], "token", "revoke", 1), "token="+answer.AccessToken, curl[1], curl[2])
+	assert.Equal(t, http.StatusOK, status, string(body))
+}
+
+// post sends what curl would, until the server listens.
+func post(t *testing.T, url, form, id, secret string) (status int, body []byte) {
+	t.Helper()
+	for range 100 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(form))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(id, secret)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		defer response.Body.Close()
+		body, err = io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, body
+	}
+	t.Fatal("the server does not listen")
+	return 0, nil
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	prose := regexp.MustCompile("(?s)```.*?```|`[^`]*`").ReplaceAllString(readme(t), "")
+	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(prose, -1) {
+		if strings.HasPrefix(link[1], "https://") {
+			continue
+		}
+		_, err := os.Stat(filepath.Join(root, link[1]))
+		assert.NoError(t, err)
+	}
+}

@@ -74,6 +74,9 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 		}
 		params = query
 	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return req, NewError(InvalidRequest, "The request has more than one 'Authorization' header.")
+	}
 	if len(r.Header.Get("Authorization")) > maxAuthorizationHeader {
 		return req, NewError(InvalidRequest, "The Authorization header is too long.")
 	}

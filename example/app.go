@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/alexedwards/scs/v2"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// app is what the handlers share.
+type app struct {
+	cfg       *config
+	db        *gorm.DB
+	log       *slog.Logger
+	pages     *pages
+	sessions  *scs.SessionManager
+	users     *gormstore.Users[User, *User]
+	tokens    *gormstore.Tokens[Token, *Token]
+	clients   *gormstore.ClientFactory[Client, *Client]
+	passwords *passwords
+	oauth     *server.Server
+	api       *resource.Protector
+}
+
+func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
+	a := &app{cfg: cfg, db: db, log: log}
+	a.sessions = newSessions(a)
+	var faults [6]error
+	a.pages, faults[0] = newPages(log)
+	a.users, faults[1] = gormstore.NewUsers[User](db.Where(enabled, false))
+	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
+	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
+	a.passwords, faults[4] = newPasswords(db)
+	a.api, faults[5] = newProtector(db, log)
+	if err := errors.Join(faults[:]...); err != nil {
+		return nil, err
+	}
+	var err error
+	a.oauth, err = newServer(a)
+	return a, err
+}
+
+// enabled is the condition that users meet who may be served; its argument is
+// false.
+const enabled = "disabled = ?"
+
+// fail answers a request that could not be answered for a reason inside. The
+// reason goes to the log alone.
+func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, context.Canceled) {
+		a.log.ErrorContext(r.Context(), "a request failed inside", slog.String("path", r.URL.Path), slog.String("error", err.Error()))
+	}
+	a.errorPage(w, http.StatusInternalServerError)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// clientForm is the form that creates a client, as it was typed.
+type clientForm struct {
+	ClientName   string
+	RedirectURIs string
+	Type         string
+	Scopes       []string
+	Faults       []string
+}
+
+// HasScope reports whether a scope is ticked.
+func (f clientForm) HasScope(name string) bool { return slices.Contains(f.Scopes, name) }
+
+// The types of clients to choose from.
+const (
+	typeWeb     = "web"
+	typePublic  = "public"
+	typeService = "service"
+)
+
+const (
+	maxClientName   = 100 // characters
+	maxRedirectURIs = 10
+	maxRedirectURI  = 2000 // bytes
+)
+
+func newClientForm() clientForm {
+	return clientForm{Type: typeWeb, Scopes: []string{"openid", "profile"}}
+}
+
+func readClientForm(form url.Values) clientForm {
+	return clientForm{
+		ClientName:   strings.TrimSpace(form.Get("client_name")),
+		RedirectURIs: form.Get("redirect_uris"),
+		Type:         form.Get("type"),
+		Scopes:       form["scope"],
+	}
+}
+
+// metadata is the registration that the form stands for.
+func (f clientForm) metadata() models.ClientMetadata {
+	m := models.ClientMetadata{
+		ClientName:              f.ClientName,
+		RedirectURIs:            strings.Fields(f.RedirectURIs),
+		Scope:                   strings.Join(f.Scopes, " "),
+		TokenEndpointAuthMethod: models.ClientSecretBasic,
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		ResponseTypes:           []string{"code"},
+	}
+	switch f.Type {
+	case typePublic:
+		m.TokenEndpointAuthMethod = models.None
+	case typeService:
+		m.GrantTypes, m.ResponseTypes = []string{"client_credentials"}, nil
+	}
+	return m
+}
+
+// check returns what is wrong with the form, in sentences for the person who
+// filled it in. What any client has to be, the library checks.
+func (f clientForm) check() []string {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+
+	switch {
+	case f.ClientName == "":
+		fault("Give the application a name.")
+	case utf8.RuneCountInString(f.ClientName) > maxClientName:
+		fault("The name is longer than %d characters.", maxClientName)
+	case strings.ContainsFunc(f.ClientName, func(c rune) bool { return !unicode.IsPrint(c) }):
+		// People will read it on the consent page: invisible characters could
+		// turn its words around.
+		fault("The name has a character that cannot be seen.")
+	}
+	if !slices.Contains([]string{typeWeb, typePublic, typeService}, f.Type) {
+		fault("Choose what kind of application it is.")
+	}
+	for _, name := range f.Scopes {
+		if !slices.Contains(scopeNames(), name) {
+			fault("There is no such permission as one of those chosen.")
+			break
+		}
+	}
+	m := f.metadata()
+	switch tooLong := func(uri string) bool { return len(uri) > maxRedirectURI }; {
+	case f.Type == typeService && len(m.RedirectURIs) > 0:
+		fault("A service has no redirect URIs: leave that field empty.")
+	case len(m.RedirectURIs) > maxRedirectURIs:
+		fault("There can be %d redirect URIs at most.", maxRedirectURIs)
+	case slices.ContainsFunc(m.RedirectURIs, tooLong):
+		fault("A redirect URI can have %d characters at most.", maxRedirectURI)
+	case len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0:
+		fault("Give at least one redirect URI: where people return to after signing in.")
+	default:
+		if err := server.ValidateClientMetadata(&m); err != nil {
+			for line := range strings.Lines(err.Error()) {
+				fault("%s.", strings.Replace(strings.TrimSpace(line), "redirect_uris:", "The redirect URI", 1))
+			}
+		}
+	}
+	return faults
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// maxClients is how many clients a person can have.
+const maxClients = 100
+
+// AuthenticationInWords says how the client proves who it is.
+func (c *Client) AuthenticationInWords() string {
+	if c.IsPublic() {
+		return "none (public client, PKCE)"
+	}
+	return c.GetTokenEndpointAuthMethod()
+}
+
+// IsPublic reports whether the client has no secret.
+func (c *Client) IsPublic() bool { return c.GetTokenEndpointAuthMethod() == models.None }
+
+type secretView struct {
+	layout
+	Client  *Client
+	Secret  string // empty for a public client
+	Rotated bool
+}
+
+func (a *app) clientsOf(ctx context.Context, user *User) ([]Client, error) {
+	var clients []Client
+	err := a.db.WithContext(ctx).Where("user_id = ?", user.ID).Order("id DESC").Find(&clients).Error
+	return clients, err
+}
+
+func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
+	values, ok := a.readForm(w, r)
+	if !ok {
+		return
+	}
+	form := readClientForm(values)
+	form.Faults = form.check()
+	var count int64
+	if err := a.db.WithContext(r.Context()).Model(&Client{}).Where("user_id = ?", user.ID).Count(&count).Error; err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if count >= maxClients {
+		form.Faults = append(form.Faults, "You have as many clients as one person can have. Delete one first.")
+	}
+	if len(form.Faults) > 0 {
+		a.homePage(w, r, user, http.StatusUnprocessableEntity, form)
+		return
+	}
+	client := &Client{UserID: &user.ID, ClientMixin: models.ClientMixin{ClientMetadata: form.metadata()}}
+	secret, err := a.clients.Create(r.Context(), client)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	// Not a redirect: the secret would have to be kept somewhere on the way.
+	a.secretPage(w, user, client, secret, false)
+}
+
+func (a *app) rotateSecret(w http.ResponseWriter, r *http.Request, user *User) {
+	client, ok := a.ownClient(w, r, user)
+	if !ok {
+		return
+	}
+	secret, err := a.clients.RotateSecret(r.Context(), client.ClientID)
+	switch {
+	case errors.Is(err, gormstore.ErrNoClient): // a public client, or gone since
+		a.errorPage(w, http.StatusNotFound)
+	case err != nil:
+		a.fail(w, r, err)
+	default:
+		a.secretPage(w, user, client, secret, true)
+	}
+}
+
+// secretPage shows a secret, this once: only its digest is stored.
+func (a *app) secretPage(w http.ResponseWriter, user *User, client *Client, secret string, rotated bool) {
+	status, title := http.StatusCreated, "Client created"
+	if rotated {
+		status, title = http.StatusOK, "New client secret"
+	}
+	a.pages.render(w, status, "secret", secretView{layout{Title: title, User: user}, client, secret, rotated})
+}
+
+func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
+	client, ok := a.ownClient(w, r, user)
+	if !ok {
+		return
+	}
+	err := a.db.WithContext(r.Context()).Transaction(func(tx *gorm.DB) error {
+		return deleteClient(tx, a.tokens, client, time.Now())
+	})
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.notify(r, "The client “"+nameOf(client)+"” was deleted, and its tokens are void.")
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// deleteClient deletes a client and everything that was issued to it, in the
+// transaction.
+func deleteClient(tx *gorm.DB, tokens *gormstore.Tokens[Token, *Token], client *Client, now time.Time) error {
+	if err := tx.Delete(&Client{}, client.ID).Error; err != nil {
+		return err
+	}
+	if err := tx.Where("client_id = ?", client.ClientID).Delete(&AuthorizationCode{}).Error; err != nil {
+		return err
+	}
+	return tokens.RevokeClient(gormstore.WithTransaction(tx.Statement.Context, tx), client.ClientID, now)
+}
+
+// ownClient finds the client that the path names. One of somebody else is not
+// found, so that nobody learns of it.
+func (a *app) ownClient(w http.ResponseWriter, r *http.Request, user *User) (client *Client, ok bool) {
+	id := r.PathValue("id")
+	if !storable(id) {
+		a.errorPage(w, http.StatusNotFound)
+		return nil, false
+	}
+	client = new(Client)
+	result := a.db.WithContext(r.Context()).Where("client_id = ? AND user_id = ?", id, user.ID).Limit(1).Find(client)
+	if result.Error != nil {
+		a.fail(w, r, result.Error)
+		return nil, false
+	}
+	if result.RowsAffected == 0 {
+		a.errorPage(w, http.StatusNotFound)
+		return nil, false
+	}
+	return client, true
+}

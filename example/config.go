@@ -1,0 +1,105 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// config is what the flags and the environment say.
+type config struct {
+	addr   string // where to listen
+	issuer string // the issuer identifier; resolve fills in the default
+	db     string // SQLite file, ":memory:" or a postgres:// URL
+	demo   bool   // whether the demo users and clients exist
+
+	address string // the URL at which this machine reaches the listener
+}
+
+// errHelp is returned when help was asked for and given.
+var errHelp = flag.ErrHelp
+
+// parseConfig reads flags, then the environment, then defaults.
+func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*config, error) {
+	demo, err := strconv.ParseBool(cmp.Or(getenv("GORMOAUTH_DEMO"), "true"))
+	if err != nil {
+		return nil, fmt.Errorf("GORMOAUTH_DEMO is %q; write true or false", getenv("GORMOAUTH_DEMO"))
+	}
+	cfg := new(config)
+	flags := flag.NewFlagSet("gormoauth-example", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&cfg.addr, "addr", cmp.Or(getenv("GORMOAUTH_ADDR"), "127.0.0.1:8080"), "listen `address`; port 0 picks one (GORMOAUTH_ADDR)")
+	flags.StringVar(&cfg.issuer, "issuer", getenv("GORMOAUTH_ISSUER"), "issuer `URL` (GORMOAUTH_ISSUER; default http:// and the address)")
+	flags.StringVar(&cfg.db, "db", cmp.Or(getenv("GORMOAUTH_DB"), "gormoauth-example.db"), "SQLite `file`, :memory: or postgres://… (GORMOAUTH_DB)")
+	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
+
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stdout)
+		flags.Usage()
+		return nil, errHelp
+	case err != nil:
+		return nil, fmt.Errorf("%w (-help lists the flags)", err)
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q (-help lists the flags; a false flag is written -demo=false)", flags.Arg(0))
+	case cfg.db == "":
+		return nil, errors.New("-db is empty; name a SQLite file, :memory: or a postgres:// URL")
+	}
+	if _, _, err := net.SplitHostPort(cfg.addr); err != nil {
+		return nil, fmt.Errorf("-addr %q is not host:port, such as 127.0.0.1:8080", cfg.addr)
+	}
+	return cfg, nil
+}
+
+// resolve completes the configuration with the address that the listener
+// really has, and refuses what would not be safe.
+func (c *config) resolve(listening net.Addr) error {
+	host, _, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return err
+	}
+	everywhere := host == "" || net.ParseIP(host).IsUnspecified()
+	if c.issuer == "" {
+		if !isLoopback(host) {
+			return fmt.Errorf("-addr %s is not a loopback address: give -issuer the https URL under which clients reach this server", c.addr)
+		}
+		c.issuer = "http://" + net.JoinHostPort(host, port)
+	}
+	if everywhere {
+		host = "127.0.0.1"
+	}
+	c.address = "http://" + net.JoinHostPort(host, port)
+	return c.checkIssuer()
+}
+
+// checkIssuer refuses an issuer that this program cannot serve. What any
+// issuer has to be, the library checks.
+func (c *config) checkIssuer() error {
+	u, err := url.Parse(c.issuer)
+	switch {
+	case err != nil || u.Host == "":
+		return fmt.Errorf("-issuer %q is not an absolute URL", c.issuer)
+	case u.Path != "":
+		return fmt.Errorf("-issuer %q has a path; this program is served at the root of its host", c.issuer)
+	case c.demo && !isLoopback(u.Hostname()):
+		return fmt.Errorf("-demo is on, and its passwords are public: it is refused for the issuer %s, which is not a loopback address; add -demo=false", c.issuer)
+	}
+	return nil
+}
+
+// secure reports whether browsers reach this server over https.
+func (c *config) secure() bool { return strings.HasPrefix(c.issuer, "https:") }
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}

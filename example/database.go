@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	_ "modernc.org/sqlite" // the driver "sqlite": SQLite in Go, without a C compiler
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	slowQuery      = time.Second
+
+	// More connections than these only wait for one another: on SQLite for the
+	// one write lock, on PostgreSQL for the server, which other instances use, too.
+	sqliteConnections   = 8
+	postgresConnections = 20
+)
+
+// openDatabase connects, or says why it cannot.
+func openDatabase(ctx context.Context, dsn string, log *slog.Logger) (db *gorm.DB, closeDB func(), err error) {
+	dialector, connections := sqliteDialector(dsn)
+	if isPostgres(dsn) {
+		dialector, connections = postgres.Open(dsn), postgresConnections
+	}
+	// Until it is open GORM is silent: what is wrong then is the error returned.
+	db, err = gorm.Open(dialector, &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot open the database %s: %w", printableDSN(dsn), err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, nil, err
+	}
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+
+	ping, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := pool.PingContext(ping); err != nil {
+		_ = pool.Close()
+		return nil, nil, fmt.Errorf("cannot reach the database %s: %w", printableDSN(dsn), err)
+	}
+	return db.Session(&gorm.Session{Logger: queryLogger(log)}), func() { _ = pool.Close() }, nil
+}
+
+// queryLogger logs failing and slow statements, never their values.
+func queryLogger(log *slog.Logger) logger.Interface {
+	return logger.NewSlogLogger(log, logger.Config{
+		LogLevel: logger.Warn, SlowThreshold: slowQuery, IgnoreRecordNotFoundError: true, ParameterizedQueries: true,
+	})
+}
+
+func isPostgres(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
+// sqliteDialector returns the dialector and how many connections it may have.
+func sqliteDialector(path string) (dialector gorm.Dialector, connections int) {
+	connections = sqliteConnections
+	if path == ":memory:" {
+		connections = 1 // each connection would be a database of its own
+	}
+	return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: sqliteDSN(path)}), connections
+}
+
+// sqliteDSN is the file as a URI, so that no character of its name is taken
+// for a setting. The settings let readers and a writer work side by side, and
+// have a transaction wait for the write lock at its start, the only moment at
+// which SQLite can wait for it.
+func sqliteDSN(path string) string {
+	settings := url.Values{
+		"_pragma":   {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)"},
+		"_txlock":   {"immediate"},
+		"_error_rc": {"true"},
+	}
+	if path != ":memory:" {
+		volume := filepath.VolumeName(path) != ""
+		path = (&url.URL{Path: filepath.ToSlash(filepath.Clean(path))}).EscapedPath()
+		if volume {
+			path = "/" + path
+		}
+	}
+	return "file:" + path + "?" + settings.Encode()
+}
+
+// printableDSN is how a database is named to a person: without its password.
+func printableDSN(dsn string) string {
+	if !isPostgres(dsn) {
+		return dsn
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "at PostgreSQL"
+	}
+	u.RawQuery = "" // may hold a password, too
+	return u.Redacted()
+}
+
+// migrationLock is what instances that start at the same time wait for: any
+// number that nothing else in the database locks.
+const migrationLock = 0x676f726d6f617574
+
+// prepareDatabase brings the tables and the demo accounts to what this program
+// expects. Instances that start together do it one after the other.
+func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
+	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if tx.Name() == "postgres" {
+			if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(migrationLock)).Error; err != nil {
+				return err
+			}
+		}
+		if err := tx.AutoMigrate(&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Session{}); err != nil {
+			return err
+		}
+		if demo {
+			return seedDemo(tx)
+		}
+		return retireDemo(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot prepare the database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxFormBytes = 64 << 10
+
+// readForm reads a posted form. When it cannot be, the request is answered and
+// ok is false.
+func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form url.Values, ok bool) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	err := r.ParseForm()
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		a.errorPage(w, http.StatusRequestEntityTooLarge)
+		return nil, false
+	case err != nil || !storableForm(r.PostForm):
+		a.errorPage(w, http.StatusBadRequest)
+		return nil, false
+	}
+	return r.PostForm, true
+}
+
+// storable reports whether a text can be put to a database. PostgreSQL refuses
+// what is not UTF-8, and NUL.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+func storableForm(form url.Values) bool {
+	for _, values := range form {
+		for _, value := range values {
+			if !storable(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// localPath returns next when it is a page of this site, and otherwise the
+// home page: a link to the sign-in form must not be able to send people
+// elsewhere. A browser takes "//host" and "/\host" for another host, and skips
+// tabs and newlines.
+func localPath(next string) string {
+	u, err := url.Parse(next)
+	switch {
+	case err != nil, u.Scheme != "", u.Host != "", u.User != nil,
+		!strings.HasPrefix(next, "/"), strings.HasPrefix(next, "//"),
+		strings.Contains(next, `\`), strings.ContainsFunc(next, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return "/"
+	}
+	return next
+}

@@ -1,0 +1,131 @@
+// Command example is a complete identity provider on gormoauth: people sign
+// in, consent, register clients of their own and take access back; programs
+// get tokens and call a protected API.
+//
+//	go run ./example
+//
+// It needs nothing but Go. Start reading at oauth.go, where the authorization
+// server is put together; everything else is an ordinary web application.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program at once, should a request not end.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "gormoauth-example: "+oneLine(err))
+		os.Exit(1)
+	}
+}
+
+// oneLine is an error as a person at a terminal reads it.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// run is the whole program. It returns nil when ctx ends and the requests in
+// flight have been answered.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, getenv, stdout)
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", cfg.addr, err)
+	}
+	defer func() { _ = listener.Close() }()
+	if err := cfg.resolve(listener.Addr()); err != nil {
+		return err
+	}
+
+	db, closeDB, err := openDatabase(ctx, cfg.db, log)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	if err := prepareDatabase(ctx, db, cfg.demo); err != nil {
+		return err
+	}
+
+	app, err := newApp(cfg, db, log)
+	if err != nil {
+		return err
+	}
+	// Deferred calls run last first: the clean-up stops, is waited for, and
+	// only then the database closes.
+	var background sync.WaitGroup
+	defer background.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { cleanUpSessions(ctx, db, log) })
+
+	greet(stdout, cfg)
+	return serve(ctx, listener, app.routes(), log)
+}
+
+// drainTimeout is how long requests in flight may take once the program is
+// asked to stop.
+const drainTimeout = 20 * time.Second
+
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		return fmt.Errorf("some requests did not end within %s: %w", drainTimeout, err)
+	}
+	return nil
+}
+
+// greet says where the program is and how to try it.
+func greet(w io.Writer, cfg *config) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "gormoauth example is at %s\n\n", cfg.address)
+	fmt.Fprintf(&b, "  issuer    %s\n", cfg.issuer)
+	fmt.Fprintf(&b, "  database  %s\n", printableDSN(cfg.db))
+	if cfg.demo {
+		for _, u := range demoUsers {
+			fmt.Fprintf(&b, "  sign in   %s / %s\n", u.Username, u.Password)
+		}
+		fmt.Fprintf(&b, "\nGet a token:\n\n  curl -u %s:%s -d grant_type=client_credentials -d scope=profile %s/oauth/token\n\n",
+			demoService.id, demoService.secret, cfg.address)
+	}
+	_, _ = io.WriteString(w, b.String())
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// User is somebody who can sign in.
+type User struct {
+	ID           uint
+	Username     string `gorm:"size:64;not null;uniqueIndex"`
+	PasswordHash string `gorm:"size:60;not null"`
+	Name         string `gorm:"size:200;not null"`
+	Email        string `gorm:"size:200;not null"`
+	// Disabled ends everything that the user signed in to or granted.
+	Disabled bool `gorm:"not null"`
+	// Demo marks an account whose password everybody knows.
+	Demo bool `gorm:"not null"`
+}
+
+// GetUserID makes User a server.User.
+func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
+
+// Client is an application that may ask for tokens.
+type Client struct {
+	ID uint
+	// UserID is who registered the client; nil for one of the operator's own.
+	UserID *uint `gorm:"index"`
+	// Demo marks a client whose secret everybody knows.
+	Demo bool `gorm:"not null"`
+	models.ClientMixin
+}
+
+// Token is a grant with its access token and, where it has one, its refresh
+// token. UserID is a pointer because a client can have a token of its own.
+type Token struct {
+	ID     uint
+	UserID *uint `gorm:"index"`
+	// LastUsedAt is when the API last saw the token, in Unix seconds, to the minute.
+	LastUsedAt int64 `gorm:"not null;default:0"`
+	models.TokenMixin
+}
+
+// AuthorizationCode is what a client exchanges for a token.
+type AuthorizationCode struct {
+	ID     uint
+	UserID uint `gorm:"index"`
+	models.AuthorizationCodeMixin
+}
+
+// Session is a signed-in browser.
+type Session struct {
+	// Token is the digest of the cookie's value.
+	Token     string `gorm:"primaryKey;size:64"`
+	Data      []byte `gorm:"not null"`
+	ExpiresAt int64  `gorm:"not null;index"`
+}

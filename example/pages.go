@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+var (
+	//go:embed templates/*.html
+	templateFiles embed.FS
+	//go:embed static
+	staticFiles embed.FS
+)
+
+// layout is what every page has.
+type layout struct {
+	Title string
+	User  *User // nil when nobody is signed in
+}
+
+type errorView struct {
+	layout
+	Heading, Message, Detail string
+}
+
+// pages renders the templates.
+type pages struct {
+	log       *slog.Logger
+	templates map[string]*template.Template
+}
+
+func newPages(log *slog.Logger) (*pages, error) {
+	functions := template.FuncMap{
+		"date":     func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2 January 2006, 15:04 UTC") },
+		"datetime": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) },
+	}
+	base, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/demo.html")
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{log, make(map[string]*template.Template)}
+	for _, name := range []string{"landing", "login", "logout", "consent", "home", "secret", "error"} {
+		page, err := base.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if p.templates[name], err = page.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// render writes a page, all of it or none.
+func (p *pages) render(w http.ResponseWriter, status int, name string, view any) {
+	var page bytes.Buffer
+	if err := p.templates[name].Execute(&page, view); err != nil {
+		p.log.Error("a page could not be rendered", slog.String("page", name), slog.String("error", err.Error()))
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", fmt.Sprint(page.Len()))
+	// Every page shows who is signed in.
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes())
+}
+
+// errorPage answers with the page of an HTTP status.
+func (a *app) errorPage(w http.ResponseWriter, status int) {
+	heading, message := "Something went wrong", "It is not your fault, and it has been noted. Please try again later."
+	switch status {
+	case http.StatusBadRequest:
+		heading, message = "The form could not be read", "Please go back and try again."
+	case http.StatusForbidden:
+		heading, message = "That came from another site", "A form on another site tried to act in your name here. It was refused, and nothing was changed."
+	case http.StatusNotFound:
+		heading, message = "There is nothing here", "The address is mistyped, or what was here is gone."
+	case http.StatusMethodNotAllowed:
+		heading, message = "This address does something else", "It cannot be opened this way. Please start again from the home page."
+	case http.StatusRequestEntityTooLarge:
+		heading, message = "That is too much text", "Please go back and shorten it."
+	}
+	a.pages.render(w, status, "error", errorView{
+		layout:  layout{Title: heading},
+		Heading: heading,
+		Message: message,
+		Detail:  fmt.Sprintf("%d %s", status, http.StatusText(status)),
+	})
+}
+
+// serveStatic serves the style sheet and the logo.
+func serveStatic(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	http.ServeFileFS(w, r, staticFiles, r.URL.Path[1:])
+}

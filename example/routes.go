@@ -1,0 +1,69 @@
+package main
+
+import "net/http"
+
+// routes is every address there is.
+func (a *app) routes() http.Handler {
+	mux := http.NewServeMux()
+
+	// For programs. The library answers every method itself.
+	mux.HandleFunc("/oauth/token", a.oauth.CreateTokenResponse)
+	mux.HandleFunc("/oauth/revoke", a.oauth.EndpointHandler("revocation"))
+	mux.Handle("GET /api/me", a.api.Require("profile")(http.HandlerFunc(a.me)))
+	mux.HandleFunc("GET /healthz", a.healthz)
+
+	// For people.
+	page := a.pageMiddleware()
+	mux.Handle("GET /{$}", page(a.showHome))
+	mux.Handle("GET /login", page(a.showLogin))
+	mux.Handle("POST /login", page(a.login))
+	mux.Handle("GET /logout", page(a.showLogout))
+	mux.Handle("POST /logout", page(a.logout))
+	mux.Handle("GET /oauth/authorize", page(a.showConsent))
+	mux.Handle("POST /oauth/authorize", page(a.consent))
+	mux.Handle("POST /clients", page(a.signedIn(a.createClient)))
+	mux.Handle("POST /clients/{id}/secret", page(a.signedIn(a.rotateSecret)))
+	mux.Handle("POST /clients/{id}/delete", page(a.signedIn(a.removeClient)))
+	mux.Handle("POST /applications/{id}/revoke", page(a.signedIn(a.revokeApplication)))
+	mux.HandleFunc("GET /static/style.css", serveStatic)
+	mux.HandleFunc("GET /static/logo.svg", serveStatic)
+
+	return securityHeaders(a.cfg.secure(), a.withErrorPages(mux))
+}
+
+// pageMiddleware gives a page its session, and refuses forms that other sites
+// send: the cookie would come with them.
+func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		a.errorPage(w, http.StatusForbidden)
+	}))
+	return func(handler http.HandlerFunc) http.Handler {
+		return sameOrigin.Handler(a.sessions.LoadAndSave(handler))
+	}
+}
+
+// withErrorPages answers what the mux has no handler for with a page instead
+// of a bare line: unknown paths (404) and methods (405).
+func (a *app) withErrorPages(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		answer := statusOnly{ResponseWriter: w}
+		handler.ServeHTTP(&answer, r)
+		a.errorPage(w, answer.status)
+	})
+}
+
+// statusOnly keeps an answer's status and headers (Allow is one), and drops
+// the rest.
+type statusOnly struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,37 @@
+package main
+
+import "strings"
+
+// scope is one thing that an application can be allowed.
+type scope struct{ Name, Words string }
+
+var scopes = []scope{
+	{"openid", "Recognise you when you come back"},
+	{"profile", "See your name and user name"},
+	{"email", "See your e-mail address"},
+	{"offline_access", "Keep this access while you are away"},
+}
+
+func scopeNames() []string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// scopesInWords says what a space separated scope allows. A scope that this
+// file does not know is shown by its name: better ugly than hidden.
+func scopesInWords(granted string) []scope {
+	words := strings.Fields(granted)
+	described := make([]scope, len(words))
+	for i, name := range words {
+		described[i] = scope{name, name}
+		for _, s := range scopes {
+			if s.Name == name {
+				described[i] = s
+			}
+		}
+	}
+	return described
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+type demoUser struct{ Username, Password, Name, Email string }
+
+var demoUsers = []demoUser{
+	{"alice", "wonderland", "Alice Liddell", "alice@example.com"},
+	{"bob", "builder", "Bob Baumeister", "bob@example.com"},
+}
+
+type demoClient struct {
+	id, secret string
+	metadata   models.ClientMetadata
+}
+
+const (
+	demoRedirectURI = "http://127.0.0.1:8081/callback"
+	demoScope       = "openid profile email offline_access"
+
+	deviceCodeGrantType = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
+var demoService = demoClient{"demo-service", "demo-service-secret", models.ClientMetadata{
+	ClientName:              "Demo service",
+	TokenEndpointAuthMethod: models.ClientSecretBasic,
+	GrantTypes:              []string{"client_credentials"},
+	Scope:                   "profile email",
+}}
+
+var demoClients = []demoClient{
+	{"demo-web", "demo-web-secret", demoCodeClient("Demo web app", models.ClientSecretBasic)},
+	{"demo-post", "demo-post-secret", demoCodeClient("Demo web app (secret in the body)", models.ClientSecretPost)},
+	{"demo-spa", "", demoCodeClient("Demo single-page app", models.None)},
+	demoService,
+	{"demo-legacy", "demo-legacy-secret", models.ClientMetadata{
+		ClientName:              "Demo legacy app",
+		TokenEndpointAuthMethod: models.ClientSecretBasic,
+		RedirectURIs:            []string{demoRedirectURI},
+		GrantTypes:              []string{"password", "implicit", "refresh_token"},
+		ResponseTypes:           []string{"token"},
+		Scope:                   "profile",
+	}},
+	{"demo-device", "", models.ClientMetadata{
+		ClientName:              "Demo television",
+		TokenEndpointAuthMethod: models.None,
+		GrantTypes:              []string{deviceCodeGrantType, "refresh_token"},
+		Scope:                   "openid profile offline_access",
+	}},
+}
+
+func demoCodeClient(name, authMethod string) models.ClientMetadata {
+	return models.ClientMetadata{
+		ClientName:              name,
+		TokenEndpointAuthMethod: authMethod,
+		RedirectURIs:            []string{demoRedirectURI},
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		ResponseTypes:           []string{"code"},
+		Scope:                   demoScope,
+	}
+}
+
+// seedDemo makes the demo accounts what the documentation says, whatever
+// became of them. An account of the same name that is not a demo account is
+// left alone.
+func seedDemo(tx *gorm.DB) error {
+	for _, u := range demoUsers {
+		if err := seedUser(tx, u); err != nil {
+			return err
+		}
+	}
+	for _, c := range demoClients {
+		if err := seedClient(tx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func seedUser(tx *gorm.DB, demo demoUser) error {
+	var user User
+	found := tx.Where("username = ?", demo.Username).Limit(1).Find(&user)
+	if found.Error != nil || found.RowsAffected == 1 && !user.Demo {
+		return found.Error
+	}
+	if bcrypt.CompareHashAndPassword([]byte(user.PasswordHash), []byte(demo.Password)) != nil {
+		hash, err := hashPassword(demo.Password)
+		if err != nil {
+			return err
+		}
+		user.PasswordHash = hash
+	}
+	user.Username, user.Name, user.Email, user.Disabled, user.Demo = demo.Username, demo.Name, demo.Email, false, true
+	return tx.Save(&user).Error
+}
+
+func seedClient(tx *gorm.DB, demo demoClient) error {
+	var client Client
+	found := tx.Where("client_id = ?", demo.id).Limit(1).Find(&client)
+	if found.Error != nil || found.RowsAffected == 1 && !client.Demo {
+		return found.Error
+	}
+	if client.ClientIDIssuedAt == 0 {
+		client.ClientIDIssuedAt = time.Now().Unix()
+	}
+	client.ClientID, client.ClientSecret, client.ClientSecretExpiresAt = demo.id, "", 0
+	if demo.secret != "" {
+		client.ClientSecret = models.HashClientSecret(demo.secret)
+	}
+	client.ClientMetadata, client.Demo = demo.metadata, true
+	return tx.Save(&client).Error
+}
+
+// retireDemo locks the demo accounts of a database that was seeded once, so
+// that it can become a real one: their passwords and secrets are public.
+func retireDemo(tx *gorm.DB) error {
+	if err := tx.Model(&User{}).Where("demo = ?", true).UpdateColumn("disabled", true).Error; err != nil {
+		return err
+	}
+	var clients []Client
+	if err := tx.Where("demo = ?", true).Find(&clients).Error; err != nil || len(clients) == 0 {
+		return err
+	}
+	tokens, err := gormstore.NewTokens[Token](tx)
+	if err != nil {
+		return err
+	}
+	for _, client := range clients {
+		if err := deleteClient(tx, tokens, &client, time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

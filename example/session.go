@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+const (
+	sessionLifetime = 12 * time.Hour
+
+	// Keys of what a session holds.
+	sessionUserID = "user_id"
+	sessionNotice = "notice"
+)
+
+// newSessions keeps sessions in the database, so that they outlive a restart
+// and are shared by all instances. Only digests of their tokens are stored.
+func newSessions(a *app) *scs.SessionManager {
+	sessions := scs.New()
+	sessions.Store = &sessionStore{a.db}
+	sessions.HashTokenInStore = true
+	sessions.Lifetime = sessionLifetime
+	sessions.ErrorFunc = a.fail
+	sessions.Cookie.Persist = false
+	sessions.Cookie.HttpOnly = true
+	sessions.Cookie.SameSite = http.SameSiteLaxMode
+	if a.cfg.secure() {
+		// The prefix has the browser refuse a cookie of this name that another
+		// host under the same domain, or plain http, tries to set.
+		sessions.Cookie.Name = "__Host-session"
+		sessions.Cookie.Secure = true
+	}
+	return sessions
+}
+
+// currentUser returns who is signed in, nil when nobody is. Somebody who has
+// been disabled since is not.
+func (a *app) currentUser(r *http.Request) (*User, error) {
+	user, err := a.users.Query(r.Context(), a.sessions.GetString(r.Context(), sessionUserID))
+	if err != nil || user == nil {
+		return nil, err
+	}
+	return user.(*User), nil
+}
+
+// signedIn lets those through who are signed in, and sends others to sign in.
+func (a *app) signedIn(next func(http.ResponseWriter, *http.Request, *User)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, err := a.currentUser(r)
+		switch {
+		case err != nil:
+			a.fail(w, r, err)
+		case user == nil:
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+		default:
+			next(w, r, user)
+		}
+	}
+}
+
+// notify has the next page say something.
+func (a *app) notify(r *http.Request, notice string) {
+	a.sessions.Put(r.Context(), sessionNotice, notice)
+}
+
+// sessionStore is an scs.CtxStore.
+type sessionStore struct{ db *gorm.DB }
+
+func (s *sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	var session Session
+	result := s.db.WithContext(ctx).Where("token = ? AND expires_at > ?", token, time.Now().Unix()).Limit(1).Find(&session)
+	return session.Data, result.RowsAffected == 1, result.Error
+}
+
+func (s *sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	return s.db.WithContext(ctx).
+		Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "token"}},
+			DoUpdates: clause.AssignmentColumns([]string{"data", "expires_at"}),
+		}).
+		Create(&Session{Token: token, Data: data, ExpiresAt: expiry.Unix()}).Error
+}
+
+func (s *sessionStore) DeleteCtx(ctx context.Context, token string) error {
+	return s.db.WithContext(ctx).Where("token = ?", token).Delete(&Session{}).Error
+}
+
+// The methods without a context are part of the interface; scs does not call
+// them on a store that has the others.
+
+func (s *sessionStore) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+func (s *sessionStore) Commit(token string, data []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expiry)
+}
+
+func (s *sessionStore) Delete(token string) error {
+	return s.DeleteCtx(context.Background(), token)
+}
+
+// cleanUpSessions deletes expired sessions now and every hour, until ctx ends.
+func cleanUpSessions(ctx context.Context, db *gorm.DB, log *slog.Logger) {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		if err := deleteExpiredSessions(ctx, db, time.Now()); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "expired sessions could not be deleted", slog.String("error", err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-hourly.C:
+		}
+	}
+}
+
+// deleteExpiredSessions goes in steps, so that no statement holds its locks
+// for long.
+func deleteExpiredSessions(ctx context.Context, db *gorm.DB, now time.Time) error {
+	const step = 1000
+	for {
+		expired := db.Model(&Session{}).Select("token").Where("expires_at <= ?", now.Unix()).Limit(step)
+		result := db.WithContext(ctx).Where("token IN (?)", expired).Delete(&Session{})
+		if result.Error != nil || result.RowsAffected < step {
+			return result.Error
+		}
+	}
+}

@@ -96,12 +96,12 @@ func (s *Server) AuthorizationHandler(page func(w http.ResponseWriter, r *http.R
 // authorizationRequest is the gate of the authorization endpoint. Nothing is
 // delivered to a redirect URI before that was found to be the client's.
 func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
-	req, err := s.parse(r, "authorization", true)
+	req, err := s.parse(r, authorizationEndpoint, true)
 	if err != nil {
-		return nil, withState(req, err)
+		return nil, req.failure(err)
 	}
 	if err := s.checkAuthorizationClient(r.Context(), req); err != nil {
-		return nil, withState(req, err)
+		return nil, req.failure(err)
 	}
 	if err := s.checkAuthorizationRequest(r.Context(), req); err != nil {
 		return nil, s.redirectable(req, err)
@@ -209,13 +209,7 @@ func (s *Server) redirectable(req *Request, err error) error {
 		failure.Code = AccessDenied
 	}
 	failure.redirect = &redirection{req.RedirectURI, responseMode(req)}
-	return withState(req, &failure)
-}
-
-func withState(req *Request, err error) error {
-	failure := *AsError(err)
-	failure.state, failure.forPerson = req.State, true
-	return &failure
+	return req.failure(&failure)
 }
 
 // responseMode is where the response goes. For a response type that the

@@ -33,9 +33,14 @@ func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, 
 		http.NotFound(w, r)
 		return
 	}
-	response, err := s.endpointResponse(r, endpoint)
+	req, err := s.parsePost(r, name)
 	if err != nil {
 		s.WriteError(w, r, err)
+		return
+	}
+	response, err := s.endpointResponse(r.Context(), req, endpoint)
+	if err != nil {
+		s.WriteError(w, r, req.failure(err))
 		return
 	}
 	if response.Status == 0 {
@@ -49,13 +54,9 @@ func (s *Server) EndpointHandler(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { s.CreateEndpointResponse(w, r, name) }
 }
 
-func (s *Server) endpointResponse(r *http.Request, endpoint Endpoint) (*Response, error) {
-	req, err := s.parsePost(r, endpoint.EndpointName())
-	if err != nil {
+func (s *Server) endpointResponse(ctx context.Context, req *Request, endpoint Endpoint) (*Response, error) {
+	if err := s.authenticateClient(ctx, req); err != nil {
 		return nil, err
 	}
-	if err := s.authenticateClient(r.Context(), req); err != nil {
-		return nil, err
-	}
-	return endpoint.CreateResponse(r.Context(), req)
+	return endpoint.CreateResponse(ctx, req)
 }

@@ -49,7 +49,8 @@ type Error struct {
 	cause     error
 	redirect  *redirection
 	state     string
-	forPerson bool // an error of the authorization endpoint, which a person sees
+	clientID  string // for the log
+	forPerson bool   // an error of the authorization endpoint, which a person sees
 }
 
 // redirection is where an error of the authorization endpoint is delivered:

@@ -51,6 +51,21 @@ type Request struct {
 	extensions []any
 }
 
+const authorizationEndpoint = "authorization"
+
+// failure is err as the answer to this request.
+func (r *Request) failure(err error) error {
+	failure := *AsError(err)
+	failure.clientID = r.Params.Get("client_id")
+	if r.Client != nil {
+		failure.clientID = r.Client.GetClientID()
+	}
+	if r.Endpoint == authorizationEndpoint {
+		failure.state, failure.forPerson = r.State, true
+	}
+	return &failure
+}
+
 // Limits of a request beside Config.MaxRequestBytes.
 const (
 	maxParameters          = 128

@@ -19,10 +19,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	failure := *AsError(err)
-	if failure.cause != nil && !errors.Is(err, context.Canceled) {
-		s.config.Logger.ErrorContext(r.Context(), "an OAuth request failed inside",
-			slog.String("path", r.URL.Path), slog.String("error", failure.cause.Error()))
-	}
+	s.log(r, &failure)
 	if failure.URI == "" {
 		failure.URI = s.config.ErrorURIs[failure.Code]
 	}
@@ -38,6 +35,19 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header()[name] = values
 		}
 		s.writeJSON(w, r, failure.Status, failure.members(description))
+	}
+}
+
+// log tells the operator what a client may not know, and what it may: whoever
+// looks for the reason of a failure finds it here.
+func (s *Server) log(r *http.Request, failure *Error) {
+	attributes := []any{slog.String("path", r.URL.Path), slog.String("client_id", failure.clientID), slog.String("error", failure.Error())}
+	switch {
+	case errors.Is(failure.cause, context.Canceled): // nobody waits for the answer
+	case failure.cause != nil:
+		s.config.Logger.ErrorContext(r.Context(), "an OAuth request failed inside", attributes...)
+	default:
+		s.config.Logger.InfoContext(r.Context(), "an OAuth request was refused", attributes...)
 	}
 }
 

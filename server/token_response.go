@@ -63,19 +63,20 @@ func (s *Server) CreateTokenResponse(w http.ResponseWriter, r *http.Request) {
 	if !s.ready(w) {
 		return
 	}
-	response, err := s.token(r.Context(), r)
+	req, err := s.parsePost(r, "token")
 	if err != nil {
 		s.WriteError(w, r, err)
+		return
+	}
+	response, err := s.token(r.Context(), req)
+	if err != nil {
+		s.WriteError(w, r, req.failure(err))
 		return
 	}
 	s.writeJSON(w, r, http.StatusOK, response)
 }
 
-func (s *Server) token(ctx context.Context, r *http.Request) (*TokenResponse, error) {
-	req, err := s.parsePost(r, "token")
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error) {
 	req.GrantType = req.Params.Get("grant_type")
 	if req.GrantType == "" {
 		return nil, NewError(InvalidRequest, "The request has no 'grant_type'.")

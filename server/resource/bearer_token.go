@@ -36,9 +36,13 @@ func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text strin
 // ValidateToken refuses a token that is unknown, of another type, revoked or
 // expired, or that lacks scope.
 func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, _ *http.Request, now time.Time) error {
-	if token == nil || !strings.EqualFold(token.Token.GetTokenType(), v.TokenType()) ||
-		token.Token.IsRevoked() || token.Token.IsExpired(now) {
-		return server.NewError(server.InvalidToken, "The access token is unknown, expired or revoked.")
+	switch {
+	case token == nil || !strings.EqualFold(token.Token.GetTokenType(), v.TokenType()):
+		return server.NewError(server.InvalidToken, "The access token is unknown.")
+	case token.Token.IsRevoked():
+		return server.NewError(server.InvalidToken, "The access token was revoked.")
+	case token.Token.IsExpired(now):
+		return server.NewError(server.InvalidToken, "The access token has expired.")
 	}
 	if !HasScope(token.Token.GetScope(), scopes) {
 		failure := server.NewError(server.InsufficientScope, "The access token does not have the scope that this needs.")

@@ -191,10 +191,7 @@ func isMissing(err error) bool {
 // error only to a request that presented one (RFC 6750 section 3.1).
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	failure := server.AsError(err)
-	if failure.Unwrap() != nil && !errors.Is(err, context.Canceled) {
-		p.config.Logger.ErrorContext(r.Context(), "a token could not be validated",
-			slog.String("path", r.URL.Path), slog.String("error", err.Error()))
-	}
+	p.log(r, failure)
 	uri := failure.URI
 	if uri == "" {
 		uri = p.config.ErrorURIs[failure.Code]
@@ -213,6 +210,17 @@ func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(failure.Status)
 	_, _ = w.Write(text)
+}
+
+func (p *Protector) log(r *http.Request, failure *server.Error) {
+	attributes := []any{slog.String("path", r.URL.Path), slog.String("error", failure.Error())}
+	switch {
+	case errors.Is(failure, context.Canceled): // nobody waits for the answer
+	case failure.Unwrap() != nil:
+		p.config.Logger.ErrorContext(r.Context(), "a token could not be validated", attributes...)
+	default:
+		p.config.Logger.InfoContext(r.Context(), "a request was refused", attributes...)
+	}
 }
 
 func (p *Protector) challenge(scheme string, failure *server.Error, uri string) string {

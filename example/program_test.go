@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// program is the example as it runs, with a database of its own.
+type program struct {
+	address string
+	stop    context.CancelFunc
+	ended   chan struct{}
+	err     error // what run returned, once ended is closed
+}
+
+// end stops the program and returns what it ends with.
+func (p *program) end() error {
+	p.stop()
+	<-p.ended
+	return p.err
+}
+
+// startProgram runs the example until the test ends.
+func startProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	database := filepath.Join(t.TempDir(), "example.db")
+	return startProgramOn(t, append([]string{"-db", database}, args...)...)
+}
+
+// startProgramOn is startProgram with the database among the arguments.
+func startProgramOn(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	printed, stdout := io.Pipe()
+	p := &program{stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.err = run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnvironment, stdout, t.Output())
+		_ = stdout.Close()
+	}()
+	line, err := bufio.NewReader(printed).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the program did not start: %v", p.end())
+	}
+	p.address = regexp.MustCompile(`http://\S+`).FindString(line)
+	go func() { _, _ = io.Copy(io.Discard, printed) }()
+	t.Cleanup(func() { _ = p.end() })
+	return p
+}
+
+func noEnvironment(string) string { return "" }
+
+// visitor keeps cookies, and shows redirects instead of following them.
+type visitor struct {
+	t       *testing.T
+	program *program
+	http    *http.Client
+}
+
+// answer is a response with its body.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (p *program) visit(t *testing.T) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{
+		Jar:           jar,
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &visitor{t, p, client}
+}
+
+// signedIn is a visitor who has signed in.
+func (p *program) signedIn(t *testing.T, username, password string) *visitor {
+	t.Helper()
+	b := p.visit(t)
+	if answer := b.post("/login", form("username", username, "password", password)); answer.status != http.StatusSeeOther {
+		t.Fatalf("sign-in answered %d", answer.status)
+	}
+	return b
+}
+
+func (b *visitor) get(path string) answer {
+	b.t.Helper()
+	return b.do(http.MethodGet, path, nil, nil)
+}
+
+func (b *visitor) post(path string, values url.Values) answer {
+	b.t.Helper()
+	return b.do(http.MethodPost, path, strings.NewReader(values.Encode()), nil)
+}
+
+func (b *visitor) do(method, path string, body io.Reader, header http.Header) answer {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), method, b.program.address+path, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	response, err := b.http.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(text)}
+}
+
+// cookie returns the session's cookie, nil without one.
+func (b *visitor) cookie() *http.Cookie {
+	u, err := url.Parse(b.program.address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, cookie := range b.http.Jar.Cookies(u) {
+		if cookie.Name == "session" {
+			return cookie
+		}
+	}
+	return nil
+}
+
+// find returns what the first group of the expression matches in the page.
+func (p answer) find(t *testing.T, expression string) string {
+	t.Helper()
+	match := regexp.MustCompile(expression).FindStringSubmatch(p.body)
+	if match == nil {
+		t.Fatalf("the page (%d) has no %s:\n%s", p.status, expression, p.body)
+	}
+	return match[1]
+}
+
+func (p answer) want(t *testing.T, status int, contains ...string) {
+	t.Helper()
+	if p.status != status {
+		t.Fatalf("status %d, want %d:\n%s", p.status, status, p.body)
+	}
+	for _, text := range contains {
+		if !strings.Contains(p.body, text) {
+			t.Errorf("the page lacks %q:\n%s", text, p.body)
+		}
+	}
+}
+
+// form makes values of names and values in turn.
+func form(pairs ...string) url.Values {
+	values := make(url.Values)
+	for i := 0; i < len(pairs); i += 2 {
+		values.Add(pairs[i], pairs[i+1])
+	}
+	return values
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -141,7 +142,8 @@ func TestDemoAccountsRetire(t *testing.T) {
 	}
 	b := public.visit(t)
 	b.post("/login", form("username", "alice", "password", "wonderland")).want(t, http.StatusUnauthorized)
-	b.post("/oauth/token", form("grant_type", "client_credentials", "client_id", "demo-service", "client_secret", "demo-service-secret")).
+	b.do(http.MethodPost, "/oauth/token", strings.NewReader("grant_type=client_credentials"),
+		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("demo-service:demo-service-secret"))}}).
 		want(t, http.StatusUnauthorized, "invalid_client")
 }
 

@@ -1,0 +1,345 @@
+// Package oauthtest is the server that the tests of several packages talk to:
+// all grants on a real database, with a clock that the test sets.
+package oauthtest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// User is a resource owner.
+type User struct {
+	ID       uint
+	Disabled bool
+}
+
+// GetUserID returns the primary key.
+func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
+
+// Client is a client model; DefaultScope overrides a method of the mixin.
+type Client struct {
+	ID           uint
+	DefaultScope string
+	RefuseEmpty  bool
+	models.ClientMixin
+
+	// Secret is the plaintext, which the database does not have.
+	Secret string `gorm:"-"`
+}
+
+// GetAllowedScope gives an empty request the default, or refuses it.
+func (c *Client) GetAllowedScope(scope string) (allowed string, ok bool) {
+	if scope == "" {
+		return c.DefaultScope, !c.RefuseEmpty
+	}
+	return c.ClientMixin.GetAllowedScope(scope)
+}
+
+// Token is a token model.
+type Token struct {
+	ID     uint
+	UserID *uint
+	User   *User
+	models.TokenMixin
+}
+
+// AuthorizationCode is a model of codes.
+type AuthorizationCode struct {
+	ID     uint
+	UserID uint
+	User   User
+	models.AuthorizationCodeMixin
+}
+
+// Models returns what to migrate.
+func Models() []any { return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}} }
+
+// What the tests have in common.
+const (
+	Issuer      = "https://id.example"
+	RedirectURI = "https://client.example/cb"
+	Verifier    = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	Challenge   = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+	Password    = "right"
+)
+
+// Provider is a server with its database.
+type Provider struct {
+	T         *testing.T
+	DB        *gorm.DB
+	Server    *server.Server
+	Protector *resource.Protector
+	User      *User
+	Now       time.Time
+}
+
+// New returns a provider. The functions change its configuration first.
+func New(t *testing.T, db *gorm.DB, configure ...func(*server.Config)) *Provider {
+	t.Helper()
+	p := &Provider{T: t, DB: db, Now: time.Unix(1_800_000_000, 0)}
+	config := server.Config{Issuer: Issuer, Clock: func() time.Time { return p.Now }}
+	for _, f := range configure {
+		f(&config)
+	}
+	srv, err := gormoauth.New(db, config, gormoauth.Clients[Client](), gormoauth.Tokens[Token](),
+		gormoauth.AuthorizationCodes[AuthorizationCode](), gormoauth.Users[User]("disabled = ?", false))
+	p.must(err)
+	p.Server = srv
+	p.must(srv.RegisterGrant(&grant.Password{AuthenticateUser: p.authenticate}))
+	p.must(srv.RegisterGrant(&grant.Implicit{}))
+	p.Protector, err = resource.NewProtector(resource.Config{Clock: config.Clock})
+	p.must(err)
+	p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
+	p.User = &User{}
+	p.must(db.Create(p.User).Error)
+	return p
+}
+
+func (p *Provider) must(err error) {
+	p.T.Helper()
+	if err != nil {
+		p.T.Fatal(err)
+	}
+}
+
+func (p *Provider) authenticate(_ context.Context, _, password string) (server.User, error) {
+	if password != Password {
+		return nil, nil
+	}
+	return p.User, nil
+}
+
+// NewClient stores a client with the metadata of a confidential web
+// application, changed by the function.
+func (p *Provider) NewClient(change func(*Client)) *Client {
+	p.T.Helper()
+	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
+		TokenEndpointAuthMethod: models.ClientSecretBasic,
+		RedirectURIs:            []string{RedirectURI},
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		ResponseTypes:           []string{"code"},
+		Scope:                   "profile email",
+	}}}
+	if change != nil {
+		change(client)
+	}
+	secret, err := gormoauth.CreateClientFactory[Client](p.DB).Create(p.T.Context(), client)
+	p.must(err)
+	client.Secret = secret
+	return client
+}
+
+// Public makes a client public.
+func Public(c *Client) { c.ClientMetadata.TokenEndpointAuthMethod = models.None }
+
+// Grants sets the grant types of a client, and the response types that go with
+// them.
+func Grants(types ...string) func(*Client) {
+	return func(c *Client) {
+		c.ClientMetadata.GrantTypes, c.ClientMetadata.ResponseTypes = types, nil
+		for _, t := range types {
+			if response := map[string]string{"authorization_code": "code", "implicit": "token"}[t]; response != "" {
+				c.ClientMetadata.ResponseTypes = append(c.ClientMetadata.ResponseTypes, response)
+			}
+		}
+	}
+}
+
+// All joins several changes.
+func All(changes ...func(*Client)) func(*Client) {
+	return func(c *Client) {
+		for _, change := range changes {
+			change(c)
+		}
+	}
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Raw    string
+	// Body has the members of a JSON body, as text.
+	Body map[string]string
+	// To is the address of a redirect without query and fragment.
+	To string
+	// Query and Fragment are those of the redirect.
+	Query, Fragment url.Values
+}
+
+// Params returns the members of the body, or the parameters of the redirect.
+func (a Answer) Params() map[string]string {
+	if a.To == "" {
+		return a.Body
+	}
+	params := make(map[string]string)
+	for _, values := range []url.Values{a.Query, a.Fragment} {
+		for name := range values {
+			params[name] = values.Get(name)
+		}
+	}
+	return params
+}
+
+func (p *Provider) answer(w *httptest.ResponseRecorder) Answer {
+	p.T.Helper()
+	a := Answer{Status: w.Code, Header: w.Header(), Raw: w.Body.String(), Body: make(map[string]string)}
+	var members map[string]any
+	if json.Unmarshal(w.Body.Bytes(), &members) == nil {
+		for name, value := range members {
+			if text, ok := value.(string); ok {
+				a.Body[name] = text
+			} else {
+				text, _ := json.Marshal(value)
+				a.Body[name] = string(text)
+			}
+		}
+	}
+	if location := w.Header().Get("Location"); location != "" {
+		u, err := url.Parse(location)
+		p.must(err)
+		a.Query = u.Query()
+		a.Fragment, err = url.ParseQuery(u.EscapedFragment())
+		p.must(err)
+		u.RawQuery, u.Fragment, u.RawFragment = "", "", ""
+		a.To = u.String()
+	}
+	return a
+}
+
+// Form reads "a=1&b=2"; what stands there is what is sent.
+func Form(text string) url.Values {
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		panic(err)
+	}
+	return values
+}
+
+// Consent sends a GET to the authorization endpoint. The answer is 200 when
+// there is something to ask the user.
+func (p *Provider) Consent(rawQuery string, header ...string) Answer {
+	p.T.Helper()
+	w := httptest.NewRecorder()
+	r := newRequest(http.MethodGet, "/oauth/authorize?"+rawQuery, "", header)
+	if _, err := p.Server.GetConsentGrant(r, p.User); err != nil {
+		p.Server.WriteError(w, r, err)
+	}
+	return p.answer(w)
+}
+
+// Decide sends the user's decision; a nil user is a denial.
+func (p *Provider) Decide(rawQuery, body string, user server.User) Answer {
+	p.T.Helper()
+	w := httptest.NewRecorder()
+	p.Server.CreateAuthorizationResponse(w, newRequest(http.MethodPost, "/oauth/authorize?"+rawQuery, body, nil), user)
+	return p.answer(w)
+}
+
+// Grant is Decide for a user who agrees.
+func (p *Provider) Grant(rawQuery string) Answer {
+	p.T.Helper()
+	return p.Decide(rawQuery, "confirm=yes", p.User)
+}
+
+// AuthorizeQuery is a valid authorization request of the client, with more
+// parameters behind.
+func AuthorizeQuery(client *Client, more string) string {
+	query := "response_type=code&client_id=" + client.ClientID + "&code_challenge=" + Challenge + "&code_challenge_method=S256"
+	if more != "" {
+		query += "&" + more
+	}
+	return query
+}
+
+// Code has the user grant the client a code.
+func (p *Provider) Code(client *Client, more string) string {
+	p.T.Helper()
+	a := p.Grant(AuthorizeQuery(client, more))
+	if a.Query.Get("code") == "" {
+		p.T.Fatalf("no code: %d %v %v", a.Status, a.Query, a.Raw)
+	}
+	return a.Query.Get("code")
+}
+
+// Token posts to the token endpoint as the client, in the way it is registered
+// for; a nil client does not authenticate.
+func (p *Provider) Token(client *Client, body string, header ...string) Answer {
+	p.T.Helper()
+	return p.post(p.Server.CreateTokenResponse, "/oauth/token", client, body, header)
+}
+
+// Revoke posts to the revocation endpoint.
+func (p *Provider) Revoke(client *Client, body string) Answer {
+	p.T.Helper()
+	return p.post(p.Server.EndpointHandler("revocation"), "/oauth/revoke", client, body, nil)
+}
+
+func (p *Provider) post(handler http.HandlerFunc, path string, client *Client, body string, header []string) Answer {
+	p.T.Helper()
+	if client != nil && client.GetTokenEndpointAuthMethod() != models.ClientSecretBasic {
+		body += "&client_id=" + client.ClientID
+		if client.Secret != "" {
+			body += "&client_secret=" + client.Secret
+		}
+	}
+	r := newRequest(http.MethodPost, path, body, header)
+	if client != nil && client.GetTokenEndpointAuthMethod() == models.ClientSecretBasic {
+		r.SetBasicAuth(client.ClientID, client.Secret)
+	}
+	w := httptest.NewRecorder()
+	handler(w, r)
+	return p.answer(w)
+}
+
+func newRequest(method, target, body string, header []string) *http.Request {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return r
+}
+
+// Redeem exchanges a code.
+func (p *Provider) Redeem(client *Client, code string) Answer {
+	p.T.Helper()
+	return p.Token(client, "grant_type=authorization_code&code_verifier="+Verifier+"&code="+code)
+}
+
+// Refresh exchanges a refresh token.
+func (p *Provider) Refresh(client *Client, refreshToken, more string) Answer {
+	p.T.Helper()
+	return p.Token(client, "grant_type=refresh_token&refresh_token="+refreshToken+more)
+}
+
+// Valid reports whether an access token opens an API.
+func (p *Provider) Valid(accessToken string) bool {
+	return p.Call(accessToken).Status == http.StatusOK
+}
+
+// Call calls an API that needs one of the scopes.
+func (p *Provider) Call(accessToken string, scopes ...string) Answer {
+	p.T.Helper()
+	w := httptest.NewRecorder()
+	r := newRequest(http.MethodGet, "/api", "", []string{"Authorization", "Bearer " + accessToken})
+	p.Protector.Require(scopes...)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+	return p.answer(w)
+}

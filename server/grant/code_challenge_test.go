@@ -1,0 +1,84 @@
+package grant_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+func TestCodeChallengeOfAnAuthorizationRequest(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	const ok, refused = "", "invalid_request"
+	s256 := "code_challenge_method=S256&code_challenge=" + oauthtest.Challenge
+	plain := "code_challenge=" + strings.Repeat("p", 43)
+	for _, row := range []struct {
+		rule      string
+		extension grant.CodeChallenge
+		public    bool
+		query     string
+		want      string
+	}{
+		{"S256 is accepted", grant.CodeChallenge{}, false, s256, ok},
+		{"a confidential client needs it by default", grant.CodeChallenge{}, false, "", refused},
+		{"a public client needs it", grant.CodeChallenge{}, true, "", refused},
+		{"a confidential client may do without by option", grant.CodeChallenge{OptionalForConfidentialClients: true}, false, "", ok},
+		{"a public client never may", grant.CodeChallenge{OptionalForConfidentialClients: true}, true, "", refused},
+		{"plain is refused", grant.CodeChallenge{}, false, plain + "&code_challenge_method=plain", refused},
+		{"also as the default method", grant.CodeChallenge{}, false, plain, refused},
+		{"plain is accepted by option", grant.CodeChallenge{AllowPlain: true}, false, plain, ok},
+		{"there is no other method", grant.CodeChallenge{AllowPlain: true}, false, plain + "&code_challenge_method=S128", refused},
+		{"a method needs a challenge", grant.CodeChallenge{OptionalForConfidentialClients: true}, false, "code_challenge_method=S256", refused},
+		{"a challenge has at least 43 characters", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=abc", refused},
+		{"and at most 128", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=" + strings.Repeat("p", 129), refused},
+		{"of the unreserved ones", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=" + strings.Repeat("%2B", 43), refused},
+		{"one of S256 has 43", grant.CodeChallenge{}, false, s256 + "x", refused},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			p := oauthtest.New(t, db)
+			require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db), row.extension))
+			client := p.NewClient(func(c *oauthtest.Client) {
+				if row.public {
+					oauthtest.Public(c)
+				}
+			})
+			a := p.Consent("response_type=code&client_id=" + client.ClientID + "&" + row.query)
+			assert.Equal(t, row.want, a.Query.Get("error"))
+			assert.Equal(t, row.want == ok, a.Status == http.StatusOK)
+		})
+	}
+}
+
+func TestCodeVerifier(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db),
+		grant.CodeChallenge{OptionalForConfidentialClients: true, AllowPlain: true}))
+	client := p.NewClient(nil)
+	s256 := "code_challenge_method=S256&code_challenge=" + oauthtest.Challenge
+	plain := "code_challenge=" + oauthtest.Verifier
+	for _, row := range []struct{ rule, challenge, verifier, want string }{
+		{"the verifier of the challenge is right", s256, oauthtest.Verifier, ""},
+		{"also by plain", plain, oauthtest.Verifier, ""},
+		{"neither needs none", "", "", ""},
+		{"a challenge needs its verifier", s256, "", "invalid_request"},
+		{"another verifier is wrong", s256, strings.Repeat("x", 43), "invalid_grant"},
+		{"the challenge is not its verifier", s256, oauthtest.Challenge, "invalid_grant"},
+		{"a short one is malformed", s256, "short", "invalid_request"},
+		{"a verifier without a challenge is refused", "", oauthtest.Verifier, "invalid_request"},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			p.T = t
+			code := p.Grant("response_type=code&client_id=" + client.ClientID + "&" + row.challenge).Query.Get("code")
+			a := p.Token(client, "grant_type=authorization_code&code="+code+"&code_verifier="+row.verifier)
+			assert.Equal(t, row.want, a.Body["error"], a.Raw)
+		})
+	}
+}

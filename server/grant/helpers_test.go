@@ -1,0 +1,30 @@
+package grant_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+)
+
+// minimalConfig is all that a server needs.
+func minimalConfig() server.Config {
+	return server.Config{
+		Issuer:            "https://id.example",
+		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
+		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		ClientAuthMethods: clientauth.Defaults(),
+	}
+}
+
+func post(srv *server.Server, body string) string {
+	r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	srv.CreateTokenResponse(w, r)
+	return w.Body.String()
+}

@@ -3,7 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -12,11 +15,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // program is the example as it runs, with a database of its own.
 type program struct {
 	address string
+	file    string // the database
 	stop    context.CancelFunc
 	ended   chan struct{}
 	err     error // what run returned, once ended is closed
@@ -33,7 +39,20 @@ func (p *program) end() error {
 func startProgram(t *testing.T, args ...string) *program {
 	t.Helper()
 	database := filepath.Join(t.TempDir(), "example.db")
-	return startProgramOn(t, append([]string{"-db", database}, args...)...)
+	p := startProgramOn(t, append([]string{"-db", database}, args...)...)
+	p.file = database
+	return p
+}
+
+// database opens the program's database beside it.
+func (p *program) database(t *testing.T) *gorm.DB {
+	t.Helper()
+	db, closeDB, err := openDatabase(t.Context(), p.file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closeDB)
+	return db
 }
 
 // startProgramOn is startProgram with the database among the arguments.
@@ -116,9 +135,7 @@ func (b *visitor) do(method, path string, body io.Reader, header http.Header) an
 	if body != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	response, err := b.http.Do(r)
 	if err != nil {
 		b.t.Fatal(err)
@@ -131,13 +148,22 @@ func (b *visitor) do(method, path string, body io.Reader, header http.Header) an
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
-// cookie returns the session's cookie, nil without one.
-func (b *visitor) cookie() *http.Cookie {
+// plant sets the session's cookie.
+func (b *visitor) plant(token string) {
+	b.http.Jar.SetCookies(b.address(), []*http.Cookie{{Name: "session", Value: token, Path: "/"}})
+}
+
+func (b *visitor) address() *url.URL {
 	u, err := url.Parse(b.program.address)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for _, cookie := range b.http.Jar.Cookies(u) {
+	return u
+}
+
+// cookie returns the session's cookie, nil without one.
+func (b *visitor) cookie() *http.Cookie {
+	for _, cookie := range b.http.Jar.Cookies(b.address()) {
 		if cookie.Name == "session" {
 			return cookie
 		}
@@ -165,6 +191,32 @@ func (p answer) want(t *testing.T, status int, contains ...string) {
 			t.Errorf("the page lacks %q:\n%s", text, p.body)
 		}
 	}
+}
+
+func (p answer) wantRedirect(t *testing.T, location string) {
+	t.Helper()
+	if got := p.header.Get("Location"); p.status != http.StatusSeeOther || got != location {
+		t.Errorf("status %d to %q, want 303 to %q", p.status, got, location)
+	}
+}
+
+// tokenRequest asks the token endpoint as a client with a secret.
+func (b *visitor) tokenRequest(clientID, secret string, values url.Values) answer {
+	b.t.Helper()
+	basic := base64.StdEncoding.EncodeToString([]byte(clientID + ":" + secret))
+	return b.do(http.MethodPost, "/oauth/token", strings.NewReader(values.Encode()), http.Header{"Authorization": {"Basic " + basic}})
+}
+
+// token returns the access token that a client gets.
+func (b *visitor) token(t *testing.T, clientID, secret string, values url.Values) string {
+	t.Helper()
+	return b.tokenRequest(clientID, secret, values).find(t, `"access_token":"([^"]+)"`)
+}
+
+// passwordToken is the shortest way to a token of a person.
+func passwordToken(t *testing.T, b *visitor, username, password string) string {
+	t.Helper()
+	return b.token(t, "demo-legacy", "demo-legacy-secret", form("grant_type", "password", "username", username, "password", password, "scope", "profile"))
 }
 
 // form makes values of names and values in turn.

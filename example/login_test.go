@@ -1,0 +1,171 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLocalPath(t *testing.T) {
+	t.Parallel()
+	for _, next := range []string{"/", "/login", "/oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fapp.example%2F", "/a?b=//c"} {
+		if got := localPath(next); got != next {
+			t.Errorf("localPath(%q) = %q", next, got)
+		}
+	}
+	for _, next := range []string{
+		"", "home", "//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, `/a\b`, "https://evil.example/",
+		"javascript:alert(1)", "/\t/evil.example", "/\n/evil.example", " /a", "http:evil.example", "/%zz", "\x00/", "@evil.example",
+	} {
+		if got := localPath(next); got != "/" {
+			t.Errorf("localPath(%q) = %q, want the home page", next, got)
+		}
+	}
+}
+
+func TestSignInLeadsBack(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	for next, want := range map[string]string{
+		"":                     "/",
+		"/logout":              "/logout",
+		"//evil.example":       "/",
+		`/\evil.example`:       "/",
+		"https://evil.example": "/",
+	} {
+		b := p.visit(t)
+		login := b.get("/login?next=" + url.QueryEscape(next))
+		if hidden := login.find(t, `name="next" value="([^"]*)"`); hidden != want {
+			t.Errorf("next=%q: the form keeps %q", next, hidden)
+		}
+		b.post("/login", form("username", "alice", "password", "wonderland", "next", next)).wantRedirect(t, want)
+		b.get("/login?next="+url.QueryEscape(next)).wantRedirect(t, want) // signed in already
+	}
+	p.visit(t).post("/logout", form("next", "//evil.example")).wantRedirect(t, "/")
+}
+
+func TestSignInFails(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	const message = "The user name or the password is wrong."
+	for name, values := range map[string]url.Values{
+		"wrong password":    form("username", "alice", "password", "builder"),
+		"unknown user":      form("username", "mallory", "password", "wonderland"),
+		"other case":        form("username", "Alice", "password", "wonderland"),
+		"nothing":           form(),
+		"empty password":    form("username", "alice", "password", ""),
+		"very long user":    form("username", strings.Repeat("a", 50_000), "password", "x"),
+		"very long":         form("username", "alice", "password", strings.Repeat("a", 50_000)),
+		"trailing garbage":  form("username", "alice", "password", "wonderland"+strings.Repeat(" ", 100)),
+		"a quote, a script": form("username", `'"><script>`, "password", "x"),
+	} {
+		b := p.visit(t)
+		b.post("/login", values).want(t, http.StatusUnauthorized, message, `name="password"`)
+		if b.cookie() != nil {
+			t.Errorf("%s: a session began", name)
+		}
+	}
+	for name, tt := range map[string]struct {
+		body   string
+		status int
+	}{
+		"NUL":               {"username=a%00b&password=x", http.StatusBadRequest},
+		"not UTF-8":         {"username=%ff&password=x", http.StatusBadRequest},
+		"not a form":        {"username=%zz", http.StatusBadRequest},
+		"more than allowed": {"username=" + strings.Repeat("a", 70_000), http.StatusRequestEntityTooLarge},
+	} {
+		if got := p.visit(t).do(http.MethodPost, "/login", strings.NewReader(tt.body), nil); got.status != tt.status {
+			t.Errorf("%s: status %d, want %d", name, got.status, tt.status)
+		}
+	}
+}
+
+// What somebody planted in a browser must not become a signed-in session.
+func TestSessionIsRenewedAtSignIn(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.signedIn(t, "alice", "wonderland")
+	first := b.cookie().Value
+
+	planted := p.visit(t)
+	planted.plant(first)
+	planted.post("/login", form("username", "bob", "password", "builder")).wantRedirect(t, "/")
+	if planted.cookie().Value == first {
+		t.Error("signing in kept the session's token")
+	}
+	b.get("/login").want(t, http.StatusOK) // the old token is void
+
+	made := p.visit(t)
+	made.plant("made-up")
+	made.post("/login", form("username", "bob", "password", "builder")).wantRedirect(t, "/")
+	if made.cookie().Value == "made-up" {
+		t.Error("the server adopted a token that it did not make")
+	}
+}
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.signedIn(t, "alice", "wonderland")
+	token := b.cookie().Value
+	b.get("/logout").want(t, http.StatusOK, "Sign out?")
+	b.get("/").want(t, http.StatusOK, "Hello, Alice Liddell") // a link alone signs nobody out
+	b.post("/logout", nil).wantRedirect(t, "/")
+	if b.cookie() != nil {
+		t.Error("the cookie is still there")
+	}
+	b.plant(token)
+	b.get("/").want(t, http.StatusOK, "One account for your applications")
+}
+
+func TestSessionCookie(t *testing.T) {
+	t.Parallel()
+	signIn := form("username", "alice", "password", "wonderland")
+	header := startProgram(t).visit(t).post("/login", signIn).header.Get("Set-Cookie")
+	for _, attribute := range []string{"session=", "; Path=/", "; HttpOnly", "; SameSite=Lax"} {
+		if !strings.Contains(header, attribute) {
+			t.Errorf("Set-Cookie %q lacks %q", header, attribute)
+		}
+	}
+	header = startProgram(t, "-issuer", "https://localhost").visit(t).post("/login", signIn).header.Get("Set-Cookie")
+	for _, attribute := range []string{"__Host-session=", "; Path=/", "; HttpOnly", "; Secure", "; SameSite=Lax"} {
+		if !strings.Contains(header, attribute) {
+			t.Errorf("over https Set-Cookie %q lacks %q", header, attribute)
+		}
+	}
+}
+
+func TestSessionsAreStoredAsDigestsAndExpire(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	db := p.database(t)
+	b := p.signedIn(t, "alice", "wonderland")
+	var sessions []Session
+	if err := db.Find(&sessions).Error; err != nil || len(sessions) != 1 {
+		t.Fatalf("%d sessions, %v", len(sessions), err)
+	}
+	if sessions[0].Token == b.cookie().Value {
+		t.Error("the token itself is stored")
+	}
+	if err := deleteExpiredSessions(t.Context(), db, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/").want(t, http.StatusOK, "Hello, Alice Liddell")
+	if err := deleteExpiredSessions(t.Context(), db, time.Now().Add(sessionLifetime+time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/").want(t, http.StatusOK, "One account for your applications")
+}
+
+func TestDisabledUserIsSignedOut(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.signedIn(t, "alice", "wonderland")
+	if err := p.database(t).Model(&User{}).Where("username = ?", "alice").Update("disabled", true).Error; err != nil {
+		t.Fatal(err)
+	}
+	b.get("/").want(t, http.StatusOK, "One account for your applications")
+	b.post("/login", form("username", "alice", "password", "wonderland")).want(t, http.StatusUnauthorized)
+}

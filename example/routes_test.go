@@ -1,0 +1,73 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.visit(t)
+	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff", "/oauth/jwks", "/.well-known/openid-configuration"} {
+		b.get(path).want(t, http.StatusNotFound, "There is nothing here", "404 Not Found")
+	}
+	for path, allow := range map[string]string{"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/healthz": "GET, HEAD", "/api/me": "GET, HEAD", "/static/logo.svg": "GET, HEAD"} {
+		answer := b.do(http.MethodDelete, path, nil, nil)
+		answer.want(t, http.StatusMethodNotAllowed, "405 Method Not Allowed")
+		if got := answer.header.Get("Allow"); got != allow {
+			t.Errorf("%s: Allow is %q, want %q", path, got, allow)
+		}
+	}
+	b.get("/clients").want(t, http.StatusMethodNotAllowed)
+	b.get("/oauth/token").want(t, http.StatusMethodNotAllowed, "invalid_request")
+	b.do(http.MethodHead, "/login", nil, nil).want(t, http.StatusOK)
+	b.get("/healthz").want(t, http.StatusOK, `"ok"`)
+	b.get("/static/style.css").want(t, http.StatusOK, "--accent")
+}
+
+func TestPagesForPeopleWhoAreNotSignedIn(t *testing.T) {
+	t.Parallel()
+	b := startProgram(t).visit(t)
+	b.get("/").want(t, http.StatusOK, `lang="en"`, "<title>Welcome", "wonderland", "builder")
+	b.get("/logout").wantRedirect(t, "/")
+	for _, path := range []string{"/clients", "/clients/demo-web/secret", "/clients/demo-web/delete", "/applications/1/revoke"} {
+		b.post(path, nil).wantRedirect(t, "/login")
+	}
+	if b.cookie() != nil {
+		t.Error("looking around began a session")
+	}
+
+	quiet := startProgram(t, "-demo=false").visit(t)
+	for _, path := range []string{"/", "/login"} {
+		if strings.Contains(quiet.get(path).body, "wonderland") {
+			t.Errorf("%s tells the demo passwords without -demo", path)
+		}
+	}
+}
+
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.visit(t)
+	b.get("/api/me").want(t, http.StatusUnauthorized)
+
+	call := func(token string) answer {
+		return b.do(http.MethodGet, "/api/me", nil, http.Header{"Authorization": {"Bearer " + token}})
+	}
+	token := passwordToken(t, b, "alice", "wonderland")
+	call(token).want(t, http.StatusOK, `"sub":"1"`, `"username":"alice"`, `"name":"Alice Liddell"`, `"client_id":"demo-legacy"`, `"scope":"profile"`)
+
+	service := b.token(t, "demo-service", "demo-service-secret", form("grant_type", "client_credentials", "scope", "profile"))
+	if got := strings.TrimSpace(call(service).body); got != `{"client_id":"demo-service"}` {
+		t.Errorf("a token without a user answers %s", got)
+	}
+	call(b.token(t, "demo-service", "demo-service-secret", form("grant_type", "client_credentials", "scope", "email"))).
+		want(t, http.StatusForbidden, "insufficient_scope")
+
+	if err := p.database(t).Model(&User{}).Where("username = ?", "alice").Update("disabled", true).Error; err != nil {
+		t.Fatal(err)
+	}
+	call(token).want(t, http.StatusUnauthorized, "invalid_token")
+}

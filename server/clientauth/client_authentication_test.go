@@ -1,0 +1,127 @@
+package clientauth_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+func basic(id, secret string) []string {
+	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
+}
+
+func TestClientAuthentication(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		grants := oauthtest.Grants("client_credentials", "refresh_token")
+		web, public := p.NewClient(grants), p.NewClient(oauthtest.Public)
+		post := p.NewClient(oauthtest.All(grants, func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = "client_secret_post" }))
+		odd := p.NewClient(oauthtest.All(grants, func(c *oauthtest.Client) { c.ClientID = "id:%+é" }))
+		oddSecret := "s:%41+ é"
+		setSecret(t, db, odd, models.HashClientSecret(oddSecret))
+
+		const body = "grant_type=client_credentials"
+		inBody := func(id, secret string) string { return body + "&client_id=" + id + "&client_secret=" + secret }
+		for _, row := range []struct {
+			rule   string
+			body   string
+			header []string
+			status int
+			code   string
+		}{
+			{"basic", body, basic(web.ClientID, web.Secret), 200, ""},
+			{"the scheme is case-insensitive", body, []string{"Authorization", "bAsIc " + strings.TrimPrefix(basic(web.ClientID, web.Secret)[1], "Basic ")}, 200, ""},
+			{"with form-encoding, as RFC 6749 has it", body, basic(url.QueryEscape(odd.ClientID), url.QueryEscape(oddSecret)), 200, ""},
+			{"with the id alone encoded, and the secret as it is", body, basic(url.QueryEscape(odd.ClientID), oddSecret), 200, ""},
+			{"post", inBody(post.ClientID, post.Secret), nil, 200, ""},
+			{"the client_id may be repeated in the body", body + "&client_id=" + web.ClientID, basic(web.ClientID, web.Secret), 200, ""},
+
+			{"nothing", body, nil, 401, "invalid_client"},
+			{"a wrong secret", body, basic(web.ClientID, "wrong"), 401, "invalid_client"},
+			{"an unknown client", body, basic("nobody", "wrong"), 401, "invalid_client"},
+			{"an empty secret", body, basic(web.ClientID, ""), 401, "invalid_client"},
+			{"the stored digest is no secret", body, basic(web.ClientID, models.HashClientSecret(web.Secret)), 401, "invalid_client"},
+			{"a public client by basic", body, basic(public.ClientID, ""), 401, "invalid_client"},
+			{"a header that is no base64", body, []string{"Authorization", "Basic %%%"}, 401, "invalid_client"},
+			{"a header without a colon", body, []string{"Authorization", "Basic YWJj"}, 401, "invalid_client"},
+			{"a header with a NUL", body, basic("a\x00b", "x"), 401, "invalid_client"},
+			{"a header that is no UTF-8", body, basic("a\xffb", "x"), 401, "invalid_client"},
+			{"another scheme", body, []string{"Authorization", "Bearer x"}, 401, "invalid_client"},
+			{"a wrong secret in the body", inBody(post.ClientID, "wrong"), nil, 400, "invalid_client"},
+			{"an unknown client in the body", inBody("nobody", "wrong"), nil, 400, "invalid_client"},
+			{"an unknown client without a secret", body + "&client_id=nobody", nil, 400, "invalid_client"},
+			{"a confidential client without its secret", body + "&client_id=" + web.ClientID, nil, 400, "invalid_client"},
+			{"basic for a client of post", body, basic(post.ClientID, post.Secret), 401, "invalid_client"},
+			{"post for a client of basic", inBody(web.ClientID, web.Secret), nil, 400, "invalid_client"},
+			{"a secret without an id", body + "&client_secret=x", nil, 401, "invalid_client"},
+
+			{"two ways at once", inBody(post.ClientID, post.Secret), basic(post.ClientID, post.Secret), 400, "invalid_request"},
+			{"another client_id in the body", body + "&client_id=" + post.ClientID, basic(web.ClientID, web.Secret), 400, "invalid_request"},
+			{"two headers", body, append(basic(web.ClientID, web.Secret), basic(web.ClientID, web.Secret)...), 400, "invalid_request"},
+			{"a very long header", body, basic(web.ClientID, strings.Repeat("x", 9000)), 400, "invalid_request"},
+		} {
+			a := p.Token(nil, row.body, row.header...)
+			assert.Equal(t, row.status, a.Status, "%s: %s", row.rule, a.Raw)
+			assert.Equal(t, row.code, a.Body["error"], row.rule)
+			if row.status == http.StatusUnauthorized {
+				assert.Equal(t, `Basic realm="https://id.example", charset="UTF-8"`, a.Header.Get("WWW-Authenticate"), row.rule)
+			} else {
+				assert.Empty(t, a.Header.Get("WWW-Authenticate"), row.rule)
+			}
+		}
+		unknown, wrong := p.Token(nil, body, basic("nobody", "x")...), p.Token(nil, body, basic(web.ClientID, "x")...)
+		assert.Equal(t, wrong.Raw, unknown.Raw, "nobody learns which clients there are")
+	})
+}
+
+func setSecret(t *testing.T, db *gorm.DB, client *oauthtest.Client, stored string) {
+	t.Helper()
+	require.NoError(t, db.Model(client).UpdateColumn("client_secret", stored).Error)
+}
+
+func TestStoredSecrets(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+		require.NoError(t, err)
+		argon, err := argon2id.CreateHash("secret", &argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+		require.NoError(t, err)
+		for scheme, stored := range map[string]string{
+			"bcrypt": string(hash), "argon2id": argon, "sha256": models.HashClientSecret("secret"), "plaintext": "secret",
+		} {
+			client := p.NewClient(oauthtest.Grants("client_credentials"))
+			setSecret(t, db, client, stored)
+			client.Secret = "wrong"
+			assert.Equal(t, http.StatusUnauthorized, p.Token(client, "grant_type=client_credentials").Status, scheme)
+			client.Secret = "secret"
+			for range 2 {
+				assert.Equal(t, http.StatusOK, p.Token(client, "grant_type=client_credentials").Status, scheme)
+			}
+			var row oauthtest.Client
+			require.NoError(t, db.First(&row, client.ID).Error)
+			assert.True(t, models.IsHashedClientSecret(row.ClientSecret), "%s: nothing stays in plaintext", scheme)
+		}
+	})
+}
+
+func TestASecretExpires(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(oauthtest.Grants("client_credentials"))
+	for after, status := range map[int64]int{1: http.StatusOK, 0: http.StatusUnauthorized} {
+		require.NoError(t, db.Model(client).UpdateColumn("client_secret_expires_at", p.Now.Unix()+after).Error)
+		assert.Equal(t, status, p.Token(client, "grant_type=client_credentials").Status)
+	}
+}

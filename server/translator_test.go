@@ -1,0 +1,107 @@
+package server_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message/catalog"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
+	const english, chinese, french = "The server does not have this 'grant_type'.", "服务器不支持此 “grant_type”。", "Ce 'grant_type' n'existe pas."
+	translator, err := server.NewTranslator(func(b *catalog.Builder) error { return b.SetString(language.French, english, french) })
+	require.NoError(t, err)
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) { c.Translator = translator })
+	for accept, want := range map[string]string{
+		"":                          english,
+		"en-US,en;q=0.5":            english,
+		"de":                        english,
+		"zh-CN":                     chinese,
+		"zh":                        chinese,
+		"zh-Hans-SG":                chinese,
+		"de, zh-CN;q=0.5":           chinese,
+		"fr-CA, zh;q=0.5":           french,
+		"%%%":                       english,
+		strings.Repeat("zh,", 1000): english,
+	} {
+		a := p.Token(nil, "grant_type=magic", "Accept-Language", accept)
+		assert.Equal(t, want, a.Body["error_description"], "%.40s", accept)
+	}
+	client := p.NewClient(nil)
+	a := p.Consent("client_id="+client.ClientID+"&ui_locales=zh-CN+fr", "Accept-Language", "en")
+	assert.Equal(t, "请求缺少 “response_type”。", a.Query.Get("error_description"), "ui_locales goes first")
+	a = p.Consent(oauthtest.AuthorizeQuery(client, "scope=nothing&ui_locales=zh-CN"))
+	assert.Equal(t, "客户端无权获得其请求的全部权限范围。", a.Query.Get("error_description"))
+}
+
+// Every description in the source has a translation, and none is left over.
+func TestTheCatalogIsComplete(t *testing.T) {
+	var found []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			if call, ok := node.(*ast.CallExpr); ok {
+				if description, ok := descriptionOf(call); ok {
+					found = append(found, description)
+				}
+			}
+			return true
+		})
+		return nil
+	}))
+	require.NotEmpty(t, found)
+	for _, description := range found {
+		assert.Contains(t, server.Descriptions(), description)
+	}
+	for _, description := range server.Descriptions() {
+		assert.Contains(t, found, description, "nothing says this any more")
+	}
+}
+
+// descriptionOf returns the description in a call of NewError or invalidClient.
+func descriptionOf(call *ast.CallExpr) (string, bool) {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	if name != "NewError" && name != "invalidClient" || len(call.Args) < 2 {
+		return "", false
+	}
+	literal, ok := call.Args[1].(*ast.BasicLit)
+	if !ok {
+		return "", false
+	}
+	text, err := strconv.Unquote(literal.Value)
+	return text, err == nil
+}
+
+// RFC 6749 section 5.2 allows printable ASCII without the quote and the
+// backslash, and so do headers.
+func TestDescriptionsAreWhatRFC6749Allows(t *testing.T) {
+	for _, description := range server.Descriptions() {
+		assert.NotRegexp(t, `[^\x20-\x7e]|["\\]`, description)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -55,9 +56,25 @@ func openDatabase(ctx context.Context, dsn string, log *slog.Logger) (db *gorm.D
 
 // queryLogger logs failing and slow statements, never their values.
 func queryLogger(log *slog.Logger) logger.Interface {
-	return logger.NewSlogLogger(log, logger.Config{
+	return patientLogger{logger.NewSlogLogger(log, logger.Config{
 		LogLevel: logger.Warn, SlowThreshold: slowQuery, IgnoreRecordNotFoundError: true, ParameterizedQueries: true,
-	})
+	})}
+}
+
+// patientLogger says nothing of statements whose client has gone away: that is
+// no fault of the database, and anybody can do it at will.
+type patientLogger struct{ logger.Interface }
+
+func (l patientLogger) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
+	if !errors.Is(err, context.Canceled) {
+		l.Interface.Trace(ctx, begin, statement, err)
+	}
+}
+
+// ParamsFilter leaves the values out of what is logged: GORM asks the outermost
+// logger for it.
+func (l patientLogger) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
+	return sql, nil
 }
 
 func isPostgres(dsn string) bool {

@@ -17,7 +17,7 @@ func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.fail(w, r, err)
 	case user != nil:
-		http.Redirect(w, r, next, http.StatusSeeOther)
+		redirectLocal(w, r, next)
 	default:
 		a.loginPage(w, http.StatusOK, loginView{Next: next})
 	}
@@ -45,7 +45,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.sessions.Put(r.Context(), sessionUserID, user.GetUserID())
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	redirectLocal(w, r, next)
 }
 
 func (a *app) loginPage(w http.ResponseWriter, status int, view loginView) {

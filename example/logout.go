@@ -25,5 +25,5 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	http.Redirect(w, r, localPath(form.Get("next")), http.StatusSeeOther)
+	redirectLocal(w, r, form.Get("next"))
 }

@@ -96,8 +96,10 @@ func (a *app) errorPage(w http.ResponseWriter, status int) {
 	})
 }
 
-// serveStatic serves the style sheet and the logo.
-func serveStatic(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	http.ServeFileFS(w, r, staticFiles, r.URL.Path[1:])
+// serveStatic serves one file, such as the style sheet.
+func serveStatic(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		http.ServeFileFS(w, r, staticFiles, "static/"+name)
+	}
 }

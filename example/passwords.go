@@ -23,8 +23,11 @@ func newPasswords(db *gorm.DB) (*passwords, error) {
 // bcrypt reads no more than this of a password.
 const maxPasswordBytes = 72
 
+// passwordCost is lower in this package's tests.
+var passwordCost = bcrypt.DefaultCost
+
 func hashPassword(password string) (string, error) {
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), passwordCost)
 	return string(hash), err
 }
 

@@ -16,8 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
 	"gorm.io/gorm"
 )
+
+// Most of these tests start a program, and each start would hash for seconds
+// under the race detector. The end-to-end test runs the program as it is.
+func init() { passwordCost = bcrypt.MinCost }
 
 // program is the example as it runs, with a database of its own.
 type program struct {

@@ -25,8 +25,8 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /clients/{id}/secret", page(a.signedIn(a.rotateSecret)))
 	mux.Handle("POST /clients/{id}/delete", page(a.signedIn(a.removeClient)))
 	mux.Handle("POST /applications/{id}/revoke", page(a.signedIn(a.revokeApplication)))
-	mux.HandleFunc("GET /static/style.css", serveStatic)
-	mux.HandleFunc("GET /static/logo.svg", serveStatic)
+	mux.HandleFunc("GET /static/style.css", serveStatic("style.css"))
+	mux.HandleFunc("GET /static/logo.svg", serveStatic("logo.svg"))
 
 	return securityHeaders(a.cfg.secure(), a.withErrorPages(mux))
 }

@@ -1,0 +1,242 @@
+package models_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+var now = time.Unix(1_800_000_000, 0)
+
+func client(metadata models.ClientMetadata) *models.ClientMixin {
+	return &models.ClientMixin{ClientMetadata: metadata}
+}
+
+func TestAllowedScope(t *testing.T) {
+	c := client(models.ClientMetadata{Scope: "profile email"})
+	for requested, want := range map[string]struct {
+		allowed string
+		ok      bool
+	}{
+		"":                     {"", true},
+		"profile":              {"profile", true},
+		"email profile":        {"email profile", true},
+		"  email   profile ":   {"email profile", true},
+		"profile admin":        {"profile", false},
+		"admin":                {"", false},
+		"Profile":              {"", false},
+		"prof":                 {"", false},
+		"profile email openid": {"profile email", false},
+	} {
+		allowed, ok := c.GetAllowedScope(requested)
+		assert.Equal(t, want.allowed, allowed, requested)
+		assert.Equal(t, want.ok, ok, requested)
+	}
+}
+
+func TestDefaultRedirectURI(t *testing.T) {
+	assert.Empty(t, client(models.ClientMetadata{}).GetDefaultRedirectURI())
+	assert.Equal(t, "https://a.example", client(models.ClientMetadata{RedirectURIs: []string{"https://a.example"}}).GetDefaultRedirectURI())
+	assert.Empty(t, client(models.ClientMetadata{RedirectURIs: []string{"https://a.example", "https://b.example"}}).GetDefaultRedirectURI())
+}
+
+func TestRedirectURIsMatchExactlyButForTheLoopbackPort(t *testing.T) {
+	c := client(models.ClientMetadata{RedirectURIs: []string{
+		"https://app.example/cb", "http://127.0.0.1/cb", "http://[::1]:8080/cb?a=1", "http://localhost:3000", "com.example.app:/cb",
+	}})
+	for uri, want := range map[string]bool{
+		"https://app.example/cb":             true,
+		"com.example.app:/cb":                true,
+		"http://127.0.0.1/cb":                true,
+		"http://127.0.0.1:1/cb":              true,
+		"http://127.0.0.1:65535/cb":          true,
+		"http://[::1]:9/cb?a=1":              true,
+		"http://localhost:4000":              true,
+		"":                                   false,
+		"https://app.example/cb/":            false,
+		"https://app.example/cb?":            false,
+		"https://app.example/cb#":            false,
+		"https://app.example:443/cb":         false,
+		"https://APP.example/cb":             false,
+		"https://app.example.evil/cb":        false,
+		"https://app.example@evil/cb":        false,
+		"https://app.example/%63b":           false,
+		"http://127.0.0.1:1/other":           false,
+		"http://127.0.0.1:/cb":               false,
+		"http://127.0.0.1:123456/cb":         false,
+		"http://127.0.0.1:80x/cb":            false,
+		"http://127.0.0.1.evil.example/cb":   false,
+		"http://127.0.0.1:80@evil/cb":        false,
+		"http://user@127.0.0.1/cb":           false,
+		"http://127.0.0.1\\@evil.example/cb": false,
+		"http://127.0.0.10/cb":               false,
+		"http://0177.0.0.1/cb":               false,
+		"https://127.0.0.1/cb":               false,
+		"http://[::1]:9/cb":                  false,
+		"http://[::1%25lo]/cb?a=1":           false,
+		"http://localhost.evil.example":      false,
+		"http://127.0.0.1/cb#f":              false,
+	} {
+		assert.Equal(t, want, c.CheckRedirectURI(uri), uri)
+	}
+}
+
+func TestClientSecret(t *testing.T) {
+	c := &models.ClientMixin{ClientSecret: models.HashClientSecret("secret")}
+	assert.True(t, c.CheckClientSecret("secret", now))
+	assert.False(t, c.CheckClientSecret("Secret", now))
+	assert.False(t, c.CheckClientSecret("", now))
+	assert.False(t, c.CheckClientSecret(c.ClientSecret, now))
+	c.ClientSecretExpiresAt = now.Unix() + 1
+	assert.True(t, c.CheckClientSecret("secret", now))
+	assert.False(t, c.CheckClientSecret("secret", now.Add(time.Second)))
+	assert.False(t, (&models.ClientMixin{}).CheckClientSecret("", now), "no secret is not an empty one")
+	assert.True(t, (&models.ClientMixin{ClientSecret: "old plaintext"}).CheckClientSecret("old plaintext", now))
+	for _, broken := range []string{"$argon2id$", "$argon2id$v=19$m=x$y$z", "$2b$10$" + strings.Repeat("x", 53), "$sha256$", "$sha256$zz"} {
+		assert.False(t, (&models.ClientMixin{ClientSecret: broken}).CheckClientSecret("x", now), broken)
+		assert.False(t, (&models.ClientMixin{ClientSecret: broken}).CheckClientSecret(broken, now), broken)
+	}
+}
+
+func TestRegisteredTypes(t *testing.T) {
+	c := client(models.ClientMetadata{GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code id_token"}})
+	assert.True(t, c.CheckGrantType("authorization_code"))
+	assert.False(t, c.CheckGrantType("authorization"))
+	assert.True(t, c.CheckResponseType("id_token code"), "the order does not matter")
+	assert.False(t, c.CheckResponseType("code"))
+	assert.False(t, client(models.ClientMetadata{}).CheckGrantType("authorization_code"), "nothing is registered by default")
+	assert.True(t, client(models.ClientMetadata{}).CheckEndpointAuthMethod("client_secret_basic", "token"), "but basic, RFC 7591 section 2")
+	assert.False(t, client(models.ClientMetadata{}).CheckEndpointAuthMethod("none", "token"))
+	assert.True(t, client(models.ClientMetadata{TokenEndpointAuthMethod: "none"}).CheckEndpointAuthMethod("none", "revocation"))
+}
+
+func TestGettersReadTheMetadata(t *testing.T) {
+	c := &models.ClientMixin{ClientID: "id", ClientIDIssuedAt: 1, ClientSecretExpiresAt: 2}
+	c.SetClientMetadata(models.ClientMetadata{
+		RedirectURIs: []string{"a"}, TokenEndpointAuthMethod: "none", GrantTypes: []string{"b"}, ResponseTypes: []string{"c"}, ClientName: "d",
+		ClientURI: "e", LogoURI: "f", Scope: "g", Contacts: []string{"h"}, TosURI: "i", PolicyURI: "j", JWKsURI: "k", JWKs: json.RawMessage(`{}`),
+		SoftwareID: "l", SoftwareVersion: "m",
+	})
+	assert.Equal(t, []any{"id", []string{"a"}, "none", []string{"b"}, []string{"c"}, "d", "e", "f", "g", []string{"h"}, "i", "j", "k", "l", "m"}, []any{
+		c.GetClientID(), c.GetRedirectURIs(), c.GetTokenEndpointAuthMethod(), c.GetGrantTypes(), c.GetResponseTypes(), c.GetClientName(), c.GetClientURI(),
+		c.GetLogoURI(), c.GetScope(), c.GetContacts(), c.GetTosURI(), c.GetPolicyURI(), c.GetJWKsURI(), c.GetSoftwareID(), c.GetSoftwareVersion(),
+	})
+	assert.JSONEq(t, `{}`, string(c.GetJWKs()))
+	assert.Equal(t, models.ClientInfo{ClientID: "id", ClientIDIssuedAt: 1, ClientSecretExpiresAt: 2}, c.GetClientInfo())
+	assert.Equal(t, "d", c.GetClientMetadata().ClientName)
+}
+
+func TestClientMetadataKeepsWhatItDoesNotKnow(t *testing.T) {
+	const text = `{"client_name":"App","client_name#ja":"アプリ","redirect_uris":["https://a.example"],"x":{"y":[1,2]}}`
+	var m models.ClientMetadata
+	require.NoError(t, m.Scan(text))
+	assert.Equal(t, "App", m.ClientName)
+	stored, err := m.Value()
+	require.NoError(t, err)
+	assert.JSONEq(t, text, stored.(string))
+
+	m.Extra["client_name"] = json.RawMessage(`"Evil"`)
+	stored, err = m.Value()
+	require.NoError(t, err)
+	assert.JSONEq(t, text, stored.(string), "an extra member never replaces a named one")
+
+	for _, nothing := range []any{nil, "", []byte{}} {
+		require.NoError(t, m.Scan(nothing))
+		assert.Equal(t, models.ClientMetadata{}, m)
+	}
+	assert.ErrorContains(t, m.Scan(`{"redirect_uris":"https://a.example"}`), "redirect_uris")
+	assert.ErrorContains(t, m.Scan(`not JSON`), "client_metadata")
+	assert.ErrorContains(t, m.Scan(7), "is a int")
+}
+
+func TestTokenState(t *testing.T) {
+	digest := "d"
+	token := &models.TokenMixin{ClientID: "c", IssuedAt: now.Unix(), ExpiresIn: 60, RefreshToken: &digest, RefreshTokenExpiresAt: now.Unix() + 120}
+	assert.False(t, token.IsExpired(now.Add(59*time.Second)))
+	assert.True(t, token.IsExpired(now.Add(60*time.Second)))
+	assert.Equal(t, now.Unix()+60, token.GetExpiresAt())
+	assert.False(t, token.IsRefreshTokenExpired(now.Add(119*time.Second)))
+	assert.True(t, token.IsRefreshTokenExpired(now.Add(120*time.Second)))
+	endless := &models.TokenMixin{IssuedAt: 1}
+	assert.False(t, endless.IsExpired(now))
+	assert.False(t, endless.IsRefreshTokenExpired(now))
+	assert.Zero(t, endless.GetExpiresAt())
+
+	assert.True(t, token.CheckClient("c"))
+	assert.False(t, token.CheckClient("C"))
+	assert.False(t, endless.CheckClient(""), "a token of nobody is nobody's")
+	assert.True(t, token.CheckRefreshToken("d"))
+	assert.False(t, token.CheckRefreshToken("e"))
+	assert.False(t, endless.CheckRefreshToken(""))
+
+	token.AccessTokenRevokedAt = 1
+	assert.True(t, token.IsRevoked())
+	assert.False(t, token.IsRefreshTokenRevoked(), "an access token may be revoked alone")
+	token.AccessTokenRevokedAt, token.RefreshTokenRevokedAt = 0, 1
+	assert.True(t, token.IsRevoked(), "a grant that was revoked takes its access token with it")
+	assert.True(t, token.IsRefreshTokenRevoked())
+}
+
+func TestAuthorizationCodeState(t *testing.T) {
+	code := &models.AuthorizationCodeMixin{ClientID: "c", ExpiresAt: now.Unix()}
+	assert.False(t, code.IsExpired(now.Add(-time.Second)))
+	assert.True(t, code.IsExpired(now))
+	assert.True(t, (&models.AuthorizationCodeMixin{}).IsExpired(now), "a row of an older program")
+	assert.False(t, code.IsRedeemed())
+	code.RedeemedAt = 1
+	assert.True(t, code.IsRedeemed())
+	assert.True(t, code.CheckClient("c"))
+	assert.False(t, (&models.AuthorizationCodeMixin{}).CheckClient(""))
+}
+
+func TestTheJSONOfAModelHasNoDigests(t *testing.T) {
+	digest := "digest"
+	text, err := json.Marshal(struct {
+		ID uint
+		models.TokenMixin
+	}{7, models.TokenMixin{AccessToken: digest, RefreshToken: &digest, GrantID: digest, Scope: "profile"}})
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), digest)
+	assert.Contains(t, string(text), `"ID":7`)
+	assert.Contains(t, string(text), `"scope":"profile"`)
+}
+
+// No string matches a registered loopback URI but for its port.
+func FuzzCheckRedirectURI(f *testing.F) {
+	for _, seed := range []string{"http://127.0.0.1:8081/cb", "http://127.0.0.1:80@evil/cb", "http://127.0.0.1\\@evil/cb", "http://[::1]/cb"} {
+		f.Add(seed)
+	}
+	c := client(models.ClientMetadata{RedirectURIs: []string{"http://127.0.0.1/cb"}})
+	f.Fuzz(func(t *testing.T, uri string) {
+		if !c.CheckRedirectURI(uri) {
+			return
+		}
+		port := strings.TrimSuffix(strings.TrimPrefix(uri, "http://127.0.0.1"), "/cb")
+		if strings.Trim(port, ":0123456789") != "" || "http://127.0.0.1"+port+"/cb" != uri {
+			t.Fatalf("%q matched", uri)
+		}
+	})
+}
+
+func FuzzClientMetadata(f *testing.F) {
+	f.Add(`{"client_name":"a","x":null}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var m, again models.ClientMetadata
+		if m.Scan(text) != nil {
+			return
+		}
+		stored, err := m.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Scan(stored); err != nil {
+			t.Fatalf("%q was stored as %q, which cannot be read: %v", text, stored, err)
+		}
+	})
+}

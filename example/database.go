@@ -15,6 +15,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 	_ "modernc.org/sqlite" // the driver "sqlite": SQLite in Go, without a C compiler
+
+	"github.com/gormoauth/gormoauth"
 )
 
 const (
@@ -123,20 +125,11 @@ func printableDSN(dsn string) string {
 	return u.Redacted()
 }
 
-// migrationLock is what instances that start at the same time wait for: any
-// number that nothing else in the database locks.
-const migrationLock = 0x676f726d6f617574
-
 // prepareDatabase brings the tables and the demo accounts to what this program
 // expects. Instances that start together do it one after the other.
 func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if tx.Name() == "postgres" {
-			if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(migrationLock)).Error; err != nil {
-				return err
-			}
-		}
-		if err := tx.AutoMigrate(&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Session{}); err != nil {
+		if err := gormoauth.AutoMigrate(tx, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Session{}); err != nil {
 			return err
 		}
 		if demo {

@@ -1,15 +1,21 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/rs/cors"
+)
 
 // routes is every address there is.
 func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
 
 	// For programs. The library answers every method itself.
-	mux.HandleFunc("/oauth/token", a.oauth.CreateTokenResponse)
-	mux.HandleFunc("/oauth/revoke", a.oauth.EndpointHandler("revocation"))
-	mux.Handle("GET /api/me", a.api.Require("profile")(http.HandlerFunc(a.me)))
+	programs := anyOrigin()
+	mux.Handle("/oauth/token", programs(http.HandlerFunc(a.oauth.CreateTokenResponse)))
+	mux.Handle("/oauth/revoke", programs(a.oauth.EndpointHandler("revocation")))
+	mux.Handle("GET /api/me", programs(a.api.Require("profile")(http.HandlerFunc(a.me))))
+	mux.Handle("OPTIONS /api/me", programs(http.NotFoundHandler()))
 	mux.HandleFunc("GET /healthz", a.healthz)
 
 	// For people.
@@ -29,6 +35,18 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /static/logo.svg", serveStatic("logo.svg"))
 
 	return securityHeaders(a.cfg.secure(), a.withErrorPages(mux))
+}
+
+// anyOrigin lets single-page apps of any site call what programs call. Nothing
+// there looks at cookies, so a page can do no more than any other program.
+func anyOrigin() func(http.Handler) http.Handler {
+	return cors.New(cors.Options{
+		AllowedOrigins: []string{"*"},
+		AllowedMethods: []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		ExposedHeaders: []string{"WWW-Authenticate"},
+		MaxAge:         600,
+	}).Handler
 }
 
 // pageMiddleware gives a page its session, and refuses forms that other sites

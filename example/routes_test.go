@@ -13,7 +13,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff", "/oauth/jwks", "/.well-known/openid-configuration"} {
 		b.get(path).want(t, http.StatusNotFound, "There is nothing here", "404 Not Found")
 	}
-	for path, allow := range map[string]string{"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/healthz": "GET, HEAD", "/api/me": "GET, HEAD", "/static/logo.svg": "GET, HEAD"} {
+	for path, allow := range map[string]string{"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/healthz": "GET, HEAD", "/api/me": "GET, HEAD, OPTIONS", "/static/logo.svg": "GET, HEAD"} {
 		answer := b.do(http.MethodDelete, path, nil, nil)
 		answer.want(t, http.StatusMethodNotAllowed, "405 Method Not Allowed")
 		if got := answer.header.Get("Allow"); got != allow {
@@ -25,6 +25,26 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	b.do(http.MethodHead, "/login", nil, nil).want(t, http.StatusOK)
 	b.get("/healthz").want(t, http.StatusOK, `"ok"`)
 	b.get("/static/style.css").want(t, http.StatusOK, "--accent")
+}
+
+// A page of another site may call what programs call, and none of the pages.
+func TestOtherOriginsReachTheAPIAlone(t *testing.T) {
+	t.Parallel()
+	b := startProgram(t).visit(t)
+	for path, allowed := range map[string]string{"/oauth/token": "*", "/oauth/revoke": "*", "/api/me": "*", "/login": "", "/oauth/authorize": "", "/": ""} {
+		preflight := b.do(http.MethodOptions, path, nil, http.Header{
+			"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization"},
+		})
+		for _, header := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"} {
+			want := allowed
+			if header == "Access-Control-Allow-Credentials" {
+				want = ""
+			}
+			if got := preflight.header.Get(header); got != want {
+				t.Errorf("%s: %s is %q, want %q", path, header, got, want)
+			}
+		}
+	}
 }
 
 func TestPagesForPeopleWhoAreNotSignedIn(t *testing.T) {

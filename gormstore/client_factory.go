@@ -37,8 +37,8 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB) (*ClientFactory[M, P
 // Create stores a new client. Fill its metadata first; a client id that is
 // empty is generated. The secret is returned this once: only its digest is
 // kept. A public client (token_endpoint_auth_method "none") has none, and the
-// secret is empty. Metadata that no client may have is refused, each fault
-// named.
+// secret is empty. Metadata that no client may have is refused with a
+// [*server.ClientMetadataError].
 func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret string, err error) {
 	mixin := P(client).AsClientMixin()
 	if err := server.ValidateClientMetadata(&mixin.ClientMetadata); err != nil {

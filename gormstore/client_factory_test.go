@@ -78,7 +78,7 @@ func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
 		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, ResponseTypes: []string{"code"}}, `goes with the grant type "authorization_code"`},
 		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "not for a client without a secret"},
 		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "scope"},
-		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "UTF-8 text"},
+		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "must be UTF-8 text"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			_, err := factory.Create(t.Context(), &Client{ClientMixin: models.ClientMixin{ClientMetadata: c.metadata}})

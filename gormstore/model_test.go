@@ -320,3 +320,23 @@ func TestTheProgramsOwnTransactionIsJoined(t *testing.T) {
 		assert.Nil(t, found, "the token went with the transaction")
 	})
 }
+
+// A handle's condition says who may be served; a transaction must not lift it.
+func TestTheHandlesConditionsHoldInATransaction(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		users, err := gormstore.NewUsers[User](db.Where("disabled = ?", false))
+		require.NoError(t, err)
+		tx := db.Begin()
+		defer tx.Rollback()
+		enabled, disabled := &User{}, &User{Disabled: true}
+		require.NoError(t, tx.Create(enabled).Error)
+		require.NoError(t, tx.Create(disabled).Error)
+		ctx := gormstore.WithTransaction(t.Context(), tx)
+		found, err := users.Query(ctx, enabled.GetUserID())
+		require.NoError(t, err)
+		assert.NotNil(t, found, "it sees what the transaction wrote")
+		found, err = users.Query(ctx, disabled.GetUserID())
+		require.NoError(t, err)
+		assert.Nil(t, found)
+	})
+}

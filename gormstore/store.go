@@ -45,12 +45,14 @@ func transactionOf(ctx context.Context) *gorm.DB {
 	return tx
 }
 
-// conn returns the handle for one call.
+// conn returns the handle for one call: the store's own, with its conditions
+// and plugins, on the connection of the caller's transaction if there is one.
 func (s *store) conn(ctx context.Context) *gorm.DB {
+	db := s.db.WithContext(ctx)
 	if tx := transactionOf(ctx); tx != nil {
-		return tx.WithContext(ctx)
+		db.Statement.ConnPool = tx.Statement.ConnPool
 	}
-	return s.db.WithContext(ctx)
+	return db
 }
 
 // find loads the one row that the conditions name. It reports whether there

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -10,17 +9,27 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
+// ClientMetadataError is what is wrong with a client's metadata.
+type ClientMetadataError struct {
+	// Faults are sentences for the person who registers the client, each
+	// beginning with the name of the member.
+	Faults []string
+}
+
+// Error returns the faults, one a line.
+func (e *ClientMetadataError) Error() string { return strings.Join(e.Faults, "\n") }
+
 // ValidateClientMetadata returns every fault of a client's metadata (RFC 7591
-// section 2, RFC 9700 section 2.1), in sentences for the person who registers
-// the client. It is for the moment a client is made; at a request the engine
-// checks again what it relies on.
+// section 2, RFC 9700 section 2.1) as a [*ClientMetadataError]. It is for the
+// moment a client is made; at a request the engine checks again what it relies
+// on.
 func ValidateClientMetadata(m *models.ClientMetadata) error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
 	for _, uri := range m.RedirectURIs {
 		if err := validateRedirectURI(uri); err != nil {
-			fault("redirect_uris: %w", err)
+			fault("redirect_uris: %v", err)
 		}
 	}
 	if !wellFormedScope(m.Scope) {
@@ -38,9 +47,12 @@ func ValidateClientMetadata(m *models.ClientMetadata) error {
 		}
 	}
 	if !wellFormed(m.ClientName) || !allWellFormed(m.RedirectURIs) {
-		fault("metadata must be UTF-8 text without NUL")
+		fault("client_name, redirect_uris: must be UTF-8 text without NUL")
 	}
-	return errors.Join(faults...)
+	if len(faults) == 0 {
+		return nil
+	}
+	return &ClientMetadataError{faults}
 }
 
 // validateRedirectURI refuses a redirect URI that would leak what it is sent.

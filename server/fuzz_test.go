@@ -22,10 +22,9 @@ func FuzzRequests(f *testing.F) {
 	} {
 		f.Add(seed, "Basic YTpi")
 	}
+	p := oauthtest.New(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(oauthtest.Public)
 	f.Fuzz(func(t *testing.T, params, authorization string) {
-		db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-		p := oauthtest.New(t, db)
-		client := p.NewClient(oauthtest.Public)
 		params = strings.ReplaceAll(params, "{id}", client.ClientID)
 		for _, serve := range []func(http.ResponseWriter, *http.Request){
 			p.Server.CreateTokenResponse,

@@ -80,7 +80,7 @@ const (
 
 // Provider is a server with its database.
 type Provider struct {
-	T         *testing.T
+	T         testing.TB
 	DB        *gorm.DB
 	Server    *server.Server
 	Protector *resource.Protector
@@ -89,7 +89,7 @@ type Provider struct {
 }
 
 // New returns a provider. The functions change its configuration first.
-func New(t *testing.T, db *gorm.DB, configure ...func(*server.Config)) *Provider {
+func New(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider {
 	t.Helper()
 	p := &Provider{T: t, DB: db, Now: time.Unix(1_800_000_000, 0)}
 	config := server.Config{Issuer: Issuer, Clock: func() time.Time { return p.Now }}
@@ -236,7 +236,7 @@ func Form(text string) url.Values {
 func (p *Provider) Consent(rawQuery string, header ...string) Answer {
 	p.T.Helper()
 	w := httptest.NewRecorder()
-	r := newRequest(http.MethodGet, "/oauth/authorize?"+rawQuery, "", header)
+	r := p.newRequest(http.MethodGet, "/oauth/authorize?"+rawQuery, "", header)
 	if _, err := p.Server.GetConsentGrant(r, p.User); err != nil {
 		p.Server.WriteError(w, r, err)
 	}
@@ -247,7 +247,7 @@ func (p *Provider) Consent(rawQuery string, header ...string) Answer {
 func (p *Provider) Decide(rawQuery, body string, user server.User) Answer {
 	p.T.Helper()
 	w := httptest.NewRecorder()
-	p.Server.CreateAuthorizationResponse(w, newRequest(http.MethodPost, "/oauth/authorize?"+rawQuery, body, nil), user)
+	p.Server.CreateAuthorizationResponse(w, p.newRequest(http.MethodPost, "/oauth/authorize?"+rawQuery, body, nil), user)
 	return p.answer(w)
 }
 
@@ -298,7 +298,7 @@ func (p *Provider) post(handler http.HandlerFunc, path string, client *Client, b
 			body += "&client_secret=" + client.Secret
 		}
 	}
-	r := newRequest(http.MethodPost, path, body, header)
+	r := p.newRequest(http.MethodPost, path, body, header)
 	if client != nil && client.GetTokenEndpointAuthMethod() == models.ClientSecretBasic {
 		r.SetBasicAuth(client.ClientID, client.Secret)
 	}
@@ -307,8 +307,8 @@ func (p *Provider) post(handler http.HandlerFunc, path string, client *Client, b
 	return p.answer(w)
 }
 
-func newRequest(method, target, body string, header []string) *http.Request {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+func (p *Provider) newRequest(method, target, body string, header []string) *http.Request {
+	r := httptest.NewRequestWithContext(p.T.Context(), method, target, strings.NewReader(body))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -339,7 +339,7 @@ func (p *Provider) Valid(accessToken string) bool {
 func (p *Provider) Call(accessToken string, scopes ...string) Answer {
 	p.T.Helper()
 	w := httptest.NewRecorder()
-	r := newRequest(http.MethodGet, "/api", "", []string{"Authorization", "Bearer " + accessToken})
+	r := p.newRequest(http.MethodGet, "/api", "", []string{"Authorization", "Bearer " + accessToken})
 	p.Protector.Require(scopes...)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 	return p.answer(w)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -128,5 +129,26 @@ func TestARevocationEndsTheGrantAlsoDuringARotation(t *testing.T) {
 			assert.False(t, p.valid(first.AccessToken))
 			assert.False(t, p.valid(answers[1].AccessToken))
 		}
+	})
+}
+
+// The same, one after the other: what was read before the revocation does not
+// help after it.
+func TestARotationAfterARevocationIsRefused(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db)
+		tokens, err := gormstore.NewTokens[Token](db)
+		require.NoError(t, err)
+		presented := server.Present(p.redeem(p.code("profile")).RefreshToken)
+		found, err := tokens.Query(t.Context(), server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
+		require.NoError(t, err)
+		require.NoError(t, tokens.RevokeGrant(t.Context(), presented.GrantID, time.Now()))
+
+		req := &server.Request{Credential: &server.Credential{Record: found.Token, Presented: presented}}
+		err = tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a", GrantID: presented.GrantID}, req)
+		require.ErrorIs(t, err, server.ErrSpent)
+		row, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
+		require.NoError(t, err)
+		assert.Nil(t, row, "nothing was written")
 	})
 }

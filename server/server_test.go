@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -218,4 +219,26 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	for _, secret := range []string{code, tokens["access_token"], tokens["refresh_token"], client.Secret} {
 		assert.NotContains(t, log.String(), secret, "and never a credential")
 	}
+}
+
+// Whoever loses the race for a credential has presented it a second time, even
+// if nobody could have known when it was read.
+func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	var revoked []string
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error {
+			return fmt.Errorf("wrapped: %w", server.ErrSpent)
+		}
+		c.RevokeGrant = func(_ context.Context, grantID string, _ time.Time) error {
+			revoked = append(revoked, grantID)
+			return nil
+		}
+	})
+	client := p.NewClient(nil)
+	code := p.Code(client, "")
+	a := p.Redeem(client, code)
+	assert.Equal(t, "invalid_grant", a.Body["error"])
+	assert.Empty(t, a.Body["access_token"])
+	assert.Equal(t, []string{server.Present(code).GrantID}, revoked)
 }

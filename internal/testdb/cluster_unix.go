@@ -20,16 +20,24 @@ import (
 	"time"
 )
 
-// supervise runs the server ($2…) until it ends by itself or the pipe on file
-// descriptor 3 closes, and then removes its directory ($1). This process holds
-// the pipe's only writing end, so that the kernel closes it however the process
-// ends: by return, by panic, by a timeout or by SIGKILL. SIGQUIT is
-// PostgreSQL's immediate shutdown, which still frees its shared memory.
+// supervise makes the data directory in $1 by the programs in $2, runs the
+// server with the remaining arguments until it ends by itself or the pipe on
+// file descriptor 3 closes, and then removes $1. The test process holds the
+// pipe's only writing end, so that the kernel closes it however that process
+// ends: by return, by panic, by a timeout or by SIGKILL.
+//
+// SIGQUIT is PostgreSQL's immediate shutdown, which still frees its shared
+// memory. It is sent again until it has been heard: initdb is let finish, and
+// a server that has only just begun does not listen yet.
 const supervise = `
-dir=$1; shift
-"$@" 3<&- &
+dir=$1 bin=$2; shift 2
+(
+	trap '' QUIT
+	"$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync &&
+		exec "$bin/postgres" -D "$dir/data" -k "$dir" "$@"
+) 3<&- &
 server=$!
-(read -r _ <&3; kill -QUIT "$server") &
+(read -r _ <&3; while kill -QUIT "$server"; do sleep 1; done) 2>/dev/null &
 watcher=$!
 wait "$server"
 kill "$watcher" 2>/dev/null
@@ -113,54 +121,43 @@ func (c *cluster) makeDir() (err error) {
 	return os.Chown(c.dir, int(uid), int(gid))
 }
 
-// start makes the data directory, runs the server and waits for its first
-// answer.
+// start runs the server and waits for its first answer.
 func (c *cluster) start(bin string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-
-	data := filepath.Join(c.dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, //nolint:gosec // it is the one in PATH
-		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir = "/"
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: c.owner}
-	if output, err := initdb.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("initdb: %w\n%s", err, output)
-	}
 
 	port, err := freePort(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := c.run(bin, data, port); err != nil {
+	if err := c.run(bin, port); err != nil {
 		return "", err
 	}
 	dsn := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
-	if err := c.waitReady(ctx, dsn, data); err != nil {
+	if err := c.waitReady(ctx, dsn); err != nil {
 		return "", err
 	}
 	return dsn, nil
 }
 
-// run starts the server under its supervisor, in a session of its own: an
-// interrupt typed at the terminal ends the tests, and they end the server.
-func (c *cluster) run(bin, data string, port int) error {
+// run starts the supervisor, in a session of its own: an interrupt typed at
+// the terminal ends the tests, and they end the server.
+func (c *cluster) run(bin string, port int) error {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer read.Close()
-	c.alive = write
 	if c.log, err = os.CreateTemp("", "gormoauth-testdb-log-"); err != nil {
-		return err
+		return errors.Join(err, write.Close())
 	}
 	// Read through the open file only, so that nothing is left to remove.
 	if err := os.Remove(c.log.Name()); err != nil {
-		return err
+		return errors.Join(err, write.Close())
 	}
 
-	cmd := exec.Command("/bin/sh", "-c", supervise, "sh", c.dir, //nolint:gosec,noctx // likewise, and it lives as long as the process
-		filepath.Join(bin, "postgres"), "-D", data, "-k", c.dir, "-p", strconv.Itoa(port),
+	cmd := exec.Command("/bin/sh", "-c", supervise, "sh", c.dir, bin, //nolint:gosec,noctx // bin is from PATH, and it lives as long as the process
+		"-p", strconv.Itoa(port),
 		"-c", "listen_addresses=127.0.0.1",
 		"-c", "max_connections="+strconv.Itoa(maxConnections()),
 		"-c", "shared_buffers=16MB",
@@ -172,8 +169,9 @@ func (c *cluster) run(bin, data string, port int) error {
 	cmd.ExtraFiles = []*os.File{read}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.owner, Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return err
+		return errors.Join(err, write.Close())
 	}
+	c.alive = write
 	go func() {
 		_ = cmd.Wait() // how it ended is in the log
 		close(c.exited)
@@ -183,7 +181,7 @@ func (c *cluster) run(bin, data string, port int) error {
 
 // waitReady asks until the server answers. The answer must name our data
 // directory: on a lost port it could come from another process's server.
-func (c *cluster) waitReady(ctx context.Context, dsn, data string) error {
+func (c *cluster) waitReady(ctx context.Context, dsn string) error {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
 		return err
@@ -192,7 +190,7 @@ func (c *cluster) waitReady(ctx context.Context, dsn, data string) error {
 	for {
 		var directory string
 		err := db.QueryRowContext(ctx, "SHOW data_directory").Scan(&directory)
-		if err == nil && directory == data {
+		if err == nil && directory == filepath.Join(c.dir, "data") {
 			return nil
 		}
 		select {

@@ -102,6 +102,9 @@ func (t *TokenMixin) GetExpiresAt() int64 {
 // GetAuthTime returns when the user last signed in, 0 when unknown.
 func (t *TokenMixin) GetAuthTime() int64 { return t.AuthTime }
 
+// GetRotatedAt returns when the refresh token was last rotated, 0 when never.
+func (t *TokenMixin) GetRotatedAt() int64 { return t.RotatedAt }
+
 // IsExpired reports whether the access token has ended at now.
 func (t *TokenMixin) IsExpired(now time.Time) bool {
 	return t.ExpiresIn != 0 && now.Unix() >= t.IssuedAt+t.ExpiresIn

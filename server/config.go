@@ -51,6 +51,16 @@ type Config struct {
 	// NoRefreshTokens turns refresh tokens off. Otherwise a client gets one
 	// when it may use the refresh token grant and that grant is registered.
 	NoRefreshTokens bool
+	// RefreshTokenGrace lets a client that never saw the answer to a refresh
+	// present the same refresh token once more, for so long and until the
+	// successor is used, and get the very same answer. Otherwise a second use
+	// is reuse, which revokes the grant. 0 is no grace; a minute is plenty,
+	// since a thief has it, too. It needs RefreshTokenKey, and the built-in
+	// generators: one registered for refresh_token turns it off.
+	RefreshTokenGrace time.Duration
+	// RefreshTokenKey derives successors for RefreshTokenGrace: at least 32
+	// random bytes, the same on every instance, kept apart from the database.
+	RefreshTokenKey []byte
 	// ErrorURIs is the page about an error, by error code. A code without one
 	// has no error_uri.
 	ErrorURIs map[string]string
@@ -138,6 +148,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if strings.Trim(c.TokenPrefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || len(c.TokenPrefix) > 16 {
 		fault("TokenPrefix must be at most 16 lowercase letters and digits")
+	}
+	if c.RefreshTokenGrace < 0 {
+		fault("RefreshTokenGrace must not be negative")
+	}
+	if c.RefreshTokenGrace > 0 && len(c.RefreshTokenKey) < 32 {
+		fault("RefreshTokenKey must have at least 32 random bytes while RefreshTokenGrace is set")
+	}
+	if c.RefreshTokenGrace > 0 && (c.AccessTokenGenerator != nil || c.RefreshTokenGenerator != nil) {
+		fault("RefreshTokenGrace needs the built-in generators: leave AccessTokenGenerator and RefreshTokenGenerator out")
 	}
 	if c.MaxRequestBytes < 0 {
 		fault("MaxRequestBytes must not be negative")

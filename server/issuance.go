@@ -34,13 +34,35 @@ func (r *Request) IssueToken(ctx context.Context, grantType string, issuance *Is
 	if err := checkGrantType(r); err != nil {
 		return nil, err
 	}
-	return r.Server.issue(ctx, r, issuance)
+	return r.Server.exchange(ctx, r, func() (*Issuance, error) { return issuance, nil })
+}
+
+// exchange issues what a grant prepares. Who loses the race for a refresh token
+// may be the same client in another tab, and is then looked at once more, now
+// that it is known who won.
+func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Issuance, error)) (*TokenResponse, error) {
+	for last := false; ; last = true {
+		issuance, err := prepare()
+		if err != nil {
+			return nil, err
+		}
+		response, err := s.issue(ctx, req, issuance)
+		if !errors.Is(err, ErrSpent) {
+			return response, err
+		}
+		if _, derives := s.derives(req.Credential); last || !derives {
+			return nil, s.revokeReused(ctx, req)
+		}
+	}
 }
 
 // issue is the one way in which a token comes about.
 func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
 	if err := s.checkIssuance(ctx, req, issuance); err != nil {
 		return nil, err
+	}
+	if issuance.Credential != nil && issuance.Credential.Spent {
+		return s.repeat(issuance.Credential), nil
 	}
 	record := s.newRecord(req, issuance)
 	if err := each(req, func(hook TokenHook) error { return hook.PrepareToken(ctx, req, record) }); err != nil {
@@ -55,11 +77,7 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 	}); err != nil {
 		return nil, err
 	}
-	err = s.config.SaveToken(ctx, record, req)
-	if errors.Is(err, ErrSpent) {
-		return nil, s.revokeReused(ctx, req)
-	}
-	if err != nil {
+	if err := s.config.SaveToken(ctx, record, req); err != nil {
 		return nil, fmt.Errorf("save token: %w", err)
 	}
 	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, record) })
@@ -96,7 +114,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	switch {
 	case !credential.Record.CheckClient(req.Client.GetClientID()):
 		return NewError(InvalidGrant, "The credential was issued to another client.")
-	case credential.Spent:
+	case credential.Spent && !s.repeats(req, credential):
 		return s.revokeReused(ctx, req)
 	case credential.Expired:
 		return NewError(InvalidGrant, "The credential has expired or was revoked.")
@@ -203,34 +221,22 @@ func (s *Server) lifetime(grantType string) time.Duration {
 // nowhere else; the record gets the digests.
 func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
 	input := TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req}
-	access, err := s.accessTokenGenerator(req.GrantType)(ctx, input)
+	access, err := s.accessToken(ctx, input)
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
-	}
-	if !isBearerToken(access) {
-		return nil, errors.New("the access token generator made something that is no token (RFC 6750 section 2.1)")
 	}
 	record.AccessToken = Digest(access)
 	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
 	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope}
 
-	grantSecret := ""
-	if issuance.Credential != nil {
-		grantSecret = issuance.Credential.Presented.grantSecret
-	}
-	if grantSecret == "" {
-		grantSecret = rand.Text()
-	}
+	grantSecret := grantSecretOf(req.Credential)
 	record.GrantID = Digest(grantSecret)
 	if !issuance.RefreshToken || !s.mayRefresh(req.Client) {
 		return response, nil
 	}
-	own, err := s.config.RefreshTokenGenerator(ctx, input)
+	own, err := s.refreshToken(ctx, input)
 	if err != nil {
 		return nil, fmt.Errorf("generate refresh token: %w", err)
-	}
-	if own == "" {
-		return nil, errors.New("the refresh token generator made an empty token")
 	}
 	response.RefreshToken = bindToGrant(own, grantSecret)
 	digest := Digest(response.RefreshToken)
@@ -242,6 +248,37 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 		record.ExpiresAt = 0
 	}
 	return response, nil
+}
+
+// grantSecretOf returns the secret that all credentials of a grant carry.
+func grantSecretOf(credential *Credential) string {
+	if credential != nil && credential.Presented.grantSecret != "" {
+		return credential.Presented.grantSecret
+	}
+	return rand.Text()
+}
+
+func (s *Server) accessToken(ctx context.Context, input TokenInput) (string, error) {
+	if _, derives := s.derives(input.Request.Credential); derives {
+		return s.accessSuccessor(input.Request.Credential.Presented), nil
+	}
+	token, err := s.accessTokenGenerator(input.GrantType)(ctx, input)
+	if err == nil && !isBearerToken(token) {
+		err = errors.New("what the generator made is no token (RFC 6750 section 2.1)")
+	}
+	return token, err
+}
+
+// refreshToken returns the own part of a refresh token.
+func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, error) {
+	if _, derives := s.derives(input.Request.Credential); derives {
+		return s.derive(input.Request.Credential.Presented, RefreshTokenKind), nil
+	}
+	own, err := s.config.RefreshTokenGenerator(ctx, input)
+	if err == nil && own == "" {
+		err = errors.New("what the generator made is empty")
+	}
+	return own, err
 }
 
 func (s *Server) accessTokenGenerator(grantType string) TokenGenerator {

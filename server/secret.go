@@ -91,20 +91,21 @@ func Malformed(secret string, kind SecretKind) bool {
 	return SecretKind(parts[1]) != kind || len(parts[2]) != length || !intact(secret)
 }
 
-// Presented is a code or refresh token that a client presented, without its
-// plaintext.
+// Presented is a code or refresh token that a client presented. Its plaintext
+// stays with the engine.
 type Presented struct {
 	// Digest is what storage knows it by.
 	Digest string
 	// GrantID is the grant that it names, empty when it names none.
 	GrantID string
 
+	text        string
 	grantSecret string
 }
 
 // Present reads a code or refresh token.
 func Present(secret string) Presented {
-	p := Presented{Digest: Digest(secret)}
+	p := Presented{Digest: Digest(secret), text: secret}
 	body := len(secret) - checksumLength - grantLength
 	if body > 0 && secret[body-1] == '_' && intact(secret) {
 		p.grantSecret = secret[body : body+grantLength]

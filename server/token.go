@@ -16,6 +16,8 @@ type Token interface {
 	GetScope() string
 	// GetExpiresAt returns when the access token ends, in Unix seconds, 0 is never.
 	GetExpiresAt() int64
+	// GetExpiresIn returns the access token's lifetime in seconds, 0 without end.
+	GetExpiresIn() int64
 	// IsExpired reports whether the access token has ended.
 	IsExpired(now time.Time) bool
 	// IsRevoked reports whether the access token was revoked.
@@ -25,6 +27,9 @@ type Token interface {
 	GetGrantedScope() string
 	// GetAuthTime returns when the user last signed in, in Unix seconds.
 	GetAuthTime() int64
+	// GetRotatedAt returns when the refresh token was last rotated, in Unix
+	// seconds, 0 when never.
+	GetRotatedAt() int64
 	// CheckRefreshToken reports whether digest is the current refresh token's.
 	CheckRefreshToken(digest string) bool
 	// IsRefreshTokenExpired reports whether the refresh token has ended.

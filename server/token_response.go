@@ -95,11 +95,7 @@ func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error
 	if err := checkGrantType(req); err != nil {
 		return nil, err
 	}
-	issuance, err := grant.PrepareIssuance(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return s.issue(ctx, req, issuance)
+	return s.exchange(ctx, req, func() (*Issuance, error) { return grant.PrepareIssuance(ctx, req) })
 }
 
 // parsePost parses a request whose parameters come in the body alone.

@@ -43,12 +43,14 @@ func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*Au
 
 // Save stores a code; it is a [server.SaveAuthorizationCodeFunc].
 func (c *AuthorizationCodes[M, P]) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
-	row := new(M)
-	*P(row).AsAuthorizationCodeMixin() = *record
-	if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
-		return err
-	}
-	return retry(ctx, func() error { return c.store.insert(c.store.conn(ctx), row) })
+	return c.store.once(ctx, eq(c.columns["Code"], record.Code), func() error {
+		row := new(M)
+		*P(row).AsAuthorizationCodeMixin() = *record
+		if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
+			return err
+		}
+		return c.store.insert(c.store.conn(ctx), row)
+	})
 }
 
 // Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc].

@@ -54,7 +54,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		mixin.ClientSecret = models.HashClientSecret(secret)
 	}
 	s := f.clients.store
-	if err := retry(ctx, func() error { return s.insert(s.conn(ctx), client) }); err != nil {
+	if err := s.insert(s.conn(ctx), client); err != nil {
 		return "", err
 	}
 	return secret, nil
@@ -74,7 +74,7 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string)
 	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 	s, names := f.clients.store, f.clients.columns
 	var changed int64
-	err = retry(ctx, func() (err error) {
+	err = retry(ctx, func(bool) (err error) {
 		changed, err = s.update(s.conn(ctx), row, map[string]any{
 			names["ClientSecret"]:          models.HashClientSecret(secret),
 			names["ClientSecretExpiresAt"]: 0,

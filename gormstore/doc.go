@@ -13,8 +13,10 @@
 // Only digests reach the database, and the logs of statements with them. What
 // may happen once is decided by the number of rows that a conditional update
 // changed, inside the transaction that also writes what it was exchanged for,
-// and never by an earlier read. A serialization failure or a deadlock is tried
-// again, a bounded number of times, with the whole step.
+// and never by an earlier read. A serialization failure, a deadlock or a lost
+// connection is tried again, the whole step, for about two seconds; a step whose
+// COMMIT was lost finds out that it took effect. What does not come right is a
+// [server.ErrUnavailable], which clients see as 503 with Retry-After.
 //
 // # The caller's database handle
 //

@@ -69,6 +69,26 @@ type provider struct {
 
 func newProvider(t *testing.T, db *gorm.DB) *provider {
 	t.Helper()
+	p := (&provider{t: t}).on(db)
+	p.user = &User{}
+	require.NoError(t, db.Create(p.user).Error)
+	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
+		TokenEndpointAuthMethod: models.None,
+		RedirectURIs:            []string{redirectURI},
+		ResponseTypes:           []string{"code"},
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		Scope:                   "profile email",
+	}}}
+	_, err := gormoauth.CreateClientFactory[Client](db).Create(t.Context(), client)
+	require.NoError(t, err)
+	p.clientID = client.ClientID
+	return p
+}
+
+// on is the same provider on another handle of its database.
+func (p *provider) on(db *gorm.DB) *provider {
+	t := p.t
+	t.Helper()
 	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example"},
 		gormoauth.Clients[Client](), gormoauth.Tokens[Token](),
 		gormoauth.AuthorizationCodes[AuthorizationCode](), gormoauth.Users[User]("disabled = ?", false))
@@ -77,22 +97,11 @@ func newProvider(t *testing.T, db *gorm.DB) *provider {
 	require.NoError(t, err)
 	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
 
-	user := &User{}
-	require.NoError(t, db.Create(user).Error)
-	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
-		TokenEndpointAuthMethod: models.None,
-		RedirectURIs:            []string{redirectURI},
-		ResponseTypes:           []string{"code"},
-		GrantTypes:              []string{"authorization_code", "refresh_token"},
-		Scope:                   "profile email",
-	}}}
-	_, err = gormoauth.CreateClientFactory[Client](db).Create(t.Context(), client)
-	require.NoError(t, err)
-	return &provider{t, db, srv, protector, user, client.ClientID}
+	return &provider{t, db, srv, protector, p.user, p.clientID}
 }
 
-// code has the user grant the client a code.
-func (p *provider) code(scope string) string {
+// authorize has the user grant the client a code.
+func (p *provider) authorize(scope string) url.Values {
 	p.t.Helper()
 	sum := sha256.Sum256([]byte(verifier))
 	query := url.Values{
@@ -104,8 +113,13 @@ func (p *provider) code(scope string) string {
 	p.srv.CreateAuthorizationResponse(w, r, p.user)
 	location, err := url.Parse(w.Header().Get("Location"))
 	require.NoError(p.t, err)
-	code := location.Query().Get("code")
-	require.NotEmpty(p.t, code, w.Header())
+	return location.Query()
+}
+
+func (p *provider) code(scope string) string {
+	p.t.Helper()
+	code := p.authorize(scope).Get("code")
+	require.NotEmpty(p.t, code)
 	return code
 }
 
@@ -116,6 +130,7 @@ type answer struct {
 	Scope        string `json:"scope"`
 	Error        string `json:"error"`
 	Description  string `json:"error_description"`
+	RetryAfter   string `json:"-"`
 }
 
 // token posts to the token endpoint. It may be called by many goroutines.
@@ -125,7 +140,7 @@ func (p *provider) token(form url.Values) answer {
 	r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	p.srv.CreateTokenResponse(w, r)
-	a := answer{Status: w.Code}
+	a := answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}
 	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 		p.t.Errorf("the answer is not JSON: %s", w.Body)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -58,14 +59,37 @@ func (s *store) conn(ctx context.Context) *gorm.DB {
 // find loads the one row that the conditions name. It reports whether there
 // is one, and logs nothing when there is none.
 func (s *store) find(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
-	err = retry(ctx, func() error {
-		// dbresolver's mark for the primary: a replica may lag behind a write
-		// that a client already knows of.
-		result := s.conn(ctx).Set("gorm:db_resolver:write", struct{}{}).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
-		found = result.RowsAffected == 1
-		return result.Error
+	err = retry(ctx, func(bool) (err error) {
+		found, err = s.load(ctx, into, conditions...)
+		return err
 	})
 	return found, err
+}
+
+func (s *store) load(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
+	// dbresolver's mark for the primary: a replica may lag behind a write that
+	// a client already knows of.
+	result := s.conn(ctx).Set("gorm:db_resolver:write", struct{}{}).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
+	return result.RowsAffected == 1, result.Error
+}
+
+// once runs a step that leaves a row behind by which it can be known that it
+// took effect: own, which no other step writes, as it has a random digest of
+// this one. When a step is run again because its answer was lost, and then
+// finds its credential spent or its digest taken, that may be its own doing:
+// the answer to a COMMIT of which nobody heard.
+func (s *store) once(ctx context.Context, own clause.Expression, step func() error) error {
+	return retry(ctx, func(again bool) error {
+		err := step()
+		if !again || err == nil {
+			return err
+		}
+		tookEffect, lookErr := s.load(ctx, reflect.New(s.schema.ModelType).Interface(), own)
+		if tookEffect || lookErr != nil {
+			return lookErr
+		}
+		return err
+	})
 }
 
 // single is a handle for one statement that needs no transaction around it,
@@ -95,7 +119,7 @@ func (s *store) update(db *gorm.DB, model any, values map[string]any, conditions
 
 // atomically runs f in a transaction, or in the caller's own.
 func (s *store) atomically(ctx context.Context, f func(tx *gorm.DB) error) error {
-	return retry(ctx, func() error { return s.conn(ctx).Transaction(f) })
+	return s.conn(ctx).Transaction(f)
 }
 
 // column is a column of the model's own table.

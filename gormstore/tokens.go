@@ -66,17 +66,15 @@ func (t *Tokens[M, P]) Query(ctx context.Context, query server.TokenQuery) (*ser
 // Save stores a token and spends what it was exchanged for, in one atomic
 // step; it is a [server.SaveTokenFunc].
 func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
-	if req.Credential == nil {
-		row, err := t.newRow(record, req)
-		if err != nil {
-			return err
+	return t.store.once(ctx, t.is("AccessToken", record.AccessToken), func() error {
+		if req.Credential == nil {
+			return t.insert(t.store.conn(ctx), record, req)
 		}
-		return retry(ctx, func() error { return t.store.insert(t.store.conn(ctx), row) })
-	}
-	if row, ok := req.Credential.Record.(P); ok {
-		return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
-	}
-	return t.exchange(ctx, record, req)
+		if row, ok := req.Credential.Record.(P); ok {
+			return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
+		}
+		return t.exchange(ctx, record, req)
+	})
 }
 
 // exchange spends a code, or a credential of another kind, and inserts the
@@ -90,37 +88,41 @@ func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, 
 		if !won {
 			return server.ErrSpent
 		}
-		row, err := t.newRow(record, req)
-		if err != nil {
+		return t.insert(tx, record, req)
+	})
+}
+
+// insert places a record in a new row of the program's own model.
+func (t *Tokens[M, P]) insert(db *gorm.DB, record *models.TokenMixin, req *server.Request) error {
+	row := new(M)
+	*P(row).AsTokenMixin() = *record
+	if req.User != nil {
+		if err := t.store.userID.set(row, req.User.GetUserID()); err != nil {
 			return err
 		}
-		return t.store.insert(tx, row)
-	})
+	}
+	return t.store.insert(db, row)
 }
 
 // rotate puts the successors of a refresh token and its access token in their
 // row. One statement decides: the row must still hold the refresh token that
 // was presented, and its grant must not be revoked.
 func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMixin, presented string) error {
-	var changed int64
-	err := retry(ctx, func() (err error) {
-		changed, err = t.store.update(t.store.conn(ctx), row, t.values(map[string]any{
-			"AccessToken":           record.AccessToken,
-			"RefreshToken":          record.RefreshToken,
-			"TokenType":             record.TokenType,
-			"Scope":                 record.Scope,
-			"Audience":              record.Audience,
-			"Confirmation":          record.Confirmation,
-			"IssuedAt":              record.IssuedAt,
-			"ExpiresIn":             record.ExpiresIn,
-			"AccessTokenRevokedAt":  0,
-			"GrantID":               record.GrantID,
-			"RotatedAt":             record.IssuedAt,
-			"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
-			"ExpiresAt":             record.ExpiresAt,
-		}), t.is("RefreshToken", presented), t.is("RefreshTokenRevokedAt", 0))
-		return err
-	})
+	changed, err := t.store.update(t.store.conn(ctx), row, t.values(map[string]any{
+		"AccessToken":           record.AccessToken,
+		"RefreshToken":          record.RefreshToken,
+		"TokenType":             record.TokenType,
+		"Scope":                 record.Scope,
+		"Audience":              record.Audience,
+		"Confirmation":          record.Confirmation,
+		"IssuedAt":              record.IssuedAt,
+		"ExpiresIn":             record.ExpiresIn,
+		"AccessTokenRevokedAt":  0,
+		"GrantID":               record.GrantID,
+		"RotatedAt":             record.IssuedAt,
+		"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
+		"ExpiresAt":             record.ExpiresAt,
+	}), t.is("RefreshToken", presented), t.is("RefreshTokenRevokedAt", 0))
 	if err == nil && changed != 1 {
 		return server.ErrSpent
 	}
@@ -129,7 +131,7 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 
 // RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
 func (t *Tokens[M, P]) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
-	return retry(ctx, func() error {
+	return retry(ctx, func(bool) error {
 		_, err := t.store.update(t.store.conn(ctx), new(M), t.values(map[string]any{"AccessTokenRevokedAt": now.Unix()}),
 			t.is("AccessToken", accessToken), t.is("AccessTokenRevokedAt", 0))
 		return err
@@ -143,13 +145,15 @@ func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time
 	if grantID == "" {
 		return errors.New("gormstore: the grant to revoke has no id")
 	}
-	return t.store.atomically(ctx, func(tx *gorm.DB) error {
-		for _, which := range []clause.Expression{neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)} {
-			if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
-				return err
+	return retry(ctx, func(bool) error {
+		return t.store.atomically(ctx, func(tx *gorm.DB) error {
+			for _, which := range []clause.Expression{neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)} {
+				if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 }
 
@@ -159,23 +163,13 @@ func (t *Tokens[M, P]) RevokeClient(ctx context.Context, clientID string, now ti
 	if clientID == "" {
 		return errors.New("gormstore: the client whose tokens to revoke has no id")
 	}
-	return retry(ctx, func() error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
+	return retry(ctx, func(bool) error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
 }
 
 func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) error {
 	_, err := t.store.update(db, new(M), t.values(map[string]any{"RefreshTokenRevokedAt": now.Unix()}),
 		append(conditions, t.is("RefreshTokenRevokedAt", 0))...)
 	return err
-}
-
-// newRow places a record in a row of the program's own model.
-func (t *Tokens[M, P]) newRow(record *models.TokenMixin, req *server.Request) (*M, error) {
-	row := new(M)
-	*P(row).AsTokenMixin() = *record
-	if req.User == nil {
-		return row, nil
-	}
-	return row, t.store.userID.set(row, req.User.GetUserID())
 }
 
 func (t *Tokens[M, P]) is(field string, value any) clause.Expression {

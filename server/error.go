@@ -81,13 +81,18 @@ func statusOf(code string) int {
 }
 
 // AsError returns err as an OAuth error. One that is not becomes server_error,
-// with err as its cause, which no client sees.
+// or temporarily_unavailable for an [ErrUnavailable], with err as its cause,
+// which no client sees.
 func AsError(err error) *Error {
 	var oauth *Error
 	if errors.As(err, &oauth) {
 		return oauth
 	}
 	failure := NewError(ServerError, "The server could not answer the request.")
+	if errors.Is(err, ErrUnavailable) {
+		failure = NewError(TemporarilyUnavailable, "The server cannot answer at the moment. Please try again.")
+		failure.Header = http.Header{"Retry-After": {"1"}}
+	}
 	failure.cause = err
 	return failure
 }

@@ -61,6 +61,7 @@ var simplifiedChinese = map[string]string{
 	"The resource owner is gone or disabled.":                                                   "资源所有者已不存在或已被停用。",
 	"The scope has a character that no scope has.":                                              "权限范围包含不允许的字符。",
 	"The scope is more than what was granted.":                                                  "请求的权限范围超出了已授予的范围。",
+	"The server cannot answer at the moment. Please try again.":                                 "服务器暂时无法处理该请求，请稍后重试。",
 	"The server could not answer the request.":                                                  "服务器无法处理该请求。",
 	"The server does not have this 'grant_type'.":                                               "服务器不支持此 “grant_type”。",
 	"The server does not have this 'response_type'.":                                            "服务器不支持此 “response_type”。",

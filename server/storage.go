@@ -29,7 +29,8 @@ type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 //
 // The count of rows that the conditional update changed decides. When it is
 // zero, nothing is written and the function returns [ErrSpent]. Any other
-// error means that nothing is known to be stored.
+// error means that nothing is known to be stored; [ErrUnavailable] that trying
+// again is worth while.
 type SaveTokenFunc func(ctx context.Context, record *models.TokenMixin, req *Request) error
 
 // QueryTokenFunc finds a token, or returns nil, nil when there is none.
@@ -65,3 +66,8 @@ type QueryAuthorizationCodeFunc func(ctx context.Context, code string) (*StoredA
 // ErrSpent is what SaveToken returns when the credential had been used before,
 // be it a moment ago by a request that ran beside this one.
 var ErrSpent = errors.New("the credential was spent before")
+
+// ErrUnavailable is what a storage function wraps when it gave up for now, or
+// cannot know whether what it was asked for has happened. The client is
+// answered with temporarily_unavailable and told to try again.
+var ErrUnavailable = errors.New("storage is unavailable")

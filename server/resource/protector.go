@@ -206,6 +206,9 @@ func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error
 		body["error_uri"] = uri
 	}
 	text, _ := json.Marshal(body) // strings alone cannot fail
+	for name, values := range failure.Header {
+		w.Header()[name] = values
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(failure.Status)

@@ -120,3 +120,13 @@ func AutoMigrate(db *gorm.DB, models ...any) error { return gormstore.AutoMigrat
 func CreateDigestPlaintextFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) func(ctx context.Context, limit int) (rows int, err error) {
 	return must(gormstore.NewTokens[M, P](db)).DigestPlaintext
 }
+
+// CreatePruneFunc returns a function that removes expired tokens of the model
+// T and codes of the model C; see [gormstore.Prune]. It panics when the models
+// cannot hold them.
+func CreatePruneFunc[T, C any, PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) func(ctx context.Context, options gormstore.PruneOptions) error {
+	tokens, codes := must(gormstore.NewTokens[T, PT](db)), must(gormstore.NewAuthorizationCodes[C, PC](db))
+	return func(ctx context.Context, options gormstore.PruneOptions) error {
+		return gormstore.Prune(ctx, tokens, codes, options)
+	}
+}

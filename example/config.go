@@ -18,6 +18,7 @@ type config struct {
 	issuer string // the issuer identifier; resolve fills in the default
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
+	prune  bool   // the subcommand prune: remove what has expired, and end
 
 	address string // the URL at which this machine reaches the listener
 }
@@ -32,6 +33,9 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("GORMOAUTH_DEMO is %q; write true or false", getenv("GORMOAUTH_DEMO"))
 	}
 	cfg := new(config)
+	if len(args) > 0 && args[0] == "prune" {
+		cfg.prune, args = true, args[1:]
+	}
 	flags := flag.NewFlagSet("gormoauth-example", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&cfg.addr, "addr", cmp.Or(getenv("GORMOAUTH_ADDR"), "127.0.0.1:8080"), "listen `address`; port 0 picks one (GORMOAUTH_ADDR)")

@@ -129,7 +129,7 @@ func printableDSN(dsn string) string {
 // expects. Instances that start together do it one after the other.
 func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := gormoauth.AutoMigrate(tx, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Session{}); err != nil {
+		if err := migrate(tx); err != nil {
 			return err
 		}
 		if demo {
@@ -141,4 +141,8 @@ func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 		return fmt.Errorf("cannot prepare the database: %w", err)
 	}
 	return nil
+}
+
+func migrate(db *gorm.DB) error {
+	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Session{})
 }

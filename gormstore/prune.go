@@ -1,0 +1,187 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// PruneOptions say what [Prune] removes, and how. The zero value removes what
+// has expired by now.
+type PruneOptions struct {
+	// Before is the moment by which a row must have expired; the zero time is
+	// now. Set it back to keep rows for a while longer. It cannot be in the
+	// future.
+	Before time.Time
+	// BatchSize is how many rows leave at a time; 0 is 500. A batch is a
+	// statement of its own, so that nobody waits long for it.
+	BatchSize int
+	// Report is told after each batch, and once at the beginning. Without it
+	// nothing is counted.
+	Report func(PruneProgress)
+}
+
+// PruneProgress is how far [Prune] has come.
+type PruneProgress struct {
+	// Removed is the number of rows that have left.
+	Removed int64
+	// Expired is the number of rows that had expired at the beginning. Some of
+	// them may stay: see [Prune].
+	Expired int64
+}
+
+const defaultPruneBatch = 500
+
+// Prune removes tokens and codes that have expired, in bounded batches. It may
+// be interrupted at any time and begun anew, and may run on several instances
+// at once. It has no clock of its own: call it when it suits the program.
+//
+// A token leaves when both its access token and its refresh token have
+// expired. A code that was redeemed stays as long as there is a token of its
+// grant, since a replay has to revoke that.
+func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx context.Context, tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC], options PruneOptions) error {
+	now := time.Now()
+	if options.Before.IsZero() {
+		options.Before = now
+	}
+	if options.Before.After(now) {
+		return errors.New("gormstore: PruneOptions.Before is in the future: what has not expired yet is in use")
+	}
+	if options.BatchSize <= 0 {
+		options.BatchSize = defaultPruneBatch
+	}
+	// The tokens first: with the last of a grant its code may leave, too.
+	steps := []pruning{
+		{store: tokens.store, key: tokens.columns["AccessToken"], expiresAt: tokens.columns["ExpiresAt"]},
+		{store: codes.store, key: codes.columns["Code"], expiresAt: codes.columns["ExpiresAt"], only: unspentOrDead(tokens, codes)},
+	}
+	var progress PruneProgress
+	report := func(removed int64) {
+		progress.Removed += removed
+		if options.Report != nil {
+			options.Report(progress)
+		}
+	}
+	if options.Report != nil {
+		for _, p := range steps {
+			expired, err := p.count(ctx, options.Before)
+			if err != nil {
+				return err
+			}
+			progress.Expired += expired
+		}
+	}
+	report(0)
+	for _, p := range steps {
+		if err := p.run(ctx, options, report); err != nil {
+			return fmt.Errorf("gormstore: prune %s: %w", p.store.schema.Table, err)
+		}
+	}
+	return nil
+}
+
+// unspentOrDead is true of a code that no replay can harm.
+func unspentOrDead[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC]) clause.Expression {
+	table := tokens.store.schema.Table
+	return clause.Expr{
+		SQL: "(? = 0 OR NOT EXISTS (SELECT 1 FROM ? WHERE ? = ?))",
+		Vars: []any{
+			column(codes.columns["RedeemedAt"]), clause.Table{Name: table},
+			clause.Column{Table: table, Name: tokens.columns["GrantID"]},
+			clause.Column{Table: codes.store.schema.Table, Name: codes.columns["GrantID"]},
+		},
+	}
+}
+
+// pruning is the pruning of one table, in the order of its index on expiresAt.
+// key is its column of digests, by which rows are named: the primary key is
+// the program's own affair.
+type pruning struct {
+	store          *store
+	key, expiresAt string
+	only           clause.Expression
+}
+
+// cursor is the last row that was looked at: what had to stay is not looked at
+// again.
+type cursor struct {
+	ExpiresAt int64
+	Digest    string
+}
+
+func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
+	for at := (cursor{}); ; {
+		batch, err := p.next(ctx, options, at)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		at = batch[len(batch)-1]
+		removed, err := p.remove(ctx, options.Before, batch)
+		if err != nil {
+			return err
+		}
+		report(removed)
+	}
+}
+
+// expired is true of rows that had an end and have come to it.
+func (p pruning) expired(before time.Time) []clause.Expression {
+	return []clause.Expression{
+		clause.Gt{Column: column(p.expiresAt), Value: 0},
+		clause.Lt{Column: column(p.expiresAt), Value: before.Unix()},
+	}
+}
+
+func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
+	err = retry(ctx, func(bool) error {
+		return p.table(ctx).Clauses(clause.Where{Exprs: p.expired(before)}).Count(&rows).Error
+	})
+	return rows, err
+}
+
+func (p pruning) next(ctx context.Context, options PruneOptions, at cursor) (batch []cursor, err error) {
+	conditions := append(p.expired(options.Before), clause.Or(
+		clause.Gt{Column: column(p.expiresAt), Value: at.ExpiresAt},
+		clause.And(eq(p.expiresAt, at.ExpiresAt), clause.Gt{Column: column(p.key), Value: at.Digest}),
+	))
+	if p.only != nil {
+		conditions = append(conditions, p.only)
+	}
+	err = retry(ctx, func(bool) error {
+		batch = nil
+		return p.table(ctx).Select("? AS expires_at, ? AS digest", column(p.expiresAt), column(p.key)).
+			Clauses(clause.Where{Exprs: conditions}, clause.OrderBy{Columns: []clause.OrderByColumn{
+				{Column: column(p.expiresAt)}, {Column: column(p.key)},
+			}}).
+			Limit(options.BatchSize).Scan(&batch).Error
+	})
+	return batch, err
+}
+
+// remove asks again whether the rows have expired: a rotation may have given
+// one of them a new life.
+func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (removed int64, err error) {
+	digests := make([]any, len(batch))
+	for i, row := range batch {
+		digests[i] = row.Digest
+	}
+	conditions := append(p.expired(before), clause.IN{Column: column(p.key), Values: digests})
+	err = retry(ctx, func(bool) error {
+		result := single(p.table(ctx)).Clauses(clause.Where{Exprs: conditions}).Delete(p.model())
+		removed = result.RowsAffected
+		return result.Error
+	})
+	return removed, err
+}
+
+// table is the whole table, soft-deleted rows included, without hooks.
+func (p pruning) table(ctx context.Context) *gorm.DB {
+	return p.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(p.model())
+}
+
+func (p pruning) model() any { return reflect.New(p.store.schema.ModelType).Interface() }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -90,13 +91,13 @@ func listen(t *testing.T) (callback string, visits <-chan url.Values) {
 	return "http://" + listener.Addr().String() + "/callback", queries
 }
 
-// screenshot keeps pictures of the page in the folder GORMOAUTH_SCREENSHOTS, if
-// that is set, to be looked at.
+// screenshot keeps pictures of the page, to be looked at, in the folder that
+// GORMOAUTH_SCREENSHOTS names or else among the temporary files.
 func screenshot(name string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		dir := os.Getenv("GORMOAUTH_SCREENSHOTS")
-		if dir == "" {
-			return nil
+		dir := cmp.Or(os.Getenv("GORMOAUTH_SCREENSHOTS"), filepath.Join(os.TempDir(), "gormoauth-screenshots"))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
 		}
 		for size, width := range map[string]int64{"desktop": 1280, "phone": 390} {
 			if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 844)); err != nil {

@@ -29,8 +29,9 @@ type AuthorizationResponseHook interface {
 	PrepareAuthorizationResponse(ctx context.Context, req *Request, response map[string][]string) error
 }
 
-// IssuanceHook checks what a token request is about to be given, before the
-// engine's own gate.
+// IssuanceHook checks what a token request is about to be given. That the
+// credential is the client's and alive has been checked; the user and the
+// scope are checked afterwards.
 type IssuanceHook interface {
 	CheckIssuance(ctx context.Context, req *Request, issuance *Issuance) error
 }

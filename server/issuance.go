@@ -47,7 +47,7 @@ func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Is
 			return nil, err
 		}
 		response, err := s.issue(ctx, req, issuance)
-		if !errors.Is(err, ErrSpent) {
+		if !errors.Is(err, ErrSpent) || req.Credential == nil {
 			return response, err
 		}
 		if _, derives := s.derives(req.Credential); last || !derives {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -135,13 +136,16 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 func withDefaultExtensions(given, defaults []any) []any {
 	all := slices.Clone(given)
 	for _, d := range defaults {
-		sameType := func(e any) bool { return fmt.Sprintf("%T", e) == fmt.Sprintf("%T", d) }
+		sameType := func(e any) bool { return typeName(e) == typeName(d) }
 		if !slices.ContainsFunc(given, sameType) {
 			all = append(all, d)
 		}
 	}
 	return all
 }
+
+// typeName is the name of a value's type, be it a pointer or not.
+func typeName(value any) string { return strings.TrimPrefix(fmt.Sprintf("%T", value), "*") }
 
 // Register adds hooks for every request. On a fault nothing is registered.
 func (s *Server) Register(hooks ...any) error {

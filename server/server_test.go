@@ -242,3 +242,14 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 	assert.Empty(t, a.Body["access_token"])
 	assert.Equal(t, []string{server.Present(code).GrantID}, revoked)
 }
+
+// A storage function that is wrong about what it spent gets an error, not a
+// panic.
+func TestSpentWithoutACredentialIsAFailure(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error { return server.ErrSpent }
+	})
+	client := p.NewClient(oauthtest.Grants("client_credentials"))
+	assert.Equal(t, "server_error", p.Token(client, "grant_type=client_credentials").Body["error"])
+}

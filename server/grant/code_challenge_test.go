@@ -82,3 +82,13 @@ func TestCodeVerifier(t *testing.T) {
 		})
 	}
 }
+
+// An extension that is given takes the place of the default, as a pointer, too.
+func TestAGivenExtensionTakesThePlaceOfTheDefault(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db),
+		&grant.CodeChallenge{OptionalForConfidentialClients: true}))
+	client := p.NewClient(nil)
+	assert.Equal(t, http.StatusOK, p.Consent("response_type=code&client_id="+client.ClientID).Status)
+}

@@ -31,11 +31,14 @@ type PruneProgress struct {
 	// Removed is the number of rows that have left.
 	Removed int64
 	// Expired is the number of rows that had expired at the beginning. Some of
-	// them may stay: see [Prune].
+	// them may have to stay: see [Prune].
 	Expired int64
 }
 
-const defaultPruneBatch = 500
+const (
+	defaultPruneBatch = 500
+	oldCodeLife       = 5 * time.Minute
+)
 
 // Prune removes tokens and codes that have expired, in bounded batches. It may
 // be interrupted at any time and begun anew, and may run on several instances
@@ -57,8 +60,16 @@ func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 	}
 	// The tokens first: with the last of a grant its code may leave, too.
 	steps := []pruning{
-		{store: tokens.store, key: tokens.columns["AccessToken"], expiresAt: tokens.columns["ExpiresAt"]},
-		{store: codes.store, key: codes.columns["Code"], expiresAt: codes.columns["ExpiresAt"], only: unspentOrDead(tokens, codes)},
+		{
+			store: tokens.store, key: tokens.columns["AccessToken"], expiresAt: tokens.columns["ExpiresAt"],
+			also: clause.Gt{Column: column(tokens.columns["ExpiresAt"]), Value: 0}, // 0 is never
+		},
+		{
+			store: codes.store, key: codes.columns["Code"], expiresAt: codes.columns["ExpiresAt"],
+			// A code of an older program has no expires_at; this is its life.
+			also: clause.Lt{Column: column(codes.columns["AuthTime"]), Value: options.Before.Add(-oldCodeLife).Unix()},
+			only: unspentOrDead(tokens, codes),
+		},
 	}
 	var progress PruneProgress
 	report := func(removed int64) {
@@ -104,7 +115,8 @@ func unspentOrDead[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]]
 type pruning struct {
 	store          *store
 	key, expiresAt string
-	only           clause.Expression
+	also           clause.Expression // what expired means beside expiresAt
+	only           clause.Expression // which of the expired rows may leave, nil is all
 }
 
 // cursor is the last row that was looked at: what had to stay is not looked at
@@ -129,12 +141,8 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 	}
 }
 
-// expired is true of rows that had an end and have come to it.
 func (p pruning) expired(before time.Time) []clause.Expression {
-	return []clause.Expression{
-		clause.Gt{Column: column(p.expiresAt), Value: 0},
-		clause.Lt{Column: column(p.expiresAt), Value: before.Unix()},
-	}
+	return []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Unix()}, p.also}
 }
 
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {

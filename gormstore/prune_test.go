@@ -85,6 +85,25 @@ func TestAReplayIsRecognisedAfterPruning(t *testing.T) {
 	})
 }
 
+// A code that an older program left in plaintext has no expires_at. It leaves
+// when the older program would not take it any more.
+func TestOldCodesArePruned(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		tokens, codes := stores(t, db)
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		for code, age := range map[string]time.Duration{"dead": 6 * time.Minute, "alive": 4 * time.Minute} {
+			require.NoError(t, db.Create(&AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{
+				Code: code, AuthTime: time.Now().Add(-age).Unix(),
+			}}).Error)
+		}
+		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		var left []string
+		require.NoError(t, db.Model(&AuthorizationCode{}).Pluck("code", &left).Error)
+		assert.Equal(t, []string{"alive"}, left)
+	})
+}
+
 func TestManyInstancesPruneTogether(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
 		tokens, codes := stores(t, db)

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
 
@@ -107,29 +106,26 @@ func withFaults(db *gorm.DB, f *faults) *gorm.DB {
 
 // exchanges are the calls that change something. Each returns its answer and
 // whether what it stands for is in the database.
-var exchanges = map[string]func(p, broken *provider) (a answer, done func() bool){
-	"redeem": func(p, broken *provider) (answer, func() bool) {
+var exchanges = map[string]func(p, broken provider) (a answer, done func() bool){
+	"redeem": func(p, broken provider) (answer, func() bool) {
 		a := broken.redeem(p.code("profile"))
 		return a, func() bool { return p.valid(a.AccessToken) }
 	},
-	"authorize": func(p, broken *provider) (answer, func() bool) {
-		code := broken.authorize("profile").Get("code")
+	"authorize": func(p, broken provider) (answer, func() bool) {
+		code := broken.Grant(oauthtest.AuthorizeQuery(p.client, "")).Query.Get("code")
 		if code == "" {
 			return answer{Status: http.StatusServiceUnavailable, RetryAfter: "1"}, nil
 		}
 		return answer{Status: http.StatusOK}, func() bool { return p.redeem(code).Status == http.StatusOK }
 	},
-	"refresh": func(p, broken *provider) (answer, func() bool) {
+	"refresh": func(p, broken provider) (answer, func() bool) {
 		a := broken.refresh(p.redeem(p.code("profile")).RefreshToken)
 		return a, func() bool { return p.valid(a.AccessToken) }
 	},
-	"revoke": func(p, broken *provider) (answer, func() bool) {
+	"revoke": func(p, broken provider) (answer, func() bool) {
 		token := p.redeem(p.code("profile"))
-		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodPost, "/oauth/revoke", strings.NewReader("token="+token.RefreshToken+"&client_id="+p.clientID))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		broken.srv.CreateEndpointResponse(w, r, "revocation")
-		return answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}, func() bool { return !p.valid(token.AccessToken) }
+		a := answerOf(broken.Revoke(p.client, "token="+token.RefreshToken))
+		return a, func() bool { return !p.valid(token.AccessToken) }
 	},
 }
 

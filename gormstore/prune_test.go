@@ -77,7 +77,7 @@ func TestAReplayIsRecognisedAfterPruning(t *testing.T) {
 		tokens, codes := stores(t, db)
 		code := p.code("profile")
 		first := p.redeem(code)
-		require.NoError(t, db.Model(&AuthorizationCode{}).Where("1 = 1").Update("expires_at", 1).Error)
+		require.NoError(t, db.Model(&AuthorizationCode{}).Where("1 = 1").Updates(map[string]any{"expires_at": 1, "auth_time": 1}).Error)
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
 		assert.True(t, p.valid(first.AccessToken))
 		assert.Equal(t, http.StatusBadRequest, p.redeem(code).Status)

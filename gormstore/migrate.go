@@ -19,23 +19,27 @@ const migrationLock int64 = 0x676f726d6f617574
 // It runs in one transaction, on PostgreSQL under an advisory lock, so that any
 // number of instances can start at once.
 func AutoMigrate(db *gorm.DB, models ...any) error {
-	return db.Transaction(func(tx *gorm.DB) error {
-		if tx.Name() == "postgres" {
-			if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrationLock).Error; err != nil {
-				return fmt.Errorf("gormstore: lock the migration: %w", err)
-			}
-		}
-		var created []any
-		for _, model := range models {
-			if !tx.Migrator().HasTable(model) {
-				created = append(created, model)
-			} else if err := addMissing(tx, model); err != nil {
-				return fmt.Errorf("gormstore: migrate %T: %w", model, err)
-			}
-		}
-		// At once, so that GORM puts what refers to another after it.
-		return tx.Migrator().CreateTable(created...)
+	return retry(db.Statement.Context, func(bool) error {
+		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) })
 	})
+}
+
+func migrate(tx *gorm.DB, models []any) error {
+	if tx.Name() == "postgres" {
+		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrationLock).Error; err != nil {
+			return fmt.Errorf("gormstore: lock the migration: %w", err)
+		}
+	}
+	var created []any
+	for _, model := range models {
+		if !tx.Migrator().HasTable(model) {
+			created = append(created, model)
+		} else if err := addMissing(tx, model); err != nil {
+			return fmt.Errorf("gormstore: migrate %T: %w", model, err)
+		}
+	}
+	// At once, so that GORM puts what refers to another after it.
+	return tx.Migrator().CreateTable(created...)
 }
 
 // addMissing adds the columns and indexes that a table lacks.

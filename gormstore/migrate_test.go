@@ -26,7 +26,14 @@ func TestManyInstancesMigrateTogether(t *testing.T) {
 		},
 		"sqlite": func(t *testing.T) func() gorm.Dialector {
 			dsn := "file:" + filepath.Join(t.TempDir(), "x.db") + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
-			return func() gorm.Dialector { return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}) }
+			open := func() gorm.Dialector { return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}) }
+			// Turning WAL on is the file's affair, once, and does not wait for others.
+			db, err := gorm.Open(open(), &gorm.Config{Logger: logger.Discard})
+			require.NoError(t, err)
+			pool, err := db.DB()
+			require.NoError(t, err)
+			require.NoError(t, pool.Close())
+			return open
 		},
 	} {
 		t.Run(engine, func(t *testing.T) {

@@ -87,6 +87,20 @@ func TestRedirectURIsMatchExactlyButForTheLoopbackPort(t *testing.T) {
 	}
 }
 
+// A host that begins like a loopback address is none, whoever registered it.
+func TestAHostThatBeginsLikeLoopbackHasItsPort(t *testing.T) {
+	for registered, presented := range map[string]string{
+		"http://127.0.0.1.evil.example/cb": "http://127.0.0.1:80.evil.example/cb",
+		"http://localhost.evil.example/cb": "http://localhost:1.evil.example/cb",
+		"http://localhostile.example/cb":   "http://localhost:1ile.example/cb",
+		"http://127.0.0.1@evil.example/cb": "http://127.0.0.1:80@evil.example/cb",
+	} {
+		c := client(models.ClientMetadata{RedirectURIs: []string{registered}})
+		assert.True(t, c.CheckRedirectURI(registered))
+		assert.False(t, c.CheckRedirectURI(presented), presented)
+	}
+}
+
 func TestClientSecret(t *testing.T) {
 	c := &models.ClientMixin{ClientSecret: models.HashClientSecret("secret")}
 	assert.True(t, c.CheckClientSecret("secret", now))
@@ -145,6 +159,11 @@ func TestClientMetadataKeepsWhatItDoesNotKnow(t *testing.T) {
 	stored, err = m.Value()
 	require.NoError(t, err)
 	assert.JSONEq(t, text, stored.(string), "an extra member never replaces a named one")
+
+	m.Extra["scope"] = json.RawMessage(`"admin"`)
+	stored, err = m.Value()
+	require.NoError(t, err)
+	assert.JSONEq(t, text, stored.(string), "nor one that is empty")
 
 	for _, nothing := range []any{nil, "", []byte{}} {
 		require.NoError(t, m.Scan(nothing))
@@ -205,6 +224,69 @@ func TestTheJSONOfAModelHasNoDigests(t *testing.T) {
 	assert.NotContains(t, string(text), digest)
 	assert.Contains(t, string(text), `"ID":7`)
 	assert.Contains(t, string(text), `"scope":"profile"`)
+}
+
+func TestGettersOfATokenReadItsColumns(t *testing.T) {
+	token := &models.TokenMixin{
+		ClientID: "a", TokenType: "b", Scope: "c", GrantedScope: "d", GrantID: "e", ExpiresIn: 1, IssuedAt: 2, AuthTime: 3, RotatedAt: 4,
+	}
+	assert.Equal(t, []any{"a", "b", "c", "d", "e", int64(1), int64(2), int64(3), int64(4), int64(3)}, []any{
+		token.GetClientID(), token.GetTokenType(), token.GetScope(), token.GetGrantedScope(), token.GetGrantID(),
+		token.GetExpiresIn(), token.GetIssuedAt(), token.GetAuthTime(), token.GetRotatedAt(), token.GetExpiresAt(),
+	})
+	assert.Same(t, token, token.AsTokenMixin())
+}
+
+func TestGettersOfACodeReadItsColumns(t *testing.T) {
+	code := &models.AuthorizationCodeMixin{
+		ClientID: "a", RedirectURI: "b", ResponseType: "c", Scope: "d", GrantID: "e", Nonce: "f", ACR: "g", AMR: "h",
+		CodeChallenge: "i", CodeChallengeMethod: "j", AuthTime: 1,
+	}
+	assert.Equal(t, []any{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", int64(1)}, []any{
+		code.GetClientID(), code.GetRedirectURI(), code.GetResponseType(), code.GetScope(), code.GetGrantID(), code.GetNonce(),
+		code.GetACR(), code.GetAMR(), code.GetCodeChallenge(), code.GetCodeChallengeMethod(), code.GetAuthTime(),
+	})
+	assert.Same(t, code, code.AsAuthorizationCodeMixin())
+	c := new(models.ClientMixin)
+	assert.Same(t, c, c.AsClientMixin())
+	assert.Equal(t, "client_secret_basic", c.GetTokenEndpointAuthMethod(), "RFC 7591 section 2")
+}
+
+func TestWhichSecretsAreDigests(t *testing.T) {
+	for stored, want := range map[string]bool{
+		"":                                  true, // holds nothing that could leak
+		models.HashClientSecret("x"):        true,
+		"$2b$10$" + strings.Repeat("x", 53): true,
+		"$2y$10$" + strings.Repeat("x", 53): true,
+		"$argon2id$v=19$m=64,t=1,p=1$c2FsdA$aGFzaA": true,
+		"plain":             false,
+		"$2b$10$short":      false,
+		"$argon2i$v=19$m=6": false,
+		"$sha1$da39a3ee":    false,
+		"$SHA256$x":         false,
+	} {
+		assert.Equal(t, want, models.IsHashedClientSecret(stored), stored)
+	}
+}
+
+// A stored digest never verifies as its own plaintext, whatever the scheme: a
+// thief who reads the table has no secret.
+func TestADigestIsNotItsOwnSecret(t *testing.T) {
+	for scheme, stored := range map[string]string{
+		"sha256":   models.HashClientSecret("secret"),
+		"bcrypt":   "$2a$04$zVHmKQtGGQob.b/Nc7l9NO8UlrYcW05FiuCj/SxsFO/ZtiN9.mNzy",
+		"argon2id": "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
+	} {
+		assert.False(t, (&models.ClientMixin{ClientSecret: stored}).CheckClientSecret(stored, now), scheme)
+	}
+}
+
+func TestASecretThatHasExpiredIsNone(t *testing.T) {
+	for _, stored := range []string{models.HashClientSecret("x"), "x"} {
+		c := &models.ClientMixin{ClientSecret: stored, ClientSecretExpiresAt: now.Unix()}
+		assert.True(t, c.CheckClientSecret("x", now.Add(-time.Second)))
+		assert.False(t, c.CheckClientSecret("x", now), "at the second that it names")
+	}
 }
 
 // No string matches a registered loopback URI but for its port.

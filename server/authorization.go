@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -172,6 +173,9 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 		return nil, err
 	}
 	params, err := req.grant.(AuthorizationGrant).Authorize(ctx, req)
+	if err == nil && len(params) == 0 {
+		err = fmt.Errorf("server: the grant for %q authorized nothing and returned no error", req.ResponseType)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +195,7 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 // databases find one with other letters.
 func (s *Server) queryClient(ctx context.Context, clientID string) (Client, error) {
 	client, err := s.config.QueryClient(ctx, clientID)
-	if err != nil || client == nil || client.GetClientID() != clientID {
+	if err != nil || isNil(client) || client.GetClientID() != clientID {
 		return nil, err
 	}
 	return client, nil

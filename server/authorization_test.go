@@ -54,10 +54,20 @@ func TestAuthorizationRequest(t *testing.T) {
 		{"a loopback address may have any port", redirect("http://127.0.0.1/cb"), "response_type=code&client_id={id}&redirect_uri=http://127.0.0.1:50123/cb&" + valid, page, ""},
 		{"also the IPv6 one", redirect("http://[::1]:1/cb"), "response_type=code&client_id={id}&redirect_uri=http://[::1]:50123/cb&" + valid, page, ""},
 		{"but no other path", redirect("http://127.0.0.1/cb"), "response_type=code&client_id={id}&redirect_uri=http://127.0.0.1:50123/evil&" + valid, local, "invalid_request"},
+		{"localhost is one, too", redirect("http://localhost:3000/cb"), "response_type=code&client_id={id}&redirect_uri=http://localhost:50123/cb&" + valid, page, ""},
+		{"over https the port counts there, too", redirect("https://127.0.0.1/cb"), "response_type=code&client_id={id}&redirect_uri=https://127.0.0.1:50123/cb&" + valid, local, "invalid_request"},
+		{"a private-use scheme is fine", redirect("com.example.app:/cb"), "response_type=code&client_id={id}&redirect_uri=com.example.app:/cb&" + valid, page, ""},
+		{"a script is never registered", nil, "response_type=code&client_id={id}&redirect_uri=javascript:alert(1)&" + valid, local, "invalid_request"},
+		{"a backslash is no slash", nil, "response_type=code&client_id={id}&redirect_uri=https://client.example%5C@evil.example/cb&" + valid, local, "invalid_request"},
+		{"an encoded letter is another one", nil, "response_type=code&client_id={id}&redirect_uri=https://client.example/%2563b&" + valid, local, "invalid_request"},
+		{"what is no URI is refused", nil, "response_type=code&client_id={id}&redirect_uri=:::&" + valid, local, "invalid_request"},
+		{"so is a line break", nil, "response_type=code&client_id={id}&redirect_uri=https://client.example/cb%0d%0aX:y&" + valid, local, "invalid_request"},
+		{"and a NUL", nil, "response_type=code&client_id={id}&redirect_uri=https://client.example/cb%00&" + valid, local, "invalid_request"},
 		{"without one, the only registered is used", nil, "response_type=code&client_id={id}&" + valid, page, ""},
 		{"without one, two registered are refused", redirect("https://a.example https://b.example"), "response_type=code&client_id={id}&" + valid, local, "invalid_request"},
 
 		{"response_type is needed", nil, "client_id={id}&" + valid, oauthtest.RedirectURI, "invalid_request"},
+		{"every word of it counts", nil, "response_type=code+token&client_id={id}&redirect_uri=https://client.example/cb&" + valid, "fragment", "unsupported_response_type"},
 		{"the response type must exist", nil, "response_type=magic&client_id={id}&" + valid, oauthtest.RedirectURI, "unsupported_response_type"},
 		{"the client must be registered for it", oauthtest.Grants("refresh_token"), "response_type=code&client_id={id}&redirect_uri=https://client.example/cb&" + valid, oauthtest.RedirectURI, "unauthorized_client"},
 		{"a scope of the client is fine", nil, "response_type=code&client_id={id}&scope=email+profile&" + valid, page, ""},
@@ -87,22 +97,28 @@ func TestAuthorizationRequest(t *testing.T) {
 				})
 				t.Cleanup(func() { db.Delete(client) })
 				query := strings.ReplaceAll(row.query, "{id}", client.ClientID) + "&state=xyz"
-				for _, a := range []oauthtest.Answer{p.Consent(query), p.Decide(query, "", nil)} {
+				for i, a := range []oauthtest.Answer{p.Consent(query), p.Decide(query, "", nil)} {
 					switch row.to {
 					case page: // the second request is a denial
-						if a.To != "" {
-							assert.Equal(t, "access_denied", a.Params()["error"])
+						if i == 1 {
+							assert.Equal(t, "access_denied", a.Params()["error"], a.Raw)
 							continue
 						}
 						assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+						assert.Empty(t, a.To)
 					case local:
 						assert.Equal(t, http.StatusBadRequest, a.Status)
 						assert.Empty(t, a.To, "never to a URI that was not validated")
 						assert.Equal(t, row.code, a.Body["error"], a.Raw)
 						assert.NotEmpty(t, a.Body["error_description"])
 					default:
+						uri, params := row.to, a.Query
+						if row.to == "fragment" {
+							uri, params = oauthtest.RedirectURI, a.Fragment
+						}
 						assert.Equal(t, http.StatusFound, a.Status)
-						assert.Equal(t, row.to, a.To)
+						assert.Equal(t, uri, a.To)
+						assert.True(t, params.Has("error"), "where the response type has its answer")
 						assert.Equal(t, row.code, a.Params()["error"])
 						assert.NotEmpty(t, a.Params()["error_description"])
 						assert.Equal(t, "xyz", a.Params()["state"])

@@ -4,11 +4,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // FuzzRequests sends anything to the three endpoints: no request is answered
@@ -45,6 +48,53 @@ func FuzzRequests(f *testing.F) {
 					t.Fatalf("led to %q", location)
 				}
 			}
+		}
+	})
+}
+
+// FuzzLoad reads any setting: it is taken or refused, and what is refused
+// changes nothing.
+func FuzzLoad(f *testing.F) {
+	for _, seed := range []string{`{"password": 1}`, `[["a","b"]]`, `["profile"]`, "true", `"gen"`, "{", "null", "1e99", "\x00"} {
+		f.Add(seed)
+	}
+	names := []string{
+		server.SettingTokenExpiresIn, server.SettingAccessTokenGenerator, server.SettingRefreshTokenGenerator,
+		server.SettingErrorURIs, server.SettingScopesSupported,
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, name := range names {
+			config := server.Config{Issuer: oauthtest.Issuer}
+			err := config.Load(lookup(map[string]string{name: value}))
+			if err != nil && !strings.Contains(err.Error(), name) {
+				t.Fatalf("%s=%q: %v", name, value, err)
+			}
+			if err != nil && !reflect.DeepEqual(config, server.Config{Issuer: oauthtest.Issuer}) {
+				t.Fatalf("%s=%q: changed %+v", name, value, config)
+			}
+			for grantType, lifetime := range config.TokenExpiresIn {
+				if lifetime < time.Second {
+					t.Fatalf("%s=%q: %s lives %v", name, value, grantType, lifetime)
+				}
+			}
+		}
+	})
+}
+
+// FuzzDescribe asks for any language: there is always a description.
+func FuzzDescribe(f *testing.F) {
+	for _, seed := range []string{"", "zh-CN", "en;q=2", "*", "zh-Hans-CN-u-co-pinyin,de", "\xff", "x-x-x"} {
+		f.Add(seed, seed)
+	}
+	translator, err := server.NewTranslator(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, locales, accept string) {
+		r := get("/?ui_locales=" + queryEscape(locales))
+		r.Header.Set("Accept-Language", accept)
+		if translator.Describe(r, server.NewError("x", "The request has no 'code'.")) == "" {
+			t.Fatalf("nothing to say in %q, %q", locales, accept)
 		}
 	})
 }

@@ -43,6 +43,9 @@ func (r *Request) IssueToken(ctx context.Context, grantType string, issuance *Is
 func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Issuance, error)) (*TokenResponse, error) {
 	for last := false; ; last = true {
 		issuance, err := prepare()
+		if err == nil && issuance == nil {
+			err = fmt.Errorf("server: the grant %q prepared no issuance and no error", req.GrantType)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +170,7 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 	if issuance.Credential == nil {
 		scope, err := s.checkScope(req.Client, issuance.Scope)
-		req.Scope = strings.Join(strings.Fields(scope), " ")
+		req.Scope = scope
 		return err
 	}
 	if !subset(issuance.Scope, issuance.Credential.Scope) {

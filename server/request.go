@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -114,18 +115,18 @@ func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != formMediaType {
 			return nil, NewError(InvalidRequest, "The Content-Type must be %s.", formMediaType)
 		}
-		r.Body = http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes)
-	}
-	if err := r.ParseForm(); err != nil {
+		text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes))
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			failure := NewError(InvalidRequest, "The body is too long.")
 			failure.Status = http.StatusRequestEntityTooLarge
 			return nil, failure
 		}
-		if r.PostForm == nil {
+		form, formErr := url.ParseQuery(string(text))
+		if err != nil || formErr != nil {
 			return nil, NewError(InvalidRequest, "The body is not form-urlencoded.")
 		}
+		r.PostForm = form // for the program's own page, which cannot read the body again
 	}
 	return r.PostForm, nil
 }
@@ -148,11 +149,13 @@ func (r *Request) setParams(params url.Values) error {
 	if len(params) > maxParameters {
 		return NewError(InvalidRequest, "The request has too many parameters.")
 	}
-	repeated := ""
 	for name, values := range params {
 		if !wellFormed(name) || !allWellFormed(values) {
 			return NewError(InvalidRequest, "A parameter is not well-formed UTF-8 text.")
 		}
+	}
+	repeated := ""
+	for name, values := range params {
 		switch values := withoutEmpty(values); {
 		case len(values) == 0:
 		case len(values) == 1 || r.repeatable(name):

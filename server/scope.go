@@ -28,29 +28,32 @@ func (s *Server) checkScope(client Client, scope string) (string, error) {
 	if !wellFormedScope(scope) {
 		return "", NewError(InvalidScope, "The scope has a character that no scope has.")
 	}
-	if s.config.ScopesSupported != nil {
-		for word := range strings.FieldsSeq(scope) {
-			if !slices.Contains(s.config.ScopesSupported, word) {
-				return "", NewError(InvalidScope, "The server has no scope '%s'.", word)
-			}
+	for word := range strings.FieldsSeq(scope) {
+		if !s.supports(word) {
+			return "", NewError(InvalidScope, "The server has no scope '%s'.", word)
 		}
 	}
 	allowed, ok := client.GetAllowedScope(scope)
 	if !ok {
 		return "", NewError(InvalidScope, "The client may not have all of the scope that it asks for.")
 	}
-	return allowed, nil
+	return keep(allowed, s.supports), nil // a default of the client's own was not asked for
 }
 
 // narrowScope returns what is left of a granted scope today: the server or
-// the client may have lost some of it since.
+// the client may have lost some of it since. What the client has gained since
+// is no part of it.
 func (s *Server) narrowScope(client Client, scope string) string {
 	allowed, _ := client.GetAllowedScope(scope)
-	if s.config.ScopesSupported == nil {
-		return allowed
-	}
-	words := slices.DeleteFunc(strings.Fields(allowed), func(word string) bool {
-		return !slices.Contains(s.config.ScopesSupported, word)
-	})
-	return strings.Join(words, " ")
+	return keep(allowed, func(word string) bool { return s.supports(word) && subset(word, scope) })
+}
+
+// supports reports whether the server has a scope.
+func (s *Server) supports(word string) bool {
+	return s.config.ScopesSupported == nil || slices.Contains(s.config.ScopesSupported, word)
+}
+
+// keep returns the words of a scope that are wanted.
+func keep(scope string, wanted func(word string) bool) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(scope), negate(wanted)), " ")
 }

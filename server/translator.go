@@ -85,7 +85,11 @@ const maxLanguages = 10
 
 func requestLanguages(r *http.Request) []language.Tag {
 	var tags []language.Tag
-	for locale := range strings.FieldsSeq(r.URL.Query().Get("ui_locales")) {
+	locales := r.URL.Query().Get("ui_locales")
+	if locales == "" {
+		locales = r.PostForm.Get("ui_locales")
+	}
+	for locale := range strings.FieldsSeq(locales) {
 		if tag, err := language.Parse(locale); err == nil && len(tags) < maxLanguages {
 			tags = append(tags, tag)
 		}

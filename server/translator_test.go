@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -51,9 +52,12 @@ func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
 // Every description in the source has a translation, and none is left over.
 func TestTheCatalogIsComplete(t *testing.T) {
 	var found []string
-	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
+		}
+		if strings.HasPrefix(filepath.ToSlash(path), "../example/") {
+			return nil // a program of its own, with descriptions of its own
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
@@ -63,6 +67,9 @@ func TestTheCatalogIsComplete(t *testing.T) {
 			if call, ok := node.(*ast.CallExpr); ok {
 				if description, ok := descriptionOf(call); ok {
 					found = append(found, description)
+				} else if isDescribed(call) {
+					text, isName := call.Args[1].(*ast.Ident)
+					assert.True(t, isName && text.Name == "description", "%s: a description is a literal, so that it can be translated", path)
 				}
 			}
 			return true
@@ -80,14 +87,7 @@ func TestTheCatalogIsComplete(t *testing.T) {
 
 // descriptionOf returns the description in a call of NewError or invalidClient.
 func descriptionOf(call *ast.CallExpr) (string, bool) {
-	name := ""
-	switch f := call.Fun.(type) {
-	case *ast.Ident:
-		name = f.Name
-	case *ast.SelectorExpr:
-		name = f.Sel.Name
-	}
-	if name != "NewError" && name != "invalidClient" || len(call.Args) < 2 {
+	if !isDescribed(call) {
 		return "", false
 	}
 	literal, ok := call.Args[1].(*ast.BasicLit)
@@ -96,6 +96,52 @@ func descriptionOf(call *ast.CallExpr) (string, bool) {
 	}
 	text, err := strconv.Unquote(literal.Value)
 	return text, err == nil
+}
+
+func isDescribed(call *ast.CallExpr) bool {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	return (name == "NewError" || name == "invalidClient") && len(call.Args) >= 2
+}
+
+// Every translation says what its description says, and names what it names.
+func TestTranslationsKeepTheirArguments(t *testing.T) {
+	chinese := get("/?ui_locales=zh-CN")
+	translator, err := server.NewTranslator(nil)
+	require.NoError(t, err)
+	for _, description := range server.Descriptions() {
+		args := make([]any, strings.Count(description, "%s"))
+		for i := range args {
+			args[i] = "ARGUMENT"
+		}
+		text := translator.Describe(chinese, server.NewError("x", description, args...))
+		assert.Equal(t, len(args), strings.Count(text, "ARGUMENT"), text)
+		assert.NotContains(t, text, "%!", description)
+		assert.Regexp(t, `\p{Han}`, text, description)
+	}
+	assert.Empty(t, translator.Describe(chinese, server.NewError("x", "")), "no description needs none")
+	assert.Equal(t, "Only here.", translator.Describe(chinese, server.NewError("x", "Only here.")), "a description of the program's own")
+}
+
+// An authorization request may come by POST (RFC 6749 section 3.1), with
+// ui_locales among its other parameters.
+func TestUILocalesMayComeInTheBody(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	a := p.Decide("", "ui_locales=zh-CN&client_id="+client.ClientID, p.User)
+	assert.Equal(t, "请求缺少 “response_type”。", a.Query.Get("error_description"))
+}
+
+func TestATranslatorThatCannotBeBuiltSaysSo(t *testing.T) {
+	broken := errors.New("broken")
+	_, err := server.NewTranslator(func(*catalog.Builder) error { return broken })
+	assert.ErrorIs(t, err, broken)
 }
 
 // RFC 6749 section 5.2 allows printable ASCII without the quote and the

@@ -16,14 +16,16 @@ type UserID string
 // GetUserID returns the id.
 func (id UserID) GetUserID() string { return string(id) }
 
-// IsNilUser reports whether there is no user: a bare nil, or a nil pointer in the
-// interface, which == nil does not see. A denial must not become a grant.
-func IsNilUser(user User) bool {
-	if user == nil {
+// IsNilUser reports whether there is no user: a bare nil, or a nil pointer in
+// the interface, which == nil does not see. A denial must not become a grant.
+func IsNilUser(user User) bool { return isNil(user) }
+
+// isNil reports whether an interface holds nothing, or a nil pointer.
+func isNil(value any) bool {
+	if value == nil {
 		return true
 	}
-	v := reflect.ValueOf(user)
-	switch v.Kind() {
+	switch v := reflect.ValueOf(value); v.Kind() {
 	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Interface, reflect.Slice, reflect.Chan:
 		return v.IsNil()
 	default:

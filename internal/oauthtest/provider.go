@@ -341,6 +341,24 @@ func (p *Provider) Valid(accessToken string) bool {
 	return p.Call(accessToken).Status == http.StatusOK
 }
 
+// Queried returns the tables that a request reads.
+func (p *Provider) Queried(request func()) (tables []string) {
+	p.T.Helper()
+	const name = "oauthtest:queried"
+	callbacks := p.DB.Callback().Query()
+	p.must(callbacks.Before("gorm:query").Register(name, func(db *gorm.DB) { tables = append(tables, db.Statement.Table) }))
+	request()
+	p.must(callbacks.Remove(name))
+	return tables
+}
+
+// Rows counts the rows of a model.
+func (p *Provider) Rows(model any) (rows int64) {
+	p.T.Helper()
+	p.must(p.DB.Model(model).Count(&rows).Error)
+	return rows
+}
+
 // Call calls an API that needs one of the scopes.
 func (p *Provider) Call(accessToken string, scopes ...string) Answer {
 	p.T.Helper()

@@ -1,6 +1,7 @@
 package clientauth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func basic(id, secret string) []string {
@@ -32,6 +34,9 @@ func TestClientAuthentication(t *testing.T) {
 		oddSecret := "s:%41+ é"
 		setSecret(t, db, odd, models.HashClientSecret(oddSecret))
 
+		percent := p.NewClient(grants)
+		setSecret(t, db, percent, models.HashClientSecret("100%+a"))
+
 		const body = "grant_type=client_credentials"
 		inBody := func(id, secret string) string { return body + "&client_id=" + id + "&client_secret=" + secret }
 		for _, row := range []struct {
@@ -45,6 +50,8 @@ func TestClientAuthentication(t *testing.T) {
 			{"the scheme is case-insensitive", body, []string{"Authorization", "bAsIc " + strings.TrimPrefix(basic(web.ClientID, web.Secret)[1], "Basic ")}, 200, ""},
 			{"with form-encoding, as RFC 6749 has it", body, basic(url.QueryEscape(odd.ClientID), url.QueryEscape(oddSecret)), 200, ""},
 			{"with the id alone encoded, and the secret as it is", body, basic(url.QueryEscape(odd.ClientID), oddSecret), 200, ""},
+			{"with a secret that no decoding leaves as it is", body, basic(percent.ClientID, "100%+a"), 200, ""},
+			{"or its encoding", body, basic(percent.ClientID, url.QueryEscape("100%+a")), 200, ""},
 			{"post", inBody(post.ClientID, post.Secret), nil, 200, ""},
 			{"the client_id may be repeated in the body", body + "&client_id=" + web.ClientID, basic(web.ClientID, web.Secret), 200, ""},
 
@@ -83,6 +90,11 @@ func TestClientAuthentication(t *testing.T) {
 		}
 		unknown, wrong := p.Token(nil, body, basic("nobody", "x")...), p.Token(nil, body, basic(web.ClientID, "x")...)
 		assert.Equal(t, wrong.Raw, unknown.Raw, "nobody learns which clients there are")
+		assert.Equal(t, wrong.Header, unknown.Header)
+		unknown, wrong = p.Token(nil, inBody("nobody", "x")), p.Token(nil, inBody(post.ClientID, "x"))
+		assert.Equal(t, wrong.Raw, unknown.Raw, "nor from a body")
+		unknown, wrong = p.Token(nil, body+"&client_id=nobody"), p.Token(nil, body+"&client_id="+web.ClientID)
+		assert.Equal(t, wrong.Raw, unknown.Raw, "nor without a secret")
 	})
 }
 
@@ -124,4 +136,42 @@ func TestASecretExpires(t *testing.T) {
 		require.NoError(t, db.Model(client).UpdateColumn("client_secret_expires_at", p.Now.Unix()+after).Error)
 		assert.Equal(t, status, p.Token(client, "grant_type=client_credentials").Status)
 	}
+}
+
+// The same secret is one at every endpoint.
+func TestAnExpiredOrWrongSecretIsRefusedAtTheRevocationEndpoint(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	tokens := p.Redeem(client, p.Code(client, "")).Body
+	wrong := *client
+	wrong.Secret = "wrong"
+	assert.Equal(t, http.StatusUnauthorized, p.Revoke(&wrong, "token="+tokens["access_token"]).Status)
+	require.NoError(t, db.Model(client).UpdateColumn("client_secret_expires_at", p.Now.Unix()).Error)
+	assert.Equal(t, http.StatusUnauthorized, p.Revoke(client, "token="+tokens["access_token"]).Status)
+	assert.True(t, p.Valid(tokens["access_token"]))
+}
+
+// digestMethod is a way of the program's own to authenticate.
+type digestMethod struct{}
+
+func (digestMethod) AuthMethod() string { return "by_name" }
+
+func (digestMethod) Presented(req *server.Request) bool { return req.HTTP.Header.Get("X-Client") != "" }
+
+func (digestMethod) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+	return query(ctx, req.HTTP.Header.Get("X-Client"))
+}
+
+func TestAMethodOfTheProgramsOwn(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	p.Server.RegisterClientAuthMethod(digestMethod{})
+	own := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = "by_name" }))
+	web := p.NewClient(oauthtest.Grants("client_credentials"))
+	const body = "grant_type=client_credentials"
+	assert.Equal(t, http.StatusOK, p.Token(nil, body, "X-Client", own.ClientID).Status)
+	assert.Equal(t, "invalid_client", p.Token(nil, body, "X-Client", web.ClientID).Body["error"], "not for a client that is registered for another")
+	assert.Equal(t, "invalid_client", p.Token(nil, body, "X-Client", "nobody").Body["error"])
+	assert.Equal(t, "invalid_request", p.Token(nil, body, append(basic(web.ClientID, web.Secret), "X-Client", web.ClientID)...).Body["error"], "nor beside another")
 }

@@ -23,8 +23,8 @@ func (ClientSecretBasic) Presented(req *server.Request) bool {
 }
 
 // AuthenticateClient checks the id and secret of the header. RFC 6749 has them
-// form-urlencoded first; many clients send them as they are, so that spelling
-// counts too.
+// form-urlencoded first; many clients send their secret as it is, so that
+// spelling of it counts, too.
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	rawID, rawSecret, ok := req.HTTP.BasicAuth()
 	if !ok {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +18,8 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 )
 
 func TestRevocation(t *testing.T) {
@@ -89,4 +95,114 @@ func TestAFailureIsNeverASuccess(t *testing.T) {
 	require.NoError(t, db.Migrator().DropTable(&oauthtest.Token{}))
 	require.NoError(t, p.Server.RegisterEndpoint(working))
 	assert.Equal(t, http.StatusInternalServerError, p.Revoke(client, "token=unknown").Status)
+}
+
+func TestARevocationRequestIsAPostOfAClient(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		client := p.NewClient(nil)
+		token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+		const form = "application/x-www-form-urlencoded"
+		for _, row := range []struct {
+			rule, method, query, media, body string
+			authorization                    string
+			status                           int
+			code                             string
+		}{
+			{"GET is not allowed", "GET", "?token=" + token, form, "", "", 405, "invalid_request"},
+			{"nor is DELETE", "DELETE", "?token=" + token, form, "token=" + token, "", 405, "invalid_request"},
+			{"the query is not looked at", "POST", "?token=" + token, form, "", "", 400, "invalid_request"},
+			{"JSON is not a form", "POST", "", "application/json", `{"token":"` + token + `"}`, "", 400, "invalid_request"},
+			{"no client", "POST", "", form, "token=" + token, "none", 401, "invalid_client"},
+			{"a header that is no authentication", "POST", "", form, "token=" + token, "invalid token_string", 401, "invalid_client"},
+			{"an unknown client", "POST", "", form, "token=" + token, "Basic aW52YWxpZC1jbGllbnQ6eA==", 401, "invalid_client"},
+			{"a wrong client before a missing token", "POST", "", form, "", "Basic aW52YWxpZC1jbGllbnQ6eA==", 401, "invalid_client"},
+			{"a NUL in the token", "POST", "", form, "token=%00", "", 400, "invalid_request"},
+		} {
+			r := httptest.NewRequest(row.method, "/oauth/revoke"+row.query, strings.NewReader(row.body))
+			r.Header.Set("Content-Type", row.media)
+			switch row.authorization {
+			case "":
+				r.SetBasicAuth(client.ClientID, client.Secret)
+			case "none":
+			default:
+				r.Header.Set("Authorization", row.authorization)
+			}
+			w := httptest.NewRecorder()
+			p.Server.EndpointHandler("revocation")(w, r)
+			assert.Equal(t, row.status, w.Code, "%s: %s", row.rule, w.Body)
+			assert.Contains(t, w.Body.String(), `"error":"`+row.code+`"`, row.rule)
+			assert.Equal(t, "no-store", w.Header().Get("Cache-Control"), row.rule)
+			assert.Equal(t, row.status == http.StatusMethodNotAllowed, w.Header().Get("Allow") == "POST", row.rule)
+			assert.Equal(t, row.status == http.StatusUnauthorized, w.Header().Get("WWW-Authenticate") != "", row.rule)
+		}
+		assert.True(t, p.Valid(token), "none of them has revoked anything")
+	})
+}
+
+func TestTokensWithoutARefreshTokenAreRevoked(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		client := p.NewClient(oauthtest.Grants("client_credentials"))
+		issue := func() string { return p.Token(client, "grant_type=client_credentials").Body["access_token"] }
+		for _, hint := range []string{"", "&token_type_hint=refresh_token"} {
+			token, other := issue(), issue()
+			assert.Equal(t, http.StatusOK, p.Revoke(client, "token="+token+hint).Status)
+			assert.False(t, p.Valid(token), hint)
+			assert.True(t, p.Valid(other), "and no other token of the client: %q", hint)
+		}
+		expired := issue()
+		p.Now = p.Now.Add(2 * time.Hour)
+		assert.Equal(t, http.StatusOK, p.Revoke(client, "token="+expired).Status, "an expired one is no error")
+	})
+}
+
+// A token of generators of the program's own looks like nothing in particular.
+func TestTokensOfAnyShapeAreRevoked(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	n := 0
+	generator := func(context.Context, server.TokenInput) (string, error) { n++; return "own-" + strconv.Itoa(n), nil }
+	p := oauthtest.New(t, db, func(c *server.Config) { c.AccessTokenGenerator, c.RefreshTokenGenerator = generator, generator })
+	client := p.NewClient(nil)
+	for _, hint := range []string{"", "&token_type_hint=access_token", "&token_type_hint=refresh_token"} {
+		tokens := p.Redeem(client, p.Code(client, "")).Body
+		p.Revoke(client, "token="+tokens["access_token"]+hint)
+		assert.False(t, p.Valid(tokens["access_token"]), hint)
+		again := p.Refresh(client, tokens["refresh_token"], "").Body
+		assert.True(t, p.Valid(again["access_token"]), hint)
+		p.Revoke(client, "token="+again["refresh_token"]+hint)
+		assert.False(t, p.Valid(again["access_token"]), hint)
+	}
+}
+
+func TestAMalformedTokenIsAnsweredWithoutAQuery(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+	for malformed, tables := range map[string][]string{
+		token + "x":          {"clients"},
+		p.Code(client, ""):   {"clients"},
+		"of another program": {"clients", "tokens", "tokens"},
+	} {
+		got := p.Queried(func() { assert.Equal(t, http.StatusOK, p.Revoke(client, "token="+url.QueryEscape(malformed)).Status) })
+		assert.Equal(t, tables, got, malformed)
+	}
+}
+
+func TestANilFunctionIsRefusedAtRegistration(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	working := gormoauth.CreateRevocationEndpoint[oauthtest.Token](db)
+	for name, change := range map[string]func(*endpoint.Revocation){
+		"QueryToken":  func(e *endpoint.Revocation) { e.QueryToken = nil },
+		"RevokeToken": func(e *endpoint.Revocation) { e.RevokeToken = nil },
+		"RevokeGrant": func(e *endpoint.Revocation) { e.RevokeGrant = nil },
+	} {
+		broken := *working
+		change(&broken)
+		assert.ErrorContains(t, p.Server.RegisterEndpoint(&broken), "Revocation has a nil function", name)
+	}
+	client := p.NewClient(nil)
+	assert.Equal(t, http.StatusOK, p.Revoke(client, "token=x").Status, "and the working one stays")
 }

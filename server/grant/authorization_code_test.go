@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -77,6 +78,64 @@ func TestACodeOfAnotherClientStaysAlive(t *testing.T) {
 	var revoked int64
 	require.NoError(t, db.Model(&oauthtest.Token{}).Where("refresh_token_revoked_at <> 0").Count(&revoked).Error)
 	assert.Zero(t, revoked, "and another client cannot end the grant with it")
+}
+
+// A cut or mistyped code, or one of another kind, costs no look-up.
+func TestAMalformedCredentialIsRefusedWithoutAQuery(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	code := p.Code(client, "")
+	tokens := p.Redeem(client, p.Code(client, "")).Body
+	for rule, c := range map[string]struct {
+		ask   func() oauthtest.Answer
+		looks string
+	}{
+		"a code that was cut":          {func() oauthtest.Answer { return p.Redeem(client, code[:len(code)-1]) }, ""},
+		"a code in small letters":      {func() oauthtest.Answer { return p.Redeem(client, strings.ToLower(code)) }, ""},
+		"an access token as a code":    {func() oauthtest.Answer { return p.Redeem(client, tokens["access_token"]) }, ""},
+		"a refresh token as a code":    {func() oauthtest.Answer { return p.Redeem(client, tokens["refresh_token"]) }, ""},
+		"a code as a refresh token":    {func() oauthtest.Answer { return p.Refresh(client, code, "") }, ""},
+		"a refresh token that was cut": {func() oauthtest.Answer { return p.Refresh(client, tokens["refresh_token"][1:]+"x", "") }, ""},
+		"a code of another program":    {func() oauthtest.Answer { return p.Redeem(client, "abc") }, "authorization_codes"},
+		"a refresh token of another":   {func() oauthtest.Answer { return p.Refresh(client, "abc", "") }, "tokens"},
+	} {
+		tables := p.Queried(func() { assert.Equal(t, "invalid_grant", c.ask().Body["error"], rule) })
+		if c.looks != "" {
+			assert.Contains(t, tables, c.looks, rule)
+		} else {
+			assert.Equal(t, []string{"clients"}, tables, rule)
+		}
+	}
+}
+
+func TestACodeLivesAsLongAsItsGrantSays(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	codes := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
+	codes.ExpiresIn = -1
+	assert.ErrorContains(t, p.Server.RegisterGrant(codes), "AuthorizationCode.ExpiresIn must not be negative")
+	codes.ExpiresIn = time.Minute
+	require.NoError(t, p.Server.RegisterGrant(codes))
+	client := p.NewClient(nil)
+	first, second := p.Code(client, ""), p.Code(client, "")
+	p.Now = p.Now.Add(time.Minute - time.Second)
+	assert.Equal(t, http.StatusOK, p.Redeem(client, first).Status)
+	p.Now = p.Now.Add(time.Second)
+	assert.Equal(t, "invalid_grant", p.Redeem(client, second).Body["error"])
+}
+
+// RFC 6749 section 4.1.3: the code belongs to the client that authenticated,
+// which may have lost the grant type since.
+func TestAClientThatLostItsGrantTypeGetsNothing(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	code, tokens := p.Code(client, ""), p.Redeem(client, p.Code(client, "")).Body
+	client.ClientMetadata.GrantTypes = nil
+	require.NoError(t, db.Save(client).Error)
+	assert.Equal(t, "unauthorized_client", p.Redeem(client, code).Body["error"])
+	assert.Equal(t, "unauthorized_client", p.Refresh(client, tokens["refresh_token"], "").Body["error"])
 }
 
 func TestACodeIsSingleUse(t *testing.T) {

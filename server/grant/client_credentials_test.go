@@ -1,8 +1,10 @@
 package grant_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func TestClientCredentials(t *testing.T) {
@@ -47,4 +50,22 @@ func TestClientCredentialsAreNotForAPublicClient(t *testing.T) {
 	client.ClientMetadata.GrantTypes = []string{"client_credentials"}
 	require.NoError(t, db.Save(client).Error)
 	assert.Equal(t, "invalid_client", p.Token(client, "grant_type=client_credentials").Body["error"])
+}
+
+func TestWhatATokenForAClientIs(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) { c.TokenExpiresIn = map[string]time.Duration{"client_credentials": time.Minute} })
+	p.Server.RegisterTokenGenerator("client_credentials", func(_ context.Context, in server.TokenInput) (string, error) {
+		assert.Nil(t, in.User, "there is no user")
+		return in.GrantType + "." + in.Client.GetClientID(), nil
+	})
+	client := p.NewClient(oauthtest.Grants("client_credentials"))
+	a := p.Token(client, "grant_type=client_credentials")
+	assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+	assert.Equal(t, "60", a.Body["expires_in"])
+	assert.Equal(t, "client_credentials."+client.ClientID, a.Body["access_token"])
+	assert.NotContains(t, a.Body, "scope", "none was asked for")
+	assert.True(t, p.Valid(a.Body["access_token"]))
+	p.Now = p.Now.Add(time.Minute)
+	assert.False(t, p.Valid(a.Body["access_token"]))
 }

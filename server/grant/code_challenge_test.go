@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
@@ -57,7 +58,10 @@ func TestCodeChallengeOfAnAuthorizationRequest(t *testing.T) {
 }
 
 func TestCodeVerifier(t *testing.T) {
-	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	testdb.Each(t, oauthtest.Models(), testCodeVerifier)
+}
+
+func testCodeVerifier(t *testing.T, db *gorm.DB) {
 	p := oauthtest.New(t, db)
 	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db),
 		grant.CodeChallenge{OptionalForConfidentialClients: true, AllowPlain: true}))
@@ -67,6 +71,12 @@ func TestCodeVerifier(t *testing.T) {
 	for _, row := range []struct{ rule, challenge, verifier, want string }{
 		{"the verifier of the challenge is right", s256, oauthtest.Verifier, ""},
 		{"also by plain", plain, oauthtest.Verifier, ""},
+		{"of up to 128 characters", "code_challenge=" + strings.Repeat("~", 128), strings.Repeat("~", 128), ""},
+		{"another by plain is wrong", plain, strings.Repeat("x", 43), "invalid_grant"},
+		{"other letters are another one", plain, strings.ToLower(oauthtest.Verifier), "invalid_grant"},
+		{"a long one is malformed", s256, strings.Repeat("x", 129), "invalid_request"},
+		{"so is one with a space", s256, oauthtest.Verifier + "+", "invalid_request"},
+		{"a method that nobody named is plain's", "code_challenge=" + oauthtest.Challenge, oauthtest.Verifier, "invalid_grant"},
 		{"neither needs none", "", "", ""},
 		{"a challenge needs its verifier", s256, "", "invalid_request"},
 		{"another verifier is wrong", s256, strings.Repeat("x", 43), "invalid_grant"},
@@ -91,4 +101,35 @@ func TestAGivenExtensionTakesThePlaceOfTheDefault(t *testing.T) {
 		&grant.CodeChallenge{OptionalForConfidentialClients: true}))
 	client := p.NewClient(nil)
 	assert.Equal(t, http.StatusOK, p.Consent("response_type=code&client_id="+client.ClientID).Status)
+}
+
+// Whoever guesses wrong neither gets a token nor spoils the client's code.
+func TestAWrongVerifierSpendsNothing(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		client := p.NewClient(oauthtest.Public)
+		code := p.Code(client, "")
+		for _, verifier := range []string{"", "&code_verifier=short", "&code_verifier=" + strings.Repeat("x", 43)} {
+			a := p.Token(client, "grant_type=authorization_code&code="+code+verifier)
+			assert.Equal(t, http.StatusBadRequest, a.Status, verifier)
+			assert.Empty(t, a.Body["access_token"], verifier)
+		}
+		assert.Equal(t, http.StatusOK, p.Redeem(client, code).Status)
+	})
+}
+
+// A database that lost the method must not make the challenge its own
+// verifier.
+func TestAChallengeOfAnUnknownMethodMatchesNothing(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	for _, method := range []string{"", "s256", "S512"} {
+		code := p.Code(client, "")
+		require.NoError(t, db.Model(&oauthtest.AuthorizationCode{}).Where("redeemed_at = 0").Update("code_challenge_method", method).Error)
+		for _, verifier := range []string{oauthtest.Verifier, oauthtest.Challenge} {
+			a := p.Token(client, "grant_type=authorization_code&code="+code+"&code_verifier="+verifier)
+			assert.Equal(t, "invalid_grant", a.Body["error"], method)
+		}
+	}
 }

@@ -1,8 +1,11 @@
 package grant_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -10,6 +13,8 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -46,4 +51,48 @@ func TestImplicit(t *testing.T) {
 		require.NoError(t, p.Server.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}))
 		assert.Equal(t, http.StatusOK, p.Consent("response_type=token&client_id="+confidential.ClientID).Status, "but by option")
 	})
+}
+
+func TestWhatAnImplicitTokenIs(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) { c.TokenExpiresIn = map[string]time.Duration{"implicit": time.Minute} })
+	implicit := oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit"))
+	query := func(change func(*oauthtest.Client)) string {
+		return "response_type=token&client_id=" + p.NewClient(oauthtest.All(implicit, change)).ClientID
+	}
+	plain := func(*oauthtest.Client) {}
+	a := p.Grant(query(plain))
+	assert.Equal(t, "60", a.Fragment.Get("expires_in"), "its grant type has its lifetime")
+	assert.False(t, a.Fragment.Has("scope"), "no scope was asked for")
+	a = p.Grant(query(func(c *oauthtest.Client) { c.DefaultScope = "email" }))
+	assert.Equal(t, "email", a.Fragment.Get("scope"), "a client may have a default")
+	assert.Equal(t, http.StatusOK, p.Call(a.Fragment.Get("access_token"), "email").Status)
+	a = p.Grant(query(func(c *oauthtest.Client) { c.RefuseEmpty = true }))
+	assert.Equal(t, "invalid_scope", a.Fragment.Get("error"), "or none")
+
+	p.Server.RegisterTokenGenerator("implicit", func(_ context.Context, in server.TokenInput) (string, error) {
+		return in.GrantType + "." + in.User.GetUserID(), nil
+	})
+	a = p.Grant(query(plain))
+	assert.Equal(t, "implicit."+p.User.GetUserID(), a.Fragment.Get("access_token"), "and a generator of its own")
+	before := p.Rows(&oauthtest.Token{})
+	require.NoError(t, db.Model(p.User).Update("disabled", true).Error)
+	assert.Equal(t, "access_denied", p.Grant(query(plain)).Fragment.Get("error"), "a disabled user grants nothing")
+	assert.Equal(t, before, p.Rows(&oauthtest.Token{}))
+}
+
+func TestAnImplicitTokenThatCannotBeStoredIsNotSent(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error {
+			return errors.New("the disk is on fire")
+		}
+	})
+	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit")))
+	a := p.Grant("response_type=token&state=s&client_id=" + client.ClientID)
+	assert.Equal(t, oauthtest.RedirectURI, a.To)
+	assert.Equal(t, "server_error", a.Fragment.Get("error"))
+	assert.Equal(t, "s", a.Fragment.Get("state"))
+	assert.False(t, a.Fragment.Has("access_token"))
+	assert.NotContains(t, a.Header.Get("Location"), "fire")
 }

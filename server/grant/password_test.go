@@ -1,8 +1,12 @@
 package grant_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,4 +61,56 @@ func TestPasswordAndImplicitAreNotThereByDefault(t *testing.T) {
 	assert.ErrorContains(t, srv.RegisterGrant(&grant.AuthorizationCode{}), "SaveAuthorizationCode is missing")
 	assert.ErrorContains(t, srv.RegisterGrant(&grant.RefreshToken{}), "QueryToken is missing")
 	assert.ErrorContains(t, srv.RegisterGrant(&grant.RefreshToken{}), "RevokeGrant")
+}
+
+func TestWhatATokenForAPasswordIs(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) { c.TokenExpiresIn = map[string]time.Duration{"password": 30 * time.Minute} })
+	p.Server.RegisterTokenGenerator("password", func(_ context.Context, in server.TokenInput) (string, error) {
+		return in.GrantType + "." + in.User.GetUserID(), nil
+	})
+	client := p.NewClient(oauthtest.All(oauthtest.Grants("password"), func(c *oauthtest.Client) { c.DefaultScope = "email" }))
+	a := p.Token(client, "grant_type=password&username=foo&password="+oauthtest.Password)
+	assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+	assert.Equal(t, "1800", a.Body["expires_in"], "its grant type has its lifetime")
+	assert.Equal(t, "password."+p.User.GetUserID(), a.Body["access_token"], "its generator")
+	assert.Equal(t, "email", a.Body["scope"], "and the client its default")
+	assert.NotContains(t, a.Body, "refresh_token", "no refresh token for a client that may not use it")
+	assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+}
+
+func TestUserNameAndPasswordArriveAsTheyWereTyped(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	var got [2]string
+	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, username, password string) (server.User, error) {
+		got = [2]string{username, password}
+		return p.User, nil
+	}}))
+	client := p.NewClient(oauthtest.Grants("password"))
+	want := [2]string{" é+ü ", "a&b=c%41 \t\u2028"}
+	a := p.Token(client, "grant_type=password&username="+url.QueryEscape(want[0])+"&password="+url.QueryEscape(want[1]))
+	assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+	assert.Equal(t, want, got)
+}
+
+func TestAPasswordThatCannotBeCheckedIsNotWrong(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(oauthtest.Grants("password"))
+	var nobody *oauthtest.User
+	for want, answer := range map[string]struct {
+		user server.User
+		err  error
+	}{
+		"server_error":  {nil, errors.New("the disk is on fire")},
+		"invalid_grant": {nobody, nil},
+	} {
+		require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(context.Context, string, string) (server.User, error) {
+			return answer.user, answer.err
+		}}))
+		a := p.Token(client, "grant_type=password&username=foo&password=x")
+		assert.Equal(t, want, a.Body["error"])
+		assert.NotContains(t, a.Raw, "fire")
+	}
 }

@@ -1,6 +1,7 @@
 package grant_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -101,4 +102,44 @@ func TestTurningRefreshTokensOff(t *testing.T) {
 	assert.Equal(t, http.StatusOK, a.Status)
 	assert.NotContains(t, a.Body, "refresh_token")
 	assert.Equal(t, "invalid_grant", off.Refresh(client, token, "").Body["error"])
+}
+
+// A grant that ended in good order is no sign of a thief.
+func TestARevokedGrantIsRefusedAndNotReportedAsReuse(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		var told []server.Revocation
+		require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { told = append(told, r) })))
+		client := p.NewClient(nil)
+		first := p.Redeem(client, p.Code(client, "")).Body["refresh_token"]
+		current := p.Refresh(client, first, "").Body["refresh_token"]
+		p.Revoke(client, "token="+current)
+		for _, token := range []string{current, first} {
+			a := p.Refresh(client, token, "")
+			assert.Equal(t, http.StatusBadRequest, a.Status)
+			assert.Equal(t, "invalid_grant", a.Body["error"])
+		}
+		require.Len(t, told, 1, "it was revoked once")
+		assert.False(t, told[0].Reuse)
+	})
+}
+
+// Nor is one whose time is over, until an earlier token of it comes back.
+func TestAnExpiredRefreshTokenIsNotReportedAsReuse(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	var reused int
+	require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) {
+		if r.Reuse {
+			reused++
+		}
+	})))
+	client := p.NewClient(nil)
+	first := p.Redeem(client, p.Code(client, "")).Body["refresh_token"]
+	current := p.Refresh(client, first, "").Body["refresh_token"]
+	p.Now = p.Now.Add(31 * 24 * time.Hour)
+	assert.Equal(t, "invalid_grant", p.Refresh(client, current, "").Body["error"])
+	assert.Zero(t, reused)
+	assert.Equal(t, "invalid_grant", p.Refresh(client, first, "").Body["error"])
+	assert.Equal(t, 1, reused)
 }

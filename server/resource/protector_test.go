@@ -1,8 +1,10 @@
 package resource_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -56,6 +59,13 @@ func TestProtector(t *testing.T) {
 			{"a refresh token", []string{"Bearer " + refresh}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"the digest is no token", []string{"Bearer " + server.Digest(good)}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"nothing behind the scheme", []string{"Bearer "}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
+			{"a header without a scheme", []string{""}, nil, 401, "unsupported_token_type", realm},
+			{"a token with the scheme glued to it", []string{"Bearer" + good}, nil, 401, "unsupported_token_type", realm},
+			{"no alternative is met", []string{"Bearer " + good}, []string{"email", "admin"}, 403, "insufficient_scope",
+				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="email"`},
+			{"a scope is compared as a whole", []string{"Bearer " + good}, []string{"prof"}, 403, "insufficient_scope",
+				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="prof"`},
+			{"a comma", []string{"Bearer " + good + ", Basic eDp5"}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
 			{"two tokens", []string{"Bearer " + good + " " + good}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
 			{"two headers", []string{"Bearer " + good, "Bearer " + good}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The request has more than one 'Authorization' header."`},
 			{"a huge token", []string{"Bearer " + strings.Repeat("x", 9000)}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
@@ -152,4 +162,118 @@ func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "请求缺少")
 	assert.Contains(t, w.Body.String(), "https://docs.example/")
 	assert.Equal(t, `Bearer realm="api"`, w.Header().Get("WWW-Authenticate"))
+}
+
+// RFC 6750 section 2.3: a token in an address leaks, so none is taken there,
+// nor from a body.
+func TestATokenComesInTheHeaderAlone(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+	r := httptest.NewRequest(http.MethodPost, "/api?access_token="+token, strings.NewReader("access_token="+token))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	p.Protector.Require()(http.NotFoundHandler()).ServeHTTP(w, r)
+	assert.Equal(t, http.StatusUnauthorized, w.Code)
+	assert.Equal(t, `Bearer realm="api"`, w.Header().Get("WWW-Authenticate"))
+}
+
+func TestOneLookUpATokenAndNoneForAMalformedOne(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	tokens := p.Redeem(client, p.Code(client, "")).Body
+	good := tokens["access_token"]
+	for rule, c := range map[string]struct {
+		token  string
+		tables []string
+	}{
+		"a valid token":        {good, []string{"tokens"}},
+		"an unknown one":       {"unknown", []string{"tokens"}},
+		"one that was cut":     {good[:len(good)-1], nil},
+		"one in small letters": {strings.ToLower(good), nil},
+		"a refresh token":      {tokens["refresh_token"], nil},
+		"a code":               {p.Code(client, ""), nil},
+		"two words":            {good + " x", nil},
+		"no word":              {"", nil},
+		"of quotes":            {`""`, []string{"tokens"}},
+		"that is no UTF-8":     {"\xff", []string{"tokens"}},
+		"longer than any one":  {strings.Repeat("x", 9000), nil},
+	} {
+		status := 0
+		assert.Equal(t, c.tables, p.Queried(func() { status = p.Call(c.token).Status }), rule)
+		assert.Equal(t, rule == "a valid token", status == http.StatusOK, rule)
+		assert.Less(t, status, http.StatusInternalServerError, rule)
+	}
+}
+
+func TestAFailureInsideOpensNothingAndTellsNothing(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		client := p.NewClient(nil)
+		token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+		var log bytes.Buffer
+		protector, err := resource.NewProtector(resource.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Clock: func() time.Time { return p.Now }})
+		require.NoError(t, err)
+		protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+		p.Protector = protector
+		require.NoError(t, db.Migrator().DropTable(&oauthtest.Token{}))
+		a := p.Call(token)
+		assert.Equal(t, http.StatusInternalServerError, a.Status)
+		assert.Equal(t, "server_error", a.Body["error"])
+		assert.NotContains(t, a.Raw, "tokens", "nothing from inside leaks")
+		assert.Empty(t, a.Header.Get("WWW-Authenticate"))
+		assert.Contains(t, log.String(), "level=ERROR")
+		assert.NotContains(t, log.String(), token)
+	})
+}
+
+func TestATokenOfAnotherTypeIsNoBearerToken(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+	require.NoError(t, db.Model(&oauthtest.Token{}).Where("1 = 1").Update("token_type", "DPoP").Error)
+	assert.Equal(t, "invalid_token", p.Call(token).Body["error"], "a bound token is not for whoever bears it")
+}
+
+func TestHasScope(t *testing.T) {
+	for _, row := range []struct {
+		scope        string
+		alternatives []string
+		want         bool
+	}{
+		{"", nil, true},
+		{"a b", nil, true},
+		{"a b", []string{"a"}, true},
+		{"a b", []string{"b a"}, true},
+		{"a b", []string{"a c"}, false},
+		{"a b", []string{"c", "b"}, true},
+		{"a b", []string{"A"}, false},
+		{"ab", []string{"a"}, false},
+		{"", []string{"a"}, false},
+	} {
+		assert.Equal(t, row.want, resource.HasScope(row.scope, row.alternatives), "%q %q", row.scope, row.alternatives)
+	}
+}
+
+// FuzzAuthorizationHeader sends any header: what is not the token opens
+// nothing and breaks nothing.
+func FuzzAuthorizationHeader(f *testing.F) {
+	for _, seed := range []string{"", "Bearer", "Bearer ", "bearer goa_at_x", "Bearer a b", "Bearer \x00", "Basic eDp5", "Bearer \xff\xfe", "  Bearer x"} {
+		f.Add(seed)
+	}
+	p := oauthtest.New(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+	f.Fuzz(func(t *testing.T, header string) {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header["Authorization"] = []string{header}
+		w := httptest.NewRecorder()
+		p.Protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		if w.Code >= http.StatusInternalServerError || w.Code == http.StatusOK && !strings.Contains(header, token) {
+			t.Fatalf("%q: %d %s", header, w.Code, w.Body)
+		}
+	})
 }

@@ -66,7 +66,7 @@ func (c *Clients[M, P]) find(ctx context.Context, clientID string) (*M, error) {
 func (c *Clients[M, P]) digestSecret(ctx context.Context, row *M) error {
 	mixin := P(row).AsClientMixin()
 	secret := c.columns["ClientSecret"]
-	result := c.store.conn(ctx).Model(row).
+	result := c.store.conn(ctx).Unscoped().Model(row).
 		Clauses(clause.Where{Exprs: append(plaintextSecret(secret), eq(c.columns["ClientID"], mixin.ClientID))}).
 		UpdateColumn(secret, models.HashClientSecret(mixin.ClientSecret))
 	return result.Error

@@ -13,7 +13,8 @@ import (
 // DigestPlaintext converts the rows of a table that an older program kept in
 // plaintext, up to limit of them, and returns how many it saw to. The clients
 // that hold the tokens keep on using them. Call it after AutoMigrate, until it
-// returns 0; it may be interrupted, and run on several instances.
+// returns 0; it may be interrupted, and run on several instances. Rows that were
+// soft-deleted are converted, too: they are still there to be read.
 //
 // An old row is known by its grant_id, which it does not have. Where one of
 // its two tokens was revoked, both are from now on, as the old program took
@@ -23,7 +24,7 @@ func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int
 		return 0, t.store.fault("has no primary key, by which old rows are converted")
 	}
 	var old []*M
-	err = t.store.conn(ctx).Clauses(t.unconverted()).Limit(limit).Find(&old).Error
+	err = t.store.conn(ctx).Unscoped().Clauses(t.unconverted()).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}
@@ -56,7 +57,7 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 	}
 	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
 	// The primary key names the row, so that no plaintext is in the statement.
-	return t.store.conn(ctx).Model(row).Clauses(t.unconverted()).UpdateColumns(t.values(values)).Error
+	return t.store.conn(ctx).Unscoped().Model(row).Clauses(t.unconverted()).UpdateColumns(t.values(values)).Error
 }
 
 // DigestPlaintext replaces the secrets of a table that an older program kept
@@ -65,7 +66,7 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 func (c *Clients[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	var old []*M
 	secret := c.columns["ClientSecret"]
-	err = c.store.conn(ctx).Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
+	err = c.store.conn(ctx).Unscoped().Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}

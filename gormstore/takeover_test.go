@@ -194,6 +194,30 @@ func oldClientWorks(t *testing.T, db *gorm.DB) {
 	assert.Equal(t, "1", string(client.ClientMetadata.Extra["x_own"]), "unknown metadata is kept")
 }
 
+// deletedToken is a model of the original's table with a soft delete.
+type deletedToken struct {
+	ID        int64 `gorm:"primaryKey"`
+	UserID    *int64
+	DeletedAt gorm.DeletedAt
+	models.TokenMixin
+}
+
+func (deletedToken) TableName() string { return "oauth2_token" }
+
+func TestNoPlaintextIsLeftInDeletedRows(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		createOriginalTables(t, db)
+		require.NoError(t, gormoauth.AutoMigrate(db, &deletedToken{}))
+		require.NoError(t, db.Delete(&deletedToken{}, "id = 1").Error)
+		rows, err := gormoauth.CreateDigestPlaintextFunc[deletedToken](db)(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, 3, rows)
+		var plaintext int64
+		require.NoError(t, db.Table("oauth2_token").Where("length(access_token) <> 64").Count(&plaintext).Error)
+		assert.Zero(t, plaintext)
+	})
+}
+
 func TestOldSecretsAreReplacedInBatches(t *testing.T) {
 	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
 		createOriginalTables(t, db)

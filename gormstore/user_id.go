@@ -144,5 +144,3 @@ func parseUint(s string, v reflect.Value) error {
 	v.SetUint(n)
 	return err
 }
-
-func reflectElem(row any) reflect.Value { return reflect.ValueOf(row).Elem() }

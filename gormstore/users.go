@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"reflect"
 
 	"gorm.io/gorm"
 
@@ -46,7 +47,7 @@ func (u *Users[M, P]) Query(ctx context.Context, userID string) (server.User, er
 	if userID == "" || u.id.set(key, userID) != nil {
 		return nil, nil
 	}
-	value, _ := u.id.field.ValueOf(ctx, reflectElem(key))
+	value, _ := u.id.field.ValueOf(ctx, reflect.ValueOf(key).Elem())
 	row := new(M)
 	found, err := u.store.find(ctx, row, eq(u.id.field.DBName, value))
 	if err != nil || !found {

@@ -37,7 +37,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
-	if client == nil || !client.CheckEndpointAuthMethod(method.AuthMethod(), req.Endpoint) {
+	if isNil(client) || !client.CheckEndpointAuthMethod(method.AuthMethod(), req.Endpoint) {
 		return s.invalidClient(req, "The client authentication failed.")
 	}
 	if id := req.Params.Get("client_id"); id != "" && id != client.GetClientID() {

@@ -1,8 +1,10 @@
 package gormstore_test
 
 import (
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
@@ -33,9 +35,6 @@ func newProvider(t *testing.T, db *gorm.DB) provider {
 	return provider{p, p.NewClient(oauthtest.Public)}
 }
 
-// on is the same provider on another handle of its database.
-func (p provider) on(db *gorm.DB) provider { return provider{p.On(db), p.client} }
-
 // answer is what the token endpoint answered. The methods that return one may
 // be called by many goroutines.
 type answer struct {
@@ -59,3 +58,25 @@ func (p provider) refresh(refreshToken string) answer {
 }
 
 func (p provider) valid(accessToken string) bool { return p.Valid(accessToken) }
+
+// race runs f on many goroutines that start as one.
+func race[T any](n int, f func(i int) T) []T {
+	results := make([]T, n)
+	var start, done sync.WaitGroup
+	start.Add(1)
+	for i := range n {
+		done.Go(func() {
+			start.Wait()
+			results[i] = f(i)
+		})
+	}
+	start.Done()
+	done.Wait()
+	return results
+}
+
+func count(t *testing.T, db *gorm.DB) (rows int64) {
+	t.Helper()
+	require.NoError(t, db.Model(&Token{}).Count(&rows).Error)
+	return rows
+}

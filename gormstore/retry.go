@@ -22,15 +22,16 @@ const (
 	longPause   = 128 * time.Millisecond
 )
 
-// retry runs a step until it neither collides nor loses its connection. A step
-// that is run again may have taken effect before, its answer being lost: it
+// retry runs a step until it neither collides nor loses its connection. Once
+// a connection was lost, the step may have taken effect without an answer: it
 // is told, and has to look. Inside the caller's own transaction it runs once.
 //
 // What does not come right in time is a [server.ErrUnavailable].
-func retry(ctx context.Context, step func(again bool) error) error {
-	pause := firstPause
+func retry(ctx context.Context, step func(lost bool) error) error {
+	pause, lost := firstPause, false
 	for attempt := 1; ; attempt++ {
-		err := step(attempt > 1)
+		err := step(lost)
+		lost = lost || isLost(err)
 		switch {
 		case err == nil || transactionOf(ctx) != nil || !isCollision(err) && !isLost(err):
 			return err
@@ -68,6 +69,7 @@ func isCollision(err error) bool {
 func isLost(err error) bool {
 	switch state := stateOf(err); {
 	case strings.HasPrefix(state, "08"), // connection exception
+		state == "40003",                // statement completion unknown
 		strings.HasPrefix(state, "57P"): // shut down, crashed, or starting
 		return true
 	}

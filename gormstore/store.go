@@ -9,6 +9,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // store is what all stores have in common: the handle and the parsed model.
@@ -76,17 +78,24 @@ func (s *store) load(ctx context.Context, into any, conditions ...clause.Express
 // once runs a step that leaves a row behind by which it can be known that it
 // took effect: own, which no other step writes, as it has a random digest of
 // this one. When a step is run again because its answer was lost, and then
-// finds its credential spent or its digest taken, that may be its own doing:
+// finds its digest taken or its credential spent, that may be its own doing:
 // the answer to a COMMIT of which nobody heard.
+//
+// A credential that is spent without a trace of this step remains unknowable: a
+// successor that is derived may have been written by this step, told by another
+// and rotated since. Whoever asks again is then told what it is.
 func (s *store) once(ctx context.Context, own clause.Expression, step func() error) error {
-	return retry(ctx, func(again bool) error {
+	return retry(ctx, func(lost bool) error {
 		err := step()
-		if !again || err == nil {
+		if !lost || err == nil {
 			return err
 		}
 		tookEffect, lookErr := s.load(ctx, reflect.New(s.schema.ModelType).Interface(), own)
-		if tookEffect || lookErr != nil {
+		switch {
+		case tookEffect || lookErr != nil:
 			return lookErr
+		case errors.Is(err, server.ErrSpent):
+			return fmt.Errorf("%w: the connection was lost, and %v", server.ErrUnavailable, err) //nolint:errorlint // not ErrSpent any more
 		}
 		return err
 	})

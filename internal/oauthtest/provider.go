@@ -91,15 +91,8 @@ type Provider struct {
 // New returns a provider. The functions change its configuration first.
 func New(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider {
 	t.Helper()
-	p := &Provider{T: t, User: &User{}, Now: time.Unix(1_800_000_000, 0)}
+	p := &Provider{T: t, DB: db, User: &User{}, Now: time.Unix(1_800_000_000, 0)}
 	p.must(db.Create(p.User).Error)
-	return p.On(db, configure...)
-}
-
-// On returns the same provider on another handle of its database.
-func (p *Provider) On(db *gorm.DB, configure ...func(*server.Config)) *Provider {
-	p.T.Helper()
-	p = &Provider{T: p.T, DB: db, User: p.User, Now: p.Now}
 	config := server.Config{Issuer: Issuer, Clock: func() time.Time { return p.Now }}
 	for _, f := range configure {
 		f(&config)

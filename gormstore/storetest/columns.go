@@ -1,0 +1,128 @@
+package storetest
+
+import (
+	"crypto/rand"
+	"reflect"
+	"testing"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// oddText is what a database may spoil: quotes, and letters of two to four
+// bytes.
+const oddText = `ünï字🙂"'\%_`
+
+// columns: every column of the mixins comes back as it was stored. One that is
+// shadowed, too short, too narrow or of another character set does not.
+func (k *kit) columns(t *testing.T) {
+	in := k.instances(t)[0]
+	request := &server.Request{User: k.user}
+
+	t.Run("token", func(t *testing.T) {
+		stored := &models.TokenMixin{}
+		fill(stored)
+		check(t, in.tokens.Save(t.Context(), stored, request))
+		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
+		check(t, err)
+		if found == nil {
+			t.Fatal("the token is not found by its digest")
+		}
+		same(t, stored, found.Token.(interface{ AsTokenMixin() *models.TokenMixin }).AsTokenMixin())
+		if found.UserID != k.user.GetUserID() {
+			t.Errorf("the token's user is %q, want %q", found.UserID, k.user.GetUserID())
+		}
+		again := *stored
+		if err := in.tokens.Save(t.Context(), &again, request); err == nil {
+			t.Error("two tokens have the same digest: the unique index on access_token is missing")
+		}
+	})
+	t.Run("token of a client that acts for itself", func(t *testing.T) {
+		stored := &models.TokenMixin{AccessToken: rand.Text(), ClientID: "itself"}
+		check(t, in.tokens.Save(t.Context(), stored, &server.Request{}))
+		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
+		check(t, err)
+		if found == nil || found.UserID != "" {
+			t.Errorf("a token without a user comes back as %+v", found)
+		}
+	})
+	t.Run("authorization code", func(t *testing.T) {
+		stored := &models.AuthorizationCodeMixin{}
+		fill(stored)
+		check(t, in.codes.Save(t.Context(), stored, request))
+		found, err := in.codes.Query(t.Context(), stored.Code)
+		check(t, err)
+		if found == nil {
+			t.Fatal("the code is not found by its digest")
+		}
+		same(t, stored, found.AuthorizationCode.(interface {
+			AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
+		}).AsAuthorizationCodeMixin())
+		again := *stored
+		if err := in.codes.Save(t.Context(), &again, request); err == nil {
+			t.Error("two codes have the same digest: the unique index on code is missing")
+		}
+	})
+	t.Run("client", func(t *testing.T) {
+		metadata := models.ClientMetadata{
+			ClientName: oddText, ClientURI: "https://client.example/" + oddText, Contacts: []string{oddText},
+			RedirectURIs: []string{redirectURI, redirectURI + "/2"}, Scope: "profile email",
+			GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"},
+			TokenEndpointAuthMethod: models.ClientSecretPost,
+		}
+		c := k.newClient(t, in.db, metadata)
+		found, err := in.queryClient(t.Context(), c.id)
+		check(t, err)
+		if found == nil {
+			t.Fatal("the client is not found")
+		}
+		got := found.(interface{ AsClientMixin() *models.ClientMixin }).AsClientMixin().ClientMetadata
+		if got.ClientName != oddText || len(got.Contacts) != 1 || got.Contacts[0] != oddText || len(got.RedirectURIs) != 2 {
+			t.Errorf("the metadata comes back as %+v", got)
+		}
+	})
+}
+
+// fill gives each field of a mixin a value of its own, as long as the longest
+// that the server stores there, and beyond 2038 where it is a time.
+func fill(mixin any) {
+	const digestLength, late = 64, 1 << 33
+	v := reflect.ValueOf(mixin).Elem()
+	for i := range v.NumField() {
+		field, name := v.Field(i), v.Type().Field(i).Name
+		text := name + " " + oddText
+		switch name {
+		case "AccessToken", "RefreshToken", "Code", "GrantID":
+			text = (rand.Text() + rand.Text() + rand.Text())[:digestLength]
+		case "ClientID", "TokenType", "CodeChallengeMethod":
+			text = rand.Text()
+		}
+		switch value := field.Addr().Interface().(type) {
+		case *string:
+			*value = text
+		case **string:
+			*value = &text
+		case *int64:
+			*value = late + int64(i)
+		}
+	}
+}
+
+// same compares two mixins field by field.
+func same(t *testing.T, stored, found any) {
+	t.Helper()
+	want, got := reflect.ValueOf(stored).Elem(), reflect.ValueOf(found).Elem()
+	for i := range want.NumField() {
+		if !reflect.DeepEqual(want.Field(i).Interface(), got.Field(i).Interface()) {
+			t.Errorf("%s was stored as %v and comes back as %v", want.Type().Field(i).Name,
+				reflect.Indirect(want.Field(i)), reflect.Indirect(got.Field(i)))
+		}
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

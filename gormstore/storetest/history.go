@@ -1,0 +1,92 @@
+package storetest
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/history"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// history: whatever many clients were told, on many instances at once, is
+// explained by some sequence of their calls.
+func (k *kit) history(t *testing.T) {
+	t.Run("no faults", func(t *testing.T) { k.oneHistory(t, k.instances(t), false) })
+	t.Run("grace", func(t *testing.T) { k.oneHistory(t, k.instances(t, withGrace), true) })
+	t.Run("faults", func(t *testing.T) {
+		var broken []*instance
+		for _, db := range k.handles {
+			broken = append(broken, k.on(t, faults.DB(db, &faults.Plan{Next: nowAndThen}), withGrace))
+		}
+		k.oneHistory(t, broken, true)
+	})
+}
+
+// nowAndThen fails one call in ten, in any of the ways in which calls fail.
+func nowAndThen(int) faults.Fault {
+	return [30]faults.Fault{{Err: faults.ErrCut}, {Err: faults.ErrCut, After: true}, {Err: faults.ErrSerialization}}[rand.IntN(30)] //nolint:gosec // not a secret
+}
+
+func (k *kit) oneHistory(t *testing.T, instances []*instance, grace bool) {
+	t.Helper()
+	workload := history.Workload{Grants: 60, Clients: 8}
+	c := k.publicClient(t)
+	for _, in := range instances {
+		workload.Systems = append(workload.Systems, system{in, t, c, k.user})
+	}
+	recorder := history.NewRecorder(grace)
+	workload.Run(t.Context(), recorder)
+	if err := recorder.Check(time.Minute); err != nil {
+		t.Error(err)
+	}
+	counts := recorder.Count()
+	for _, op := range []history.Op{history.Redeem, history.Rotate, history.Validate} {
+		if counts[op][history.Done] == 0 || counts[op][history.Refused] == 0 {
+			t.Errorf("the history shows nothing: %v", counts)
+		}
+	}
+}
+
+// system is an instance as the workload sees it.
+type system struct {
+	*instance
+	t      *testing.T
+	client client
+	user   server.User
+}
+
+// Authorize gets a code.
+func (s system) Authorize() string {
+	_, params := s.authorize(s.client, s.user, nil)
+	return params.Get("code")
+}
+
+// Redeem exchanges a code.
+func (s system) Redeem(code string) history.Answer { return s.told(s.redeem(s.client, code)) }
+
+// Rotate exchanges a refresh token.
+func (s system) Rotate(refresh string) history.Answer { return s.told(s.refresh(s.client, refresh)) }
+
+// Revoke revokes a token.
+func (s system) Revoke(token string) history.Answer { return s.told(s.revoke(s.client, token)) }
+
+// Validate uses an access token.
+func (s system) Validate(access string) history.Answer {
+	return s.told(answer{Status: s.call(access)})
+}
+
+func (s system) told(a answer) history.Answer {
+	switch a.Status {
+	case http.StatusOK:
+		return history.Answer{Outcome: history.Done, Access: a.Access, Refresh: a.Refresh}
+	case http.StatusBadRequest, http.StatusUnauthorized:
+		return history.Answer{Outcome: history.Refused}
+	case http.StatusServiceUnavailable:
+	default:
+		s.t.Errorf("a client is answered with %+v", a)
+	}
+	return history.Answer{Outcome: history.Unknown}
+}

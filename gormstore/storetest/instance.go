@@ -1,0 +1,189 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+const (
+	issuer      = "https://id.example"
+	redirectURI = "https://client.example/cb"
+	// The pair of RFC 7636, appendix B.
+	verifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+	refreshTokenLife = 24 * time.Hour
+)
+
+// tokenStore is a gormstore.Tokens of any model.
+type tokenStore interface {
+	Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error
+	Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error)
+	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
+}
+
+// codeStore is a gormstore.AuthorizationCodes of any model.
+type codeStore interface {
+	Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error
+	Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error)
+}
+
+// instance is a whole server on one handle.
+type instance struct {
+	db        *gorm.DB
+	server    *server.Server
+	protector *resource.Protector
+
+	tokens       tokenStore
+	codes        codeStore
+	queryClient  server.QueryClientFunc
+	rotateSecret func(ctx context.Context, clientID string) (string, error)
+	prune        func(ctx context.Context, options gormstore.PruneOptions) error
+}
+
+// client is a client's credentials; the secret of a public one is empty.
+type client struct{ id, secret string }
+
+// instances returns a server on every handle. The functions change their
+// configuration.
+func (k *kit) instances(t testing.TB, change ...func(*server.Config)) []*instance {
+	t.Helper()
+	var all []*instance
+	for _, db := range k.handles {
+		all = append(all, k.on(t, db, change...))
+	}
+	return all
+}
+
+func (k *kit) on(t testing.TB, db *gorm.DB, change ...func(*server.Config)) *instance {
+	t.Helper()
+	config := server.Config{Issuer: issuer, Clock: time.Now, RefreshTokenExpiresIn: refreshTokenLife}
+	for _, f := range change {
+		f(&config)
+	}
+	return k.assemble(t, db, config)
+}
+
+func at(clock func() time.Time) func(*server.Config) {
+	return func(config *server.Config) { config.Clock = clock }
+}
+
+func withGrace(config *server.Config) {
+	config.RefreshTokenGrace = time.Minute
+	config.RefreshTokenKey = []byte(strings.Repeat("storetest ", 4))
+}
+
+// publicClient stores a client without a secret.
+func (k *kit) publicClient(t testing.TB) client {
+	t.Helper()
+	return k.newClient(t, k.handles[0], models.ClientMetadata{
+		TokenEndpointAuthMethod: models.None,
+		RedirectURIs:            []string{redirectURI},
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		ResponseTypes:           []string{"code"},
+	})
+}
+
+// answer is what the token endpoint answered.
+type answer struct {
+	Status      int    `json:"-"`
+	RetryAfter  string `json:"-"`
+	Access      string `json:"access_token"`
+	Refresh     string `json:"refresh_token"`
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+func (a answer) ok() bool { return a.Status == http.StatusOK }
+
+func (in *instance) post(handler http.HandlerFunc, form url.Values, c client) answer {
+	form.Set("client_id", c.id)
+	if c.secret != "" {
+		form.Set("client_secret", c.secret)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form.Encode())) //nolint:noctx // a request of a test's client
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	handler(w, r)
+	a := answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}
+	_ = json.Unmarshal(w.Body.Bytes(), &a) // a body that is no JSON has none of these
+	return a
+}
+
+// authorize has the user grant the client a code. More parameters override
+// those of a valid request. The redirect's parameters are returned.
+func (in *instance) authorize(c client, user server.User, more url.Values) (int, url.Values) {
+	query := url.Values{
+		"response_type": {"code"}, "client_id": {c.id}, "redirect_uri": {redirectURI},
+		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
+	}
+	for name, values := range more {
+		query[name] = values
+	}
+	r := httptest.NewRequest(http.MethodPost, "/?"+query.Encode(), http.NoBody) //nolint:noctx // a request of a test's client
+	w := httptest.NewRecorder()
+	in.server.CreateAuthorizationResponse(w, r, user)
+	location, err := url.Parse(w.Header().Get("Location"))
+	if err != nil {
+		return w.Code, nil
+	}
+	return w.Code, location.Query()
+}
+
+// code has the user grant the client a code.
+func (in *instance) code(t testing.TB, c client, user server.User) string {
+	t.Helper()
+	status, params := in.authorize(c, user, nil)
+	if params.Get("code") == "" {
+		t.Fatalf("no code: %d %v", status, params)
+	}
+	return params.Get("code")
+}
+
+func (in *instance) redeem(c client, code string) answer {
+	return in.post(in.server.CreateTokenResponse, url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier}, "redirect_uri": {redirectURI},
+	}, c)
+}
+
+// grant is authorize and redeem.
+func (in *instance) grant(t testing.TB, c client, user server.User) answer {
+	t.Helper()
+	a := in.redeem(c, in.code(t, c, user))
+	if !a.ok() {
+		t.Fatalf("no token: %+v", a)
+	}
+	return a
+}
+
+func (in *instance) refresh(c client, refreshToken string) answer {
+	return in.post(in.server.CreateTokenResponse, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}, c)
+}
+
+func (in *instance) revoke(c client, token string) answer {
+	return in.post(in.server.EndpointHandler("revocation"), url.Values{"token": {token}}, c)
+}
+
+// call uses an access token, and returns the status.
+func (in *instance) call(accessToken string) int {
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody) //nolint:noctx // a request of a test's client
+	r.Header.Set("Authorization", "Bearer "+accessToken)
+	w := httptest.NewRecorder()
+	in.protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+	return w.Code
+}
+
+func (in *instance) valid(accessToken string) bool { return in.call(accessToken) == http.StatusOK }

@@ -1,0 +1,147 @@
+package storetest
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+const (
+	racers = 32
+	rounds = 10
+)
+
+// race runs f on many goroutines that start as one.
+func race[T any](n int, f func(i int) T) []T {
+	results := make([]T, n)
+	var start, done sync.WaitGroup
+	start.Add(1)
+	for i := range n {
+		done.Go(func() {
+			start.Wait()
+			results[i] = f(i)
+		})
+	}
+	start.Done()
+	done.Wait()
+	return results
+}
+
+// slow keeps those that race together: all have read before the first writes,
+// also where the database is as fast as the calls are made.
+func slow(int) faults.Fault {
+	time.Sleep(2 * time.Millisecond)
+	return faults.Fault{}
+}
+
+// races: a credential is spent once, and its second use ends the grant,
+// whoever comes first and on whichever instance.
+func (k *kit) races(t *testing.T) {
+	var all []*instance
+	for _, db := range k.handles {
+		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
+	}
+	in := func(i int) *instance { return all[i%len(all)] }
+
+	t.Run("one code is redeemed once", func(t *testing.T) {
+		c := k.publicClient(t)
+		code := in(0).code(t, c, k.user)
+		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).redeem(c, code) }))
+		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
+			t.Errorf("one code made %d rows", rows)
+		}
+		k.dead(t, all, c, winner)
+	})
+	t.Run("one refresh token is rotated once", func(t *testing.T) {
+		c := k.publicClient(t)
+		first := in(0).grant(t, c, k.user)
+		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).refresh(c, first.Refresh) }))
+		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
+			t.Errorf("rotation happens in place, and made %d rows", rows)
+		}
+		k.dead(t, all, c, first, winner)
+	})
+	t.Run("a replay ends the grant, also during a rotation", func(t *testing.T) {
+		c := k.publicClient(t)
+		for round := range rounds {
+			first := in(round).grant(t, c, k.user)
+			second := in(round+1).refresh(c, first.Refresh)
+			answers := race(2, func(i int) answer {
+				return in(round+i).refresh(c, []string{first.Refresh, second.Refresh}[i])
+			})
+			if answers[0].Error != server.InvalidGrant {
+				t.Errorf("the replay is answered with %+v", answers[0])
+			}
+			k.dead(t, all, c, first, second, answers[1])
+		}
+	})
+	t.Run("a revocation ends the grant, also during a rotation", func(t *testing.T) {
+		c := k.publicClient(t)
+		for round := range rounds {
+			first := in(round).grant(t, c, k.user)
+			answers := race(2, func(i int) answer {
+				if i == 0 {
+					return in(round).revoke(c, first.Refresh)
+				}
+				return in(round+1).refresh(c, first.Refresh)
+			})
+			if !answers[0].ok() {
+				t.Errorf("the revocation is answered with %+v", answers[0])
+			}
+			k.dead(t, all, c, first, answers[1])
+		}
+	})
+	t.Run("what was read before a revocation does not help after it", func(t *testing.T) {
+		c := k.publicClient(t)
+		presented := server.Present(in(0).grant(t, c, k.user).Refresh)
+		found, err := in(0).tokens.Query(t.Context(), server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
+		check(t, err)
+		if found == nil {
+			t.Fatal("the grant is not found by its refresh token")
+		}
+		req := &server.Request{Credential: &server.Credential{Record: found.Token, Presented: presented}}
+		check(t, in(1).tokens.RevokeGrant(t.Context(), presented.GrantID, time.Now()))
+		if err := in(0).tokens.Save(t.Context(), &models.TokenMixin{AccessToken: c.id, GrantID: presented.GrantID}, req); err == nil {
+			t.Error("a refresh token was rotated after its grant was revoked")
+		}
+	})
+}
+
+// winnerOf returns the one answer that is a token. All others must be
+// invalid_grant, since whoever comes second presents what is spent.
+func winnerOf(t *testing.T, answers []answer) (winner answer) {
+	t.Helper()
+	winners := 0
+	for _, a := range answers {
+		if a.Status == http.StatusOK {
+			winner = a
+			winners++
+		} else if a.Error != server.InvalidGrant {
+			t.Errorf("the loser is answered with %+v", a)
+		}
+	}
+	if winners != 1 {
+		t.Fatalf("%d requests got a token for one credential", winners)
+	}
+	return winner
+}
+
+// dead checks on every instance that a grant is over.
+func (k *kit) dead(t *testing.T, all []*instance, c client, answers ...answer) {
+	t.Helper()
+	for i, in := range all {
+		for _, a := range answers {
+			if in.valid(a.Access) {
+				t.Errorf("an access token of an ended grant is valid on instance %d", i)
+			}
+			if a.Refresh != "" && in.refresh(c, a.Refresh).ok() {
+				t.Errorf("a refresh token of an ended grant is taken on instance %d", i)
+			}
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package storetest
+
+import (
+	"strings"
+	"testing"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// Config says what to test.
+type Config struct {
+	// DB is the database, with the models migrated. Required.
+	DB *gorm.DB
+	// Instances are further handles on the same database, as the program's
+	// other instances would have: another pool, another node of a cluster. Every
+	// call of the kit goes to one or another.
+	Instances []*gorm.DB
+	// Prepare fills the columns of the program's own in a row that the kit is
+	// about to store: a pointer to the model of users or of clients, the user's
+	// before it has an id. Nil when such rows need nothing.
+	Prepare func(row any)
+}
+
+// Run tests the models U of users, C of clients, T of tokens and A of
+// authorization codes. Each promise is a subtest, so that -run picks one.
+func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C], PT gormstore.TokenModel[T], PA gormstore.AuthorizationCodeModel[A]](t *testing.T, config Config) {
+	t.Helper()
+	if config.DB == nil {
+		t.Fatal("storetest: Config.DB is missing")
+	}
+	if config.Prepare == nil {
+		config.Prepare = func(any) {}
+	}
+	k := &kit{
+		tokenModel: new(T), codeModel: new(A),
+		newUser: func(t testing.TB, db *gorm.DB) server.User {
+			t.Helper()
+			row := new(U)
+			config.Prepare(row)
+			if err := db.Create(row).Error; err != nil {
+				t.Fatalf("storetest: store a user (Config.Prepare fills what it needs): %v", err)
+			}
+			return PU(row)
+		},
+		newClient: func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client {
+			t.Helper()
+			row := new(C)
+			PC(row).AsClientMixin().ClientMetadata = metadata
+			config.Prepare(row)
+			secret, err := gormoauth.CreateClientFactory[C, PC](db).Create(t.Context(), row)
+			if err != nil {
+				t.Fatalf("storetest: store a client (Config.Prepare fills what it needs): %v", err)
+			}
+			return client{PC(row).GetClientID(), secret}
+		},
+		assemble: func(t testing.TB, db *gorm.DB, config server.Config) *instance {
+			t.Helper()
+			tokens, codes := must(gormstore.NewTokens[T, PT](db))(t), must(gormstore.NewAuthorizationCodes[A, PA](db))(t)
+			clients := must(gormstore.NewClients[C, PC](db))(t)
+			in := &instance{
+				db: db,
+				server: must(gormoauth.New(db, config, gormoauth.Users[U, PU](), gormoauth.Clients[C, PC](),
+					gormoauth.Tokens[T, PT](), gormoauth.AuthorizationCodes[A, PA]()))(t),
+				protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}))(t),
+				tokens:    tokens, codes: codes, queryClient: clients.Query,
+				rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
+				prune:        gormoauth.CreatePruneFunc[T, A, PT, PA](db),
+			}
+			in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query})
+			return in
+		},
+	}
+	k.handles = append([]*gorm.DB{config.DB}, config.Instances...)
+	k.user = k.newUser(t, config.DB)
+
+	t.Run("columns", k.columns)
+	t.Run("odd bytes", k.oddBytes)
+	t.Run("time", k.time)
+	t.Run("races", k.races)
+	t.Run("grace", k.grace)
+	t.Run("replicas", k.replicas)
+	t.Run("retries", k.retries)
+	t.Run("history", k.history)
+	t.Run("pruning", k.pruning)
+}
+
+// kit is what the tests share, whatever the models are.
+type kit struct {
+	handles               []*gorm.DB
+	tokenModel, codeModel any
+	user                  server.User
+
+	newUser   func(t testing.TB, db *gorm.DB) server.User
+	newClient func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client
+	assemble  func(t testing.TB, db *gorm.DB, config server.Config) *instance
+}
+
+// rows counts the rows of a model that belong to a client.
+func (k *kit) rows(t testing.TB, model any, c client) (rows int64) {
+	t.Helper()
+	if err := k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where("client_id = ?", c.id).Count(&rows).Error; err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// must is for what Run itself has checked the types of.
+func must[V any](value V, err error) func(t testing.TB) V {
+	return func(t testing.TB) V {
+		t.Helper()
+		if err != nil {
+			t.Fatal(strings.TrimPrefix(err.Error(), "gormstore: "))
+		}
+		return value
+	}
+}

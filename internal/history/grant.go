@@ -1,0 +1,101 @@
+package history
+
+import "github.com/anishathalye/porcupine"
+
+// grant is the state of one grant: what a server that serves one call after
+// another knows.
+type grant struct {
+	redeemed bool
+	revoked  bool
+	// access and refresh are the current tokens. They are unheard where the
+	// call that made them was not answered.
+	access, refresh string
+	withdrawn       bool // access was revoked
+	// rotated is the refresh token that became refresh, as long as the same
+	// answer may be given again.
+	rotated string
+}
+
+const unheard = "?"
+
+// model is the sequential specification. With grace, a refresh token whose
+// successor was not used yet may be presented again for the same answer.
+func model(grace bool) porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{grant{}} },
+		Step: func(state, input, output any) []any {
+			return step(state.(grant), input.(Call), output.(Answer), grace)
+		},
+		DescribeOperation: describe,
+	}
+	return m.ToModel()
+}
+
+// step returns the states in which the call can leave the grant, none when the
+// answer is wrong.
+func step(g grant, call Call, answer Answer, grace bool) []any {
+	if answer.Outcome != Unknown {
+		if next, ok := g.after(call, answer, grace); ok {
+			return []any{next}
+		}
+		return nil
+	}
+	states := []any{g}
+	for _, outcome := range []Outcome{Done, Refused} {
+		heard := Answer{Outcome: outcome, Access: unheard, Refresh: unheard}
+		if next, ok := g.after(call, heard, grace); ok && next != g {
+			states = append(states, next)
+		}
+	}
+	return states
+}
+
+// after returns the state after a call with this answer, and whether it can be
+// the answer.
+func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
+	done := answer.Outcome == Done
+	switch call.Op {
+	case Redeem:
+		if done {
+			return grant{redeemed: true, access: answer.Access, refresh: answer.Refresh}, !g.redeemed && !g.revoked
+		}
+		return g.replayed(), g.redeemed || g.revoked
+	case Rotate:
+		return g.rotate(call.Token, answer, grace)
+	case Revoke:
+		g.revoked = true
+		return g, done
+	case Withdraw:
+		g.withdrawn = g.withdrawn || g.access == call.Token
+		return g, done
+	case Validate:
+		return g, done == (g.redeemed && !g.revoked && !g.withdrawn && g.access == call.Token)
+	default:
+		panic("history: unknown call " + call.Op)
+	}
+}
+
+func (g grant) rotate(token string, answer Answer, grace bool) (grant, bool) {
+	current := g.redeemed && !g.revoked && g.refresh == token
+	repeat := grace && g.redeemed && !g.revoked && g.rotated == token
+	switch {
+	case answer.Outcome == Refused:
+		return g.replayed(), !current && !repeat
+	case current:
+		g.access, g.refresh, g.withdrawn, g.rotated = answer.Access, answer.Refresh, false, token
+		return g, true
+	case repeat:
+		if g.access == unheard {
+			g.access, g.refresh = answer.Access, answer.Refresh
+		}
+		return g, answer.Access == unheard || answer.Access == g.access && answer.Refresh == g.refresh
+	default:
+		return g, false
+	}
+}
+
+// replayed is the grant after one of its spent credentials was presented.
+func (g grant) replayed() grant {
+	g.revoked = true
+	return g
+}

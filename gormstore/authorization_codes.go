@@ -49,7 +49,8 @@ func (c *AuthorizationCodes[M, P]) Save(ctx context.Context, record *models.Auth
 		if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
 			return err
 		}
-		return c.store.insert(c.store.conn(ctx), row)
+		_, err := c.store.insert(c.store.conn(ctx), row)
+		return err
 	})
 }
 

@@ -54,7 +54,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		mixin.ClientSecret = models.HashClientSecret(secret)
 	}
 	s := f.clients.store
-	if err := s.insert(s.conn(ctx), client); err != nil {
+	if _, err := s.insert(s.conn(ctx), client); err != nil {
 		return "", err
 	}
 	return secret, nil

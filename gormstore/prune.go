@@ -180,7 +180,7 @@ func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (
 	}
 	conditions := append(p.expired(before), clause.IN{Column: column(p.key), Values: digests})
 	err = retry(ctx, func(bool) error {
-		result := single(p.table(ctx)).Clauses(clause.Where{Exprs: conditions}).Delete(p.model())
+		result := single(p.table(ctx), false).Clauses(clause.Where{Exprs: conditions}).Delete(p.model())
 		removed = result.RowsAffected
 		return result.Error
 	})

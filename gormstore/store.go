@@ -103,25 +103,33 @@ func (s *store) once(ctx context.Context, own clause.Expression, step func() err
 
 // single is a handle for one statement that needs no transaction around it,
 // unless the model's hooks write, too.
-func single(db *gorm.DB, hooks ...bool) *gorm.DB {
-	for _, hook := range hooks {
-		if hook {
-			return db
-		}
+func single(db *gorm.DB, hooks bool) *gorm.DB {
+	if hooks {
+		return db
 	}
 	return db.Session(&gorm.Session{SkipDefaultTransaction: true})
 }
 
-// insert creates a row of the model, and of nothing that it refers to.
-func (s *store) insert(db *gorm.DB, model any) error {
-	return single(db, s.schema.BeforeCreate, s.schema.AfterCreate, s.schema.BeforeSave, s.schema.AfterSave).
-		Omit(clause.Associations).Create(model).Error
+func (s *store) hooksOnCreate() bool {
+	return s.schema.BeforeCreate || s.schema.AfterCreate || s.schema.BeforeSave || s.schema.AfterSave
+}
+
+func (s *store) hooksOnUpdate() bool {
+	return s.schema.BeforeUpdate || s.schema.AfterUpdate || s.schema.BeforeSave || s.schema.AfterSave
+}
+
+// insert creates a row of the model, and of nothing that it refers to. It
+// returns the number of rows, which is 1 but for one that is inserted on a
+// condition.
+func (s *store) insert(db *gorm.DB, model any) (int64, error) {
+	result := single(db, s.hooksOnCreate()).Omit(clause.Associations).Create(model)
+	return result.RowsAffected, result.Error
 }
 
 // update changes the columns of the rows that the conditions name, and returns
 // how many there were.
 func (s *store) update(db *gorm.DB, model any, values map[string]any, conditions ...clause.Expression) (int64, error) {
-	result := single(db, s.schema.BeforeUpdate, s.schema.AfterUpdate, s.schema.BeforeSave, s.schema.AfterSave).
+	result := single(db, s.hooksOnUpdate()).
 		Model(model).Clauses(clause.Where{Exprs: conditions}).Omit(clause.Associations).Updates(values)
 	return result.RowsAffected, result.Error
 }

@@ -68,7 +68,12 @@ func (t *Tokens[M, P]) Query(ctx context.Context, query server.TokenQuery) (*ser
 func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
 	return t.store.once(ctx, t.is("AccessToken", record.AccessToken), func() error {
 		if req.Credential == nil {
-			return t.insert(t.store.conn(ctx), record, req)
+			row, err := t.row(record, req)
+			if err != nil {
+				return err
+			}
+			_, err = t.store.insert(t.store.conn(ctx), row)
+			return err
 		}
 		if row, ok := req.Credential.Record.(P); ok {
 			return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
@@ -80,6 +85,22 @@ func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req 
 // exchange spends a code, or a credential of another kind, and inserts the
 // token.
 func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
+	row, err := t.row(record, req)
+	if err != nil {
+		return err
+	}
+	db := t.store.conn(ctx)
+	spending, err := spendingStatement(db, req.Credential, req.Time)
+	if err != nil {
+		return err
+	}
+	if spending != nil && !t.store.hooksOnCreate() {
+		inserted, err := t.store.insert(db.Clauses(insertIf{spending}), row)
+		if err == nil && inserted == 0 {
+			return server.ErrSpent
+		}
+		return err
+	}
 	return t.store.atomically(ctx, func(tx *gorm.DB) error {
 		won, err := spend(tx, req.Credential, req.Time)
 		if err != nil {
@@ -88,20 +109,19 @@ func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, 
 		if !won {
 			return server.ErrSpent
 		}
-		return t.insert(tx, record, req)
+		_, err = t.store.insert(tx, row)
+		return err
 	})
 }
 
-// insert places a record in a new row of the program's own model.
-func (t *Tokens[M, P]) insert(db *gorm.DB, record *models.TokenMixin, req *server.Request) error {
+// row places a record in a new row of the program's own model.
+func (t *Tokens[M, P]) row(record *models.TokenMixin, req *server.Request) (*M, error) {
 	row := new(M)
 	*P(row).AsTokenMixin() = *record
-	if req.User != nil {
-		if err := t.store.userID.set(row, req.User.GetUserID()); err != nil {
-			return err
-		}
+	if req.User == nil {
+		return row, nil
 	}
-	return t.store.insert(db, row)
+	return row, t.store.userID.set(row, req.User.GetUserID())
 }
 
 // rotate puts the successors of a refresh token and its access token in their

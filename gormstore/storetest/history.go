@@ -26,7 +26,7 @@ func (k *kit) history(t *testing.T) {
 }
 
 // nowAndThen fails one call in ten, in any of the ways in which calls fail.
-func nowAndThen(int) faults.Fault {
+func nowAndThen(faults.Call) faults.Fault {
 	return [30]faults.Fault{{Err: faults.ErrCut}, {Err: faults.ErrCut, After: true}, {Err: faults.ErrSerialization}}[rand.IntN(30)] //nolint:gosec // not a secret
 }
 

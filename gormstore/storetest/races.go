@@ -34,7 +34,7 @@ func race[T any](n int, f func(i int) T) []T {
 
 // slow keeps those that race together: all have read before the first writes,
 // also where the database is as fast as the calls are made.
-func slow(int) faults.Fault {
+func slow(faults.Call) faults.Fault {
 	time.Sleep(2 * time.Millisecond)
 	return faults.Fault{}
 }

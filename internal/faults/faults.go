@@ -25,8 +25,15 @@ func (serializationFailure) Error() string { return "could not serialize access"
 // SQLState is how the driver's errors tell theirs.
 func (serializationFailure) SQLState() string { return "40001" }
 
-// Fault is what becomes of one call to the database: a statement, BEGIN or
-// COMMIT. The zero value leaves it alone.
+// Call is one round trip to the database.
+type Call struct {
+	// Number is how many there were before, since the last Reset.
+	Number int
+	// SQL is the statement; BEGIN or COMMIT around a transaction.
+	SQL string
+}
+
+// Fault is what becomes of a call. The zero value leaves it alone.
 type Fault struct {
 	// Err is what the caller gets.
 	Err error
@@ -36,9 +43,8 @@ type Fault struct {
 
 // Plan says which calls fail. Its fields are not changed while calls are made.
 type Plan struct {
-	// Next is asked before each call, with its number since the last Reset. It
-	// may be called by many goroutines.
-	Next func(call int) Fault
+	// Next is asked before each call. It may be called by many goroutines.
+	Next func(Call) Fault
 
 	calls, injected atomic.Int64
 }
@@ -53,9 +59,9 @@ func (p *Plan) Reset() {
 func (p *Plan) Injected() int { return int(p.injected.Load()) }
 
 // At fails one call.
-func At(call int, fault Fault) func(int) Fault {
-	return func(n int) Fault {
-		if n == call {
+func At(number int, fault Fault) func(Call) Fault {
+	return func(c Call) Fault {
+		if c.Number == number {
 			return fault
 		}
 		return Fault{}
@@ -63,9 +69,9 @@ func At(call int, fault Fault) func(int) Fault {
 }
 
 // From fails a call and all that follow.
-func From(call int, fault Fault) func(int) Fault {
-	return func(n int) Fault {
-		if n >= call {
+func From(number int, fault Fault) func(Call) Fault {
+	return func(c Call) Fault {
+		if c.Number >= number {
 			return fault
 		}
 		return Fault{}
@@ -82,8 +88,8 @@ func DB(db *gorm.DB, plan *Plan) *gorm.DB {
 }
 
 // around makes a call, or loses it, or loses its answer.
-func around[T any](p *Plan, call func() (T, error)) (T, error) {
-	fault := p.Next(int(p.calls.Add(1)) - 1)
+func around[T any](p *Plan, statement string, call func() (T, error)) (T, error) {
+	fault := p.Next(Call{int(p.calls.Add(1)) - 1, statement})
 	if fault.Err == nil {
 		return call()
 	}
@@ -115,12 +121,12 @@ type conn struct {
 
 // ExecContext is a statement.
 func (c conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return around(c.Plan, func() (sql.Result, error) { return c.ConnPool.ExecContext(ctx, query, args...) })
+	return around(c.Plan, query, func() (sql.Result, error) { return c.ConnPool.ExecContext(ctx, query, args...) })
 }
 
 // QueryContext is a statement that answers with rows.
 func (c conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return around(c.Plan, func() (*sql.Rows, error) { return c.ConnPool.QueryContext(ctx, query, args...) })
+	return around(c.Plan, query, func() (*sql.Rows, error) { return c.ConnPool.QueryContext(ctx, query, args...) })
 }
 
 // pool is where transactions begin.
@@ -128,7 +134,7 @@ type pool struct{ conn }
 
 // BeginTx is BEGIN.
 func (p pool) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
-	tx, err := around(p.Plan, func() (*transaction, error) {
+	tx, err := around(p.Plan, "BEGIN", func() (*transaction, error) {
 		tx, err := begin(ctx, p.ConnPool, options)
 		if err != nil {
 			return nil, err
@@ -168,7 +174,7 @@ type transaction struct{ conn }
 
 // Commit is COMMIT.
 func (t *transaction) Commit() error {
-	_, err := around(t.Plan, func() (any, error) { return nil, t.ConnPool.(gorm.TxCommitter).Commit() })
+	_, err := around(t.Plan, "COMMIT", func() (any, error) { return nil, t.ConnPool.(gorm.TxCommitter).Commit() })
 	if err != nil {
 		_ = t.Rollback()
 	}

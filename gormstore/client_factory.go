@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -47,14 +49,22 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()
 	}
+	if !server.IsClientID(mixin.ClientID) {
+		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
+	}
 	mixin.ClientIDIssuedAt = f.Clock().Unix()
 	mixin.ClientSecret = ""
 	if mixin.GetTokenEndpointAuthMethod() != models.None {
 		secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 		mixin.ClientSecret = models.HashClientSecret(secret)
 	}
-	s := f.clients.store
-	if _, err := s.insert(s.conn(ctx), client); err != nil {
+	s, names := f.clients.store, f.clients.columns
+	// An id that the program chose may be another client's.
+	own := clause.And(eq(names["ClientID"], mixin.ClientID), eq(names["ClientSecret"], mixin.ClientSecret), eq(names["ClientIDIssuedAt"], mixin.ClientIDIssuedAt))
+	if err := s.once(ctx, own, func() error {
+		_, err := s.insert(s.conn(ctx), client)
+		return err
+	}); err != nil {
 		return "", err
 	}
 	return secret, nil

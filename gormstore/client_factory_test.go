@@ -103,3 +103,14 @@ func TestRevokingAClientEndsItsTokensAlone(t *testing.T) {
 		assert.True(t, other.valid(theirs.AccessToken))
 	})
 }
+
+func TestAClientIDIsPrintableASCII(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	factory, err := gormstore.NewClientFactory[Client](db)
+	require.NoError(t, err)
+	for id, fine := range map[string]bool{"my app/1": true, "https://app.example/id": true, "café": false, "a\tb": false} {
+		client := &Client{ClientMixin: models.ClientMixin{ClientID: id, ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+		_, err := factory.Create(t.Context(), client)
+		assert.Equal(t, fine, err == nil, "%q: %v", id, err)
+	}
+}

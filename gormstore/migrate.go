@@ -1,7 +1,9 @@
 package gormstore
 
 import (
+	"database/sql"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -16,11 +18,19 @@ const migrationLock int64 = 0x676f726d6f617574
 // [gorm.DB.AutoMigrate] does not promise: on SQLite it rebuilds a table to alter
 // it, and cannot read the definitions that SQLAlchemy writes.
 //
-// It runs in one transaction, on PostgreSQL under an advisory lock, so that any
-// number of instances can start at once.
+// Any number of instances can start at once. It runs in one transaction, on
+// PostgreSQL under an advisory lock. On MySQL, where each step takes effect by
+// itself and no lock spans a cluster, what another instance has just created is
+// left to it.
 func AutoMigrate(db *gorm.DB, models ...any) error {
+	options := &sql.TxOptions{}
+	if db.Name() == "postgres" {
+		// A snapshot for the whole transaction would be taken before the lock is
+		// granted, and miss what its holder has created.
+		options.Isolation = sql.LevelReadCommitted
+	}
 	return retry(db.Statement.Context, func(bool) error {
-		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) })
+		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) }, options)
 	})
 }
 
@@ -30,16 +40,30 @@ func migrate(tx *gorm.DB, models []any) error {
 			return fmt.Errorf("gormstore: lock the migration: %w", err)
 		}
 	}
-	var created []any
+	if err := createMissing(tx, models); err != nil {
+		return fmt.Errorf("gormstore: create tables: %w", err)
+	}
 	for _, model := range models {
-		if !tx.Migrator().HasTable(model) {
-			created = append(created, model)
-		} else if err := addMissing(tx, model); err != nil {
+		if err := addMissing(tx, model); err != nil {
 			return fmt.Errorf("gormstore: migrate %T: %w", model, err)
 		}
 	}
-	// At once, so that GORM puts what refers to another after it.
-	return tx.Migrator().CreateTable(created...)
+	return nil
+}
+
+// createMissing creates the tables that are not there. When one of them is
+// there after all, another instance was first, and it looks again.
+func createMissing(tx *gorm.DB, models []any) error {
+	migrator := tx.Migrator()
+	for before := len(models) + 1; ; {
+		missing := slices.DeleteFunc(slices.Clone(models), func(model any) bool { return migrator.HasTable(model) })
+		// At once, so that GORM puts what refers to another after it.
+		err := migrator.CreateTable(missing...)
+		if !alreadyExists(err) || len(missing) == before {
+			return err
+		}
+		before = len(missing)
+	}
 }
 
 // addMissing adds the columns and indexes that a table lacks.
@@ -53,7 +77,7 @@ func addMissing(tx *gorm.DB, model any) error {
 		if s.schema.FieldsByDBName[name].IgnoreMigration || migrator.HasColumn(model, name) {
 			continue
 		}
-		if err := migrator.AddColumn(model, name); err != nil {
+		if err := migrator.AddColumn(model, name); err != nil && !alreadyExists(err) {
 			return err
 		}
 	}
@@ -61,7 +85,7 @@ func addMissing(tx *gorm.DB, model any) error {
 		if migrator.HasIndex(model, index.Name) {
 			continue
 		}
-		if err := migrator.CreateIndex(model, index.Name); err != nil {
+		if err := migrator.CreateIndex(model, index.Name); err != nil && !alreadyExists(err) {
 			return err
 		}
 	}

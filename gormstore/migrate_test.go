@@ -1,64 +1,59 @@
 package gormstore_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gorm.io/driver/postgres"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Eight instances of a program start at once on an empty database, each with
-// connections of its own.
+// Eight instances of a program start at once on an empty database, on a cluster
+// at all of its nodes.
 func TestManyInstancesMigrateTogether(t *testing.T) {
-	for engine, dialector := range map[string]func(t *testing.T) func() gorm.Dialector{
-		"postgres": func(t *testing.T) func() gorm.Dialector {
-			dsn := testdb.PostgresDSN(t)
-			return func() gorm.Dialector { return postgres.Open(dsn) }
-		},
-		"sqlite": func(t *testing.T) func() gorm.Dialector {
-			dsn := "file:" + filepath.Join(t.TempDir(), "x.db") + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
-			open := func() gorm.Dialector { return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}) }
-			// Turning WAL on is the file's affair, once, and does not wait for others.
-			db, err := gorm.Open(open(), &gorm.Config{Logger: logger.Discard})
-			require.NoError(t, err)
-			pool, err := db.DB()
-			require.NoError(t, err)
-			require.NoError(t, pool.Close())
-			return open
-		},
-	} {
+	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
-			open := dialector(t)
-			for _, err := range race(8, func(int) error {
-				db, err := gorm.Open(open(), &gorm.Config{Logger: logger.Discard})
-				if err != nil {
-					return err
-				}
-				pool, err := db.DB()
-				if err != nil {
-					return err
-				}
-				defer pool.Close()
-				return gormstore.AutoMigrate(db, allModels...)
+			handles := testdb.OpenInstances(t, engine)
+			for _, err := range race(8, func(i int) error {
+				return gormstore.AutoMigrate(handles[i%len(handles)], allModels...)
 			}) {
 				assert.NoError(t, err)
 			}
-			db, err := gorm.Open(open(), &gorm.Config{Logger: logger.Discard})
-			require.NoError(t, err)
-			pool, err := db.DB()
-			require.NoError(t, err)
-			defer pool.Close()
-			p := newProvider(t, db)
+			p := newProvider(t, handles[0])
 			assert.True(t, p.valid(p.redeem(p.code("profile")).AccessToken))
+		})
+	}
+}
+
+// They do so once more to add a column and an index.
+func TestManyInstancesAddColumnsTogether(t *testing.T) {
+	for _, engine := range testdb.AllEngines() {
+		t.Run(engine, func(t *testing.T) {
+			handles := testdb.OpenInstances(t, engine, allModels...)
+			for _, err := range race(8, func(i int) error {
+				return gormstore.AutoMigrate(handles[i%len(handles)], &grownToken{})
+			}) {
+				assert.NoError(t, err)
+			}
+			require.NoError(t, handles[0].Create(&grownToken{Tenant: "a", TokenMixin: models.TokenMixin{AccessToken: "a"}}).Error)
+		})
+	}
+}
+
+func TestAnotherMigrationChangesNothing(t *testing.T) {
+	for _, engine := range testdb.AllEngines() {
+		t.Run(engine, func(t *testing.T) {
+			db := testdb.OpenInstances(t, engine)[0]
+			require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+			require.NoError(t, db.Callback().Raw().Before("*").Register("test:ddl", func(tx *gorm.DB) {
+				statement := tx.Statement.SQL.String()
+				assert.NotRegexp(t, "^(CREATE|ALTER|DROP)", statement)
+			}))
+			require.NoError(t, gormstore.AutoMigrate(db, allModels...))
 		})
 	}
 }

@@ -24,7 +24,7 @@ func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int
 		return 0, t.store.fault("has no primary key, by which old rows are converted")
 	}
 	var old []*M
-	err = t.store.conn(ctx).Unscoped().Clauses(t.unconverted()).Limit(limit).Find(&old).Error
+	err = t.store.primary(ctx).Unscoped().Clauses(t.unconverted()).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +66,7 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 func (c *Clients[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	var old []*M
 	secret := c.columns["ClientSecret"]
-	err = c.store.conn(ctx).Unscoped().Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
+	err = c.store.primary(ctx).Unscoped().Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}

@@ -189,7 +189,7 @@ func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (
 
 // table is the whole table, soft-deleted rows included, without hooks.
 func (p pruning) table(ctx context.Context) *gorm.DB {
-	return p.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(p.model())
+	return p.store.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(p.model())
 }
 
 func (p pruning) model() any { return reflect.New(p.store.schema.ModelType).Interface() }

@@ -2,13 +2,8 @@ package gormstore
 
 import (
 	"context"
-	"database/sql/driver"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
@@ -48,45 +43,3 @@ func retry(ctx context.Context, step func(lost bool) error) error {
 		pause = min(2*pause, longPause)
 	}
 }
-
-// isCollision reports whether a database refused a step that may well succeed
-// a moment later, and has undone it. Drivers are known by their errors'
-// methods, since the library imports none.
-func isCollision(err error) bool {
-	switch stateOf(err) {
-	case "40001", "40P01": // serialization failure, deadlock
-		return true
-	}
-	var code interface{ Code() int } // modernc.org/sqlite
-	if errors.As(err, &code) {
-		return isBusy(code.Code())
-	}
-	return isCgoBusy(err)
-}
-
-// isLost reports whether the connection was lost: what it was asked for may or
-// may not have happened.
-func isLost(err error) bool {
-	switch state := stateOf(err); {
-	case strings.HasPrefix(state, "08"), // connection exception
-		state == "40003",                // statement completion unknown
-		strings.HasPrefix(state, "57P"): // shut down, crashed, or starting
-		return true
-	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// stateOf returns the SQLSTATE of an error, empty when it has none.
-func stateOf(err error) string {
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) {
-		return state.SQLState()
-	}
-	return ""
-}
-
-// isBusy reports whether a result code of SQLite, extended or not, is
-// SQLITE_BUSY or SQLITE_LOCKED.
-func isBusy(code int) bool { return code&0xff == 5 || code&0xff == 6 }

@@ -58,6 +58,12 @@ func (s *store) conn(ctx context.Context) *gorm.DB {
 	return db
 }
 
+// primary is conn with dbresolver's mark for the primary: a replica may lag
+// behind a write that a client already knows of.
+func (s *store) primary(ctx context.Context) *gorm.DB {
+	return s.conn(ctx).Set("gorm:db_resolver:write", struct{}{})
+}
+
 // find loads the one row that the conditions name. It reports whether there
 // is one, and logs nothing when there is none.
 func (s *store) find(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
@@ -69,9 +75,7 @@ func (s *store) find(ctx context.Context, into any, conditions ...clause.Express
 }
 
 func (s *store) load(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
-	// dbresolver's mark for the primary: a replica may lag behind a write that
-	// a client already knows of.
-	result := s.conn(ctx).Set("gorm:db_resolver:write", struct{}{}).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
+	result := s.primary(ctx).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
 	return result.RowsAffected == 1, result.Error
 }
 

@@ -192,8 +192,12 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 }
 
 // queryClient finds a client, and compares its id once more, since some
-// databases find one with other letters.
+// databases find one with other letters, and some cannot compare what is no
+// client's id to begin with.
 func (s *Server) queryClient(ctx context.Context, clientID string) (Client, error) {
+	if !IsClientID(clientID) {
+		return nil, nil
+	}
 	client, err := s.config.QueryClient(ctx, clientID)
 	if err != nil || isNil(client) || client.GetClientID() != clientID {
 		return nil, err

@@ -33,15 +33,15 @@ func (k *kit) oddBytes(t *testing.T) {
 				continue
 			}
 			if status < 400 || status >= 500 {
-				t.Errorf("%s=%q is answered with %d", name, value, status)
+				t.Errorf("%s=%.40q is answered with %d", name, value, status)
 			}
 		}
 		if status := in.revoke(c, value).Status; status >= 500 {
-			t.Errorf("revocation: token=%q is answered with %d", value, status)
+			t.Errorf("revocation: token=%.40q is answered with %d", value, status)
 		}
 		for _, name := range []string{"state", "nonce", "scope", "redirect_uri", "client_id", "code_challenge"} {
 			if status, _ := in.authorize(c, k.user, url.Values{name: {value}}); status >= 500 {
-				t.Errorf("authorization: %s=%q is answered with %d", name, value, status)
+				t.Errorf("authorization: %s=%.40q is answered with %d", name, value, status)
 			}
 		}
 	}

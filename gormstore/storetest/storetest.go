@@ -3,6 +3,7 @@ package storetest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -43,7 +44,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			t.Helper()
 			row := new(U)
 			config.Prepare(row)
-			if err := db.Create(row).Error; err != nil {
+			if err := again(func() error { return db.Create(row).Error }); err != nil {
 				t.Fatalf("storetest: store a user (Config.Prepare fills what it needs): %v", err)
 			}
 			return PU(row)
@@ -104,10 +105,23 @@ type kit struct {
 // rows counts the rows of a model that belong to a client.
 func (k *kit) rows(t testing.TB, model any, c client) (rows int64) {
 	t.Helper()
-	if err := k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where("client_id = ?", c.id).Count(&rows).Error; err != nil {
-		t.Fatal(err)
-	}
+	check(t, again(func() error {
+		return k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where("client_id = ?", c.id).Count(&rows).Error
+	}))
 	return rows
+}
+
+// again is for the kit's own statements, which an engine may refuse for the
+// sake of others.
+func again(statement func() error) (err error) {
+	const attempts, pause = 10, 10 * time.Millisecond
+	for range attempts {
+		if err = statement(); err == nil {
+			return nil
+		}
+		time.Sleep(pause)
+	}
+	return err
 }
 
 // must is for what Run itself has checked the types of.

@@ -1,12 +1,18 @@
 package storetest_test
 
 import (
+	"math/rand/v2"
+	"strings"
 	"testing"
+
+	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/gormstore/storetest"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -22,9 +28,58 @@ func run[T any, P gormstore.TokenModel[T]](t *testing.T, config storetest.Config
 }
 
 func TestEveryEngine(t *testing.T) {
-	for _, engine := range testdb.Engines() {
+	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
-			run[Token](t, storetest.Config{DB: testdb.Open(t, engine, oauthtestModels...)})
+			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
+			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:]})
 		})
 	}
+}
+
+// Models for an engine that spreads its rows by their keys: no key counts up.
+type (
+	spreadUser struct {
+		ID   string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		Name string `gorm:"not null"`
+	}
+	spreadClient struct {
+		ID string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		models.ClientMixin
+	}
+	spreadToken struct {
+		ID     string  `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		UserID *string `gorm:"type:uuid"`
+		models.TokenMixin
+	}
+	spreadCode struct {
+		ID     string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		UserID string `gorm:"type:uuid;not null"`
+		models.AuthorizationCodeMixin
+	}
+)
+
+// GetUserID returns the primary key.
+func (u *spreadUser) GetUserID() string { return u.ID }
+
+// CockroachDB and YugabyteDB speak PostgreSQL's language and refuse a call with
+// 40001 wherever two meet. Here one call in eight is refused.
+func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
+	refuse := &faults.Plan{Next: func(faults.Call) faults.Fault {
+		if rand.IntN(8) == 0 {
+			return faults.Fault{Err: faults.ErrSerialization}
+		}
+		return faults.Fault{}
+	}}
+	var handles []*gorm.DB
+	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}) {
+		handles = append(handles, faults.DB(db, refuse))
+	}
+	storetest.Run[spreadUser, spreadClient, spreadToken, spreadCode](t, storetest.Config{
+		DB: handles[0], Instances: handles[1:],
+		Prepare: func(row any) {
+			if user, ok := row.(*spreadUser); ok {
+				user.Name = strings.Repeat("x", 3)
+			}
+		},
+	})
 }

@@ -32,6 +32,8 @@ type Workload struct {
 	Grants int
 	// Calls is about how many calls are made for each grant, 20 when 0.
 	Calls int
+	// Settle returns when whatever was made to fail is well again.
+	Settle func()
 }
 
 // Run works until all grants have had their calls or the context ends, asks
@@ -61,6 +63,9 @@ func (w Workload) Run(ctx context.Context, recorder *Recorder) {
 		})
 	}
 	group.Wait()
+	if w.Settle != nil {
+		w.Settle()
+	}
 	p.lookAgain()
 }
 
@@ -94,6 +99,10 @@ func (p *pool) work(client int) bool {
 	p.mu.Lock()
 	call := h.next()
 	p.mu.Unlock()
+	if call.Op == "" {
+		time.Sleep(time.Millisecond)
+		return true
+	}
 	answer := p.recorder.Do(client, call, func() Answer { return ask(system, call, h.code) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,8 +153,8 @@ func (p *pool) begin(slot int, system System) *holding {
 	return p.open[slot]
 }
 
-// next chooses what to do with the grant. Now and then it is what a thief, a
-// second tab or an impatient client does.
+// next chooses what to do with the grant, which may be to wait. Now and then it
+// is what a thief, a second tab or an impatient client does.
 func (h *holding) next() Call {
 	newest, some := len(h.access)-1, 0
 	if newest > 0 {
@@ -153,6 +162,9 @@ func (h *holding) next() Call {
 	}
 	dice := rand.IntN(100) //nolint:gosec // not a secret
 	switch {
+	case newest < 0 && h.exchanging && dice > 5:
+		h.calls--
+		return Call{}
 	case newest < 0, dice < 2:
 		h.exchanging = true
 		return Call{h.grant, Redeem, ""}
@@ -215,7 +227,7 @@ func (p *pool) lookAgain() {
 
 // insist waits for a system that is away.
 func (p *pool) insist(system System, call Call) {
-	const patience, pause = 100, 100 * time.Millisecond
+	const patience, pause = 20, 100 * time.Millisecond
 	for range patience {
 		answer := p.recorder.Do(p.workload.Clients, call, func() Answer { return ask(system, call, "") })
 		if answer.Outcome != Unknown {

@@ -1,5 +1,5 @@
-// Package testdb gives tests real databases: SQLite through cgo and in pure Go,
-// and PostgreSQL at two isolation levels. Every call answers with a fresh one.
+// Package testdb gives tests real databases. Every call answers with a fresh
+// one.
 //
 //	func TestMain(m *testing.M) { testdb.Main(m) }
 //
@@ -9,14 +9,24 @@
 //		})
 //	}
 //
-// # Where PostgreSQL comes from
+// [Each] has the everyday engines: SQLite through cgo and in pure Go, and
+// PostgreSQL at two isolation levels. [OpenInstances] has them as several
+// instances of a program would, and also what may stand between these and
+// their database: a replica that lags, PgBouncer, a Galera cluster.
+// [StartPostgres] and [StartGalera] have servers that a test may kill.
 //
-// The environment variable GORMOAUTH_TEST_POSTGRES names a server by its
-// connection string; its user must be allowed to create schemas. Without it
-// the installed binaries (those in PATH, or else the newest of
-// /usr/lib/postgresql) run a private server, once per test process, whose
-// files and processes are gone when the process is, however it ends.
+// # Where servers come from
 //
-// With neither, a test that asks for PostgreSQL is skipped, or fails when
-// GORMOAUTH_TEST_REQUIRE contains the word postgres.
+// The installed programs run private servers, once per test process, when they
+// are first asked for. Their files and processes are gone when the process is,
+// however it ends. Root runs them as the users postgres and mysql.
+//
+// PostgreSQL's are those in PATH, or else the newest of /usr/lib/postgresql. The
+// environment variable GORMOAUTH_TEST_POSTGRES may name another server for the
+// everyday engines, by its connection string; its user must be allowed to
+// create schemas.
+//
+// A test that asks for a server that is not installed is skipped, or fails when
+// GORMOAUTH_TEST_REQUIRE contains its word: postgres, pgbouncer or galera. A
+// server that is installed and does not work is a failure.
 package testdb

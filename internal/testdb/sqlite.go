@@ -14,15 +14,15 @@ import (
 // busy timeout and immediate transactions most concurrent writers fail as
 // locked. Only synchronous is for tests alone, which survive no power cut.
 
-func cgoSQLite(tb testing.TB) gorm.Dialector {
-	return sqlite.Open(sqliteFile(tb) +
+func cgoSQLite(file string) gorm.Dialector {
+	return sqlite.Open(file +
 		"?_journal_mode=WAL&_busy_timeout=5000&_foreign_keys=1&_txlock=immediate&_synchronous=OFF")
 }
 
-func goSQLite(tb testing.TB) gorm.Dialector {
+func goSQLite(file string) gorm.Dialector {
 	return sqlite.New(sqlite.Config{
 		DriverName: "sqlite",
-		DSN: sqliteFile(tb) + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+		DSN: file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
 			"&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(OFF)",
 	})
 }

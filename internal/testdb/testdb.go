@@ -2,6 +2,7 @@ package testdb
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"gorm.io/driver/postgres"
@@ -17,11 +18,11 @@ const (
 	PostgresSerializable = "postgres-serializable" // SERIALIZABLE by default_transaction_isolation
 )
 
-// Main runs a package's tests, stops the private PostgreSQL server if one was
-// started, and exits. It is a package's whole TestMain.
+// Main runs a package's tests, stops the private servers that were started, and
+// exits. It is a package's whole TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	stopCluster()
+	stopShared()
 	os.Exit(code)
 }
 
@@ -52,27 +53,45 @@ func Each(t *testing.T, models []any, test func(t *testing.T, db *gorm.DB)) {
 // and dropped. An engine that is not among [Engines] fails the test.
 func Open(tb testing.TB, engine string, models ...any) *gorm.DB {
 	tb.Helper()
-	var db *gorm.DB
-	switch {
-	case engine == SQLiteCgo && hasCgo:
-		db = connect(tb, cgoSQLite(tb), 8)
-	case engine == SQLiteGo:
-		db = connect(tb, goSQLite(tb), 8)
-	case engine == Postgres:
-		db = connect(tb, postgres.Open(PostgresDSN(tb)), 16)
-	case engine == PostgresSerializable:
-		dsn := withParameter(PostgresDSN(tb), "default_transaction_isolation", "serializable")
-		db = connect(tb, postgres.Open(dsn), 16)
-	default:
-		tb.Fatalf("testdb: no engine %q in this build, which has %v", engine, Engines())
+	db := everydayEngine(tb, engine)()
+	migrate(tb, db, models)
+	return db
+}
+
+// everydayEngine prepares a fresh database, and returns what opens a handle of
+// it.
+func everydayEngine(tb testing.TB, engine string) func() *gorm.DB {
+	tb.Helper()
+	if !slices.Contains(Engines(), engine) {
+		tb.Fatalf("testdb: no engine %q in this build, which has %v", engine, AllEngines())
 	}
+	connections := 16
+	var open func() gorm.Dialector
+	switch engine {
+	case SQLiteCgo:
+		path := sqliteFile(tb)
+		open, connections = func() gorm.Dialector { return cgoSQLite(path) }, 8
+	case SQLiteGo:
+		path := sqliteFile(tb)
+		open, connections = func() gorm.Dialector { return goSQLite(path) }, 8
+	default:
+		dsn := PostgresDSN(tb)
+		if engine == PostgresSerializable {
+			dsn = withParameter(dsn, "default_transaction_isolation", "serializable")
+		}
+		open = func() gorm.Dialector { return postgres.Open(dsn) }
+	}
+	return func() *gorm.DB { return connect(tb, open(), connections) }
+}
+
+func migrate(tb testing.TB, db *gorm.DB, models []any) {
+	tb.Helper()
 	if len(models) == 0 {
-		return db
+		return
 	}
 	if err := db.AutoMigrate(models...); err != nil {
-		tb.Fatalf("testdb: migrate on %s: %v", engine, err)
+		tb.Fatalf("testdb: migrate on %s: %v", db.Name(), err)
 	}
-	return db
 }
 
 // connect bounds the pool so that tests that race many goroutines stay within

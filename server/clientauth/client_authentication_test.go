@@ -30,7 +30,7 @@ func TestClientAuthentication(t *testing.T) {
 		grants := oauthtest.Grants("client_credentials", "refresh_token")
 		web, public := p.NewClient(grants), p.NewClient(oauthtest.Public)
 		post := p.NewClient(oauthtest.All(grants, func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = "client_secret_post" }))
-		odd := p.NewClient(oauthtest.All(grants, func(c *oauthtest.Client) { c.ClientID = "id:%+é" }))
+		odd := p.NewClient(oauthtest.All(grants, func(c *oauthtest.Client) { c.ClientID = "id:%+ \\1" }))
 		oddSecret := "s:%41+ é"
 		setSecret(t, db, odd, models.HashClientSecret(oddSecret))
 

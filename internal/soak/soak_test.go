@@ -1,0 +1,149 @@
+package soak
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/internal/history"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+)
+
+var duration = flag.Duration("for", 3*time.Second, "how long each scenario lasts")
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(instanceVariable); text != "" {
+		if err := serve(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	flag.Parse()
+	testdb.Main(m)
+}
+
+// soak has clients work on the instances while fault strikes again and again,
+// and checks what they were told. A fault returns when all is well again.
+func soak(t *testing.T, programs []*program, fault func()) {
+	t.Helper()
+	workload := history.Workload{Clients: 8}
+	for _, p := range programs {
+		workload.Systems = append(workload.Systems, p)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), *duration)
+	defer cancel()
+	recorder := history.NewRecorder(true)
+	faults, struck := 0, make(chan struct{})
+	go func() {
+		defer close(struck)
+		for ctx.Err() == nil {
+			time.Sleep(200*time.Millisecond + rand.N(300*time.Millisecond))
+			fault()
+			faults++
+		}
+	}()
+	workload.Settle = func() { <-struck }
+	workload.Run(ctx, recorder)
+
+	counts := recorder.Count()
+	t.Logf("%d faults; calls by outcome: %v", faults, counts)
+	assert.NoError(t, recorder.Check(time.Minute))
+	assert.NotZero(t, faults, "nothing failed")
+	for _, op := range []history.Op{history.Redeem, history.Rotate, history.Validate} {
+		assert.NotZero(t, counts[op][history.Done], op)
+	}
+}
+
+func sqliteDSN(dir string) string {
+	return "file:" + filepath.Join(dir, "soak.db") + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+}
+
+// one of the instances, at random.
+func one[T any](all []T) T { return all[rand.IntN(len(all))] }
+
+func TestProgramsAreKilled(t *testing.T) {
+	run := func(t *testing.T, s setting) {
+		programs := []*program{startProgram(t, s), startProgram(t, s), startProgram(t, s)}
+		soak(t, programs, func() {
+			victim := one(programs)
+			victim.kill()
+			if err := victim.start(); err != nil {
+				t.Errorf("start again: %v", err)
+			}
+		})
+	}
+	t.Run("sqlite", func(t *testing.T) { run(t, setting{Driver: "sqlite", DSN: sqliteDSN(t.TempDir())}) })
+	t.Run("postgres", func(t *testing.T) { run(t, setting{Driver: "postgres", DSN: testdb.PostgresDSN(t)}) })
+}
+
+func TestThePostgresServerIsKilled(t *testing.T) {
+	server := testdb.StartPostgres(t)
+	s := setting{Driver: "postgres", DSN: server.DSN()}
+	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
+		server.Kill(t)
+		server.Start(t)
+	})
+}
+
+func TestANodeOfTheClusterIsKilled(t *testing.T) {
+	nodes := testdb.StartGalera(t)
+	db, err := setting{Driver: "mysql", DSN: nodes[0].DSN()}.open()
+	require.NoError(t, err)
+	require.NoError(t, db.Exec("CREATE DATABASE soak").Error)
+	var programs []*program
+	for _, node := range nodes {
+		dsn := strings.Replace(node.DSN(), "/?", "/soak?", 1)
+		programs = append(programs, startProgram(t, setting{Driver: "mysql", DSN: dsn}))
+	}
+	soak(t, programs, func() {
+		victim := one(nodes)
+		victim.Kill(t)
+		victim.Start(t)
+	})
+}
+
+func TestTheDiskIsFull(t *testing.T) {
+	strike := func(p *program) func() {
+		return func() {
+			p.control("/disk?full=true")
+			time.Sleep(2500 * time.Millisecond) // longer than retries bridge
+			p.control("/disk?full=false")
+		}
+	}
+	t.Run("pages", func(t *testing.T) {
+		p := startProgram(t, setting{Driver: "sqlite", DSN: sqliteDSN(t.TempDir())})
+		soak(t, []*program{p}, strike(p))
+	})
+	t.Run("file system", func(t *testing.T) {
+		dir := t.TempDir()
+		p := &program{client: newClient(t), setting: setting{Driver: "sqlite", DSN: sqliteDSN(dir), Mount: dir}}
+		err := p.start()
+		if os.IsPermission(err) {
+			t.Skip("this system lets no process mount a file system of its own: ", err)
+		}
+		require.NoError(t, err)
+		t.Cleanup(p.kill)
+		soak(t, []*program{p}, strike(p))
+	})
+}
+
+// Clocks of the instances jump, against each other as well, by less than what
+// a code lives.
+func TestClocksJump(t *testing.T) {
+	s := setting{Driver: "sqlite", DSN: sqliteDSN(t.TempDir())}
+	programs := []*program{startProgram(t, s), startProgram(t, s)}
+	soak(t, programs, func() {
+		const most = 2 * time.Minute
+		one(programs).control(fmt.Sprintf("/clock?offset=%v", rand.N(2*most)-most))
+	})
+}

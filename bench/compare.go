@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// plan is how long and how much to measure.
+type plan struct {
+	Slice       time.Duration
+	Rounds      int
+	Connections []int
+	Races       int
+	Only        []string // contestants; all when empty
+	Profiles    string   // a directory for CPU profiles of the library
+}
+
+func (p plan) contestants() []entry {
+	if len(p.Only) == 0 {
+		return contestants
+	}
+	return slices.DeleteFunc(slices.Clone(contestants), func(e entry) bool { return !slices.Contains(p.Only, e.name) })
+}
+
+// cell is one contestant at one operation.
+type cell struct {
+	Rates  []float64 // one for each round
+	Ratios []float64 // to the floor, in the same round
+	P50    []time.Duration
+	P99    []time.Duration
+}
+
+// comparison is one engine with one operation and number of connections.
+type comparison struct {
+	Engine      string
+	Operation   string
+	Connections int
+	Cells       map[string]*cell
+}
+
+const floor = "floor-gorm"
+
+// compare measures all contestants on one engine, in turn, slice by slice, so
+// that whatever slows the machine down slows all of them.
+func compare(e engine, p plan) ([]comparison, []raceResult, error) {
+	var running []*process
+	defer func() {
+		for _, r := range running {
+			r.stop()
+		}
+	}()
+	for _, c := range p.contestants() {
+		dsn, err := e.fresh(c.name)
+		if err != nil {
+			return nil, nil, err
+		}
+		r, err := start(c.name, e.kind, dsn)
+		if err != nil {
+			return nil, nil, err
+		}
+		running = append(running, r)
+	}
+	var all []comparison
+	for _, connections := range p.Connections {
+		for _, operation := range operations {
+			c, err := compareOne(e, p, running, operation, connections)
+			if err != nil {
+				return nil, nil, err
+			}
+			all = append(all, c)
+			progress("%s, %s, %d connections: %s", e.name, operation, connections, summary(c))
+		}
+	}
+	races, err := raceAll(e, p, running)
+	return all, races, err
+}
+
+func compareOne(e engine, p plan, running []*process, operation string, connections int) (comparison, error) {
+	result := comparison{e.name, operation, connections, make(map[string]*cell)}
+	drivers := make([]*driver, len(running))
+	for i, r := range running {
+		d, err := newDriver(newCaller(r.address, connections), operation, connections)
+		if err != nil {
+			return result, fmt.Errorf("%s on %s: %w", r.name, e.name, err)
+		}
+		drivers[i] = d
+		result.Cells[r.name] = &cell{}
+	}
+	for round := range p.Rounds + 1 { // the first is a warm-up
+		rates := make(map[string]float64)
+		for i := range running {
+			i = (i + round) % len(running) // nobody is always first
+			name := running[i].name
+			stopProfile := func() {}
+			if p.Profiles != "" && name == "gormoauth" && round == p.Rounds {
+				stopProfile = profile(drivers[i].caller, filepath.Join(p.Profiles, fmt.Sprintf("%s-%s-%d.pprof", e.kind, operation, connections)), p.Slice)
+			}
+			m, err := drivers[i].run(p.Slice)
+			stopProfile()
+			if err != nil {
+				return result, fmt.Errorf("%s on %s: %w", name, e.name, err)
+			}
+			if round == 0 {
+				continue
+			}
+			c := result.Cells[name]
+			rates[name] = m.Rate()
+			c.Rates = append(c.Rates, m.Rate())
+			c.P50, c.P99 = append(c.P50, m.Percentile(50)), append(c.P99, m.Percentile(99))
+		}
+		for name, rate := range rates {
+			if rates[floor] > 0 {
+				result.Cells[name].Ratios = append(result.Cells[name].Ratios, rate/rates[floor])
+			}
+		}
+	}
+	return result, nil
+}
+
+// profile records where a contestant spends its time during a slice.
+func profile(c *caller, path string, slice time.Duration) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		seconds := max(1, int(slice.Seconds()))
+		if _, text, err := newCaller(c.address, 1).do("GET", fmt.Sprintf("/profile?seconds=%d", seconds), nil, ""); err == nil {
+			_ = os.WriteFile(path, text, 0o600)
+		}
+	}()
+	return func() { <-done }
+}
+
+func median[T ~int64 | ~float64](values []T) T {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+func summary(c comparison) string {
+	own := c.Cells["gormoauth"]
+	if own == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f/s, %.2f of the floor", median(own.Rates), median(own.Ratios))
+}
+
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}

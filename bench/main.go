@@ -50,6 +50,7 @@ type options struct {
 	profiles      string
 	rows          int
 	duration      time.Duration
+	idle          time.Duration
 }
 
 func run() error {
@@ -66,6 +67,7 @@ func run() error {
 	flag.StringVar(&o.profiles, "profiles", "", "a directory for CPU profiles of the library, none when empty")
 	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0) and prune (1 million)")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "how long memory is watched")
+	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long prune measures before it prunes")
 	flag.Parse()
 
 	w, err := newWorkplace(o.dir)
@@ -95,7 +97,7 @@ func run() error {
 	case "growth":
 		return runGrowth(engines[1:], rowsOr(o.rows, 10_000_000), 2*time.Second, 5)
 	case "prune":
-		return runPrune(engines[1:], rowsOr(o.rows, 1_000_000), 20*time.Second)
+		return runPrune(engines[1:], rowsOr(o.rows, 1_000_000), o.idle)
 	case "memory":
 		return runMemory(engines[1:], o.duration)
 	default:

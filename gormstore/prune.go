@@ -18,8 +18,9 @@ type PruneOptions struct {
 	// now. Set it back to keep rows for a while longer. It cannot be in the
 	// future.
 	Before time.Time
-	// BatchSize is how many rows leave at a time; 0 is 500. A batch is a
-	// statement of its own, so that nobody waits long for it.
+	// BatchSize is how many rows leave at a time, at most; 0 is 500. A batch is
+	// a statement of its own, and smaller where that takes long, so that nobody
+	// waits long for it.
 	BatchSize int
 	// Report is told after each batch, and once at the beginning. Without it
 	// nothing is counted.
@@ -37,12 +38,16 @@ type PruneProgress struct {
 
 const (
 	defaultPruneBatch = 500
+	smallPruneBatch   = 20
+	longPruneBatch    = 5 * time.Millisecond
 	oldCodeLife       = 5 * time.Minute
 )
 
-// Prune removes tokens and codes that have expired, in bounded batches. It may
-// be interrupted at any time and begun anew, and may run on several instances
-// at once. It has no clock of its own: call it when it suits the program.
+// Prune removes tokens and codes that have expired, in bounded batches, and
+// rests after each for as long as it took: on an engine with one writer, the
+// others come in between. It may be interrupted at any time and begun anew, and
+// may run on several instances at once. It has no clock of its own: call it when
+// it suits the program.
 //
 // A token leaves when both its access token and its refresh token have
 // expired. A code that was redeemed stays as long as there is a token of its
@@ -127,17 +132,40 @@ type cursor struct {
 }
 
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
+	size := min(smallPruneBatch, options.BatchSize)
 	for at := (cursor{}); ; {
-		batch, err := p.next(ctx, options, at)
+		batch, err := p.next(ctx, options.Before, size, at)
 		if err != nil || len(batch) == 0 {
 			return err
 		}
 		at = batch[len(batch)-1]
+		began := time.Now()
 		removed, err := p.remove(ctx, options.Before, batch)
 		if err != nil {
 			return err
 		}
 		report(removed)
+		took := time.Since(began)
+		switch {
+		case took > longPruneBatch:
+			size = max(size/2, 1)
+		case took < longPruneBatch/2:
+			size = min(size*2, options.BatchSize)
+		}
+		if err := rest(ctx, took); err != nil {
+			return err
+		}
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 
@@ -152,11 +180,15 @@ func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err e
 	return rows, err
 }
 
-func (p pruning) next(ctx context.Context, options PruneOptions, at cursor) (batch []cursor, err error) {
-	conditions := append(p.expired(options.Before), clause.Or(
-		clause.Gt{Column: column(p.expiresAt), Value: at.ExpiresAt},
-		clause.And(eq(p.expiresAt, at.ExpiresAt), clause.Gt{Column: column(p.key), Value: at.Digest}),
-	))
+// next returns the rows behind the cursor, in the order of the index on
+// expiresAt, from which they can be read without a look at those before.
+func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor) (batch []cursor, err error) {
+	conditions := append(p.expired(before),
+		clause.Gte{Column: column(p.expiresAt), Value: at.ExpiresAt},
+		clause.Or(
+			clause.Gt{Column: column(p.expiresAt), Value: at.ExpiresAt},
+			clause.Gt{Column: column(p.key), Value: at.Digest},
+		))
 	if p.only != nil {
 		conditions = append(conditions, p.only)
 	}
@@ -166,7 +198,7 @@ func (p pruning) next(ctx context.Context, options PruneOptions, at cursor) (bat
 			Clauses(clause.Where{Exprs: conditions}, clause.OrderBy{Columns: []clause.OrderByColumn{
 				{Column: column(p.expiresAt)}, {Column: column(p.key)},
 			}}).
-			Limit(options.BatchSize).Scan(&batch).Error
+			Limit(size).Scan(&batch).Error
 	})
 	return batch, err
 }

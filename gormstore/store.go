@@ -43,6 +43,9 @@ func WithTransaction(ctx context.Context, tx *gorm.DB) context.Context {
 	return context.WithValue(ctx, transactionKey{}, tx)
 }
 
+// InTransaction reports whether a context is of [WithTransaction].
+func InTransaction(ctx context.Context) bool { return transactionOf(ctx) != nil }
+
 func transactionOf(ctx context.Context) *gorm.DB {
 	tx, _ := ctx.Value(transactionKey{}).(*gorm.DB)
 	return tx

@@ -15,7 +15,7 @@ type plan struct {
 	Connections []int
 	Races       int
 	Only        []string // contestants; all when empty
-	Profiles    string   // a directory for CPU profiles of the library
+	Profiles    string   // a directory for CPU profiles of the library and the floor
 }
 
 func (p plan) contestants() []entry {
@@ -41,27 +41,43 @@ type comparison struct {
 	Cells       map[string]*cell
 }
 
-const floor = "floor-gorm"
+const (
+	own   = "gormoauth"
+	floor = "floor-gorm"
+)
 
-// compare measures all contestants on one engine, in turn, slice by slice, so
-// that whatever slows the machine down slows all of them.
-func compare(e engine, p plan) ([]comparison, []raceResult, error) {
-	var running []*process
-	defer func() {
-		for _, r := range running {
-			r.stop()
-		}
-	}()
+// startAll starts every contestant that can run on the engine.
+func startAll(e engine, p plan) (running []*process, err error) {
 	for _, c := range p.contestants() {
+		if !e.runs(c.name) {
+			continue
+		}
 		dsn, err := e.fresh(c.name)
 		if err != nil {
-			return nil, nil, err
+			return running, err
 		}
-		r, err := start(c.name, e.kind, dsn)
+		r, err := e.start(c.name, dsn)
 		if err != nil {
-			return nil, nil, err
+			return running, err
 		}
 		running = append(running, r)
+	}
+	return running, nil
+}
+
+func stopAll(running []*process) {
+	for _, r := range running {
+		r.stop()
+	}
+}
+
+// compare measures all contestants on one engine, in turn, slice by slice, so
+// that whatever slows the machine down slows all of them; then it races them.
+func compare(e engine, p plan) ([]comparison, []raceResult, error) {
+	running, err := startAll(e, p)
+	defer stopAll(running)
+	if err != nil {
+		return nil, nil, err
 	}
 	var all []comparison
 	for _, connections := range p.Connections {
@@ -95,8 +111,9 @@ func compareOne(e engine, p plan, running []*process, operation string, connecti
 			i = (i + round) % len(running) // nobody is always first
 			name := running[i].name
 			stopProfile := func() {}
-			if p.Profiles != "" && name == "gormoauth" && round == p.Rounds {
-				stopProfile = profile(drivers[i].caller, filepath.Join(p.Profiles, fmt.Sprintf("%s-%s-%d.pprof", e.kind, operation, connections)), p.Slice)
+			if p.Profiles != "" && (name == own || name == floor) && round == p.Rounds {
+				path := filepath.Join(p.Profiles, fmt.Sprintf("%s-%s-%d-%s.pprof", fileName(e.name), operation, connections, name))
+				stopProfile = profile(drivers[i].caller, path, p.Slice)
 			}
 			m, err := drivers[i].run(p.Slice)
 			stopProfile()
@@ -138,15 +155,19 @@ func median[T ~int64 | ~float64](values []T) T {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return sorted[middle]
 }
 
 func summary(c comparison) string {
-	own := c.Cells["gormoauth"]
-	if own == nil {
+	cell := c.Cells[own]
+	if cell == nil {
 		return ""
 	}
-	return fmt.Sprintf("%.0f/s, %.2f of the floor", median(own.Rates), median(own.Ratios))
+	return fmt.Sprintf("%.0f/s, %.2f of the floor", median(cell.Rates), median(cell.Ratios))
 }
 
 func progress(format string, args ...any) {

@@ -47,17 +47,18 @@ const (
 type entry struct {
 	name string
 	note string
-	open func(db *gorm.DB) (contestant, error)
+	open func(db *gorm.DB) (contestant, error) // nil when it is not written in Go
 }
 
 var contestants = []entry{
 	{"floor-gorm", "a plain handler, the same rows with GORM", newGORMFloor},
 	{"floor-sql", "a plain handler, the same rows with database/sql", newSQLFloor},
-	{"gormoauth", "this library", newOwn},
+	{own, "this library", newOwn},
 	{"fosite", "ory/fosite, its default bcrypt cost", newFosite(0)},
 	{"fosite-bcrypt4", "ory/fosite, bcrypt cost 4", newFosite(4)},
 	{"go-oauth2", "go-oauth2/oauth2, the columns of its GORM store, no index", newGoOAuth2(false)},
 	{"go-oauth2-indexed", "go-oauth2/oauth2, with the indexes that the store lacks", newGoOAuth2(true)},
+	{oidcProviderName, "oidc-provider on Node.js, one process; PostgreSQL only", nil},
 }
 
 func find(name string) (entry, error) {
@@ -98,6 +99,9 @@ func serve(name, engine, dsn string) error {
 	e, err := find(name)
 	if err != nil {
 		return err
+	}
+	if e.open == nil {
+		return fmt.Errorf("%s is a program of its own", name)
 	}
 	db, err := open(engine, dsn)
 	if err != nil {

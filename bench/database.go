@@ -11,6 +11,7 @@ import (
 	accounts "os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,10 +21,12 @@ import (
 // engine is a kind of database with its settings. Each contestant gets a
 // database of its own.
 type engine struct {
-	name   string
-	kind   string // of [open]
-	fresh  func(name string) (dsn string, err error)
-	server string // what it says of its version
+	name         string
+	kind         string // of [open]
+	fresh        func(name string) (dsn string, err error)
+	server       string // what it says of its version
+	oidcProvider string // where that program is; empty when it cannot run
+	place        *workplace
 }
 
 // workplace is a directory for databases, and the PostgreSQL server in it.
@@ -31,6 +34,9 @@ type workplace struct {
 	dir      string
 	postgres *exec.Cmd
 	dsn      func(database string) string
+	once     sync.Once // closes it
+	mu       sync.Mutex
+	running  []*process
 }
 
 func newWorkplace(parent string) (*workplace, error) {
@@ -41,17 +47,33 @@ func newWorkplace(parent string) (*workplace, error) {
 	return &workplace{dir: dir}, os.Chmod(dir, 0o755) //nolint:gosec // the server's user has to enter
 }
 
+// started has the process end with the workplace.
+func (w *workplace) started(p *process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = append(w.running, p)
+}
+
+// close ends whatever runs before it removes the files, in which it would
+// otherwise write on.
 func (w *workplace) close() {
-	if w.postgres != nil {
-		_ = w.postgres.Process.Signal(syscall.SIGINT)
-		_ = w.postgres.Wait()
-	}
-	_ = os.RemoveAll(w.dir)
+	w.once.Do(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock() // nothing starts from here on
+		for _, p := range w.running {
+			p.stop()
+		}
+		if w.postgres != nil {
+			_ = w.postgres.Process.Signal(syscall.SIGINT)
+			_ = w.postgres.Wait()
+		}
+		_ = os.RemoveAll(w.dir)
+	})
 }
 
 // sqlite is SQLite as the README has it, in WAL mode.
 func (w *workplace) sqlite(synchronous string) engine {
-	return engine{name: "SQLite, synchronous " + synchronous, kind: "sqlite", fresh: func(name string) (string, error) {
+	return engine{name: "SQLite, synchronous " + synchronous, kind: "sqlite", place: w, fresh: func(name string) (string, error) {
 		return "file:" + filepath.Join(w.dir, "sqlite-"+synchronous+"-"+name+".db") +
 			"?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=" + synchronous, nil
 	}}
@@ -109,7 +131,7 @@ func (w *workplace) startPostgres() (engine, error) {
 		return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database)
 	}
 	version, err := w.waitReady()
-	return engine{name: "PostgreSQL", kind: "postgres", server: version, fresh: func(name string) (string, error) {
+	return engine{name: "PostgreSQL", kind: "postgres", server: version, place: w, fresh: func(name string) (string, error) {
 		return w.dsn(name), w.execute(`CREATE DATABASE "` + name + `"`)
 	}}, err
 }

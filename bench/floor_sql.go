@@ -50,7 +50,7 @@ func newSQLFloor(db *gorm.DB) (contestant, error) {
 		`INSERT INTO tokens (user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in,
 			grant_id, granted_scope, granted_audience, granted_at, rotated_at, refresh_token_expires_at, audience, confirmation, auth_time, expires_at)
 			VALUES (?, ?, 'Bearer', ?, ?, 'profile', ?, 0, 0, 3600, ?, 'profile', '', ?, 0, ?, '', '', 0, ?)`: &f.insert,
-		`SELECT id, user_id, refresh_token_revoked_at FROM tokens WHERE refresh_token = ?`: &f.token,
+		`SELECT id, user_id, refresh_token_revoked_at, grant_id FROM tokens WHERE refresh_token = ?`: &f.token,
 		`UPDATE tokens SET access_token = ?, refresh_token = ?, token_type = 'Bearer', scope = 'profile', audience = '', confirmation = '', issued_at = ?, expires_in = 3600,
 			access_token_revoked_at = 0, grant_id = ?, rotated_at = ?, refresh_token_expires_at = ?, expires_at = ?
 			WHERE id = ? AND refresh_token = ? AND refresh_token_revoked_at = 0`: &f.rotate,
@@ -133,14 +133,15 @@ func (f *sqlFloor) redeem(ctx context.Context, r *http.Request, access, refresh 
 func (f *sqlFloor) refresh(ctx context.Context, presented, access, refresh string) error {
 	var id, userID uint
 	var revokedAt int64
-	if err := f.token.QueryRowContext(ctx, digest(presented)).Scan(&id, &userID, &revokedAt); err != nil || revokedAt != 0 {
+	var grantID string // an index that need not change
+	if err := f.token.QueryRowContext(ctx, digest(presented)).Scan(&id, &userID, &revokedAt, &grantID); err != nil || revokedAt != 0 {
 		return errRefused
 	}
 	if err := f.user.QueryRowContext(ctx, userID).Scan(&userID); err != nil {
 		return errRefused
 	}
 	t := newToken(access, nil, nil)
-	result, err := f.rotate.ExecContext(ctx, t.AccessToken, digest(refresh), t.IssuedAt, t.GrantID, t.IssuedAt, t.RefreshTokenExpiresAt, t.ExpiresAt, id, digest(presented))
+	result, err := f.rotate.ExecContext(ctx, t.AccessToken, digest(refresh), t.IssuedAt, grantID, t.IssuedAt, t.RefreshTokenExpiresAt, t.ExpiresAt, id, digest(presented))
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
-	"slices"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -22,15 +27,16 @@ func grow(e engine, few, many int, slice time.Duration, rounds int) ([]growthRes
 	const workers = 8
 	sizes := [2]int{few, many}
 	var callers [2]*caller
+	var spread [2][]tokens
 	for i, rows := range sizes {
 		dsn, err := e.fresh(fmt.Sprintf("growth%d", i))
 		if err != nil {
 			return nil, err
 		}
-		if err := fill(e, dsn, rows); err != nil {
+		if spread[i], err = fill(e, dsn, rows); err != nil {
 			return nil, err
 		}
-		r, err := start("gormoauth", e.kind, dsn)
+		r, err := e.start(own, dsn)
 		if err != nil {
 			return nil, err
 		}
@@ -42,11 +48,7 @@ func grow(e engine, few, many int, slice time.Duration, rounds int) ([]growthRes
 		result := growthResult{Engine: e.name, Operation: operation, Rows: sizes}
 		var drivers [2]*driver
 		for i, c := range callers {
-			d, err := newDriver(c, operation, workers)
-			if err != nil {
-				return nil, err
-			}
-			drivers[i] = d
+			drivers[i] = newSpreadDriver(c, operation, workers, spread[i])
 		}
 		var p50, p99 [2][]time.Duration
 		for round := range rounds + 1 {
@@ -71,166 +73,98 @@ func grow(e engine, few, many int, slice time.Duration, rounds int) ([]growthRes
 	return results, nil
 }
 
-// fill inserts tokens with random digests, each alive, in the database itself.
-func fill(e engine, dsn string, rows int) error {
-	db, err := open(e.kind, dsn)
+// spreadGrants is how many grants with known tokens lie among the rows, at most.
+const spreadGrants = 10_000
+
+// fill inserts rows in the database itself, and between them grants of the
+// library's, so that operations touch rows anywhere in the table.
+func fill(e engine, dsn string, rows int) (known []tokens, err error) {
+	db, err := open(e.kind, hasty(e.kind, dsn))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pool, err := db.DB()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer pool.Close()
-	if err := prepare(db); err != nil {
-		return err
+	l, err := newOwn(db)
+	if err != nil {
+		return nil, err
 	}
-	return insertTokens(db, rows, time.Now().Add(24*time.Hour))
+	const batches = 20
+	grants := min(spreadGrants, rows/10) / batches
+	for i := range batches {
+		if err := insertTokens(db, rows/batches-grants, time.Now().Add(24*time.Hour)); err != nil {
+			return nil, err
+		}
+		more, err := grantInProcess(l, grants)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, more...)
+		progress("%s: %d of %d rows", e.name, (i+1)*rows/batches, rows)
+	}
+	return known, analyze(db)
 }
 
-// insertTokens inserts in batches, without the indexes, as a program would that
-// moves its tokens in; then makes these and has the engine count.
+// hasty has the database not wait for its disk while it is filled.
+func hasty(kind, dsn string) string {
+	if kind == "postgres" {
+		return dsn + "&synchronous_commit=off"
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(dsn, "_synchronous=FULL", "_synchronous=OFF"), "_synchronous=NORMAL", "_synchronous=OFF")
+}
+
+// grantInProcess redeems codes without HTTP.
+func grantInProcess(c contestant, n int) ([]tokens, error) {
+	all := make([]tokens, n)
+	return all, parallel(n, connections, func(i int) error {
+		code, err := c.Code(context.Background())
+		if err != nil {
+			return err
+		}
+		w := post(c, codeForm(code))
+		if err := json.Unmarshal(w.Body.Bytes(), &all[i]); err != nil || all[i].Refresh == "" {
+			return fmt.Errorf("a code is answered with %d: %s", w.Code, w.Body)
+		}
+		return nil
+	})
+}
+
+// post asks a token endpoint without HTTP.
+func post(c contestant, form url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(clientID, clientSecret)
+	w := httptest.NewRecorder()
+	c.Token(w, r)
+	return w
+}
+
+// insertTokens inserts rows with random digests.
 func insertTokens(db *gorm.DB, rows int, expires time.Time) error {
-	const batch = 500_000
 	numbers, random := "generate_series(1, ?) AS n", "encode(sha256((random()::text || n)::bytea), 'hex')"
 	if db.Name() == "sqlite" {
 		numbers, random = "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s LIMIT ?) SELECT n FROM s)", "lower(hex(randomblob(32)))"
 	}
 	now := time.Now().Unix()
-	for left := rows; left > 0; left -= batch {
-		if err := db.Exec(`INSERT INTO tokens (user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at,
-				refresh_token_revoked_at, expires_in, grant_id, granted_scope, granted_audience, granted_at, refresh_token_expires_at, audience, confirmation, expires_at)
-			SELECT 1, '`+clientID+`', 'Bearer', `+random+`, `+random+`, 'profile', ?, 0, 0, 3600, `+random+`, 'profile', '', ?, ?, '', '', ? + n % 1000 FROM `+numbers,
-			now, now, expires.Unix(), expires.Unix(), min(batch, left)).Error; err != nil {
+	return db.Exec(`INSERT INTO tokens (user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at,
+			refresh_token_revoked_at, expires_in, grant_id, granted_scope, granted_audience, granted_at, refresh_token_expires_at, audience, confirmation, expires_at)
+		SELECT 1, '`+clientID+`', 'Bearer', `+random+`, `+random+`, 'profile', ?, 0, 0, 3600, `+random+`, 'profile', '', ?, ?, '', '', ? + n % 1000 FROM `+numbers,
+		now, now, expires.Unix(), expires.Unix(), rows).Error
+}
+
+// analyze has the database look at what it got, and write all of it.
+func analyze(db *gorm.DB) error {
+	statements := []string{"VACUUM ANALYZE tokens", "CHECKPOINT"}
+	if db.Name() == "sqlite" {
+		statements = []string{"ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"}
+	}
+	for _, statement := range statements {
+		if err := db.Exec(statement).Error; err != nil {
 			return err
 		}
-		progress("%s: %d rows to go", db.Name(), max(0, left-batch))
 	}
-	if db.Name() == "postgres" {
-		return db.Exec("VACUUM ANALYZE tokens").Error
-	}
-	return db.Exec("ANALYZE").Error
-}
-
-// pruneResult is the latency of issuing while nothing else happens, and while
-// expired rows are removed.
-type pruneResult struct {
-	Engine     string
-	Rows       int
-	Took       time.Duration
-	Idle, Busy [2]time.Duration // the 50th and 99th percentile
-	Ratio      float64          // of the 99th
-}
-
-// prune has one process issue tokens at a steady pace while another prunes.
-func prune(e engine, rows int, idle time.Duration) (pruneResult, error) {
-	result := pruneResult{Engine: e.name, Rows: rows}
-	dsn, err := e.fresh("prune")
-	if err != nil {
-		return result, err
-	}
-	db, err := open(e.kind, dsn)
-	if err != nil {
-		return result, err
-	}
-	if err := prepare(db); err != nil {
-		return result, err
-	}
-	if err := insertTokens(db, rows, time.Now().Add(-time.Hour)); err != nil {
-		return result, err
-	}
-	server, err := start("gormoauth", e.kind, dsn)
-	if err != nil {
-		return result, err
-	}
-	defer server.stop()
-	pruner, err := start("gormoauth", e.kind, dsn)
-	if err != nil {
-		return result, err
-	}
-	defer pruner.stop()
-
-	c := newCaller(server.address, 8)
-	if _, err := paced(c, time.After(time.Second)); err != nil { // warm-up
-		return result, err
-	}
-	before, err := paced(c, time.After(idle))
-	if err != nil {
-		return result, err
-	}
-	finished := make(chan time.Time, 1)
-	var pruneErr error
-	began := time.Now()
-	go func() {
-		patient := newCaller(pruner.address, 1)
-		patient.http.Timeout = time.Hour
-		status, text, err := patient.do("POST", "/prune", nil, "")
-		if err == nil && status != 200 {
-			err = fmt.Errorf("prune: %s", text)
-		}
-		pruneErr = err
-		finished <- time.Now()
-	}()
-	during, err := paced(c, finished)
-	if err != nil || pruneErr != nil {
-		return result, fmt.Errorf("while pruning: %w", firstOf(err, pruneErr))
-	}
-	result.Took = time.Since(began)
-	result.Idle = [2]time.Duration{before.Percentile(50), before.Percentile(99)}
-	result.Busy = [2]time.Duration{during.Percentile(50), during.Percentile(99)}
-	result.Ratio = float64(result.Busy[1]) / float64(result.Idle[1])
-	return result, nil
-}
-
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// paced issues a token every five milliseconds until it is told to stop. A call
-// that is late counts from when it was due.
-func paced(c *caller, stop <-chan time.Time) (measurement, error) {
-	const pace, workers = 5 * time.Millisecond, 8
-	var latencies []time.Duration
-	results := make(chan time.Duration, 1024)
-	failures := make(chan error, 1)
-	slots := make(chan struct{}, workers)
-	start := time.Now()
-	ticker := time.NewTicker(pace)
-	defer ticker.Stop()
-	sent := 0
-	for done := false; !done || len(latencies) < sent; {
-		select {
-		case due := <-ticker.C:
-			if done {
-				continue
-			}
-			sent++
-			go func() {
-				slots <- struct{}{}
-				_, err := c.mustToken(credentialsForm())
-				<-slots
-				if err != nil {
-					select {
-					case failures <- err:
-					default:
-					}
-				}
-				results <- time.Since(due)
-			}()
-		case latency := <-results:
-			latencies = append(latencies, latency)
-		case <-stop:
-			done = true
-		}
-	}
-	slices.Sort(latencies)
-	select {
-	case err := <-failures:
-		return measurement{}, err
-	default:
-		return measurement{Count: len(latencies), Elapsed: time.Since(start), Latencies: latencies}, nil
-	}
+	return nil
 }

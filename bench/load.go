@@ -159,12 +159,13 @@ type driver struct {
 	*caller
 	operation string
 	workers   int
-	grants    []tokens // refresh: one for each worker; validate: some to choose from
+	grants    []tokens // refresh: one for each worker, or as many more; validate: some to choose from
+	turn      []int    // refresh: how many calls each worker has made
 	lastRate  float64
 }
 
 func newDriver(c *caller, operation string, workers int) (*driver, error) {
-	d := &driver{caller: c, operation: operation, workers: workers, lastRate: 500}
+	d := newSpreadDriver(c, operation, workers, nil)
 	var err error
 	switch operation {
 	case refresh:
@@ -173,6 +174,12 @@ func newDriver(c *caller, operation string, workers int) (*driver, error) {
 		d.grants, err = c.grants(50)
 	}
 	return d, err
+}
+
+// newSpreadDriver uses all of the grants, one after the other; at least one for
+// each worker.
+func newSpreadDriver(c *caller, operation string, workers int, grants []tokens) *driver {
+	return &driver{caller: c, operation: operation, workers: workers, grants: grants, turn: make([]int, workers), lastRate: 500}
 }
 
 // run repeats the operation for a while. Codes to redeem are made before the
@@ -219,8 +226,10 @@ func (d *driver) call(worker, n int, codes []string) (err error) {
 		_, err = d.mustToken(codeForm(codes[n]))
 	case refresh:
 		var t tokens
-		if t, err = d.mustToken(refreshForm(d.grants[worker].Refresh)); t.Refresh != "" {
-			d.grants[worker] = t
+		i := d.turn[worker]%(len(d.grants)/d.workers)*d.workers + worker // no other worker's
+		d.turn[worker]++
+		if t, err = d.mustToken(refreshForm(d.grants[i].Refresh)); t.Refresh != "" {
+			d.grants[i] = t
 		}
 	case validate:
 		err = d.api(d.grants[n%len(d.grants)].Access)

@@ -57,8 +57,8 @@ func prepare(db *gorm.DB) error {
 	}}).Error
 }
 
-// own is this library, as its README has it.
-type own struct {
+// library is this library, as its README has it.
+type library struct {
 	server *server.Server
 	api    http.Handler
 	prune  func(ctx context.Context, options gormstore.PruneOptions) error
@@ -79,25 +79,25 @@ func newOwn(db *gorm.DB) (contestant, error) {
 	}
 	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[token](db))
 	api := protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	return &own{srv, api, gormoauth.CreatePruneFunc[token, authorizationCode](db)}, nil
+	return &library{srv, api, gormoauth.CreatePruneFunc[token, authorizationCode](db)}, nil
 }
 
 // Token is the token endpoint.
-func (o *own) Token(w http.ResponseWriter, r *http.Request) { o.server.CreateTokenResponse(w, r) }
+func (l *library) Token(w http.ResponseWriter, r *http.Request) { l.server.CreateTokenResponse(w, r) }
 
 // API is the protected resource.
-func (o *own) API(w http.ResponseWriter, r *http.Request) { o.api.ServeHTTP(w, r) }
+func (l *library) API(w http.ResponseWriter, r *http.Request) { l.api.ServeHTTP(w, r) }
 
 // Prune removes what has expired.
-func (o *own) Prune(ctx context.Context) error { return o.prune(ctx, gormstore.PruneOptions{}) }
+func (l *library) Prune(ctx context.Context) error { return l.prune(ctx, gormstore.PruneOptions{}) }
 
 // Code goes through the authorization endpoint.
-func (o *own) Code(ctx context.Context) (string, error) {
+func (l *library) Code(ctx context.Context) (string, error) {
 	query := url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}, "scope": {"profile"},
 		"code_challenge": {challenge}, "code_challenge_method": {"S256"}}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?"+query.Encode(), http.NoBody)
-	o.server.CreateAuthorizationResponse(w, r, &user{ID: 1})
+	l.server.CreateAuthorizationResponse(w, r, &user{ID: 1})
 	location, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || location.Query().Get("code") == "" {
 		return "", errors.New("no code: " + w.Body.String() + w.Header().Get("Location"))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 )
 
 // process is a contestant that runs.
@@ -17,15 +18,30 @@ type process struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
 	log     bytes.Buffer
+	once    sync.Once // stops it
 }
 
-// start runs a contestant in a process of its own.
-func start(name, engine, dsn string) (*process, error) {
-	self, err := os.Executable()
+// runs reports whether a contestant can run on the engine.
+func (e engine) runs(name string) bool { return name != oidcProviderName || e.oidcProvider != "" }
+
+// start runs a contestant in a process of its own. It ends with stop, or else
+// with the workplace.
+func (e engine) start(name, dsn string) (p *process, err error) {
+	var cmd *exec.Cmd
+	if name == oidcProviderName {
+		cmd, err = oidcProviderCommand(e.oidcProvider, dsn)
+	} else {
+		var self string
+		self, err = os.Executable()
+		cmd = exec.Command(self, "serve", name, e.kind, dsn) //nolint:gosec,noctx // itself
+	}
 	if err != nil {
 		return nil, err
 	}
-	return startCommand(name, exec.Command(self, "serve", name, engine, dsn)) //nolint:gosec,noctx // itself; it ends with stop
+	if p, err = startCommand(name, cmd); err == nil {
+		e.place.started(p)
+	}
+	return p, err
 }
 
 func startCommand(name string, cmd *exec.Cmd) (*process, error) {
@@ -51,9 +67,11 @@ func startCommand(name string, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// stop ends the process.
+// stop ends the process, if it runs.
 func (p *process) stop() {
-	_ = p.stdin.Close()
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
+	p.once.Do(func() {
+		_ = p.stdin.Close()
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
 }

@@ -13,6 +13,16 @@ type raceResult struct {
 	Parallel, Rounds, Double       int
 }
 
+// raceOnly races the contestants of one engine and measures nothing.
+func raceOnly(e engine, p plan) ([]raceResult, error) {
+	running, err := startAll(e, p)
+	defer stopAll(running)
+	if err != nil {
+		return nil, err
+	}
+	return raceAll(e, p, running)
+}
+
 // raceAll has each contestant asked for one credential's token by 2 and by 8
 // requests at once.
 func raceAll(e engine, p plan, running []*process) ([]raceResult, error) {
@@ -68,4 +78,14 @@ func race(c *caller, credential string, parallel, rounds int) (double int, err e
 		}
 	}
 	return double, nil
+}
+
+// usedTwice is the error of a library that lets a credential be used twice.
+func usedTwice(all []raceResult) error {
+	for _, r := range all {
+		if r.Contestant == own && r.Double > 0 {
+			return fmt.Errorf("on %s, a %s was used twice", r.Engine, r.Credential)
+		}
+	}
+	return nil
 }

@@ -2,68 +2,74 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
-// machine describes where the figures come from.
-func machine(engines []engine) string {
-	var lines []string
-	lines = append(lines, fmt.Sprintf("%d × %s, %s of memory, Linux %s, %s", runtime.NumCPU(), fileValue("/proc/cpuinfo", "model name"),
-		fileValue("/proc/meminfo", "MemTotal"), command("uname", "-r"), runtime.Version()))
-	for _, e := range engines {
-		if e.server != "" {
-			lines = append(lines, e.name+" "+e.server)
+// measured lists the contestants that an engine has figures of, in their order.
+func measured(all []comparison, engine string, p plan) (names []string) {
+	for _, entry := range p.contestants() {
+		if slices.ContainsFunc(all, func(c comparison) bool { return c.Engine == engine && c.Cells[entry.name] != nil }) {
+			names = append(names, entry.name)
 		}
 	}
-	return strings.Join(lines, "; ")
+	return names
 }
 
-func fileValue(path, key string) string {
-	text, _ := os.ReadFile(path) //nolint:gosec // of /proc
-	for line := range strings.Lines(string(text)) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == key {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
-}
-
-func command(name string, args ...string) string {
-	output, err := exec.Command(name, args...).Output() //nolint:gosec,noctx // uname
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(output))
-}
-
-// comparisonTables writes one table for each engine: the ratio to the floor
-// first, the rate behind it.
+// comparisonTables writes for each engine the ratios to the floor, those to the
+// peers, and the rates behind them.
 func comparisonTables(all []comparison, p plan) string {
 	var b strings.Builder
 	for _, engine := range enginesOf(all) {
-		fmt.Fprintf(&b, "\n### %s\n\nTimes the GORM floor (calls a second).\n\n| operation | connections |", engine)
-		names := p.contestants()
-		for _, c := range names {
-			fmt.Fprintf(&b, " %s |", c.name)
+		names := measured(all, engine, p)
+		peers := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isPeer(name) })
+		fmt.Fprintf(&b, "\n### %s\n\nTimes the GORM floor: the median of the rounds (least–most).\n", engine)
+		table(&b, all, engine, without(names, floor), func(c comparison, name string) string { return spread(c.Cells[name].Ratios) })
+		if c := all[0]; c.Cells[own] != nil && len(peers) > 0 {
+			b.WriteString("\nThe library, times each peer.\n")
+			table(&b, all, engine, peers, func(c comparison, name string) string { return spread(ratios(c.Cells[own], c.Cells[name])) })
 		}
-		b.WriteString(" library ÷ best peer |\n|---|---|" + strings.Repeat("---|", len(names)+1) + "\n")
-		for _, c := range all {
-			if c.Engine != engine {
-				continue
-			}
-			fmt.Fprintf(&b, "| %s | %d |", c.Operation, c.Connections)
-			for _, n := range names {
-				fmt.Fprintf(&b, " %.2f (%.0f) |", median(c.Cells[n.name].Ratios), median(c.Cells[n.name].Rates))
-			}
-			fmt.Fprintf(&b, " %.1f |\n", overBestPeer(c))
-		}
+		b.WriteString("\nCalls a second.\n")
+		table(&b, all, engine, names, func(c comparison, name string) string { return fmt.Sprintf("%.0f", median(c.Cells[name].Rates)) })
 	}
 	return b.String()
+}
+
+// table writes a row for each operation and number of connections.
+func table(b *strings.Builder, all []comparison, engine string, names []string, cell func(c comparison, name string) string) {
+	b.WriteString("\n| operation | connections | " + strings.Join(names, " | ") + " |\n|---|---|" + strings.Repeat("---|", len(names)) + "\n")
+	for _, c := range all {
+		if c.Engine != engine {
+			continue
+		}
+		fmt.Fprintf(b, "| %s | %d |", c.Operation, c.Connections)
+		for _, name := range names {
+			b.WriteString(" " + cell(c, name) + " |")
+		}
+		b.WriteString("\n")
+	}
+}
+
+func without(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+}
+
+// spread writes a median and, if there was more than one round, its extremes.
+func spread(values []float64) string {
+	if len(values) < 2 {
+		return fmt.Sprintf("%.2f", median(values))
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", median(values), slices.Min(values), slices.Max(values))
+}
+
+// ratios divides the rates of the same round.
+func ratios(a, b *cell) []float64 {
+	all := make([]float64, 0, len(a.Rates))
+	for i := range min(len(a.Rates), len(b.Rates)) {
+		all = append(all, a.Rates[i]/b.Rates[i])
+	}
+	return all
 }
 
 func enginesOf(all []comparison) (names []string) {
@@ -75,20 +81,7 @@ func enginesOf(all []comparison) (names []string) {
 	return names
 }
 
-func isPeer(name string) bool { return name != "gormoauth" && !strings.HasPrefix(name, "floor") }
-
-func overBestPeer(c comparison) float64 {
-	best := 0.0
-	for name, cell := range c.Cells {
-		if isPeer(name) {
-			best = max(best, median(cell.Rates))
-		}
-	}
-	if own := c.Cells["gormoauth"]; own != nil && best > 0 {
-		return median(own.Rates) / best
-	}
-	return 0
-}
+func isPeer(name string) bool { return name != own && !strings.HasPrefix(name, "floor") }
 
 // latencyTable writes percentiles of one number of connections.
 func latencyTable(all []comparison, connections int, p plan) string {
@@ -104,8 +97,11 @@ func latencyTable(all []comparison, connections int, p plan) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s |", c.Engine, c.Operation)
 		for _, n := range p.contestants() {
-			cell := c.Cells[n.name]
-			fmt.Fprintf(&b, " %s / %s |", milliseconds(median(cell.P50)), milliseconds(median(cell.P99)))
+			if cell := c.Cells[n.name]; cell != nil {
+				fmt.Fprintf(&b, " %s / %s |", milliseconds(median(cell.P50)), milliseconds(median(cell.P99)))
+			} else {
+				b.WriteString(" – |")
+			}
 		}
 		b.WriteString("\n")
 	}
@@ -153,9 +149,11 @@ func pruneTable(all []pruneResult) string {
 
 func memoryTable(all []memoryResult) string {
 	var b strings.Builder
-	b.WriteString("\n| engine | load | calls | resident, second quarter, MB | last quarter, MB | goroutines before / after |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n| engine | load | calls | resident at the start, MB | second quarter | last quarter | most | slope, MB an hour | goroutines before / after |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n")
 	for _, m := range all {
-		fmt.Fprintf(&b, "| %s | %v | %d | %.1f | %.1f | %d / %d |\n", m.Engine, m.Duration, m.Calls, float64(m.FirstHalf)/1024, float64(m.Later)/1024, m.Goroutines[0], m.Goroutines[1])
+		fmt.Fprintf(&b, "| %s | %v | %d | %.1f | %.1f | %.1f | %.1f | %+.1f | %d / %d |\n", m.Engine, m.Duration, m.Calls,
+			m.First, m.SecondQuarter, m.LastQuarter, m.Most, m.Slope, m.Goroutines[0], m.Goroutines[1])
 	}
 	return b.String()
 }

@@ -9,4 +9,8 @@
 // another program, is seen when the time that Options.TTL says is over. For as
 // long, a client that was deleted, or a secret that was replaced, may still be
 // taken there.
+//
+// After a write in a transaction of the program's own, nothing is remembered for
+// as long as Options.TTL says. Only what a transaction writes that stays open
+// for longer than that may be seen late, by as much again.
 package clientcache

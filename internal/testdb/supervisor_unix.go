@@ -36,6 +36,7 @@ rm -rf "$1"
 // A word in the pipe is the order to crash: the program and its children die
 // at once, the program being stopped first so that it does not see them die.
 const supervise = `
+trap : PIPE # nobody reads what this script has to say of a killed program, once the test process is gone
 signal=$1; shift
 "$@" 3<&- &
 server=$!
@@ -47,10 +48,11 @@ server=$!
 	while kill "-$signal" "$server"; do sleep 1; done
 ) >/dev/null 2>&1 &
 wait "$server"; status=$?
-# The watcher goes, and the helpers that a killed server leaves behind.
 trap : TERM
-kill -TERM 0
-exit "$status"
+kill -TERM 0 # the watcher
+[ "$status" = 0 ] && exit
+echo "ended with status $status"
+kill -KILL 0 # the helpers that it left behind, some of which block SIGTERM
 `
 
 // home is a directory for servers and their files.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/internal/faults"
+)
+
+// Ratios mean something as long as the floor does what the library does: no
+// statement less, so that it is one, and none more, so that it does not flatter.
+func TestTheFloorDoesTheLibrarysStatements(t *testing.T) {
+	for _, e := range workplaceOf(t) {
+		t.Run(e.name, func(t *testing.T) {
+			want := statementsOf(t, e, own, newOwn)
+			assert.Equal(t, want, statementsOf(t, e, floor, newGORMFloor))
+			assert.Len(t, want[issue], 2)
+			assert.Len(t, want[redeem], 5)
+			assert.Len(t, want[refresh], 4)
+			assert.Len(t, want[validate], 1)
+		})
+	}
+}
+
+// A refresh that moves the row to another grant would rewrite one index more.
+func TestARefreshKeepsItsGrant(t *testing.T) {
+	for _, e := range workplaceOf(t) {
+		for name, construct := range map[string]func(*gorm.DB) (contestant, error){own: newOwn, floor: newGORMFloor, "floor-sql": newSQLFloor} {
+			t.Run(e.name+"/"+name, func(t *testing.T) {
+				db := openFresh(t, e, "grant-"+name)
+				c, err := construct(db)
+				require.NoError(t, err)
+				granted, err := grantInProcess(c, 1)
+				require.NoError(t, err)
+				var before, after token
+				require.NoError(t, db.First(&before).Error)
+				require.Equal(t, http.StatusOK, post(c, refreshForm(granted[0].Refresh)).Code)
+				require.NoError(t, db.First(&after).Error)
+				assert.NotEqual(t, before.AccessToken, after.AccessToken)
+				assert.Equal(t, before.GrantID, after.GrantID)
+			})
+		}
+	}
+}
+
+func openFresh(t *testing.T, e engine, name string) *gorm.DB {
+	t.Helper()
+	dsn, err := e.fresh(name)
+	require.NoError(t, err)
+	db, err := open(e.kind, dsn)
+	require.NoError(t, err)
+	pool, err := db.DB()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = pool.Close() })
+	return db
+}
+
+// statementsOf returns the statements of each operation.
+func statementsOf(t *testing.T, e engine, name string, construct func(*gorm.DB) (contestant, error)) map[string][]string {
+	t.Helper()
+	var seen []string
+	recorded := faults.DB(openFresh(t, e, "statements-"+name), &faults.Plan{Next: func(call faults.Call) faults.Fault {
+		seen = append(seen, call.SQL)
+		return faults.Fault{}
+	}})
+	c, err := construct(recorded)
+	require.NoError(t, err)
+	all := make(map[string][]string)
+	during := func(operation string, form url.Values) tokens {
+		seen = nil
+		w := post(c, form)
+		all[operation] = inShort(seen)
+		require.Equal(t, http.StatusOK, w.Code, "%s: %s", operation, w.Body)
+		return parsed(t, w)
+	}
+	during(issue, credentialsForm())
+	code, err := c.Code(t.Context())
+	require.NoError(t, err)
+	granted := during(redeem, codeForm(code))
+
+	seen = nil
+	r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+granted.Access)
+	w := httptest.NewRecorder()
+	c.API(w, r)
+	require.Equal(t, http.StatusOK, w.Code)
+	all[validate] = inShort(seen)
+	during(refresh, refreshForm(granted.Refresh))
+	return all
+}
+
+var (
+	statementStart = regexp.MustCompile("(SELECT \\* FROM|INSERT INTO|UPDATE) [`\"](\\w+)[`\"]")
+	assigned       = regexp.MustCompile("[`\"](\\w+)[`\"]=")
+	listed         = regexp.MustCompile("INSERT INTO [`\"]\\w+[`\"] \\(([^)]*)\\)")
+)
+
+// inShort reduces statements to their verb, table and columns that are written;
+// one that does two things counts as two, and BEGIN and COMMIT as none: on
+// PostgreSQL, the library redeems a code in one statement, the floor in a
+// transaction.
+func inShort(statements []string) (short []string) {
+	for _, s := range statements {
+		set, _, _ := strings.Cut(s, " WHERE ")
+		for _, match := range statementStart.FindAllStringSubmatch(s, -1) {
+			line := match[1] + " " + match[2]
+			switch match[1] {
+			case "UPDATE":
+				for _, column := range assigned.FindAllStringSubmatch(set, -1) {
+					line += " " + column[1]
+				}
+			case "INSERT INTO":
+				line += " " + strings.NewReplacer("`", "", `"`, "").Replace(listed.FindStringSubmatch(s)[1])
+			}
+			short = append(short, line)
+		}
+	}
+	return short
+}
+
+func parsed(t *testing.T, w *httptest.ResponseRecorder) (answer tokens) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+	return answer
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func sample() ([]comparison, plan) {
+	return []comparison{{"PostgreSQL", issue, 8, map[string]*cell{
+		floor:    {Rates: []float64{100, 100, 100}, Ratios: []float64{1, 1, 1}},
+		own:      {Rates: []float64{80, 95, 90}, Ratios: []float64{0.80, 0.95, 0.90}},
+		"fosite": {Rates: []float64{40, 50, 30}, Ratios: []float64{0.4, 0.5, 0.3}},
+	}}}, plan{Connections: []int{8}}
+}
+
+func TestTablesHaveRatiosFirst(t *testing.T) {
+	text := comparisonTables(sample())
+	assert.Contains(t, text, "| issue | 8 | 0.90 (0.80–0.95) | 0.40 (0.30–0.50) |", "to the floor")
+	assert.Contains(t, text, "| issue | 8 | 2.00 (1.90–3.00) |", "to the peer, round by round")
+	assert.Contains(t, text, "| issue | 8 | 100 | 90 | 40 |", "a second")
+}
+
+func TestTargetsThatAreMissedAreListed(t *testing.T) {
+	all, p := sample()
+	assert.Contains(t, missed(all, p), "All targets are reached")
+	all[0].Operation = validate
+	assert.Contains(t, missed(all, p), "validate, 8 connections: 0.90 of the floor, not 0.95")
+}
+
+func TestMedian(t *testing.T) {
+	assert.InDelta(t, 2, median([]float64{3, 1, 2}), 1e-9)
+	assert.InDelta(t, 1.5, median([]float64{2, 1}), 1e-9)
+	assert.Zero(t, median([]float64{}))
+}
+
+func TestPercentile(t *testing.T) {
+	m := measurement{Latencies: []time.Duration{1, 2, 3, 4}}
+	assert.Equal(t, time.Duration(3), m.Percentile(50))
+	assert.Equal(t, time.Duration(4), m.Percentile(99))
+	assert.Zero(t, measurement{}.Percentile(99))
+}
+
+func TestSlope(t *testing.T) {
+	assert.InDelta(t, 2, slope([]float64{0, 1, 2}, []float64{5, 7, 9}), 1e-9)
+	assert.Zero(t, slope([]float64{1}, []float64{5}))
+}

@@ -128,10 +128,12 @@ func (h *home) keep() error {
 }
 
 // command runs a script, in a session of its own: an interrupt typed at the
-// terminal ends the tests, and they end their servers.
+// terminal ends the tests, and they end their servers. What it writes in passing
+// goes to its home, as its user may be unable to enter this process's TMPDIR.
 func (h *home) command(script string, arguments ...string) *exec.Cmd {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh"}, arguments...)...) //nolint:gosec,noctx // the programs are those that were found, and live as long as this process
 	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "TMPDIR="+h.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.owner, Setsid: true}
 	return cmd
 }

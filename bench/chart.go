@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"image/color"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ var palette = map[string]color.Color{
 // floor each contestant reaches.
 func chart(dir, engine string, connections int, all []comparison, p plan) (string, error) {
 	drawing := plot.New()
-	drawing.Title.Text = engine
+	drawing.Title.Text = fmt.Sprintf("%s, %d connections", engine, connections)
 	drawing.Title.Padding = vg.Points(8)
 	drawing.Y.Label.Text = "throughput, times the GORM floor"
 	drawing.Y.Min = 0

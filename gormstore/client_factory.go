@@ -84,7 +84,7 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string)
 	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 	s, names := f.clients.store, f.clients.columns
 	var changed int64
-	err = retry(ctx, func(bool) (err error) {
+	err = s.write(ctx, func(bool) (err error) {
 		changed, err = s.update(s.conn(ctx), row, map[string]any{
 			names["ClientSecret"]:          models.HashClientSecret(secret),
 			names["ClientSecretExpiresAt"]: 0,

@@ -211,7 +211,7 @@ func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (
 		digests[i] = row.Digest
 	}
 	conditions := append(p.expired(before), clause.IN{Column: column(p.key), Values: digests})
-	err = retry(ctx, func(bool) error {
+	err = p.store.write(ctx, func(bool) error {
 		result := single(p.table(ctx), false).Clauses(clause.Where{Exprs: conditions}).Delete(p.model())
 		removed = result.RowsAffected
 		return result.Error

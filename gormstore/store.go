@@ -19,6 +19,7 @@ type store struct {
 	schema *schema.Schema
 	name   string // the model's, for messages
 	userID *userIDField
+	turn   chan struct{} // to write, see turnOf
 }
 
 func newStore(db *gorm.DB, model any) (*store, error) {
@@ -31,7 +32,7 @@ func newStore(db *gorm.DB, model any) (*store, error) {
 	if err := stmt.Parse(model); err != nil {
 		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
 	}
-	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String()}, nil
+	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), turn: turnOf(db)}, nil
 }
 
 type transactionKey struct{}
@@ -92,7 +93,7 @@ func (s *store) load(ctx context.Context, into any, conditions ...clause.Express
 // successor that is derived may have been written by this step, told by another
 // and rotated since. Whoever asks again is then told what it is.
 func (s *store) once(ctx context.Context, own clause.Expression, step func() error) error {
-	return retry(ctx, func(lost bool) error {
+	return s.write(ctx, func(lost bool) error {
 		err := step()
 		if !lost || err == nil {
 			return err

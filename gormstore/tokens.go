@@ -151,7 +151,7 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 
 // RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
 func (t *Tokens[M, P]) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
-	return retry(ctx, func(bool) error {
+	return t.store.write(ctx, func(bool) error {
 		_, err := t.store.update(t.store.conn(ctx), new(M), t.values(map[string]any{"AccessTokenRevokedAt": now.Unix()}),
 			t.is("AccessToken", accessToken), t.is("AccessTokenRevokedAt", 0))
 		return err
@@ -165,7 +165,7 @@ func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time
 	if grantID == "" {
 		return errors.New("gormstore: the grant to revoke has no id")
 	}
-	return retry(ctx, func(bool) error {
+	return t.store.write(ctx, func(bool) error {
 		return t.store.atomically(ctx, func(tx *gorm.DB) error {
 			for _, which := range []clause.Expression{neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)} {
 				if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
@@ -183,7 +183,7 @@ func (t *Tokens[M, P]) RevokeClient(ctx context.Context, clientID string, now ti
 	if clientID == "" {
 		return errors.New("gormstore: the client whose tokens to revoke has no id")
 	}
-	return retry(ctx, func(bool) error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
+	return t.store.write(ctx, func(bool) error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
 }
 
 func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) error {

@@ -102,6 +102,12 @@ func revocationEndpoint[M any, P gormstore.TokenModel[M]](tokens *gormstore.Toke
 	return &endpoint.Revocation{QueryToken: tokens.Query, RevokeToken: tokens.RevokeToken, RevokeGrant: tokens.RevokeGrant}
 }
 
+// CreateIntrospectionEndpoint returns the introspection endpoint (RFC 7662)
+// for tokens in the model M. It panics when M cannot hold them.
+func CreateIntrospectionEndpoint[M any, P gormstore.TokenModel[M]](db *gorm.DB) *endpoint.Introspection {
+	return &endpoint.Introspection{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
+}
+
 // CreateBearerTokenValidator returns a validator of bearer tokens (RFC 6750)
 // in the model M. It panics when M cannot hold them.
 func CreateBearerTokenValidator[M any, P gormstore.TokenModel[M]](db *gorm.DB) *resource.BearerTokenValidator {

@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -23,13 +24,13 @@ type assembly struct {
 }
 
 // New returns a server for the common case: the authorization code grant with
-// PKCE, refresh tokens with rotation, client credentials and the revocation
-// endpoint; client_secret_basic, client_secret_post and none; as far as the
+// PKCE, refresh tokens with rotation, client credentials; revocation,
+// introspection and the metadata document; client_secret_basic, client_secret_post and none; as far as the
 // parts and each client's registration allow. Functions that the configuration
 // has already are kept. What else the server should do is registered on it
 // afterwards. Every fault is returned at once.
 func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
-	a := &assembly{db: db, config: &config}
+	a := &assembly{db: db, config: &config, endpoints: []server.Endpoint{&endpoint.Metadata{}}}
 	if config.ClientAuthMethods == nil {
 		config.ClientAuthMethods = clientauth.Defaults()
 	}
@@ -70,7 +71,8 @@ func Clients[M any, P gormstore.ClientModel[M]]() Part {
 	}
 }
 
-// Tokens has the server keep tokens in the model M, refresh and revoke them.
+// Tokens has the server keep tokens in the model M, refresh, revoke and
+// introspect them.
 func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 	return func(a *assembly) error {
 		tokens, err := gormstore.NewTokens[M, P](a.db)
@@ -84,7 +86,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 			a.config.RevokeGrant = tokens.RevokeGrant
 		}
 		a.grants = append(a.grants, &grant.RefreshToken{QueryToken: tokens.Query}, &grant.ClientCredentials{})
-		a.endpoints = append(a.endpoints, revocationEndpoint(tokens))
+		a.endpoints = append(a.endpoints, revocationEndpoint(tokens), &endpoint.Introspection{QueryToken: tokens.Query})
 		return nil
 	}
 }

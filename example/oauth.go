@@ -30,6 +30,11 @@ func newServer(a *app) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
+	introspection.Username = func(user server.User) string { return user.(*User).Username }
+	if err := srv.RegisterEndpoint(introspection); err != nil {
+		return nil, err
+	}
 	// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
 	// and no other client is registered for them; leave them out of a new server.
 	if err := srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}); err != nil {

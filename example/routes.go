@@ -12,8 +12,9 @@ func (a *app) routes() http.Handler {
 
 	// For programs. The library answers every method itself.
 	programs := anyOrigin()
-	mux.Handle("/oauth/token", programs(http.HandlerFunc(a.oauth.CreateTokenResponse)))
-	mux.Handle("/oauth/revoke", programs(a.oauth.EndpointHandler("revocation")))
+	for path, handler := range a.oauth.Routes() {
+		mux.Handle(path, programs(handler))
+	}
 	mux.Handle("GET /api/me", programs(a.api.Require("profile")(http.HandlerFunc(a.me))))
 	mux.Handle("OPTIONS /api/me", programs(http.NotFoundHandler()))
 	mux.HandleFunc("GET /healthz", a.healthz)

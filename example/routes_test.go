@@ -22,6 +22,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 	b.get("/clients").want(t, http.StatusMethodNotAllowed)
 	b.get("/oauth/token").want(t, http.StatusMethodNotAllowed, "invalid_request")
+	b.get("/.well-known/oauth-authorization-server").want(t, http.StatusOK, p.address+"/oauth/introspect", "S256")
 	b.do(http.MethodHead, "/login", nil, nil).want(t, http.StatusOK)
 	b.get("/healthz").want(t, http.StatusOK, `"ok"`)
 	b.get("/static/style.css").want(t, http.StatusOK, "--accent")
@@ -31,7 +32,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 func TestOtherOriginsReachTheAPIAlone(t *testing.T) {
 	t.Parallel()
 	b := startProgram(t).visit(t)
-	for path, allowed := range map[string]string{"/oauth/token": "*", "/oauth/revoke": "*", "/api/me": "*", "/login": "", "/oauth/authorize": "", "/": ""} {
+	for path, allowed := range map[string]string{"/oauth/token": "*", "/oauth/revoke": "*", "/.well-known/oauth-authorization-server": "*", "/api/me": "*", "/login": "", "/oauth/authorize": "", "/": ""} {
 		preflight := b.do(http.MethodOptions, path, nil, http.Header{
 			"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization"},
 		})

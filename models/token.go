@@ -85,6 +85,16 @@ func (t *TokenMixin) GetGrantedScope() string { return t.GrantedScope }
 // GetGrantID returns what all tokens of one authorization have in common.
 func (t *TokenMixin) GetGrantID() string { return t.GrantID }
 
+// GetAudience returns the access token's resources, space separated.
+func (t *TokenMixin) GetAudience() string { return t.Audience }
+
+// GetConfirmation returns the key that the access token is bound to, as JSON,
+// empty when it is bound to none.
+func (t *TokenMixin) GetConfirmation() string { return t.Confirmation }
+
+// GetRefreshTokenExpiresAt returns when the refresh token ends, 0 is never.
+func (t *TokenMixin) GetRefreshTokenExpiresAt() int64 { return t.RefreshTokenExpiresAt }
+
 // GetExpiresIn returns the access token's lifetime in seconds, 0 without end.
 func (t *TokenMixin) GetExpiresIn() int64 { return t.ExpiresIn }
 

@@ -36,6 +36,12 @@ type Config struct {
 	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
 
+	// EndpointPaths is where endpoints are served, by name, where that is not
+	// the usual place: "authorization" is at /oauth/authorize below the issuer's
+	// path, "token" at /oauth/token, any other where its EndpointPath says. The
+	// server's metadata names these.
+	EndpointPaths map[string]string
+
 	// TokenExpiresIn is the access token's lifetime by grant type, in whole
 	// seconds; a grant type that is not named gets an hour.
 	TokenExpiresIn map[string]time.Duration
@@ -130,6 +136,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.ClientAuthMethods) == 0 {
 		fault("ClientAuthMethods is missing: write clientauth.Defaults()")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.EndpointPaths)) {
+		if path := c.EndpointPaths[name]; !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#{} ") {
+			fault("EndpointPaths[%q] must be a path that begins with /", name)
+		}
 	}
 	for _, grantType := range slices.Sorted(maps.Keys(c.TokenExpiresIn)) {
 		if c.TokenExpiresIn[grantType] < time.Second {

@@ -10,7 +10,9 @@
 //		ClientAuthMethods: clientauth.Defaults(),
 //	})
 //	err = srv.RegisterGrant(&grant.ClientCredentials{})
-//	mux.HandleFunc("POST /oauth/token", srv.CreateTokenResponse)
+//	for path, handler := range srv.Routes() {
+//		mux.Handle(path, handler)
+//	}
 //
 // # How a request travels
 //

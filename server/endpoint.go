@@ -2,23 +2,43 @@ package server
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // Endpoint is an endpoint beside authorization and token, such as revocation.
-// Its requests are POSTs of an authenticated client.
+// Its requests are POSTs of an authenticated client, unless it is an
+// [OpenEndpoint].
 type Endpoint interface {
 	// EndpointName is its name, such as "revocation".
 	EndpointName() string
+	// EndpointPath is where it is served unless Config.EndpointPaths says
+	// otherwise: below the issuer's path, or, when it begins with
+	// "/.well-known/", before it (RFC 8414 section 3.1).
+	EndpointPath() string
 	// CreateResponse answers a request. The client has authenticated.
 	CreateResponse(ctx context.Context, req *Request) (*Response, error)
+}
+
+// OpenEndpoint is an endpoint at which no client authenticates, such as
+// metadata. It reads req.HTTP itself: req.Params is empty.
+type OpenEndpoint interface {
+	Endpoint
+	// Methods are the HTTP methods that it answers, such as "GET".
+	Methods() []string
 }
 
 // Response is an endpoint's answer.
 type Response struct {
 	// Status is the HTTP status; 0 is 200.
 	Status int
-	// Body is what is written as JSON.
+	// Header is sent with it. A name takes the place of the engine's own, such
+	// as Cache-Control, which otherwise keeps the answer out of every cache.
+	Header http.Header
+	// Body is what is written as JSON; a []byte is written as it is, with the
+	// Content-Type of Header.
 	Body any
 }
 
@@ -33,20 +53,17 @@ func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, 
 		http.NotFound(w, r)
 		return
 	}
-	req, err := s.parsePost(r, name)
+	req, err := s.endpointRequest(r, endpoint)
 	if err != nil {
 		s.WriteError(w, r, err)
 		return
 	}
-	response, err := s.endpointResponse(r.Context(), req, endpoint)
+	response, err := endpoint.CreateResponse(r.Context(), req)
 	if err != nil {
 		s.WriteError(w, r, req.failure(err))
 		return
 	}
-	if response.Status == 0 {
-		response.Status = http.StatusOK
-	}
-	s.writeJSON(w, r, response.Status, response.Body)
+	s.writeResponse(w, r, response)
 }
 
 // EndpointHandler is CreateEndpointResponse as a handler.
@@ -54,9 +71,52 @@ func (s *Server) EndpointHandler(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { s.CreateEndpointResponse(w, r, name) }
 }
 
-func (s *Server) endpointResponse(ctx context.Context, req *Request, endpoint Endpoint) (*Response, error) {
-	if err := s.authenticateClient(ctx, req); err != nil {
+// endpointRequest reads a request as its endpoint wants it.
+func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, error) {
+	if open, ok := endpoint.(OpenEndpoint); ok {
+		if err := checkMethod(r, open.Methods()...); err != nil {
+			return nil, err
+		}
+		return &Request{Server: s, HTTP: r, Endpoint: endpoint.EndpointName(), Time: s.config.Clock()}, nil
+	}
+	req, err := s.parsePost(r, endpoint.EndpointName())
+	if err != nil {
 		return nil, err
 	}
-	return endpoint.CreateResponse(ctx, req)
+	if err := s.authenticateClient(r.Context(), req); err != nil {
+		return nil, req.failure(err)
+	}
+	if hook, ok := endpoint.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {
+		return nil, req.failure(s.invalidClient(req, "The client cannot use this endpoint with its client authentication."))
+	}
+	return req, nil
+}
+
+func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response *Response) {
+	noStore(w)
+	if response.Header.Get("Cache-Control") != "" {
+		w.Header().Del("Pragma")
+	}
+	maps.Copy(w.Header(), response.Header)
+	status := response.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if text, ok := response.Body.([]byte); ok {
+		w.WriteHeader(status)
+		_, _ = w.Write(text) //nolint:gosec // no HTML: the endpoint names its Content-Type
+		return
+	}
+	s.writeBody(w, r, status, response.Body)
+}
+
+// checkMethod refuses a request of any other method.
+func checkMethod(r *http.Request, methods ...string) error {
+	if slices.Contains(methods, r.Method) || r.Method == http.MethodHead && slices.Contains(methods, http.MethodGet) {
+		return nil
+	}
+	failure := NewError(InvalidRequest, "The request method must be %s.", strings.Join(methods, ", "))
+	failure.Status = http.StatusMethodNotAllowed
+	failure.Header = http.Header{"Allow": {strings.Join(methods, ", ")}}
+	return failure
 }

@@ -54,6 +54,12 @@ type RepeatableParametersHook interface {
 	RepeatableParameters() []string
 }
 
+// IntrospectionHook adds members to what introspection tells of an active
+// token (RFC 7662 section 2.2).
+type IntrospectionHook interface {
+	PrepareIntrospection(ctx context.Context, req *Request, token *StoredToken, response map[string]any) error
+}
+
 // ClientAuthenticatedHook is told of every client that authenticated.
 type ClientAuthenticatedHook interface {
 	ClientAuthenticated(ctx context.Context, req *Request)
@@ -107,7 +113,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
-		TokenResponseHook, RepeatableParametersHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
 		return false
@@ -139,6 +145,11 @@ func tell[H any](req *Request, f func(H)) {
 // A grant calls it before it stores one.
 func (r *Request) PrepareAuthorizationCode(ctx context.Context, record *models.AuthorizationCodeMixin) error {
 	return each(r, func(hook AuthorizationCodeHook) error { return hook.PrepareAuthorizationCode(ctx, r, record) })
+}
+
+// PrepareIntrospection runs the hooks that add to what introspection tells.
+func (r *Request) PrepareIntrospection(ctx context.Context, token *StoredToken, response map[string]any) error {
+	return each(r, func(hook IntrospectionHook) error { return hook.PrepareIntrospection(ctx, r, token, response) })
 }
 
 // TokenRevoked tells the hooks of a revocation. An endpoint calls it after it

@@ -149,17 +149,15 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	if user.GetUserID() == "" {
 		return fmt.Errorf("server: %T.GetUserID returned an empty id", user)
 	}
-	if s.config.QueryUser != nil {
-		known, err := s.config.QueryUser(ctx, user.GetUserID())
-		if err != nil {
-			return fmt.Errorf("query user: %w", err)
-		}
-		if IsNilUser(known) {
-			return NewError(InvalidGrant, "The resource owner is gone or disabled.")
-		}
-		if _, bare := user.(UserID); bare {
-			user = known
-		}
+	known, err := s.QueryUser(ctx, user.GetUserID())
+	if err != nil {
+		return err
+	}
+	if known == nil {
+		return NewError(InvalidGrant, "The resource owner is gone or disabled.")
+	}
+	if _, bare := user.(UserID); bare {
+		user = known
 	}
 	req.User = user
 	return nil

@@ -52,8 +52,6 @@ type Request struct {
 	extensions []any
 }
 
-const authorizationEndpoint = "authorization"
-
 // failure is err as the answer to this request.
 func (r *Request) failure(err error) error {
 	failure := *AsError(err)

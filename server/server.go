@@ -174,6 +174,9 @@ func (s *Server) noteRepeatable(values []any) {
 	}
 }
 
+// Issuer returns the server's identifier.
+func (s *Server) Issuer() string { return s.config.Issuer }
+
 // RegisterClientAuthMethod adds ways for clients to authenticate. A later one
 // of the same name takes the place of an earlier one.
 func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) {

@@ -14,6 +14,14 @@ type Token interface {
 	GetTokenType() string
 	// GetScope returns the access token's scope, space separated.
 	GetScope() string
+	// GetAudience returns the resources that the access token is for, space
+	// separated (RFC 8707).
+	GetAudience() string
+	// GetConfirmation returns the key that the access token is bound to, as JSON
+	// (the claim "cnf" of RFC 7800), empty when it is bound to none.
+	GetConfirmation() string
+	// GetIssuedAt returns when the access token was issued, in Unix seconds.
+	GetIssuedAt() int64
 	// GetExpiresAt returns when the access token ends, in Unix seconds, 0 is never.
 	GetExpiresAt() int64
 	// GetExpiresIn returns the access token's lifetime in seconds, 0 without end.
@@ -30,6 +38,9 @@ type Token interface {
 	// GetRotatedAt returns when the refresh token was last rotated, in Unix
 	// seconds, 0 when never.
 	GetRotatedAt() int64
+	// GetRefreshTokenExpiresAt returns when the refresh token ends, in Unix
+	// seconds, 0 is never.
+	GetRefreshTokenExpiresAt() int64
 	// CheckRefreshToken reports whether digest is the current refresh token's.
 	CheckRefreshToken(digest string) bool
 	// IsRefreshTokenExpired reports whether the refresh token has ended.

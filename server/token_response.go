@@ -100,11 +100,8 @@ func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error
 
 // parsePost parses a request whose parameters come in the body alone.
 func (s *Server) parsePost(r *http.Request, endpoint string) (*Request, error) {
-	if r.Method != http.MethodPost {
-		failure := NewError(InvalidRequest, "The request method must be POST.")
-		failure.Status = http.StatusMethodNotAllowed
-		failure.Header = http.Header{"Allow": {http.MethodPost}}
-		return nil, failure
+	if err := checkMethod(r, http.MethodPost); err != nil {
+		return nil, err
 	}
 	return s.parse(r, endpoint, false)
 }

@@ -1,6 +1,10 @@
 package server
 
-import "reflect"
+import (
+	"context"
+	"fmt"
+	"reflect"
+)
 
 // User is a resource owner (RFC 6749 section 1.1). The program's own user
 // model implements it with one line.
@@ -15,6 +19,22 @@ type UserID string
 
 // GetUserID returns the id.
 func (id UserID) GetUserID() string { return string(id) }
+
+// QueryUser returns a user who may be served, or nil for one who is gone or
+// disabled. Without Config.QueryUser every user may be.
+func (s *Server) QueryUser(ctx context.Context, userID string) (User, error) {
+	if s.config.QueryUser == nil {
+		return UserID(userID), nil
+	}
+	user, err := s.config.QueryUser(ctx, userID)
+	if err != nil {
+		return nil, fmt.Errorf("query user: %w", err)
+	}
+	if IsNilUser(user) {
+		return nil, nil
+	}
+	return user, nil
+}
 
 // IsNilUser reports whether there is no user: a bare nil, or a nil pointer in
 // the interface, which == nil does not see. A denial must not become a grant.

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -289,6 +290,30 @@ func (p *Provider) Revoke(client *Client, body string) Answer {
 	return p.post(p.Server.EndpointHandler("revocation"), "/oauth/revoke", client, body, nil)
 }
 
+// Introspect posts to the introspection endpoint.
+func (p *Provider) Introspect(client *Client, body string, header ...string) Answer {
+	p.T.Helper()
+	return p.post(p.Server.EndpointHandler("introspection"), "/oauth/introspect", client, body, header)
+}
+
+// Get asks a path of the server's routes.
+func (p *Provider) Get(path string) Answer {
+	p.T.Helper()
+	return p.Serve(p.newRequest(http.MethodGet, path, "", nil))
+}
+
+// Serve sends a request to the server's routes.
+func (p *Provider) Serve(r *http.Request) Answer {
+	p.T.Helper()
+	mux := http.NewServeMux()
+	for path, handler := range p.Server.Routes() {
+		mux.Handle(path, handler)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return p.answer(w)
+}
+
 func (p *Provider) post(handler http.HandlerFunc, path string, client *Client, body string, header []string) Answer {
 	p.T.Helper()
 	if client != nil && client.GetTokenEndpointAuthMethod() != models.ClientSecretBasic {
@@ -359,4 +384,12 @@ func (p *Provider) Call(accessToken string, scopes ...string) Answer {
 	r := p.newRequest(http.MethodGet, "/api", "", []string{"Authorization", "Bearer " + accessToken})
 	p.Protector.Require(scopes...)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 	return p.answer(w)
+}
+
+// BareConfig is the least that a server on the provider's database needs.
+func (p *Provider) BareConfig() server.Config {
+	return server.Config{
+		Issuer: Issuer, QueryClient: gormoauth.CreateQueryClientFunc[Client](p.DB), SaveToken: gormoauth.CreateSaveTokenFunc[Token](p.DB),
+		ClientAuthMethods: clientauth.Defaults(),
+	}
 }

@@ -23,6 +23,15 @@ type Revocation struct {
 // EndpointName returns "revocation".
 func (*Revocation) EndpointName() string { return "revocation" }
 
+// EndpointPath returns "/oauth/revoke".
+func (*Revocation) EndpointPath() string { return "/oauth/revoke" }
+
+// PrepareMetadata names the endpoint (RFC 8414 section 2).
+func (*Revocation) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata["revocation_endpoint"] = s.EndpointURL("revocation")
+	metadata["revocation_endpoint_auth_methods_supported"] = s.AuthMethods()
+}
+
 // CheckConfig names what is missing.
 func (e *Revocation) CheckConfig(*server.Config) error {
 	if e.QueryToken == nil || e.RevokeToken == nil || e.RevokeGrant == nil {
@@ -40,28 +49,14 @@ func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'token'.")
 	}
 	done := &server.Response{Body: struct{}{}}
-	if server.Malformed(token, server.AccessTokenKind) && server.Malformed(token, server.RefreshTokenKind) {
-		return done, nil
+	stored, query, err := findToken(ctx, req, e.QueryToken, token)
+	if err != nil || stored == nil {
+		return done, err
 	}
-	presented := server.Present(token)
-	queries := []server.TokenQuery{{RefreshToken: presented.Digest, GrantID: presented.GrantID}, {AccessToken: presented.Digest}}
-	if presented.GrantID == "" && req.Params.Get("token_type_hint") != "refresh_token" {
-		queries[0], queries[1] = queries[1], queries[0]
+	if !stored.Token.CheckClient(req.Client.GetClientID()) {
+		return nil, server.NewError(server.InvalidGrant, "The token was issued to another client.")
 	}
-	for _, query := range queries {
-		stored, err := e.QueryToken(ctx, query)
-		if err != nil {
-			return nil, fmt.Errorf("query token: %w", err)
-		}
-		if stored == nil {
-			continue
-		}
-		if !stored.Token.CheckClient(req.Client.GetClientID()) {
-			return nil, server.NewError(server.InvalidGrant, "The token was issued to another client.")
-		}
-		return done, e.revoke(ctx, req, stored, query)
-	}
-	return done, nil
+	return done, e.revoke(ctx, req, stored, query)
 }
 
 func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *server.StoredToken, query server.TokenQuery) error {

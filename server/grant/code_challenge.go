@@ -27,6 +27,14 @@ const (
 	methodPlain = "plain"
 )
 
+// PrepareMetadata names the methods.
+func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("code_challenge_methods_supported", methodS256)
+	if c.AllowPlain {
+		metadata.Add("code_challenge_methods_supported", methodPlain)
+	}
+}
+
 // CheckAuthorizationRequest refuses a request without a challenge, or with one
 // that could not be verified.
 func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {

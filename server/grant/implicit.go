@@ -25,6 +25,11 @@ func (*Implicit) ResponseTypes() []string { return []string{"token"} }
 // ResponseMode returns "fragment".
 func (*Implicit) ResponseMode() string { return "fragment" }
 
+// PrepareMetadata names the grant type, which no token request has.
+func (*Implicit) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("grant_types_supported", grantTypeImplicit)
+}
+
 // CheckAuthorizationRequest refuses a confidential client, and one that may
 // not use the grant, before the user is asked.
 func (g *Implicit) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {

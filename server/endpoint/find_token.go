@@ -1,0 +1,32 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// findToken finds a token of either kind, and says by what it was found.
+// token_type_hint is but a hint: every kind is searched (RFC 7009 section 2.1,
+// RFC 7662 section 2.1). It returns nil when there is none.
+func findToken(ctx context.Context, req *server.Request, queryToken server.QueryTokenFunc, token string) (*server.StoredToken, server.TokenQuery, error) {
+	if server.Malformed(token, server.AccessTokenKind) && server.Malformed(token, server.RefreshTokenKind) {
+		return nil, server.TokenQuery{}, nil
+	}
+	presented := server.Present(token)
+	queries := []server.TokenQuery{{RefreshToken: presented.Digest, GrantID: presented.GrantID}, {AccessToken: presented.Digest}}
+	if presented.GrantID == "" && req.Params.Get("token_type_hint") != "refresh_token" {
+		queries[0], queries[1] = queries[1], queries[0]
+	}
+	for _, query := range queries {
+		stored, err := queryToken(ctx, query)
+		if err != nil {
+			return nil, query, fmt.Errorf("query token: %w", err)
+		}
+		if stored != nil {
+			return stored, query, nil
+		}
+	}
+	return nil, server.TokenQuery{}, nil
+}

@@ -1,0 +1,144 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Introspection is the token introspection endpoint (RFC 7662), named
+// "introspection": an API in another program asks it what a token stands for.
+type Introspection struct {
+	// QueryToken finds a token.
+	QueryToken server.QueryTokenFunc
+	// CheckPermission reports whether the client that asks, req.Client, may
+	// know of a token. To one that may not, the token is inactive. nil lets a
+	// client know of its own tokens, and of those whose audience names it by its
+	// client id; an API that others get tokens for needs more.
+	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
+	// Username returns the name that people know the user by; nil tells none.
+	Username func(user server.User) string
+}
+
+// EndpointName returns "introspection".
+func (*Introspection) EndpointName() string { return "introspection" }
+
+// EndpointPath returns "/oauth/introspect".
+func (*Introspection) EndpointPath() string { return "/oauth/introspect" }
+
+// PrepareMetadata names the endpoint (RFC 8414 section 2).
+func (e *Introspection) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata["introspection_endpoint"] = s.EndpointURL("introspection")
+	metadata["introspection_endpoint_auth_methods_supported"] = slices.DeleteFunc(s.AuthMethods(), func(method string) bool {
+		return !e.CheckAuthMethod(method)
+	})
+}
+
+// CheckAuthMethod refuses a public client: whoever may ask could try out
+// tokens (RFC 7662 section 2.1).
+func (*Introspection) CheckAuthMethod(method string) bool { return method != models.None }
+
+// CheckConfig names what is missing.
+func (e *Introspection) CheckConfig(*server.Config) error {
+	if e.QueryToken == nil {
+		return errors.New("endpoint: Introspection.QueryToken is missing: write gormoauth.CreateIntrospectionEndpoint[Token](db)")
+	}
+	return nil
+}
+
+// CreateResponse tells what the token stands for. Of a token that is unknown,
+// revoked, expired, somebody else's or of a user who is gone it says that it
+// is inactive and nothing more (RFC 7662 section 2.2).
+func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	token := req.Params.Get("token")
+	if token == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'token'.")
+	}
+	claims, err := e.introspect(ctx, req, token)
+	if err != nil {
+		return nil, err
+	}
+	if claims == nil {
+		claims = map[string]any{"active": false}
+	}
+	return &server.Response{Body: claims}, nil
+}
+
+// introspect returns nil for a token that is inactive to the client.
+func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, error) {
+	stored, query, err := findToken(ctx, req, e.QueryToken, token)
+	if err != nil || stored == nil || !alive(req, stored.Token, query) {
+		return nil, err
+	}
+	if permitted, err := e.checkPermission(ctx, req, stored); err != nil || !permitted {
+		return nil, err
+	}
+	claims := claimsOf(stored.Token, query)
+	claims["iss"] = req.Server.Issuer()
+	if stored.UserID != "" {
+		user, err := req.Server.QueryUser(ctx, stored.UserID)
+		if err != nil || user == nil {
+			return nil, err
+		}
+		claims["sub"] = stored.UserID
+		if e.Username != nil {
+			claims["username"] = e.Username(user)
+		}
+	} else {
+		claims["sub"] = stored.Token.GetClientID()
+	}
+	return claims, req.PrepareIntrospection(ctx, stored, claims)
+}
+
+func alive(req *server.Request, token server.Token, query server.TokenQuery) bool {
+	if query.AccessToken != "" {
+		return !token.IsRevoked() && !token.IsExpired(req.Time)
+	}
+	return token.CheckRefreshToken(query.RefreshToken) && !token.IsRefreshTokenRevoked() && !token.IsRefreshTokenExpired(req.Time)
+}
+
+func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error) {
+	if e.CheckPermission == nil {
+		id := req.Client.GetClientID()
+		return token.Token.CheckClient(id) || slices.Contains(strings.Fields(token.Token.GetAudience()), id), nil
+	}
+	permitted, err := e.CheckPermission(ctx, req, token)
+	if err != nil {
+		return false, fmt.Errorf("check the permission to introspect: %w", err)
+	}
+	return permitted, nil
+}
+
+// claimsOf is what the row says. A refresh token stands for its grant, which
+// may be more than the access token of the day.
+func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
+	claims := map[string]any{"active": true, "client_id": token.GetClientID()}
+	set := func(name string, value any, known bool) {
+		if known {
+			claims[name] = value
+		}
+	}
+	if query.AccessToken == "" {
+		scope, expiresAt := token.GetGrantedScope(), token.GetRefreshTokenExpiresAt()
+		set("scope", scope, scope != "")
+		set("exp", expiresAt, expiresAt != 0)
+		return claims
+	}
+	scope, expiresAt, audience := token.GetScope(), token.GetExpiresAt(), strings.Fields(token.GetAudience())
+	claims["token_type"] = token.GetTokenType()
+	claims["iat"] = token.GetIssuedAt()
+	set("scope", scope, scope != "")
+	set("exp", expiresAt, expiresAt != 0)
+	set("aud", audience, len(audience) > 0)
+	confirmation := token.GetConfirmation()
+	set("cnf", json.RawMessage(confirmation), confirmation != "")
+	authTime := token.GetAuthTime()
+	set("auth_time", authTime, authTime != 0)
+	return claims
+}

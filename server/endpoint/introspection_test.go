@@ -1,0 +1,150 @@
+package endpoint_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+)
+
+const inactive = `{"active":false}`
+
+func TestIntrospection(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
+			QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
+			Username:   func(user server.User) string { return "user " + user.GetUserID() },
+		}))
+		web, public, other := p.NewClient(nil), p.NewClient(oauthtest.Public), p.NewClient(nil)
+		service := p.NewClient(oauthtest.Grants("client_credentials"))
+		tokens := p.Redeem(web, p.Code(web, "scope=profile+email")).Body
+		narrow := p.Refresh(web, tokens["refresh_token"], "&scope=email").Body
+		now, user := p.Now.Unix(), p.User.GetUserID()
+
+		t.Run("an access token", func(t *testing.T) {
+			a := p.Introspect(web, "token="+narrow["access_token"])
+			assert.Equal(t, http.StatusOK, a.Status)
+			assert.Equal(t, "application/json", a.Header.Get("Content-Type"))
+			assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+			assert.JSONEq(t, fmtJSON(map[string]any{
+				"active": true, "scope": "email", "client_id": web.ClientID, "username": "user " + user, "token_type": "Bearer",
+				"iat": now, "exp": now + 3600, "sub": user, "iss": oauthtest.Issuer, "auth_time": now,
+			}), a.Raw)
+		})
+		t.Run("a refresh token, which stands for the whole grant", func(t *testing.T) {
+			assert.JSONEq(t, fmtJSON(map[string]any{
+				"active": true, "scope": "profile email", "client_id": web.ClientID, "username": "user " + user,
+				"exp": now + 30*24*3600, "sub": user, "iss": oauthtest.Issuer,
+			}), p.Introspect(web, "token="+narrow["refresh_token"]).Raw)
+		})
+		t.Run("a client's own token", func(t *testing.T) {
+			own := p.Token(service, "grant_type=client_credentials").Body["access_token"]
+			assert.JSONEq(t, fmtJSON(map[string]any{
+				"active": true, "client_id": service.ClientID, "token_type": "Bearer", "iat": now, "exp": now + 3600, "sub": service.ClientID, "iss": oauthtest.Issuer,
+			}), p.Introspect(service, "token="+own).Raw)
+		})
+		t.Run("a hint is but a hint", func(t *testing.T) {
+			for _, hint := range []string{"access_token", "refresh_token", "whatever"} {
+				for _, token := range []string{narrow["access_token"], narrow["refresh_token"]} {
+					assert.Equal(t, "true", p.Introspect(web, "token="+token+"&token_type_hint="+hint).Body["active"], hint)
+				}
+			}
+		})
+		t.Run("what is inactive says nothing more", func(t *testing.T) {
+			revoked := p.Redeem(web, p.Code(web, "")).Body
+			p.Revoke(web, "token="+revoked["refresh_token"])
+			alone := p.Redeem(web, p.Code(web, "")).Body
+			p.Revoke(web, "token="+alone["access_token"])
+			for rule, token := range map[string]string{
+				"unknown": "unknown", "malformed": narrow["access_token"] + "x", "rotated": tokens["access_token"], "a rotated refresh token": tokens["refresh_token"],
+				"of a revoked grant": revoked["access_token"], "a revoked refresh token": revoked["refresh_token"], "revoked alone": alone["access_token"],
+			} {
+				assert.Equal(t, inactive, p.Introspect(web, "token="+token).Raw, rule)
+			}
+			assert.Equal(t, "true", p.Introspect(web, "token="+alone["refresh_token"]).Body["active"], "which lives on")
+			for _, token := range []string{narrow["access_token"], narrow["refresh_token"]} {
+				assert.Equal(t, inactive, p.Introspect(other, "token="+token).Raw, "another client's")
+			}
+			assert.Equal(t, "true", p.Introspect(web, "token="+narrow["refresh_token"]).Body["active"], "and to look is not to use")
+		})
+		t.Run("an audience may ask", func(t *testing.T) {
+			require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(narrow["access_token"])).
+				Updates(map[string]any{"audience": "https://api.example " + other.ClientID, "confirmation": `{"jkt":"abc"}`}).Error)
+			a := p.Introspect(other, "token="+narrow["access_token"])
+			assert.Equal(t, `["https://api.example","`+other.ClientID+`"]`, a.Body["aud"])
+			assert.JSONEq(t, `{"jkt":"abc"}`, a.Body["cnf"])
+		})
+		t.Run("who may not ask", func(t *testing.T) {
+			a := p.Introspect(nil, "token="+narrow["access_token"])
+			assert.Equal(t, http.StatusUnauthorized, a.Status)
+			assert.Equal(t, "invalid_client", a.Body["error"])
+			mine := p.Redeem(public, p.Code(public, "")).Body["access_token"]
+			assert.Equal(t, "invalid_client", p.Introspect(public, "token="+mine).Body["error"], "whoever can pose as the client")
+			assert.Equal(t, "invalid_request", p.Introspect(web, "").Body["error"])
+			assert.Equal(t, "invalid_request", p.Introspect(web, "token=a&token=b").Body["error"])
+			w := p.Serve(get("/oauth/introspect?token=" + mine))
+			assert.Equal(t, http.StatusMethodNotAllowed, w.Status, "a token does not belong into an address")
+			assert.Equal(t, "POST", w.Header.Get("Allow"))
+		})
+		t.Run("a disabled user", func(t *testing.T) {
+			require.NoError(t, db.Model(p.User).Update("disabled", true).Error)
+			assert.Equal(t, inactive, p.Introspect(web, "token="+narrow["access_token"]).Raw)
+			require.NoError(t, db.Model(p.User).Update("disabled", false).Error)
+		})
+		t.Run("an end", func(t *testing.T) {
+			p.Now = p.Now.Add(time.Hour - time.Second)
+			assert.Equal(t, "true", p.Introspect(web, "token="+narrow["access_token"]).Body["active"])
+			p.Now = p.Now.Add(time.Second)
+			assert.Equal(t, inactive, p.Introspect(web, "token="+narrow["access_token"]).Raw)
+			p.Now = p.Now.Add(30*24*time.Hour - time.Hour)
+			assert.Equal(t, inactive, p.Introspect(web, "token="+narrow["refresh_token"]).Raw)
+		})
+	})
+}
+
+func TestIntrospectionByPermission(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	web, api := p.NewClient(nil), p.NewClient(nil)
+	token := p.Redeem(web, p.Code(web, "")).Body["access_token"]
+	permitted, failure := true, error(nil)
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
+		QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
+		CheckPermission: func(_ context.Context, req *server.Request, stored *server.StoredToken) (bool, error) {
+			assert.Equal(t, web.ClientID, stored.Token.GetClientID())
+			return permitted && req.Client.GetClientID() == api.ClientID, failure
+		},
+	}))
+	require.NoError(t, p.Server.Register(addRoles{}))
+	a := p.Introspect(api, "token="+token)
+	assert.Equal(t, "true", a.Body["active"])
+	assert.Equal(t, `["reader"]`, a.Body["roles"], "what a hook adds")
+	assert.NotContains(t, a.Body, "username")
+	assert.Equal(t, inactive, p.Introspect(web, "token="+token).Raw)
+	permitted = false
+	assert.Equal(t, inactive, p.Introspect(api, "token="+token).Raw)
+	failure = errors.New("the policy is out of reach")
+	a = p.Introspect(api, "token="+token)
+	assert.Equal(t, http.StatusInternalServerError, a.Status)
+	assert.NotContains(t, a.Raw, "policy")
+	assert.ErrorContains(t, p.Server.RegisterEndpoint(&endpoint.Introspection{}), "QueryToken is missing")
+}
+
+type addRoles struct{}
+
+func (addRoles) PrepareIntrospection(_ context.Context, _ *server.Request, _ *server.StoredToken, response map[string]any) error {
+	response["roles"] = []string{"reader"}
+	return nil
+}

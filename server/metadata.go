@@ -1,0 +1,73 @@
+package server
+
+import "slices"
+
+// Metadata is what a server says of itself, by member (RFC 8414 section 2).
+type Metadata map[string]any
+
+// Add adds values to a member that is a list, in order and none twice.
+func (m Metadata) Add(member string, values ...string) {
+	list, _ := m[member].([]string)
+	list = append(list, values...)
+	slices.Sort(list)
+	m[member] = slices.Compact(list)
+}
+
+// MetadataHook is for a grant, an extension, an endpoint or a client
+// authentication method that has something to say in the server's metadata.
+type MetadataHook interface {
+	PrepareMetadata(s *Server, metadata Metadata)
+}
+
+// Metadata returns what the server says of itself: exactly what is registered.
+func (s *Server) Metadata() Metadata {
+	m := Metadata{
+		"issuer":                   s.config.Issuer,
+		"response_types_supported": []string{}, // required of every server
+		"authorization_response_iss_parameter_supported": true, // RFC 9207 section 3
+	}
+	if u := s.EndpointURL(authorizationEndpoint); u != "" {
+		m["authorization_endpoint"] = u
+	}
+	if u := s.EndpointURL(tokenEndpoint); u != "" {
+		m["token_endpoint"] = u
+		m.Add("token_endpoint_auth_methods_supported", s.AuthMethods()...)
+	}
+	if s.config.ScopesSupported != nil {
+		m["scopes_supported"] = s.config.ScopesSupported
+	}
+	tell := func(values ...any) {
+		for _, value := range values {
+			if hook, ok := value.(MetadataHook); ok {
+				hook.PrepareMetadata(s, m)
+			}
+		}
+	}
+	for _, a := range s.answered() {
+		if a.grantType != "" {
+			m.Add("grant_types_supported", a.grantType)
+		}
+		if a.responseTypes != nil {
+			m.Add("response_types_supported", a.responseTypes...)
+			m.Add("response_modes_supported", a.grant.(AuthorizationGrant).ResponseMode())
+		}
+		tell(a.extensions...) // the grant is the first of them
+	}
+	tell(s.extensions...)
+	for _, method := range s.methods {
+		tell(method)
+	}
+	for _, endpoint := range s.endpoints {
+		tell(endpoint)
+	}
+	return m
+}
+
+// AuthMethods returns the names of the client authentication methods.
+func (s *Server) AuthMethods() []string {
+	names := make([]string, len(s.methods))
+	for i, method := range s.methods {
+		names[i] = method.AuthMethod()
+	}
+	return names
+}

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"iter"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Names of the two endpoints that every server has, beside those that are
+// registered.
+const (
+	authorizationEndpoint = "authorization"
+	tokenEndpoint         = "token"
+)
+
+const wellKnown = "/.well-known/"
+
+// EndpointURL returns the address of an endpoint by its name, "authorization"
+// and "token" among them; it is empty when there is no such endpoint.
+func (s *Server) EndpointURL(name string) string {
+	issuer, err := url.Parse(s.config.Issuer)
+	path := s.endpointPath(name)
+	if err != nil || path == "" {
+		return ""
+	}
+	prefix := strings.TrimSuffix(issuer.EscapedPath(), "/")
+	origin := issuer.Scheme + "://" + issuer.Host
+	if strings.HasPrefix(path, wellKnown) {
+		return origin + path + prefix
+	}
+	return origin + prefix + path
+}
+
+func (s *Server) endpointPath(name string) string {
+	path := s.config.EndpointPaths[name]
+	switch name {
+	case authorizationEndpoint:
+		if slices.ContainsFunc(s.answered(), func(a answered) bool { return a.responseTypes != nil }) {
+			return first(path, "/oauth/authorize")
+		}
+		return ""
+	case tokenEndpoint:
+		if slices.ContainsFunc(s.answered(), func(a answered) bool { return a.grantType != "" }) {
+			return first(path, "/oauth/token")
+		}
+		return ""
+	}
+	if endpoint, ok := s.endpoints[name]; ok {
+		return first(path, endpoint.EndpointPath())
+	}
+	return ""
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// Routes are the paths of everything that is registered, each with its
+// handler, but for the authorization endpoint, whose page is the program's:
+//
+//	for path, handler := range srv.Routes() {
+//		mux.Handle(path, handler)
+//	}
+func (s *Server) Routes() iter.Seq2[string, http.Handler] {
+	return func(yield func(string, http.Handler) bool) {
+		names := slices.Sorted(maps.Keys(s.endpoints))
+		for _, name := range append(names, tokenEndpoint) {
+			u, err := url.Parse(s.EndpointURL(name))
+			if err != nil || u.Path == "" {
+				continue
+			}
+			handler := s.EndpointHandler(name)
+			if name == tokenEndpoint {
+				handler = s.CreateTokenResponse
+			}
+			if !yield(u.Path, handler) {
+				return
+			}
+		}
+	}
+}
+
+// answered is a registered grant, and what it answers that no later
+// registration took from it.
+type answered struct {
+	registration
+	grantType     string   // empty when it answers none
+	responseTypes []string // nil when it answers none
+}
+
+// answered returns the grants that answer something.
+func (s *Server) answered() (all []answered) {
+	taken := make(map[string]bool)
+	take := func(kind, name string) bool {
+		key := kind + strings.Join(sorted(name), " ")
+		free := !taken[key]
+		taken[key] = true
+		return free
+	}
+	for _, r := range s.grants { // the latest comes first
+		a := answered{registration: r}
+		if grant, ok := r.grant.(TokenGrant); ok && take("grant_type ", grant.GrantType()) {
+			a.grantType = grant.GrantType()
+		}
+		if grant, ok := r.grant.(AuthorizationGrant); ok {
+			for _, responseType := range grant.ResponseTypes() {
+				if take("response_type ", responseType) {
+					a.responseTypes = append(a.responseTypes, responseType)
+				}
+			}
+		}
+		if a.grantType != "" || a.responseTypes != nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}

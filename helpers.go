@@ -92,6 +92,25 @@ func CreateRefreshTokenGrant[M any, P gormstore.TokenModel[M]](db *gorm.DB) *gra
 	return &grant.RefreshToken{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
 }
 
+// CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
+// (RFC 8628) with codes in the model M. It panics when M cannot hold them.
+func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {
+	return &endpoint.DeviceAuthorization{Storage: CreateDeviceCodeStorage[M, P](db)}
+}
+
+// CreateDeviceCodeGrant returns the device authorization grant (RFC 8628) with
+// codes in the model M. It panics when M cannot hold them.
+func CreateDeviceCodeGrant[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *grant.DeviceCode {
+	return &grant.DeviceCode{Storage: CreateDeviceCodeStorage[M, P](db)}
+}
+
+// CreateDeviceCodeStorage returns the storage of device authorizations (RFC
+// 8628) in the model M, for [CreatePruneFunc]. It panics when M cannot hold
+// them.
+func CreateDeviceCodeStorage[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *gormstore.DeviceCodes[M, P] {
+	return must(gormstore.NewDeviceCodes[M, P](db))
+}
+
 // CreateRevocationEndpoint returns the revocation endpoint (RFC 7009) for
 // tokens in the model M. It panics when M cannot hold them.
 func CreateRevocationEndpoint[M any, P gormstore.TokenModel[M]](db *gorm.DB) *endpoint.Revocation {
@@ -128,11 +147,12 @@ func CreateDigestPlaintextFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) fu
 }
 
 // CreatePruneFunc returns a function that removes expired tokens of the model
-// T and codes of the model C; see [gormstore.Prune]. It panics when the models
+// T and codes of the model C, and what has expired in more stores, such as that
+// of [CreateDeviceCodeStorage]; see [gormstore.Prune]. It panics when the models
 // cannot hold them.
-func CreatePruneFunc[T, C any, PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) func(ctx context.Context, options gormstore.PruneOptions) error {
+func CreatePruneFunc[T, C any, PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB, more ...gormstore.Prunable) func(ctx context.Context, options gormstore.PruneOptions) error {
 	tokens, codes := must(gormstore.NewTokens[T, PT](db)), must(gormstore.NewAuthorizationCodes[C, PC](db))
 	return func(ctx context.Context, options gormstore.PruneOptions) error {
-		return gormstore.Prune(ctx, tokens, codes, options)
+		return gormstore.Prune(ctx, tokens, codes, options, more...)
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -25,6 +27,7 @@ type app struct {
 	tokens    *gormstore.Tokens[Token, *Token]
 	clients   *gormstore.ClientFactory[Client, *Client]
 	passwords *passwords
+	devices   *endpoint.DeviceAuthorization
 	oauth     *server.Server
 	api       *resource.Protector
 }
@@ -42,6 +45,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}
+	a.devices = gormoauth.CreateDeviceAuthorizationEndpoint[DeviceCode](db)
 	var err error
 	a.oauth, err = newServer(a)
 	return a, err

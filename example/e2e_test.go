@@ -328,3 +328,49 @@ func makeClient(t *testing.T, b *browser, address string) {
 	b.open(address + "/")
 	assert.NotContains(t, b.page, found, "and never again")
 }
+
+// A device that shows a code, driven by golang.org/x/oauth2.
+func TestADeviceIsConnected(t *testing.T) {
+	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "device.db"))
+	conf := clientConfig(address, "demo-device", "", oauth2.AuthStyleInParams)
+	conf.Scopes = []string{"profile"}
+	conf.Endpoint.DeviceAuthURL = address + "/oauth/device_authorization"
+	start := func() *oauth2.DeviceAuthResponse {
+		codes, err := conf.DeviceAuth(t.Context())
+		require.NoError(t, err)
+		return codes
+	}
+	b := newBrowser(t, address)
+	denied := start()
+	b.open(denied.VerificationURIComplete)
+	require.Equal(t, "/login", b.at.Path, "who is not signed in signs in first")
+	b.signIn("alice", "wonderland")
+	assert.Equal(t, "/device", b.at.Path)
+	assert.Contains(t, b.page, denied.UserCode, "the code came with the link")
+	b.submit("user_code", url.Values{"user_code": {denied.UserCode}})
+	assert.Contains(t, b.page, "Demo television")
+	assert.Contains(t, b.page, denied.UserCode, "to compare with the device")
+	b.submit("confirm", url.Values{"confirm": {"no"}})
+	assert.Contains(t, b.page, "Nothing was shared")
+	_, err := conf.DeviceAccessToken(t.Context(), denied)
+	assert.ErrorContains(t, err, "access_denied")
+
+	codes := start()
+	b.open(codes.VerificationURI)
+	b.submit("user_code", url.Values{"user_code": {"bbbb bbbb"}})
+	assert.Equal(t, http.StatusBadRequest, b.status)
+	assert.Contains(t, b.page, "The code is unknown")
+	b.submit("user_code", url.Values{"user_code": {strings.ToLower(codes.UserCode)}})
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	assert.Contains(t, b.page, "Your device is connected")
+	token, err := conf.DeviceAccessToken(t.Context(), codes)
+	require.NoError(t, err)
+	status, body := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "alice", body["username"])
+	assert.NotEmpty(t, token.RefreshToken)
+	b.open(address + "/")
+	assert.Contains(t, b.page, "Demo television", "and can be removed")
+	_, err = conf.DeviceAccessToken(t.Context(), codes)
+	assert.ErrorContains(t, err, "invalid_grant", "a code is good for one token")
+}

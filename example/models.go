@@ -49,6 +49,13 @@ type AuthorizationCode struct {
 	models.AuthorizationCodeMixin
 }
 
+// DeviceCode is a device that waits for its owner's consent.
+type DeviceCode struct {
+	ID     uint
+	UserID *uint
+	models.DeviceCodeMixin
+}
+
 // Session is a signed-in browser.
 type Session struct {
 	// Token is the digest of the cookie's value.

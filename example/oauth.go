@@ -35,6 +35,12 @@ func newServer(a *app) (*server.Server, error) {
 	if err := srv.RegisterEndpoint(introspection); err != nil {
 		return nil, err
 	}
+	if err := srv.RegisterEndpoint(a.devices); err != nil {
+		return nil, err
+	}
+	if err := srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)); err != nil {
+		return nil, err
+	}
 	// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
 	// and no other client is registered for them; leave them out of a new server.
 	if err := srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}); err != nil {

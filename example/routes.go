@@ -28,6 +28,8 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /logout", page(a.logout))
 	mux.Handle("GET /oauth/authorize", page(a.showConsent))
 	mux.Handle("POST /oauth/authorize", page(a.consent))
+	mux.Handle("GET /device", page(a.showDevice))
+	mux.Handle("POST /device", page(a.device))
 	mux.Handle("POST /clients", page(a.signedIn(a.createClient)))
 	mux.Handle("POST /clients/{id}/secret", page(a.signedIn(a.rotateSecret)))
 	mux.Handle("POST /clients/{id}/delete", page(a.signedIn(a.removeClient)))

@@ -8,6 +8,8 @@ import (
 	"net"
 	"reflect"
 	"strings"
+
+	"gorm.io/gorm"
 )
 
 // What a database's error means is told by its code. Since the library imports
@@ -67,6 +69,16 @@ func isLost(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isInvalidConn(err)
+}
+
+// isDuplicate reports whether a row has a key that another has.
+func isDuplicate(err error) bool {
+	const sqliteConstraint, sqliteUnique, sqlitePrimaryKey = 19, 2067, 1555
+	switch sqliteCode(err) {
+	case sqliteConstraint, sqliteUnique, sqlitePrimaryKey:
+		return true
+	}
+	return errors.Is(err, gorm.ErrDuplicatedKey) || stateOf(err) == "23505" || mysqlErrorOf(err).number == 1062
 }
 
 // alreadyExists reports whether MySQL refused to create what is there already:

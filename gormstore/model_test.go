@@ -262,7 +262,7 @@ func TestACredentialThatNobodySpendsIsAnError(t *testing.T) {
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)
 	req := &server.Request{Credential: &server.Credential{Record: foreign{}}}
-	assert.ErrorContains(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a"}, req), "is neither an authorization code nor a gormstore.Spender")
+	assert.ErrorContains(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a"}, req), "is neither a code of this package's nor a gormstore.Spender")
 	var count int64
 	require.NoError(t, db.Model(&Token{}).Count(&count).Error)
 	assert.Zero(t, count)

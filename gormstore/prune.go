@@ -51,8 +51,9 @@ const (
 //
 // A token leaves when both its access token and its refresh token have
 // expired. A code that was redeemed stays as long as there is a token of its
-// grant, since a replay has to revoke that.
-func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx context.Context, tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC], options PruneOptions) error {
+// grant, since a replay has to revoke that. more are the program's other stores,
+// such as [DeviceCodes].
+func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx context.Context, tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC], options PruneOptions, more ...Prunable) error {
 	now := time.Now()
 	if options.Before.IsZero() {
 		options.Before = now
@@ -64,17 +65,10 @@ func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 		options.BatchSize = defaultPruneBatch
 	}
 	// The tokens first: with the last of a grant its code may leave, too.
-	steps := []pruning{
-		{
-			store: tokens.store, key: tokens.columns["AccessToken"], expiresAt: tokens.columns["ExpiresAt"],
-			also: clause.Gt{Column: column(tokens.columns["ExpiresAt"]), Value: 0}, // 0 is never
-		},
-		{
-			store: codes.store, key: codes.columns["Code"], expiresAt: codes.columns["ExpiresAt"],
-			// A code of an older program has no expires_at; this is its life.
-			also: clause.Lt{Column: column(codes.columns["AuthTime"]), Value: options.Before.Add(-oldCodeLife).Unix()},
-			only: unspentOrDead(tokens, codes),
-		},
+	grants := grants{tokens.store.schema.Table, tokens.columns["GrantID"]}
+	var steps []pruning
+	for _, store := range append([]Prunable{tokens, codes}, more...) {
+		steps = append(steps, store.pruning(grants, options.Before))
 	}
 	var progress PruneProgress
 	report := func(removed int64) {
@@ -101,15 +95,45 @@ func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 	return nil
 }
 
+// Prunable is a store whose rows expire.
+type Prunable interface {
+	pruning(grants grants, before time.Time) pruning
+}
+
+func (t *Tokens[M, P]) pruning(grants, time.Time) pruning {
+	return pruning{
+		store: t.store, key: t.columns["AccessToken"], expiresAt: t.columns["ExpiresAt"],
+		also: clause.Gt{Column: column(t.columns["ExpiresAt"]), Value: 0}, // 0 is never
+	}
+}
+
+func (c *AuthorizationCodes[M, P]) pruning(grants grants, before time.Time) pruning {
+	return pruning{
+		store: c.store, key: c.columns["Code"], expiresAt: c.columns["ExpiresAt"],
+		// A code of an older program has no expires_at; this is its life.
+		also: clause.Lt{Column: column(c.columns["AuthTime"]), Value: before.Add(-oldCodeLife).Unix()},
+		only: grants.unspentOrDead(c.store, c.columns),
+	}
+}
+
+func (d *DeviceCodes[M, P]) pruning(grants grants, _ time.Time) pruning {
+	return pruning{
+		store: d.store, key: d.columns["DeviceCode"], expiresAt: d.columns["ExpiresAt"],
+		only: grants.unspentOrDead(d.store, d.columns),
+	}
+}
+
+// grants is where the tokens are, and their column of grants.
+type grants struct{ table, grantID string }
+
 // unspentOrDead is true of a code that no replay can harm.
-func unspentOrDead[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC]) clause.Expression {
-	table := tokens.store.schema.Table
+func (g grants) unspentOrDead(codes *store, columns columns) clause.Expression {
 	return clause.Expr{
 		SQL: "(? = 0 OR NOT EXISTS (SELECT 1 FROM ? WHERE ? = ?))",
 		Vars: []any{
-			column(codes.columns["RedeemedAt"]), clause.Table{Name: table},
-			clause.Column{Table: table, Name: tokens.columns["GrantID"]},
-			clause.Column{Table: codes.store.schema.Table, Name: codes.columns["GrantID"]},
+			column(columns["RedeemedAt"]), clause.Table{Name: g.table},
+			clause.Column{Table: g.table, Name: g.grantID},
+			clause.Column{Table: codes.schema.Table, Name: columns["GrantID"]},
 		},
 	}
 }
@@ -120,7 +144,7 @@ func unspentOrDead[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]]
 type pruning struct {
 	store          *store
 	key, expiresAt string
-	also           clause.Expression // what expired means beside expiresAt
+	also           clause.Expression // what expired means beside expiresAt, nil is nothing
 	only           clause.Expression // which of the expired rows may leave, nil is all
 }
 
@@ -170,7 +194,11 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 func (p pruning) expired(before time.Time) []clause.Expression {
-	return []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Unix()}, p.also}
+	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Unix()}}
+	if p.also != nil {
+		conditions = append(conditions, p.also)
+	}
+	return conditions
 }
 
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {

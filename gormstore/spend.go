@@ -1,7 +1,6 @@
 package gormstore
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -35,59 +34,63 @@ func spendOnce(tx *gorm.DB, model any, key, value, spentAt string, now time.Time
 		Omit(clause.Associations).Updates(map[string]any{spentAt: now.Unix()})
 }
 
-// codeRecord is a row of any model of authorization codes.
-type codeRecord interface {
-	AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
-}
-
 // spend spends whatever a request exchanges.
 func spend(tx *gorm.DB, credential *server.Credential, now time.Time) (won bool, err error) {
-	switch record := credential.Record.(type) {
-	case Spender:
+	if record, ok := credential.Record.(Spender); ok {
 		return record.Spend(tx, now)
-	case codeRecord:
-		s, err := newCodeStore(tx, record)
-		if err != nil {
-			return false, err
-		}
-		return SpendOnce(tx, record, s.code, credential.Presented.Digest, s.redeemedAt, now)
-	default:
-		// Never a token for a credential that nobody spends.
-		return false, fmt.Errorf("gormstore: the credential %T is neither an authorization code nor a gormstore.Spender", credential.Record)
 	}
+	s, err := newSingleUse(tx, credential.Record)
+	if err != nil {
+		return false, err
+	}
+	return SpendOnce(tx, credential.Record, s.key, credential.Presented.Digest, s.spentAt, now)
 }
 
 // spendingStatement returns the statement by which a credential would be
 // spent, where it can be a part of the one that inserts the token: on
-// PostgreSQL, for a code whose model has no hooks. Otherwise it returns nil.
+// PostgreSQL, for a row whose model has no hooks. Otherwise it returns nil.
 func spendingStatement(db *gorm.DB, credential *server.Credential, now time.Time) (*gorm.Statement, error) {
-	record, ok := credential.Record.(codeRecord)
-	if _, own := credential.Record.(Spender); own || !ok || db.Name() != "postgres" {
+	if _, own := credential.Record.(Spender); own || db.Name() != "postgres" {
 		return nil, nil
 	}
-	s, err := newCodeStore(db, record)
+	s, err := newSingleUse(db, credential.Record)
 	if err != nil || s.hooksOnUpdate() {
 		return nil, err
 	}
 	dry := db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true})
-	result := spendOnce(dry, record, s.code, credential.Presented.Digest, s.redeemedAt, now)
+	result := spendOnce(dry, credential.Record, s.key, credential.Presented.Digest, s.spentAt, now)
 	return result.Statement, result.Error
 }
 
-// codeStore is the store of the row of a code, and its columns.
-type codeStore struct {
+// singleUse is the store of a row that is spent once, and its columns.
+type singleUse struct {
 	*store
-	code, redeemedAt string
+	key, spentAt string
 }
 
-func newCodeStore(db *gorm.DB, row any) (*codeStore, error) {
+// newSingleUse knows the rows of this package's own stores.
+func newSingleUse(db *gorm.DB, row any) (*singleUse, error) {
+	var mixin, key, spentAt string
+	switch row.(type) {
+	case interface {
+		AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
+	}:
+		mixin, key, spentAt = "AuthorizationCodeMixin", "Code", "RedeemedAt"
+	case interface {
+		AsDeviceCodeMixin() *models.DeviceCodeMixin
+	}:
+		mixin, key, spentAt = "DeviceCodeMixin", "DeviceCode", "RedeemedAt"
+	default:
+		// Never a token for a credential that nobody spends.
+		return nil, fmt.Errorf("gormstore: the credential %T is neither a code of this package's nor a gormstore.Spender", row)
+	}
 	s, err := newStore(db, row)
 	if err != nil {
 		return nil, err
 	}
-	code, redeemedAt := s.mixinField("AuthorizationCodeMixin", "Code"), s.mixinField("AuthorizationCodeMixin", "RedeemedAt")
-	if code == nil || redeemedAt == nil {
-		return nil, errors.New("gormstore: " + s.name + " has no columns of models.AuthorizationCodeMixin")
+	keyField, spentAtField := s.mixinField(mixin, key), s.mixinField(mixin, spentAt)
+	if keyField == nil || spentAtField == nil {
+		return nil, fmt.Errorf("gormstore: %s has no columns of models.%s", s.name, mixin)
 	}
-	return &codeStore{s, code.DBName, redeemedAt.DBName}, nil
+	return &singleUse{s, keyField.DBName, spentAtField.DBName}, nil
 }

@@ -117,7 +117,7 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 	if clientID == "" {
 		return NewError(InvalidClient, "The request has no 'client_id'.")
 	}
-	client, err := s.queryClient(ctx, clientID)
+	client, err := s.QueryClient(ctx, clientID)
 	if err != nil {
 		return err
 	}
@@ -156,12 +156,7 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	if !req.Client.CheckResponseType(req.ResponseType) {
 		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.")
 	}
-	scope, err := s.checkScope(req.Client, req.Params.Get("scope"))
-	if err != nil {
-		return err
-	}
-	req.Scope = scope
-	return each(req, func(hook AuthorizationRequestHook) error { return hook.CheckAuthorizationRequest(ctx, req) })
+	return req.CheckAuthorization(ctx)
 }
 
 // authorize answers a request that the user has decided on.
@@ -191,10 +186,10 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 	return response, nil
 }
 
-// queryClient finds a client, and compares its id once more, since some
-// databases find one with other letters, and some cannot compare what is no
-// client's id to begin with.
-func (s *Server) queryClient(ctx context.Context, clientID string) (Client, error) {
+// QueryClient finds a client, or returns nil, nil. It compares the id once more,
+// since some databases find one with other letters, and some cannot compare
+// what is no client's id to begin with.
+func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, error) {
 	if !IsClientID(clientID) {
 		return nil, nil
 	}

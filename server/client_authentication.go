@@ -33,7 +33,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	if method == nil {
 		return s.invalidClient(req, "The request has no client authentication.")
 	}
-	client, err := method.AuthenticateClient(ctx, req, s.queryClient)
+	client, err := method.AuthenticateClient(ctx, req, s.QueryClient)
 	if err != nil {
 		return err
 	}

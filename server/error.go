@@ -21,6 +21,9 @@ const (
 	ServerError             = "server_error"              // RFC 6749 section 4.1.2.1
 	TemporarilyUnavailable  = "temporarily_unavailable"   // RFC 6749 section 4.1.2.1
 	UnsupportedTokenType    = "unsupported_token_type"    // RFC 7009 section 2.2.1
+	AuthorizationPending    = "authorization_pending"     // RFC 8628 section 3.5
+	SlowDown                = "slow_down"                 // RFC 8628 section 3.5
+	ExpiredToken            = "expired_token"             // RFC 8628 section 3.5
 	MissingAuthorization    = "missing_authorization"     // no credentials at all, RFC 6750 section 3.1
 	InvalidToken            = "invalid_token"             // RFC 6750 section 3.1
 	InsufficientScope       = "insufficient_scope"        // RFC 6750 section 3.1

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -72,6 +73,27 @@ const (
 )
 
 const formMediaType = "application/x-www-form-urlencoded"
+
+// ParseRequest parses a request to a page of the program's own, such as the
+// verification page of RFC 8628: the parameters of the query and of the body.
+func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
+	if !s.initialized {
+		return nil, ErrNotInitialized
+	}
+	return s.parse(r, page, true)
+}
+
+// CheckAuthorization checks what a client asks a user for, at an endpoint from
+// which the user is asked later: its scope, and what the hooks check. It sets
+// the request's Scope.
+func (r *Request) CheckAuthorization(ctx context.Context) error {
+	scope, err := r.Server.checkScope(r.Client, r.Params.Get("scope"))
+	if err != nil {
+		return err
+	}
+	r.Scope = scope
+	return each(r, func(hook AuthorizationRequestHook) error { return hook.CheckAuthorizationRequest(ctx, r) })
+}
 
 // parse reads the request's parameters: those of the body, and those of the
 // query where the endpoint allows it.

@@ -38,6 +38,12 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// Describe returns what a person may know of an error, in the language of the
+// request.
+func (s *Server) Describe(r *http.Request, err error) string {
+	return s.config.Translator.Describe(r, AsError(err))
+}
+
 // log tells the operator what a client may not know, and what it may: whoever
 // looks for the reason of a failure finds it here.
 func (s *Server) log(r *http.Request, failure *Error) {

@@ -18,13 +18,14 @@ const (
 	AccessTokenKind       SecretKind = "at"
 	RefreshTokenKind      SecretKind = "rt"
 	AuthorizationCodeKind SecretKind = "ac"
+	DeviceCodeKind        SecretKind = "dc"
 	ClientSecretKind      SecretKind = "cs"
 )
 
 // A generated secret reads
 //
 //	prefix_kind_SECRETchecksum             access token, client secret
-//	prefix_kind_SECRET_GRANTchecksum       refresh token, code
+//	prefix_kind_SECRET_GRANTchecksum       refresh token, code, device code
 //
 // where SECRET has 260 random bits and GRANT, the grant secret, 130. The
 // prefix lets leak scanners find it and the checksum (CRC-32 over all that
@@ -83,7 +84,7 @@ func Malformed(secret string, kind SecretKind) bool {
 	length := secretLength + checksumLength
 	switch SecretKind(parts[1]) {
 	case AccessTokenKind, ClientSecretKind:
-	case RefreshTokenKind, AuthorizationCodeKind:
+	case RefreshTokenKind, AuthorizationCodeKind, DeviceCodeKind:
 		length += 1 + grantLength
 	default:
 		return false
@@ -114,9 +115,10 @@ func Present(secret string) Presented {
 	return p
 }
 
-// GenerateCode returns a new authorization code of the grant, and what storage
-// knows it by. grantSecret has at least 128 random bits, such as rand.Text().
-func (s *Server) GenerateCode(grantSecret string) (code string, presented Presented) {
-	code = bindToGrant(ownPart(s.config.TokenPrefix, AuthorizationCodeKind), grantSecret)
+// GenerateCode returns a new code of the grant, to be exchanged for a token,
+// and what storage knows it by. grantSecret has at least 128 random bits, such
+// as rand.Text().
+func (s *Server) GenerateCode(kind SecretKind, grantSecret string) (code string, presented Presented) {
+	code = bindToGrant(ownPart(s.config.TokenPrefix, kind), grantSecret)
 	return code, Present(code)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -52,6 +53,10 @@ type instance struct {
 	queryClient  server.QueryClientFunc
 	rotateSecret func(ctx context.Context, clientID string) (string, error)
 	prune        func(ctx context.Context, options gormstore.PruneOptions) error
+
+	// What the parts add.
+	prunable []gormstore.Prunable
+	devices  *endpoint.DeviceAuthorization
 }
 
 // client is a client's credentials; the secret of a public one is empty.
@@ -105,19 +110,26 @@ type answer struct {
 	Refresh     string `json:"refresh_token"`
 	Error       string `json:"error"`
 	Description string `json:"error_description"`
+	DeviceCode  string `json:"device_code"`
+	UserCode    string `json:"user_code"`
 }
 
 func (a answer) ok() bool { return a.Status == http.StatusOK }
 
-func (in *instance) post(handler http.HandlerFunc, form url.Values, c client) answer {
-	form.Set("client_id", c.id)
-	if c.secret != "" {
-		form.Set("client_secret", c.secret)
-	}
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form.Encode())) //nolint:noctx // a request of a test's client
+// form is a client's request.
+func form(values url.Values) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(values.Encode())) //nolint:noctx // a request of a test's client
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+func (in *instance) post(handler http.HandlerFunc, values url.Values, c client) answer {
+	values.Set("client_id", c.id)
+	if c.secret != "" {
+		values.Set("client_secret", c.secret)
+	}
 	w := httptest.NewRecorder()
-	handler(w, r)
+	handler(w, form(values))
 	a := answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}
 	_ = json.Unmarshal(w.Body.Bytes(), &a) // a body that is no JSON has none of these
 	return a

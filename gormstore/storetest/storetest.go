@@ -26,6 +26,16 @@ type Config struct {
 	// about to store: a pointer to the model of users or of clients, the user's
 	// before it has an id. Nil when such rows need nothing.
 	Prepare func(row any)
+	// Parts are further models, such as DeviceCodes[DeviceCode]().
+	Parts []Part
+}
+
+// Part is a model that not every program has, and what it has to keep.
+type Part struct {
+	name string
+	// assemble adds the model to an instance.
+	assemble func(t testing.TB, in *instance)
+	test     func(k *kit, t *testing.T)
 }
 
 // Run tests the models U of users, C of clients, T of tokens and A of
@@ -38,44 +48,46 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 	if config.Prepare == nil {
 		config.Prepare = func(any) {}
 	}
-	k := &kit{
-		tokenModel: new(T), codeModel: new(A),
-		newUser: func(t testing.TB, db *gorm.DB) server.User {
-			t.Helper()
-			row := new(U)
-			config.Prepare(row)
-			if err := again(func() error { return db.Create(row).Error }); err != nil {
-				t.Fatalf("storetest: store a user (Config.Prepare fills what it needs): %v", err)
-			}
-			return PU(row)
-		},
-		newClient: func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client {
-			t.Helper()
-			row := new(C)
-			PC(row).AsClientMixin().ClientMetadata = metadata
-			config.Prepare(row)
-			secret, err := gormoauth.CreateClientFactory[C, PC](db).Create(t.Context(), row)
-			if err != nil {
-				t.Fatalf("storetest: store a client (Config.Prepare fills what it needs): %v", err)
-			}
-			return client{PC(row).GetClientID(), secret}
-		},
-		assemble: func(t testing.TB, db *gorm.DB, config server.Config) *instance {
-			t.Helper()
-			tokens, codes := must(gormstore.NewTokens[T, PT](db))(t), must(gormstore.NewAuthorizationCodes[A, PA](db))(t)
-			clients := must(gormstore.NewClients[C, PC](db))(t)
-			in := &instance{
-				db: db,
-				server: must(gormoauth.New(db, config, gormoauth.Users[U, PU](), gormoauth.Clients[C, PC](),
-					gormoauth.Tokens[T, PT](), gormoauth.AuthorizationCodes[A, PA]()))(t),
-				protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}))(t),
-				tokens:    tokens, codes: codes, queryClient: clients.Query,
-				rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
-				prune:        gormoauth.CreatePruneFunc[T, A, PT, PA](db),
-			}
-			in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query})
-			return in
-		},
+	k := &kit{parts: config.Parts}
+	k.tokenModel, k.codeModel = new(T), new(A)
+	k.newUser = func(t testing.TB, db *gorm.DB) server.User {
+		t.Helper()
+		row := new(U)
+		config.Prepare(row)
+		if err := again(func() error { return db.Create(row).Error }); err != nil {
+			t.Fatalf("storetest: store a user (Config.Prepare fills what it needs): %v", err)
+		}
+		return PU(row)
+	}
+	k.newClient = func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client {
+		t.Helper()
+		row := new(C)
+		PC(row).AsClientMixin().ClientMetadata = metadata
+		config.Prepare(row)
+		secret, err := gormoauth.CreateClientFactory[C, PC](db).Create(t.Context(), row)
+		if err != nil {
+			t.Fatalf("storetest: store a client (Config.Prepare fills what it needs): %v", err)
+		}
+		return client{PC(row).GetClientID(), secret}
+	}
+	k.assemble = func(t testing.TB, db *gorm.DB, config server.Config) *instance {
+		t.Helper()
+		tokens, codes := must(gormstore.NewTokens[T, PT](db))(t), must(gormstore.NewAuthorizationCodes[A, PA](db))(t)
+		clients := must(gormstore.NewClients[C, PC](db))(t)
+		in := &instance{
+			db: db,
+			server: must(gormoauth.New(db, config, gormoauth.Users[U, PU](), gormoauth.Clients[C, PC](),
+				gormoauth.Tokens[T, PT](), gormoauth.AuthorizationCodes[A, PA]()))(t),
+			protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}))(t),
+			tokens:    tokens, codes: codes, queryClient: clients.Query,
+			rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
+		}
+		for _, part := range k.parts {
+			part.assemble(t, in)
+		}
+		in.prune = gormoauth.CreatePruneFunc[T, A, PT, PA](db, in.prunable...)
+		in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query})
+		return in
 	}
 	k.handles = append([]*gorm.DB{config.DB}, config.Instances...)
 	k.user = k.newUser(t, config.DB)
@@ -89,6 +101,9 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 	t.Run("retries", k.retries)
 	t.Run("history", k.history)
 	t.Run("pruning", k.pruning)
+	for _, part := range k.parts {
+		t.Run(part.name, func(t *testing.T) { part.test(k, t) })
+	}
 }
 
 // kit is what the tests share, whatever the models are.
@@ -96,6 +111,7 @@ type kit struct {
 	handles               []*gorm.DB
 	tokenModel, codeModel any
 	user                  server.User
+	parts                 []Part
 
 	newUser   func(t testing.TB, db *gorm.DB) server.User
 	newClient func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client

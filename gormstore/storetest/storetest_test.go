@@ -31,7 +31,7 @@ func TestEveryEngine(t *testing.T) {
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
 			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
-			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:]})
+			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{storetest.DeviceCodes[oauthtest.DeviceCode]()}})
 		})
 	}
 }
@@ -56,6 +56,11 @@ type (
 		UserID string `gorm:"type:uuid;not null"`
 		models.AuthorizationCodeMixin
 	}
+	spreadDevice struct {
+		ID     string  `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		UserID *string `gorm:"type:uuid"`
+		models.DeviceCodeMixin
+	}
 )
 
 // GetUserID returns the primary key.
@@ -71,11 +76,11 @@ func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
 		return faults.Fault{}
 	}}
 	var handles []*gorm.DB
-	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}) {
+	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}, &spreadDevice{}) {
 		handles = append(handles, faults.DB(db, refuse))
 	}
 	storetest.Run[spreadUser, spreadClient, spreadToken, spreadCode](t, storetest.Config{
-		DB: handles[0], Instances: handles[1:],
+		DB: handles[0], Instances: handles[1:], Parts: []storetest.Part{storetest.DeviceCodes[spreadDevice]()},
 		Prepare: func(row any) {
 			if user, ok := row.(*spreadUser); ok {
 				user.Name = strings.Repeat("x", 3)

@@ -29,6 +29,7 @@ var floors = []struct {
 	floor int
 }{
 	{module + "/models", 0},
+	{module + "/server/ratelimit", 0},
 	{module + "/server", 1},
 	{module + "/server/grant", 2},
 	{module + "/server/endpoint", 2},
@@ -106,7 +107,7 @@ func TestTheLibraryBringsNoDriver(t *testing.T) {
 	}
 }
 
-var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}}
+var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}}
 
 // A method of these names on a mixin is promoted to the model and takes the
 // place of what GORM or encoding/json would have done.
@@ -143,7 +144,7 @@ func TestTheTagsOfAMixinFitEveryTable(t *testing.T) {
 
 // What a client presents is never written to JSON, digest or not.
 func TestDigestsStayOutOfJSON(t *testing.T) {
-	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge"} {
+	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode"} {
 		found := false
 		for _, mixin := range mixins {
 			if field, ok := reflect.TypeOf(mixin).Elem().FieldByName(name); ok {

@@ -67,8 +67,18 @@ type AuthorizationCode struct {
 	models.AuthorizationCodeMixin
 }
 
+// DeviceCode is a model of device authorizations.
+type DeviceCode struct {
+	ID     uint
+	UserID *uint
+	User   *User
+	models.DeviceCodeMixin
+}
+
 // Models returns what to migrate.
-func Models() []any { return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}} }
+func Models() []any {
+	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}}
+}
 
 // What the tests have in common.
 const (
@@ -296,6 +306,12 @@ func (p *Provider) Introspect(client *Client, body string, header ...string) Ans
 	return p.post(p.Server.EndpointHandler("introspection"), "/oauth/introspect", client, body, header)
 }
 
+// Post posts to a path of the server's routes as the client.
+func (p *Provider) Post(path string, client *Client, body string, header ...string) Answer {
+	p.T.Helper()
+	return p.post(p.routes().ServeHTTP, path, client, body, header)
+}
+
 // Get asks a path of the server's routes.
 func (p *Provider) Get(path string) Answer {
 	p.T.Helper()
@@ -305,13 +321,17 @@ func (p *Provider) Get(path string) Answer {
 // Serve sends a request to the server's routes.
 func (p *Provider) Serve(r *http.Request) Answer {
 	p.T.Helper()
+	w := httptest.NewRecorder()
+	p.routes().ServeHTTP(w, r)
+	return p.answer(w)
+}
+
+func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
 	for path, handler := range p.Server.Routes() {
 		mux.Handle(path, handler)
 	}
-	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, r)
-	return p.answer(w)
+	return mux
 }
 
 func (p *Provider) post(handler http.HandlerFunc, path string, client *Client, body string, header []string) Answer {

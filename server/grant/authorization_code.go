@@ -54,7 +54,7 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 // Authorize issues a code for what the user granted.
 func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
 	now := req.Time.Unix()
-	code, presented := req.Server.GenerateCode(rand.Text())
+	code, presented := req.Server.GenerateCode(server.AuthorizationCodeKind, rand.Text())
 	record := &models.AuthorizationCodeMixin{
 		Code:         presented.Digest,
 		GrantID:      presented.GrantID,

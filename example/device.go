@@ -1,0 +1,91 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// deviceView is the verification page of RFC 8628: it asks for the code that a
+// device shows, then for consent, and then says what became of it.
+type deviceView struct {
+	layout
+	UserCode string
+	Failure  string // why the code was refused
+	Consent  *deviceConsent
+	Outcome  string // what the user decided: "allowed", "denied"
+}
+
+type deviceConsent struct {
+	ClientName string
+	ClientID   string
+	Scopes     []scope
+}
+
+// showDevice asks for the code. One that came with the link is filled in, but
+// the user has to look at it: somebody else may have sent the link.
+func (a *app) showDevice(w http.ResponseWriter, r *http.Request) {
+	a.devicePage(w, r, func(user *User) (int, deviceView) {
+		return http.StatusOK, deviceView{UserCode: printable(r.URL.Query().Get("user_code"))}
+	})
+}
+
+// device takes the code, and then the decision.
+func (a *app) device(w http.ResponseWriter, r *http.Request) {
+	form, ok := a.readForm(w, r)
+	if !ok {
+		return
+	}
+	a.devicePage(w, r, func(user *User) (int, deviceView) {
+		view := deviceView{UserCode: printable(form.Get("user_code"))}
+		if decision := form.Get("confirm"); decision != "" {
+			view.Outcome = map[bool]string{true: "allowed", false: "denied"}[decision == "yes"]
+			return a.deviceResult(r, view, a.devices.Decide(a.oauth, r, user, decision == "yes"))
+		}
+		consent, err := a.devices.GetConsentGrant(a.oauth, r, user)
+		if err == nil {
+			client := consent.Client.(*Client)
+			view.Consent = &deviceConsent{nameOf(client), client.ClientID, scopesInWords(consent.Scope)}
+		}
+		return a.deviceResult(r, view, err)
+	})
+}
+
+// deviceResult is the view, or why there is none.
+func (a *app) deviceResult(r *http.Request, view deviceView, err error) (int, deviceView) {
+	if err == nil {
+		return http.StatusOK, view
+	}
+	return server.AsError(err).Status, deviceView{UserCode: view.UserCode, Failure: a.oauth.Describe(r, err)}
+}
+
+// devicePage shows the page to somebody who signed in.
+func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user *User) (int, deviceView)) {
+	user, err := a.currentUser(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if user == nil {
+		next := "/device?" + url.Values{"user_code": {r.FormValue("user_code")}}.Encode()
+		http.Redirect(w, r, "/login?next="+url.QueryEscape(next), http.StatusSeeOther)
+		return
+	}
+	status, page := view(user)
+	if status == http.StatusInternalServerError {
+		a.errorPage(w, status)
+		return
+	}
+	page.layout = layout{Title: "Connect a device", User: user}
+	a.pages.render(w, status, "device", page)
+}
+
+// printable bounds what is shown again of what was typed.
+func printable(code string) string {
+	const longest = 20
+	if !storable(code) || len(code) > longest {
+		return ""
+	}
+	return code
+}

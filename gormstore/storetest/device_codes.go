@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+
+// DeviceCodes tests the model D of device authorizations.
+func DeviceCodes[D any, P gormstore.DeviceCodeModel[D]]() Part {
+	return Part{
+		name: "device codes",
+		assemble: func(t testing.TB, in *instance) {
+			t.Helper()
+			codes := must(gormstore.NewDeviceCodes[D, P](in.db))(t)
+			in.prunable = append(in.prunable, codes)
+			in.devices = &endpoint.DeviceAuthorization{Storage: codes, Attempts: unlimited{}}
+			check(t, in.server.RegisterEndpoint(in.devices))
+			check(t, in.server.RegisterGrant(&grant.DeviceCode{Storage: codes}))
+		},
+		test: func(k *kit, t *testing.T) { k.deviceCodes(t, new(D)) },
+	}
+}
+
+type unlimited struct{}
+
+// Allow allows everything.
+func (unlimited) Allow(context.Context, string) (time.Duration, error) { return 0, nil }
+
+func (k *kit) television(t testing.TB) client {
+	t.Helper()
+	return k.newClient(t, k.handles[0], models.ClientMetadata{
+		TokenEndpointAuthMethod: models.None, GrantTypes: []string{deviceGrant, "refresh_token"},
+	})
+}
+
+func (in *instance) device(t testing.TB, c client) answer {
+	t.Helper()
+	a := in.post(in.server.EndpointHandler("device_authorization"), url.Values{}, c)
+	if !a.ok() {
+		t.Fatalf("no device code: %+v", a)
+	}
+	return a
+}
+
+func (in *instance) poll(c client, deviceCode string) answer {
+	return in.post(in.server.CreateTokenResponse, url.Values{"grant_type": {deviceGrant}, "device_code": {deviceCode}}, c)
+}
+
+func (in *instance) decide(userCode string, user server.User, approved bool) error {
+	return in.devices.Decide(in.server, form(url.Values{"user_code": {userCode}}), user, approved)
+}
+
+// deviceCodes: every column comes back, a device gets one token, one decision
+// counts, and what has expired leaves.
+func (k *kit) deviceCodes(t *testing.T, model any) {
+	var all []*instance
+	for _, db := range k.handles {
+		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
+	}
+	in := func(i int) *instance { return all[i%len(all)] }
+	c := k.television(t)
+
+	t.Run("columns", func(t *testing.T) {
+		stored := &models.DeviceCodeMixin{}
+		fill(stored)
+		storage := in(0).devices.Storage
+		check(t, storage.SaveDeviceCode(t.Context(), stored, &server.Request{}))
+		for _, query := range []server.DeviceCodeQuery{{DeviceCode: stored.DeviceCode}, {UserCode: stored.UserCode}} {
+			found, err := storage.QueryDeviceCode(t.Context(), query)
+			check(t, err)
+			if found == nil {
+				t.Fatalf("the device code is not found by %+v", query)
+			}
+			same(t, stored, found.DeviceCode.(interface {
+				AsDeviceCodeMixin() *models.DeviceCodeMixin
+			}).AsDeviceCodeMixin())
+			if found.UserID != "" {
+				t.Errorf("a device that nobody approved has the user %q", found.UserID)
+			}
+		}
+	})
+	t.Run("a device gets one token", func(t *testing.T) {
+		codes := in(0).device(t, c)
+		if a := in(1).poll(c, codes.DeviceCode); a.Error != server.AuthorizationPending {
+			t.Fatalf("before the user has decided: %+v", a)
+		}
+		check(t, in(1).decide(codes.UserCode, k.user, true))
+		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).poll(c, codes.DeviceCode) }))
+		k.dead(t, all, c, winner)
+	})
+	t.Run("one decision counts", func(t *testing.T) {
+		for round := range rounds {
+			codes := in(round).device(t, c)
+			decisions := race(4, func(i int) error { return in(round+i).decide(codes.UserCode, k.user, i%2 == 0) })
+			var approved, denied int
+			for i, err := range decisions {
+				switch {
+				case err == nil && i%2 == 0:
+					approved++
+				case err == nil:
+					denied++
+				case server.AsError(err).Code != server.InvalidGrant:
+					t.Errorf("a decision that came second: %v", err)
+				}
+			}
+			a := in(round).poll(c, codes.DeviceCode)
+			if approved+denied != 1 || a.ok() != (approved == 1) {
+				t.Fatalf("%d approvals and %d denials count, and the device is told %+v", approved, denied, a)
+			}
+		}
+	})
+	t.Run("of two polls at once, one is too soon", func(t *testing.T) {
+		for round := range rounds {
+			codes := in(round).device(t, c)
+			answers := race(2, func(i int) answer { return in(round+i).poll(c, codes.DeviceCode) })
+			if answers[0].Error == answers[1].Error || answers[0].ok() || answers[1].ok() {
+				t.Errorf("they are told %+v and %+v", answers[0], answers[1])
+			}
+		}
+	})
+	t.Run("pruning", func(t *testing.T) {
+		before := k.on(t, k.handles[0], at(func() time.Time { return time.Now().Add(-time.Hour) }))
+		gone := k.television(t)
+		before.device(t, gone)
+		codes, waits := before.device(t, c), in(0).device(t, c)
+		check(t, before.decide(codes.UserCode, k.user, true))
+		tokens := before.poll(c, codes.DeviceCode)
+		refreshed := in(0).refresh(c, tokens.Refresh)
+		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
+		if rows := k.rows(t, model, gone); rows != 0 {
+			t.Errorf("%d device codes that have expired are left", rows)
+		}
+		if a := in(0).poll(c, waits.DeviceCode); a.Error != server.AuthorizationPending {
+			t.Errorf("a device that waits is told %+v", a)
+		}
+		if a := in(0).poll(c, codes.DeviceCode); !refreshed.ok() || a.ok() || in(0).valid(refreshed.Access) {
+			t.Error("after pruning, the replay of a device code no longer ends its grant")
+		}
+	})
+}

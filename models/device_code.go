@@ -1,0 +1,73 @@
+package models
+
+import "time"
+
+// DeviceCodeMixin gives a model the columns and methods of a device
+// authorization (RFC 8628): a device waits with the device code, a person
+// approves the user code elsewhere. The model's UserID stays empty until then:
+// write UserID *uint.
+type DeviceCodeMixin struct {
+	// DeviceCode is the digest of the device code.
+	DeviceCode string `gorm:"column:device_code;type:varchar(120);not null;uniqueIndex" json:"-"`
+	// UserCode is the digest of the user code.
+	UserCode string `gorm:"column:user_code;type:varchar(64);not null;uniqueIndex" json:"-"`
+	// ClientID is the client that asks.
+	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
+	// Scope is what it asks for, space separated.
+	Scope string `gorm:"column:scope;type:text" json:"scope"`
+	// Audience is the requested resources, space separated (RFC 8707).
+	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
+	// GrantID is the digest of the grant secret, see [TokenMixin].
+	GrantID string `gorm:"column:grant_id;type:varchar(64)" json:"-"`
+	// IssuedAt is when the codes were issued, in Unix seconds.
+	IssuedAt int64 `gorm:"column:issued_at;not null" json:"issued_at"`
+	// ExpiresAt is when they end, in Unix seconds.
+	ExpiresAt int64 `gorm:"column:expires_at;not null;index" json:"expires_at"`
+	// PollInterval is how many seconds the device has to wait between two polls.
+	// Each poll that comes too soon makes it longer.
+	PollInterval int64 `gorm:"column:poll_interval;not null" json:"poll_interval"`
+	// LastPolledAt is when the device last polled, 0 when never.
+	LastPolledAt int64 `gorm:"column:last_polled_at;not null" json:"last_polled_at"`
+	// ApprovedAt is when a user approved, 0 while nobody has.
+	ApprovedAt int64 `gorm:"column:approved_at;not null" json:"approved_at"`
+	// DeniedAt is when a user denied, 0 while nobody has.
+	DeniedAt int64 `gorm:"column:denied_at;not null" json:"denied_at"`
+	// AuthTime is when the user who approved had signed in, 0 when unknown.
+	AuthTime int64 `gorm:"column:auth_time;not null" json:"auth_time"`
+	// RedeemedAt is when the device got its token, 0 while it has not.
+	RedeemedAt int64 `gorm:"column:redeemed_at;not null" json:"redeemed_at"`
+}
+
+// AsDeviceCodeMixin returns the mixin itself. A model has it exactly when it
+// embeds DeviceCodeMixin by value; storage reaches the columns through it.
+func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
+
+// CheckClient reports whether the codes were issued to the client.
+func (d *DeviceCodeMixin) CheckClient(clientID string) bool {
+	return d.ClientID != "" && d.ClientID == clientID
+}
+
+// GetClientID returns the client that asks.
+func (d *DeviceCodeMixin) GetClientID() string { return d.ClientID }
+
+// GetGrantID returns what all tokens of the authorization have in common.
+func (d *DeviceCodeMixin) GetGrantID() string { return d.GrantID }
+
+// GetScope returns what the client asks for, space separated.
+func (d *DeviceCodeMixin) GetScope() string { return d.Scope }
+
+// GetAuthTime returns when the user who approved had signed in, in Unix
+// seconds, 0 when unknown.
+func (d *DeviceCodeMixin) GetAuthTime() int64 { return d.AuthTime }
+
+// IsExpired reports whether the codes have ended at now.
+func (d *DeviceCodeMixin) IsExpired(now time.Time) bool { return now.Unix() >= d.ExpiresAt }
+
+// IsApproved reports whether a user approved.
+func (d *DeviceCodeMixin) IsApproved() bool { return d.ApprovedAt != 0 }
+
+// IsDenied reports whether a user denied.
+func (d *DeviceCodeMixin) IsDenied() bool { return d.DeniedAt != 0 }
+
+// IsRedeemed reports whether the device got its token.
+func (d *DeviceCodeMixin) IsRedeemed() bool { return d.RedeemedAt != 0 }

@@ -1,0 +1,94 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// DeviceCode is the device authorization grant (RFC 8628 section 3.4): the
+// device polls until its owner has decided. It got its code from the endpoint
+// DeviceAuthorization of package endpoint.
+type DeviceCode struct {
+	// Storage keeps the codes.
+	Storage server.DeviceCodeStorage
+}
+
+// pollSlower is by how much slow_down makes the interval longer (RFC 8628
+// section 3.5).
+const pollSlower = 5 * time.Second
+
+// GrantType returns "urn:ietf:params:oauth:grant-type:device_code".
+func (*DeviceCode) GrantType() string { return "urn:ietf:params:oauth:grant-type:device_code" }
+
+// CheckConfig names what is missing.
+func (g *DeviceCode) CheckConfig(config *server.Config) error {
+	var fault error
+	if g.Storage == nil {
+		fault = errors.New("grant: DeviceCode.Storage is missing: write gormoauth.CreateDeviceCodeStorage[DeviceCode](db)")
+	}
+	return errors.Join(fault, needsRevokeGrant("DeviceCode", config))
+}
+
+// PrepareIssuance finds the code. Until its owner has decided, the device is
+// told to ask again.
+func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
+	code := req.Params.Get("device_code")
+	if code == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'device_code'.")
+	}
+	if server.Malformed(code, server.DeviceCodeKind) {
+		return nil, errNoSuchDeviceCode()
+	}
+	presented := server.Present(code)
+	stored, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: presented.Digest})
+	if err != nil {
+		return nil, fmt.Errorf("query device code: %w", err)
+	}
+	// Nobody but the client learns what became of it.
+	if stored == nil || !stored.DeviceCode.CheckClient(req.Client.GetClientID()) {
+		return nil, errNoSuchDeviceCode()
+	}
+	record := stored.DeviceCode
+	switch {
+	case record.IsRedeemed(): // the gate says so, and revokes the grant
+	case record.IsDenied():
+		return nil, server.NewError(server.AccessDenied, "The resource owner denied the request.")
+	case record.IsExpired(req.Time):
+		return nil, server.NewError(server.ExpiredToken, "The 'device_code' has expired.")
+	case !record.IsApproved():
+		return nil, g.wait(ctx, req, presented.Digest)
+	}
+	return &server.Issuance{
+		Credential: &server.Credential{
+			Presented: presented,
+			Record:    record,
+			UserID:    stored.UserID,
+			Scope:     record.GetScope(),
+			AuthTime:  record.GetAuthTime(),
+			Spent:     record.IsRedeemed(),
+		},
+		Scope:        record.GetScope(),
+		RefreshToken: true,
+	}, nil
+}
+
+// wait returns what a device is told whose owner has not decided.
+func (g *DeviceCode) wait(ctx context.Context, req *server.Request, deviceCode string) error {
+	tooSoon, err := g.Storage.PollDeviceCode(ctx, deviceCode, req.Time, pollSlower)
+	switch {
+	case err != nil:
+		return fmt.Errorf("poll device code: %w", err)
+	case tooSoon:
+		return server.NewError(server.SlowDown, "The device must wait %d seconds longer between its requests from now on.", int(pollSlower/time.Second))
+	default:
+		return server.NewError(server.AuthorizationPending, "The user has not decided yet.")
+	}
+}
+
+func errNoSuchDeviceCode() error {
+	return server.NewError(server.InvalidGrant, "The 'device_code' is not one that this server issued to this client.")
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // startExample builds and runs the example on a free port.
@@ -165,12 +166,33 @@ func TestAPersonInABrowser(t *testing.T) {
 	))
 	page, err := chromedp.Run(ctx, chromedp.OuterHTML(`html`))
 	require.NoError(t, err)
+	userCode := deviceCode(t, address)
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Navigate(address+"/device"), chromedp.WaitVisible(`#user_code`), screenshot("device"),
+		chromedp.SendKeys(`#user_code`, "bbbb-bbbb"), chromedp.Submit(`#user_code`),
+		chromedp.WaitVisible(`[role=alert]`), screenshot("device-unknown"),
+		chromedp.Navigate(address+"/device?user_code="+userCode), chromedp.WaitVisible(`#user_code`), chromedp.Submit(`#user_code`),
+		chromedp.WaitVisible(`button[value=yes]`), screenshot("device-consent"),
+		chromedp.Click(`button[value=yes]`), chromedp.WaitVisible(`//h1[text()="Your device is connected"]`), screenshot("device-connected"),
+	))
+
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(address+"/oauth/authorize?client_id=nobody"), chromedp.WaitVisible(`h1`), screenshot("error"),
 	))
 	assert.Regexp(t, `^goa_cs_[A-Z2-7]{59}$`, secret)
 	assert.NotContains(t, page, secret, "the secret is shown once")
 	assert.Contains(t, page, "Browser client")
+}
+
+// deviceCode has a device ask for a user code.
+func deviceCode(t *testing.T, address string) (userCode string) {
+	t.Helper()
+	conf := oauth2.Config{ClientID: "demo-device", Scopes: []string{"profile"}, Endpoint: oauth2.Endpoint{
+		DeviceAuthURL: address + "/oauth/device_authorization", AuthStyle: oauth2.AuthStyleInParams,
+	}}
+	codes, err := conf.DeviceAuth(t.Context())
+	require.NoError(t, err)
+	return codes.UserCode
 }
 
 // redeem exchanges the code, so that an application with access is on the page.

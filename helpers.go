@@ -92,6 +92,21 @@ func CreateRefreshTokenGrant[M any, P gormstore.TokenModel[M]](db *gorm.DB) *gra
 	return &grant.RefreshToken{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
 }
 
+// CreateRegistrationEndpoint returns the client registration endpoint (RFC
+// 7591, RFC 7592) with clients in the model C, whose tokens are in the model T.
+// Set who may register: CheckInitialAccessToken or Open. It panics when the
+// models cannot hold them.
+func CreateRegistrationEndpoint[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB) *endpoint.Registration {
+	return &endpoint.Registration{Storage: CreateClientRegistrationStorage[C, T, PC, PT](db)}
+}
+
+// CreateClientRegistrationStorage returns the storage of clients that register
+// themselves, for [CreatePruneFunc], which forgets those that are never used. It
+// panics when the models cannot hold them.
+func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB) *gormstore.ClientRegistration[C, PC, T, PT] {
+	return must(gormstore.NewClientRegistration[C, T, PC, PT](db))
+}
+
 // CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
 // (RFC 8628) with codes in the model M. It panics when M cannot hold them.
 func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {

@@ -73,7 +73,7 @@ func (a *app) rotateSecret(w http.ResponseWriter, r *http.Request, user *User) {
 	if !ok {
 		return
 	}
-	secret, err := a.clients.RotateSecret(r.Context(), client.ClientID)
+	secret, err := a.clients.RotateSecret(r.Context(), client.ClientID, gormstore.SecretRotation{})
 	switch {
 	case errors.Is(err, gormstore.ErrNoClient): // a public client, or gone since
 		a.errorPage(w, http.StatusNotFound)

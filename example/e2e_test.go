@@ -374,3 +374,43 @@ func TestADeviceIsConnected(t *testing.T) {
 	_, err = conf.DeviceAccessToken(t.Context(), codes)
 	assert.ErrorContains(t, err, "invalid_grant", "a code is good for one token")
 }
+
+// A client that nobody knew registers, signs a person in, and leaves.
+func TestAClientRegistersItself(t *testing.T) {
+	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "registration.db"))
+	send := func(method, target, token, body string) (int, map[string]any) {
+		r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		var answer map[string]any
+		if response.StatusCode != http.StatusNoContent {
+			require.NoError(t, json.NewDecoder(response.Body).Decode(&answer))
+		}
+		return response.StatusCode, answer
+	}
+	_, metadata := send(http.MethodGet, address+"/.well-known/oauth-authorization-server", "", "")
+	status, client := send(http.MethodPost, metadata["registration_endpoint"].(string), "",
+		`{"client_name":"Newcomer","redirect_uris":["`+callback+`"],"grant_types":["authorization_code","refresh_token"]}`)
+	require.Equal(t, http.StatusCreated, status, client)
+
+	conf := clientConfig(address, client["client_id"].(string), client["client_secret"].(string), oauth2.AuthStyleInHeader)
+	conf.Endpoint.AuthURL, conf.Endpoint.TokenURL = metadata["authorization_endpoint"].(string), metadata["token_endpoint"].(string)
+	b, verifier := newBrowser(t, address), oauth2.GenerateVerifier()
+	b.open(conf.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)))
+	b.signIn("alice", "wonderland")
+	assert.Contains(t, b.page, "Newcomer")
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	token, err := conf.Exchange(t.Context(), b.at.Query().Get("code"), oauth2.VerifierOption(verifier))
+	require.NoError(t, err, b.at)
+	status, _ = me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+
+	status, _ = send(http.MethodDelete, client["registration_client_uri"].(string), client["registration_access_token"].(string), "")
+	assert.Equal(t, http.StatusNoContent, status)
+	status, _ = me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusUnauthorized, status)
+}

@@ -41,6 +41,13 @@ func newServer(a *app) (*server.Server, error) {
 	if err := srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)); err != nil {
 		return nil, err
 	}
+	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
+		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
+		registration.Open, registration.DefaultScope = true, "profile email"
+		if err := srv.RegisterEndpoint(registration); err != nil {
+			return nil, err
+		}
+	}
 	// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
 	// and no other client is registered for them; leave them out of a new server.
 	if err := srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}); err != nil {

@@ -53,6 +53,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
 	mixin.ClientIDIssuedAt = f.Clock().Unix()
+	mixin.ClientSource = models.ClientByHand
 	mixin.ClientSecret = ""
 	if mixin.GetTokenEndpointAuthMethod() != models.None {
 		secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
@@ -70,32 +71,69 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	return secret, nil
 }
 
+// SecretRotation says how a secret is replaced. The zero value voids the old
+// one at once, and the new one does not expire.
+type SecretRotation struct {
+	// Overlap is how long the old secret stays valid beside the new one, so that
+	// a client that runs in many places can change over.
+	Overlap time.Duration
+	// ExpiresIn is how long the new secret lasts; 0 is without end.
+	ExpiresIn time.Duration
+}
+
 // RotateSecret replaces a client's secret and returns the new one, this once.
-// The old one is void from then on. [ErrNoClient] is returned for a client
-// that does not exist or has no secret.
-func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string) (secret string, err error) {
-	row, err := f.clients.find(ctx, clientID)
-	if err != nil {
-		return "", err
-	}
-	if row == nil || P(row).AsClientMixin().GetTokenEndpointAuthMethod() == models.None {
-		return "", ErrNoClient
-	}
+// [ErrNoClient] is returned for a client that does not exist or has no secret.
+func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
 	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 	s, names := f.clients.store, f.clients.columns
-	var changed int64
-	err = s.write(ctx, func(bool) (err error) {
-		changed, err = s.update(s.conn(ctx), row, map[string]any{
-			names["ClientSecret"]:          models.HashClientSecret(secret),
-			names["ClientSecretExpiresAt"]: 0,
-		}, eq(names["ClientID"], clientID))
-		return err
-	})
-	if err == nil && changed == 0 {
-		err = ErrNoClient
+	const attempts = 5 // another rotation may come in between
+	for range attempts {
+		row, err := f.clients.find(ctx, clientID)
+		if err != nil {
+			return "", err
+		}
+		if row == nil || P(row).AsClientMixin().GetTokenEndpointAuthMethod() == models.None {
+			return "", ErrNoClient
+		}
+		old := P(row).AsClientMixin().ClientSecret
+		if !models.IsHashedClientSecret(old) { // of an older program; a plaintext appears in no statement
+			if err := f.clients.digestSecret(ctx, row); err != nil {
+				return "", err
+			}
+			continue
+		}
+		values := f.rotated(P(row).AsClientMixin(), secret, rotation)
+		var changed int64
+		if err := s.write(ctx, func(bool) (err error) {
+			changed, err = s.update(s.conn(ctx), row, values, eq(names["ClientID"], clientID), eq(names["ClientSecret"], old))
+			return err
+		}); err != nil {
+			return "", err
+		}
+		if changed == 1 {
+			return secret, nil
+		}
 	}
-	if err != nil {
-		return "", err
+	return "", fmt.Errorf("gormstore: the secret of %q is being rotated by others: %w", clientID, server.ErrUnavailable)
+}
+
+// rotated returns the columns of a client with a new secret. The old one keeps
+// its own end where that comes sooner.
+func (f *ClientFactory[M, P]) rotated(old *models.ClientMixin, secret string, rotation SecretRotation) map[string]any {
+	names, now := f.clients.columns, f.Clock()
+	values := map[string]any{
+		names["ClientSecret"]: models.HashClientSecret(secret), names["ClientSecretExpiresAt"]: int64(0),
+		names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: int64(0),
 	}
-	return secret, nil
+	if rotation.ExpiresIn > 0 {
+		values[names["ClientSecretExpiresAt"]] = now.Add(rotation.ExpiresIn).Unix()
+	}
+	if rotation.Overlap > 0 {
+		end := now.Add(rotation.Overlap).Unix()
+		if old.ClientSecretExpiresAt != 0 {
+			end = min(end, old.ClientSecretExpiresAt)
+		}
+		values[names["PreviousClientSecret"]], values[names["PreviousClientSecretExpiresAt"]] = old.ClientSecret, end
+	}
+	return values
 }

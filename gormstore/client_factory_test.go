@@ -25,12 +25,67 @@ func TestAClientsSecretIsToldOnce(t *testing.T) {
 		assert.Equal(t, models.HashClientSecret(secret), stored(t, db, client.ClientID).ClientSecret)
 		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(secret, time.Now()))
 
-		next, err := factory.RotateSecret(t.Context(), client.ClientID)
+		next, err := factory.RotateSecret(t.Context(), client.ClientID, gormstore.SecretRotation{})
 		require.NoError(t, err)
 		assert.False(t, stored(t, db, client.ClientID).CheckClientSecret(secret, time.Now()), "the old secret is void")
 		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(next, time.Now()))
-		_, err = factory.RotateSecret(t.Context(), "unknown")
+		_, err = factory.RotateSecret(t.Context(), "unknown", gormstore.SecretRotation{})
 		assert.ErrorIs(t, err, gormstore.ErrNoClient)
+	})
+}
+
+// A client that runs in many places changes over while both secrets are valid.
+func TestTwoSecretsOverlap(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		now := time.Unix(1_800_000_000, 0)
+		factory, err := gormstore.NewClientFactory[Client](db)
+		require.NoError(t, err)
+		factory.Clock = func() time.Time { return now }
+		client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
+		first, err := factory.Create(t.Context(), client)
+		require.NoError(t, err)
+		assert.Equal(t, models.ClientByHand, stored(t, db, client.ClientID).ClientSource)
+		rotate := func(rotation gormstore.SecretRotation) string {
+			secret, err := factory.RotateSecret(t.Context(), client.ClientID, rotation)
+			require.NoError(t, err)
+			return secret
+		}
+		valid := func(secret string, after time.Duration) bool {
+			return stored(t, db, client.ClientID).CheckClientSecret(secret, now.Add(after))
+		}
+		second := rotate(gormstore.SecretRotation{Overlap: time.Hour, ExpiresIn: 2 * time.Hour})
+		for after, want := range map[time.Duration][2]bool{
+			0: {true, true}, time.Hour - time.Second: {true, true}, time.Hour: {false, true}, 2*time.Hour - time.Second: {false, true}, 2 * time.Hour: {false, false},
+		} {
+			assert.Equal(t, want, [2]bool{valid(first, after), valid(second, after)}, after)
+		}
+		third := rotate(gormstore.SecretRotation{Overlap: 24 * time.Hour})
+		assert.False(t, valid(first, 0), "there are two, not three")
+		assert.True(t, valid(second, 2*time.Hour-time.Second))
+		assert.False(t, valid(second, 2*time.Hour), "an overlap does not outlast the secret's own end")
+		assert.True(t, valid(third, 1000*time.Hour))
+		fourth := rotate(gormstore.SecretRotation{})
+		assert.False(t, valid(third, 0), "without an overlap the old one is void at once")
+		assert.True(t, valid(fourth, 0))
+		assert.False(t, valid("", 0))
+
+		secrets := race(4, func(int) string {
+			secret, err := factory.RotateSecret(t.Context(), client.ClientID, gormstore.SecretRotation{Overlap: time.Hour})
+			assert.NoError(t, err)
+			return secret
+		})
+		live := 0
+		for _, secret := range secrets {
+			if valid(secret, 0) {
+				live++
+			}
+		}
+		assert.Equal(t, 2, live, "of rotations at once, the last two count")
+
+		require.NoError(t, db.Model(&Client{}).Where("client_id = ?", client.ClientID).UpdateColumn("client_secret", "plaintext").Error)
+		rotate(gormstore.SecretRotation{Overlap: time.Hour})
+		assert.Equal(t, models.HashClientSecret("plaintext"), stored(t, db, client.ClientID).PreviousClientSecret)
+		assert.True(t, valid("plaintext", 0))
 	})
 }
 
@@ -50,7 +105,7 @@ func TestAPublicClientHasNoSecret(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, secret)
 	assert.False(t, stored(t, db, client.ClientID).CheckClientSecret("", time.Now()))
-	_, err = factory.RotateSecret(t.Context(), client.ClientID)
+	_, err = factory.RotateSecret(t.Context(), client.ClientID, gormstore.SecretRotation{})
 	assert.ErrorIs(t, err, gormstore.ErrNoClient)
 }
 
@@ -75,7 +130,7 @@ func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
 		"nor a wildcard":                    {code("https://*.app.example/cb"), "wildcard"},
 		"nor a path":                        {code("/cb"), "is not an absolute URI"},
 		"a code needs a redirect URI":       {models.ClientMetadata{ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}, "needs one"},
-		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, ResponseTypes: []string{"code"}}, `goes with the grant type "authorization_code"`},
+		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, ResponseTypes: []string{"code"}}, `goes with the grant type authorization_code`},
 		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "not for a client without a secret"},
 		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "scope"},
 		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "must be UTF-8 text"},

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"crypto/subtle"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,34 @@ type ClientMixin struct {
 	ClientSecretExpiresAt int64 `gorm:"column:client_secret_expires_at;not null" json:"client_secret_expires_at"`
 	// ClientMetadata is the client's registration, stored as JSON.
 	ClientMetadata ClientMetadata `gorm:"column:client_metadata;type:text" json:"client_metadata"`
+
+	// PreviousClientSecret is the secret before this one, which stays valid
+	// until PreviousClientSecretExpiresAt, so that a client that runs in many
+	// places can change over. Empty when there is none.
+	PreviousClientSecret string `gorm:"column:previous_client_secret;type:varchar(120);not null;default:''" json:"-"`
+	// PreviousClientSecretExpiresAt is in Unix seconds.
+	PreviousClientSecretExpiresAt int64 `gorm:"column:previous_client_secret_expires_at;not null;default:0" json:"-"`
+	// RegistrationAccessToken is the digest of the token with which the client
+	// manages its own registration (RFC 7592); empty when it cannot.
+	RegistrationAccessToken string `gorm:"column:registration_access_token;type:varchar(64);not null;default:''" json:"-"`
+	// ClientSource is where the client came from: [ClientByHand],
+	// [ClientByRegistration] or [ClientByDocument]; empty for one of an older
+	// program.
+	ClientSource string `gorm:"column:client_source;type:varchar(16);not null;default:''" json:"client_source,omitempty"`
+	// UnusedExpiresAt is when a client that registered itself and never got a
+	// token is forgotten, in Unix seconds; 0 is never.
+	UnusedExpiresAt int64 `gorm:"column:unused_expires_at;not null;default:0;index" json:"-"`
 }
+
+// Where a client came from.
+const (
+	// ClientByHand is a client that the operator or a user made.
+	ClientByHand = "hand"
+	// ClientByRegistration is one that registered itself (RFC 7591).
+	ClientByRegistration = "registration"
+	// ClientByDocument is one whose client id is the address of its metadata.
+	ClientByDocument = "document"
+)
 
 // AsClientMixin returns the mixin itself. A model has it exactly when it
 // embeds ClientMixin by value; storage reaches the columns through it.
@@ -77,14 +105,22 @@ func (c *ClientMixin) CheckRedirectURI(uri string) bool {
 	})
 }
 
-// CheckClientSecret reports whether secret is the client's and still valid at
-// now. A client without a stored secret has none that matches. The comparison
-// takes the same time wherever the two differ.
+// CheckClientSecret reports whether secret is the client's, or the one before,
+// and still valid at now. A client without a stored secret has none that
+// matches. The comparison takes the same time wherever the two differ.
 func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
-	if c.ClientSecretExpiresAt != 0 && now.Unix() >= c.ClientSecretExpiresAt {
-		return false
+	current := c.ClientSecretExpiresAt == 0 || now.Unix() < c.ClientSecretExpiresAt
+	if current && verifyClientSecret(c.ClientSecret, secret) {
+		return true
 	}
-	return verifyClientSecret(c.ClientSecret, secret)
+	previous := c.PreviousClientSecret != "" && now.Unix() < c.PreviousClientSecretExpiresAt
+	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
+}
+
+// CheckRegistrationAccessToken reports whether digest is that of the token with
+// which the client manages its registration (RFC 7592).
+func (c *ClientMixin) CheckRegistrationAccessToken(digest string) bool {
+	return c.RegistrationAccessToken != "" && subtle.ConstantTimeCompare([]byte(c.RegistrationAccessToken), []byte(digest)) == 1
 }
 
 // CheckEndpointAuthMethod reports whether the client may authenticate with

@@ -1,73 +1,147 @@
 package server
 
 import (
-	"fmt"
+	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/models"
 )
 
 // ClientMetadataError is what is wrong with a client's metadata.
-type ClientMetadataError struct {
-	// Faults are sentences for the person who registers the client, each
-	// beginning with the name of the member.
-	Faults []string
+type ClientMetadataError struct{ Faults []ClientMetadataFault }
+
+// ClientMetadataFault is one fault.
+type ClientMetadataFault struct {
+	// Member is the member's name, such as "redirect_uris".
+	Member string
+	// Value is what stands there, where that helps to find it.
+	Value string
+	// Problem says what is wrong with it, for the person who registers the
+	// client. It holds nothing of what was sent.
+	Problem string
+}
+
+// String returns a line about the fault that begins with the member's name.
+func (f ClientMetadataFault) String() string {
+	if f.Value == "" {
+		return f.Member + ": " + f.Problem
+	}
+	return f.Member + ": " + strconv.Quote(f.Value) + " " + f.Problem
 }
 
 // Error returns the faults, one a line.
-func (e *ClientMetadataError) Error() string { return strings.Join(e.Faults, "\n") }
+func (e *ClientMetadataError) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, fault := range e.Faults {
+		lines[i] = fault.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxMember is how long a member of metadata may be.
+const maxMember = 2048
 
 // ValidateClientMetadata returns every fault of a client's metadata (RFC 7591
 // section 2, RFC 9700 section 2.1) as a [*ClientMetadataError]. It is for the
 // moment a client is made; at a request the engine checks again what it relies
 // on.
 func ValidateClientMetadata(m *models.ClientMetadata) error {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-
+	var faults []ClientMetadataFault
+	fault := func(member, value, problem string) {
+		faults = append(faults, ClientMetadataFault{member, value, problem})
+	}
+	for member, values := range textMembers(m) {
+		for _, value := range values {
+			if !wellFormed(value) || len(value) > maxMember {
+				fault(member, "", "must be UTF-8 text without NUL, of "+strconv.Itoa(maxMember)+" bytes at most")
+			}
+		}
+	}
 	for _, uri := range m.RedirectURIs {
-		if err := validateRedirectURI(uri); err != nil {
-			fault("redirect_uris: %v", err)
+		if problem := redirectURIProblem(uri); problem != "" {
+			fault("redirect_uris", uri, problem)
+		}
+	}
+	for member, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "tos_uri": m.TosURI, "policy_uri": m.PolicyURI, "jwks_uri": m.JWKsURI} {
+		if uri != "" && !isWebAddress(uri) {
+			fault(member, uri, "is not an https address")
 		}
 	}
 	if !wellFormedScope(m.Scope) {
-		fault(`scope: only printable ASCII without " and \ can be a scope`)
+		fault("scope", "", "has a character that no scope has")
 	}
 	if m.TokenEndpointAuthMethod == models.None && slices.Contains(m.GrantTypes, "client_credentials") {
-		fault("grant_types: client_credentials is not for a client without a secret")
+		fault("grant_types", "", "client_credentials is not for a client without a secret")
 	}
-	if redirects := len(m.ResponseTypes) > 0; redirects && len(m.RedirectURIs) == 0 {
-		fault("redirect_uris: a client with a response_type needs one")
+	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
+		fault("redirect_uris", "", "a client with a response_type needs one")
 	}
 	for _, pair := range [][2]string{{"code", "authorization_code"}, {"token", "implicit"}} {
 		if slices.Contains(m.ResponseTypes, pair[0]) != slices.Contains(m.GrantTypes, pair[1]) {
-			fault("response_types: %q goes with the grant type %q, and neither without the other", pair[0], pair[1])
+			fault("response_types", pair[0], "goes with the grant type "+pair[1]+", and neither without the other")
 		}
 	}
-	if !wellFormed(m.ClientName) || !allWellFormed(m.RedirectURIs) {
-		fault("client_name, redirect_uris: must be UTF-8 text without NUL")
+	if len(m.JWKs) > 0 && m.JWKsURI != "" {
+		fault("jwks", "", "and jwks_uri exclude one another")
+	}
+	if problem := keySetProblem(m.JWKs); problem != "" {
+		fault("jwks", "", problem)
 	}
 	if len(faults) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(faults, func(a, b ClientMetadataFault) int { return strings.Compare(a.Member, b.Member) })
 	return &ClientMetadataError{faults}
 }
 
-// validateRedirectURI refuses a redirect URI that would leak what it is sent.
-func validateRedirectURI(uri string) error {
-	if !safeRedirectURI(uri) {
-		return fmt.Errorf("%q is not an absolute URI without fragment and user name", uri)
+func textMembers(m *models.ClientMetadata) map[string][]string {
+	return map[string][]string{
+		"redirect_uris": m.RedirectURIs, "grant_types": m.GrantTypes, "response_types": m.ResponseTypes, "contacts": m.Contacts,
+		"client_name": {m.ClientName}, "client_uri": {m.ClientURI}, "logo_uri": {m.LogoURI}, "scope": {m.Scope}, "tos_uri": {m.TosURI},
+		"policy_uri": {m.PolicyURI}, "jwks_uri": {m.JWKsURI}, "software_id": {m.SoftwareID}, "software_version": {m.SoftwareVersion},
+		"token_endpoint_auth_method": {m.TokenEndpointAuthMethod},
 	}
+}
+
+// redirectURIProblem says why a redirect URI would leak what it is sent, or
+// returns nothing.
+func redirectURIProblem(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil:
-		return err
+	case err != nil || !safeRedirectURI(uri):
+		return "is not an absolute URI without fragment and user name"
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return fmt.Errorf("%q must be https; http is for loopback addresses alone", uri)
+		return "must be https; http is for loopback addresses alone"
 	case strings.Contains(uri, "*"):
-		return fmt.Errorf("%q has a wildcard; redirect URIs are compared as they are", uri)
+		return "has a wildcard; redirect URIs are compared as they are"
 	}
-	return nil
+	return ""
+}
+
+// isWebAddress reports whether a browser may be sent to an address that a
+// client names.
+func isWebAddress(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+}
+
+// keySetProblem says why a key set is not one of public keys (RFC 7517), or
+// returns nothing.
+func keySetProblem(text json.RawMessage) string {
+	if len(text) == 0 {
+		return ""
+	}
+	var keys jose.JSONWebKeySet
+	if json.Unmarshal(text, &keys) != nil || len(keys.Keys) == 0 {
+		return "is not a JSON Web Key Set"
+	}
+	if slices.ContainsFunc(keys.Keys, func(k jose.JSONWebKey) bool { return !k.Valid() || !k.IsPublic() }) {
+		return "has a key that is not public"
+	}
+	return ""
 }

@@ -38,7 +38,7 @@ type Response struct {
 	// as Cache-Control, which otherwise keeps the answer out of every cache.
 	Header http.Header
 	// Body is what is written as JSON; a []byte is written as it is, with the
-	// Content-Type of Header.
+	// Content-Type of Header, and nil is no body.
 	Body any
 }
 
@@ -101,6 +101,10 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response 
 	status := response.Status
 	if status == 0 {
 		status = http.StatusOK
+	}
+	if response.Body == nil {
+		w.WriteHeader(status)
+		return
 	}
 	if text, ok := response.Body.([]byte); ok {
 		w.WriteHeader(status)

@@ -60,6 +60,16 @@ type IntrospectionHook interface {
 	PrepareIntrospection(ctx context.Context, req *Request, token *StoredToken, response map[string]any) error
 }
 
+// ClientMetadataHook checks the metadata of a client that registers or is
+// updated (RFC 7591), after what all clients have in common.
+type ClientMetadataHook interface {
+	// ClientMetadataMembers are members beyond RFC 7591 that the hook
+	// understands. Others are dropped.
+	ClientMetadataMembers() []string
+	// CheckClientMetadata may change the metadata, or refuse it.
+	CheckClientMetadata(ctx context.Context, req *Request, metadata *models.ClientMetadata) error
+}
+
 // ClientAuthenticatedHook is told of every client that authenticated.
 type ClientAuthenticatedHook interface {
 	ClientAuthenticated(ctx context.Context, req *Request)
@@ -113,7 +123,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
-		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
 		return false
@@ -121,10 +131,10 @@ func isHook(value any) bool {
 }
 
 // each calls f with every registered value that implements the hook H: the
-// grant that answers the request, its extensions, then the server's. The first
-// error ends it.
+// grant that answers the request, its extensions, then the server's and the
+// endpoints. The first error ends it.
 func each[H any](req *Request, f func(H) error) error {
-	for _, values := range [2][]any{req.extensions, req.Server.extensions} {
+	for _, values := range [3][]any{req.extensions, req.Server.extensions, req.Server.endpointHooks} {
 		for _, value := range values {
 			if hook, ok := value.(H); ok {
 				if err := f(hook); err != nil {
@@ -150,6 +160,18 @@ func (r *Request) PrepareAuthorizationCode(ctx context.Context, record *models.A
 // PrepareIntrospection runs the hooks that add to what introspection tells.
 func (r *Request) PrepareIntrospection(ctx context.Context, token *StoredToken, response map[string]any) error {
 	return each(r, func(hook IntrospectionHook) error { return hook.PrepareIntrospection(ctx, r, token, response) })
+}
+
+// ClientMetadataMembers returns the members of client metadata beyond RFC 7591
+// that somebody understands.
+func (r *Request) ClientMetadataMembers() (members []string) {
+	tell(r, func(hook ClientMetadataHook) { members = append(members, hook.ClientMetadataMembers()...) })
+	return members
+}
+
+// CheckClientMetadata runs the hooks that check what a client says of itself.
+func (r *Request) CheckClientMetadata(ctx context.Context, metadata *models.ClientMetadata) error {
+	return each(r, func(hook ClientMetadataHook) error { return hook.CheckClientMetadata(ctx, r, metadata) })
 }
 
 // TokenRevoked tells the hooks of a revocation. An endpoint calls it after it

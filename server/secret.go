@@ -20,11 +20,13 @@ const (
 	AuthorizationCodeKind SecretKind = "ac"
 	DeviceCodeKind        SecretKind = "dc"
 	ClientSecretKind      SecretKind = "cs"
+	// RegistrationTokenKind is a registration access token (RFC 7592).
+	RegistrationTokenKind SecretKind = "ra"
 )
 
 // A generated secret reads
 //
-//	prefix_kind_SECRETchecksum             access token, client secret
+//	prefix_kind_SECRETchecksum             access token, client secret, registration token
 //	prefix_kind_SECRET_GRANTchecksum       refresh token, code, device code
 //
 // where SECRET has 260 random bits and GRANT, the grant secret, 130. The
@@ -43,6 +45,11 @@ var base32NoPadding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // It suits access tokens and client secrets.
 func GenerateSecret(prefix string, kind SecretKind) string {
 	return seal(ownPart(prefix, kind))
+}
+
+// GenerateSecret returns a new secret with the server's prefix.
+func (s *Server) GenerateSecret(kind SecretKind) string {
+	return GenerateSecret(s.config.TokenPrefix, kind)
 }
 
 func ownPart(prefix string, kind SecretKind) string {
@@ -83,7 +90,7 @@ func Malformed(secret string, kind SecretKind) bool {
 	}
 	length := secretLength + checksumLength
 	switch SecretKind(parts[1]) {
-	case AccessTokenKind, ClientSecretKind:
+	case AccessTokenKind, ClientSecretKind, RegistrationTokenKind:
 	case RefreshTokenKind, AuthorizationCodeKind, DeviceCodeKind:
 		length += 1 + grantLength
 	default:

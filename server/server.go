@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,6 +24,8 @@ type Server struct {
 	generators map[string]TokenGenerator
 	extensions []any
 	repeatable []string
+	// endpointHooks are the endpoints that are hooks as well, by name.
+	endpointHooks []any
 }
 
 // registration is a grant with its extensions, the grant first.
@@ -177,6 +181,12 @@ func (s *Server) noteRepeatable(values []any) {
 // Issuer returns the server's identifier.
 func (s *Server) Issuer() string { return s.config.Issuer }
 
+// Logger returns the configured logger, or one that logs nothing.
+func (s *Server) Logger() *slog.Logger { return s.config.Logger }
+
+// MaxRequestBytes returns how long a body may be.
+func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
+
 // RegisterClientAuthMethod adds ways for clients to authenticate. A later one
 // of the same name takes the place of an earlier one.
 func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) {
@@ -196,8 +206,8 @@ func (s *Server) RegisterTokenGenerator(grantType string, generator TokenGenerat
 }
 
 // RegisterEndpoint adds an endpoint, to be served by
-// [Server.CreateEndpointResponse] under its name. On a fault it is not
-// registered.
+// [Server.CreateEndpointResponse] under its name. It is used for every hook that
+// it implements, as well. On a fault it is not registered.
 func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 	if s.initialized {
 		if err := checkConfig(endpoint, &s.config); err != nil {
@@ -208,6 +218,12 @@ func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 		s.endpoints = make(map[string]Endpoint)
 	}
 	s.endpoints[endpoint.EndpointName()] = endpoint
+	s.endpointHooks = nil
+	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
+		if isHook(s.endpoints[name]) {
+			s.endpointHooks = append(s.endpointHooks, s.endpoints[name])
+		}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,10 +79,10 @@ func TestTheCatalogIsComplete(t *testing.T) {
 	}))
 	require.NotEmpty(t, found)
 	for _, description := range found {
-		assert.Contains(t, server.Descriptions(), description)
+		assert.True(t, slices.Contains(server.Descriptions(), description), "%q has no translation", description)
 	}
 	for _, description := range server.Descriptions() {
-		assert.Contains(t, found, description, "nothing says this any more")
+		assert.True(t, slices.Contains(found, description), "nothing says %q any more", description)
 	}
 }
 

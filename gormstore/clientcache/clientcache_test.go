@@ -143,7 +143,7 @@ func TestAWriteDropsWhatIsRemembered(t *testing.T) {
 		f := setUpOn(t, db, clientcache.Options{})
 		for name, write := range map[string]func() error{
 			"a secret is rotated": func() error {
-				_, err := f.factory.RotateSecret(context.Background(), f.clientID)
+				_, err := f.factory.RotateSecret(context.Background(), f.clientID, gormstore.SecretRotation{})
 				return err
 			},
 			"the program changes it": func() error { return db.Model(&Client{}).Where("id = 1").Update("default_scope", "x").Error },

@@ -51,7 +51,7 @@ type instance struct {
 	tokens       tokenStore
 	codes        codeStore
 	queryClient  server.QueryClientFunc
-	rotateSecret func(ctx context.Context, clientID string) (string, error)
+	rotateSecret func(ctx context.Context, clientID string, rotation gormstore.SecretRotation) (string, error)
 	prune        func(ctx context.Context, options gormstore.PruneOptions) error
 
 	// What the parts add.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -48,7 +49,7 @@ func (k *kit) secrets(t *testing.T, writer, reader *instance) {
 	if s := status(c.secret); s != http.StatusOK {
 		t.Fatalf("the secret of a new client is answered with %d", s)
 	}
-	secret, err := writer.rotateSecret(t.Context(), c.id)
+	secret, err := writer.rotateSecret(t.Context(), c.id, gormstore.SecretRotation{})
 	check(t, err)
 	if s := status(secret); s != http.StatusOK {
 		t.Fatalf("a client's new secret is answered with %d", s)

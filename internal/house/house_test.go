@@ -144,7 +144,7 @@ func TestTheTagsOfAMixinFitEveryTable(t *testing.T) {
 
 // What a client presents is never written to JSON, digest or not.
 func TestDigestsStayOutOfJSON(t *testing.T) {
-	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode"} {
+	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode", "RegistrationAccessToken", "PreviousClientSecret"} {
 		found := false
 		for _, mixin := range mixins {
 			if field, ok := reflect.TypeOf(mixin).Elem().FieldByName(name); ok {

@@ -83,7 +83,7 @@ func (g *DeviceCode) wait(ctx context.Context, req *server.Request, deviceCode s
 	case err != nil:
 		return fmt.Errorf("poll device code: %w", err)
 	case tooSoon:
-		return server.NewError(server.SlowDown, "The device must wait %d seconds longer between its requests from now on.", int(pollSlower/time.Second))
+		return server.NewError(server.SlowDown, "The device must wait five seconds longer between its requests from now on.")
 	default:
 		return server.NewError(server.AuthorizationPending, "The user has not decided yet.")
 	}

@@ -1,0 +1,110 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// ClientRegistration keeps clients that register themselves (RFC 7591) in rows
+// of the program's models; it is a [server.ClientRegistrationStorage]. A client
+// that never got a token is forgotten by [Prune].
+type ClientRegistration[C any, PC ClientModel[C], T any, PT TokenModel[T]] struct {
+	clients *Clients[C, PC]
+	tokens  *Tokens[T, PT]
+}
+
+// NewClientRegistration returns the store, or what is wrong with the models.
+func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *gorm.DB) (*ClientRegistration[C, PC, T, PT], error) {
+	clients, err := NewClients[C, PC](db)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := NewTokens[T, PT](db)
+	if err != nil {
+		return nil, err
+	}
+	return &ClientRegistration[C, PC, T, PT]{clients, tokens}, nil
+}
+
+// SaveClient stores a new client.
+func (r *ClientRegistration[C, PC, T, PT]) SaveClient(ctx context.Context, record *models.ClientMixin, _ *server.Request) error {
+	s, names := r.clients.store, r.clients.columns
+	own := clause.And(eq(names["ClientID"], record.ClientID), eq(names["RegistrationAccessToken"], record.RegistrationAccessToken))
+	err := s.once(ctx, own, func() error {
+		row := new(C)
+		*PC(row).AsClientMixin() = *record
+		_, err := s.insert(s.conn(ctx), row)
+		return err
+	})
+	if isDuplicate(err) {
+		return errors.Join(server.ErrTaken, err)
+	}
+	return err
+}
+
+// UpdateClient replaces a client's credentials and metadata. The registration
+// access token, which each update rotates, decides between two at once.
+func (r *ClientRegistration[C, PC, T, PT]) UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error) {
+	s, names := r.clients.store, r.clients.columns
+	own := clause.And(eq(names["ClientID"], record.ClientID), eq(names["RegistrationAccessToken"], record.RegistrationAccessToken))
+	err = s.once(ctx, own, func() error {
+		changed, err := s.update(s.conn(ctx), new(C), map[string]any{
+			names["ClientSecret"]:                  record.ClientSecret,
+			names["ClientSecretExpiresAt"]:         record.ClientSecretExpiresAt,
+			names["PreviousClientSecret"]:          record.PreviousClientSecret,
+			names["PreviousClientSecretExpiresAt"]: record.PreviousClientSecretExpiresAt,
+			names["RegistrationAccessToken"]:       record.RegistrationAccessToken,
+			names["ClientMetadata"]:                record.ClientMetadata,
+		}, eq(names["ClientID"], old.ClientID), eq(names["RegistrationAccessToken"], old.RegistrationAccessToken))
+		if err == nil && changed == 0 {
+			return errUpdated
+		}
+		return err
+	})
+	if errors.Is(err, errUpdated) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// errUpdated is for a client that was updated or deleted before.
+var errUpdated = errors.New("gormstore: the client was updated before")
+
+// DeleteClient removes a client for good, also where the model has soft
+// deletion, and revokes its tokens, in one transaction.
+func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
+	s := r.clients.store
+	return s.write(ctx, func(bool) error {
+		return s.atomically(ctx, func(tx *gorm.DB) error {
+			result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(r.clients.columns["ClientID"], clientID)}}).Delete(new(C))
+			if result.Error != nil {
+				return result.Error
+			}
+			return r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", clientID))
+		})
+	})
+}
+
+// KeepClient notes that a client is in use.
+func (r *ClientRegistration[C, PC, T, PT]) KeepClient(ctx context.Context, clientID string) error {
+	s, unused := r.clients.store, r.clients.columns["UnusedExpiresAt"]
+	return s.write(ctx, func(bool) error {
+		_, err := s.update(s.conn(ctx), new(C), map[string]any{unused: 0}, eq(r.clients.columns["ClientID"], clientID), neq(unused, 0))
+		return err
+	})
+}
+
+func (r *ClientRegistration[C, PC, T, PT]) pruning(grants, time.Time) pruning {
+	names := r.clients.columns
+	return pruning{
+		store: r.clients.store, key: names["ClientID"], expiresAt: names["UnusedExpiresAt"],
+		also: clause.Gt{Column: column(names["UnusedExpiresAt"]), Value: 0}, // 0 is never
+	}
+}

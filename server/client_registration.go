@@ -1,0 +1,31 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// RegisteredClient is what client registration asks of a stored client (RFC
+// 7591, RFC 7592). [github.com/gormoauth/gormoauth/models.ClientMixin] has all
+// of it.
+type RegisteredClient interface {
+	Client
+	AsClientMixin() *models.ClientMixin
+}
+
+// ClientRegistrationStorage keeps the clients that register themselves.
+type ClientRegistrationStorage interface {
+	// SaveClient stores a new client; the record holds digests only. It returns
+	// ErrTaken when there is one with its id.
+	SaveClient(ctx context.Context, record *models.ClientMixin, req *Request) error
+	// UpdateClient replaces a client's credentials and metadata, unless it was
+	// updated or deleted since old was read: updated is then false.
+	UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error)
+	// DeleteClient removes a client and revokes its tokens. One that is gone is
+	// no error.
+	DeleteClient(ctx context.Context, clientID string, now time.Time) error
+	// KeepClient notes that a client is in use, and no longer to be forgotten.
+	KeepClient(ctx context.Context, clientID string) error
+}

@@ -1,0 +1,480 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Registration is the client registration endpoint (RFC 7591), named
+// "registration", and, under the address that each client is told, the client
+// configuration endpoint (RFC 7592): clients make themselves known, and manage
+// what they said.
+type Registration struct {
+	// Storage keeps the clients.
+	Storage server.ClientRegistrationStorage
+	// CheckInitialAccessToken reports whether an initial access token is good;
+	// without Open a registration needs one. [RequireScope] takes access tokens of
+	// this server.
+	CheckInitialAccessToken func(ctx context.Context, req *server.Request, token string) (bool, error)
+	// Open lets anybody register, without an initial access token. Whoever does
+	// chooses the name that people are shown.
+	Open bool
+	// GrantTypes are the grant types that a client may register for; nil is
+	// authorization_code, refresh_token and the device code's, in which a user
+	// consents. With client_credentials a client gets tokens of its own at once.
+	GrantTypes []string
+	// DefaultScope is the scope of a client that names none.
+	DefaultScope string
+	// Check is the operator's own say: it may change the metadata, or refuse it
+	// with a [*server.Error]. nil takes what is valid.
+	Check func(ctx context.Context, req *server.Request, metadata *models.ClientMetadata) error
+	// SoftwareStatements verifies software statements (RFC 7591 section 2.3); nil
+	// refuses them.
+	SoftwareStatements *SoftwareStatements
+	// SecretExpiresIn is how long a secret lasts; 0 is without end. An update in
+	// the second half of its life gets a new one, beside which the old one stays
+	// valid until its end.
+	SecretExpiresIn time.Duration
+	// UnusedExpiresIn is how long a client is remembered that never gets a token;
+	// 0 is 30 days, less than 0 is without end.
+	UnusedExpiresIn time.Duration
+}
+
+const defaultUnusedExpiresIn = 30 * 24 * time.Hour
+
+var defaultRegistrationGrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType}
+
+// EndpointName returns "registration".
+func (*Registration) EndpointName() string { return "registration" }
+
+// EndpointPath returns "/oauth/register".
+func (*Registration) EndpointPath() string { return "/oauth/register" }
+
+// Methods returns POST, which registers, and GET, PUT and DELETE, with which a
+// client manages its registration.
+func (*Registration) Methods() []string {
+	return []string{http.MethodPost, http.MethodGet, http.MethodPut, http.MethodDelete}
+}
+
+// PrepareMetadata names the endpoint (RFC 8414 section 2).
+func (*Registration) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata["registration_endpoint"] = s.EndpointURL("registration")
+}
+
+// CheckConfig names what is missing.
+func (e *Registration) CheckConfig(*server.Config) error {
+	var faults []error
+	if e.Storage == nil {
+		faults = append(faults, errors.New("endpoint: Registration.Storage is missing: write gormoauth.CreateRegistrationEndpoint[Client, Token](db)"))
+	}
+	if e.Open == (e.CheckInitialAccessToken != nil) {
+		faults = append(faults, errors.New("endpoint: Registration: who may register? Set CheckInitialAccessToken, or Open for everybody, and not both"))
+	}
+	if e.SecretExpiresIn < 0 {
+		faults = append(faults, errors.New("endpoint: Registration.SecretExpiresIn must not be negative"))
+	}
+	if e.SoftwareStatements != nil {
+		faults = append(faults, e.SoftwareStatements.check())
+	}
+	return errors.Join(faults...)
+}
+
+// TokenIssued keeps a client that is in use.
+func (e *Registration) TokenIssued(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
+	client, ok := req.Client.(server.RegisteredClient)
+	if !ok || client.AsClientMixin().UnusedExpiresAt == 0 {
+		return
+	}
+	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next token tries again
+		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be kept", slog.String("error", err.Error()))
+	}
+}
+
+// CreateResponse registers a client, or answers one that manages its
+// registration.
+func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	if req.HTTP.Method == http.MethodPost {
+		return e.register(ctx, req)
+	}
+	client, token, err := e.authenticate(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	switch req.HTTP.Method {
+	case http.MethodPut:
+		return e.update(ctx, req, client)
+	case http.MethodDelete:
+		if err := e.Storage.DeleteClient(ctx, client.ClientID, req.Time); err != nil {
+			return nil, fmt.Errorf("delete client: %w", err)
+		}
+		return &server.Response{Status: http.StatusNoContent}, nil
+	default:
+		return information(req, http.StatusOK, client, "", token)
+	}
+}
+
+// register makes a new client (RFC 7591 section 3).
+func (e *Registration) register(ctx context.Context, req *server.Request) (*server.Response, error) {
+	if !e.Open {
+		if err := e.checkInitialAccessToken(ctx, req); err != nil {
+			return nil, err
+		}
+	}
+	members, err := readMembers(req)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := e.metadata(ctx, req, members)
+	if err != nil {
+		return nil, err
+	}
+	token := req.Server.GenerateSecret(server.RegistrationTokenKind)
+	client := &models.ClientMixin{
+		ClientID:                rand.Text(),
+		ClientIDIssuedAt:        req.Time.Unix(),
+		ClientMetadata:          *metadata,
+		ClientSource:            models.ClientByRegistration,
+		RegistrationAccessToken: server.Digest(token),
+	}
+	unused := e.UnusedExpiresIn
+	if unused == 0 {
+		unused = defaultUnusedExpiresIn
+	}
+	if unused > 0 {
+		client.UnusedExpiresAt = req.Time.Add(unused).Unix()
+	}
+	secret := ""
+	if client.GetTokenEndpointAuthMethod() != models.None {
+		secret = e.newSecret(req, client)
+	}
+	if err := e.Storage.SaveClient(ctx, client, req); err != nil {
+		return nil, fmt.Errorf("save client: %w", err)
+	}
+	return information(req, http.StatusCreated, client, secret, token)
+}
+
+// newSecret gives a client a secret, and returns it this once.
+func (e *Registration) newSecret(req *server.Request, client *models.ClientMixin) (secret string) {
+	secret = req.Server.GenerateSecret(server.ClientSecretKind)
+	client.ClientSecret, client.ClientSecretExpiresAt = models.HashClientSecret(secret), 0
+	if e.SecretExpiresIn > 0 {
+		client.ClientSecretExpiresAt = req.Time.Add(e.SecretExpiresIn).Unix()
+	}
+	return secret
+}
+
+// update replaces what a client said of itself (RFC 7592 section 2.2). What it
+// leaves out is gone.
+func (e *Registration) update(ctx context.Context, req *server.Request, old *models.ClientMixin) (*server.Response, error) {
+	members, err := readMembers(req)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"} {
+		if _, ok := members[name]; ok {
+			return nil, server.NewError(server.InvalidRequest, "The request must not have the member '%s'.", name)
+		}
+	}
+	if id, ok := text(members, "client_id"); !ok || id != old.ClientID {
+		return nil, server.NewError(server.InvalidRequest, "The 'client_id' is not that of the client that is updated.")
+	}
+	if secret, ok := text(members, "client_secret"); !ok || secret != "" && !old.CheckClientSecret(secret, req.Time) {
+		return nil, server.NewError(server.InvalidRequest, "The 'client_secret' is not that of the client; a client cannot choose its own.")
+	}
+	metadata, err := e.metadata(ctx, req, members)
+	if err != nil {
+		return nil, err
+	}
+	client := *old
+	client.ClientMetadata = *metadata
+	token := req.Server.GenerateSecret(server.RegistrationTokenKind)
+	client.RegistrationAccessToken = server.Digest(token)
+	secret := e.renewSecret(req, &client)
+	updated, err := e.Storage.UpdateClient(ctx, old, &client)
+	if err != nil {
+		return nil, fmt.Errorf("update client: %w", err)
+	}
+	if !updated { // since it authenticated
+		return nil, errNoRegistrationAccess(req)
+	}
+	return information(req, http.StatusOK, &client, secret, token)
+}
+
+// renewSecret gives a client a secret that has none yet, or one that ends soon,
+// and takes it from one that needs none any more.
+func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin) (secret string) {
+	endsSoon := client.ClientSecretExpiresAt != 0 && client.ClientSecretExpiresAt-req.Time.Unix() < int64(e.SecretExpiresIn/time.Second)/2
+	switch {
+	case client.GetTokenEndpointAuthMethod() == models.None:
+		client.ClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = "", 0, "", 0
+		return ""
+	case client.ClientSecret == "":
+		return e.newSecret(req, client)
+	case endsSoon:
+		client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = client.ClientSecret, client.ClientSecretExpiresAt
+		return e.newSecret(req, client)
+	}
+	return ""
+}
+
+// information is the client information response (RFC 7591 section 3.2.1,
+// RFC 7592 section 3). A secret is told when it is made, and never again.
+func information(req *server.Request, status int, client *models.ClientMixin, secret, token string) (*server.Response, error) {
+	all := make(map[string]any)
+	encoded, err := json.Marshal(client.ClientMetadata)
+	if err == nil {
+		err = json.Unmarshal(encoded, &all)
+	}
+	if err != nil {
+		return nil, err
+	}
+	all["client_id"] = client.ClientID
+	all["client_id_issued_at"] = client.ClientIDIssuedAt
+	all["registration_access_token"] = token
+	all["registration_client_uri"] = req.Server.EndpointURL("registration") + "?" + url.Values{"client_id": {client.ClientID}}.Encode()
+	if secret != "" {
+		all["client_secret"] = secret
+	}
+	if client.ClientSecret != "" {
+		all["client_secret_expires_at"] = client.ClientSecretExpiresAt
+	}
+	return &server.Response{Status: status, Body: all}, nil
+}
+
+// readMembers reads the JSON object of a request.
+func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
+	r := req.HTTP
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {
+		return nil, server.NewError(server.InvalidRequest, "The Content-Type must be %s.", "application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, req.Server.MaxRequestBytes()))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		failure := server.NewError(server.InvalidRequest, "The body is too long.")
+		failure.Status = http.StatusRequestEntityTooLarge
+		return nil, failure
+	}
+	var members map[string]json.RawMessage
+	if err != nil || json.Unmarshal(body, &members) != nil || members == nil {
+		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object.")
+	}
+	// A member that is null is one that is left out (RFC 7592 section 2.2).
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	return members, nil
+}
+
+// text returns a member that is text, empty when there is none. ok is false for
+// one that is something else.
+func text(members map[string]json.RawMessage, name string) (value string, ok bool) {
+	raw, present := members[name]
+	return value, !present || json.Unmarshal(raw, &value) == nil
+}
+
+// metadata reads, completes and validates what a client says of itself.
+func (e *Registration) metadata(ctx context.Context, req *server.Request, members map[string]json.RawMessage) (*models.ClientMetadata, error) {
+	if err := e.applyStatement(ctx, req, members); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"client_id", "client_secret"} {
+		delete(members, name) // they are no metadata
+	}
+	encoded, err := json.Marshal(members)
+	if err != nil {
+		return nil, err
+	}
+	metadata := new(models.ClientMetadata)
+	if err := json.Unmarshal(encoded, metadata); err != nil {
+		return nil, invalidMetadata(typeFault(err))
+	}
+	metadata.Extra = keepUnderstood(metadata.Extra, req.ClientMetadataMembers())
+	e.complete(metadata)
+	if err := e.checkSupported(req, metadata); err != nil {
+		return nil, err
+	}
+	var faults *server.ClientMetadataError
+	if err := server.ValidateClientMetadata(metadata); errors.As(err, &faults) {
+		return nil, invalidMetadata(faults.Faults[0])
+	}
+	if err := req.CheckClientMetadata(ctx, metadata); err != nil {
+		return nil, err
+	}
+	if e.Check != nil {
+		if err := e.Check(ctx, req, metadata); err != nil {
+			return nil, err
+		}
+	}
+	return metadata, nil
+}
+
+// typeFault names the member that has another JSON type than it should.
+func typeFault(err error) server.ClientMetadataFault {
+	fault := server.ClientMetadataFault{Member: "a member", Problem: "has another JSON type than RFC 7591 gives it"}
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		fault.Member, _, _ = strings.Cut(wrongType.Field, ".")
+	}
+	return fault
+}
+
+func invalidMetadata(fault server.ClientMetadataFault) error {
+	code := server.InvalidClientMetadata
+	if fault.Member == "redirect_uris" {
+		code = server.InvalidRedirectURI
+	}
+	return server.NewError(code, "The client metadata is not valid: %s %s.", fault.Member, fault.Problem)
+}
+
+// keepUnderstood drops members that mean nothing here (RFC 7591 section 2), but
+// for those in another language, such as client_name#ja (section 2.2).
+func keepUnderstood(extra map[string]json.RawMessage, members []string) map[string]json.RawMessage {
+	translated := []string{"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"}
+	maps.DeleteFunc(extra, func(name string, value json.RawMessage) bool {
+		base, _, tagged := strings.Cut(name, "#")
+		if tagged && slices.Contains(translated, base) {
+			var words string
+			return json.Unmarshal(value, &words) != nil
+		}
+		return !slices.Contains(members, name)
+	})
+	return extra
+}
+
+// complete fills in what RFC 7591 section 2 says of a member that is left out.
+func (e *Registration) complete(m *models.ClientMetadata) {
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = models.ClientSecretBasic
+	}
+	if m.GrantTypes == nil {
+		m.GrantTypes = []string{"authorization_code"}
+	}
+	if m.ResponseTypes == nil && slices.Contains(m.GrantTypes, "authorization_code") {
+		m.ResponseTypes = []string{"code"}
+	}
+	if m.Scope == "" {
+		m.Scope = e.DefaultScope
+	}
+}
+
+// checkSupported holds a client to what the server's metadata promises.
+func (e *Registration) checkSupported(req *server.Request, m *models.ClientMetadata) error {
+	supported := req.Server.Metadata()
+	allowed := e.GrantTypes
+	if allowed == nil {
+		allowed = defaultRegistrationGrantTypes
+	}
+	grantTypes, _ := supported["grant_types_supported"].([]string)
+	grantTypes = slices.DeleteFunc(slices.Clone(grantTypes), func(grantType string) bool { return !slices.Contains(allowed, grantType) })
+	for _, row := range []struct {
+		member    string
+		values    []string
+		supported any
+	}{
+		{"token_endpoint_auth_method", []string{m.TokenEndpointAuthMethod}, supported["token_endpoint_auth_methods_supported"]},
+		{"grant_types", m.GrantTypes, grantTypes},
+		{"response_types", m.ResponseTypes, supported["response_types_supported"]},
+		{"scope", strings.Fields(m.Scope), supported["scopes_supported"]},
+	} {
+		known, restricted := row.supported.([]string)
+		if restricted && slices.ContainsFunc(row.values, func(value string) bool { return !slices.Contains(known, value) }) {
+			return invalidMetadata(server.ClientMetadataFault{Member: row.member, Problem: "has a value that cannot be registered here"})
+		}
+	}
+	return nil
+}
+
+// checkInitialAccessToken decides who may register (RFC 7591 section 3).
+func (e *Registration) checkInitialAccessToken(ctx context.Context, req *server.Request) error {
+	token := bearer(req)
+	if token == "" {
+		return challenge(req, server.NewError(server.MissingAuthorization, "Registration needs an initial access token."))
+	}
+	good, err := e.CheckInitialAccessToken(ctx, req, token)
+	if err != nil {
+		return fmt.Errorf("check the initial access token: %w", err)
+	}
+	if !good {
+		return challenge(req, server.NewError(server.InvalidToken, "The initial access token is not valid."))
+	}
+	return nil
+}
+
+// RequireScope takes access tokens of this server that have the scope as
+// initial access tokens.
+func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
+	return func(ctx context.Context, req *server.Request, token string) (bool, error) {
+		if server.Malformed(token, server.AccessTokenKind) {
+			return false, nil
+		}
+		stored, err := queryToken(ctx, server.TokenQuery{AccessToken: server.Digest(token)})
+		if err != nil || stored == nil {
+			return false, err
+		}
+		has := slices.Contains(strings.Fields(stored.Token.GetScope()), scope)
+		return has && !stored.Token.IsRevoked() && !stored.Token.IsExpired(req.Time), nil
+	}
+}
+
+// authenticate finds the client that manages its registration, by its id and
+// its registration access token. It does not tell a client that is unknown from
+// a wrong token (RFC 7592 section 2.1).
+func (e *Registration) authenticate(ctx context.Context, req *server.Request) (client *models.ClientMixin, token string, err error) {
+	if token = bearer(req); token == "" {
+		return nil, "", challenge(req, server.NewError(server.MissingAuthorization, "The request has no registration access token."))
+	}
+	found, err := req.Server.QueryClient(ctx, req.HTTP.URL.Query().Get("client_id"))
+	if err != nil {
+		return nil, "", err
+	}
+	registered, ok := found.(server.RegisteredClient)
+	if !ok || !registered.AsClientMixin().CheckRegistrationAccessToken(server.Digest(token)) {
+		return nil, "", errNoRegistrationAccess(req)
+	}
+	return registered.AsClientMixin(), token, nil
+}
+
+func errNoRegistrationAccess(req *server.Request) error {
+	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's."))
+}
+
+// bearer returns the token of the Authorization header, empty when there is
+// none.
+func bearer(req *server.Request) string {
+	const longest = 1 << 10
+	headers := req.HTTP.Header.Values("Authorization")
+	if len(headers) != 1 || len(headers[0]) > longest {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// challenge asks for a bearer token (RFC 6750 section 3). It names an error only
+// to a request that had one.
+func challenge(req *server.Request, failure *server.Error) error {
+	value := `Bearer realm="` + req.Server.Issuer() + `"`
+	if failure.Code != server.MissingAuthorization {
+		value += `, error="` + failure.Code + `"`
+	} else {
+		failure.Code = server.InvalidToken // of the body: RFC 7591 has no other
+	}
+	failure.Header = http.Header{"Www-Authenticate": {value}}
+	return failure
+}

@@ -1,0 +1,91 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// SoftwareStatements verifies what a third party says of a client (RFC 7591
+// section 2.3): a signed JWT whose claims take the place of what the client
+// says itself.
+type SoftwareStatements struct {
+	// Keys returns the public keys of an issuer that is trusted, and nil for one
+	// that is not.
+	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
+	// Required refuses a client without a statement.
+	Required bool
+}
+
+// statementAlgorithms are those of signatures by a key pair.
+var statementAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+
+func (s *SoftwareStatements) check() error {
+	if s.Keys == nil {
+		return errors.New("endpoint: Registration.SoftwareStatements.Keys is missing: whose statements are trusted?")
+	}
+	return nil
+}
+
+// applyStatement replaces members by what a software statement says.
+func (e *Registration) applyStatement(ctx context.Context, req *server.Request, members map[string]json.RawMessage) error {
+	statement, ok := text(members, "software_statement")
+	delete(members, "software_statement")
+	switch {
+	case !ok:
+		return errInvalidStatement()
+	case statement == "" && (e.SoftwareStatements == nil || !e.SoftwareStatements.Required):
+		return nil
+	case statement == "":
+		return server.NewError(server.InvalidStatement, "The request has no 'software_statement'.")
+	case e.SoftwareStatements == nil:
+		return server.NewError(server.UnapprovedStatement, "The server takes no software statements.")
+	}
+	claims, err := e.SoftwareStatements.verify(ctx, statement, req.Time)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"} {
+		delete(claims, name)
+	}
+	maps.Copy(members, claims)
+	return nil
+}
+
+// verify returns the claims of a statement whose issuer is trusted.
+func (s *SoftwareStatements) verify(ctx context.Context, statement string, now time.Time) (map[string]json.RawMessage, error) {
+	token, err := jwt.ParseSigned(statement, statementAlgorithms)
+	if err != nil {
+		return nil, errInvalidStatement()
+	}
+	var unverified jwt.Claims
+	if token.UnsafeClaimsWithoutVerification(&unverified) != nil || unverified.Issuer == "" {
+		return nil, errInvalidStatement()
+	}
+	keys, err := s.Keys(ctx, unverified.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("find the keys of a software statement's issuer: %w", err)
+	}
+	if keys == nil {
+		return nil, server.NewError(server.UnapprovedStatement, "The issuer of the software statement is not one that the server trusts.")
+	}
+	var registered jwt.Claims
+	var claims map[string]json.RawMessage
+	const leeway = time.Minute
+	if token.Claims(keys, &registered, &claims) != nil || registered.ValidateWithLeeway(jwt.Expected{Issuer: unverified.Issuer, Time: now}, leeway) != nil {
+		return nil, errInvalidStatement()
+	}
+	return claims, nil
+}
+
+func errInvalidStatement() error {
+	return server.NewError(server.InvalidStatement, "The software statement is not a signed JWT that is valid now.")
+}

@@ -41,7 +41,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
 	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
 	a.passwords, faults[4] = newPasswords(db)
-	a.api, faults[5] = newProtector(db, log)
+	a.api, faults[5] = newProtector(cfg, db, log)
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}

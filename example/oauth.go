@@ -30,6 +30,9 @@ func newServer(a *app) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := srv.Register(grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer}); err != nil {
+		return nil, err
+	}
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
 	if err := srv.RegisterEndpoint(introspection); err != nil {
@@ -70,8 +73,10 @@ func (a *app) authenticateUser(ctx context.Context, username, password string) (
 }
 
 // newProtector guards the API.
-func newProtector(db *gorm.DB, log *slog.Logger) (*resource.Protector, error) {
-	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log})
+func newProtector(cfg *config, db *gorm.DB, log *slog.Logger) (*resource.Protector, error) {
+	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Metadata: &resource.Metadata{
+		Resource: cfg.issuer, AuthorizationServers: []string{cfg.issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ func (a *app) routes() http.Handler {
 	for path, handler := range a.oauth.Routes() {
 		mux.Handle(path, programs(handler))
 	}
+	for path, handler := range a.api.Routes() {
+		mux.Handle(path, programs(handler))
+	}
 	mux.Handle("GET /api/me", programs(a.api.Require("profile")(http.HandlerFunc(a.me))))
 	mux.Handle("OPTIONS /api/me", programs(http.NotFoundHandler()))
 	mux.HandleFunc("GET /healthz", a.healthz)

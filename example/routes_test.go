@@ -23,6 +23,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	b.get("/clients").want(t, http.StatusMethodNotAllowed)
 	b.get("/oauth/token").want(t, http.StatusMethodNotAllowed, "invalid_request")
 	b.get("/.well-known/oauth-authorization-server").want(t, http.StatusOK, p.address+"/oauth/introspect", "S256")
+	b.get("/.well-known/oauth-protected-resource").want(t, http.StatusOK, `"authorization_servers":["`+p.address+`"]`)
 	b.do(http.MethodHead, "/login", nil, nil).want(t, http.StatusOK)
 	b.get("/healthz").want(t, http.StatusOK, `"ok"`)
 	b.get("/static/style.css").want(t, http.StatusOK, "--accent")

@@ -76,6 +76,9 @@ func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req 
 			return err
 		}
 		if row, ok := req.Credential.Record.(P); ok {
+			if row.AsTokenMixin().Audience != record.Audience {
+				return t.rotateBeside(ctx, row, record, req)
+			}
 			return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
 		}
 		return t.exchange(ctx, record, req)
@@ -142,11 +145,58 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 		"RotatedAt":             record.IssuedAt,
 		"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
 		"ExpiresAt":             record.ExpiresAt,
-	}), t.is("RefreshToken", presented), t.is("RefreshTokenRevokedAt", 0))
+	}), t.current(presented)...)
 	if err == nil && changed != 1 {
 		return server.ErrSpent
 	}
 	return err
+}
+
+// rotateBeside is rotate for an access token of other resources: the one in
+// the row stays, and the new one gets a row of its own, in which it replaces an
+// earlier one of the same resources.
+func (t *Tokens[M, P]) rotateBeside(ctx context.Context, row P, record *models.TokenMixin, req *server.Request) error {
+	beside := *record
+	beside.RefreshToken, beside.RefreshTokenExpiresAt, beside.ExpiresAt = nil, 0, record.IssuedAt+record.ExpiresIn
+	next, err := t.row(&beside, req)
+	if err != nil {
+		return err
+	}
+	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+		// The row of the grant comes first: every rotation and revocation does.
+		changed, err := t.store.update(tx, row, t.values(map[string]any{
+			"RefreshToken":          record.RefreshToken,
+			"RotatedAt":             record.IssuedAt,
+			"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
+			"ExpiresAt":             record.ExpiresAt,
+		}), t.current(req.Credential.Presented.Digest)...)
+		if err != nil {
+			return err
+		}
+		if changed != 1 {
+			return server.ErrSpent
+		}
+		changed, err = t.store.update(tx, new(M), t.values(map[string]any{
+			"AccessToken":          beside.AccessToken,
+			"TokenType":            beside.TokenType,
+			"Scope":                beside.Scope,
+			"Confirmation":         beside.Confirmation,
+			"IssuedAt":             beside.IssuedAt,
+			"ExpiresIn":            beside.ExpiresIn,
+			"AccessTokenRevokedAt": 0,
+			"ExpiresAt":            beside.ExpiresAt,
+		}), t.is("GrantID", beside.GrantID), t.is("RefreshToken", nil), t.is("Audience", beside.Audience))
+		if err != nil || changed > 0 {
+			return err
+		}
+		_, err = t.store.insert(tx, next)
+		return err
+	})
+}
+
+// current is true of the row of a refresh token that may be rotated.
+func (t *Tokens[M, P]) current(refreshToken string) []clause.Expression {
+	return []clause.Expression{t.is("RefreshToken", refreshToken), t.is("RefreshTokenRevokedAt", 0)}
 }
 
 // RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].

@@ -57,6 +57,9 @@ func (c *AuthorizationCodeMixin) CheckClient(clientID string) bool {
 	return c.ClientID != "" && c.ClientID == clientID
 }
 
+// GetAudience returns the requested resources, space separated.
+func (c *AuthorizationCodeMixin) GetAudience() string { return c.Audience }
+
 // GetClientID returns the client that the code was issued to.
 func (c *AuthorizationCodeMixin) GetClientID() string { return c.ClientID }
 

@@ -56,6 +56,9 @@ func (d *DeviceCodeMixin) GetGrantID() string { return d.GrantID }
 // GetScope returns what the client asks for, space separated.
 func (d *DeviceCodeMixin) GetScope() string { return d.Scope }
 
+// GetAudience returns the requested resources, space separated.
+func (d *DeviceCodeMixin) GetAudience() string { return d.Audience }
+
 // GetAuthTime returns when the user who approved had signed in, in Unix
 // seconds, 0 when unknown.
 func (d *DeviceCodeMixin) GetAuthTime() int64 { return d.AuthTime }

@@ -82,6 +82,9 @@ func (t *TokenMixin) GetScope() string { return t.Scope }
 // does not change (RFC 6749 section 6).
 func (t *TokenMixin) GetGrantedScope() string { return t.GrantedScope }
 
+// GetGrantedAudience returns the resources of the grant, space separated.
+func (t *TokenMixin) GetGrantedAudience() string { return t.GrantedAudience }
+
 // GetGrantID returns what all tokens of one authorization have in common.
 func (t *TokenMixin) GetGrantID() string { return t.GrantID }
 

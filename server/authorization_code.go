@@ -12,6 +12,9 @@ type AuthorizationCode interface {
 	GetRedirectURI() string
 	// GetScope returns what the user granted, space separated.
 	GetScope() string
+	// GetAudience returns the resources that it is for, space separated (RFC
+	// 8707), empty when the request named none.
+	GetAudience() string
 	// GetAuthTime returns when the user signed in, in Unix seconds.
 	GetAuthTime() int64
 	// GetCodeChallenge returns the PKCE challenge, empty when there was none.

@@ -20,6 +20,8 @@ type Credential struct {
 	UserID string
 	// Scope is the most that it can be exchanged for.
 	Scope string
+	// Audience is the resources that it is for, space separated (RFC 8707).
+	Audience string
 	// RedirectURI is the redirect_uri that the token request must repeat,
 	// nil where the credential is not bound to one.
 	RedirectURI *string

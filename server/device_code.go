@@ -17,6 +17,9 @@ type DeviceCode interface {
 	GetClientID() string
 	// GetScope returns what it asks for, space separated.
 	GetScope() string
+	// GetAudience returns the resources that it is for, space separated (RFC
+	// 8707), empty when the request named none.
+	GetAudience() string
 	// GetAuthTime returns when the user who approved had signed in, in Unix
 	// seconds, 0 when unknown.
 	GetAuthTime() int64

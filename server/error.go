@@ -24,6 +24,7 @@ const (
 	AuthorizationPending    = "authorization_pending"         // RFC 8628 section 3.5
 	SlowDown                = "slow_down"                     // RFC 8628 section 3.5
 	ExpiredToken            = "expired_token"                 // RFC 8628 section 3.5
+	InvalidTarget           = "invalid_target"                // RFC 8707 section 2
 	InvalidRedirectURI      = "invalid_redirect_uri"          // RFC 7591 section 3.2.2
 	InvalidClientMetadata   = "invalid_client_metadata"       // RFC 7591 section 3.2.2
 	InvalidStatement        = "invalid_software_statement"    // RFC 7591 section 3.2.2

@@ -110,7 +110,7 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 // and bound to this redirect URI.
 func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Issuance) error {
 	credential := issuance.Credential
-	req.Credential = credential
+	req.Credential, req.Audience = credential, credential.Audience
 	if s.config.RevokeGrant == nil {
 		return fmt.Errorf("server: Config.RevokeGrant is missing, grant %q needs it", req.GrantType)
 	}
@@ -200,12 +200,17 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 		TokenType:    "Bearer",
 		Scope:        req.Scope,
 		GrantedScope: req.Scope,
-		IssuedAt:     now,
-		GrantedAt:    now,
-		ExpiresIn:    int64(s.lifetime(req.GrantType) / time.Second),
+
+		Audience:        req.Audience,
+		GrantedAudience: req.Audience,
+
+		IssuedAt:  now,
+		GrantedAt: now,
+		ExpiresIn: int64(s.lifetime(req.GrantType) / time.Second),
 	}
 	if issuance.Credential != nil {
 		record.GrantedScope = issuance.Credential.Scope
+		record.GrantedAudience = issuance.Credential.Audience
 		record.AuthTime = issuance.Credential.AuthTime
 	}
 	return record

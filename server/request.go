@@ -44,6 +44,9 @@ type Request struct {
 	RedirectURI string
 	// Scope is what the request asks for, as far as the client may have it.
 	Scope string
+	// Audience is the resources that the request is for, space separated, as far
+	// as it may have them (RFC 8707); empty when it names none.
+	Audience string
 	// State is the client's state, given back as it was.
 	State string
 	// Credential is what the request spends, nil where it spends nothing.

@@ -33,6 +33,8 @@ type Token interface {
 
 	// GetGrantedScope returns the scope of the grant.
 	GetGrantedScope() string
+	// GetGrantedAudience returns the resources of the grant, space separated.
+	GetGrantedAudience() string
 	// GetAuthTime returns when the user last signed in, in Unix seconds.
 	GetAuthTime() int64
 	// GetRotatedAt returns when the refresh token was last rotated, in Unix

@@ -65,7 +65,7 @@ func (k *kit) columns(t *testing.T) {
 	})
 	t.Run("client", func(t *testing.T) {
 		metadata := models.ClientMetadata{
-			ClientName: oddText, ClientURI: "https://client.example/" + oddText, Contacts: []string{oddText},
+			ClientName: oddText, ClientURI: "https://client.example/%C3%BC", Contacts: []string{oddText},
 			RedirectURIs: []string{redirectURI, redirectURI + "/2"}, Scope: "profile email",
 			GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"},
 			TokenEndpointAuthMethod: models.ClientSecretPost,

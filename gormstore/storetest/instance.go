@@ -26,6 +26,8 @@ const (
 	verifier  = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 	challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
+	resourceA, resourceB = "https://a.example", "https://b.example"
+
 	refreshTokenLife = 24 * time.Hour
 )
 
@@ -181,8 +183,10 @@ func (in *instance) grant(t testing.TB, c client, user server.User) answer {
 	return a
 }
 
-func (in *instance) refresh(c client, refreshToken string) answer {
-	return in.post(in.server.CreateTokenResponse, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}, c)
+func (in *instance) refresh(c client, refreshToken string, resources ...string) answer {
+	return in.post(in.server.CreateTokenResponse, url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}, "resource": resources,
+	}, c)
 }
 
 func (in *instance) revoke(c client, token string) answer {

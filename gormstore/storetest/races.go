@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,27 @@ func (k *kit) races(t *testing.T) {
 				t.Errorf("the revocation is answered with %+v", answers[0])
 			}
 			k.dead(t, all, c, first, answers[1])
+		}
+	})
+	t.Run("a revocation ends the tokens of every resource, also while there is one more", func(t *testing.T) {
+		c := k.publicClient(t)
+		for round := range rounds {
+			_, params := in(round).authorize(c, k.user, url.Values{"resource": {resourceA, resourceB}})
+			first := in(round).redeem(c, params.Get("code"))
+			second := in(round+1).refresh(c, first.Refresh, resourceA)
+			if !first.ok() || !second.ok() || !in(round).valid(first.Access) || !in(round).valid(second.Access) {
+				t.Fatalf("the tokens of two resources do not live side by side: %+v, %+v", first, second)
+			}
+			answers := race(2, func(i int) answer {
+				if i == 0 {
+					return in(round).revoke(c, second.Refresh)
+				}
+				return in(round+1).refresh(c, second.Refresh, resourceB)
+			})
+			if !answers[0].ok() {
+				t.Errorf("the revocation is answered with %+v", answers[0])
+			}
+			k.dead(t, all, c, first, second, answers[1])
 		}
 	})
 	t.Run("what was read before a revocation does not help after it", func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -82,6 +83,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			tokens:    tokens, codes: codes, queryClient: clients.Query,
 			rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
 		}
+		check(t, in.server.Register(grant.ResourceIndicators{Resources: []string{resourceA, resourceB}}))
 		for _, part := range k.parts {
 			part.assemble(t, in)
 		}

@@ -131,6 +131,7 @@ func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, pre
 			UserCode:     digestUserCode(userCode),
 			ClientID:     req.Client.GetClientID(),
 			Scope:        req.Scope,
+			Audience:     req.Audience,
 			GrantID:      presented.GrantID,
 			IssuedAt:     req.Time.Unix(),
 			ExpiresAt:    req.Time.Add(e.ExpiresIn).Unix(),
@@ -259,7 +260,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	if client == nil {
 		return nil, "", errNoSuchUserCode()
 	}
-	req.Client, req.User, req.Scope = client, user, stored.DeviceCode.GetScope()
+	req.Client, req.User, req.Scope, req.Audience = client, user, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
 	return req, userCode, nil
 }
 

@@ -68,6 +68,7 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 			Record:    record,
 			UserID:    stored.UserID,
 			Scope:     record.GetScope(),
+			Audience:  record.GetAudience(),
 			AuthTime:  record.GetAuthTime(),
 			Spent:     record.IsRedeemed(),
 		},

@@ -57,6 +57,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 			Record:    record,
 			UserID:    stored.UserID,
 			Scope:     record.GetGrantedScope(),
+			Audience:  record.GetGrantedAudience(),
 			AuthTime:  record.GetAuthTime(),
 			Spent:     !revoked && !record.CheckRefreshToken(presented.Digest),
 			Expired:   revoked || record.IsRefreshTokenExpired(req.Time),

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,9 @@ import (
 type Config struct {
 	// Realm names what is protected in challenges; "api" when empty.
 	Realm string
+	// Metadata is what the API says of itself, by which it takes tokens alone
+	// that were issued for it; nil says nothing, and takes all.
+	Metadata *Metadata
 	// ErrorURIs is the page about an error, by error code.
 	ErrorURIs map[string]string
 	// Translator translates the error descriptions of bodies; nil is English
@@ -57,6 +62,7 @@ func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Re
 // before it serves; from then on it is safe for concurrent use.
 type Protector struct {
 	config     Config
+	metadata   *url.URL // where it is, nil when there is none
 	validators []TokenValidator
 	hooks      []TokenAuthenticatedHook
 }
@@ -82,8 +88,18 @@ func NewProtector(config Config) (*Protector, error) {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	return &Protector{config: config}, nil
+	p := &Protector{config: config}
+	if config.Metadata != nil {
+		var err error
+		if p.metadata, err = config.Metadata.address(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
+
+// Clock returns the configured clock.
+func (p *Protector) Clock() func() time.Time { return p.config.Clock }
 
 // RegisterTokenValidator adds a validator. A later one of the same token type
 // takes the place of an earlier one.
@@ -139,7 +155,7 @@ func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) 
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
 	validator, text, err := p.presented(r)
 	if err != nil {
-		return nil, err
+		return nil, needing(err, scopes)
 	}
 	token, err := validator.AuthenticateToken(r.Context(), text)
 	if err != nil {
@@ -148,10 +164,22 @@ func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.Sto
 	if err := validator.ValidateToken(token, scopes, r, p.config.Clock()); err != nil {
 		return nil, err
 	}
+	if m := p.config.Metadata; m != nil && !slices.Contains(strings.Fields(token.Token.GetAudience()), m.Resource) {
+		return nil, server.NewError(server.InvalidToken, "The access token is for another resource.")
+	}
 	for _, hook := range p.hooks {
 		hook.TokenAuthenticated(r.Context(), r, token)
 	}
 	return token, nil
+}
+
+// needing says to a request without a token which scope it would need.
+func needing(err error, scopes []string) error {
+	failure := server.AsError(err)
+	if failure.Code == server.MissingAuthorization && len(scopes) > 0 {
+		failure.Scope = scopes[0]
+	}
+	return failure
 }
 
 // presented reads the Authorization header (RFC 6750 section 2.1).
@@ -233,14 +261,17 @@ func (p *Protector) challenge(scheme string, failure *server.Error, uri string) 
 			attributes = append(attributes, name+`="`+value+`"`)
 		}
 	}
+	if p.metadata != nil {
+		add("resource_metadata", p.metadata.String()) // RFC 9728 section 5.1
+	}
 	switch failure.Code {
 	case server.MissingAuthorization, server.UnsupportedTokenType:
 	default:
 		add("error", failure.Code)
 		add("error_description", failure.Text())
 		add("error_uri", uri)
-		add("scope", failure.Scope)
 	}
+	add("scope", failure.Scope)
 	return scheme + " " + strings.Join(attributes, ", ")
 }
 
@@ -248,4 +279,9 @@ func (p *Protector) challenge(scheme string, failure *server.Error, uri string) 
 // section 3).
 func quotable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e || c == '"' || c == '\\' })
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -1,0 +1,77 @@
+package resource
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Metadata is what an API says of itself (RFC 9728), so that a client that was
+// refused finds the authorization server by itself.
+type Metadata struct {
+	// Resource is the API's resource identifier: the https URL below which it is
+	// served. Tokens must have been issued for it (RFC 8707).
+	Resource string `json:"resource"`
+	// AuthorizationServers are the issuers whose tokens it takes.
+	AuthorizationServers []string `json:"authorization_servers,omitempty"`
+	// ScopesSupported are the scopes that its tokens may need.
+	ScopesSupported []string `json:"scopes_supported,omitempty"`
+	// BearerMethodsSupported is how tokens are sent: "header", when empty.
+	BearerMethodsSupported []string `json:"bearer_methods_supported,omitempty"`
+	// ResourceName is what people know it by.
+	ResourceName string `json:"resource_name,omitempty"`
+	// ResourceDocumentation is the address of a page for developers.
+	ResourceDocumentation string `json:"resource_documentation,omitempty"`
+	// ResourcePolicyURI is the address of what it asks of clients.
+	ResourcePolicyURI string `json:"resource_policy_uri,omitempty"`
+	// ResourceTosURI is the address of its terms of service.
+	ResourceTosURI string `json:"resource_tos_uri,omitempty"`
+}
+
+const metadataPath = "/.well-known/oauth-protected-resource"
+
+// address returns where the metadata is: the well-known part stands before the
+// resource's path (RFC 9728 section 3.1).
+func (m *Metadata) address() (*url.URL, error) {
+	u, err := url.Parse(m.Resource)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || strings.Contains(m.Resource, "#"):
+		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL without a fragment", m.Resource)
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return nil, fmt.Errorf("resource: Metadata.Resource: %q must be https; http is for loopback addresses alone", m.Resource)
+	case len(m.AuthorizationServers) == 0:
+		return nil, errors.New("resource: Metadata.AuthorizationServers is missing: whose tokens does the API take?")
+	}
+	u.Path, u.RawPath = metadataPath+strings.TrimSuffix(u.Path, "/"), ""
+	return u, nil
+}
+
+// Routes are the paths of what the protector serves itself, with their
+// handlers: its metadata, when it has any.
+func (p *Protector) Routes() iter.Seq2[string, http.Handler] {
+	return func(yield func(string, http.Handler) bool) {
+		if p.metadata != nil {
+			yield(p.metadata.Path, http.HandlerFunc(p.serveMetadata))
+		}
+	}
+}
+
+func (p *Protector) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", http.MethodGet)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	document := *p.config.Metadata
+	if document.BearerMethodsSupported == nil {
+		document.BearerMethodsSupported = []string{"header"}
+	}
+	text, _ := json.Marshal(document) // strings alone cannot fail
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
+}

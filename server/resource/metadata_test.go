@@ -1,0 +1,90 @@
+package resource_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+const api = "https://api.example/v1"
+
+func TestAnAPIThatTakesItsOwnTokensAlone(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{api, "https://other.example"}}))
+		client := p.NewClient(nil)
+		token := func(more string) string { return p.Redeem(client, p.Code(client, more)).Body["access_token"] }
+		var err error
+		p.Protector, err = resource.NewProtector(resource.Config{
+			Clock:    p.Protector.Clock(),
+			Metadata: &resource.Metadata{Resource: api, AuthorizationServers: []string{oauthtest.Issuer}, ScopesSupported: []string{"profile"}, ResourceName: "Photos"},
+		})
+		require.NoError(t, err)
+		p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+
+		const own, other = "scope=profile&resource=https%3A%2F%2Fapi.example%2Fv1", "scope=profile&resource=https%3A%2F%2Fother.example"
+		assert.Equal(t, http.StatusOK, p.Call(token(own), "profile").Status)
+		assert.Equal(t, http.StatusOK, p.Call(token(own+"&resource=https%3A%2F%2Fother.example")).Status, "also for others")
+		const address = `resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1"`
+		for rule, text := range map[string]string{"another API's": token(other), "of no API": token("scope=profile")} {
+			a := p.Call(text, "profile")
+			assert.Equal(t, http.StatusUnauthorized, a.Status, rule)
+			assert.Equal(t, "invalid_token", a.Body["error"])
+			assert.Equal(t, `Bearer realm="api", `+address+`, error="invalid_token", error_description="The access token is for another resource."`, a.Header.Get("WWW-Authenticate"))
+		}
+		w := httptest.NewRecorder()
+		p.Protector.Require("profile email", "admin")(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+		assert.Equal(t, `Bearer realm="api", `+address+`, scope="profile email"`, w.Header().Get("WWW-Authenticate"), "who has no token learns where to get one, and which")
+		assert.Contains(t, p.Call(token(own), "email").Header.Get("WWW-Authenticate"), address)
+	})
+}
+
+func TestProtectedResourceMetadata(t *testing.T) {
+	serve := func(p *resource.Protector, method, path string) *httptest.ResponseRecorder {
+		mux := http.NewServeMux()
+		for path, handler := range p.Routes() {
+			mux.Handle(path, handler)
+		}
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
+		return w
+	}
+	for identifier, path := range map[string]string{
+		api: "/.well-known/oauth-protected-resource/v1", "https://api.example": "/.well-known/oauth-protected-resource",
+		"https://api.example/": "/.well-known/oauth-protected-resource", "http://127.0.0.1:8080/mcp": "/.well-known/oauth-protected-resource/mcp",
+	} {
+		p, err := resource.NewProtector(resource.Config{Metadata: &resource.Metadata{
+			Resource: identifier, AuthorizationServers: []string{oauthtest.Issuer}, ResourceDocumentation: "https://api.example/docs",
+		}})
+		require.NoError(t, err)
+		w := serve(p, http.MethodGet, path)
+		assert.Equal(t, http.StatusOK, w.Code, path)
+		assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+		assert.JSONEq(t, `{"resource":"`+identifier+`","authorization_servers":["`+oauthtest.Issuer+`"],"bearer_methods_supported":["header"],"resource_documentation":"https://api.example/docs"}`, w.Body.String())
+		w = serve(p, http.MethodPost, path)
+		assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
+		assert.Equal(t, "GET", w.Header().Get("Allow"))
+	}
+	bare, err := resource.NewProtector(resource.Config{})
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusNotFound, serve(bare, http.MethodGet, "/.well-known/oauth-protected-resource").Code)
+	for fault, metadata := range map[string]resource.Metadata{
+		"absolute URL":         {Resource: "/v1", AuthorizationServers: []string{oauthtest.Issuer}},
+		"must be https":        {Resource: "http://api.example", AuthorizationServers: []string{oauthtest.Issuer}},
+		"without a fragment":   {Resource: "https://api.example#f", AuthorizationServers: []string{oauthtest.Issuer}},
+		"AuthorizationServers": {Resource: api},
+	} {
+		_, err := resource.NewProtector(resource.Config{Metadata: &metadata})
+		assert.ErrorContains(t, err, fault)
+	}
+}

@@ -137,5 +137,5 @@ func ExampleCreateBearerTokenValidator() {
 	answer := httptest.NewRecorder()
 	protector.Require("profile")(me).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/api/me", http.NoBody))
 	fmt.Println(answer.Code, answer.Header().Get("WWW-Authenticate"))
-	// Output: 401 Bearer realm="api"
+	// Output: 401 Bearer realm="api", scope="profile"
 }

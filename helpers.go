@@ -107,6 +107,20 @@ func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT g
 	return must(gormstore.NewClientRegistration[C, T, PC, PT](db))
 }
 
+// CreatePushedAuthorizationRequestEndpoint returns the pushed authorization
+// request endpoint (RFC 9126) with requests in the model M. It panics when M
+// cannot hold them.
+func CreatePushedAuthorizationRequestEndpoint[M any, P gormstore.PushedRequestModel[M]](db *gorm.DB) *endpoint.PushedAuthorizationRequest {
+	return &endpoint.PushedAuthorizationRequest{Storage: CreatePushedRequestStorage[M, P](db)}
+}
+
+// CreatePushedRequestStorage returns the storage of pushed authorization
+// requests in the model M, for [CreatePruneFunc]. It panics when M cannot hold
+// them.
+func CreatePushedRequestStorage[M any, P gormstore.PushedRequestModel[M]](db *gorm.DB) *gormstore.PushedRequests[M, P] {
+	return must(gormstore.NewPushedRequests[M, P](db))
+}
+
 // CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
 // (RFC 8628) with codes in the model M. It panics when M cannot hold them.
 func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {

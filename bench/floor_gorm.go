@@ -121,10 +121,13 @@ func newCode(code string) models.AuthorizationCodeMixin {
 }
 
 func newToken(access string, refresh *string, userID *uint) *token {
-	now, life := time.Now().Unix(), int64(tokenLife/time.Second)
+	now, life, grantID := time.Now().Unix(), int64(tokenLife/time.Second), ""
+	if refresh != nil {
+		grantID = digest(access + "g")
+	}
 	return &token{UserID: userID, TokenMixin: models.TokenMixin{
 		ClientID: clientID, TokenType: "Bearer", AccessToken: digest(access), RefreshToken: refresh, Scope: "profile", GrantedScope: "profile",
-		IssuedAt: now, ExpiresIn: life, GrantID: digest(access + "g"), GrantedAt: now, RefreshTokenExpiresAt: now + 24*life, ExpiresAt: now + 24*life,
+		IssuedAt: now, ExpiresIn: life, GrantID: grantID, GrantedAt: now, RefreshTokenExpiresAt: now + 24*life, ExpiresAt: now + 24*life,
 	}}
 }
 

@@ -56,6 +56,12 @@ type DeviceCode struct {
 	models.DeviceCodeMixin
 }
 
+// PushedRequest is an authorization request that a client sent ahead.
+type PushedRequest struct {
+	ID uint
+	models.PushedRequestMixin
+}
+
 // Session is a signed-in browser.
 type Session struct {
 	// Token is the digest of the cookie's value.

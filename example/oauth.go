@@ -38,6 +38,9 @@ func newServer(a *app) (*server.Server, error) {
 	if err := srv.RegisterEndpoint(introspection); err != nil {
 		return nil, err
 	}
+	if err := srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)); err != nil {
+		return nil, err
+	}
 	if err := srv.RegisterEndpoint(a.devices); err != nil {
 		return nil, err
 	}

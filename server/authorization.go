@@ -101,6 +101,9 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 	if err != nil {
 		return nil, req.failure(err)
 	}
+	if err := s.resolve(r.Context(), req); err != nil {
+		return nil, req.failure(err)
+	}
 	if err := s.checkAuthorizationClient(r.Context(), req); err != nil {
 		return nil, req.failure(err)
 	}
@@ -108,6 +111,13 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 		return nil, s.redirectable(req, err)
 	}
 	return req, nil
+}
+
+// resolve puts the parameters of a request in the place of what stands for it.
+func (s *Server) resolve(ctx context.Context, req *Request) error {
+	err := each(req, func(hook ResolveRequestHook) error { return hook.ResolveAuthorizationRequest(ctx, req) })
+	req.State = req.Params.Get("state")
+	return err
 }
 
 // checkAuthorizationClient finds the client and the redirect URI. Its errors
@@ -125,25 +135,34 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 		return NewError(InvalidClient, "There is no such client.")
 	}
 	req.Client = client
+	return req.checkRedirectURI()
+}
 
-	uri := req.Params.Get("redirect_uri")
+func (r *Request) checkRedirectURI() error {
+	uri := r.Params.Get("redirect_uri")
 	switch {
 	case uri == "":
-		if uri = client.GetDefaultRedirectURI(); uri == "" {
+		if uri = r.Client.GetDefaultRedirectURI(); uri == "" {
 			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client does not have exactly one.")
 		}
-	case !client.CheckRedirectURI(uri):
+	case !r.Client.CheckRedirectURI(uri):
 		return NewError(InvalidRequest, "The 'redirect_uri' is none that the client registered.")
 	}
 	if !safeRedirectURI(uri) {
 		return NewError(InvalidRequest, "The 'redirect_uri' is not an absolute URI without a fragment.")
 	}
-	req.RedirectURI = uri
+	r.RedirectURI = uri
 	return nil
 }
 
 // checkAuthorizationRequest checks the rest; its errors go to the client.
 func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) error {
+	switch {
+	case req.Params.Has("request"): // which would say more than the rest does
+		return NewError(RequestNotSupported, "The server takes no request objects.")
+	case req.Params.Has("request_uri"):
+		return NewError(RequestURINotSupported, "The server does not know this kind of 'request_uri'.")
+	}
 	req.ResponseType = req.Params.Get("response_type")
 	if req.ResponseType == "" {
 		return NewError(InvalidRequest, "The request has no 'response_type'.")
@@ -161,6 +180,9 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 
 // authorize answers a request that the user has decided on.
 func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Values, error) {
+	if err := each(req, func(hook AuthorizationDecisionHook) error { return hook.DecideAuthorizationRequest(ctx, req) }); err != nil {
+		return nil, err
+	}
 	if IsNilUser(user) {
 		return nil, NewError(AccessDenied, "The resource owner denied the request.")
 	}

@@ -24,6 +24,9 @@ const (
 	AuthorizationPending    = "authorization_pending"         // RFC 8628 section 3.5
 	SlowDown                = "slow_down"                     // RFC 8628 section 3.5
 	ExpiredToken            = "expired_token"                 // RFC 8628 section 3.5
+	InvalidRequestURI       = "invalid_request_uri"           // RFC 9101 section 7
+	RequestNotSupported     = "request_not_supported"         // OpenID Connect Core section 3.1.2.6
+	RequestURINotSupported  = "request_uri_not_supported"     // OpenID Connect Core section 3.1.2.6
 	InvalidTarget           = "invalid_target"                // RFC 8707 section 2
 	InvalidRedirectURI      = "invalid_redirect_uri"          // RFC 7591 section 3.2.2
 	InvalidClientMetadata   = "invalid_client_metadata"       // RFC 7591 section 3.2.2

@@ -11,6 +11,19 @@ import (
 // one grant with [Server.RegisterGrant], and is used for every hook that it
 // implements. A grant is a hook value itself.
 
+// ResolveRequestHook puts the parameters of an authorization request in the
+// place of what stands for it, such as a request_uri, before anything else is
+// looked at. Its errors are for the person: the client is not known yet.
+type ResolveRequestHook interface {
+	ResolveAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
+// AuthorizationDecisionHook is asked once the user has decided on an
+// authorization request, before anything is issued.
+type AuthorizationDecisionHook interface {
+	DecideAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
 // AuthorizationRequestHook checks an authorization request, before consent is
 // asked and again before it is answered. The client, redirect URI, response
 // type and scope have been checked. An *Error is delivered to the client.
@@ -122,7 +135,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+	case ResolveRequestHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

@@ -235,9 +235,13 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
 	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope}
 
+	refreshable := issuance.RefreshToken && s.mayRefresh(req.Client)
+	if req.Credential == nil && !refreshable {
+		return response, nil // a token for itself: nothing else descends from what was granted
+	}
 	grantSecret := grantSecretOf(req.Credential)
 	record.GrantID = Digest(grantSecret)
-	if !issuance.RefreshToken || !s.mayRefresh(req.Client) {
+	if !refreshable {
 		return response, nil
 	}
 	own, err := s.refreshToken(ctx, input)

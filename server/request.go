@@ -39,6 +39,9 @@ type Request struct {
 	GrantType string
 	// ResponseType is the response type of an authorization request.
 	ResponseType string
+	// RequestURI is the request_uri that stood for the request (RFC 9126), empty
+	// when its parameters came themselves.
+	RequestURI string
 	// RedirectURI is where the authorization response goes: one that the
 	// client registered.
 	RedirectURI string
@@ -84,6 +87,16 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 		return nil, ErrNotInitialized
 	}
 	return s.parse(r, page, true)
+}
+
+// CheckAuthorizationRequest checks an authorization request that came by another
+// way than the authorization endpoint, whose client is known: its redirect URI,
+// its response type and all that [Request.CheckAuthorization] checks.
+func (r *Request) CheckAuthorizationRequest(ctx context.Context) error {
+	if err := r.checkRedirectURI(); err != nil {
+		return err
+	}
+	return r.Server.checkAuthorizationRequest(ctx, r)
 }
 
 // CheckAuthorization checks what a client asks a user for, at an endpoint from

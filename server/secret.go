@@ -20,13 +20,15 @@ const (
 	AuthorizationCodeKind SecretKind = "ac"
 	DeviceCodeKind        SecretKind = "dc"
 	ClientSecretKind      SecretKind = "cs"
+	// PushedRequestKind is the secret part of a request_uri (RFC 9126).
+	PushedRequestKind SecretKind = "pr"
 	// RegistrationTokenKind is a registration access token (RFC 7592).
 	RegistrationTokenKind SecretKind = "ra"
 )
 
 // A generated secret reads
 //
-//	prefix_kind_SECRETchecksum             access token, client secret, registration token
+//	prefix_kind_SECRETchecksum             access token, client secret and so on
 //	prefix_kind_SECRET_GRANTchecksum       refresh token, code, device code
 //
 // where SECRET has 260 random bits and GRANT, the grant secret, 130. The
@@ -90,7 +92,7 @@ func Malformed(secret string, kind SecretKind) bool {
 	}
 	length := secretLength + checksumLength
 	switch SecretKind(parts[1]) {
-	case AccessTokenKind, ClientSecretKind, RegistrationTokenKind:
+	case AccessTokenKind, ClientSecretKind, RegistrationTokenKind, PushedRequestKind:
 	case RefreshTokenKind, AuthorizationCodeKind, DeviceCodeKind:
 		length += 1 + grantLength
 	default:

@@ -92,7 +92,7 @@ func fill(mixin any) {
 		field, name := v.Field(i), v.Type().Field(i).Name
 		text := name + " " + oddText
 		switch name {
-		case "AccessToken", "RefreshToken", "Code", "GrantID", "DeviceCode", "UserCode":
+		case "AccessToken", "RefreshToken", "Code", "GrantID", "DeviceCode", "UserCode", "RequestURI":
 			text = (rand.Text() + rand.Text() + rand.Text())[:digestLength]
 		case "ClientID", "TokenType", "CodeChallengeMethod":
 			text = rand.Text()

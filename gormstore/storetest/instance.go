@@ -59,6 +59,7 @@ type instance struct {
 	// What the parts add.
 	prunable []gormstore.Prunable
 	devices  *endpoint.DeviceAuthorization
+	pushed   server.PushedRequestStorage
 }
 
 // client is a client's credentials; the secret of a public one is empty.
@@ -114,6 +115,7 @@ type answer struct {
 	Description string `json:"error_description"`
 	DeviceCode  string `json:"device_code"`
 	UserCode    string `json:"user_code"`
+	RequestURI  string `json:"request_uri"`
 }
 
 func (a answer) ok() bool { return a.Status == http.StatusOK }

@@ -31,7 +31,9 @@ func TestEveryEngine(t *testing.T) {
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
 			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
-			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{storetest.DeviceCodes[oauthtest.DeviceCode]()}})
+			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
+				storetest.DeviceCodes[oauthtest.DeviceCode](), storetest.PushedRequests[oauthtest.PushedRequest](),
+			}})
 		})
 	}
 }
@@ -61,6 +63,10 @@ type (
 		UserID *string `gorm:"type:uuid"`
 		models.DeviceCodeMixin
 	}
+	spreadRequest struct {
+		ID string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		models.PushedRequestMixin
+	}
 )
 
 // GetUserID returns the primary key.
@@ -76,11 +82,11 @@ func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
 		return faults.Fault{}
 	}}
 	var handles []*gorm.DB
-	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}, &spreadDevice{}) {
+	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}, &spreadDevice{}, &spreadRequest{}) {
 		handles = append(handles, faults.DB(db, refuse))
 	}
 	storetest.Run[spreadUser, spreadClient, spreadToken, spreadCode](t, storetest.Config{
-		DB: handles[0], Instances: handles[1:], Parts: []storetest.Part{storetest.DeviceCodes[spreadDevice]()},
+		DB: handles[0], Instances: handles[1:], Parts: []storetest.Part{storetest.DeviceCodes[spreadDevice](), storetest.PushedRequests[spreadRequest]()},
 		Prepare: func(row any) {
 			if user, ok := row.(*spreadUser); ok {
 				user.Name = strings.Repeat("x", 3)

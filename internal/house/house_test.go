@@ -107,7 +107,7 @@ func TestTheLibraryBringsNoDriver(t *testing.T) {
 	}
 }
 
-var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}}
+var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}, &models.PushedRequestMixin{}}
 
 // A method of these names on a mixin is promoted to the model and takes the
 // place of what GORM or encoding/json would have done.
@@ -144,7 +144,7 @@ func TestTheTagsOfAMixinFitEveryTable(t *testing.T) {
 
 // What a client presents is never written to JSON, digest or not.
 func TestDigestsStayOutOfJSON(t *testing.T) {
-	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode", "RegistrationAccessToken", "PreviousClientSecret"} {
+	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode", "RequestURI", "RegistrationAccessToken", "PreviousClientSecret"} {
 		found := false
 		for _, mixin := range mixins {
 			if field, ok := reflect.TypeOf(mixin).Elem().FieldByName(name); ok {

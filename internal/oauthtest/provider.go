@@ -75,9 +75,15 @@ type DeviceCode struct {
 	models.DeviceCodeMixin
 }
 
+// PushedRequest is a model of pushed authorization requests.
+type PushedRequest struct {
+	ID uint
+	models.PushedRequestMixin
+}
+
 // Models returns what to migrate.
 func Models() []any {
-	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}}
+	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}}
 }
 
 // What the tests have in common.

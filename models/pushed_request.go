@@ -1,0 +1,34 @@
+package models
+
+import "time"
+
+// PushedRequestMixin gives a model the columns and methods of an authorization
+// request that a client pushed (RFC 9126).
+type PushedRequestMixin struct {
+	// RequestURI is the digest of the request_uri.
+	RequestURI string `gorm:"column:request_uri;type:varchar(64);not null;uniqueIndex" json:"-"`
+	// ClientID is the client that pushed it.
+	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
+	// Parameters are those of the request, form-urlencoded.
+	Parameters string `gorm:"column:parameters;type:text" json:"-"`
+	// ExpiresAt is when it ends, in Unix seconds.
+	ExpiresAt int64 `gorm:"column:expires_at;not null;index" json:"expires_at"`
+	// UsedAt is when a user decided on it, 0 while nobody has.
+	UsedAt int64 `gorm:"column:used_at;not null" json:"used_at"`
+}
+
+// AsPushedRequestMixin returns the mixin itself. A model has it exactly when it
+// embeds PushedRequestMixin by value; storage reaches the columns through it.
+func (p *PushedRequestMixin) AsPushedRequestMixin() *PushedRequestMixin { return p }
+
+// GetClientID returns the client that pushed the request.
+func (p *PushedRequestMixin) GetClientID() string { return p.ClientID }
+
+// GetParameters returns the request's parameters, form-urlencoded.
+func (p *PushedRequestMixin) GetParameters() string { return p.Parameters }
+
+// IsExpired reports whether the request has ended at now.
+func (p *PushedRequestMixin) IsExpired(now time.Time) bool { return now.Unix() >= p.ExpiresAt }
+
+// IsUsed reports whether a user has decided on the request.
+func (p *PushedRequestMixin) IsUsed() bool { return p.UsedAt != 0 }

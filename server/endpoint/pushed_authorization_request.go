@@ -1,0 +1,162 @@
+package endpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// PushedAuthorizationRequest is the pushed authorization request endpoint (RFC
+// 9126), named "pushed_authorization_request": a client sends its authorization
+// request itself, authenticated, and the browser carries nothing but a
+// reference, which no one can change and which is good for one decision.
+type PushedAuthorizationRequest struct {
+	// Storage keeps the requests.
+	Storage server.PushedRequestStorage
+	// ExpiresIn is how long a request may wait for the user's decision; 0 is ten
+	// minutes, in which there is time to sign in.
+	ExpiresIn time.Duration
+	// Required refuses authorization requests that were not pushed. Otherwise a
+	// client's metadata can ask for it: require_pushed_authorization_requests.
+	Required bool
+}
+
+const (
+	defaultPushedRequestExpiresIn = 10 * time.Minute
+	requestURIPrefix              = "urn:ietf:params:oauth:request_uri:"
+	requirePushed                 = "require_pushed_authorization_requests"
+)
+
+// EndpointName returns "pushed_authorization_request".
+func (*PushedAuthorizationRequest) EndpointName() string { return "pushed_authorization_request" }
+
+// EndpointPath returns "/oauth/par".
+func (*PushedAuthorizationRequest) EndpointPath() string { return "/oauth/par" }
+
+// PrepareMetadata names the endpoint (RFC 9126 section 5).
+func (e *PushedAuthorizationRequest) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata["pushed_authorization_request_endpoint"] = s.EndpointURL("pushed_authorization_request")
+	if e.Required {
+		metadata[requirePushed] = true
+	}
+}
+
+// CheckConfig names what is missing.
+func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
+	var faults []error
+	if e.Storage == nil {
+		faults = append(faults, errors.New("endpoint: PushedAuthorizationRequest.Storage is missing: write gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](db)"))
+	}
+	if e.ExpiresIn < 0 {
+		faults = append(faults, errors.New("endpoint: PushedAuthorizationRequest.ExpiresIn must not be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// CreateResponse validates the request as the authorization endpoint would, and
+// stores it.
+func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	if req.Params.Has("request_uri") { // RFC 9126 section 2.1
+		return nil, server.NewError(server.InvalidRequest, "A pushed request cannot have a 'request_uri'.")
+	}
+	if err := req.CheckAuthorizationRequest(ctx); err != nil {
+		return nil, err
+	}
+	parameters := make(url.Values, len(req.Params))
+	for name, values := range req.Params {
+		if name != "client_secret" && name != "client_assertion" && name != "client_assertion_type" {
+			parameters[name] = values
+		}
+	}
+	parameters.Set("client_id", req.Client.GetClientID())
+	expiresIn := e.ExpiresIn
+	if expiresIn == 0 {
+		expiresIn = defaultPushedRequestExpiresIn
+	}
+	requestURI := requestURIPrefix + req.Server.GenerateSecret(server.PushedRequestKind)
+	if err := e.Storage.SavePushedRequest(ctx, &models.PushedRequestMixin{
+		RequestURI: server.Digest(requestURI), ClientID: req.Client.GetClientID(), Parameters: parameters.Encode(), ExpiresAt: req.Time.Add(expiresIn).Unix(),
+	}); err != nil {
+		return nil, fmt.Errorf("save pushed request: %w", err)
+	}
+	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": int64(expiresIn / time.Second)}}, nil
+}
+
+// ResolveAuthorizationRequest puts a pushed request in the place of the
+// reference to it. The client_id must be that of the client that pushed it (RFC
+// 9126 section 4).
+func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Context, req *server.Request) error {
+	requestURI := req.Params.Get("request_uri")
+	if !strings.HasPrefix(requestURI, requestURIPrefix) {
+		return nil
+	}
+	if server.Malformed(strings.TrimPrefix(requestURI, requestURIPrefix), server.PushedRequestKind) {
+		return errNoSuchRequestURI()
+	}
+	pushed, err := e.Storage.QueryPushedRequest(ctx, server.Digest(requestURI))
+	if err != nil {
+		return fmt.Errorf("query pushed request: %w", err)
+	}
+	if pushed == nil || pushed.GetClientID() != req.Params.Get("client_id") || pushed.IsUsed() || pushed.IsExpired(req.Time) {
+		return errNoSuchRequestURI()
+	}
+	params, err := url.ParseQuery(pushed.GetParameters())
+	if err != nil {
+		return fmt.Errorf("read pushed request: %w", err)
+	}
+	req.Params, req.RequestURI = params, requestURI
+	return nil
+}
+
+// CheckAuthorizationRequest refuses a request that should have been pushed.
+func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
+	if req.Endpoint != "authorization" || req.RequestURI != "" || !e.Required && !requiresPushed(req.Client) {
+		return nil
+	}
+	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
+}
+
+func requiresPushed(client server.Client) bool {
+	registered, ok := client.(server.RegisteredClient)
+	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[requirePushed]) == "true"
+}
+
+// DecideAuthorizationRequest uses a pushed request up. Of two decisions at once
+// one counts.
+func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(ctx context.Context, req *server.Request) error {
+	if !strings.HasPrefix(req.RequestURI, requestURIPrefix) {
+		return nil
+	}
+	won, err := e.Storage.UsePushedRequest(ctx, server.Digest(req.RequestURI), req.Time)
+	if err != nil {
+		return fmt.Errorf("use pushed request: %w", err)
+	}
+	if !won {
+		return errNoSuchRequestURI()
+	}
+	return nil
+}
+
+// ClientMetadataMembers returns the member by which a client asks for this.
+func (*PushedAuthorizationRequest) ClientMetadataMembers() []string { return []string{requirePushed} }
+
+// CheckClientMetadata checks its type.
+func (*PushedAuthorizationRequest) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	var required bool
+	if value, ok := metadata.Extra[requirePushed]; ok && json.Unmarshal(value, &required) != nil {
+		return invalidMetadata(server.ClientMetadataFault{Member: requirePushed, Problem: "is neither true nor false"})
+	}
+	return nil
+}
+
+func errNoSuchRequestURI() error {
+	return server.NewError(server.InvalidRequestURI, "The 'request_uri' is unknown, was used or has expired.")
+}

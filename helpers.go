@@ -121,6 +121,13 @@ func CreatePushedRequestStorage[M any, P gormstore.PushedRequestModel[M]](db *go
 	return must(gormstore.NewPushedRequests[M, P](db))
 }
 
+// CreateSigningKeys returns the key pairs with which the server signs, in the
+// model M; see [gormstore.SigningKeys]. It panics when M cannot hold them, or
+// when the options make no sense.
+func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, options gormstore.SigningKeyOptions) *gormstore.SigningKeys[M, P] {
+	return must(gormstore.NewSigningKeys[M, P](db, options))
+}
+
 // CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
 // (RFC 8628) with codes in the model M. It panics when M cannot hold them.
 func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {

@@ -27,6 +27,7 @@ type app struct {
 	tokens    *gormstore.Tokens[Token, *Token]
 	clients   *gormstore.ClientFactory[Client, *Client]
 	passwords *passwords
+	keys      *gormstore.SigningKeys[SigningKey, *SigningKey]
 	devices   *endpoint.DeviceAuthorization
 	oauth     *server.Server
 	api       *resource.Protector
@@ -41,12 +42,15 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
 	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
 	a.passwords, faults[4] = newPasswords(db)
-	a.api, faults[5] = newProtector(cfg, db, log)
+	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{})
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}
 	a.devices = gormoauth.CreateDeviceAuthorizationEndpoint[DeviceCode](db)
 	var err error
+	if a.api, err = newProtector(a); err != nil {
+		return nil, err
+	}
 	a.oauth, err = newServer(a)
 	return a, err
 }

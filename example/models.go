@@ -62,6 +62,12 @@ type PushedRequest struct {
 	models.PushedRequestMixin
 }
 
+// SigningKey is a key pair with which the server signs.
+type SigningKey struct {
+	ID uint
+	models.SigningKeyMixin
+}
+
 // Session is a signed-in browser.
 type Session struct {
 	// Token is the digest of the cookie's value.

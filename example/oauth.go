@@ -10,6 +10,8 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -36,6 +38,11 @@ func newServer(a *app) (*server.Server, error) {
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
 	if err := srv.RegisterEndpoint(introspection); err != nil {
+		return nil, err
+	}
+	// A service's tokens are signed JWTs, which any API can verify by itself.
+	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
+	if err := srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}); err != nil {
 		return nil, err
 	}
 	if err := srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)); err != nil {
@@ -75,15 +82,19 @@ func (a *app) authenticateUser(ctx context.Context, username, password string) (
 	return user, nil
 }
 
-// newProtector guards the API.
-func newProtector(cfg *config, db *gorm.DB, log *slog.Logger) (*resource.Protector, error) {
+// newProtector guards the API. It is in the same program as the server, so it
+// looks JWTs up, too: one that was revoked is refused at once.
+func newProtector(a *app) (*resource.Protector, error) {
+	issuer, db, log := a.cfg.issuer, a.db, a.log
 	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Metadata: &resource.Metadata{
-		Resource: cfg.issuer, AuthorizationServers: []string{cfg.issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
+		Resource: issuer, AuthorizationServers: []string{issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
 	}})
 	if err != nil {
 		return nil, err
 	}
-	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
+	protector.RegisterTokenValidator(&resource.JWTAccessTokenValidator{
+		Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db),
+	})
 	protector.Register(resource.OnTokenAuthenticated(func(ctx context.Context, _ *http.Request, token *server.StoredToken) {
 		if err := noteUse(ctx, db, token.Token.(*Token), time.Now()); err != nil {
 			log.ErrorContext(ctx, "a token's last use could not be noted", slog.String("error", err.Error()))

@@ -10,7 +10,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	p := startProgram(t)
 	b := p.visit(t)
-	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff", "/oauth/jwks", "/.well-known/openid-configuration"} {
+	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff", "/.well-known/openid-configuration"} {
 		b.get(path).want(t, http.StatusNotFound, "There is nothing here", "404 Not Found")
 	}
 	for path, allow := range map[string]string{"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/healthz": "GET, HEAD", "/api/me": "GET, HEAD, OPTIONS", "/static/logo.svg": "GET, HEAD"} {
@@ -24,6 +24,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	b.get("/oauth/token").want(t, http.StatusMethodNotAllowed, "invalid_request")
 	b.get("/.well-known/oauth-authorization-server").want(t, http.StatusOK, p.address+"/oauth/introspect", "S256")
 	b.get("/.well-known/oauth-protected-resource").want(t, http.StatusOK, `"authorization_servers":["`+p.address+`"]`)
+	b.get("/oauth/jwks").want(t, http.StatusOK, `"keys":[{`, `"kty":"EC"`)
 	b.do(http.MethodHead, "/login", nil, nil).want(t, http.StatusOK)
 	b.get("/healthz").want(t, http.StatusOK, `"ok"`)
 	b.get("/static/style.css").want(t, http.StatusOK, "--accent")

@@ -52,6 +52,12 @@ func transactionOf(ctx context.Context) *gorm.DB {
 	return tx
 }
 
+// outside is the context for what must stay when the caller's own transaction
+// is rolled back.
+func outside(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, nil)
+}
+
 // conn returns the handle for one call: the store's own, with its conditions
 // and plugins, on the connection of the caller's transaction if there is one.
 func (s *store) conn(ctx context.Context) *gorm.DB {

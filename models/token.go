@@ -32,8 +32,8 @@ type TokenMixin struct {
 	ExpiresIn int64 `gorm:"column:expires_in;not null" json:"expires_in"`
 
 	// GrantID is the digest of the grant secret: one authorization and
-	// everything that descends from it carry the same. Empty for a token from
-	// which nothing descends, such as a client's own.
+	// everything that descends from it carry the same. Empty for a client's own
+	// token, which nobody granted.
 	GrantID string `gorm:"column:grant_id;type:varchar(64);index" json:"-"`
 	// GrantedScope is what the refresh token stands for; Scope may be narrower.
 	GrantedScope string `gorm:"column:granted_scope;type:text" json:"granted_scope"`

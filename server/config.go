@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // Config is a server's settings. Issuer, QueryClient, SaveToken and
@@ -105,6 +107,8 @@ type TokenInput struct {
 	User      User // nil when there is none
 	Scope     string
 	Request   *Request
+	// Record is what the token will be stored as, but for its digests.
+	Record *models.TokenMixin
 }
 
 const (

@@ -226,7 +226,7 @@ func (s *Server) lifetime(grantType string) time.Duration {
 // generate makes the tokens. Their plaintext goes into the response and
 // nowhere else; the record gets the digests.
 func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
-	input := TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req}
+	input := TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req, Record: record}
 	access, err := s.accessToken(ctx, input)
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
@@ -236,8 +236,8 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope}
 
 	refreshable := issuance.RefreshToken && s.mayRefresh(req.Client)
-	if req.Credential == nil && !refreshable {
-		return response, nil // a token for itself: nothing else descends from what was granted
+	if req.User == nil && req.Credential == nil && !refreshable {
+		return response, nil // nobody granted it, and nothing descends from it
 	}
 	grantSecret := grantSecretOf(req.Credential)
 	record.GrantID = Digest(grantSecret)

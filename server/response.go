@@ -60,16 +60,16 @@ func (s *Server) log(r *http.Request, failure *Error) {
 // writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).
 func (s *Server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
 	noStore(w)
-	s.writeBody(w, r, status, body)
+	s.writeBody(w, r, status, "application/json", body)
 }
 
-func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, status int, body any) {
+func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		s.config.Logger.ErrorContext(r.Context(), "an OAuth answer is not JSON", slog.String("error", err.Error()))
 		status, text = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }

@@ -87,7 +87,7 @@ func Digest(secret string) string {
 // own, or an older program, may have made it.
 func Malformed(secret string, kind SecretKind) bool {
 	parts := strings.SplitN(secret, "_", 3)
-	if len(parts) != 3 {
+	if len(parts) != 3 || strings.Contains(secret, ".") { // a JWT may have underscores
 		return false
 	}
 	length := secretLength + checksumLength

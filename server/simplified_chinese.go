@@ -49,6 +49,7 @@ var simplifiedChinese = map[string]string{
 	"The 'request_uri' is unknown, was used or has expired.":                                    "'request_uri' 未知、已被使用或已过期。",
 	"The authorization request must be pushed (RFC 9126).":                                      "授权请求必须先行推送（RFC 9126）。",
 	"A pushed request cannot have a 'request_uri'.":                                             "推送的请求不能带有 'request_uri'。",
+	"The request has no 'resource', and there is no default one.":                               "请求缺少 'resource'，且没有默认值。",
 	"The client cannot use this 'grant_type' with its client authentication.":                   "客户端的认证方式不允许使用此 “grant_type”。",
 	"The client may not have all of the scope that it asks for.":                                "客户端无权获得其请求的全部权限范围。",
 	"The client may not use the implicit grant.":                                                "客户端不得使用隐式授权。",

@@ -81,9 +81,15 @@ type PushedRequest struct {
 	models.PushedRequestMixin
 }
 
+// SigningKey is a model of signing keys.
+type SigningKey struct {
+	ID uint
+	models.SigningKeyMixin
+}
+
 // Models returns what to migrate.
 func Models() []any {
-	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}}
+	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}}
 }
 
 // What the tests have in common.

@@ -1,0 +1,346 @@
+package gormstore
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// SigningKeyModel is a pointer to a model that embeds models.SigningKeyMixin.
+type SigningKeyModel[M any] interface {
+	*M
+	AsSigningKeyMixin() *models.SigningKeyMixin
+}
+
+// SigningKeyOptions say how keys come and go. The zero value is useful.
+type SigningKeyOptions struct {
+	// Algorithms are what there are keys for; nil is ES256.
+	Algorithms []jose.SignatureAlgorithm
+	// RotateEvery is how long a key signs; 0 is 90 days.
+	RotateEvery time.Duration
+	// AnnounceFor is how long a key is published before it signs, so that
+	// nobody meets a signature by a key that they have not seen; 0 is a day.
+	AnnounceFor time.Duration
+	// KeepFor is how long a key is published after it last signed: at least as
+	// long as anything that is signed lasts; 0 is two days.
+	KeepFor time.Duration
+	// CacheFor is for how long keys are remembered after they were read; 0 is a
+	// minute. It is much shorter than AnnounceFor.
+	CacheFor time.Duration
+	// EncryptionKey encrypts the private keys in the database: 32 random bytes,
+	// the same on every instance, kept apart from it. nil leaves them readable
+	// to whoever can read the database.
+	EncryptionKey []byte
+}
+
+func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
+	for _, d := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{{&o.RotateEvery, 90 * 24 * time.Hour}, {&o.AnnounceFor, 24 * time.Hour}, {&o.KeepFor, 48 * time.Hour}, {&o.CacheFor, time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.otherwise
+		}
+	}
+	if o.Algorithms == nil {
+		o.Algorithms = []jose.SignatureAlgorithm{jose.ES256}
+	}
+	var faults []error
+	for _, algorithm := range o.Algorithms {
+		if !slices.Contains(server.SignatureAlgorithms(), algorithm) {
+			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is none of %v", algorithm, server.SignatureAlgorithms()))
+		}
+	}
+	if o.KeepFor < time.Second || o.CacheFor < 0 || o.AnnounceFor < 2*o.CacheFor || o.RotateEvery < 2*o.AnnounceFor {
+		faults = append(faults, errors.New("gormstore: SigningKeyOptions: RotateEvery must be at least twice AnnounceFor, which must be at least twice CacheFor, and KeepFor a second"))
+	}
+	if len(o.EncryptionKey) != 0 && len(o.EncryptionKey) != 32 {
+		faults = append(faults, errors.New("gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"))
+	}
+	return o, errors.Join(faults...)
+}
+
+// SigningKeys keeps the key pairs with which the server signs in rows of the
+// program's model M; it is a [server.SigningKeys]. Keys are made when they are
+// needed, by whichever instance needs one first, and rotated without a restart:
+// a key is announced, then signs, then is kept as long as its signatures are
+// verified.
+type SigningKeys[M any, P SigningKeyModel[M]] struct {
+	store   *store
+	columns columns
+	options SigningKeyOptions
+
+	mu     sync.Mutex
+	known  []signingKey // those that have not expired, by generation
+	readAt time.Time
+	// generations are the last ones by algorithm, of expired keys as well.
+	generations map[string]int64
+}
+
+// signingKey is a row whose key was read.
+type signingKey struct {
+	*models.SigningKeyMixin
+	key jose.JSONWebKey
+}
+
+// NewSigningKeys returns the keys, or what is wrong with the model or the
+// options.
+func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKeyOptions) (*SigningKeys[M, P], error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStore(db, new(M))
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.mixinColumns(models.SigningKeyMixin{})
+	if err != nil {
+		return nil, err
+	}
+	return &SigningKeys[M, P]{store: s, columns: names, options: options}, nil
+}
+
+// SigningKey returns the private key that signs by the algorithm now. It makes
+// the next one when it is time to announce it.
+func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error) {
+	if !slices.Contains(k.options.Algorithms, algorithm) {
+		return nil, fmt.Errorf("gormstore: there are no keys for %q: add it to SigningKeyOptions.Algorithms", algorithm)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(outside(ctx), now); err != nil {
+		return nil, err
+	}
+	current := k.current(algorithm, now)
+	if current == nil {
+		return nil, fmt.Errorf("gormstore: no key signs by %q now", algorithm)
+	}
+	return &current.key, nil
+}
+
+// PublicKeys returns the public keys of all that is published.
+func (k *SigningKeys[M, P]) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(outside(ctx), now); err != nil {
+		return nil, err
+	}
+	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, known := range k.known {
+		if known.ExpiresAt > now.Unix() {
+			set.Keys = append(set.Keys, known.key.Public())
+		}
+	}
+	return set, nil
+}
+
+// Rotate has a new key sign from now on, for the day the old one has leaked. The
+// old one stays published for KeepFor, unless discard: then what it signed is
+// void at once, as far as others ask for the keys again.
+func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time, discard bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ctx = outside(ctx)
+	if err := k.read(ctx, now); err != nil {
+		return err
+	}
+	old := k.latest(algorithm)
+	if err := k.create(ctx, algorithm, now, now); err != nil {
+		return err
+	}
+	expires := now.Add(k.options.KeepFor)
+	if discard {
+		expires = now
+	}
+	for _, known := range k.known {
+		if known.Algorithm != string(algorithm) || old == nil || known.Generation > old.Generation || known.SignsUntil <= now.Unix() && !discard {
+			continue
+		}
+		err := k.store.write(ctx, func(bool) error {
+			_, err := k.store.update(k.store.conn(ctx), new(M), map[string]any{
+				k.columns["SignsUntil"]: min(known.SignsUntil, now.Unix()), k.columns["ExpiresAt"]: min(known.ExpiresAt, expires.Unix()),
+			}, eq(k.columns["KeyID"], known.KeyID))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return k.read(ctx, now)
+}
+
+// refresh reads the keys again when it is time to, and sees to it that there is
+// one to sign and one to follow it.
+func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time) error {
+	if age := now.Sub(k.readAt); k.readAt.IsZero() || age < 0 || age >= k.options.CacheFor {
+		if err := k.read(ctx, now); err != nil {
+			return err
+		}
+	}
+	for _, algorithm := range k.options.Algorithms {
+		current, latest := k.current(algorithm, now), k.latest(algorithm)
+		var err error
+		switch {
+		case current == nil:
+			err = k.create(ctx, algorithm, now, now)
+		case latest == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second):
+			err = k.create(ctx, algorithm, now, time.Unix(current.SignsUntil, 0))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current returns the key that signs: the latest of those whose time it is.
+func (k *SigningKeys[M, P]) current(algorithm jose.SignatureAlgorithm, now time.Time) *signingKey {
+	for i := range slices.Backward(k.known) {
+		known := &k.known[i]
+		if known.Algorithm == string(algorithm) && known.SignsFrom <= now.Unix() && now.Unix() < known.SignsUntil {
+			return known
+		}
+	}
+	return nil
+}
+
+func (k *SigningKeys[M, P]) latest(algorithm jose.SignatureAlgorithm) *signingKey {
+	for i := range slices.Backward(k.known) {
+		if k.known[i].Algorithm == string(algorithm) {
+			return &k.known[i]
+		}
+	}
+	return nil
+}
+
+// read reads the keys.
+func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
+	var rows []M
+	err := retry(ctx, func(bool) error {
+		rows = nil
+		return k.store.primary(ctx).Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.columns["Generation"])}}}).Find(&rows).Error
+	})
+	if err != nil {
+		return err
+	}
+	k.known, k.generations, k.readAt = nil, make(map[string]int64), now
+	for i := range rows {
+		row := P(&rows[i]).AsSigningKeyMixin()
+		k.generations[row.Algorithm] = row.Generation
+		if row.ExpiresAt <= now.Unix() {
+			continue
+		}
+		key, err := k.open(row.PrivateKey)
+		if err != nil {
+			k.readAt = time.Time{}
+			return fmt.Errorf("gormstore: the signing key %s cannot be read (is SigningKeyOptions.EncryptionKey that with which it was written?): %w", row.KeyID, err)
+		}
+		key.KeyID, key.Algorithm, key.Use = row.KeyID, row.Algorithm, "sig"
+		k.known = append(k.known, signingKey{row, *key})
+	}
+	return nil
+}
+
+// create makes the key that follows those that were read. When another instance
+// was faster, its key is it.
+func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm jose.SignatureAlgorithm, now, signsFrom time.Time) error {
+	private, err := generateKey(algorithm)
+	if err != nil {
+		return err
+	}
+	key := jose.JSONWebKey{Key: private}
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return err
+	}
+	text, err := k.seal(key)
+	if err != nil {
+		return err
+	}
+	until := signsFrom.Add(k.options.RotateEvery)
+	row := new(M)
+	*P(row).AsSigningKeyMixin() = models.SigningKeyMixin{
+		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: string(algorithm), Generation: k.generations[string(algorithm)] + 1, PrivateKey: text,
+		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
+	}
+	err = k.store.once(ctx, eq(k.columns["KeyID"], P(row).AsSigningKeyMixin().KeyID), func() error {
+		_, err := k.store.insert(k.store.conn(ctx), row)
+		return err
+	})
+	if err != nil && !isDuplicate(err) {
+		return fmt.Errorf("gormstore: store a signing key: %w", err)
+	}
+	return k.read(ctx, now)
+}
+
+const rsaBits = 3072
+
+func generateKey(algorithm jose.SignatureAlgorithm) (any, error) {
+	switch algorithm {
+	case jose.ES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.EdDSA:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return private, err
+	default:
+		return rsa.GenerateKey(rand.Reader, rsaBits)
+	}
+}
+
+// seal returns a private key as it is stored.
+func (k *SigningKeys[M, P]) seal(key jose.JSONWebKey) (string, error) {
+	text, err := json.Marshal(key)
+	if err != nil || k.options.EncryptionKey == nil {
+		return string(text), err
+	}
+	encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: k.options.EncryptionKey}, nil)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := encrypter.Encrypt(text)
+	if err != nil {
+		return "", err
+	}
+	return sealed.CompactSerialize()
+}
+
+// open reads a private key as it was stored. One that was stored before keys
+// were encrypted is read as well.
+func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
+	text := []byte(stored)
+	if !strings.HasPrefix(stored, "{") {
+		sealed, err := jose.ParseEncryptedCompact(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
+		if err != nil {
+			return nil, err
+		}
+		if text, err = sealed.Decrypt(k.options.EncryptionKey); err != nil {
+			return nil, err
+		}
+	}
+	key := new(jose.JSONWebKey)
+	return key, key.UnmarshalJSON(text)
+}
+
+func (k *SigningKeys[M, P]) pruning(grants, time.Time) pruning {
+	return pruning{store: k.store, key: k.columns["KeyID"], expiresAt: k.columns["ExpiresAt"]}
+}

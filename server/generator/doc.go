@@ -1,0 +1,2 @@
+// Package generator makes access tokens of other kinds than the engine's own.
+package generator

@@ -1,0 +1,160 @@
+package resource
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// JWTAccessTokenValidator validates access tokens that are signed JWTs (RFC
+// 9068) by the server's keys, without a query. What is no JWT goes to the
+// validator of opaque tokens, so that both kinds can be in use.
+type JWTAccessTokenValidator struct {
+	// Issuer is whose tokens are taken.
+	Issuer string
+	// Audience is whom a token must be for. It may be left out where the
+	// protector has [Metadata], whose resource is asked for anyway.
+	Audience string
+	// Keys are the issuer's.
+	Keys server.SigningKeys
+	// Algorithms are those by which tokens may be signed; nil is
+	// [server.SignatureAlgorithms].
+	Algorithms []jose.SignatureAlgorithm
+	// Opaque validates what is no JWT; nil refuses it.
+	Opaque *BearerTokenValidator
+	// QueryToken looks every token up as well, so that one that was revoked is
+	// refused at once and not when it expires. It costs the query that a JWT
+	// otherwise saves; nil asks nobody.
+	QueryToken server.QueryTokenFunc
+	// Clock tells the time by which keys are chosen; nil is time.Now.
+	Clock func() time.Time
+}
+
+// TokenType returns "Bearer".
+func (*JWTAccessTokenValidator) TokenType() string { return "Bearer" }
+
+// jwtLeeway is by how much the clocks of issuer and API may differ, in seconds.
+const jwtLeeway = 30
+
+// jwtAccessToken is the claims of RFC 9068 section 2.2.
+type jwtAccessToken struct {
+	Issuer       string          `json:"iss"`
+	Subject      string          `json:"sub"`
+	ClientID     string          `json:"client_id"`
+	Audience     audience        `json:"aud"`
+	ExpiresAt    int64           `json:"exp"`
+	NotBefore    int64           `json:"nbf"`
+	IssuedAt     int64           `json:"iat"`
+	ID           string          `json:"jti"`
+	Scope        string          `json:"scope"`
+	AuthTime     int64           `json:"auth_time"`
+	Confirmation json.RawMessage `json:"cnf"`
+}
+
+// audience is one text or a list of them (RFC 7519 section 4.1.3).
+type audience []string
+
+// UnmarshalJSON reads either.
+func (a *audience) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]string)(a))
+}
+
+// AuthenticateToken verifies the token. Nil is returned for one that is not the
+// issuer's, whatever the reason.
+func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
+	if strings.Count(text, ".") != 2 {
+		if v.Opaque == nil {
+			return nil, nil
+		}
+		return v.Opaque.AuthenticateToken(ctx, text)
+	}
+	claims, err := v.verify(ctx, text)
+	if err != nil || claims == nil {
+		return nil, err
+	}
+	if v.QueryToken != nil {
+		stored, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+		if err != nil {
+			return nil, fmt.Errorf("query token: %w", err)
+		}
+		return stored, nil
+	}
+	token := &server.StoredToken{Token: &models.TokenMixin{
+		ClientID: claims.ClientID, TokenType: v.TokenType(), Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
+		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, Confirmation: string(claims.Confirmation),
+	}}
+	if claims.Subject != claims.ClientID {
+		token.UserID = claims.Subject
+	}
+	return token, nil
+}
+
+// verify checks what RFC 9068 section 4 asks for but the expiry, which all
+// tokens have in common.
+func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwtAccessToken, error) {
+	algorithms := v.Algorithms
+	if algorithms == nil {
+		algorithms = server.SignatureAlgorithms()
+	}
+	signed, err := jose.ParseSignedCompact(text, algorithms)
+	if err != nil {
+		return nil, nil
+	}
+	header := signed.Signatures[0].Header
+	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	if typ = strings.ToLower(typ); typ != "at+jwt" && typ != "application/at+jwt" {
+		return nil, nil // an ID token, say, is no access token
+	}
+	now := time.Now()
+	if v.Clock != nil {
+		now = v.Clock()
+	}
+	keys, err := v.Keys.PublicKeys(ctx, now)
+	if err != nil {
+		return nil, fmt.Errorf("find the issuer's keys: %w", err)
+	}
+	payload := verified(signed, keys, header)
+	claims := new(jwtAccessToken)
+	switch {
+	case payload == nil || json.Unmarshal(payload, claims) != nil,
+		claims.Issuer != v.Issuer || claims.Subject == "" || claims.ClientID == "" || claims.ID == "",
+		claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0,
+		claims.NotBefore > now.Unix()+jwtLeeway || claims.IssuedAt > now.Unix()+jwtLeeway,
+		v.Audience != "" && !slices.Contains(claims.Audience, v.Audience), len(claims.Audience) == 0:
+		return nil, nil
+	}
+	return claims, nil
+}
+
+// verified returns the payload when the signature is that of the key that it
+// names, by that key's own algorithm.
+func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jose.Header) []byte {
+	for _, key := range keys.Key(header.KeyID) {
+		if key.Algorithm != header.Algorithm {
+			continue
+		}
+		if payload, err := signed.Verify(key); err == nil {
+			return payload
+		}
+	}
+	return nil
+}
+
+// ValidateToken refuses a token as [BearerTokenValidator] does.
+func (v *JWTAccessTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
+	return (&BearerTokenValidator{}).ValidateToken(token, scopes, r, now)
+}

@@ -1,0 +1,191 @@
+package resource_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+type keysOf = gormstore.SigningKeys[oauthtest.SigningKey, *oauthtest.SigningKey]
+
+// newJWTProvider issues JWTs for one API.
+func newJWTProvider(t *testing.T, db *gorm.DB, algorithm jose.SignatureAlgorithm) (*oauthtest.Provider, *keysOf, *resource.JWTAccessTokenValidator) {
+	t.Helper()
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{algorithm}})
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.AccessTokenGenerator = (&generator.JWTAccessToken{Keys: keys, Algorithm: algorithm, Audience: api}).Generate
+	})
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}))
+	require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{api, "https://other.example"}}))
+	validator := &resource.JWTAccessTokenValidator{
+		Issuer: oauthtest.Issuer, Audience: api, Keys: keys, Opaque: gormoauth.CreateBearerTokenValidator[oauthtest.Token](db), Clock: p.Protector.Clock(),
+	}
+	p.Protector.RegisterTokenValidator(validator)
+	return p, keys, validator
+}
+
+func decode(t *testing.T, part string) (members map[string]any) {
+	t.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &members))
+	return members
+}
+
+func TestJWTAccessTokens(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		for _, algorithm := range server.SignatureAlgorithms() {
+			t.Run(string(algorithm), func(t *testing.T) {
+				require.NoError(t, db.Where("1 = 1").Delete(&oauthtest.SigningKey{}).Error)
+				p, keys, validator := newJWTProvider(t, db, algorithm)
+				client, service := p.NewClient(nil), p.NewClient(oauthtest.Grants("client_credentials"))
+				tokens := p.Redeem(client, p.Code(client, "scope=profile")).Body
+				text := tokens["access_token"]
+
+				parts := strings.Split(text, ".")
+				require.Len(t, parts, 3)
+				header, claims := decode(t, parts[0]), decode(t, parts[1])
+				assert.Equal(t, "at+jwt", header["typ"])
+				assert.Equal(t, string(algorithm), header["alg"])
+				now := float64(p.Now.Unix())
+				assert.NotEmpty(t, claims["jti"])
+				delete(claims, "jti")
+				assert.Equal(t, map[string]any{
+					"iss": oauthtest.Issuer, "aud": []any{api}, "sub": p.User.GetUserID(), "client_id": client.ClientID,
+					"iat": now, "exp": now + 3600, "scope": "profile", "auth_time": now,
+				}, claims)
+
+				var set jose.JSONWebKeySet
+				a := p.Get("/oauth/jwks")
+				assert.Equal(t, "application/jwk-set+json", a.Header.Get("Content-Type"))
+				require.NoError(t, json.Unmarshal([]byte(a.Raw), &set))
+				require.Len(t, set.Key(header["kid"].(string)), 1)
+				assert.True(t, set.Keys[0].IsPublic())
+				assert.Equal(t, oauthtest.Issuer+"/oauth/jwks", p.Get("/.well-known/oauth-authorization-server").Body["jwks_uri"])
+
+				assert.Empty(t, p.Queried(func() { assert.Equal(t, http.StatusOK, p.Call(text, "profile").Status) }), "no query for a token")
+				assert.Equal(t, http.StatusForbidden, p.Call(text, "email").Status)
+				own := p.Token(service, "grant_type=client_credentials").Body["access_token"]
+				assert.Equal(t, service.ClientID, decode(t, strings.Split(own, ".")[1])["sub"])
+				assert.Equal(t, http.StatusOK, p.Call(own).Status)
+				other := p.Redeem(client, p.Code(client, "resource=https%3A%2F%2Fother.example")).Body["access_token"]
+				assert.Equal(t, http.StatusUnauthorized, p.Call(other).Status, "another API's")
+
+				assert.Equal(t, "true", p.Introspect(client, "token="+text).Body["active"], "it is stored as any other")
+				refreshed := p.Refresh(client, tokens["refresh_token"], "").Body
+				assert.Equal(t, http.StatusOK, p.Call(refreshed["access_token"]).Status)
+				p.Revoke(client, "token="+refreshed["refresh_token"])
+				assert.Equal(t, http.StatusOK, p.Call(refreshed["access_token"]).Status, "whoever asks nobody learns nothing of a revocation")
+				validator.QueryToken = gormoauth.CreateQueryTokenFunc[oauthtest.Token](db)
+				assert.Equal(t, http.StatusUnauthorized, p.Call(refreshed["access_token"]).Status)
+				validator.QueryToken = nil
+				p.Now = p.Now.Add(time.Hour)
+				assert.Equal(t, http.StatusUnauthorized, p.Call(text).Status, "expired")
+				p.Now = p.Now.Add(-time.Hour)
+				require.NoError(t, keys.Rotate(t.Context(), algorithm, p.Now, true))
+				assert.Equal(t, http.StatusUnauthorized, p.Call(text).Status, "signed by a key that was discarded")
+			})
+		}
+	})
+}
+
+// A JWT is what it says only when all of RFC 9068 section 4 holds.
+func TestForgedJWTs(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p, keys, validator := newJWTProvider(t, db, jose.ES256)
+	private, err := keys.SigningKey(t.Context(), jose.ES256, p.Now)
+	require.NoError(t, err)
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	public, err := json.Marshal(private.Public())
+	require.NoError(t, err)
+
+	sign := func(key any, algorithm jose.SignatureAlgorithm, header map[jose.HeaderKey]any, claims map[string]any) string {
+		options := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"typ": "at+jwt", "kid": private.KeyID}}
+		maps.Copy(options.ExtraHeaders, header)
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+		require.NoError(t, err)
+		payload, err := json.Marshal(claims)
+		require.NoError(t, err)
+		signed, err := signer.Sign(payload)
+		require.NoError(t, err)
+		text, err := signed.CompactSerialize()
+		require.NoError(t, err)
+		return text
+	}
+	now := p.Now.Unix()
+	claims := func(name string, value any) map[string]any {
+		all := map[string]any{"iss": oauthtest.Issuer, "aud": api, "sub": "1", "client_id": "c", "iat": now, "exp": now + 60, "jti": "j"}
+		if all[name] = value; value == nil {
+			delete(all, name)
+		}
+		return all
+	}
+	good := sign(private.Key, jose.ES256, nil, claims("scope", "profile"))
+	require.Equal(t, http.StatusOK, p.Call(good, "profile").Status)
+	require.Equal(t, http.StatusOK, p.Call(sign(private.Key, jose.ES256, map[jose.HeaderKey]any{"typ": "application/at+jwt"}, claims("aud", []string{"x", api}))).Status)
+
+	parts := strings.Split(good, ".")
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt","kid":"`+private.KeyID+`"}`)) + "." + parts[1] + "."
+	for rule, text := range map[string]string{
+		"a stranger's signature":            sign(stranger, jose.ES256, nil, claims("", "")),
+		"a stranger's key in the header":    sign(stranger, jose.ES256, map[jose.HeaderKey]any{"jwk": jose.JSONWebKey{Key: stranger.Public()}}, claims("", "")),
+		"an unknown key":                    sign(private.Key, jose.ES256, map[jose.HeaderKey]any{"kid": "other"}, claims("", "")),
+		"no key":                            sign(private.Key, jose.ES256, map[jose.HeaderKey]any{"kid": ""}, claims("", "")),
+		"no signature":                      none,
+		"a signature that was taken away":   parts[0] + "." + parts[1] + ".",
+		"a payload that was changed":        parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"2"}`)) + "." + parts[2],
+		"a secret made of the public key":   sign(public, jose.HS256, nil, claims("", "")),
+		"an ID token":                       sign(private.Key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, claims("", "")),
+		"another issuer":                    sign(private.Key, jose.ES256, nil, claims("iss", "https://evil.example")),
+		"another audience":                  sign(private.Key, jose.ES256, nil, claims("aud", "https://other.example")),
+		"no audience":                       sign(private.Key, jose.ES256, nil, claims("aud", nil)),
+		"no subject":                        sign(private.Key, jose.ES256, nil, claims("sub", nil)),
+		"no client":                         sign(private.Key, jose.ES256, nil, claims("client_id", nil)),
+		"no id":                             sign(private.Key, jose.ES256, nil, claims("jti", nil)),
+		"no end":                            sign(private.Key, jose.ES256, nil, claims("exp", nil)),
+		"an end":                            sign(private.Key, jose.ES256, nil, claims("exp", now)),
+		"no beginning":                      sign(private.Key, jose.ES256, nil, claims("iat", nil)),
+		"issued in the future":              sign(private.Key, jose.ES256, nil, claims("iat", now+31)),
+		"not yet":                           sign(private.Key, jose.ES256, nil, claims("nbf", now+31)),
+		"a claim of another type":           sign(private.Key, jose.ES256, nil, claims("sub", 7)),
+		"a critical header that is unknown": sign(private.Key, jose.ES256, map[jose.HeaderKey]any{"crit": []string{"x"}, "x": true}, claims("", "")),
+		"what is no JWT":                    "a.b.c",
+		"too many parts":                    good + ".x",
+		"too long":                          good + strings.Repeat("A", 9000),
+	} {
+		assert.Contains(t, []int{http.StatusUnauthorized, http.StatusBadRequest}, p.Call(text).Status, rule)
+	}
+	validator.Opaque = nil
+	client := p.NewClient(nil)
+	p.Server.RegisterTokenGenerator("authorization_code", func(context.Context, server.TokenInput) (string, error) {
+		return server.GenerateSecret("goa", server.AccessTokenKind), nil
+	})
+	opaque := p.Redeem(client, p.Code(client, "")).Body["access_token"]
+	assert.Equal(t, http.StatusUnauthorized, p.Call(opaque).Status)
+	validator.Opaque = gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
+	assert.Equal(t, http.StatusOK, p.Call(opaque).Status, "both kinds at once")
+}

@@ -128,6 +128,12 @@ func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, optio
 	return must(gormstore.NewSigningKeys[M, P](db, options))
 }
 
+// CreateReplayStorage returns the storage of what may be presented once, such as
+// client assertions, in the model M. It panics when M cannot hold it.
+func CreateReplayStorage[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *gormstore.Replays[M, P] {
+	return must(gormstore.NewReplays[M, P](db))
+}
+
 // CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
 // (RFC 8628) with codes in the model M. It panics when M cannot hold them.
 func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {

@@ -144,5 +144,5 @@ func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 }
 
 func migrate(db *gorm.DB) error {
-	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Session{})
+	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{})
 }

@@ -68,6 +68,12 @@ type SigningKey struct {
 	models.SigningKeyMixin
 }
 
+// Replay is something that may be presented once, such as a client's assertion.
+type Replay struct {
+	ID uint
+	models.ReplayMixin
+}
+
 // Session is a signed-in browser.
 type Session struct {
 	// Token is the digest of the cookie's value.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
@@ -32,44 +35,32 @@ func newServer(a *app) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := srv.Register(grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer}); err != nil {
-		return nil, err
-	}
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
-	if err := srv.RegisterEndpoint(introspection); err != nil {
-		return nil, err
-	}
 	// A service's tokens are signed JWTs, which any API can verify by itself.
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
-	if err := srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}); err != nil {
-		return nil, err
-	}
-	if err := srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)); err != nil {
-		return nil, err
-	}
-	if err := srv.RegisterEndpoint(a.devices); err != nil {
-		return nil, err
-	}
-	if err := srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)); err != nil {
-		return nil, err
-	}
+	err = errors.Join(
+		srv.Register(grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer}),
+		srv.RegisterEndpoint(introspection),
+		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
+		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
+		srv.RegisterEndpoint(a.devices),
+		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),
+		srv.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{
+			Replays: gormoauth.CreateReplayStorage[Replay](a.db),
+			Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo}), // key sets of programs on this machine
+		}),
+		// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
+		// and no other client is registered for them; leave them out of a new server.
+		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
+		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
+	)
 	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
 		registration.Open, registration.DefaultScope = true, "profile email"
-		if err := srv.RegisterEndpoint(registration); err != nil {
-			return nil, err
-		}
+		err = errors.Join(err, srv.RegisterEndpoint(registration))
 	}
-	// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
-	// and no other client is registered for them; leave them out of a new server.
-	if err := srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}); err != nil {
-		return nil, err
-	}
-	if err := srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}); err != nil {
-		return nil, err
-	}
-	return srv, nil
+	return srv, err
 }
 
 // authenticateUser returns a bare nil for a wrong password: a nil *User in the

@@ -38,7 +38,7 @@ func pruneExpired(ctx context.Context, db *gorm.DB, stdout io.Writer) (removed i
 	var bar *progressbar.ProgressBar
 	prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db,
 		gormoauth.CreateDeviceCodeStorage[DeviceCode](db), gormoauth.CreatePushedRequestStorage[PushedRequest](db),
-		gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{}),
+		gormoauth.CreateReplayStorage[Replay](db), gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{}),
 		gormoauth.CreateClientRegistrationStorage[Client, Token](db))
 	err = prune(ctx, gormstore.PruneOptions{Report: func(p gormstore.PruneProgress) {
 		if bar == nil {

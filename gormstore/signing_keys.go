@@ -338,7 +338,10 @@ func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
 		}
 	}
 	key := new(jose.JSONWebKey)
-	return key, key.UnmarshalJSON(text)
+	if err := json.Unmarshal(text, key); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 func (k *SigningKeys[M, P]) pruning(grants, time.Time) pruning {

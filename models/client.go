@@ -14,6 +14,8 @@ const (
 	ClientSecretBasic = "client_secret_basic"
 	// ClientSecretPost is client id and secret in the request's body.
 	ClientSecretPost = "client_secret_post"
+	// PrivateKeyJWT is a JWT that the client signs with a key of its own.
+	PrivateKeyJWT = "private_key_jwt"
 	// None is a public client: it has no secret.
 	None = "none"
 )

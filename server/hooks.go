@@ -144,10 +144,10 @@ func isHook(value any) bool {
 }
 
 // each calls f with every registered value that implements the hook H: the
-// grant that answers the request, its extensions, then the server's and the
-// endpoints. The first error ends it.
+// grant that answers the request, its extensions, then the server's, endpoints
+// and client authentication methods. The first error ends it.
 func each[H any](req *Request, f func(H) error) error {
-	for _, values := range [3][]any{req.extensions, req.Server.extensions, req.Server.endpointHooks} {
+	for _, values := range [3][]any{req.extensions, req.Server.extensions, req.Server.otherHooks} {
 		for _, value := range values {
 			if hook, ok := value.(H); ok {
 				if err := f(hook); err != nil {

@@ -24,8 +24,9 @@ type Server struct {
 	generators map[string]TokenGenerator
 	extensions []any
 	repeatable []string
-	// endpointHooks are the endpoints that are hooks as well, by name.
-	endpointHooks []any
+	// otherHooks are the endpoints, by name, and the client authentication
+	// methods that are hooks as well.
+	otherHooks []any
 }
 
 // registration is a grant with its extensions, the grant first.
@@ -95,12 +96,14 @@ func (s *Server) Init(config Config) error {
 	for _, e := range s.endpoints {
 		faults = append(faults, checkConfig(e, &config))
 	}
+	for _, m := range slices.Concat(s.methods, config.ClientAuthMethods) {
+		faults = append(faults, checkConfig(m, &config))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
 	s.config, s.initialized = config, true
-	s.RegisterClientAuthMethod(config.ClientAuthMethods...)
-	return nil
+	return s.RegisterClientAuthMethod(config.ClientAuthMethods...)
 }
 
 func checkConfig(value any, config *Config) error {
@@ -188,11 +191,37 @@ func (s *Server) Logger() *slog.Logger { return s.config.Logger }
 func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
 
 // RegisterClientAuthMethod adds ways for clients to authenticate. A later one
-// of the same name takes the place of an earlier one.
-func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) {
+// of the same name takes the place of an earlier one. Each is used for every
+// hook that it implements, as well. On a fault none is registered.
+func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
+	if s.initialized {
+		for _, m := range methods {
+			if err := checkConfig(m, &s.config); err != nil {
+				return err
+			}
+		}
+	}
 	for _, m := range methods {
 		sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
 		s.methods = append(slices.DeleteFunc(s.methods, sameName), m)
+	}
+	s.noteHooks()
+	return nil
+}
+
+// noteHooks collects the endpoints and client authentication methods that are
+// hooks as well.
+func (s *Server) noteHooks() {
+	s.otherHooks = nil
+	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
+		if isHook(s.endpoints[name]) {
+			s.otherHooks = append(s.otherHooks, s.endpoints[name])
+		}
+	}
+	for _, m := range s.methods {
+		if isHook(m) {
+			s.otherHooks = append(s.otherHooks, m)
+		}
 	}
 }
 
@@ -218,12 +247,7 @@ func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 		s.endpoints = make(map[string]Endpoint)
 	}
 	s.endpoints[endpoint.EndpointName()] = endpoint
-	s.endpointHooks = nil
-	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
-		if isHook(s.endpoints[name]) {
-			s.endpointHooks = append(s.endpointHooks, s.endpoints[name])
-		}
-	}
+	s.noteHooks()
 	return nil
 }
 

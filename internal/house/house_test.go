@@ -29,6 +29,7 @@ var floors = []struct {
 	floor int
 }{
 	{module + "/models", 0},
+	{module + "/server/fetch", 0},
 	{module + "/server/ratelimit", 0},
 	{module + "/server", 1},
 	{module + "/server/generator", 2},
@@ -108,7 +109,7 @@ func TestTheLibraryBringsNoDriver(t *testing.T) {
 	}
 }
 
-var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}, &models.PushedRequestMixin{}, &models.SigningKeyMixin{}}
+var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}, &models.PushedRequestMixin{}, &models.SigningKeyMixin{}, &models.ReplayMixin{}}
 
 // A method of these names on a mixin is promoted to the model and takes the
 // place of what GORM or encoding/json would have done.
@@ -145,7 +146,7 @@ func TestTheTagsOfAMixinFitEveryTable(t *testing.T) {
 
 // What a client presents is never written to JSON, digest or not.
 func TestDigestsStayOutOfJSON(t *testing.T) {
-	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode", "RequestURI", "PrivateKey", "RegistrationAccessToken", "PreviousClientSecret"} {
+	for _, name := range []string{"ClientSecret", "AccessToken", "RefreshToken", "GrantID", "Code", "CodeChallenge", "DeviceCode", "UserCode", "RequestURI", "PrivateKey", "ReplayKey", "RegistrationAccessToken", "PreviousClientSecret"} {
 		found := false
 		for _, mixin := range mixins {
 			if field, ok := reflect.TypeOf(mixin).Elem().FieldByName(name); ok {

@@ -87,9 +87,15 @@ type SigningKey struct {
 	models.SigningKeyMixin
 }
 
+// Replay is a model of what may be presented once.
+type Replay struct {
+	ID uint
+	models.ReplayMixin
+}
+
 // Models returns what to migrate.
 func Models() []any {
-	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}}
+	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}}
 }
 
 // What the tests have in common.

@@ -166,7 +166,7 @@ func (digestMethod) AuthenticateClient(ctx context.Context, req *server.Request,
 func TestAMethodOfTheProgramsOwn(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
-	p.Server.RegisterClientAuthMethod(digestMethod{})
+	require.NoError(t, p.Server.RegisterClientAuthMethod(digestMethod{}))
 	own := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = "by_name" }))
 	web := p.NewClient(oauthtest.Grants("client_credentials"))
 	const body = "grant_type=client_credentials"

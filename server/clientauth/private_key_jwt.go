@@ -1,0 +1,205 @@
+package clientauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
+)
+
+// PrivateKeyJWT is a JWT that the client signs with a private key of its own,
+// whose public key it registered as jwks or jwks_uri (RFC 7523 section 2.2,
+// OpenID Connect Core section 9). The server holds nothing that could be stolen.
+type PrivateKeyJWT struct {
+	// Replays remembers which assertions were presented.
+	Replays server.ReplayStorage
+	// Fetcher gets the key sets of clients with a jwks_uri; nil refuses such
+	// clients.
+	Fetcher *fetch.Fetcher
+	// Algorithms are those by which clients may sign; nil is
+	// [server.SignatureAlgorithms].
+	Algorithms []jose.SignatureAlgorithm
+}
+
+const (
+	assertionType      = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	signingAlgMember   = "token_endpoint_auth_signing_alg"
+	maxAssertion       = 16 << 10
+	maxAssertionLife   = time.Hour
+	assertionLeeway    = 30 * time.Second
+	maxKeysOfAClient   = 20
+	maxAssertionIDSize = 512
+)
+
+// AuthMethod returns "private_key_jwt".
+func (*PrivateKeyJWT) AuthMethod() string { return models.PrivateKeyJWT }
+
+// CheckConfig names what is missing.
+func (m *PrivateKeyJWT) CheckConfig(*server.Config) error {
+	if m.Replays == nil {
+		return errors.New("clientauth: PrivateKeyJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)")
+	}
+	return nil
+}
+
+// PrepareMetadata names the algorithms (RFC 8414 section 2).
+func (m *PrivateKeyJWT) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	for _, algorithm := range m.algorithms() {
+		metadata.Add("token_endpoint_auth_signing_alg_values_supported", string(algorithm))
+	}
+}
+
+func (m *PrivateKeyJWT) algorithms() []jose.SignatureAlgorithm {
+	if m.Algorithms == nil {
+		return server.SignatureAlgorithms()
+	}
+	return m.Algorithms
+}
+
+// ClientMetadataMembers returns the member by which a client names its
+// algorithm.
+func (*PrivateKeyJWT) ClientMetadataMembers() []string { return []string{signingAlgMember} }
+
+// CheckClientMetadata refuses a client that could not authenticate.
+func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	if metadata.TokenEndpointAuthMethod != models.PrivateKeyJWT {
+		return nil
+	}
+	if len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
+		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by private_key_jwt needs its keys: jwks, or jwks_uri where the server fetches them.")
+	}
+	if algorithm, given := metadata.Extra[signingAlgMember]; given && !slices.Contains(m.algorithms(), registeredAlgorithm(algorithm)) {
+		return server.NewError(server.InvalidClientMetadata, "The 'token_endpoint_auth_signing_alg' is none that the server takes.")
+	}
+	return nil
+}
+
+func registeredAlgorithm(member json.RawMessage) (algorithm jose.SignatureAlgorithm) {
+	_ = json.Unmarshal(member, &algorithm) // what is no text is no algorithm
+	return algorithm
+}
+
+// Presented reports whether the request has a client assertion.
+func (*PrivateKeyJWT) Presented(req *server.Request) bool { return req.Params.Has("client_assertion") }
+
+// assertion is the claims of RFC 7523 section 3.
+type assertion struct {
+	Issuer    string          `json:"iss"`
+	Subject   string          `json:"sub"`
+	Audience  json.RawMessage `json:"aud"`
+	ExpiresAt int64           `json:"exp"`
+	NotBefore int64           `json:"nbf"`
+	IssuedAt  int64           `json:"iat"`
+	ID        string          `json:"jti"`
+}
+
+// AuthenticateClient verifies the assertion. It is good once.
+func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+	if req.Params.Get("client_assertion_type") != assertionType {
+		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.")
+	}
+	text := req.Params.Get("client_assertion")
+	if len(text) > maxAssertion {
+		return nil, nil
+	}
+	signed, err := jose.ParseSignedCompact(text, m.algorithms())
+	if err != nil {
+		return nil, nil
+	}
+	var claims assertion
+	if json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &claims) != nil || !claims.holds(req) {
+		return nil, nil
+	}
+	client, err := query(ctx, claims.Subject)
+	if err != nil || client == nil {
+		return nil, err
+	}
+	registered, ok := client.(server.RegisteredClient)
+	if !ok {
+		return nil, fmt.Errorf("clientauth: private_key_jwt needs the keys of the client, which a %T does not tell: it must embed models.ClientMixin", client)
+	}
+	verified, err := m.verify(ctx, signed, &registered.AsClientMixin().ClientMetadata)
+	if err != nil || !verified {
+		return nil, err
+	}
+	first, err := m.Replays.FirstUse(ctx, "client_assertion "+claims.Issuer+" "+claims.ID, time.Unix(claims.ExpiresAt, 0).Add(assertionLeeway))
+	if err != nil {
+		return nil, fmt.Errorf("remember a client assertion: %w", err)
+	}
+	if !first {
+		return nil, nil
+	}
+	return client, nil
+}
+
+// holds checks what needs no key. The audience must be this server and nobody
+// else: otherwise another server to which the client shows it could pass it on.
+func (a *assertion) holds(req *server.Request) bool {
+	now := req.Time
+	var audience string
+	if json.Unmarshal(a.Audience, &audience) != nil {
+		var list []string
+		if json.Unmarshal(a.Audience, &list) != nil || len(list) != 1 {
+			return false
+		}
+		audience = list[0]
+	}
+	ours := []string{req.Server.Issuer(), req.Server.EndpointURL("token"), req.Server.EndpointURL(req.Endpoint)}
+	return a.Issuer != "" && a.Issuer == a.Subject && audience != "" && slices.Contains(ours, audience) &&
+		a.ID != "" && len(a.ID) <= maxAssertionIDSize &&
+		now.Add(-assertionLeeway).Unix() < a.ExpiresAt && a.ExpiresAt <= now.Add(maxAssertionLife).Unix() &&
+		a.NotBefore <= now.Add(assertionLeeway).Unix() && a.IssuedAt <= now.Add(assertionLeeway).Unix()
+}
+
+// verify reports whether one of the client's keys made the signature. A key set
+// that does not have the key that is named is fetched again: it may be new.
+func (m *PrivateKeyJWT) verify(ctx context.Context, signed *jose.JSONWebSignature, metadata *models.ClientMetadata) (bool, error) {
+	header := signed.Signatures[0].Header
+	if algorithm, given := metadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(algorithm)) != header.Algorithm {
+		return false, nil
+	}
+	if len(metadata.JWKs) > 0 {
+		return verifiedBy(signed, header, metadata.JWKs), nil
+	}
+	if metadata.JWKsURI == "" || m.Fetcher == nil {
+		return false, nil
+	}
+	for _, get := range []func(context.Context, string) ([]byte, error){m.Fetcher.Get, m.Fetcher.Refresh} {
+		text, err := get(ctx, metadata.JWKsURI)
+		if errors.Is(err, fetch.ErrRefused) {
+			return false, nil // the client's own fault
+		}
+		if err != nil {
+			return false, err
+		}
+		if verifiedBy(signed, header, text) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func verifiedBy(signed *jose.JSONWebSignature, header jose.Header, keySet []byte) bool {
+	var keys jose.JSONWebKeySet
+	if json.Unmarshal(keySet, &keys) != nil || len(keys.Keys) > maxKeysOfAClient {
+		return false
+	}
+	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
+		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
+		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
+		if !named || !meant || !key.IsPublic() {
+			return false
+		}
+		_, err := signed.Verify(key)
+		return err == nil
+	})
+}

@@ -1,0 +1,140 @@
+// Package fetch gets what a client names by its address, such as its key set:
+// a stranger chose that address, so it is held to the public network, to a size
+// and to a time.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"code.dny.dev/ssrf"
+	"github.com/maypok86/otter/v2"
+)
+
+// Options bound what is fetched. The zero value is secure.
+type Options struct {
+	// Timeout is how long it may take altogether; 0 is five seconds.
+	Timeout time.Duration
+	// MaxBytes is how long a document may be; 0 is 64 KiB.
+	MaxBytes int64
+	// CacheFor is for how long a document is remembered; 0 is five minutes.
+	CacheFor time.Duration
+	// AllowPrivateAddresses lets clients name addresses of the program's own
+	// network, and any port, by https or http. It is for tests and for networks
+	// without strangers: elsewhere it opens what is behind the firewall.
+	AllowPrivateAddresses bool
+	// Transport makes the requests, such as one that trusts a company's own
+	// certificates; nil is one of the package's own. Its dialer is replaced.
+	Transport *http.Transport
+}
+
+// Fetcher gets documents, and remembers them for a while.
+type Fetcher struct {
+	options Options
+	client  *http.Client
+	cache   *otter.Cache[string, document]
+}
+
+type document struct {
+	body      []byte
+	fetchedAt time.Time
+}
+
+const (
+	maxDocuments  = 1000
+	refreshPause  = 30 * time.Second // a document is asked for again no sooner, whoever wants it
+	maxAddress    = 2048
+	maxHeaderSize = 16 << 10
+)
+
+// New returns a fetcher.
+func New(options Options) *Fetcher {
+	if options.Timeout == 0 {
+		options.Timeout = 5 * time.Second
+	}
+	if options.MaxBytes == 0 {
+		options.MaxBytes = 64 << 10
+	}
+	if options.CacheFor == 0 {
+		options.CacheFor = 5 * time.Minute
+	}
+	transport := &http.Transport{}
+	if options.Transport != nil {
+		transport = options.Transport.Clone()
+	}
+	dialer := &net.Dialer{Timeout: options.Timeout}
+	if !options.AllowPrivateAddresses {
+		// It looks at the address that a name turned out to have, so that a name
+		// cannot mean another one the second time.
+		dialer.Control = ssrf.New(ssrf.WithPorts(443)).Safe
+	}
+	transport.DialContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, true
+	transport.MaxResponseHeaderBytes, transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = maxHeaderSize, 1, options.Timeout
+	return &Fetcher{
+		options: options,
+		client: &http.Client{Transport: transport, Timeout: options.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // a redirect would lead elsewhere
+		}},
+		cache: otter.Must(&otter.Options[string, document]{
+			MaximumSize: maxDocuments, ExpiryCalculator: otter.ExpiryWriting[string, document](options.CacheFor),
+		}),
+	}
+}
+
+// ErrRefused is for an address that nothing is fetched from, and for what came
+// back and was no document. It is the client's fault, not the server's.
+var ErrRefused = errors.New("fetch: refused")
+
+// Get returns the document, from memory when it was fetched a short while ago.
+func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
+	found, err := f.cache.Get(ctx, address, otter.LoaderFunc[string, document](f.load))
+	return found.body, err
+}
+
+// Refresh is Get for somebody who did not find in the document what should be
+// there: it is fetched again, but not twice in half a minute.
+func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
+	if known, ok := f.cache.GetIfPresent(address); ok && time.Since(known.fetchedAt) > refreshPause {
+		f.cache.Invalidate(address)
+	}
+	return f.Get(ctx, address)
+}
+
+func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
+	body, err := f.fetch(ctx, address)
+	return document{body, time.Now()}, err
+}
+
+func (f *Fetcher) fetch(ctx context.Context, address string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || len(address) > maxAddress || u.Scheme != "https" && (u.Scheme != "http" || !f.options.AllowPrivateAddresses) {
+		return nil, fmt.Errorf("%w: %.200q is not an https address", ErrRefused, address)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	r.Header.Set("Accept", "application/json")
+	response, err := f.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%w: %.200q answers with %s", ErrRefused, address, response.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, f.options.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if int64(len(body)) > f.options.MaxBytes {
+		return nil, fmt.Errorf("%w: %.200q is longer than %d bytes", ErrRefused, address, f.options.MaxBytes)
+	}
+	return body, nil
+}

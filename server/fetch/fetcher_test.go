@@ -1,0 +1,89 @@
+package fetch
+
+import (
+	"compress/gzip"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFetcher(t *testing.T) {
+	var asked atomic.Int64
+	slow := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/document", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		assert.Equal(t, "application/json", r.Header.Get("Accept"))
+		_, _ = w.Write([]byte("{}"))
+	})
+	mux.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("a", 1001))) })
+	mux.HandleFunc("/fits", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("a", 1000))) })
+	mux.HandleFunc("/bomb", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = z.Write([]byte(strings.Repeat("a", 1<<20)))
+		_ = z.Close()
+	})
+	mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/document", http.StatusFound) })
+	mux.HandleFunc("/slow", func(http.ResponseWriter, *http.Request) { <-slow })
+	mux.HandleFunc("/headers", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("a", 64<<10)) })
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(slow) })
+
+	f := New(Options{AllowPrivateAddresses: true, MaxBytes: 1000, Timeout: 300 * time.Millisecond})
+	for range 3 {
+		body, err := f.Get(t.Context(), s.URL+"/document")
+		require.NoError(t, err)
+		assert.Equal(t, "{}", string(body))
+		_, err = f.Refresh(t.Context(), s.URL+"/document")
+		require.NoError(t, err)
+	}
+	assert.EqualValues(t, 1, asked.Load(), "it is remembered, and nobody can have it fetched again and again")
+	body, err := f.Get(t.Context(), s.URL+"/fits")
+	require.NoError(t, err)
+	assert.Len(t, body, 1000)
+	for _, path := range []string{"/long", "/elsewhere", "/slow", "/headers", "/nothing"} {
+		_, err := f.Get(t.Context(), s.URL+path)
+		assert.ErrorIs(t, err, ErrRefused, path)
+	}
+	body, err = f.Get(t.Context(), s.URL+"/bomb")
+	if err == nil {
+		assert.Less(t, len(body), 2000, "nothing is unpacked")
+	}
+	for _, address := range []string{"", "/document", "ftp://client.example/", "file:///etc/passwd", "https://user@client.example/", "http:", "https://" + strings.Repeat("a", 3000)} {
+		_, err := f.Get(t.Context(), address)
+		assert.ErrorIs(t, err, ErrRefused, address)
+	}
+}
+
+// What is behind the firewall is not a client's to ask for.
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	t.Cleanup(s.Close)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	require.NoError(t, err)
+	transport := s.Client().Transport.(*http.Transport)
+	f := New(Options{Transport: transport, Timeout: time.Second})
+	for _, host := range []string{
+		"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port, "[::ffff:127.0.0.1]:" + port, "0.0.0.0:" + port, "2130706433:" + port,
+		"10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[fc00::1]", "[64:ff9b::7f00:1]", "224.0.0.1", "255.255.255.255",
+		"127.0.0.1", "localhost",
+	} {
+		_, err := f.Get(t.Context(), "https://"+host+"/")
+		assert.ErrorIs(t, err, ErrRefused, host)
+	}
+	_, err = f.Get(t.Context(), "http://client.example/")
+	assert.ErrorIs(t, err, ErrRefused, "and nothing without encryption")
+	assert.Zero(t, asked.Load())
+	_, err = New(Options{Transport: transport, AllowPrivateAddresses: true}).Get(t.Context(), s.URL)
+	assert.NoError(t, err, "but for the operator who says so")
+}

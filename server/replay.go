@@ -1,0 +1,13 @@
+package server
+
+import (
+	"context"
+	"time"
+)
+
+// ReplayStorage remembers what may be presented once.
+type ReplayStorage interface {
+	// FirstUse reports whether the key is new, and remembers it until expiresAt.
+	// Of any number of callers with the same key, one is the first.
+	FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error)
+}

@@ -62,7 +62,7 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 		s.WriteError(w, r, s.redirectable(req, err))
 		return
 	}
-	s.writeRedirect(w, req.RedirectURI, responseMode(req), params)
+	s.deliver(w, r, req, params)
 }
 
 // Decision is what became of a consent page.
@@ -172,6 +172,9 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.")
 	}
 	req.grant, req.extensions = grant, extensions
+	if _, _, ok := responseMode(req); !ok {
+		return NewError(InvalidRequest, "The 'response_mode' is none that the server has for this 'response_type'.")
+	}
 	if !req.Client.CheckResponseType(req.ResponseType) {
 		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.")
 	}
@@ -233,22 +236,8 @@ func (s *Server) redirectable(req *Request, err error) error {
 	if failure.Code == InvalidGrant {
 		failure.Code = AccessDenied
 	}
-	failure.redirect = &redirection{req.RedirectURI, responseMode(req)}
+	failure.redirect = req
 	return req.failure(&failure)
-}
-
-// responseMode is where the response goes. For a response type that the
-// server does not have, the rule is that of OAuth 2.0 Multiple Response Type
-// Encoding Practices: a fragment once a token is asked for.
-func responseMode(req *Request) string {
-	if grant, ok := req.grant.(AuthorizationGrant); ok {
-		return grant.ResponseMode()
-	}
-	words := strings.Fields(req.ResponseType)
-	if slices.Contains(words, "token") || slices.Contains(words, "id_token") {
-		return "fragment"
-	}
-	return "query"
 }
 
 // safeRedirectURI holds whatever a client registered to what RFC 6749 section

@@ -58,16 +58,10 @@ type Error struct {
 	Header http.Header
 
 	cause     error
-	redirect  *redirection
+	redirect  *Request // whose redirect URI the error is delivered to: one that was found to be the client's
 	state     string
 	clientID  string // for the log
 	forPerson bool   // an error of the authorization endpoint, which a person sees
-}
-
-// redirection is where an error of the authorization endpoint is delivered:
-// only ever a redirect URI that the client registered.
-type redirection struct {
-	uri, mode string
 }
 
 // NewError returns an error with the status that its code has in a direct
@@ -133,7 +127,7 @@ func (e *Error) RedirectURI() string {
 	if e.redirect == nil {
 		return ""
 	}
-	return e.redirect.uri
+	return e.redirect.RedirectURI
 }
 
 // members returns what an answer says of the error: the members of a JSON

@@ -135,7 +135,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case ResolveRequestHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+	case ResolveRequestHook, ResponseModeHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

@@ -49,7 +49,7 @@ func (s *Server) Metadata() Metadata {
 		}
 		if a.responseTypes != nil {
 			m.Add("response_types_supported", a.responseTypes...)
-			m.Add("response_modes_supported", a.grant.(AuthorizationGrant).ResponseMode())
+			m.Add("response_modes_supported", s.responseModes(a.grant.(AuthorizationGrant).ResponseMode())...)
 		}
 		tell(a.extensions...) // the grant is the first of them
 	}
@@ -61,6 +61,19 @@ func (s *Server) Metadata() Metadata {
 		tell(endpoint)
 	}
 	return m
+}
+
+// responseModes are all that a response may have that usually has the one.
+func (s *Server) responseModes(usual string) (modes []string) {
+	modes = responseModes(usual)
+	tell(&Request{Server: s}, func(hook ResponseModeHook) {
+		suffix := hook.ResponseModeSuffix()
+		modes = append(modes, suffix)
+		for _, mode := range responseModes(usual) {
+			modes = append(modes, mode+"."+suffix)
+		}
+	})
+	return modes
 }
 
 // AuthMethods returns the names of the client authentication methods.

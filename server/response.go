@@ -6,8 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 )
 
 // WriteError answers with an error: sent to the client's redirect URI when it
@@ -26,7 +24,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	description := s.config.Translator.Describe(r, &failure)
 	switch {
 	case failure.redirect != nil:
-		s.writeRedirect(w, failure.redirect.uri, failure.redirect.mode, failure.parameters(description))
+		s.deliver(w, r, failure.redirect, failure.parameters(description))
 	case s.config.RenderError != nil && failure.forPerson:
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
@@ -77,20 +75,4 @@ func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, status int, c
 func noStore(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
-}
-
-// writeRedirect sends an authorization response to a redirect URI that was
-// found to be the client's, with the issuer (RFC 9207).
-func (s *Server) writeRedirect(w http.ResponseWriter, uri, mode string, params url.Values) {
-	params.Set("iss", s.config.Issuer)
-	separator := "#"
-	if mode == "query" {
-		separator = "?"
-		if strings.Contains(uri, "?") {
-			separator = "&"
-		}
-	}
-	noStore(w)
-	w.Header().Set("Location", uri+separator+params.Encode())
-	w.WriteHeader(http.StatusFound)
 }

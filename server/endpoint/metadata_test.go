@@ -44,7 +44,7 @@ func TestMetadataListsWhatIsRegistered(t *testing.T) {
 		"revocation_endpoint":                            "https://id.example/oauth/revoke",
 		"introspection_endpoint":                         "https://id.example/oauth/introspect",
 		"response_types_supported":                       []string{"code", "token"},
-		"response_modes_supported":                       []string{"fragment", "query"},
+		"response_modes_supported":                       []string{"form_post", "fragment", "query"},
 		"grant_types_supported":                          []string{"authorization_code", "client_credentials", "implicit", "password", "refresh_token"},
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
 		"revocation_endpoint_auth_methods_supported":     []string{"client_secret_basic", "client_secret_post", "none"},

@@ -1,0 +1,143 @@
+package grant_test
+
+import (
+	"encoding/json"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+var (
+	formAction = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+	formInput  = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+)
+
+// posted reads what the page of a form_post would send, and where.
+func posted(t *testing.T, a oauthtest.Answer) (to string, values url.Values) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, a.Status, a.Raw)
+	assert.Empty(t, a.To, "nothing is redirected")
+	assert.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"))
+	assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+	assert.Contains(t, a.Header.Get("Content-Security-Policy"), "script-src 'sha256-")
+	values = make(url.Values)
+	for _, input := range formInput.FindAllStringSubmatch(a.Raw, -1) {
+		values.Add(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
+	}
+	return html.UnescapeString(formAction.FindStringSubmatch(a.Raw)[1]), values
+}
+
+func TestResponseModes(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(func(c *oauthtest.Client) {
+		c.ClientMetadata.RedirectURIs = []string{oauthtest.RedirectURI + "?a=b&c"}
+	})
+	implicit := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit")))
+	const odd = `s"><script>alert(1)</script>&'`
+	state := "state=" + url.QueryEscape(odd)
+	ask := func(mode string) string { return oauthtest.AuthorizeQuery(client, state+"&response_mode="+mode) }
+
+	a := p.Grant(ask("query"))
+	assert.Equal(t, odd, a.Query.Get("state"))
+	assert.Equal(t, "b", a.Query.Get("a"))
+	a = p.Grant(ask("fragment"))
+	assert.NotEmpty(t, a.Fragment.Get("code"))
+	assert.Equal(t, odd, a.Fragment.Get("state"))
+
+	to, values := posted(t, p.Grant(ask("form_post")))
+	assert.Equal(t, oauthtest.RedirectURI+"?a=b&c", to)
+	assert.Equal(t, odd, values.Get("state"), "as it was, and no part of the page")
+	assert.Equal(t, oauthtest.Issuer, values.Get("iss"))
+	assert.Equal(t, http.StatusOK, p.Redeem(client, values.Get("code")).Status)
+	_, values = posted(t, p.Decide(ask("form_post"), "", nil))
+	assert.Equal(t, server.AccessDenied, values.Get("error"), "an error goes the same way")
+	assert.Equal(t, odd, values.Get("state"))
+	assert.NotContains(t, p.Grant(ask("form_post")).Raw, "<script>alert")
+
+	for _, mode := range []string{"magic", "query.jwt", "jwt", "form_post.x", ".", "form_post."} {
+		a = p.Grant(ask(mode))
+		if mode == "form_post." {
+			continue // an empty suffix is none
+		}
+		assert.Equal(t, server.InvalidRequest, a.Query.Get("error"), mode)
+		assert.Equal(t, oauthtest.RedirectURI, a.To)
+	}
+	token := func(mode string) string {
+		return "response_type=token&client_id=" + implicit.ClientID + "&response_mode=" + mode
+	}
+	assert.NotEmpty(t, p.Grant(token("fragment")).Fragment.Get("access_token"))
+	_, values = posted(t, p.Grant(token("form_post")))
+	assert.NotEmpty(t, values.Get("access_token"))
+	a = p.Grant(token("query"))
+	assert.Equal(t, server.InvalidRequest, a.Fragment.Get("error"), "a token does not go into a query")
+	assert.Empty(t, a.Query)
+}
+
+func TestJARM(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+	require.NoError(t, p.Server.Register(&grant.JARM{Keys: keys}))
+	client := p.NewClient(nil)
+	implicit := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit")))
+	ask := func(mode string) string { return oauthtest.AuthorizeQuery(client, "state=s&response_mode="+mode) }
+	read := func(values url.Values) map[string]any {
+		require.Len(t, values, 1, "nothing beside the response")
+		signed, err := jose.ParseSignedCompact(values.Get("response"), []jose.SignatureAlgorithm{jose.ES256})
+		require.NoError(t, err)
+		set, err := keys.PublicKeys(t.Context(), p.Now)
+		require.NoError(t, err)
+		payload, err := signed.Verify(set)
+		require.NoError(t, err)
+		var claims map[string]any
+		require.NoError(t, json.Unmarshal(payload, &claims))
+		return claims
+	}
+	for _, mode := range []string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"} {
+		for _, granted := range []bool{true, false} {
+			a := p.Decide(ask(mode), "", map[bool]server.User{true: p.User}[granted])
+			values := a.Query
+			switch {
+			case strings.HasPrefix(mode, "form_post"):
+				_, values = posted(t, a)
+			case strings.HasPrefix(mode, "fragment"):
+				values = a.Fragment
+			}
+			claims := read(values)
+			assert.Equal(t, oauthtest.Issuer, claims["iss"])
+			assert.Equal(t, client.ClientID, claims["aud"])
+			assert.Equal(t, "s", claims["state"])
+			assert.InDelta(t, p.Now.Unix()+600, claims["exp"], 0)
+			if granted {
+				assert.Equal(t, http.StatusOK, p.Redeem(client, claims["code"].(string)).Status)
+			} else {
+				assert.Equal(t, server.AccessDenied, claims["error"])
+			}
+		}
+	}
+	a := p.Grant("response_type=token&client_id=" + implicit.ClientID + "&response_mode=jwt")
+	assert.NotEmpty(t, read(a.Fragment)["access_token"], "in the usual place of the response type")
+	a = p.Grant("response_type=token&client_id=" + implicit.ClientID + "&response_mode=query.jwt")
+	assert.Equal(t, server.InvalidRequest, a.Fragment.Get("error"))
+
+	metadata := p.Get("/.well-known/oauth-authorization-server").Body
+	assert.JSONEq(t, `["form_post","form_post.jwt","fragment","fragment.jwt","jwt","query","query.jwt"]`, metadata["response_modes_supported"])
+	assert.JSONEq(t, `["ES256"]`, metadata["authorization_signing_alg_values_supported"])
+
+	require.NoError(t, p.Server.Register(&grant.JARM{}))
+	assert.Equal(t, http.StatusInternalServerError, p.Grant(ask("jwt")).Status, "what cannot be signed is not sent unsigned")
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Response modes of authorization responses (OAuth 2.0 Multiple Response Type
+// Encoding Practices, OAuth 2.0 Form Post Response Mode).
+const (
+	modeQuery    = "query"
+	modeFragment = "fragment"
+	modeFormPost = "form_post"
+)
+
+// ResponseModeHook adds response modes that wrap the response, such as those of
+// JARM. Each is a mode of the engine's with the hook's suffix: "form_post.jwt".
+type ResponseModeHook interface {
+	// ResponseModeSuffix is the suffix, without the dot.
+	ResponseModeSuffix() string
+	// WrapAuthorizationResponse returns what is sent in place of the response's
+	// parameters.
+	WrapAuthorizationResponse(ctx context.Context, req *Request, response url.Values) (url.Values, error)
+}
+
+// responseMode says how the response is delivered, and by which hook it is
+// wrapped, if any. ok is false when the request names a mode that there is not;
+// it is then delivered in the usual one.
+func responseMode(req *Request) (mode string, wrap ResponseModeHook, ok bool) {
+	usual := usualResponseMode(req)
+	requested := req.Params.Get("response_mode")
+	if requested == "" {
+		return usual, nil, true
+	}
+	base, suffix, _ := strings.Cut(requested, ".")
+	tell(req, func(hook ResponseModeHook) {
+		if hook.ResponseModeSuffix() == suffix || hook.ResponseModeSuffix() == requested {
+			wrap = hook
+		}
+	})
+	switch {
+	case wrap != nil && requested == wrap.ResponseModeSuffix():
+		return usual, wrap, true
+	case suffix != "" && wrap == nil, !slices.Contains(responseModes(usual), base):
+		return usual, nil, false
+	}
+	return base, wrap, true
+}
+
+// responseModes are those that a response may have that usually has the one. A
+// token does not go into a query, which ends up in logs.
+func responseModes(usual string) []string {
+	if usual == modeQuery {
+		return []string{modeQuery, modeFragment, modeFormPost}
+	}
+	return []string{modeFragment, modeFormPost}
+}
+
+// usualResponseMode is that of the grant. For a response type that the server
+// does not have, it is a fragment once a token is asked for.
+func usualResponseMode(req *Request) string {
+	if grant, ok := req.grant.(AuthorizationGrant); ok {
+		return grant.ResponseMode()
+	}
+	words := strings.Fields(req.ResponseType)
+	if slices.Contains(words, "token") || slices.Contains(words, "id_token") {
+		return modeFragment
+	}
+	return modeQuery
+}
+
+// deliver sends an authorization response to the redirect URI, which was found
+// to be the client's, with the issuer (RFC 9207).
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, params url.Values) {
+	mode, wrap, _ := responseMode(req)
+	params.Set("iss", s.config.Issuer)
+	if wrap != nil {
+		wrapped, err := wrap.WrapAuthorizationResponse(r.Context(), req, params)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		params = wrapped
+	}
+	noStore(w)
+	if mode == modeFormPost {
+		writeFormPost(w, req.RedirectURI, params)
+		return
+	}
+	separator := "#"
+	if mode == modeQuery {
+		separator = "?"
+		if strings.Contains(req.RedirectURI, "?") {
+			separator = "&"
+		}
+	}
+	w.Header().Set("Location", req.RedirectURI+separator+params.Encode())
+	w.WriteHeader(http.StatusFound)
+}
+
+const formPostScript = "document.forms[0].submit()"
+
+// formPostPage sends itself. Without scripts it is a button.
+var formPostPage = template.Must(template.New("form_post").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Back to the application</title></head>
+<body>
+<form method="post" action="{{.Action}}">
+{{range $name, $values := .Params}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">
+{{end}}{{end}}<noscript><button type="submit">Continue</button></noscript>
+</form>
+<script>{{.Script}}</script>
+</body>
+</html>
+`))
+
+// writeFormPost writes a page that posts the response to the redirect URI. It
+// allows its one script by its digest, whatever the program forbids elsewhere.
+func writeFormPost(w http.ResponseWriter, redirectURI string, params url.Values) {
+	digest := sha256.Sum256([]byte(formPostScript))
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; script-src 'sha256-"+
+		base64.StdEncoding.EncodeToString(digest[:])+"'")
+	_ = formPostPage.Execute(w, struct {
+		Action template.URL
+		Params url.Values
+		Script template.JS
+	}{template.URL(redirectURI), params, formPostScript}) //nolint:gosec // a redirect URI that the client registered, and no javascript: one
+}

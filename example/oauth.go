@@ -36,6 +36,7 @@ func newServer(a *app) (*server.Server, error) {
 		return nil, err
 	}
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
+	introspection.Keys = a.keys
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
 	// A service's tokens are signed JWTs, which any API can verify by itself.
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
@@ -43,6 +44,7 @@ func newServer(a *app) (*server.Server, error) {
 		srv.Register(grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer}),
 		srv.RegisterEndpoint(introspection),
 		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
+		srv.Register(&grant.JARM{Keys: a.keys}),
 		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
 		srv.RegisterEndpoint(a.devices),
 		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),

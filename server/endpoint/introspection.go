@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
+	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -22,6 +26,11 @@ type Introspection struct {
 	// client know of its own tokens, and of those whose audience names it by its
 	// client id; an API that others get tokens for needs more.
 	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
+	// Keys sign answers as JWTs (RFC 9701) for callers that ask for one; nil
+	// answers all in JSON.
+	Keys server.SigningKeys
+	// Algorithm is what they sign by; empty is ES256.
+	Algorithm jose.SignatureAlgorithm
 	// Username returns the name that people know the user by; nil tells none.
 	Username func(user server.User) string
 }
@@ -38,6 +47,16 @@ func (e *Introspection) PrepareMetadata(s *server.Server, metadata server.Metada
 	metadata["introspection_endpoint_auth_methods_supported"] = slices.DeleteFunc(s.AuthMethods(), func(method string) bool {
 		return !e.CheckAuthMethod(method)
 	})
+	if e.Keys != nil {
+		metadata.Add("introspection_signing_alg_values_supported", string(e.algorithm()))
+	}
+}
+
+func (e *Introspection) algorithm() jose.SignatureAlgorithm {
+	if e.Algorithm == "" {
+		return jose.ES256
+	}
+	return e.Algorithm
 }
 
 // CheckAuthMethod refuses a public client: whoever may ask could try out
@@ -67,7 +86,30 @@ func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request)
 	if claims == nil {
 		claims = map[string]any{"active": false}
 	}
-	return &server.Response{Body: claims}, nil
+	if e.Keys == nil || !accepts(req.HTTP, introspectionMediaType) {
+		return &server.Response{Body: claims}, nil
+	}
+	text, err := server.SignJWT(ctx, e.Keys, e.algorithm(), req.Time, "token-introspection+jwt", map[string]any{
+		"iss": req.Server.Issuer(), "aud": req.Client.GetClientID(), "iat": req.Time.Unix(), "token_introspection": claims,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server.Response{Header: http.Header{"Content-Type": {introspectionMediaType}}, Body: []byte(text)}, nil
+}
+
+const introspectionMediaType = "application/token-introspection+jwt"
+
+// accepts reports whether a request asks for a media type by its name.
+func accepts(r *http.Request, mediaType string) bool {
+	for _, header := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(header, ",") {
+			if media, _, err := mime.ParseMediaType(part); err == nil && media == mediaType {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // introspect returns nil for a token that is inactive to the client.

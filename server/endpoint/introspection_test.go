@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -147,4 +148,33 @@ type addRoles struct{}
 func (addRoles) PrepareIntrospection(_ context.Context, _ *server.Request, _ *server.StoredToken, response map[string]any) error {
 	response["roles"] = []string{"reader"}
 	return nil
+}
+
+func TestIntrospectionAsJWT(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "scope=profile")).Body["access_token"]
+	const media = "application/token-introspection+jwt"
+	assert.Equal(t, "true", p.Introspect(client, "token="+token, "Accept", media).Body["active"], "without keys it is JSON")
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), Keys: keys}))
+	for text, active := range map[string]bool{token: true, "unknown": false} {
+		plain := p.Introspect(client, "token="+text, "Accept", "application/json")
+		assert.Equal(t, "application/json", plain.Header.Get("Content-Type"))
+		a := p.Introspect(client, "token="+text, "Accept", "text/html, "+media+";q=0.9")
+		assert.Equal(t, http.StatusOK, a.Status)
+		assert.Equal(t, media, a.Header.Get("Content-Type"))
+		assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+		claims := verifiedBy(t, keys, p, a.Raw, "token-introspection+jwt")
+		assert.Equal(t, oauthtest.Issuer, claims["iss"])
+		assert.Equal(t, client.ClientID, claims["aud"])
+		assert.InDelta(t, p.Now.Unix(), claims["iat"], 0)
+		told := claims["token_introspection"].(map[string]any)
+		assert.Equal(t, active, told["active"])
+		assert.JSONEq(t, plain.Raw, fmtJSON(told))
+	}
+	a := p.Introspect(client, "", "Accept", media)
+	assert.Equal(t, "application/json", a.Header.Get("Content-Type"), "an error is JSON")
+	assert.JSONEq(t, `["ES256"]`, p.Get("/.well-known/oauth-authorization-server").Body["introspection_signing_alg_values_supported"])
 }

@@ -2,7 +2,12 @@ package endpoint
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -18,8 +23,17 @@ type Metadata struct {
 	OpPolicyURI string
 	// OpTosURI is the address of the operator's terms of service.
 	OpTosURI string
+	// Keys sign the document (RFC 8414 section 2.1), as its member
+	// signed_metadata; nil leaves that out.
+	Keys server.SigningKeys
+	// Algorithm is what they sign by; empty is ES256.
+	Algorithm jose.SignatureAlgorithm
 	// UILocalesSupported are the languages of the program's pages (BCP 47).
 	UILocalesSupported []string
+
+	mu       sync.Mutex
+	signed   string
+	signedAt time.Time
 }
 
 // EndpointName returns "metadata".
@@ -46,6 +60,36 @@ func (e *Metadata) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 }
 
 // CreateResponse writes the document, which may be cached for five minutes.
-func (e *Metadata) CreateResponse(_ context.Context, req *server.Request) (*server.Response, error) {
-	return &server.Response{Header: http.Header{"Cache-Control": {"public, max-age=300"}}, Body: req.Server.Metadata()}, nil
+func (e *Metadata) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	document := req.Server.Metadata()
+	if e.Keys != nil {
+		signed, err := e.sign(ctx, req, document)
+		if err != nil {
+			return nil, err
+		}
+		document["signed_metadata"] = signed
+	}
+	return &server.Response{Header: http.Header{"Cache-Control": {"public, max-age=300"}}, Body: document}, nil
+}
+
+// sign returns the document as a JWT. Everybody may ask for it, so it is signed
+// once in five minutes.
+func (e *Metadata) sign(ctx context.Context, req *server.Request, document server.Metadata) (string, error) {
+	const signedFor = 5 * time.Minute
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if age := req.Time.Sub(e.signedAt); e.signed != "" && age >= 0 && age < signedFor {
+		return e.signed, nil
+	}
+	claims := maps.Clone(document)
+	claims["iss"], claims["iat"] = req.Server.Issuer(), req.Time.Unix()
+	algorithm := e.Algorithm
+	if algorithm == "" {
+		algorithm = jose.ES256
+	}
+	signed, err := server.SignJWT(ctx, e.Keys, algorithm, req.Time, "JWT", claims)
+	if err == nil {
+		e.signed, e.signedAt = signed, req.Time
+	}
+	return signed, err
 }

@@ -5,10 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -116,4 +120,42 @@ func TestMetadataOfABareServer(t *testing.T) {
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "none"},
 		"response_types_supported":              []string{}, "authorization_response_iss_parameter_supported": true,
 	}), fmtJSON(bare.Metadata()))
+}
+
+func TestSignedMetadata(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Metadata{Keys: keys}))
+	read := func() (signed string, claims map[string]any) {
+		var document map[string]any
+		require.NoError(t, json.Unmarshal([]byte(p.Get("/.well-known/oauth-authorization-server").Raw), &document))
+		signed = document["signed_metadata"].(string)
+		delete(document, "signed_metadata")
+		claims = verifiedBy(t, keys, p, signed, "JWT")
+		document["iat"], document["iss"] = claims["iat"], oauthtest.Issuer
+		assert.Equal(t, document, claims, "it says the same")
+		return signed, claims
+	}
+	first, claims := read()
+	assert.InDelta(t, p.Now.Unix(), claims["iat"], 0)
+	again, _ := read()
+	assert.Equal(t, first, again, "nobody can have the server sign as often as they like")
+	p.Now = p.Now.Add(5 * time.Minute)
+	later, _ := read()
+	assert.NotEqual(t, first, later)
+}
+
+// verifiedBy reads a JWT that the server signed.
+func verifiedBy(t *testing.T, keys server.SigningKeys, p *oauthtest.Provider, text, typ string) (claims map[string]any) {
+	t.Helper()
+	signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.ES256})
+	require.NoError(t, err)
+	assert.Equal(t, typ, signed.Signatures[0].Header.ExtraHeaders[jose.HeaderType])
+	set, err := keys.PublicKeys(t.Context(), p.Now)
+	require.NoError(t, err)
+	payload, err := signed.Verify(set)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(payload, &claims))
+	return claims
 }

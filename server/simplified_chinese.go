@@ -54,6 +54,8 @@ var simplifiedChinese = map[string]string{
 	"The 'token_endpoint_auth_signing_alg' is none that the server takes.":                                            "服务器不接受该 'token_endpoint_auth_signing_alg'。",
 	"A client that authenticates by private_key_jwt needs its keys: jwks, or jwks_uri where the server fetches them.": "以 private_key_jwt 认证的客户端需要提供其密钥：jwks，或在服务器会获取时提供 jwks_uri。",
 	"The 'response_mode' is none that the server has for this 'response_type'.":                                       "服务器不为该 'response_type' 提供此 'response_mode'。",
+	"The 'assertion' is not one that the server trusts and takes now.":                                                "'assertion' 不受服务器信任或当前不可接受。",
+	"The request has no 'assertion'.":                                                                                 "请求缺少 'assertion'。",
 	"The client cannot use this 'grant_type' with its client authentication.":                                         "客户端的认证方式不允许使用此 “grant_type”。",
 	"The client may not have all of the scope that it asks for.":                                                      "客户端无权获得其请求的全部权限范围。",
 	"The client may not use the implicit grant.":                                                                      "客户端不得使用隐式授权。",

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -31,13 +29,8 @@ type PrivateKeyJWT struct {
 }
 
 const (
-	assertionType      = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-	signingAlgMember   = "token_endpoint_auth_signing_alg"
-	maxAssertion       = 16 << 10
-	maxAssertionLife   = time.Hour
-	assertionLeeway    = 30 * time.Second
-	maxKeysOfAClient   = 20
-	maxAssertionIDSize = 512
+	assertionType    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	signingAlgMember = "token_endpoint_auth_signing_alg"
 )
 
 // AuthMethod returns "private_key_jwt".
@@ -91,35 +84,16 @@ func registeredAlgorithm(member json.RawMessage) (algorithm jose.SignatureAlgori
 // Presented reports whether the request has a client assertion.
 func (*PrivateKeyJWT) Presented(req *server.Request) bool { return req.Params.Has("client_assertion") }
 
-// assertion is the claims of RFC 7523 section 3.
-type assertion struct {
-	Issuer    string          `json:"iss"`
-	Subject   string          `json:"sub"`
-	Audience  json.RawMessage `json:"aud"`
-	ExpiresAt int64           `json:"exp"`
-	NotBefore int64           `json:"nbf"`
-	IssuedAt  int64           `json:"iat"`
-	ID        string          `json:"jti"`
-}
-
 // AuthenticateClient verifies the assertion. It is good once.
 func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	if req.Params.Get("client_assertion_type") != assertionType {
 		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.")
 	}
-	text := req.Params.Get("client_assertion")
-	if len(text) > maxAssertion {
+	assertion := server.ParseAssertion(req.Params.Get("client_assertion"), m.algorithms())
+	if assertion == nil || assertion.Issuer != assertion.Subject || !assertion.IsFor(req) {
 		return nil, nil
 	}
-	signed, err := jose.ParseSignedCompact(text, m.algorithms())
-	if err != nil {
-		return nil, nil
-	}
-	var claims assertion
-	if json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &claims) != nil || !claims.holds(req) {
-		return nil, nil
-	}
-	client, err := query(ctx, claims.Subject)
+	client, err := query(ctx, assertion.Subject)
 	if err != nil || client == nil {
 		return nil, err
 	}
@@ -127,11 +101,11 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 	if !ok {
 		return nil, fmt.Errorf("clientauth: private_key_jwt needs the keys of the client, which a %T does not tell: it must embed models.ClientMixin", client)
 	}
-	verified, err := m.verify(ctx, signed, &registered.AsClientMixin().ClientMetadata)
+	verified, err := m.verify(ctx, assertion, &registered.AsClientMixin().ClientMetadata)
 	if err != nil || !verified {
 		return nil, err
 	}
-	first, err := m.Replays.FirstUse(ctx, "client_assertion "+claims.Issuer+" "+claims.ID, time.Unix(claims.ExpiresAt, 0).Add(assertionLeeway))
+	first, err := m.Replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
 	if err != nil {
 		return nil, fmt.Errorf("remember a client assertion: %w", err)
 	}
@@ -141,65 +115,29 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 	return client, nil
 }
 
-// holds checks what needs no key. The audience must be this server and nobody
-// else: otherwise another server to which the client shows it could pass it on.
-func (a *assertion) holds(req *server.Request) bool {
-	now := req.Time
-	var audience string
-	if json.Unmarshal(a.Audience, &audience) != nil {
-		var list []string
-		if json.Unmarshal(a.Audience, &list) != nil || len(list) != 1 {
-			return false
-		}
-		audience = list[0]
-	}
-	ours := []string{req.Server.Issuer(), req.Server.EndpointURL("token"), req.Server.EndpointURL(req.Endpoint)}
-	return a.Issuer != "" && a.Issuer == a.Subject && audience != "" && slices.Contains(ours, audience) &&
-		a.ID != "" && len(a.ID) <= maxAssertionIDSize &&
-		now.Add(-assertionLeeway).Unix() < a.ExpiresAt && a.ExpiresAt <= now.Add(maxAssertionLife).Unix() &&
-		a.NotBefore <= now.Add(assertionLeeway).Unix() && a.IssuedAt <= now.Add(assertionLeeway).Unix()
-}
-
 // verify reports whether one of the client's keys made the signature. A key set
-// that does not have the key that is named is fetched again: it may be new.
-func (m *PrivateKeyJWT) verify(ctx context.Context, signed *jose.JSONWebSignature, metadata *models.ClientMetadata) (bool, error) {
-	header := signed.Signatures[0].Header
-	if algorithm, given := metadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(algorithm)) != header.Algorithm {
+// that does not have it is fetched again: the key may be new.
+func (m *PrivateKeyJWT) verify(ctx context.Context, assertion *server.Assertion, metadata *models.ClientMetadata) (bool, error) {
+	if algorithm, given := metadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(algorithm)) != assertion.Algorithm() {
 		return false, nil
 	}
 	if len(metadata.JWKs) > 0 {
-		return verifiedBy(signed, header, metadata.JWKs), nil
+		return assertion.VerifiedBy(metadata.JWKs), nil
 	}
 	if metadata.JWKsURI == "" || m.Fetcher == nil {
 		return false, nil
 	}
 	for _, get := range []func(context.Context, string) ([]byte, error){m.Fetcher.Get, m.Fetcher.Refresh} {
-		text, err := get(ctx, metadata.JWKsURI)
+		keySet, err := get(ctx, metadata.JWKsURI)
 		if errors.Is(err, fetch.ErrRefused) {
 			return false, nil // the client's own fault
 		}
 		if err != nil {
 			return false, err
 		}
-		if verifiedBy(signed, header, text) {
+		if assertion.VerifiedBy(keySet) {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-func verifiedBy(signed *jose.JSONWebSignature, header jose.Header, keySet []byte) bool {
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(keySet, &keys) != nil || len(keys.Keys) > maxKeysOfAClient {
-		return false
-	}
-	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
-		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
-		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
-		if !named || !meant || !key.IsPublic() {
-			return false
-		}
-		_, err := signed.Verify(key)
-		return err == nil
-	})
 }

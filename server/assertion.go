@@ -1,0 +1,113 @@
+package server
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Assertion is a signed JWT by which a client, or somebody whom the server
+// trusts, says something (RFC 7523). Nothing in it is true before
+// [Assertion.VerifiedBy].
+type Assertion struct {
+	// Issuer is who says it.
+	Issuer string
+	// Subject is whom it is about.
+	Subject string
+	// ID tells it from others of the issuer.
+	ID string
+	// ExpiresAt is when it ends.
+	ExpiresAt time.Time
+	// Claims are all of its claims.
+	Claims map[string]json.RawMessage
+
+	signed    *jose.JSONWebSignature
+	audience  []string
+	expiresAt int64
+	notBefore int64
+	issuedAt  int64
+}
+
+// Limits of an assertion.
+const (
+	maxAssertion       = 16 << 10
+	maxAssertionLife   = time.Hour
+	maxAssertionIDSize = 512
+	maxAssertionKeys   = 20
+	assertionLeeway    = 30 * time.Second // by which clocks may differ
+)
+
+// ParseAssertion reads an assertion that is signed by one of the algorithms. It
+// returns nil for what is none.
+func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertion {
+	if len(text) > maxAssertion {
+		return nil
+	}
+	signed, err := jose.ParseSignedCompact(text, algorithms)
+	if err != nil {
+		return nil
+	}
+	a := &Assertion{signed: signed}
+	if json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &a.Claims) != nil {
+		return nil
+	}
+	for name, into := range map[string]any{
+		"iss": &a.Issuer, "sub": &a.Subject, "jti": &a.ID, "exp": &a.expiresAt, "nbf": &a.notBefore, "iat": &a.issuedAt,
+	} {
+		if value, ok := a.Claims[name]; ok && json.Unmarshal(value, into) != nil {
+			return nil
+		}
+	}
+	var one string
+	if json.Unmarshal(a.Claims["aud"], &one) == nil {
+		a.audience = []string{one}
+	} else if json.Unmarshal(a.Claims["aud"], &a.audience) != nil {
+		return nil
+	}
+	a.ExpiresAt = time.Unix(a.expiresAt, 0)
+	return a
+}
+
+// IsFor reports whether the assertion is valid at the request's time, and for
+// this server and nobody else: another one to which it was shown could pass it
+// on otherwise.
+func (a *Assertion) IsFor(req *Request) bool {
+	now := req.Time
+	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
+	return len(a.audience) == 1 && a.audience[0] != "" && slices.Contains(ours, a.audience[0]) &&
+		a.Issuer != "" && a.Subject != "" && a.ID != "" && len(a.ID) <= maxAssertionIDSize &&
+		now.Add(-assertionLeeway).Unix() < a.expiresAt && a.expiresAt <= now.Add(maxAssertionLife).Unix() &&
+		a.notBefore <= now.Add(assertionLeeway).Unix() && a.issuedAt <= now.Add(assertionLeeway).Unix()
+}
+
+// Algorithm returns what it is signed by.
+func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Algorithm }
+
+// ReplayKey is what the assertion is remembered by, and RememberUntil until when
+// it has to be.
+func (a *Assertion) ReplayKey() string { return "assertion " + a.Issuer + " " + a.ID }
+
+// RememberUntil is when the assertion could not be presented again anyway.
+func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
+
+// VerifiedBy reports whether one of the public keys of a key set, as JSON, made
+// the signature: the one that it names, where it names one.
+func (a *Assertion) VerifiedBy(keySet []byte) bool {
+	var keys jose.JSONWebKeySet
+	if json.Unmarshal(keySet, &keys) != nil || len(keys.Keys) > maxAssertionKeys {
+		return false
+	}
+	header := a.signed.Signatures[0].Header
+	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
+		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
+		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
+		if !named || !meant || !key.IsPublic() {
+			return false
+		}
+		_, err := a.signed.Verify(key)
+		return err == nil
+	})
+}

@@ -1,0 +1,96 @@
+package grant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// JWTBearer is the JWT bearer grant (RFC 7523 section 2.1): a client exchanges
+// what a trusted issuer says of a user for a token of that user, without the
+// user being asked. There is no refresh token: the client asks the issuer again.
+type JWTBearer struct {
+	// Keys returns the public keys of an issuer that is trusted, and nil for one
+	// that is not.
+	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
+	// QueryUser returns the user whom the assertion is about, or nil when there is
+	// none of whom this client may be told.
+	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
+	// Replays remembers which assertions were presented.
+	Replays server.ReplayStorage
+	// Algorithms are those by which issuers may sign; nil is
+	// [server.SignatureAlgorithms].
+	Algorithms []jose.SignatureAlgorithm
+}
+
+// GrantType returns "urn:ietf:params:oauth:grant-type:jwt-bearer".
+func (*JWTBearer) GrantType() string { return "urn:ietf:params:oauth:grant-type:jwt-bearer" }
+
+// CheckConfig names what is missing.
+func (g *JWTBearer) CheckConfig(*server.Config) error {
+	var faults []error
+	if g.Keys == nil {
+		faults = append(faults, errors.New("grant: JWTBearer.Keys is missing: whose assertions are trusted?"))
+	}
+	if g.QueryUser == nil {
+		faults = append(faults, errors.New("grant: JWTBearer.QueryUser is missing: whom is an assertion about?"))
+	}
+	if g.Replays == nil {
+		faults = append(faults, errors.New("grant: JWTBearer.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
+	}
+	return errors.Join(faults...)
+}
+
+// PrepareIssuance verifies the assertion. It is good once.
+func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
+	text := req.Params.Get("assertion")
+	if text == "" {
+		return nil, server.NewError(server.InvalidRequest, "The request has no 'assertion'.")
+	}
+	algorithms := g.Algorithms
+	if algorithms == nil {
+		algorithms = server.SignatureAlgorithms()
+	}
+	assertion := server.ParseAssertion(text, algorithms)
+	if assertion == nil || !assertion.IsFor(req) {
+		return nil, errNoAssertion()
+	}
+	keys, err := g.Keys(ctx, assertion.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("find the keys of an assertion's issuer: %w", err)
+	}
+	if keys == nil {
+		return nil, errNoAssertion()
+	}
+	keySet, err := json.Marshal(keys)
+	if err != nil {
+		return nil, err
+	}
+	if !assertion.VerifiedBy(keySet) {
+		return nil, errNoAssertion()
+	}
+	user, err := g.QueryUser(ctx, req, assertion)
+	if err != nil {
+		return nil, fmt.Errorf("find the user of an assertion: %w", err)
+	}
+	if server.IsNilUser(user) {
+		return nil, errNoAssertion()
+	}
+	first, err := g.Replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
+	if err != nil {
+		return nil, fmt.Errorf("remember an assertion: %w", err)
+	}
+	if !first {
+		return nil, errNoAssertion()
+	}
+	return &server.Issuance{User: user, Scope: req.Params.Get("scope")}, nil
+}
+
+func errNoAssertion() error {
+	return server.NewError(server.InvalidGrant, "The 'assertion' is not one that the server trusts and takes now.")
+}

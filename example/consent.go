@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -17,6 +18,10 @@ type consentView struct {
 	// nothing else.
 	Action string
 }
+
+// justNow is how long ago somebody signed in who was asked to do so again: here
+// there is but one way to sign in, and no stronger one.
+const justNow = 15 * time.Second
 
 // showConsent asks whether an application may have what it asks for. A request
 // that is not valid is answered before anybody is asked to sign in for it.
@@ -33,6 +38,12 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 	}
 	if user == nil {
 		signInFirst(w, r)
+		return
+	}
+	authenticated := a.authenticated(r, user)
+	consent.Request.SetUser(authenticated)
+	if consent.SignInAgain() && !authenticated.Authentication.IsWithin(justNow, time.Now()) {
+		http.Redirect(w, r, "/login?again&next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		return
 	}
 	client := consent.Client.(*Client)
@@ -65,7 +76,7 @@ func (a *app) consent(w http.ResponseWriter, r *http.Request) {
 	}
 	var granting server.User
 	if form.Get("confirm") == "yes" {
-		granting = user
+		granting = a.authenticated(r, user)
 	}
 	a.oauth.CreateAuthorizationResponse(w, r, granting)
 }

@@ -41,7 +41,7 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 		view := deviceView{UserCode: printable(form.Get("user_code"))}
 		if decision := form.Get("confirm"); decision != "" {
 			view.Outcome = map[bool]string{true: "allowed", false: "denied"}[decision == "yes"]
-			return a.deviceResult(r, view, a.devices.Decide(a.oauth, r, user, decision == "yes"))
+			return a.deviceResult(r, view, a.devices.Decide(a.oauth, r, a.authenticated(r, user), decision == "yes"))
 		}
 		consent, err := a.devices.GetConsentGrant(a.oauth, r, user)
 		if err == nil {

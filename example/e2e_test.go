@@ -375,6 +375,28 @@ func TestADeviceIsConnected(t *testing.T) {
 	assert.ErrorContains(t, err, "invalid_grant", "a code is good for one token")
 }
 
+// A client that wants a recent sign-in has the person sign in again.
+func TestARecentSignInIsAskedFor(t *testing.T) {
+	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "recent.db"))
+	conf, verifier := clientConfig(address, "demo-web", "demo-web-secret", oauth2.AuthStyleInHeader), oauth2.GenerateVerifier()
+	b := newBrowser(t, address)
+	b.open(address + "/login")
+	b.signIn("alice", "wonderland")
+	b.open(conf.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("max_age", "3600")))
+	require.Equal(t, "/oauth/authorize", b.at.Path, "an hour has not gone by")
+	b.open(address + "/login?again&next=%2F")
+	assert.Equal(t, "/login", b.at.Path)
+	b.signIn("alice", "wonderland")
+	b.open(conf.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("max_age", "0"), oauth2.SetAuthURLParam("acr_values", "phr")))
+	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	token, err := conf.Exchange(t.Context(), b.at.Query().Get("code"), oauth2.VerifierOption(verifier))
+	require.NoError(t, err, b.at)
+	status, _ := me(t, address, token.AccessToken)
+	assert.Equal(t, http.StatusOK, status)
+	b.open(conf.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("max_age", "x")))
+	assert.Equal(t, "invalid_request", b.at.Query().Get("error"))
+}
+
 // A client that nobody knew registers, signs a person in, and leaves.
 func TestAClientRegistersItself(t *testing.T) {
 	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "registration.db"))

@@ -1,6 +1,9 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 type loginView struct {
 	layout
@@ -16,7 +19,7 @@ func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
-	case user != nil:
+	case user != nil && !r.URL.Query().Has("again"):
 		redirectLocal(w, r, next)
 	default:
 		a.loginPage(w, http.StatusOK, loginView{Next: next})
@@ -45,6 +48,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.sessions.Put(r.Context(), sessionUserID, user.GetUserID())
+	a.sessions.Put(r.Context(), sessionSignedInAt, time.Now().Unix())
 	redirectLocal(w, r, next)
 }
 

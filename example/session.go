@@ -9,14 +9,17 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 const (
 	sessionLifetime = 12 * time.Hour
 
 	// Keys of what a session holds.
-	sessionUserID = "user_id"
-	sessionNotice = "notice"
+	sessionUserID     = "user_id"
+	sessionSignedInAt = "signed_in_at" // in Unix seconds
+	sessionNotice     = "notice"
 )
 
 // newSessions keeps sessions in the database, so that they outlive a restart
@@ -47,6 +50,13 @@ func (a *app) currentUser(r *http.Request) (*User, error) {
 		return nil, err
 	}
 	return user.(*User), nil
+}
+
+// authenticated says of a user when and how they signed in.
+func (a *app) authenticated(r *http.Request, user *User) server.SignedIn {
+	return server.SignedIn{User: user, Authentication: server.Authentication{
+		Time: a.sessions.GetInt64(r.Context(), sessionSignedInAt), AMR: []string{"pwd"},
+	}}
 }
 
 // signedIn lets those through who are signed in, and sends others to sign in.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -109,7 +110,9 @@ func (d *DeviceCodes[M, P]) DecideDeviceCode(ctx context.Context, userCode strin
 	if decision.Approved {
 		at = d.columns["ApprovedAt"]
 	}
-	values := map[string]any{at: decision.Time.Unix(), d.store.userID.field.DBName: userID, d.columns["AuthTime"]: decision.AuthTime}
+	values := map[string]any{at: decision.Time.Unix(), d.store.userID.field.DBName: userID,
+		d.columns["AuthTime"]: decision.Authentication.Time, d.columns["ACR"]: decision.Authentication.ACR,
+		d.columns["AMR"]: strings.Join(decision.Authentication.AMR, " ")}
 	theirs := eq(d.columns["UserCode"], userCode)
 	own := clause.And(theirs, eq(at, decision.Time.Unix()), eq(d.store.userID.field.DBName, userID))
 	err = d.store.once(ctx, own, func() error {

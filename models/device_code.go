@@ -34,6 +34,11 @@ type DeviceCodeMixin struct {
 	DeniedAt int64 `gorm:"column:denied_at;not null" json:"denied_at"`
 	// AuthTime is when the user who approved had signed in, 0 when unknown.
 	AuthTime int64 `gorm:"column:auth_time;not null" json:"auth_time"`
+	// ACR is the authentication context class that the user who approved had
+	// reached.
+	ACR string `gorm:"column:acr;type:text" json:"acr,omitempty"`
+	// AMR is the authentication methods that they had used, space separated.
+	AMR string `gorm:"column:amr;type:text" json:"amr,omitempty"`
 	// RedeemedAt is when the device got its token, 0 while it has not.
 	RedeemedAt int64 `gorm:"column:redeemed_at;not null" json:"redeemed_at"`
 }
@@ -62,6 +67,13 @@ func (d *DeviceCodeMixin) GetAudience() string { return d.Audience }
 // GetAuthTime returns when the user who approved had signed in, in Unix
 // seconds, 0 when unknown.
 func (d *DeviceCodeMixin) GetAuthTime() int64 { return d.AuthTime }
+
+// GetACR returns the authentication context class that the user reached.
+func (d *DeviceCodeMixin) GetACR() string { return d.ACR }
+
+// GetAMR returns the authentication methods that the user used, space
+// separated.
+func (d *DeviceCodeMixin) GetAMR() string { return d.AMR }
 
 // IsExpired reports whether the codes have ended at now.
 func (d *DeviceCodeMixin) IsExpired(now time.Time) bool { return now.Unix() >= d.ExpiresAt }

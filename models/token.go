@@ -51,6 +51,11 @@ type TokenMixin struct {
 	Confirmation string `gorm:"column:confirmation;type:text" json:"confirmation,omitempty"`
 	// AuthTime is when the user last signed in, in Unix seconds, 0 when unknown.
 	AuthTime int64 `gorm:"column:auth_time;not null;default:0" json:"auth_time,omitempty"`
+	// ACR is the authentication context class that the user reached, empty when
+	// unknown.
+	ACR string `gorm:"column:acr;type:text" json:"acr,omitempty"`
+	// AMR is the authentication methods that the user used, space separated.
+	AMR string `gorm:"column:amr;type:text" json:"amr,omitempty"`
 	// ExpiresAt is the later of both expiries, for pruning; 0 is never.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;default:0;index" json:"expires_at"`
 }
@@ -115,6 +120,14 @@ func (t *TokenMixin) GetExpiresAt() int64 {
 
 // GetAuthTime returns when the user last signed in, 0 when unknown.
 func (t *TokenMixin) GetAuthTime() int64 { return t.AuthTime }
+
+// GetACR returns the authentication context class that the user reached, empty
+// when unknown.
+func (t *TokenMixin) GetACR() string { return t.ACR }
+
+// GetAMR returns the authentication methods that the user used, space
+// separated.
+func (t *TokenMixin) GetAMR() string { return t.AMR }
 
 // GetRotatedAt returns when the refresh token was last rotated, 0 when never.
 func (t *TokenMixin) GetRotatedAt() int64 { return t.RotatedAt }

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // ConsentGrant is a valid authorization request, for the page that asks the
@@ -28,6 +30,30 @@ type ConsentGrant struct {
 // Scopes returns the scope as a list.
 func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
 
+// SignInAgain reports whether the request asks for a sign-in that is more recent
+// or stronger than the user's, by max_age or acr_values (RFC 9470 section 4,
+// OpenID Connect Core section 3.1.2.1): the page then has the user sign in again
+// before it asks for consent. What it knows of the sign-in it says with
+// [SignedIn]; what it does not say is long ago.
+func (c *ConsentGrant) SignInAgain() bool {
+	acrValues := strings.Fields(c.Request.Params.Get("acr_values"))
+	return !c.Request.recentEnough(0) || len(acrValues) > 0 && !slices.Contains(acrValues, c.Request.Authentication.ACR)
+}
+
+// consentTime is how long a user may look at the page that asks for consent, by
+// which the sign-in grows older than it was when max_age was looked at.
+const consentTime = 10 * time.Minute
+
+// recentEnough reports whether the user signed in no longer ago than the
+// request's max_age, and some more.
+func (r *Request) recentEnough(more time.Duration) bool {
+	if !r.Params.Has("max_age") {
+		return true
+	}
+	seconds, err := strconv.Atoi(r.Params.Get("max_age"))
+	return err == nil && r.Authentication.IsWithin(time.Duration(seconds)*time.Second+more, r.Time)
+}
+
 // GetConsentGrant validates an authorization request before it is shown to
 // the user, who may be nil. Hand an error to [Server.WriteError]: it goes back
 // to the client, or to the person where the client is not trustworthy.
@@ -42,7 +68,8 @@ func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, err
 	if IsNilUser(user) {
 		user = nil
 	}
-	return &ConsentGrant{Client: req.Client, User: user, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req}, nil
+	req.SetUser(user)
+	return &ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req}, nil
 }
 
 // CreateAuthorizationResponse validates the request again and answers it: with
@@ -172,6 +199,9 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.")
 	}
 	req.grant, req.extensions = grant, extensions
+	if maxAge := req.Params.Get("max_age"); maxAge != "" && !isSeconds(maxAge) {
+		return NewError(InvalidRequest, "The 'max_age' is not a number of seconds.")
+	}
 	if _, _, ok := responseMode(req); !ok {
 		return NewError(InvalidRequest, "The 'response_mode' is none that the server has for this 'response_type'.")
 	}
@@ -191,6 +221,9 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 	}
 	if err := s.checkUser(ctx, req, user); err != nil {
 		return nil, err
+	}
+	if !req.recentEnough(consentTime) {
+		return nil, NewError(UnmetAuthenticationRequirements, "The user did not sign in as recently as 'max_age' asks.")
 	}
 	params, err := req.grant.(AuthorizationGrant).Authorize(ctx, req)
 	if err == nil && len(params) == 0 {
@@ -255,6 +288,12 @@ func safeRedirectURI(uri string) bool {
 	default:
 		return true
 	}
+}
+
+// isSeconds reports whether a text is a number of seconds, of some years at most.
+func isSeconds(text string) bool {
+	const digits = 9
+	return len(text) <= digits && strings.Trim(text, "0123456789") == ""
 }
 
 func sameWords(a string) func(string) bool {

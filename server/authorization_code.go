@@ -17,6 +17,12 @@ type AuthorizationCode interface {
 	GetAudience() string
 	// GetAuthTime returns when the user signed in, in Unix seconds.
 	GetAuthTime() int64
+	// GetACR returns the authentication context class that the user reached,
+	// empty when unknown.
+	GetACR() string
+	// GetAMR returns the authentication methods that the user used, space
+	// separated.
+	GetAMR() string
 	// GetCodeChallenge returns the PKCE challenge, empty when there was none.
 	GetCodeChallenge() string
 	// GetCodeChallengeMethod returns the PKCE method.

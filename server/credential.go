@@ -25,8 +25,8 @@ type Credential struct {
 	// RedirectURI is the redirect_uri that the token request must repeat,
 	// nil where the credential is not bound to one.
 	RedirectURI *string
-	// AuthTime is when the user signed in, in Unix seconds, 0 when unknown.
-	AuthTime int64
+	// Authentication is when and how the user signed in.
+	Authentication Authentication
 	// Spent is true for a credential that was used before. The engine then
 	// revokes its grant.
 	Spent bool

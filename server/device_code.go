@@ -23,6 +23,12 @@ type DeviceCode interface {
 	// GetAuthTime returns when the user who approved had signed in, in Unix
 	// seconds, 0 when unknown.
 	GetAuthTime() int64
+	// GetACR returns the authentication context class that the user reached,
+	// empty when unknown.
+	GetACR() string
+	// GetAMR returns the authentication methods that the user used, space
+	// separated.
+	GetAMR() string
 	// IsExpired reports whether the codes have ended.
 	IsExpired(now time.Time) bool
 	// IsApproved reports whether a user approved.
@@ -68,8 +74,8 @@ type DeviceDecision struct {
 	User User
 	// Approved is whether the device may have what it asks for.
 	Approved bool
-	// AuthTime is when the user signed in, in Unix seconds, 0 when unknown.
-	AuthTime int64
+	// Authentication is when and how the user signed in.
+	Authentication Authentication
 	// Time is when the user decided.
 	Time time.Time
 }

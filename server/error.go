@@ -10,31 +10,33 @@ import (
 
 // Error codes, with the section that defines each.
 const (
-	InvalidRequest          = "invalid_request"               // RFC 6749 section 4.1.2.1, 5.2
-	InvalidClient           = "invalid_client"                // RFC 6749 section 5.2
-	InvalidGrant            = "invalid_grant"                 // RFC 6749 section 5.2
-	UnauthorizedClient      = "unauthorized_client"           // RFC 6749 section 4.1.2.1, 5.2
-	UnsupportedGrantType    = "unsupported_grant_type"        // RFC 6749 section 5.2
-	UnsupportedResponseType = "unsupported_response_type"     // RFC 6749 section 4.1.2.1
-	InvalidScope            = "invalid_scope"                 // RFC 6749 section 4.1.2.1, 5.2
-	AccessDenied            = "access_denied"                 // RFC 6749 section 4.1.2.1
-	ServerError             = "server_error"                  // RFC 6749 section 4.1.2.1
-	TemporarilyUnavailable  = "temporarily_unavailable"       // RFC 6749 section 4.1.2.1
-	UnsupportedTokenType    = "unsupported_token_type"        // RFC 7009 section 2.2.1
-	AuthorizationPending    = "authorization_pending"         // RFC 8628 section 3.5
-	SlowDown                = "slow_down"                     // RFC 8628 section 3.5
-	ExpiredToken            = "expired_token"                 // RFC 8628 section 3.5
-	InvalidRequestURI       = "invalid_request_uri"           // RFC 9101 section 7
-	RequestNotSupported     = "request_not_supported"         // OpenID Connect Core section 3.1.2.6
-	RequestURINotSupported  = "request_uri_not_supported"     // OpenID Connect Core section 3.1.2.6
-	InvalidTarget           = "invalid_target"                // RFC 8707 section 2
-	InvalidRedirectURI      = "invalid_redirect_uri"          // RFC 7591 section 3.2.2
-	InvalidClientMetadata   = "invalid_client_metadata"       // RFC 7591 section 3.2.2
-	InvalidStatement        = "invalid_software_statement"    // RFC 7591 section 3.2.2
-	UnapprovedStatement     = "unapproved_software_statement" // RFC 7591 section 3.2.2
-	MissingAuthorization    = "missing_authorization"         // no credentials at all, RFC 6750 section 3.1
-	InvalidToken            = "invalid_token"                 // RFC 6750 section 3.1
-	InsufficientScope       = "insufficient_scope"            // RFC 6750 section 3.1
+	InvalidRequest                  = "invalid_request"                   // RFC 6749 section 4.1.2.1, 5.2
+	InvalidClient                   = "invalid_client"                    // RFC 6749 section 5.2
+	InvalidGrant                    = "invalid_grant"                     // RFC 6749 section 5.2
+	UnauthorizedClient              = "unauthorized_client"               // RFC 6749 section 4.1.2.1, 5.2
+	UnsupportedGrantType            = "unsupported_grant_type"            // RFC 6749 section 5.2
+	UnsupportedResponseType         = "unsupported_response_type"         // RFC 6749 section 4.1.2.1
+	InvalidScope                    = "invalid_scope"                     // RFC 6749 section 4.1.2.1, 5.2
+	AccessDenied                    = "access_denied"                     // RFC 6749 section 4.1.2.1
+	ServerError                     = "server_error"                      // RFC 6749 section 4.1.2.1
+	TemporarilyUnavailable          = "temporarily_unavailable"           // RFC 6749 section 4.1.2.1
+	UnsupportedTokenType            = "unsupported_token_type"            // RFC 7009 section 2.2.1
+	AuthorizationPending            = "authorization_pending"             // RFC 8628 section 3.5
+	SlowDown                        = "slow_down"                         // RFC 8628 section 3.5
+	ExpiredToken                    = "expired_token"                     // RFC 8628 section 3.5
+	InvalidRequestURI               = "invalid_request_uri"               // RFC 9101 section 7
+	RequestNotSupported             = "request_not_supported"             // OpenID Connect Core section 3.1.2.6
+	RequestURINotSupported          = "request_uri_not_supported"         // OpenID Connect Core section 3.1.2.6
+	InvalidTarget                   = "invalid_target"                    // RFC 8707 section 2
+	InvalidRedirectURI              = "invalid_redirect_uri"              // RFC 7591 section 3.2.2
+	InvalidClientMetadata           = "invalid_client_metadata"           // RFC 7591 section 3.2.2
+	InvalidStatement                = "invalid_software_statement"        // RFC 7591 section 3.2.2
+	UnapprovedStatement             = "unapproved_software_statement"     // RFC 7591 section 3.2.2
+	MissingAuthorization            = "missing_authorization"             // no credentials at all, RFC 6750 section 3.1
+	InvalidToken                    = "invalid_token"                     // RFC 6750 section 3.1
+	InsufficientUserAuthentication  = "insufficient_user_authentication"  // RFC 9470 section 3
+	UnmetAuthenticationRequirements = "unmet_authentication_requirements" // RFC 9470 section 5
+	InsufficientScope               = "insufficient_scope"                // RFC 6750 section 3.1
 )
 
 // Error is an OAuth error: all that a client may know of what went wrong. A
@@ -54,6 +56,9 @@ type Error struct {
 	Status int
 	// Scope is the scope that would have been enough (RFC 6750 section 3.1).
 	Scope string
+	// Parameters are further ones of a challenge, such as max_age (RFC 9470
+	// section 3).
+	Parameters map[string]string
 	// Header is sent with a direct answer, such as WWW-Authenticate.
 	Header http.Header
 
@@ -72,7 +77,7 @@ func NewError(code, description string, args ...any) *Error {
 
 func statusOf(code string) int {
 	switch code {
-	case InvalidToken, MissingAuthorization:
+	case InvalidToken, MissingAuthorization, InsufficientUserAuthentication:
 		return http.StatusUnauthorized
 	case InsufficientScope:
 		return http.StatusForbidden

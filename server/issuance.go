@@ -146,6 +146,9 @@ func sameRedirectURI(req *Request, credential *Credential) bool {
 
 // checkUser asks whether the user may still be served, and sets req.User.
 func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
+	if plain, authentication, known := signedIn(user); known {
+		user, req.Authentication = plain, authentication
+	}
 	if user.GetUserID() == "" {
 		return fmt.Errorf("server: %T.GetUserID returned an empty id", user)
 	}
@@ -208,10 +211,11 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 		GrantedAt: now,
 		ExpiresIn: int64(s.lifetime(req.GrantType) / time.Second),
 	}
+	req.Authentication.describe(record)
 	if issuance.Credential != nil {
 		record.GrantedScope = issuance.Credential.Scope
 		record.GrantedAudience = issuance.Credential.Audience
-		record.AuthTime = issuance.Credential.AuthTime
+		issuance.Credential.Authentication.describe(record)
 	}
 	return record
 }

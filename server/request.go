@@ -34,6 +34,9 @@ type Request struct {
 	AuthMethod string
 	// User is the resource owner, nil where there is none.
 	User User
+	// Authentication is when and how the user signed in, as far as an
+	// authorization request knows.
+	Authentication Authentication
 	// GrantType is the grant type, also of a token that the authorization
 	// endpoint issues ("implicit").
 	GrantType string
@@ -88,6 +91,9 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 	}
 	return s.parse(r, page, true)
 }
+
+// SetUser sets the user, and what is known of how they signed in.
+func (r *Request) SetUser(user User) { r.User, r.Authentication, _ = signedIn(user) }
 
 // CheckAuthorizationRequest checks an authorization request that came by another
 // way than the authorization endpoint, whose client is known: its redirect URI,

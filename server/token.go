@@ -37,6 +37,12 @@ type Token interface {
 	GetGrantedAudience() string
 	// GetAuthTime returns when the user last signed in, in Unix seconds.
 	GetAuthTime() int64
+	// GetACR returns the authentication context class that the user reached,
+	// empty when unknown.
+	GetACR() string
+	// GetAMR returns the authentication methods that the user used, space
+	// separated.
+	GetAMR() string
 	// GetRotatedAt returns when the refresh token was last rotated, in Unix
 	// seconds, 0 when never.
 	GetRotatedAt() int64

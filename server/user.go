@@ -38,7 +38,10 @@ func (s *Server) QueryUser(ctx context.Context, userID string) (User, error) {
 
 // IsNilUser reports whether there is no user: a bare nil, or a nil pointer in
 // the interface, which == nil does not see. A denial must not become a grant.
-func IsNilUser(user User) bool { return isNil(user) }
+func IsNilUser(user User) bool {
+	user, _, _ = signedIn(user)
+	return isNil(user)
+}
 
 // isNil reports whether an interface holds nothing, or a nil pointer.
 func isNil(value any) bool {

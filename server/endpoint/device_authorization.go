@@ -201,7 +201,7 @@ func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Reques
 	if err != nil {
 		return nil, err
 	}
-	return &server.ConsentGrant{Client: req.Client, User: user, Scope: req.Scope, Request: req}, nil
+	return &server.ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, Request: req}, nil
 }
 
 // Decide stores the user's decision on the device that the request's user_code
@@ -211,7 +211,9 @@ func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user s
 	if err != nil {
 		return err
 	}
-	decided, err := e.Storage.DecideDeviceCode(r.Context(), userCode, server.DeviceDecision{User: user, Approved: approved, AuthTime: req.Time.Unix(), Time: req.Time})
+	decided, err := e.Storage.DecideDeviceCode(r.Context(), userCode, server.DeviceDecision{
+		User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time,
+	})
 	if err != nil {
 		return fmt.Errorf("decide device code: %w", err)
 	}
@@ -260,7 +262,8 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	if client == nil {
 		return nil, "", errNoSuchUserCode()
 	}
-	req.Client, req.User, req.Scope, req.Audience = client, user, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
+	req.SetUser(user)
+	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
 	return req, userCode, nil
 }
 

@@ -180,7 +180,9 @@ func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
 	set("aud", audience, len(audience) > 0)
 	confirmation := token.GetConfirmation()
 	set("cnf", json.RawMessage(confirmation), confirmation != "")
-	authTime := token.GetAuthTime()
-	set("auth_time", authTime, authTime != 0)
+	how := server.AuthenticationOf(token)
+	set("auth_time", how.Time, how.Time != 0)
+	set("acr", how.ACR, how.ACR != "")
+	set("amr", how.AMR, len(how.AMR) > 0)
 	return claims
 }

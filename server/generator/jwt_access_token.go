@@ -61,16 +61,11 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	claims["iat"] = record.IssuedAt
 	claims["exp"] = record.IssuedAt + record.ExpiresIn
 	claims["jti"] = rand.Text()
-	for name, value := range map[string]any{"scope": record.Scope, "auth_time": record.AuthTime, "cnf": json.RawMessage(record.Confirmation)} {
-		switch value := value.(type) {
-		case string:
-			setIf(claims, name, value, value != "")
-		case int64:
-			setIf(claims, name, value, value != 0)
-		case json.RawMessage:
-			setIf(claims, name, value, len(value) > 0)
-		}
-	}
+	setIf(claims, "scope", record.Scope, record.Scope != "")
+	setIf(claims, "auth_time", record.AuthTime, record.AuthTime != 0)
+	setIf(claims, "acr", record.ACR, record.ACR != "")
+	setIf(claims, "amr", strings.Fields(record.AMR), record.AMR != "")
+	setIf(claims, "cnf", json.RawMessage(record.Confirmation), record.Confirmation != "")
 	algorithm := g.Algorithm
 	if algorithm == "" {
 		algorithm = jose.ES256

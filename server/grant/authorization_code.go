@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -63,7 +64,9 @@ func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) 
 		ResponseType: req.ResponseType,
 		Scope:        req.Scope,
 		Audience:     req.Audience,
-		AuthTime:     now,
+		AuthTime:     req.Authentication.Time,
+		ACR:          req.Authentication.ACR,
+		AMR:          strings.Join(req.Authentication.AMR, " "),
 		IssuedAt:     now,
 		ExpiresAt:    req.Time.Add(g.expiresIn()).Unix(),
 	}
@@ -103,9 +106,10 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 			Scope:       record.GetScope(),
 			Audience:    record.GetAudience(),
 			RedirectURI: &redirectURI,
-			AuthTime:    record.GetAuthTime(),
-			Spent:       record.IsRedeemed(),
-			Expired:     record.IsExpired(req.Time),
+
+			Authentication: server.AuthenticationOf(record),
+			Spent:          record.IsRedeemed(),
+			Expired:        record.IsExpired(req.Time),
 		},
 		Scope:        record.GetScope(),
 		RefreshToken: true,

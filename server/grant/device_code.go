@@ -69,8 +69,9 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 			UserID:    stored.UserID,
 			Scope:     record.GetScope(),
 			Audience:  record.GetAudience(),
-			AuthTime:  record.GetAuthTime(),
-			Spent:     record.IsRedeemed(),
+
+			Authentication: server.AuthenticationOf(record),
+			Spent:          record.IsRedeemed(),
 		},
 		Scope:        record.GetScope(),
 		RefreshToken: true,

@@ -58,9 +58,10 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 			UserID:    stored.UserID,
 			Scope:     record.GetGrantedScope(),
 			Audience:  record.GetGrantedAudience(),
-			AuthTime:  record.GetAuthTime(),
-			Spent:     !revoked && !record.CheckRefreshToken(presented.Digest),
-			Expired:   revoked || record.IsRefreshTokenExpired(req.Time),
+
+			Authentication: server.AuthenticationOf(record),
+			Spent:          !revoked && !record.CheckRefreshToken(presented.Digest),
+			Expired:        revoked || record.IsRefreshTokenExpired(req.Time),
 		},
 		Scope:        scope,
 		RefreshToken: true,

@@ -57,6 +57,8 @@ type jwtAccessToken struct {
 	ID           string          `json:"jti"`
 	Scope        string          `json:"scope"`
 	AuthTime     int64           `json:"auth_time"`
+	ACR          string          `json:"acr"`
+	AMR          []string        `json:"amr"`
 	Confirmation json.RawMessage `json:"cnf"`
 }
 
@@ -95,7 +97,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 	}
 	token := &server.StoredToken{Token: &models.TokenMixin{
 		ClientID: claims.ClientID, TokenType: v.TokenType(), Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
-		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, Confirmation: string(claims.Confirmation),
+		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: string(claims.Confirmation),
 	}}
 	if claims.Subject != claims.ClientID {
 		token.UserID = claims.Subject

@@ -75,7 +75,7 @@ func TestJWTAccessTokens(t *testing.T) {
 				delete(claims, "jti")
 				assert.Equal(t, map[string]any{
 					"iss": oauthtest.Issuer, "aud": []any{api}, "sub": p.User.GetUserID(), "client_id": client.ClientID,
-					"iat": now, "exp": now + 3600, "scope": "profile", "auth_time": now,
+					"iat": now, "exp": now + 3600, "scope": "profile",
 				}, claims)
 
 				var set jose.JSONWebKeySet

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -272,6 +273,9 @@ func (p *Protector) challenge(scheme string, failure *server.Error, uri string) 
 		add("error_uri", uri)
 	}
 	add("scope", failure.Scope)
+	for _, name := range slices.Sorted(maps.Keys(failure.Parameters)) {
+		add(name, failure.Parameters[name])
+	}
 	return scheme + " " + strings.Join(attributes, ", ")
 }
 

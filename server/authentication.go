@@ -1,0 +1,68 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// Authentication is when and how a user signed in. Its zero value is that
+// nothing is known.
+type Authentication struct {
+	// Time is when, in Unix seconds, 0 when unknown.
+	Time int64
+	// ACR is the authentication context class that was reached, such as
+	// "phr" (RFC 9470, OpenID Connect Core section 2).
+	ACR string
+	// AMR is the authentication methods that were used, such as "pwd" and "otp"
+	// (RFC 8176).
+	AMR []string
+}
+
+// SignedIn is a user of whom it is known when and how they signed in. Hand it
+// over in the place of the user:
+//
+//	srv.CreateAuthorizationResponse(w, r, server.SignedIn{User: user, Authentication: server.Authentication{Time: session.SignedInAt}})
+type SignedIn struct {
+	User
+	Authentication Authentication
+}
+
+// signedIn takes a user apart. Without a SignedIn, known is false.
+func signedIn(user User) (plain User, authentication Authentication, known bool) {
+	switch s := user.(type) {
+	case SignedIn:
+		return s.User, s.Authentication, true
+	case *SignedIn:
+		if s == nil {
+			return nil, Authentication{}, false
+		}
+		return s.User, s.Authentication, true
+	}
+	return user, Authentication{}, false
+}
+
+// authenticated is a stored row that says how a user signed in.
+type authenticated interface {
+	GetAuthTime() int64
+	GetACR() string
+	GetAMR() string
+}
+
+// AuthenticationOf returns what a code, a token or a device authorization says
+// of how its user signed in.
+func AuthenticationOf(row authenticated) Authentication {
+	return Authentication{row.GetAuthTime(), row.GetACR(), strings.Fields(row.GetAMR())}
+}
+
+// describe keeps the authentication with a token.
+func (a Authentication) describe(record *models.TokenMixin) {
+	record.AuthTime, record.ACR, record.AMR = a.Time, a.ACR, strings.Join(a.AMR, " ")
+}
+
+// IsWithin reports whether the user signed in no longer ago than maxAge. When
+// that is unknown, it is long ago.
+func (a Authentication) IsWithin(maxAge time.Duration, now time.Time) bool {
+	return a.Time != 0 && now.Unix()-a.Time <= int64(maxAge/time.Second)
+}

@@ -42,25 +42,34 @@ func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens[M, P], error) {
 	return &Tokens[M, P]{s, names}, nil
 }
 
-// Query finds a token; it is a [server.QueryTokenFunc].
+// Query finds a token; it is a [server.QueryTokenFunc]. A grant is looked for by
+// its current refresh token first: PostgreSQL keeps every version of a row under
+// the grant, which stays, until it vacuums.
 func (t *Tokens[M, P]) Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error) {
-	var conditions []clause.Expression
-	switch {
-	case query.AccessToken != "":
-		conditions = []clause.Expression{t.is("AccessToken", query.AccessToken)}
-	case query.GrantID != "":
-		conditions = []clause.Expression{t.is("GrantID", query.GrantID), neq(t.columns["RefreshToken"], nil)}
-	case query.RefreshToken != "":
-		conditions = []clause.Expression{t.is("RefreshToken", query.RefreshToken)}
-	default:
+	var ways [][]clause.Expression
+	if query.AccessToken != "" {
+		ways = append(ways, []clause.Expression{t.is("AccessToken", query.AccessToken)})
+	}
+	if query.RefreshToken != "" {
+		ways = append(ways, []clause.Expression{t.is("RefreshToken", query.RefreshToken)})
+	}
+	if query.GrantID != "" {
+		ways = append(ways, []clause.Expression{t.is("GrantID", query.GrantID), neq(t.columns["RefreshToken"], nil)})
+	}
+	if len(ways) == 0 {
 		return nil, errors.New("gormstore: the token query is empty")
 	}
-	row := new(M)
-	found, err := t.store.find(ctx, row, conditions...)
-	if err != nil || !found {
-		return nil, err
+	for _, conditions := range ways {
+		row := new(M)
+		found, err := t.store.find(ctx, row, conditions...)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return &server.StoredToken{Token: P(row), UserID: t.store.userID.get(row)}, nil
+		}
 	}
-	return &server.StoredToken{Token: P(row), UserID: t.store.userID.get(row)}, nil
+	return nil, nil
 }
 
 // Save stores a token and spends what it was exchanged for, in one atomic

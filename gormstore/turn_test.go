@@ -24,7 +24,8 @@ import (
 // another is refused at once.
 func openImpatient(t *testing.T, connections int) *gorm.DB {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "turn.db")+"?_journal_mode=WAL&_busy_timeout=0&_txlock=immediate"), &gorm.Config{TranslateError: true})
+	dsn := "file:" + filepath.Join(t.TempDir(), "turn.db") + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(0)&_txlock=immediate"
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: dsn}), &gorm.Config{TranslateError: true})
 	require.NoError(t, err)
 	pool, err := db.DB()
 	require.NoError(t, err)

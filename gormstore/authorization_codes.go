@@ -27,15 +27,8 @@ type AuthorizationCodes[M any, P AuthorizationCodeModel[M]] struct {
 
 // NewAuthorizationCodes returns the store, or what is wrong with the model.
 func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*AuthorizationCodes[M, P], error) {
-	s, err := newStore(db, new(M))
+	s, names, err := newGrantedStore(db, new(M), models.AuthorizationCodeMixin{})
 	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.AuthorizationCodeMixin{})
-	if err != nil {
-		return nil, err
-	}
-	if s.userID, err = s.userIDColumn(); err != nil {
 		return nil, err
 	}
 	return &AuthorizationCodes[M, P]{s, names}, nil

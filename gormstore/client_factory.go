@@ -38,8 +38,8 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB) (*ClientFactory[M, P
 
 // Create stores a new client. Fill its metadata first; a client id that is
 // empty is generated. The secret is returned this once: only its digest is
-// kept. A public client (token_endpoint_auth_method "none") has none, and the
-// secret is empty. Metadata that no client may have is refused with a
+// kept. A public client (token_endpoint_auth_method "none") and one that signs
+// by a key of its own ("private_key_jwt") have none, and the secret is empty. Metadata that no client may have is refused with a
 // [*server.ClientMetadataError].
 func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret string, err error) {
 	mixin := P(client).AsClientMixin()
@@ -55,7 +55,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	mixin.ClientIDIssuedAt = f.Clock().Unix()
 	mixin.ClientSource = models.ClientByHand
 	mixin.ClientSecret = ""
-	if mixin.GetTokenEndpointAuthMethod() != models.None {
+	if models.UsesClientSecret(mixin.GetTokenEndpointAuthMethod()) {
 		secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 		mixin.ClientSecret = models.HashClientSecret(secret)
 	}
@@ -92,7 +92,7 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 		if err != nil {
 			return "", err
 		}
-		if row == nil || P(row).AsClientMixin().GetTokenEndpointAuthMethod() == models.None {
+		if row == nil || !models.UsesClientSecret(P(row).AsClientMixin().GetTokenEndpointAuthMethod()) {
 			return "", ErrNoClient
 		}
 		old := P(row).AsClientMixin().ClientSecret

@@ -25,11 +25,7 @@ type Clients[M any, P ClientModel[M]] struct {
 
 // NewClients returns the store, or what is wrong with the model.
 func NewClients[M any, P ClientModel[M]](db *gorm.DB) (*Clients[M, P], error) {
-	s, err := newStore(db, new(M))
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.ClientMixin{})
+	s, names, err := newMixinStore(db, new(M), models.ClientMixin{})
 	if err != nil {
 		return nil, err
 	}

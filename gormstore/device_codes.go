@@ -31,15 +31,8 @@ type DeviceCodes[M any, P DeviceCodeModel[M]] struct {
 
 // NewDeviceCodes returns the store, or what is wrong with the model.
 func NewDeviceCodes[M any, P DeviceCodeModel[M]](db *gorm.DB) (*DeviceCodes[M, P], error) {
-	s, err := newStore(db, new(M))
+	s, names, err := newGrantedStore(db, new(M), models.DeviceCodeMixin{})
 	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.DeviceCodeMixin{})
-	if err != nil {
-		return nil, err
-	}
-	if s.userID, err = s.userIDColumn(); err != nil {
 		return nil, err
 	}
 	return &DeviceCodes[M, P]{s, names}, nil

@@ -73,12 +73,9 @@ func isLost(err error) bool {
 
 // isDuplicate reports whether a row has a key that another has.
 func isDuplicate(err error) bool {
-	const sqliteConstraint, sqliteUnique, sqlitePrimaryKey = 19, 2067, 1555
-	switch sqliteCode(err) {
-	case sqliteConstraint, sqliteUnique, sqlitePrimaryKey:
-		return true
-	}
-	return errors.Is(err, gorm.ErrDuplicatedKey) || stateOf(err) == "23505" || mysqlErrorOf(err).number == 1062
+	const sqliteUnique, sqlitePrimaryKey = 2067, 1555 // any other constraint is the program's own
+	code := sqliteCode(err)
+	return code == sqliteUnique || code == sqlitePrimaryKey || errors.Is(err, gorm.ErrDuplicatedKey) || stateOf(err) == "23505" || mysqlErrorOf(err).number == 1062
 }
 
 // alreadyExists reports whether MySQL refused to create what is there already:
@@ -102,7 +99,7 @@ func stateOf(err error) string {
 	return mysqlErrorOf(err).state
 }
 
-// sqliteCode returns the result code of an error of SQLite: that of
+// sqliteCode returns the extended result code of an error of SQLite: that of
 // modernc.org/sqlite has a method, that of github.com/mattn/go-sqlite3 is
 //
 //	struct { Code, ExtendedCode int; … }
@@ -113,7 +110,7 @@ func sqliteCode(err error) int {
 	}
 	for e := range chain(err) {
 		v := structOf(e, "Error")
-		if code := field(v, "Code"); code.CanInt() && field(v, "ExtendedCode").CanInt() {
+		if code := field(v, "ExtendedCode"); code.CanInt() && field(v, "Code").CanInt() {
 			return int(code.Int())
 		}
 	}

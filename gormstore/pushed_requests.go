@@ -28,11 +28,7 @@ type PushedRequests[M any, P PushedRequestModel[M]] struct {
 
 // NewPushedRequests returns the store, or what is wrong with the model.
 func NewPushedRequests[M any, P PushedRequestModel[M]](db *gorm.DB) (*PushedRequests[M, P], error) {
-	s, err := newStore(db, new(M))
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.PushedRequestMixin{})
+	s, names, err := newMixinStore(db, new(M), models.PushedRequestMixin{})
 	if err != nil {
 		return nil, err
 	}

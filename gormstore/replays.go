@@ -26,11 +26,7 @@ type Replays[M any, P ReplayModel[M]] struct {
 
 // NewReplays returns the store, or what is wrong with the model.
 func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays[M, P], error) {
-	s, err := newStore(db, new(M))
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.ReplayMixin{})
+	s, names, err := newMixinStore(db, new(M), models.ReplayMixin{})
 	if err != nil {
 		return nil, err
 	}

@@ -109,11 +109,7 @@ func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKey
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore(db, new(M))
-	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.SigningKeyMixin{})
+	s, names, err := newMixinStore(db, new(M), models.SigningKeyMixin{})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,27 @@ func newStore(db *gorm.DB, model any) (*store, error) {
 	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), turn: turnOf(db)}, nil
 }
 
+// newMixinStore is newStore for a model that embeds the mixin, with the names of
+// the mixin's columns.
+func newMixinStore(db *gorm.DB, model, mixin any) (*store, columns, error) {
+	s, err := newStore(db, model)
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := s.mixinColumns(mixin)
+	return s, names, err
+}
+
+// newGrantedStore is newMixinStore for a model whose rows belong to a user.
+func newGrantedStore(db *gorm.DB, model, mixin any) (*store, columns, error) {
+	s, names, err := newMixinStore(db, model, mixin)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.userID, err = s.userIDColumn()
+	return s, names, err
+}
+
 type transactionKey struct{}
 
 // WithTransaction returns a context whose calls run in the program's own

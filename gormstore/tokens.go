@@ -28,15 +28,8 @@ type Tokens[M any, P TokenModel[M]] struct {
 
 // NewTokens returns the store, or what is wrong with the model.
 func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens[M, P], error) {
-	s, err := newStore(db, new(M))
+	s, names, err := newGrantedStore(db, new(M), models.TokenMixin{})
 	if err != nil {
-		return nil, err
-	}
-	names, err := s.mixinColumns(models.TokenMixin{})
-	if err != nil {
-		return nil, err
-	}
-	if s.userID, err = s.userIDColumn(); err != nil {
 		return nil, err
 	}
 	return &Tokens[M, P]{s, names}, nil

@@ -21,6 +21,12 @@ func HashClientSecret(secret string) string {
 	return sha256Scheme + hex.EncodeToString(sum[:])
 }
 
+// UsesClientSecret reports whether a client that authenticates by the method
+// has a secret. Methods of the program's own count as such.
+func UsesClientSecret(authMethod string) bool {
+	return authMethod != None && authMethod != PrivateKeyJWT
+}
+
 // IsHashedClientSecret reports whether a stored secret is a digest: this
 // package's own, bcrypt ("$2…$") or argon2id ("$argon2id$"). An empty one
 // counts as hashed, since it holds nothing that could leak.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -86,9 +87,9 @@ func (a *Assertion) IsFor(req *Request) bool {
 // Algorithm returns what it is signed by.
 func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Algorithm }
 
-// ReplayKey is what the assertion is remembered by, and RememberUntil until when
-// it has to be.
-func (a *Assertion) ReplayKey() string { return "assertion " + a.Issuer + " " + a.ID }
+// ReplayKey is what the assertion is remembered by. No two issuers share one,
+// whatever they are called.
+func (a *Assertion) ReplayKey() string { return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID) }
 
 // RememberUntil is when the assertion could not be presented again anyway.
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -115,7 +116,7 @@ func redirectURIProblem(uri string) string {
 	switch {
 	case err != nil || !safeRedirectURI(uri):
 		return "is not an absolute URI without fragment and user name"
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
 		return "must be https; http is for loopback addresses alone"
 	case strings.Contains(uri, "*"):
 		return "has a wildcard; redirect URIs are compared as they are"
@@ -127,7 +128,7 @@ func redirectURIProblem(uri string) string {
 // client names.
 func isWebAddress(uri string) bool {
 	u, err := url.Parse(uri)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()))
 }
 
 // keySetProblem says why a key set is not one of public keys (RFC 7517), or

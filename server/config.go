@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -222,14 +222,9 @@ func checkIssuer(issuer string) error {
 		return fmt.Errorf("%q is not an absolute URL", issuer)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return fmt.Errorf("%q must have no query and no fragment", issuer)
-	case u.Scheme == "http" && isLoopback(u.Hostname()), u.Scheme == "https":
+	case u.Scheme == "http" && loopback.Is(u.Hostname()), u.Scheme == "https":
 		return nil
 	default:
 		return fmt.Errorf("%q must be https; http is for loopback addresses alone", issuer)
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -111,7 +112,7 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response 
 		_, _ = w.Write(text) //nolint:gosec // no HTML: the endpoint names its Content-Type
 		return
 	}
-	s.writeBody(w, r, status, first(response.Header.Get("Content-Type"), "application/json"), response.Body)
+	s.writeBody(w, r, status, cmp.Or(response.Header.Get("Content-Type"), "application/json"), response.Body)
 }
 
 // checkMethod refuses a request of any other method.

@@ -30,8 +30,8 @@ const (
 	InvalidTarget                   = "invalid_target"                    // RFC 8707 section 2
 	InvalidRedirectURI              = "invalid_redirect_uri"              // RFC 7591 section 3.2.2
 	InvalidClientMetadata           = "invalid_client_metadata"           // RFC 7591 section 3.2.2
-	InvalidStatement                = "invalid_software_statement"        // RFC 7591 section 3.2.2
-	UnapprovedStatement             = "unapproved_software_statement"     // RFC 7591 section 3.2.2
+	InvalidSoftwareStatement        = "invalid_software_statement"        // RFC 7591 section 3.2.2
+	UnapprovedSoftwareStatement     = "unapproved_software_statement"     // RFC 7591 section 3.2.2
 	MissingAuthorization            = "missing_authorization"             // no credentials at all, RFC 6750 section 3.1
 	InvalidToken                    = "invalid_token"                     // RFC 6750 section 3.1
 	InsufficientUserAuthentication  = "insufficient_user_authentication"  // RFC 9470 section 3

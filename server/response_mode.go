@@ -38,16 +38,16 @@ func responseMode(req *Request) (mode string, wrap ResponseModeHook, ok bool) {
 	if requested == "" {
 		return usual, nil, true
 	}
-	base, suffix, _ := strings.Cut(requested, ".")
+	base, suffix, dotted := strings.Cut(requested, ".")
 	tell(req, func(hook ResponseModeHook) {
-		if hook.ResponseModeSuffix() == suffix || hook.ResponseModeSuffix() == requested {
+		if dotted && hook.ResponseModeSuffix() == suffix || hook.ResponseModeSuffix() == requested {
 			wrap = hook
 		}
 	})
 	switch {
 	case wrap != nil && requested == wrap.ResponseModeSuffix():
 		return usual, wrap, true
-	case suffix != "" && wrap == nil, !slices.Contains(responseModes(usual), base):
+	case dotted && wrap == nil, !slices.Contains(responseModes(usual), base):
 		return usual, nil, false
 	}
 	return base, wrap, true

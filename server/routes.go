@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"net/http"
@@ -39,26 +40,19 @@ func (s *Server) endpointPath(name string) string {
 	switch name {
 	case authorizationEndpoint:
 		if slices.ContainsFunc(s.answered(), func(a answered) bool { return a.responseTypes != nil }) {
-			return first(path, "/oauth/authorize")
+			return cmp.Or(path, "/oauth/authorize")
 		}
 		return ""
 	case tokenEndpoint:
 		if slices.ContainsFunc(s.answered(), func(a answered) bool { return a.grantType != "" }) {
-			return first(path, "/oauth/token")
+			return cmp.Or(path, "/oauth/token")
 		}
 		return ""
 	}
 	if endpoint, ok := s.endpoints[name]; ok {
-		return first(path, endpoint.EndpointPath())
+		return cmp.Or(path, endpoint.EndpointPath())
 	}
 	return ""
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // Routes are the paths of everything that is registered, each with its

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/gormstore"
-	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -64,11 +63,7 @@ func (in *instance) decide(userCode string, user server.User, approved bool) err
 // deviceCodes: every column comes back, a device gets one token, one decision
 // counts, and what has expired leaves.
 func (k *kit) deviceCodes(t *testing.T, model any) {
-	var all []*instance
-	for _, db := range k.handles {
-		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
-	}
-	in := func(i int) *instance { return all[i%len(all)] }
+	all, in := k.racing(t)
 	c := k.television(t)
 
 	t.Run("columns", func(t *testing.T) {

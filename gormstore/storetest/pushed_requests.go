@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/gormstore"
-	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 )
@@ -42,11 +41,7 @@ func (in *instance) push(t testing.TB, c client) string {
 // pushedRequests: every column comes back, a request is decided on once, and
 // what has expired leaves.
 func (k *kit) pushedRequests(t *testing.T, model any) {
-	var all []*instance
-	for _, db := range k.handles {
-		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
-	}
-	in := func(i int) *instance { return all[i%len(all)] }
+	_, in := k.racing(t)
 	c := k.publicClient(t)
 
 	t.Run("columns", func(t *testing.T) {

@@ -40,14 +40,19 @@ func slow(faults.Call) faults.Fault {
 	return faults.Fault{}
 }
 
-// races: a credential is spent once, and its second use ends the grant,
-// whoever comes first and on whichever instance.
-func (k *kit) races(t *testing.T) {
-	var all []*instance
+// racing returns slow instances, and one or another of them by number.
+func (k *kit) racing(t *testing.T) (all []*instance, in func(i int) *instance) {
+	t.Helper()
 	for _, db := range k.handles {
 		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
 	}
-	in := func(i int) *instance { return all[i%len(all)] }
+	return all, func(i int) *instance { return all[i%len(all)] }
+}
+
+// races: a credential is spent once, and its second use ends the grant,
+// whoever comes first and on whichever instance.
+func (k *kit) races(t *testing.T) {
+	all, in := k.racing(t)
 
 	t.Run("one code is redeemed once", func(t *testing.T) {
 		c := k.publicClient(t)

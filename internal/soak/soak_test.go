@@ -128,7 +128,7 @@ func TestTheDiskIsFull(t *testing.T) {
 		dir := t.TempDir()
 		p := &program{client: newClient(t), setting: setting{Driver: "sqlite", DSN: sqliteDSN(dir), Mount: dir}}
 		err := p.start()
-		if os.IsPermission(err) {
+		if os.IsPermission(err) && !strings.Contains(os.Getenv("GORMOAUTH_TEST_REQUIRE"), "mount") {
 			t.Skip("this system lets no process mount a file system of its own: ", err)
 		}
 		require.NoError(t, err)

@@ -52,15 +52,7 @@ func (k keyPair) set(t *testing.T) json.RawMessage {
 
 func signAssertion(t *testing.T, key any, algorithm jose.SignatureAlgorithm, kid string, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", kid))
-	require.NoError(t, err)
-	payload, err := json.Marshal(claims)
-	require.NoError(t, err)
-	signed, err := signer.Sign(payload)
-	require.NoError(t, err)
-	text, err := signed.CompactSerialize()
-	require.NoError(t, err)
-	return text
+	return oauthtest.SignJWT(t, key, algorithm, map[jose.HeaderKey]any{"kid": kid}, claims)
 }
 
 const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -227,6 +219,7 @@ func TestClientsThatSignAreRegistered(t *testing.T) {
 	a := register(keys + `,"token_endpoint_auth_signing_alg":"ES256"`)
 	assert.Equal(t, http.StatusCreated, a.Status, a.Raw)
 	assert.Equal(t, "ES256", a.Body["token_endpoint_auth_signing_alg"])
+	assert.NotContains(t, a.Body, "client_secret", "it needs none")
 	for _, more := range []string{"", `,"jwks_uri":"https://client.example/keys"`, keys + `,"token_endpoint_auth_signing_alg":"none"`, keys + `,"token_endpoint_auth_signing_alg":7`} {
 		assert.Equal(t, server.InvalidClientMetadata, register(more).Body["error"], more)
 	}

@@ -159,7 +159,7 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 		client.UnusedExpiresAt = req.Time.Add(unused).Unix()
 	}
 	secret := ""
-	if client.GetTokenEndpointAuthMethod() != models.None {
+	if models.UsesClientSecret(client.GetTokenEndpointAuthMethod()) {
 		secret = e.newSecret(req, client)
 	}
 	if err := e.Storage.SaveClient(ctx, client, req); err != nil {
@@ -220,7 +220,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin) (secret string) {
 	endsSoon := client.ClientSecretExpiresAt != 0 && client.ClientSecretExpiresAt-req.Time.Unix() < int64(e.SecretExpiresIn/time.Second)/2
 	switch {
-	case client.GetTokenEndpointAuthMethod() == models.None:
+	case !models.UsesClientSecret(client.GetTokenEndpointAuthMethod()):
 		client.ClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = "", 0, "", 0
 		return ""
 	case client.ClientSecret == "":

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -153,8 +152,8 @@ func TestRegistration(t *testing.T) {
 				{`{` + webClient + `,"jwks_uri":"https://app.example/keys","jwks":{"keys":[]}}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"jwks":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"jwks":"no"}`, server.InvalidClientMetadata},
-				{`{` + webClient + `,"software_statement":"a.b.c"}`, server.UnapprovedStatement},
-				{`{` + webClient + `,"software_statement":7}`, server.InvalidStatement},
+				{`{` + webClient + `,"software_statement":"a.b.c"}`, server.UnapprovedSoftwareStatement},
+				{`{` + webClient + `,"software_statement":7}`, server.InvalidSoftwareStatement},
 			} {
 				a, _ := r.register(row.body)
 				assert.Equal(t, http.StatusBadRequest, a.Status, row.body)
@@ -387,11 +386,7 @@ func TestSoftwareStatements(t *testing.T) {
 		}}
 	})
 	sign := func(key any, algorithm jose.SignatureAlgorithm, claims map[string]any) string {
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "1"))
-		require.NoError(t, err)
-		text, err := jwt.Signed(signer).Claims(claims).Serialize()
-		require.NoError(t, err)
-		return text
+		return oauthtest.SignJWT(t, key, algorithm, map[jose.HeaderKey]any{"kid": "1"}, claims)
 	}
 	claims := func(more ...any) map[string]any {
 		all := map[string]any{"iss": "https://publisher.example", "software_id": "signed", "client_name": "Signed", "redirect_uris": []string{"https://signed.example/cb"}}
@@ -413,16 +408,16 @@ func TestSoftwareStatements(t *testing.T) {
 
 	unsigned := "eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + "."
 	for rule, row := range map[string][2]string{
-		"a stranger's signature":     {sign(stranger, jose.ES256, claims()), server.InvalidStatement},
-		"no signature":               {unsigned, server.InvalidStatement},
-		"a secret's signature":       {sign([]byte(strings.Repeat("s", 32)), jose.HS256, claims()), server.InvalidStatement},
-		"another issuer":             {sign(trusted, jose.ES256, claims("iss", "https://other.example")), server.UnapprovedStatement},
-		"no issuer":                  {sign(trusted, jose.ES256, claims("iss", "")), server.InvalidStatement},
-		"an end":                     {sign(trusted, jose.ES256, claims("exp", r.Now.Add(-time.Hour).Unix())), server.InvalidStatement},
-		"no beginning yet":           {sign(trusted, jose.ES256, claims("nbf", r.Now.Add(time.Hour).Unix())), server.InvalidStatement},
-		"what is no JWT":             {"statement", server.InvalidStatement},
+		"a stranger's signature":     {sign(stranger, jose.ES256, claims()), server.InvalidSoftwareStatement},
+		"no signature":               {unsigned, server.InvalidSoftwareStatement},
+		"a secret's signature":       {sign([]byte(strings.Repeat("s", 32)), jose.HS256, claims()), server.InvalidSoftwareStatement},
+		"another issuer":             {sign(trusted, jose.ES256, claims("iss", "https://other.example")), server.UnapprovedSoftwareStatement},
+		"no issuer":                  {sign(trusted, jose.ES256, claims("iss", "")), server.InvalidSoftwareStatement},
+		"an end":                     {sign(trusted, jose.ES256, claims("exp", r.Now.Add(-time.Hour).Unix())), server.InvalidSoftwareStatement},
+		"no beginning yet":           {sign(trusted, jose.ES256, claims("nbf", r.Now.Add(time.Hour).Unix())), server.InvalidSoftwareStatement},
+		"what is no JWT":             {"statement", server.InvalidSoftwareStatement},
 		"a redirect URI that is bad": {sign(trusted, jose.ES256, claims("redirect_uris", []string{"http://x.example"})), server.InvalidRedirectURI},
-		"none":                       {"", server.InvalidStatement},
+		"none":                       {"", server.InvalidSoftwareStatement},
 	} {
 		a, _ := try(row[0])
 		assert.Equal(t, http.StatusBadRequest, a.Status, rule)

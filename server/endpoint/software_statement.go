@@ -45,9 +45,9 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 	case statement == "" && (e.SoftwareStatements == nil || !e.SoftwareStatements.Required):
 		return nil
 	case statement == "":
-		return server.NewError(server.InvalidStatement, "The request has no 'software_statement'.")
+		return server.NewError(server.InvalidSoftwareStatement, "The request has no 'software_statement'.")
 	case e.SoftwareStatements == nil:
-		return server.NewError(server.UnapprovedStatement, "The server takes no software statements.")
+		return server.NewError(server.UnapprovedSoftwareStatement, "The server takes no software statements.")
 	}
 	claims, err := e.SoftwareStatements.verify(ctx, statement, req.Time)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *SoftwareStatements) verify(ctx context.Context, statement string, now t
 		return nil, fmt.Errorf("find the keys of a software statement's issuer: %w", err)
 	}
 	if keys == nil {
-		return nil, server.NewError(server.UnapprovedStatement, "The issuer of the software statement is not one that the server trusts.")
+		return nil, server.NewError(server.UnapprovedSoftwareStatement, "The issuer of the software statement is not one that the server trusts.")
 	}
 	var registered jwt.Claims
 	var claims map[string]json.RawMessage
@@ -87,5 +87,5 @@ func (s *SoftwareStatements) verify(ctx context.Context, statement string, now t
 }
 
 func errInvalidStatement() error {
-	return server.NewError(server.InvalidStatement, "The software statement is not a signed JWT that is valid now.")
+	return server.NewError(server.InvalidSoftwareStatement, "The software statement is not a signed JWT that is valid now.")
 }

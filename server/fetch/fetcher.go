@@ -30,7 +30,7 @@ type Options struct {
 	// without strangers: elsewhere it opens what is behind the firewall.
 	AllowPrivateAddresses bool
 	// Transport makes the requests, such as one that trusts a company's own
-	// certificates; nil is one of the package's own. Its dialer is replaced.
+	// certificates; nil is one of the package's own. Its dialers are replaced.
 	Transport *http.Transport
 }
 
@@ -74,7 +74,8 @@ func New(options Options) *Fetcher {
 		// cannot mean another one the second time.
 		dialer.Control = ssrf.New(ssrf.WithPorts(443)).Safe
 	}
-	transport.DialContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, true
+	transport.DialContext, transport.DialTLSContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, nil, true
+	transport.Dial, transport.DialTLS = nil, nil //nolint:staticcheck // nothing may go around the dialer
 	transport.MaxResponseHeaderBytes, transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = maxHeaderSize, 1, options.Timeout
 	return &Fetcher{
 		options: options,

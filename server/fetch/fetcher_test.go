@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"compress/gzip"
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -84,6 +85,13 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	_, err = f.Get(t.Context(), "http://client.example/")
 	assert.ErrorIs(t, err, ErrRefused, "and nothing without encryption")
 	assert.Zero(t, asked.Load())
+	around := transport.Clone()
+	around.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("tcp", s.Listener.Addr().String())
+	}
+	_, err = New(Options{Transport: around, Timeout: time.Second}).Get(t.Context(), "https://127.0.0.1/")
+	assert.ErrorIs(t, err, ErrRefused)
+	assert.Zero(t, asked.Load(), "also by a dialer of the transport's own")
 	_, err = New(Options{Transport: transport, AllowPrivateAddresses: true}).Get(t.Context(), s.URL)
 	assert.NoError(t, err, "but for the operator who says so")
 }

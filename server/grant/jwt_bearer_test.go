@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"testing"
@@ -58,15 +57,7 @@ func TestJWTBearer(t *testing.T) {
 					delete(claims, more[i].(string))
 				}
 			}
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
-			require.NoError(t, err)
-			payload, err := json.Marshal(claims)
-			require.NoError(t, err)
-			signed, err := signer.Sign(payload)
-			require.NoError(t, err)
-			text, err := signed.CompactSerialize()
-			require.NoError(t, err)
-			return text
+			return oauthtest.SignJWT(t, key, jose.ES256, nil, claims)
 		}
 		try := func(client *oauthtest.Client, assertion, more string) oauthtest.Answer {
 			return p.Token(client, url.Values{"grant_type": {jwtBearerGrant}, "assertion": {assertion}}.Encode()+more)

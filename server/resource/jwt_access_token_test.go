@@ -124,17 +124,9 @@ func TestForgedJWTs(t *testing.T) {
 	require.NoError(t, err)
 
 	sign := func(key any, algorithm jose.SignatureAlgorithm, header map[jose.HeaderKey]any, claims map[string]any) string {
-		options := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"typ": "at+jwt", "kid": private.KeyID}}
-		maps.Copy(options.ExtraHeaders, header)
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
-		require.NoError(t, err)
-		payload, err := json.Marshal(claims)
-		require.NoError(t, err)
-		signed, err := signer.Sign(payload)
-		require.NoError(t, err)
-		text, err := signed.CompactSerialize()
-		require.NoError(t, err)
-		return text
+		all := map[jose.HeaderKey]any{"typ": "at+jwt", "kid": private.KeyID}
+		maps.Copy(all, header)
+		return oauthtest.SignJWT(t, key, algorithm, all, claims)
 	}
 	now := p.Now.Unix()
 	claims := func(name string, value any) map[string]any {

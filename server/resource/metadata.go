@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/loopback"
 )
 
 // Metadata is what an API says of itself (RFC 9728), so that a client that was
@@ -41,7 +43,7 @@ func (m *Metadata) address() (*url.URL, error) {
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || strings.Contains(m.Resource, "#"):
 		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL without a fragment", m.Resource)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
 		return nil, fmt.Errorf("resource: Metadata.Resource: %q must be https; http is for loopback addresses alone", m.Resource)
 	case len(m.AuthorizationServers) == 0:
 		return nil, errors.New("resource: Metadata.AuthorizationServers is missing: whose tokens does the API take?")

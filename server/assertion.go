@@ -105,7 +105,7 @@ func (a *Assertion) VerifiedBy(keySet []byte) bool {
 	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
 		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
-		if !named || !meant || !key.IsPublic() {
+		if !named || !meant {
 			return false
 		}
 		_, err := a.signed.Verify(key)

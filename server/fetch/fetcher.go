@@ -75,7 +75,7 @@ func New(options Options) *Fetcher {
 		dialer.Control = ssrf.New(ssrf.WithPorts(443)).Safe
 	}
 	transport.DialContext, transport.DialTLSContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, nil, true
-	transport.Dial, transport.DialTLS = nil, nil //nolint:staticcheck // nothing may go around the dialer
+	transport.DialTLS = nil //nolint:staticcheck // nothing may go around the dialer
 	transport.MaxResponseHeaderBytes, transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = maxHeaderSize, 1, options.Timeout
 	return &Fetcher{
 		options: options,

@@ -3,6 +3,7 @@ package fetch
 import (
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -85,13 +86,21 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	_, err = f.Get(t.Context(), "http://client.example/")
 	assert.ErrorIs(t, err, ErrRefused, "and nothing without encryption")
 	assert.Zero(t, asked.Load())
-	around := transport.Clone()
-	around.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("tcp", s.Listener.Addr().String())
+	dial := func(string, string) (net.Conn, error) {
+		return tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's own server
 	}
-	_, err = New(Options{Transport: around, Timeout: time.Second}).Get(t.Context(), "https://127.0.0.1/")
-	assert.ErrorIs(t, err, ErrRefused)
-	assert.Zero(t, asked.Load(), "also by a dialer of the transport's own")
+	for _, change := range []func(*http.Transport){
+		func(around *http.Transport) { around.DialTLS = dial }, //nolint:staticcheck // somebody may have it still
+		func(around *http.Transport) {
+			around.DialTLSContext = func(_ context.Context, network, address string) (net.Conn, error) { return dial(network, address) }
+		},
+	} {
+		around := transport.Clone()
+		change(around)
+		_, err = New(Options{Transport: around, Timeout: time.Second}).Get(t.Context(), "https://127.0.0.1/")
+		assert.ErrorIs(t, err, ErrRefused)
+		assert.Zero(t, asked.Load(), "also by a dialer of the transport's own")
+	}
 	_, err = New(Options{Transport: transport, AllowPrivateAddresses: true}).Get(t.Context(), s.URL)
 	assert.NoError(t, err, "but for the operator who says so")
 }

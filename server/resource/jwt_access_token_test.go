@@ -181,3 +181,17 @@ func TestForgedJWTs(t *testing.T) {
 	validator.Opaque = gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
 	assert.Equal(t, http.StatusOK, p.Call(opaque).Status, "both kinds at once")
 }
+
+// An RSA key signs by PS256 as well as by RS256; what counts is what it is for.
+func TestAKeySignsByItsOwnAlgorithm(t *testing.T) {
+	p, keys, _ := newJWTProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), jose.RS256)
+	private, err := keys.SigningKey(t.Context(), jose.RS256, p.Now)
+	require.NoError(t, err)
+	now := p.Now.Unix()
+	for algorithm, status := range map[jose.SignatureAlgorithm]int{jose.RS256: http.StatusOK, jose.PS256: http.StatusUnauthorized} {
+		text := oauthtest.SignJWT(t, private.Key, algorithm, map[jose.HeaderKey]any{"typ": "at+jwt", "kid": private.KeyID}, map[string]any{
+			"iss": oauthtest.Issuer, "aud": api, "sub": "1", "client_id": "c", "iat": now, "exp": now + 60, "jti": "j",
+		})
+		assert.Equal(t, status, p.Call(text).Status, algorithm)
+	}
+}

@@ -124,11 +124,10 @@ func Example_joined() {
 
 func ExampleCreateBearerTokenValidator() {
 	db := open()
-	protector, err := resource.NewProtector(resource.Config{})
+	protector, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[Token](db))
 	if err != nil {
 		log.Fatal(err)
 	}
-	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
 	me := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := resource.TokenFromContext(r.Context())
 		_, _ = fmt.Fprintln(w, token.UserID, token.Token.(*Token).Scope)

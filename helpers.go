@@ -175,6 +175,20 @@ func CreateBearerTokenValidator[M any, P gormstore.TokenModel[M]](db *gorm.DB) *
 	return &resource.BearerTokenValidator{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
 }
 
+// CreateDPoP returns the extension that binds tokens to a key of the client's (RFC
+// 9449), with what was presented in the model M. It panics when M cannot hold it.
+func CreateDPoP[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *grant.DPoP {
+	return &grant.DPoP{Proofs: server.DPoPProofs{Replays: CreateReplayStorage[M, P](db)}}
+}
+
+// CreateDPoPTokenValidator returns a validator of tokens that are bound to a key
+// of the client's (RFC 9449), for an API that clients reach at baseURL, with what
+// was presented in the model M. The tokens are found by another validator. It
+// panics when M cannot hold it.
+func CreateDPoPTokenValidator[M any, P gormstore.ReplayModel[M]](db *gorm.DB, baseURL string, tokens resource.TokenValidator) *resource.DPoPTokenValidator {
+	return &resource.DPoPTokenValidator{Tokens: tokens, BaseURL: baseURL, Proofs: server.DPoPProofs{Replays: CreateReplayStorage[M, P](db)}}
+}
+
 // AutoMigrate adds the tables, columns and indexes that the models have and
 // the database lacks. It alters and drops nothing, and any number of instances
 // can start at once; see [gormstore.AutoMigrate].

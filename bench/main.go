@@ -245,11 +245,14 @@ func runGrowth(out io.Writer, engines []engine, many int, slice time.Duration, r
 func runPrune(out io.Writer, engines []engine, rows int, idle time.Duration) error {
 	var all []pruneResult
 	for _, e := range engines {
-		result, err := prune(e, rows, idle)
-		if err != nil {
-			return err
+		for _, beside := range []bool{false, true} {
+			result, err := prune(e, rows, idle, beside)
+			if err != nil {
+				return err
+			}
+			all = append(all, result)
+			fmt.Fprintln(os.Stderr, pruneTable(all[len(all)-1:])) // it takes long
 		}
-		all = append(all, result)
 	}
 	fmt.Fprintln(out, pruneTable(all))
 	return nil

@@ -73,11 +73,10 @@ func newOwn(db *gorm.DB) (contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	protector, err := resource.NewProtector(resource.Config{})
+	protector, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[token](db))
 	if err != nil {
 		return nil, err
 	}
-	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[token](db))
 	api := protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	return &library{srv, api, gormoauth.CreatePruneFunc[token, authorizationCode](db)}, nil
 }

@@ -10,16 +10,22 @@ import (
 // expired rows are removed.
 type pruneResult struct {
 	Engine     string
+	Beside     bool // whether a process of its own prunes
 	Rows       int
 	Took       time.Duration
 	Idle, Busy [2]time.Duration // the 50th and 99th percentile
 	Ratio      float64          // of the 99th
 }
 
-// prune has one process issue tokens at a steady pace while another prunes.
-func prune(e engine, rows int, idle time.Duration) (pruneResult, error) {
-	result := pruneResult{Engine: e.name, Rows: rows}
-	dsn, err := e.fresh("prune")
+// prune has one process issue tokens at a steady pace while it prunes, or while
+// another does beside it.
+func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, error) {
+	result := pruneResult{Engine: e.name, Beside: beside, Rows: rows}
+	name := "prune"
+	if beside {
+		name += "_beside"
+	}
+	dsn, err := e.fresh(name)
 	if err != nil {
 		return result, err
 	}
@@ -41,11 +47,13 @@ func prune(e engine, rows int, idle time.Duration) (pruneResult, error) {
 		return result, err
 	}
 	defer server.stop()
-	pruner, err := e.start(own, dsn)
-	if err != nil {
-		return result, err
+	pruner := server
+	if beside {
+		if pruner, err = e.start(own, dsn); err != nil {
+			return result, err
+		}
+		defer pruner.stop()
 	}
-	defer pruner.stop()
 
 	c := newCaller(server.address, 8)
 	if _, err := paced(c, time.After(time.Second)); err != nil { // warm-up

@@ -51,7 +51,7 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 	a.pages.render(w, http.StatusOK, "consent", consentView{
 		layout:      layout{Title: "Allow access", User: user},
 		ClientName:  nameOf(client),
-		ClientID:    client.ClientID,
+		ClientID:    client.GetClientID(),
 		Destination: destination(consent.RedirectURI),
 		Scopes:      scopesInWords(consent.Scope),
 		Action:      r.URL.RequestURI(),
@@ -91,7 +91,7 @@ func nameOf(client *Client) string {
 	if name := client.GetClientName(); name != "" {
 		return name
 	}
-	return client.ClientID
+	return client.GetClientID()
 }
 
 // destination says in short where a redirect URI leads: a client chooses its

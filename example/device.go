@@ -46,7 +46,7 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 		consent, err := a.devices.GetConsentGrant(a.oauth, r, user)
 		if err == nil {
 			client := consent.Client.(*Client)
-			view.Consent = &deviceConsent{nameOf(client), client.ClientID, scopesInWords(consent.Scope)}
+			view.Consent = &deviceConsent{nameOf(client), client.GetClientID(), scopesInWords(consent.Scope)}
 		}
 		return a.deviceResult(r, view, err)
 	})

@@ -45,6 +45,7 @@ func newServer(a *app) (*server.Server, error) {
 		srv.RegisterEndpoint(introspection),
 		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
 		srv.Register(&grant.JARM{Keys: a.keys}),
+		srv.Register(gormoauth.CreateDPoP[Replay](a.db)),
 		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
 		srv.RegisterEndpoint(a.devices),
 		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),
@@ -79,15 +80,14 @@ func (a *app) authenticateUser(ctx context.Context, username, password string) (
 // looks JWTs up, too: one that was revoked is refused at once.
 func newProtector(a *app) (*resource.Protector, error) {
 	issuer, db, log := a.cfg.issuer, a.db, a.log
+	tokens := &resource.JWTAccessTokenValidator{Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db)}
+	bound := gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens)
 	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Metadata: &resource.Metadata{
 		Resource: issuer, AuthorizationServers: []string{issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
-	}})
+	}}, tokens, bound)
 	if err != nil {
 		return nil, err
 	}
-	protector.RegisterTokenValidator(&resource.JWTAccessTokenValidator{
-		Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db),
-	})
 	protector.Register(resource.OnTokenAuthenticated(func(ctx context.Context, _ *http.Request, token *server.StoredToken) {
 		if err := noteUse(ctx, db, token.Token.(*Token), time.Now()); err != nil {
 			log.ErrorContext(ctx, "a token's last use could not be noted", slog.String("error", err.Error()))

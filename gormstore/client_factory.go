@@ -52,6 +52,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	if !server.IsClientID(mixin.ClientID) {
 		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
+	mixin.ClientID, mixin.LongClientID = models.SplitClientID(mixin.ClientID)
 	mixin.ClientIDIssuedAt = f.Clock().Unix()
 	mixin.ClientSource = models.ClientByHand
 	mixin.ClientSecret = ""
@@ -105,7 +106,7 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 		values := f.rotated(P(row).AsClientMixin(), secret, rotation)
 		var changed int64
 		if err := s.write(ctx, func(bool) (err error) {
-			changed, err = s.update(s.conn(ctx), row, values, eq(names["ClientID"], clientID), eq(names["ClientSecret"], old))
+			changed, err = s.update(s.conn(ctx), row, values, eq(names["ClientID"], models.ClientKey(clientID)), eq(names["ClientSecret"], old))
 			return err
 		}); err != nil {
 			return "", err

@@ -83,11 +83,11 @@ func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, cli
 	s := r.clients.store
 	return s.write(ctx, func(bool) error {
 		return s.atomically(ctx, func(tx *gorm.DB) error {
-			result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(r.clients.columns["ClientID"], clientID)}}).Delete(new(C))
+			result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(r.clients.columns["ClientID"], models.ClientKey(clientID))}}).Delete(new(C))
 			if result.Error != nil {
 				return result.Error
 			}
-			return r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", clientID))
+			return r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
 		})
 	})
 }
@@ -96,7 +96,7 @@ func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, cli
 func (r *ClientRegistration[C, PC, T, PT]) KeepClient(ctx context.Context, clientID string) error {
 	s, unused := r.clients.store, r.clients.columns["UnusedExpiresAt"]
 	return s.write(ctx, func(bool) error {
-		_, err := s.update(s.conn(ctx), new(C), map[string]any{unused: 0}, eq(r.clients.columns["ClientID"], clientID), neq(unused, 0))
+		_, err := s.update(s.conn(ctx), new(C), map[string]any{unused: 0}, eq(r.clients.columns["ClientID"], models.ClientKey(clientID)), neq(unused, 0))
 		return err
 	})
 }

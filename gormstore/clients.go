@@ -49,9 +49,9 @@ func (c *Clients[M, P]) Query(ctx context.Context, clientID string) (server.Clie
 
 func (c *Clients[M, P]) find(ctx context.Context, clientID string) (*M, error) {
 	row := new(M)
-	found, err := c.store.find(ctx, row, eq(c.columns["ClientID"], clientID))
+	found, err := c.store.find(ctx, row, eq(c.columns["ClientID"], models.ClientKey(clientID)))
 	// Some collations find a client with other letters.
-	if err != nil || !found || P(row).AsClientMixin().ClientID != clientID {
+	if err != nil || !found || P(row).AsClientMixin().GetClientID() != clientID {
 		return nil, err
 	}
 	return row, nil

@@ -25,7 +25,8 @@ func isCollision(err error) bool {
 	}
 	switch state := stateOf(err); {
 	case state == "40001", state == "40P01", // serialization failure, deadlock
-		strings.HasPrefix(state, "53"): // no disk, memory or connection left
+		strings.HasPrefix(state, "53"),                                   // no disk, memory or connection left
+		state == "0A000" && strings.Contains(err.Error(), "cached plan"): // a table has got a column since
 		return true
 	}
 	switch sqliteCode(err) & 0xff { // the rest of an extended code says why

@@ -39,13 +39,14 @@ type PruneProgress struct {
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
-	longPruneBatch    = 5 * time.Millisecond
+	longPruneBatch    = 2 * time.Millisecond
+	pruneRest         = 2 // times as long as a batch took
 	oldCodeLife       = 5 * time.Minute
 )
 
 // Prune removes tokens and codes that have expired, in bounded batches, and
-// rests after each for as long as it took: on an engine with one writer, the
-// others come in between. It may be interrupted at any time and begun anew, and
+// rests after each for twice as long as it took: on an engine with one writer,
+// the others come in between. It may be interrupted at any time and begun anew, and
 // may run on several instances at once. It has no clock of its own: call it when
 // it suits the program.
 //
@@ -176,7 +177,7 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 		case took < longPruneBatch/2:
 			size = min(size*2, options.BatchSize)
 		}
-		if err := rest(ctx, took); err != nil {
+		if err := rest(ctx, pruneRest*took); err != nil {
 			return err
 		}
 	}

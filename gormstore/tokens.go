@@ -140,6 +140,7 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 		"Scope":                 record.Scope,
 		"Audience":              record.Audience,
 		"Confirmation":          record.Confirmation,
+		"AuthorizationDetails":  record.AuthorizationDetails,
 		"IssuedAt":              record.IssuedAt,
 		"ExpiresIn":             record.ExpiresIn,
 		"AccessTokenRevokedAt":  0,
@@ -183,11 +184,13 @@ func (t *Tokens[M, P]) rotateBeside(ctx context.Context, row P, record *models.T
 			"TokenType":            beside.TokenType,
 			"Scope":                beside.Scope,
 			"Confirmation":         beside.Confirmation,
+			"AuthorizationDetails": beside.AuthorizationDetails,
 			"IssuedAt":             beside.IssuedAt,
 			"ExpiresIn":            beside.ExpiresIn,
 			"AccessTokenRevokedAt": 0,
 			"ExpiresAt":            beside.ExpiresAt,
-		}), t.is("GrantID", beside.GrantID), t.is("RefreshToken", nil), t.is("Audience", beside.Audience))
+		}), t.is("GrantID", beside.GrantID), t.is("RefreshToken", nil), t.is("Audience", beside.Audience),
+			t.is("ClientID", beside.ClientID), clause.Or(t.is("Actor", nil), t.is("Actor", "")))
 		if err != nil || changed > 0 {
 			return err
 		}
@@ -235,7 +238,9 @@ func (t *Tokens[M, P]) RevokeClient(ctx context.Context, clientID string, now ti
 	if clientID == "" {
 		return errors.New("gormstore: the client whose tokens to revoke has no id")
 	}
-	return t.store.write(ctx, func(bool) error { return t.revoke(t.store.conn(ctx), now, t.is("ClientID", clientID)) })
+	return t.store.write(ctx, func(bool) error {
+		return t.revoke(t.store.conn(ctx), now, t.is("ClientID", models.ClientKey(clientID)))
+	})
 }
 
 func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) error {

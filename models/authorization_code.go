@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // AuthorizationCodeMixin gives a model the columns and methods of an
 // authorization code (RFC 6749 section 4.1).
@@ -9,6 +12,9 @@ type AuthorizationCodeMixin struct {
 	Code string `gorm:"column:code;type:varchar(120);not null;uniqueIndex" json:"-"`
 	// ClientID is the client that the code was issued to.
 	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
+	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// [ClientKey].
+	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// RedirectURI is the redirect_uri of the authorization request as it was
 	// sent; empty when the request named none.
 	RedirectURI string `gorm:"column:redirect_uri;type:text" json:"redirect_uri"`
@@ -39,6 +45,8 @@ type AuthorizationCodeMixin struct {
 	RedeemedAt int64 `gorm:"column:redeemed_at;not null;default:0" json:"redeemed_at"`
 	// Audience is the requested resources, space separated (RFC 8707).
 	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
+	// AuthorizationDetails is what the user granted in detail, as JSON (RFC 9396).
+	AuthorizationDetails string `gorm:"column:authorization_details;type:text" json:"-"`
 	// Claims is the request's claims parameter, as JSON (OpenID Connect Core
 	// section 5.5).
 	Claims string `gorm:"column:claims;type:text" json:"-"`
@@ -54,14 +62,22 @@ func (c *AuthorizationCodeMixin) AsAuthorizationCodeMixin() *AuthorizationCodeMi
 
 // CheckClient reports whether the code was issued to the client.
 func (c *AuthorizationCodeMixin) CheckClient(clientID string) bool {
-	return c.ClientID != "" && c.ClientID == clientID
+	return c.ClientID != "" && c.ClientID == ClientKey(clientID)
 }
 
 // GetAudience returns the requested resources, space separated.
 func (c *AuthorizationCodeMixin) GetAudience() string { return c.Audience }
 
+// GetAuthorizationDetails returns what the user granted in detail, as JSON (RFC
+// 9396), empty when the scope says all of it.
+func (c *AuthorizationCodeMixin) GetAuthorizationDetails() string { return c.AuthorizationDetails }
+
+// GetConfirmation returns the key that the code is bound to, as JSON, empty when
+// it is bound to none.
+func (c *AuthorizationCodeMixin) GetConfirmation() string { return c.Confirmation }
+
 // GetClientID returns the client that the code was issued to.
-func (c *AuthorizationCodeMixin) GetClientID() string { return c.ClientID }
+func (c *AuthorizationCodeMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }
 
 // GetRedirectURI returns the redirect_uri that the authorization request sent,
 // empty when it sent none.

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"slices"
 	"strings"
@@ -16,6 +17,12 @@ const (
 	ClientSecretPost = "client_secret_post"
 	// PrivateKeyJWT is a JWT that the client signs with a key of its own.
 	PrivateKeyJWT = "private_key_jwt"
+	// ClientSecretJWT is a JWT that the client signs with its secret.
+	ClientSecretJWT = "client_secret_jwt"
+	// TLSClientAuth is a client certificate of an authority (RFC 8705).
+	TLSClientAuth = "tls_client_auth"
+	// SelfSignedTLSClientAuth is a client certificate of the client's own.
+	SelfSignedTLSClientAuth = "self_signed_tls_client_auth"
 	// None is a public client: it has no secret.
 	None = "none"
 )
@@ -23,8 +30,11 @@ const (
 // ClientMixin gives a model the columns and methods of an OAuth client
 // (RFC 6749 section 2, RFC 7591 section 2).
 type ClientMixin struct {
-	// ClientID is the client identifier, at most 48 characters.
+	// ClientID is the client identifier.
 	ClientID string `gorm:"column:client_id;type:varchar(48);uniqueIndex" json:"client_id"`
+	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// [ClientKey].
+	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// ClientSecret is a self-describing digest of the secret, see
 	// [HashClientSecret]; empty for a public client. A plaintext left by an
 	// older program still verifies.
@@ -52,6 +62,9 @@ type ClientMixin struct {
 	// UnusedExpiresAt is when a client that registered itself and never got a
 	// token is forgotten, in Unix seconds; 0 is never.
 	UnusedExpiresAt int64 `gorm:"column:unused_expires_at;not null;default:0;index" json:"-"`
+	// DocumentFetchedAt is when the metadata of a [ClientByDocument] was last
+	// fetched, in Unix seconds.
+	DocumentFetchedAt int64 `gorm:"column:document_fetched_at;not null;default:0" json:"-"`
 }
 
 // Where a client came from.
@@ -69,7 +82,7 @@ const (
 func (c *ClientMixin) AsClientMixin() *ClientMixin { return c }
 
 // GetClientID returns the client identifier (RFC 6749 section 2.2).
-func (c *ClientMixin) GetClientID() string { return c.ClientID }
+func (c *ClientMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }
 
 // GetDefaultRedirectURI returns the redirect URI of a request that names
 // none: the registered one when there is exactly one, otherwise empty
@@ -218,7 +231,7 @@ type ClientInfo struct {
 
 // GetClientInfo returns the client's credentials as it may know them.
 func (c *ClientMixin) GetClientInfo() ClientInfo {
-	return ClientInfo{c.ClientID, c.ClientIDIssuedAt, c.ClientSecretExpiresAt}
+	return ClientInfo{cmp.Or(c.LongClientID, c.ClientID), c.ClientIDIssuedAt, c.ClientSecretExpiresAt}
 }
 
 func sortedWords(s string) []string {

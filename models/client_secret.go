@@ -24,7 +24,11 @@ func HashClientSecret(secret string) string {
 // UsesClientSecret reports whether a client that authenticates by the method
 // has a secret. Methods of the program's own count as such.
 func UsesClientSecret(authMethod string) bool {
-	return authMethod != None && authMethod != PrivateKeyJWT
+	switch authMethod {
+	case None, PrivateKeyJWT, TLSClientAuth, SelfSignedTLSClientAuth:
+		return false
+	}
+	return true
 }
 
 // IsHashedClientSecret reports whether a stored secret is a digest: this

@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // DeviceCodeMixin gives a model the columns and methods of a device
 // authorization (RFC 8628): a device waits with the device code, a person
@@ -13,10 +16,15 @@ type DeviceCodeMixin struct {
 	UserCode string `gorm:"column:user_code;type:varchar(64);not null;uniqueIndex" json:"-"`
 	// ClientID is the client that asks.
 	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
+	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// [ClientKey].
+	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// Scope is what it asks for, space separated.
 	Scope string `gorm:"column:scope;type:text" json:"scope"`
 	// Audience is the requested resources, space separated (RFC 8707).
 	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
+	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396).
+	AuthorizationDetails string `gorm:"column:authorization_details;type:text" json:"-"`
 	// GrantID is the digest of the grant secret, see [TokenMixin].
 	GrantID string `gorm:"column:grant_id;type:varchar(64)" json:"-"`
 	// IssuedAt is when the codes were issued, in Unix seconds.
@@ -49,11 +57,15 @@ func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
 
 // CheckClient reports whether the codes were issued to the client.
 func (d *DeviceCodeMixin) CheckClient(clientID string) bool {
-	return d.ClientID != "" && d.ClientID == clientID
+	return d.ClientID != "" && d.ClientID == ClientKey(clientID)
 }
 
+// GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC 9396),
+// empty when the scope says all of it.
+func (d *DeviceCodeMixin) GetAuthorizationDetails() string { return d.AuthorizationDetails }
+
 // GetClientID returns the client that asks.
-func (d *DeviceCodeMixin) GetClientID() string { return d.ClientID }
+func (d *DeviceCodeMixin) GetClientID() string { return cmp.Or(d.LongClientID, d.ClientID) }
 
 // GetGrantID returns what all tokens of the authorization have in common.
 func (d *DeviceCodeMixin) GetGrantID() string { return d.GrantID }

@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // PushedRequestMixin gives a model the columns and methods of an authorization
 // request that a client pushed (RFC 9126).
@@ -9,6 +12,9 @@ type PushedRequestMixin struct {
 	RequestURI string `gorm:"column:request_uri;type:varchar(64);not null;uniqueIndex" json:"-"`
 	// ClientID is the client that pushed it.
 	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
+	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// [ClientKey].
+	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// Parameters are those of the request, form-urlencoded.
 	Parameters string `gorm:"column:parameters;type:text" json:"-"`
 	// ExpiresAt is when it ends, in Unix seconds.
@@ -22,7 +28,7 @@ type PushedRequestMixin struct {
 func (p *PushedRequestMixin) AsPushedRequestMixin() *PushedRequestMixin { return p }
 
 // GetClientID returns the client that pushed the request.
-func (p *PushedRequestMixin) GetClientID() string { return p.ClientID }
+func (p *PushedRequestMixin) GetClientID() string { return cmp.Or(p.LongClientID, p.ClientID) }
 
 // GetParameters returns the request's parameters, form-urlencoded.
 func (p *PushedRequestMixin) GetParameters() string { return p.Parameters }

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"time"
 )
@@ -14,6 +15,9 @@ import (
 type TokenMixin struct {
 	// ClientID is the client that the token was issued to.
 	ClientID string `gorm:"column:client_id;type:varchar(48);index" json:"client_id"`
+	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// [ClientKey].
+	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// TokenType is how the access token is presented: "Bearer" (RFC 6750).
 	TokenType string `gorm:"column:token_type;type:varchar(40)" json:"token_type"`
 	// AccessToken is the digest of the access token.
@@ -47,6 +51,14 @@ type TokenMixin struct {
 	RefreshTokenExpiresAt int64 `gorm:"column:refresh_token_expires_at;not null;default:0" json:"refresh_token_expires_at"`
 	// Audience is the access token's resources, space separated (RFC 8707).
 	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
+	// AuthorizationDetails is what the access token stands for in detail, as JSON
+	// (RFC 9396), empty when the scope says all of it.
+	AuthorizationDetails string `gorm:"column:authorization_details;type:text" json:"-"`
+	// GrantedAuthorizationDetails is that of the refresh token.
+	GrantedAuthorizationDetails string `gorm:"column:granted_authorization_details;type:text" json:"-"`
+	// Actor is who acts for the user with this token, as JSON (RFC 8693 "act"),
+	// empty when nobody does but the client.
+	Actor string `gorm:"column:actor;type:text" json:"-"`
 	// Confirmation is the key that the token is bound to, as JSON (RFC 7800 "cnf").
 	Confirmation string `gorm:"column:confirmation;type:text" json:"confirmation,omitempty"`
 	// AuthTime is when the user last signed in, in Unix seconds, 0 when unknown.
@@ -66,7 +78,7 @@ func (t *TokenMixin) AsTokenMixin() *TokenMixin { return t }
 
 // CheckClient reports whether the token was issued to the client.
 func (t *TokenMixin) CheckClient(clientID string) bool {
-	return t.ClientID != "" && t.ClientID == clientID
+	return t.ClientID != "" && t.ClientID == ClientKey(clientID)
 }
 
 // CheckRefreshToken reports whether digest is that of the current refresh
@@ -76,7 +88,7 @@ func (t *TokenMixin) CheckRefreshToken(digest string) bool {
 }
 
 // GetClientID returns the client that the token was issued to.
-func (t *TokenMixin) GetClientID() string { return t.ClientID }
+func (t *TokenMixin) GetClientID() string { return cmp.Or(t.LongClientID, t.ClientID) }
 
 // GetTokenType returns how the access token is presented.
 func (t *TokenMixin) GetTokenType() string { return t.TokenType }
@@ -96,6 +108,17 @@ func (t *TokenMixin) GetGrantID() string { return t.GrantID }
 
 // GetAudience returns the access token's resources, space separated.
 func (t *TokenMixin) GetAudience() string { return t.Audience }
+
+// GetAuthorizationDetails returns what the access token stands for in detail, as
+// JSON (RFC 9396), empty when the scope says all of it.
+func (t *TokenMixin) GetAuthorizationDetails() string { return t.AuthorizationDetails }
+
+// GetGrantedAuthorizationDetails returns that of the grant.
+func (t *TokenMixin) GetGrantedAuthorizationDetails() string { return t.GrantedAuthorizationDetails }
+
+// GetActor returns who acts for the user with this token, as JSON (RFC 8693
+// "act"), empty when nobody does but the client.
+func (t *TokenMixin) GetActor() string { return t.Actor }
 
 // GetConfirmation returns the key that the access token is bound to, as JSON,
 // empty when it is bound to none.

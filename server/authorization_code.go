@@ -15,6 +15,12 @@ type AuthorizationCode interface {
 	// GetAudience returns the resources that it is for, space separated (RFC
 	// 8707), empty when the request named none.
 	GetAudience() string
+	// GetAuthorizationDetails returns what the user granted in detail, as JSON (RFC
+	// 9396), empty when the scope says all of it.
+	GetAuthorizationDetails() string
+	// GetConfirmation returns the key that the code is bound to, as JSON, empty
+	// when it is bound to none.
+	GetConfirmation() string
 	// GetAuthTime returns when the user signed in, in Unix seconds.
 	GetAuthTime() int64
 	// GetACR returns the authentication context class that the user reached,

@@ -68,13 +68,12 @@ func BenchmarkValidateToken(b *testing.B) {
 	token := &server.StoredToken{UserID: "1", Token: &benchToken{models.TokenMixin{
 		TokenType: "Bearer", Scope: "profile email", IssuedAt: time.Now().Unix(), ExpiresIn: 3600,
 	}}}
-	protector, err := resource.NewProtector(resource.Config{})
+	protector, err := resource.NewProtector(resource.Config{}, &resource.BearerTokenValidator{
+		QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return token, nil },
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	protector.RegisterTokenValidator(&resource.BearerTokenValidator{
-		QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return token, nil },
-	})
 	handler := protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+server.GenerateSecret("goa", server.AccessTokenKind))

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 )
 
 // ClientAuthMethod is one way for a client to authenticate (RFC 6749 section
@@ -18,6 +19,15 @@ type ClientAuthMethod interface {
 	AuthenticateClient(ctx context.Context, req *Request, query QueryClientFunc) (Client, error)
 }
 
+// ImplicitAuthMethod is a method that adds nothing to a request but the
+// client_id: "none" has nothing to add, and a certificate comes with the
+// connection. Of several of them the one counts that the client is registered
+// for.
+type ImplicitAuthMethod interface {
+	ClientAuthMethod
+	ImpliedByRegistration()
+}
+
 // AuthMethodHook is for a grant that not every client may use, however it
 // authenticated.
 type AuthMethodHook interface {
@@ -26,14 +36,18 @@ type AuthMethodHook interface {
 
 // authenticateClient finds out who asks, before anything else is looked at.
 func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
-	method, err := s.presentedMethod(req)
+	methods, err := s.presentedMethods(req)
 	if err != nil {
 		return err
 	}
-	if method == nil {
+	if len(methods) == 0 {
 		return s.invalidClient(req, "The request has no client authentication.")
 	}
-	client, err := method.AuthenticateClient(ctx, req, s.QueryClient)
+	method, query, err := s.registeredMethod(ctx, req, methods)
+	if err != nil {
+		return err
+	}
+	client, err := method.AuthenticateClient(ctx, req, query)
 	if err != nil {
 		return err
 	}
@@ -48,20 +62,39 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	return nil
 }
 
-// presentedMethod returns the one method whose credentials the request
-// carries. More than one is refused (RFC 6749 section 2.3).
-func (s *Server) presentedMethod(req *Request) (ClientAuthMethod, error) {
-	var presented ClientAuthMethod
+// presentedMethods returns the methods whose credentials the request may carry:
+// several of them only where all are implicit. Otherwise more than one is
+// refused (RFC 6749 section 2.3).
+func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, err error) {
 	for _, m := range s.methods {
-		if !m.Presented(req) {
-			continue
+		if m.Presented(req) {
+			presented = append(presented, m)
 		}
-		if presented != nil {
-			return nil, NewError(InvalidRequest, "The request has more than one client authentication.")
-		}
-		presented = m
+	}
+	explicit := func(m ClientAuthMethod) bool { _, implicit := m.(ImplicitAuthMethod); return !implicit }
+	if len(presented) > 1 && slices.ContainsFunc(presented, explicit) {
+		return nil, NewError(InvalidRequest, "The request has more than one client authentication.")
 	}
 	return presented, nil
+}
+
+// registeredMethod returns the one of the methods that the client is registered
+// for, and how to look the client up, which has been done then.
+func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []ClientAuthMethod) (ClientAuthMethod, QueryClientFunc, error) {
+	if len(methods) == 1 {
+		return methods[0], s.QueryClient, nil
+	}
+	client, err := s.QueryClient(ctx, req.Params.Get("client_id"))
+	if err != nil {
+		return nil, nil, err
+	}
+	known := func(context.Context, string) (Client, error) { return client, nil }
+	for _, m := range methods {
+		if client != nil && client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) {
+			return m, known, nil
+		}
+	}
+	return methods[0], known, nil
 }
 
 // invalidClient is 401 with a challenge when the client used the Authorization

@@ -38,6 +38,12 @@ type Config struct {
 	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
 
+	// ClientCertificates returns the certificates that a client presented, for
+	// authentication by certificate and certificate-bound tokens (RFC 8705); nil
+	// takes those of the connection. Behind a proxy that ends TLS, see
+	// [TrustForwardedClientCertificates].
+	ClientCertificates ClientCertificatesFunc
+
 	// EndpointPaths is where endpoints are served, by name, where that is not
 	// the usual place: "authorization" is at /oauth/authorize below the issuer's
 	// path, "token" at /oauth/token, any other where its EndpointPath says. The

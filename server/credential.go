@@ -22,6 +22,12 @@ type Credential struct {
 	Scope string
 	// Audience is the resources that it is for, space separated (RFC 8707).
 	Audience string
+	// AuthorizationDetails is the most that it can be exchanged for in detail, as
+	// JSON (RFC 9396).
+	AuthorizationDetails string
+	// Confirmation is the key that it is bound to, as JSON (RFC 7800 "cnf"): the
+	// request must prove to have it. Empty where it is bound to none.
+	Confirmation string
 	// RedirectURI is the redirect_uri that the token request must repeat,
 	// nil where the credential is not bound to one.
 	RedirectURI *string

@@ -20,6 +20,9 @@ type DeviceCode interface {
 	// GetAudience returns the resources that it is for, space separated (RFC
 	// 8707), empty when the request named none.
 	GetAudience() string
+	// GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC
+	// 9396), empty when the scope says all of it.
+	GetAuthorizationDetails() string
 	// GetAuthTime returns when the user who approved had signed in, in Unix
 	// seconds, 0 when unknown.
 	GetAuthTime() int64

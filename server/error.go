@@ -28,6 +28,10 @@ const (
 	RequestNotSupported             = "request_not_supported"             // OpenID Connect Core section 3.1.2.6
 	RequestURINotSupported          = "request_uri_not_supported"         // OpenID Connect Core section 3.1.2.6
 	InvalidTarget                   = "invalid_target"                    // RFC 8707 section 2
+	InvalidDPoPProof                = "invalid_dpop_proof"                // RFC 9449 section 5
+	UseDPoPNonce                    = "use_dpop_nonce"                    // RFC 9449 section 8
+	InvalidAuthorizationDetails     = "invalid_authorization_details"     // RFC 9396 section 5
+	InvalidRequestObject            = "invalid_request_object"            // RFC 9101 section 7
 	InvalidRedirectURI              = "invalid_redirect_uri"              // RFC 7591 section 3.2.2
 	InvalidClientMetadata           = "invalid_client_metadata"           // RFC 7591 section 3.2.2
 	InvalidSoftwareStatement        = "invalid_software_statement"        // RFC 7591 section 3.2.2

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,12 @@ type Issuance struct {
 	User User
 	// Scope is what the access token is to stand for.
 	Scope string
+	// Audience is the resources that it is for, space separated, where the grant
+	// itself decides on them.
+	Audience string
+	// GrantID is the grant that the token descends from and ends with, where there
+	// is one but no credential.
+	GrantID string
 	// RefreshToken is whether the grant may be refreshed.
 	RefreshToken bool
 }
@@ -90,6 +97,7 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 // checkIssuance is the gate. A grant cannot forget one of these checks, since
 // it makes none of them.
 func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issuance) error {
+	req.Audience = issuance.Audience
 	if issuance.Credential != nil {
 		if err := s.checkCredential(ctx, req, issuance); err != nil {
 			return err
@@ -97,6 +105,9 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 	}
 	if err := each(req, func(hook IssuanceHook) error { return hook.CheckIssuance(ctx, req, issuance) }); err != nil {
 		return err
+	}
+	if c := issuance.Credential; c != nil && c.Confirmation != "" && c.Confirmation != req.Confirmation {
+		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.")
 	}
 	if issuance.User != nil {
 		if err := s.checkUser(ctx, req, issuance.User); err != nil {
@@ -110,7 +121,7 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 // and bound to this redirect URI.
 func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Issuance) error {
 	credential := issuance.Credential
-	req.Credential, req.Audience = credential, credential.Audience
+	req.Credential, req.Audience, req.AuthorizationDetails = credential, credential.Audience, credential.AuthorizationDetails
 	if s.config.RevokeGrant == nil {
 		return fmt.Errorf("server: Config.RevokeGrant is missing, grant %q needs it", req.GrantType)
 	}
@@ -198,14 +209,20 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 // newRecord returns the token's row, but for the tokens themselves.
 func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin {
 	now := req.Time.Unix()
+	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	record := &models.TokenMixin{
-		ClientID:     req.Client.GetClientID(),
+		ClientID:     clientID,
+		LongClientID: longClientID,
 		TokenType:    "Bearer",
 		Scope:        req.Scope,
 		GrantedScope: req.Scope,
 
 		Audience:        req.Audience,
 		GrantedAudience: req.Audience,
+		Confirmation:    req.Confirmation,
+
+		AuthorizationDetails:        req.AuthorizationDetails,
+		GrantedAuthorizationDetails: req.AuthorizationDetails,
 
 		IssuedAt:  now,
 		GrantedAt: now,
@@ -215,6 +232,7 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 	if issuance.Credential != nil {
 		record.GrantedScope = issuance.Credential.Scope
 		record.GrantedAudience = issuance.Credential.Audience
+		record.GrantedAuthorizationDetails = issuance.Credential.AuthorizationDetails
 		issuance.Credential.Authentication.describe(record)
 	}
 	return record
@@ -237,8 +255,12 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	}
 	record.AccessToken = Digest(access)
 	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
-	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope}
+	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope, AuthorizationDetails: json.RawMessage(record.AuthorizationDetails)}
 
+	if issuance.GrantID != "" {
+		record.GrantID = issuance.GrantID
+		return response, nil
+	}
 	refreshable := issuance.RefreshToken && s.mayRefresh(req.Client)
 	if req.User == nil && req.Credential == nil && !refreshable {
 		return response, nil // nobody granted it, and nothing descends from it

@@ -72,7 +72,7 @@ func TestMethodsOfTheProgramsModelsWin(t *testing.T) {
 	p.Server = srv
 	p.Protector, err = resource.NewProtector(resource.Config{Clock: clock})
 	require.NoError(t, err)
-	p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[ownToken](db))
+	require.NoError(t, p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[ownToken](db)))
 	row := &ownClient{ClientMixin: models.ClientMixin{ClientID: "own", ClientMetadata: models.ClientMetadata{GrantTypes: []string{"authorization_code", "refresh_token"}}}}
 	require.NoError(t, db.Create(row).Error)
 	client := &oauthtest.Client{ClientMixin: row.ClientMixin, Secret: "from elsewhere"}

@@ -53,6 +53,12 @@ type Request struct {
 	// Audience is the resources that the request is for, space separated, as far
 	// as it may have them (RFC 8707); empty when it names none.
 	Audience string
+	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396), as far
+	// as it may have it; empty when the scope says all of it.
+	AuthorizationDetails string
+	// Confirmation is the key that the request proved to have and that its tokens
+	// will be bound to, as JSON (RFC 7800 "cnf"); empty when it proved none.
+	Confirmation string
 	// State is the client's state, given back as it was.
 	State string
 	// Credential is what the request spends, nil where it spends nothing.

@@ -63,7 +63,8 @@ type DefaultExtensionsHook interface {
 	DefaultExtensions() []any
 }
 
-// ConfigChecker is for a grant or endpoint that needs more than the engine
+// ConfigChecker is for a grant, an endpoint, a hook or a client authentication
+// method that needs more than the engine
 // does. It returns all faults, each naming the field and the remedy.
 type ConfigChecker interface {
 	CheckConfig(config *Config) error
@@ -98,6 +99,9 @@ func (s *Server) Init(config Config) error {
 	}
 	for _, m := range slices.Concat(s.methods, config.ClientAuthMethods) {
 		faults = append(faults, checkConfig(m, &config))
+	}
+	for _, hook := range s.extensions {
+		faults = append(faults, checkConfig(hook, &config))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return err
@@ -158,6 +162,13 @@ func typeName(value any) string { return strings.TrimPrefix(fmt.Sprintf("%T", va
 func (s *Server) Register(hooks ...any) error {
 	if err := checkHooks(hooks); err != nil {
 		return fmt.Errorf("server: Register: %w", err)
+	}
+	if s.initialized {
+		for _, hook := range hooks {
+			if err := checkConfig(hook, &s.config); err != nil {
+				return err
+			}
+		}
 	}
 	s.noteRepeatable(hooks)
 	s.extensions = append(s.extensions, hooks...)

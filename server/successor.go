@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/hmac"
 	"crypto/sha512"
+	"encoding/json"
 	"time"
 )
 
@@ -58,5 +59,7 @@ func (s *Server) repeat(credential *Credential) *TokenResponse {
 		TokenType:    token.GetTokenType(),
 		ExpiresIn:    token.GetExpiresIn(),
 		Scope:        token.GetScope(),
+
+		AuthorizationDetails: json.RawMessage(token.GetAuthorizationDetails()),
 	}
 }

@@ -17,6 +17,12 @@ type Token interface {
 	// GetAudience returns the resources that the access token is for, space
 	// separated (RFC 8707).
 	GetAudience() string
+	// GetAuthorizationDetails returns what the access token stands for in detail,
+	// as JSON (RFC 9396), empty when the scope says all of it.
+	GetAuthorizationDetails() string
+	// GetActor returns who acts for the user with this token, as JSON (RFC 8693
+	// "act"), empty when nobody does but the client.
+	GetActor() string
 	// GetConfirmation returns the key that the access token is bound to, as JSON
 	// (the claim "cnf" of RFC 7800), empty when it is bound to none.
 	GetConfirmation() string
@@ -35,6 +41,8 @@ type Token interface {
 	GetGrantedScope() string
 	// GetGrantedAudience returns the resources of the grant, space separated.
 	GetGrantedAudience() string
+	// GetGrantedAuthorizationDetails returns what was granted in detail, as JSON.
+	GetGrantedAuthorizationDetails() string
 	// GetAuthTime returns when the user last signed in, in Unix seconds.
 	GetAuthTime() int64
 	// GetACR returns the authentication context class that the user reached,

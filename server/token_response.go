@@ -17,6 +17,10 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
 
+	// AuthorizationDetails is what the token stands for in detail (RFC 9396 section
+	// 7).
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+
 	// Extra holds further members, such as id_token.
 	Extra map[string]any `json:"-"`
 }

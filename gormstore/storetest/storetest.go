@@ -88,7 +88,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			part.assemble(t, in)
 		}
 		in.prune = gormoauth.CreatePruneFunc[T, A, PT, PA](db, in.prunable...)
-		in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query})
+		check(t, in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query}))
 		return in
 	}
 	k.handles = append([]*gorm.DB{config.DB}, config.Instances...)

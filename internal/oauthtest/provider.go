@@ -134,7 +134,7 @@ func New(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider
 	p.must(srv.RegisterGrant(&grant.Implicit{}))
 	p.Protector, err = resource.NewProtector(resource.Config{Clock: config.Clock})
 	p.must(err)
-	p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
+	p.must(p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db)))
 	return p
 }
 

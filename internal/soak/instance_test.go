@@ -114,11 +114,10 @@ func newProgram(db *gorm.DB, s setting) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	protector, err := resource.NewProtector(resource.Config{Clock: clock})
+	protector, err := resource.NewProtector(resource.Config{Clock: clock}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 	if err != nil {
 		return nil, err
 	}
-	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /authorize", func(w http.ResponseWriter, r *http.Request) {

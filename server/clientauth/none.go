@@ -16,9 +16,14 @@ type None struct{}
 // AuthMethod returns "none".
 func (None) AuthMethod() string { return models.None }
 
+// ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
+func (None) ImpliedByRegistration() {}
+
 // Presented reports whether the request has a client_id and nothing that would
 // prove it.
-func (None) Presented(req *server.Request) bool {
+func (None) Presented(req *server.Request) bool { return onlyNamesItself(req) }
+
+func onlyNamesItself(req *server.Request) bool {
 	return req.Params.Has("client_id") && !req.Params.Has("client_secret") &&
 		!req.Params.Has("client_assertion") && req.HTTP.Header.Get("Authorization") == ""
 }

@@ -97,11 +97,11 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 	if err != nil || client == nil {
 		return nil, err
 	}
-	registered, ok := client.(server.RegisteredClient)
-	if !ok {
-		return nil, fmt.Errorf("clientauth: private_key_jwt needs the keys of the client, which a %T does not tell: it must embed models.ClientMixin", client)
+	metadata, err := metadataOf(client, models.PrivateKeyJWT)
+	if err != nil {
+		return nil, err
 	}
-	verified, err := m.verify(ctx, assertion, &registered.AsClientMixin().ClientMetadata)
+	verified, err := m.verify(ctx, assertion, metadata)
 	if err != nil || !verified {
 		return nil, err
 	}
@@ -115,29 +115,10 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 	return client, nil
 }
 
-// verify reports whether one of the client's keys made the signature. A key set
-// that does not have it is fetched again: the key may be new.
+// verify reports whether one of the client's keys made the signature.
 func (m *PrivateKeyJWT) verify(ctx context.Context, assertion *server.Assertion, metadata *models.ClientMetadata) (bool, error) {
 	if algorithm, given := metadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(algorithm)) != assertion.Algorithm() {
 		return false, nil
 	}
-	if len(metadata.JWKs) > 0 {
-		return assertion.VerifiedBy(metadata.JWKs), nil
-	}
-	if metadata.JWKsURI == "" || m.Fetcher == nil {
-		return false, nil
-	}
-	for _, get := range []func(context.Context, string) ([]byte, error){m.Fetcher.Get, m.Fetcher.Refresh} {
-		keySet, err := get(ctx, metadata.JWKsURI)
-		if errors.Is(err, fetch.ErrRefused) {
-			return false, nil // the client's own fault
-		}
-		if err != nil {
-			return false, err
-		}
-		if assertion.VerifiedBy(keySet) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return inKeySet(ctx, m.Fetcher, metadata, assertion.VerifiedBy)
 }

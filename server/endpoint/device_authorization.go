@@ -123,19 +123,22 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 
 // save stores the codes, with a user code that nobody else has.
 func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, presented server.Presented) (userCode string, err error) {
+	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	const attempts = 5 // each fails with a chance of a few in a billion
 	for range attempts {
 		userCode = newUserCode()
 		err = e.Storage.SaveDeviceCode(ctx, &models.DeviceCodeMixin{
-			DeviceCode:   presented.Digest,
-			UserCode:     digestUserCode(userCode),
-			ClientID:     req.Client.GetClientID(),
-			Scope:        req.Scope,
-			Audience:     req.Audience,
-			GrantID:      presented.GrantID,
-			IssuedAt:     req.Time.Unix(),
-			ExpiresAt:    req.Time.Add(e.ExpiresIn).Unix(),
-			PollInterval: int64(e.Interval / time.Second),
+			DeviceCode:           presented.Digest,
+			UserCode:             digestUserCode(userCode),
+			ClientID:             clientID,
+			LongClientID:         longClientID,
+			Scope:                req.Scope,
+			Audience:             req.Audience,
+			AuthorizationDetails: req.AuthorizationDetails,
+			GrantID:              presented.GrantID,
+			IssuedAt:             req.Time.Unix(),
+			ExpiresAt:            req.Time.Add(e.ExpiresIn).Unix(),
+			PollInterval:         int64(e.Interval / time.Second),
 		}, req)
 		if !errors.Is(err, server.ErrTaken) {
 			break

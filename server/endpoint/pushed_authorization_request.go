@@ -82,8 +82,9 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 		expiresIn = defaultPushedRequestExpiresIn
 	}
 	requestURI := requestURIPrefix + req.Server.GenerateSecret(server.PushedRequestKind)
+	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	if err := e.Storage.SavePushedRequest(ctx, &models.PushedRequestMixin{
-		RequestURI: server.Digest(requestURI), ClientID: req.Client.GetClientID(), Parameters: parameters.Encode(), ExpiresAt: req.Time.Add(expiresIn).Unix(),
+		RequestURI: server.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: parameters.Encode(), ExpiresAt: req.Time.Add(expiresIn).Unix(),
 	}); err != nil {
 		return nil, fmt.Errorf("save pushed request: %w", err)
 	}

@@ -53,8 +53,8 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	}
 	claims["iss"] = input.Request.Server.Issuer()
 	claims["aud"] = audience
-	claims["client_id"] = record.ClientID
-	claims["sub"] = record.ClientID // RFC 9068 section 2.2
+	claims["client_id"] = record.GetClientID()
+	claims["sub"] = record.GetClientID() // RFC 9068 section 2.2
 	if input.User != nil {
 		claims["sub"] = input.User.GetUserID()
 	}
@@ -65,6 +65,8 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	setIf(claims, "auth_time", record.AuthTime, record.AuthTime != 0)
 	setIf(claims, "acr", record.ACR, record.ACR != "")
 	setIf(claims, "amr", strings.Fields(record.AMR), record.AMR != "")
+	setIf(claims, "act", json.RawMessage(record.Actor), record.Actor != "")
+	setIf(claims, "authorization_details", json.RawMessage(record.AuthorizationDetails), record.AuthorizationDetails != "")
 	setIf(claims, "cnf", json.RawMessage(record.Confirmation), record.Confirmation != "")
 	algorithm := g.Algorithm
 	if algorithm == "" {

@@ -56,19 +56,24 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
 	now := req.Time.Unix()
 	code, presented := req.Server.GenerateCode(server.AuthorizationCodeKind, rand.Text())
+	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	record := &models.AuthorizationCodeMixin{
 		Code:         presented.Digest,
 		GrantID:      presented.GrantID,
-		ClientID:     req.Client.GetClientID(),
+		ClientID:     clientID,
+		LongClientID: longClientID,
 		RedirectURI:  req.Params.Get("redirect_uri"),
 		ResponseType: req.ResponseType,
 		Scope:        req.Scope,
 		Audience:     req.Audience,
+		Confirmation: req.Confirmation,
 		AuthTime:     req.Authentication.Time,
 		ACR:          req.Authentication.ACR,
 		AMR:          strings.Join(req.Authentication.AMR, " "),
 		IssuedAt:     now,
 		ExpiresAt:    req.Time.Add(g.expiresIn()).Unix(),
+
+		AuthorizationDetails: req.AuthorizationDetails,
 	}
 	if err := req.PrepareAuthorizationCode(ctx, record); err != nil {
 		return nil, err
@@ -106,6 +111,9 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 			Scope:       record.GetScope(),
 			Audience:    record.GetAudience(),
 			RedirectURI: &redirectURI,
+
+			AuthorizationDetails: record.GetAuthorizationDetails(),
+			Confirmation:         record.GetConfirmation(),
 
 			Authentication: server.AuthenticationOf(record),
 			Spent:          record.IsRedeemed(),

@@ -70,6 +70,8 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 			Scope:     record.GetScope(),
 			Audience:  record.GetAudience(),
 
+			AuthorizationDetails: record.GetAuthorizationDetails(),
+
 			Authentication: server.AuthenticationOf(record),
 			Spent:          record.IsRedeemed(),
 		},

@@ -2,9 +2,14 @@ package grant_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -30,3 +35,14 @@ func post(srv *server.Server, body string) string {
 }
 
 func ownGenerator(context.Context, server.TokenInput) (string, error) { return "own", nil }
+
+// claimsOf returns the claims of a JWT, verified by nobody.
+func claimsOf(t *testing.T, token string) (claims map[string]json.RawMessage) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	require.Len(t, parts, 3)
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(payload, &claims))
+	return claims
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -50,6 +51,10 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 	if scope == "" {
 		scope = record.GetGrantedScope()
 	}
+	confirmation := ""
+	if req.AuthMethod == models.None { // nothing else binds the token to the client
+		confirmation = record.GetConfirmation()
+	}
 	revoked := record.IsRefreshTokenRevoked()
 	return &server.Issuance{
 		Credential: &server.Credential{
@@ -58,6 +63,9 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 			UserID:    stored.UserID,
 			Scope:     record.GetGrantedScope(),
 			Audience:  record.GetGrantedAudience(),
+
+			AuthorizationDetails: record.GetGrantedAuthorizationDetails(),
+			Confirmation:         confirmation,
 
 			Authentication: server.AuthenticationOf(record),
 			Spent:          !revoked && !record.CheckRefreshToken(presented.Digest),

@@ -16,6 +16,9 @@ import (
 type BearerTokenValidator struct {
 	// QueryToken finds a token.
 	QueryToken server.QueryTokenFunc
+	// ClientCertificates returns the certificates that the client presented, for
+	// tokens that are bound to one (RFC 8705); nil takes those of the connection.
+	ClientCertificates server.ClientCertificatesFunc
 }
 
 // TokenType returns "Bearer".
@@ -34,10 +37,27 @@ func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text strin
 }
 
 // ValidateToken refuses a token that is unknown, of another type, revoked or
-// expired, or that lacks scope.
-func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, _ *http.Request, now time.Time) error {
+// expired, that lacks scope, or that is bound to a certificate which the client
+// did not present (RFC 8705 section 3).
+func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
+	if err := validate(token, v.TokenType(), scopes, now); err != nil {
+		return err
+	}
+	confirmation := token.Token.GetConfirmation()
+	if confirmation == "" {
+		return nil
+	}
+	certificates := v.ClientCertificates.Of(r)
+	if len(certificates) == 0 || server.CertificateConfirmation(certificates[0]) != confirmation {
+		return server.NewError(server.InvalidToken, "The access token is bound to a key that the request does not prove to have.")
+	}
+	return nil
+}
+
+// validate checks what tokens of all types have in common.
+func validate(token *server.StoredToken, tokenType string, scopes []string, now time.Time) error {
 	switch {
-	case token == nil || !strings.EqualFold(token.Token.GetTokenType(), v.TokenType()):
+	case token == nil || !strings.EqualFold(token.Token.GetTokenType(), tokenType):
 		return server.NewError(server.InvalidToken, "The access token is unknown.")
 	case token.Token.IsRevoked():
 		return server.NewError(server.InvalidToken, "The access token was revoked.")

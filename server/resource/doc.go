@@ -1,7 +1,6 @@
 // Package resource protects an API with access tokens (RFC 6750).
 //
-//	protector, err := resource.NewProtector(resource.Config{})
-//	protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[Token](db))
+//	protector, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[Token](db))
 //	mux.Handle("/api/me", protector.Require("profile")(me))
 //
 //	func me(w http.ResponseWriter, r *http.Request) {

@@ -35,6 +35,8 @@ type JWTAccessTokenValidator struct {
 	// refused at once and not when it expires. It costs the query that a JWT
 	// otherwise saves; nil asks nobody.
 	QueryToken server.QueryTokenFunc
+	// ClientCertificates is that of [BearerTokenValidator].
+	ClientCertificates server.ClientCertificatesFunc
 	// Clock tells the time by which keys are chosen; nil is time.Now.
 	Clock func() time.Time
 }
@@ -60,6 +62,9 @@ type jwtAccessToken struct {
 	ACR          string          `json:"acr"`
 	AMR          []string        `json:"amr"`
 	Confirmation json.RawMessage `json:"cnf"`
+	Actor        json.RawMessage `json:"act"`
+
+	AuthorizationDetails json.RawMessage `json:"authorization_details"`
 }
 
 // audience is one text or a list of them (RFC 7519 section 4.1.3).
@@ -95,9 +100,15 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		}
 		return stored, nil
 	}
+	tokenType := "Bearer"
+	if server.ConfirmationMethod(string(claims.Confirmation)) == server.JWKThumbprint {
+		tokenType = "DPoP"
+	}
+	clientID, longClientID := models.SplitClientID(claims.ClientID)
 	token := &server.StoredToken{Token: &models.TokenMixin{
-		ClientID: claims.ClientID, TokenType: v.TokenType(), Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
+		ClientID: clientID, LongClientID: longClientID, TokenType: tokenType, Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
 		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: string(claims.Confirmation),
+		Actor: string(claims.Actor), AuthorizationDetails: string(claims.AuthorizationDetails),
 	}}
 	if claims.Subject != claims.ClientID {
 		token.UserID = claims.Subject
@@ -158,5 +169,5 @@ func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jo
 
 // ValidateToken refuses a token as [BearerTokenValidator] does.
 func (v *JWTAccessTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
-	return (&BearerTokenValidator{}).ValidateToken(token, scopes, r, now)
+	return (&BearerTokenValidator{ClientCertificates: v.ClientCertificates}).ValidateToken(token, scopes, r, now)
 }

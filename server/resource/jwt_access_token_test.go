@@ -43,7 +43,7 @@ func newJWTProvider(t *testing.T, db *gorm.DB, algorithm jose.SignatureAlgorithm
 	validator := &resource.JWTAccessTokenValidator{
 		Issuer: oauthtest.Issuer, Audience: api, Keys: keys, Opaque: gormoauth.CreateBearerTokenValidator[oauthtest.Token](db), Clock: p.Protector.Clock(),
 	}
-	p.Protector.RegisterTokenValidator(validator)
+	require.NoError(t, p.Protector.RegisterTokenValidator(validator))
 	return p, keys, validator
 }
 

@@ -30,7 +30,7 @@ func TestAnAPIThatTakesItsOwnTokensAlone(t *testing.T) {
 			Metadata: &resource.Metadata{Resource: api, AuthorizationServers: []string{oauthtest.Issuer}, ScopesSupported: []string{"profile"}, ResourceName: "Photos"},
 		})
 		require.NoError(t, err)
-		p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+		require.NoError(t, p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)))
 
 		const own, other = "scope=profile&resource=https%3A%2F%2Fapi.example%2Fv1", "scope=profile&resource=https%3A%2F%2Fother.example"
 		assert.Equal(t, http.StatusOK, p.Call(token(own), "profile").Status)

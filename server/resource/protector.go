@@ -67,8 +67,9 @@ type Protector struct {
 	hooks      []TokenAuthenticatedHook
 }
 
-// NewProtector returns a protector, or what is wrong with the configuration.
-func NewProtector(config Config) (*Protector, error) {
+// NewProtector returns a protector with its validators, or what is wrong with
+// the configuration.
+func NewProtector(config Config, validators ...TokenValidator) (*Protector, error) {
 	if config.Realm == "" {
 		config.Realm = "api"
 	}
@@ -95,19 +96,43 @@ func NewProtector(config Config) (*Protector, error) {
 			return nil, err
 		}
 	}
+	var faults []error
+	for _, v := range validators {
+		faults = append(faults, p.RegisterTokenValidator(v))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
 // Clock returns the configured clock.
 func (p *Protector) Clock() func() time.Time { return p.config.Clock }
 
+// ConfigChecker is for a validator that needs settings. It returns all faults,
+// each naming the field and the remedy.
+type ConfigChecker interface {
+	CheckConfig() error
+}
+
+// ChallengeHook is for a validator that has something to add to its challenges.
+type ChallengeHook interface {
+	ChallengeParameters() map[string]string
+}
+
 // RegisterTokenValidator adds a validator. A later one of the same token type
-// takes the place of an earlier one.
-func (p *Protector) RegisterTokenValidator(v TokenValidator) {
+// takes the place of an earlier one. On a fault it is not registered.
+func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
+	if checker, ok := v.(ConfigChecker); ok {
+		if err := checker.CheckConfig(); err != nil {
+			return err
+		}
+	}
 	p.validators = slices.DeleteFunc(p.validators, func(other TokenValidator) bool {
 		return strings.EqualFold(other.TokenType(), v.TokenType())
 	})
 	p.validators = append(p.validators, v)
+	return nil
 }
 
 // Register adds hooks.
@@ -225,8 +250,9 @@ func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error
 		uri = p.config.ErrorURIs[failure.Code]
 	}
 	if failure.Status < http.StatusInternalServerError {
+		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		for _, v := range p.validators {
-			w.Header().Add("WWW-Authenticate", p.challenge(v.TokenType(), failure, uri))
+			w.Header().Add("WWW-Authenticate", p.challenge(v, scheme, failure, uri))
 		}
 	}
 	body := map[string]string{"error": failure.Code, "error_description": p.config.Translator.Describe(r, failure)}
@@ -254,7 +280,8 @@ func (p *Protector) log(r *http.Request, failure *server.Error) {
 	}
 }
 
-func (p *Protector) challenge(scheme string, failure *server.Error, uri string) string {
+// challenge is what a scheme says to a request, which may have used another one.
+func (p *Protector) challenge(v TokenValidator, used string, failure *server.Error, uri string) string {
 	attributes := []string{`realm="` + p.config.Realm + `"`}
 	add := func(name, value string) {
 		if value != "" && quotable(value) {
@@ -264,9 +291,13 @@ func (p *Protector) challenge(scheme string, failure *server.Error, uri string) 
 	if p.metadata != nil {
 		add("resource_metadata", p.metadata.String()) // RFC 9728 section 5.1
 	}
-	switch failure.Code {
-	case server.MissingAuthorization, server.UnsupportedTokenType:
-	default:
+	if hook, ok := v.(ChallengeHook); ok {
+		parameters := hook.ChallengeParameters()
+		for _, name := range slices.Sorted(maps.Keys(parameters)) {
+			add(name, parameters[name])
+		}
+	}
+	if failure.Code != server.MissingAuthorization && strings.EqualFold(used, v.TokenType()) {
 		add("error", failure.Code)
 		add("error_description", failure.Text())
 		add("error_uri", uri)
@@ -275,7 +306,7 @@ func (p *Protector) challenge(scheme string, failure *server.Error, uri string) 
 	for _, name := range slices.Sorted(maps.Keys(failure.Parameters)) {
 		add(name, failure.Parameters[name])
 	}
-	return scheme + " " + strings.Join(attributes, ", ")
+	return v.TokenType() + " " + strings.Join(attributes, ", ")
 }
 
 // quotable reports whether a value may stand in a quoted string (RFC 6750

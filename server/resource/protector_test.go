@@ -117,12 +117,10 @@ func (*macValidator) ValidateToken(*server.StoredToken, []string, *http.Request,
 }
 
 func TestSeveralTokenTypes(t *testing.T) {
-	protector, err := resource.NewProtector(resource.Config{Realm: "things"})
-	require.NoError(t, err)
-	protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) {
+	protector, err := resource.NewProtector(resource.Config{Realm: "things"}, &resource.BearerTokenValidator{QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) {
 		return nil, errors.New("the disk is on fire")
-	}})
-	protector.RegisterTokenValidator(&macValidator{})
+	}}, &macValidator{})
+	require.NoError(t, err)
 	var told []string
 	protector.Register(resource.OnTokenAuthenticated(func(_ context.Context, _ *http.Request, token *server.StoredToken) {
 		told = append(told, token.UserID)
@@ -154,7 +152,7 @@ func TestSeveralTokenTypes(t *testing.T) {
 func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {
 	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"missing_authorization": "https://docs.example/"}})
 	require.NoError(t, err)
-	protector.RegisterTokenValidator(&resource.BearerTokenValidator{})
+	require.NoError(t, protector.RegisterTokenValidator(&resource.BearerTokenValidator{}))
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Accept-Language", "zh-CN")
 	w := httptest.NewRecorder()
@@ -216,7 +214,7 @@ func TestAFailureInsideOpensNothingAndTellsNothing(t *testing.T) {
 		var log bytes.Buffer
 		protector, err := resource.NewProtector(resource.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Clock: func() time.Time { return p.Now }})
 		require.NoError(t, err)
-		protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+		require.NoError(t, protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)))
 		p.Protector = protector
 		require.NoError(t, db.Migrator().DropTable(&oauthtest.Token{}))
 		a := p.Call(token)

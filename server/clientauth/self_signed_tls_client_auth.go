@@ -1,0 +1,71 @@
+package clientauth
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
+)
+
+// SelfSignedTLSClientAuth is a client certificate that the client made itself
+// and registered in its key set, as "x5c" (RFC 8705 section 2.2). The program's
+// TLS settings have to ask for certificates: tls.RequestClientCert.
+type SelfSignedTLSClientAuth struct {
+	// Fetcher gets the key sets of clients with a jwks_uri; nil refuses such
+	// clients.
+	Fetcher *fetch.Fetcher
+}
+
+// AuthMethod returns "self_signed_tls_client_auth".
+func (*SelfSignedTLSClientAuth) AuthMethod() string { return models.SelfSignedTLSClientAuth }
+
+// ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
+func (*SelfSignedTLSClientAuth) ImpliedByRegistration() {}
+
+// ClientMetadataMembers returns nothing: key sets are in RFC 7591.
+func (*SelfSignedTLSClientAuth) ClientMetadataMembers() []string { return nil }
+
+// CheckClientMetadata refuses a client that could not authenticate.
+func (m *SelfSignedTLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	if metadata.TokenEndpointAuthMethod != models.SelfSignedTLSClientAuth || metadata.JWKsURI != "" && m.Fetcher != nil {
+		return nil
+	}
+	var keys jose.JSONWebKeySet
+	if json.Unmarshal(metadata.JWKs, &keys) != nil || !slices.ContainsFunc(keys.Keys, func(k jose.JSONWebKey) bool { return len(k.Certificates) > 0 }) {
+		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by self_signed_tls_client_auth needs its certificates, as the member x5c of its keys.")
+	}
+	return nil
+}
+
+// Presented reports whether the client names itself, and presented a
+// certificate.
+func (*SelfSignedTLSClientAuth) Presented(req *server.Request) bool {
+	return onlyNamesItself(req) && len(req.ClientCertificates()) > 0
+}
+
+// AuthenticateClient looks the certificate up in the client's key set.
+func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+	client, err := query(ctx, req.Params.Get("client_id"))
+	if err != nil || client == nil {
+		return nil, err
+	}
+	metadata, err := metadataOf(client, models.SelfSignedTLSClientAuth)
+	if err != nil {
+		return nil, err
+	}
+	found, err := inKeySet(ctx, m.Fetcher, metadata, func(keySet []byte) bool {
+		var keys jose.JSONWebKeySet
+		return json.Unmarshal(keySet, &keys) == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
+			return len(key.Certificates) > 0 && key.Certificates[0].Equal(req.ClientCertificates()[0])
+		})
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	return client, nil
+}

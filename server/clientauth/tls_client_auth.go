@@ -1,0 +1,130 @@
+package clientauth
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// TLSClientAuth is a client certificate that an authority issued, whose subject
+// the client registered (RFC 8705 section 2.1). The program's TLS settings have
+// to ask for certificates: tls.RequestClientCert. What they are worth is decided
+// here.
+type TLSClientAuth struct {
+	// Roots are the authorities whose certificates count.
+	Roots *x509.CertPool
+}
+
+// subjectMembers are the members of client metadata by which a client says who
+// its certificate is about (RFC 8705 section 2.1.2), each with a function that
+// reports whether a certificate is about that.
+var subjectMembers = map[string]func(certificate *x509.Certificate, value string) bool{
+	"tls_client_auth_subject_dn": func(c *x509.Certificate, value string) bool {
+		var name pkix.RDNSequence
+		rest, err := asn1.Unmarshal(c.RawSubject, &name)
+		return err == nil && len(rest) == 0 && len(name) > 0 && name.String() == strings.ReplaceAll(value, ", ", ",")
+	},
+	"tls_client_auth_san_dns": func(c *x509.Certificate, value string) bool {
+		return slices.ContainsFunc(c.DNSNames, func(name string) bool { return strings.EqualFold(name, value) })
+	},
+	"tls_client_auth_san_uri": func(c *x509.Certificate, value string) bool {
+		return slices.ContainsFunc(c.URIs, func(u *url.URL) bool { return u.String() == value })
+	},
+	"tls_client_auth_san_ip": func(c *x509.Certificate, value string) bool {
+		ip := net.ParseIP(value)
+		return ip != nil && slices.ContainsFunc(c.IPAddresses, ip.Equal)
+	},
+	"tls_client_auth_san_email": func(c *x509.Certificate, value string) bool { return slices.Contains(c.EmailAddresses, value) },
+}
+
+// AuthMethod returns "tls_client_auth".
+func (*TLSClientAuth) AuthMethod() string { return models.TLSClientAuth }
+
+// ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
+func (*TLSClientAuth) ImpliedByRegistration() {}
+
+// CheckConfig names what is missing.
+func (m *TLSClientAuth) CheckConfig(*server.Config) error {
+	if m.Roots == nil {
+		return errors.New("clientauth: TLSClientAuth.Roots is missing: whose certificates count?")
+	}
+	return nil
+}
+
+// ClientMetadataMembers returns the members of which a client has exactly one.
+func (*TLSClientAuth) ClientMetadataMembers() (members []string) {
+	for member := range subjectMembers {
+		members = append(members, member)
+	}
+	return members
+}
+
+// CheckClientMetadata refuses a client that could not authenticate.
+func (*TLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	if metadata.TokenEndpointAuthMethod != models.TLSClientAuth {
+		return nil
+	}
+	if _, _, ok := registeredSubject(metadata); !ok {
+		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by tls_client_auth names the subject of its certificate, in exactly one of the members of RFC 8705.")
+	}
+	return nil
+}
+
+// registeredSubject returns the one member by which the client names its
+// subject.
+func registeredSubject(metadata *models.ClientMetadata) (member, value string, ok bool) {
+	found := 0
+	for name := range subjectMembers {
+		if raw, given := metadata.Extra[name]; given {
+			found++
+			member = name
+			if json.Unmarshal(raw, &value) != nil || value == "" {
+				return "", "", false
+			}
+		}
+	}
+	return member, value, found == 1
+}
+
+// Presented reports whether the client names itself, and presented a
+// certificate.
+func (*TLSClientAuth) Presented(req *server.Request) bool {
+	return onlyNamesItself(req) && len(req.ClientCertificates()) > 0
+}
+
+// AuthenticateClient verifies the certificate.
+func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+	client, err := query(ctx, req.Params.Get("client_id"))
+	if err != nil || client == nil {
+		return nil, err
+	}
+	metadata, err := metadataOf(client, models.TLSClientAuth)
+	if err != nil {
+		return nil, err
+	}
+	chain := req.ClientCertificates()
+	intermediates := x509.NewCertPool()
+	for _, certificate := range chain[1:] {
+		intermediates.AddCert(certificate)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: m.Roots, Intermediates: intermediates, CurrentTime: req.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); err != nil {
+		return nil, nil //nolint:nilerr // the client's own fault
+	}
+	member, value, ok := registeredSubject(metadata)
+	if !ok || !subjectMembers[member](chain[0], value) {
+		return nil, nil
+	}
+	return client, nil
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"crypto"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// DPoPProofs checks proofs of possession (RFC 9449 section 4.3): a client signs
+// each of its requests by a key of its own, so that a token that is bound to the
+// key is of no use to a thief. Authorization server and API check them alike.
+type DPoPProofs struct {
+	// Replays remembers which proofs were presented.
+	Replays ReplayStorage
+	// NonceKey has clients put a nonce into their proofs that is never older than
+	// ten minutes, so that none can be made in advance (RFC 9449 section 8): at
+	// least 32 random bytes, the same on every instance. nil asks for no nonce.
+	NonceKey []byte
+	// Algorithms are those by which clients may sign; nil is
+	// [SignatureAlgorithms].
+	Algorithms []jose.SignatureAlgorithm
+}
+
+// Limits of a proof.
+const (
+	maxProof     = 4 << 10
+	maxProofID   = 512
+	proofLife    = 2 * time.Minute // by which clocks may differ, too
+	nonceLife    = 5 * time.Minute
+	maxProofBits = 4096 // of an RSA key, which a stranger chooses
+	minNonceKey  = 32
+)
+
+// CheckSettings names what is missing.
+func (p *DPoPProofs) CheckSettings() error {
+	var faults []error
+	if p.Replays == nil {
+		faults = append(faults, errors.New("server: DPoPProofs.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
+	}
+	if len(p.NonceKey) > 0 && len(p.NonceKey) < minNonceKey {
+		faults = append(faults, errors.New("server: DPoPProofs.NonceKey must have at least 32 random bytes"))
+	}
+	return errors.Join(faults...)
+}
+
+// AlgorithmNames returns the names of the algorithms, for metadata and challenges.
+func (p *DPoPProofs) AlgorithmNames() []string {
+	names := make([]string, 0, len(p.algorithms()))
+	for _, algorithm := range p.algorithms() {
+		names = append(names, string(algorithm))
+	}
+	return names
+}
+
+func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
+	if p.Algorithms == nil {
+		return SignatureAlgorithms()
+	}
+	return p.Algorithms
+}
+
+// Check checks the request's proof and returns the confirmation of the key that
+// made it. target is the request's address as its client knows it, whose query
+// does not matter. accessToken is the token that comes with it, empty at the
+// authorization server. A proof is good once.
+func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (confirmation string, err error) {
+	headers := r.Header.Values("DPoP")
+	if len(headers) != 1 {
+		return "", NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
+	}
+	proof := parseDPoPProof(headers[0], p.algorithms())
+	if proof == nil {
+		return "", NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.")
+	}
+	issuedAt := time.Unix(proof.IssuedAt, 0)
+	switch {
+	case proof.ID == "" || len(proof.ID) > maxProofID:
+		return "", NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
+	case proof.Method != r.Method || !sameTarget(proof.Target, target):
+		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.")
+	case now.Sub(issuedAt).Abs() > proofLife:
+		return "", NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.")
+	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
+		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
+	case !p.goodNonce(proof.Nonce, now):
+		failure := NewError(UseDPoPNonce, "The DPoP proof needs the 'nonce' of the header 'DPoP-Nonce'.")
+		failure.Header = http.Header{"Dpop-Nonce": {p.nonce(now.Unix() / int64(nonceLife/time.Second))}}
+		return "", failure
+	}
+	return p.once(r.Context(), proof, issuedAt)
+}
+
+func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.Time) (confirmation string, err error) {
+	first, err := p.Replays.FirstUse(ctx, fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), issuedAt.Add(2*proofLife))
+	if err != nil {
+		return "", fmt.Errorf("remember a DPoP proof: %w", err)
+	}
+	if !first {
+		return "", NewError(InvalidDPoPProof, "The DPoP proof was used before.")
+	}
+	return NewConfirmation(JWKThumbprint, proof.thumbprint), nil
+}
+
+// dpopProof is the claims of RFC 9449 section 4.2.
+type dpopProof struct {
+	ID              string `json:"jti"`
+	Method          string `json:"htm"`
+	Target          string `json:"htu"`
+	IssuedAt        int64  `json:"iat"`
+	AccessTokenHash string `json:"ath"`
+	Nonce           string `json:"nonce"`
+
+	thumbprint string
+}
+
+// parseDPoPProof reads a proof that the key in its header signed, or returns
+// nil.
+func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProof {
+	if len(text) > maxProof {
+		return nil
+	}
+	signed, err := jose.ParseSignedCompact(text, algorithms)
+	if err != nil {
+		return nil
+	}
+	header := signed.Signatures[0].Header
+	key := header.JSONWebKey
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil || !key.Valid() || !key.IsPublic() {
+		return nil
+	}
+	if public, ok := key.Key.(*rsa.PublicKey); ok && public.N.BitLen() > maxProofBits {
+		return nil
+	}
+	payload, err := signed.Verify(key)
+	if err != nil {
+		return nil
+	}
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil
+	}
+	proof := &dpopProof{}
+	if json.Unmarshal(payload, proof) != nil {
+		return nil
+	}
+	proof.thumbprint = base64.RawURLEncoding.EncodeToString(thumbprint)
+	return proof
+}
+
+func hashOfToken(accessToken string) string {
+	sum := sha256.Sum256([]byte(accessToken))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// nonce is the same for everybody for a while: it shows that a proof is young,
+// and needs no memory.
+func (p *DPoPProofs) nonce(period int64) string {
+	mac := hmac.New(sha256.New, p.NonceKey)
+	mac.Write([]byte("dpop nonce " + strconv.FormatInt(period, 10)))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (p *DPoPProofs) goodNonce(nonce string, now time.Time) bool {
+	if len(p.NonceKey) == 0 {
+		return true
+	}
+	period := now.Unix() / int64(nonceLife/time.Second)
+	good := 0
+	for _, at := range []int64{period - 1, period, period + 1} { // another instance's clock may be ahead
+		good |= subtle.ConstantTimeCompare([]byte(nonce), []byte(p.nonce(at)))
+	}
+	return good == 1
+}
+
+// sameTarget compares two addresses but for query and fragment, after the
+// normalization of RFC 3986 section 6.2.2 and 6.2.3.
+func sameTarget(a, b string) bool {
+	x, errX := url.Parse(a)
+	y, errY := url.Parse(b)
+	return errX == nil && errY == nil && strings.EqualFold(x.Scheme, y.Scheme) && hostOf(x) == hostOf(y) && pathOf(x) == pathOf(y)
+}
+
+func hostOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return strings.ToLower(u.Hostname()) + ":" + port
+}
+
+func pathOf(u *url.URL) string {
+	if u.Path == "" {
+		return "/"
+	}
+	return u.Path
+}

@@ -1,0 +1,152 @@
+package grant_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+// payments has a type "payment", of an amount up to 100, and a type "account".
+func payments() *grant.AuthorizationDetails {
+	amount := func(detail grant.AuthorizationDetail) (n float64) {
+		_ = json.Unmarshal(detail["amount"], &n)
+		return n
+	}
+	return &grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{
+		"payment": {
+			Check: func(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
+				if amount(detail) <= 0 || amount(detail) > 100 {
+					return errors.New("the secret limit is 100")
+				}
+				return nil
+			},
+			Covers: func(granted, requested grant.AuthorizationDetail) bool { return amount(requested) <= amount(granted) },
+		},
+		"account": {Check: func(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
+			if len(detail) > 3 {
+				return server.NewError(server.InvalidRequest, "The request must not have the member '%s'.", "x")
+			}
+			return nil
+		}},
+	}}
+}
+
+func details(text string) string { return url.Values{"authorization_details": {text}}.Encode() }
+
+func TestAuthorizationDetails(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		require.NoError(t, p.Server.Register(payments()))
+		require.NoError(t, p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)))
+		client := p.NewClient(nil)
+		service := p.NewClient(oauthtest.Grants("client_credentials"))
+		const pay50, account = `{"type":"payment","amount":50}`, `{"type":"account","id":"1","x":{"b":1.10,"a":2}}`
+		redeem := func(authorize, token string) oauthtest.Answer {
+			return p.Token(client, "grant_type=authorization_code&code_verifier="+oauthtest.Verifier+"&code="+p.Code(client, authorize)+"&"+token)
+		}
+
+		t.Run("what is granted is told", func(t *testing.T) {
+			a := redeem(details("["+pay50+","+account+"]"), "")
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			assert.JSONEq(t, "["+pay50+","+account+"]", a.Body["authorization_details"])
+			assert.Contains(t, a.Raw, "1.10", "as it was written")
+			told := p.Introspect(client, "token="+a.Body["access_token"])
+			assert.JSONEq(t, "["+pay50+","+account+"]", told.Body["authorization_details"])
+			assert.NotContains(t, redeem("", "").Raw, "authorization_details")
+			own := p.Token(service, "grant_type=client_credentials&"+details("["+pay50+"]"))
+			assert.JSONEq(t, "["+pay50+"]", own.Body["authorization_details"])
+		})
+		t.Run("and can become less", func(t *testing.T) {
+			pay20, pay60 := details(`[{"type":"payment","amount":20}]`), details(`[{"type":"payment","amount":60}]`)
+			a := redeem(details("["+pay50+","+account+"]"), pay20)
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			assert.JSONEq(t, `[{"type":"payment","amount":20}]`, a.Body["authorization_details"])
+			b := p.Refresh(client, a.Body["refresh_token"], "")
+			assert.JSONEq(t, "["+pay50+","+account+"]", b.Body["authorization_details"], "the grant is what it was")
+			assert.Equal(t, server.InvalidAuthorizationDetails, p.Refresh(client, b.Body["refresh_token"], "&"+pay60).Body["error"])
+			c := p.Refresh(client, b.Body["refresh_token"], "&"+details(`[{"x":{"a":2,"b":1.10},"id":"1","type":"account"}]`))
+			assert.Equal(t, http.StatusOK, c.Status, "the order of members makes no difference: %s", c.Raw)
+			assert.Equal(t, server.InvalidAuthorizationDetails, redeem(details("["+pay50+"]"), details("["+account+"]")).Body["error"])
+			assert.Equal(t, server.InvalidAuthorizationDetails, redeem("", pay20).Body["error"], "nothing was granted")
+		})
+		t.Run("what is refused", func(t *testing.T) {
+			for rule, text := range map[string]string{
+				"no JSON": "x", "no list": pay50, "empty": "[]", "no objects": `["payment"]`, "null": "null", "a null": "[null]", "no type": `[{"amount":1}]`, "a type that is none": `[{"type":1}]`,
+				"an unknown type": `[{"type":"transfer"}]`, "what its type does not allow": `[{"type":"payment","amount":200}]`,
+				"too many": "[" + strings.Repeat(pay50+",", 40) + pay50 + "]", "too long": `[{"type":"account","x":"` + strings.Repeat("x", 17<<10) + `"}]`,
+			} {
+				a := p.Consent(oauthtest.AuthorizeQuery(client, details(text)))
+				assert.Equal(t, server.InvalidAuthorizationDetails, a.Query.Get("error"), rule)
+				assert.NotContains(t, a.Query.Get("error_description"), "secret", "what the check says stays inside")
+				assert.Equal(t, server.InvalidAuthorizationDetails, p.Token(service, "grant_type=client_credentials&"+details(text)).Body["error"], rule)
+			}
+			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(client, details(`[{"type":"account","a":1,"b":2,"c":3}]`))).Query.Get("error"), "a check's own error is told")
+			some := p.NewClient(func(c *oauthtest.Client) {
+				c.ClientMetadata.Extra = map[string]json.RawMessage{"authorization_details_types": json.RawMessage(`["account"]`)}
+			})
+			assert.Equal(t, server.InvalidAuthorizationDetails, p.Consent(oauthtest.AuthorizeQuery(some, details("["+pay50+"]"))).Query.Get("error"))
+			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(some, details("["+account+"]"))).Status)
+		})
+		t.Run("in a pushed request", func(t *testing.T) {
+			push := func(text string) oauthtest.Answer {
+				return p.Post("/oauth/par", client, strings.Replace(oauthtest.AuthorizeQuery(client, details(text)), "&client_id="+client.ClientID, "", 1))
+			}
+			assert.Equal(t, server.InvalidAuthorizationDetails, push("[{}]").Body["error"])
+			a := push("[" + pay50 + "]")
+			require.Equal(t, http.StatusCreated, a.Status, a.Raw)
+			code := p.Grant("client_id=" + client.ClientID + "&request_uri=" + a.Body["request_uri"]).Query.Get("code")
+			assert.JSONEq(t, "["+pay50+"]", p.Redeem(client, code).Body["authorization_details"])
+		})
+		t.Run("in a JWT", func(t *testing.T) {
+			keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+			p.Server.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: keys, Audience: apiA}).Generate)
+			token := p.Token(service, "grant_type=client_credentials&"+details("["+pay50+"]")).Body["access_token"]
+			assert.JSONEq(t, "["+pay50+"]", string(claimsOf(t, token)["authorization_details"]))
+		})
+		assert.JSONEq(t, `["account","payment"]`, p.Get("/.well-known/oauth-authorization-server").Body["authorization_details_types_supported"])
+	})
+}
+
+// The answer that is given once more is the same in detail.
+func TestAuthorizationDetailsWithinTheGraceOfARefresh(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.RefreshTokenGrace, c.RefreshTokenKey = time.Minute, []byte(strings.Repeat("k", 32))
+	})
+	require.NoError(t, p.Server.Register(payments()))
+	client := p.NewClient(nil)
+	first := p.Redeem(client, p.Code(client, details(`[{"type":"payment","amount":50}]`))).Body["refresh_token"]
+	answer, again := p.Refresh(client, first, ""), p.Refresh(client, first, "")
+	assert.Contains(t, answer.Raw, "payment")
+	assert.Equal(t, answer.Raw, again.Raw)
+}
+
+func TestAuthorizationDetailsNeedTheirTypes(t *testing.T) {
+	srv, err := server.New(minimalConfig())
+	require.NoError(t, err)
+	require.ErrorContains(t, srv.Register(&grant.AuthorizationDetails{}), "Types")
+	require.ErrorContains(t, srv.Register(&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": {}}}), `Types["payment"].Check`)
+	a := payments()
+	for text, ok := range map[string]bool{`["payment"]`: true, `["x"]`: false, `"payment"`: false, `[1]`: false} {
+		metadata := &models.ClientMetadata{Extra: map[string]json.RawMessage{"authorization_details_types": json.RawMessage(text)}}
+		assert.Equal(t, ok, a.CheckClientMetadata(t.Context(), nil, metadata) == nil, text)
+	}
+}

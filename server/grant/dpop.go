@@ -1,0 +1,128 @@
+package grant
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// DPoP binds tokens to a key of the client's (RFC 9449): whoever steals one
+// cannot use it. Register it for every request:
+//
+//	srv.Register(gormoauth.CreateDPoP[Replay](db))
+//
+// A client that sends a proof gets a bound token, and a public client's refresh
+// token is bound, too. Once a grant is bound, it stays so.
+type DPoP struct {
+	// Proofs checks the proofs.
+	Proofs server.DPoPProofs
+	// Required refuses token requests without a proof. Otherwise a client's
+	// metadata can ask for it: dpop_bound_access_tokens.
+	Required bool
+}
+
+const dpopBound = "dpop_bound_access_tokens"
+
+// CheckConfig names what is missing.
+func (d *DPoP) CheckConfig(*server.Config) error { return d.Proofs.CheckSettings() }
+
+// PrepareMetadata names the algorithms (RFC 9449 section 5.1).
+func (d *DPoP) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("dpop_signing_alg_values_supported", d.Proofs.AlgorithmNames()...)
+}
+
+// CheckAuthorizationRequest takes the key to which the code is to be bound (RFC
+// 9449 section 10): from dpop_jkt, or from the proof of a pushed request.
+func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
+	thumbprint := req.Params.Get("dpop_jkt")
+	if thumbprint != "" {
+		const size = 32
+		if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != size {
+			return server.NewError(server.InvalidRequest, "The 'dpop_jkt' is not the SHA-256 thumbprint of a key.")
+		}
+		req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+	}
+	if req.Endpoint != "pushed_authorization_request" || !d.presented(req) {
+		return nil
+	}
+	proved, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
+	if err != nil {
+		return err
+	}
+	if thumbprint != "" && proved != req.Confirmation {
+		return server.NewError(server.InvalidDPoPProof, "The DPoP proof is not by the key of 'dpop_jkt'.")
+	}
+	var key map[string]string
+	if err := json.Unmarshal([]byte(proved), &key); err != nil {
+		return err
+	}
+	req.Confirmation = proved
+	req.Params.Set("dpop_jkt", key[server.JWKThumbprint])
+	return nil
+}
+
+func (*DPoP) presented(req *server.Request) bool { return len(req.HTTP.Header.Values("DPoP")) > 0 }
+
+// CheckIssuance checks the proof of a token request.
+func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
+	switch {
+	case req.Endpoint != "token": // what a browser is given cannot prove anything
+		req.Confirmation = ""
+		return nil
+	case server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint: // checked before, and good once
+		return nil
+	case d.presented(req):
+		confirmation, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
+		req.Confirmation = confirmation
+		return err
+	case d.Required || asksFor(req.Client, dpopBound) || bound(issuance.Credential):
+		return server.NewError(server.InvalidDPoPProof, "The request needs a DPoP proof.")
+	}
+	return nil
+}
+
+// bound reports whether a credential, or the token that it replaces, is bound to
+// a key.
+func bound(credential *server.Credential) bool {
+	if credential == nil {
+		return false
+	}
+	confirmation := credential.Confirmation
+	if token, ok := credential.Record.(server.Token); ok {
+		confirmation = token.GetConfirmation()
+	}
+	return server.ConfirmationMethod(confirmation) == server.JWKThumbprint
+}
+
+// asksFor reports whether a client's metadata has a member that is true.
+func asksFor(client server.Client, member string) bool {
+	registered, ok := client.(server.RegisteredClient)
+	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[member]) == "true"
+}
+
+// PrepareToken says how a bound token is presented (RFC 9449 section 5).
+func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
+	if server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint {
+		record.TokenType = "DPoP"
+	}
+	return nil
+}
+
+// ClientMetadataMembers returns the member by which a client asks for this.
+func (*DPoP) ClientMetadataMembers() []string { return []string{dpopBound} }
+
+// CheckClientMetadata checks its type.
+func (*DPoP) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	return checkBool(metadata, dpopBound)
+}
+
+func checkBool(metadata *models.ClientMetadata, member string) error {
+	var asked bool
+	if value, ok := metadata.Extra[member]; ok && json.Unmarshal(value, &asked) != nil {
+		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is neither true nor false")
+	}
+	return nil
+}

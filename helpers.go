@@ -7,7 +7,9 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -25,6 +27,15 @@ func must[T any](value T, err error) T {
 // It panics when M cannot hold them.
 func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB) server.QueryClientFunc {
 	return must(gormstore.NewClients[M, P](db)).Query
+}
+
+// CreateMetadataDocuments returns the clients whose id is the address of their
+// metadata, which the fetcher gets, with rows in the model M. It panics when M
+// cannot hold them.
+func CreateMetadataDocuments[M any, P gormstore.ClientModel[M]](db *gorm.DB, fetcher *fetch.Fetcher) *clientauth.MetadataDocuments {
+	return &clientauth.MetadataDocuments{
+		QueryClient: CreateQueryClientFunc[M, P](db), Storage: must(gormstore.NewClientDocuments[M, P](db)), Fetcher: fetcher,
+	}
 }
 
 // CreateClientFactory returns a factory that stores clients in the model M and
@@ -90,6 +101,12 @@ func CreateAuthorizationCodeGrant[M any, P gormstore.AuthorizationCodeModel[M]](
 // model M. It panics when M cannot hold them.
 func CreateRefreshTokenGrant[M any, P gormstore.TokenModel[M]](db *gorm.DB) *grant.RefreshToken {
 	return &grant.RefreshToken{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
+}
+
+// CreateTokenExchangeGrant returns the token exchange grant (RFC 8693) with tokens
+// in the model M. Set its Policy. It panics when M cannot hold them.
+func CreateTokenExchangeGrant[M any, P gormstore.TokenModel[M]](db *gorm.DB) *grant.TokenExchange {
+	return &grant.TokenExchange{QueryToken: must(gormstore.NewTokens[M, P](db)).Query}
 }
 
 // CreateRegistrationEndpoint returns the client registration endpoint (RFC

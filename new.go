@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -21,6 +22,10 @@ type assembly struct {
 	config    *server.Config
 	grants    []any
 	endpoints []server.Endpoint
+
+	registrations []*endpoint.Registration
+	documents     func(*fetch.Fetcher) *clientauth.MetadataDocuments
+	tokens        server.QueryTokenFunc
 }
 
 // New returns a server for the common case: the authorization code grant with
@@ -30,6 +35,15 @@ type assembly struct {
 // has already are kept. What else the server should do is registered on it
 // afterwards. Every fault is returned at once.
 func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
+	a, err := assemble(db, config, parts)
+	if err != nil {
+		return nil, err
+	}
+	return a.server()
+}
+
+// assemble has the parts say what the server is to do.
+func assemble(db *gorm.DB, config server.Config, parts []Part) (*assembly, error) {
 	a := &assembly{db: db, config: &config, endpoints: []server.Endpoint{&endpoint.Metadata{}}}
 	if config.ClientAuthMethods == nil {
 		config.ClientAuthMethods = clientauth.Defaults()
@@ -44,10 +58,15 @@ func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, erro
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	srv, err := server.New(config)
+	return a, nil
+}
+
+func (a *assembly) server() (*server.Server, error) {
+	srv, err := server.New(*a.config)
 	if err != nil {
 		return nil, err
 	}
+	var faults []error
 	for _, g := range a.grants {
 		faults = append(faults, srv.RegisterGrant(g))
 	}
@@ -67,7 +86,26 @@ func Clients[M any, P gormstore.ClientModel[M]]() Part {
 		if err == nil && a.config.QueryClient == nil {
 			a.config.QueryClient = clients.Query
 		}
+		a.documents = func(fetcher *fetch.Fetcher) *clientauth.MetadataDocuments {
+			return CreateMetadataDocuments[M, P](a.db, fetcher)
+		}
 		return err
+	}
+}
+
+// Registration lets clients register themselves in the model C (RFC 7591), and
+// manage what they said (RFC 7592): whoever asks, without an initial access token.
+// For anything else, register [CreateRegistrationEndpoint] afterwards.
+func Registration[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]]() Part {
+	return func(a *assembly) error {
+		storage, err := gormstore.NewClientRegistration[C, T, PC, PT](a.db)
+		if err != nil {
+			return err
+		}
+		registration := &endpoint.Registration{Storage: storage, Open: true}
+		a.registrations = append(a.registrations, registration)
+		a.endpoints = append(a.endpoints, registration)
+		return nil
 	}
 }
 
@@ -79,6 +117,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 		if err != nil {
 			return err
 		}
+		a.tokens = tokens.Query
 		if a.config.SaveToken == nil {
 			a.config.SaveToken = tokens.Save
 		}

@@ -18,6 +18,9 @@ import (
 type ClientFactory[M any, P ClientModel[M]] struct {
 	// TokenPrefix begins every secret; see [server.Config].
 	TokenPrefix string
+	// NewSecret makes the secrets, where they are not just random: that of
+	// [server.Server.NewClientSecret] for client_secret_jwt.
+	NewSecret func(authMethod, clientID string) (secret, stored string)
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
 
@@ -56,9 +59,8 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	mixin.ClientIDIssuedAt = f.Clock().Unix()
 	mixin.ClientSource = models.ClientByHand
 	mixin.ClientSecret = ""
-	if models.UsesClientSecret(mixin.GetTokenEndpointAuthMethod()) {
-		secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
-		mixin.ClientSecret = models.HashClientSecret(secret)
+	if secret, mixin.ClientSecret, err = f.newSecret(mixin); err != nil {
+		return "", err
 	}
 	s, names := f.clients.store, f.clients.columns
 	// An id that the program chose may be another client's.
@@ -70,6 +72,23 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		return "", err
 	}
 	return secret, nil
+}
+
+// newSecret returns a secret for the client, and what is stored of it; nothing for
+// one that has none.
+func (f *ClientFactory[M, P]) newSecret(client *models.ClientMixin) (secret, stored string, err error) {
+	method := client.GetTokenEndpointAuthMethod()
+	switch {
+	case !models.UsesClientSecret(method):
+		return "", "", nil
+	case f.NewSecret != nil:
+		secret, stored = f.NewSecret(method, client.GetClientID())
+		return secret, stored, nil
+	case method == models.ClientSecretJWT:
+		return "", "", errors.New("gormstore: ClientFactory.NewSecret is missing: a secret for client_secret_jwt is made by the server's NewClientSecret")
+	}
+	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
+	return secret, models.HashClientSecret(secret), nil
 }
 
 // SecretRotation says how a secret is replaced. The zero value voids the old
@@ -85,7 +104,6 @@ type SecretRotation struct {
 // RotateSecret replaces a client's secret and returns the new one, this once.
 // [ErrNoClient] is returned for a client that does not exist or has no secret.
 func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
-	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
 	s, names := f.clients.store, f.clients.columns
 	const attempts = 5 // another rotation may come in between
 	for range attempts {
@@ -103,7 +121,11 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 			}
 			continue
 		}
-		values := f.rotated(P(row).AsClientMixin(), secret, rotation)
+		secret, stored, err := f.newSecret(P(row).AsClientMixin())
+		if err != nil {
+			return "", err
+		}
+		values := f.rotated(P(row).AsClientMixin(), stored, rotation)
 		var changed int64
 		if err := s.write(ctx, func(bool) (err error) {
 			changed, err = s.update(s.conn(ctx), row, values, eq(names["ClientID"], models.ClientKey(clientID)), eq(names["ClientSecret"], old))
@@ -120,10 +142,10 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 
 // rotated returns the columns of a client with a new secret. The old one keeps
 // its own end where that comes sooner.
-func (f *ClientFactory[M, P]) rotated(old *models.ClientMixin, secret string, rotation SecretRotation) map[string]any {
+func (f *ClientFactory[M, P]) rotated(old *models.ClientMixin, stored string, rotation SecretRotation) map[string]any {
 	names, now := f.clients.columns, f.Clock()
 	values := map[string]any{
-		names["ClientSecret"]: models.HashClientSecret(secret), names["ClientSecretExpiresAt"]: int64(0),
+		names["ClientSecret"]: stored, names["ClientSecretExpiresAt"]: int64(0),
 		names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: int64(0),
 	}
 	if rotation.ExpiresIn > 0 {

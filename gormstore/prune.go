@@ -18,9 +18,9 @@ type PruneOptions struct {
 	// now. Set it back to keep rows for a while longer. It cannot be in the
 	// future.
 	Before time.Time
-	// BatchSize is how many rows leave at a time, at most; 0 is 500. A batch is
-	// a statement of its own, and smaller where that takes long, so that nobody
-	// waits long for it.
+	// BatchSize is how many rows are looked for at a time, and leave at a time at
+	// most; 0 is 500. They leave in several statements where that takes long, so
+	// that nobody waits long for one.
 	BatchSize int
 	// Report is told after each batch, and once at the beginning. Without it
 	// nothing is counted.
@@ -159,28 +159,46 @@ type cursor struct {
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
 	size := min(smallPruneBatch, options.BatchSize)
 	for at := (cursor{}); ; {
-		batch, err := p.next(ctx, options.Before, size, at)
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		at = batch[len(batch)-1]
 		began := time.Now()
-		removed, err := p.remove(ctx, options.Before, batch)
-		if err != nil {
+		page, err := p.next(ctx, options.Before, options.BatchSize, at)
+		if err != nil || len(page) == 0 {
 			return err
 		}
-		report(removed)
-		took := time.Since(began)
-		switch {
-		case took > longPruneBatch:
-			size = max(size/2, 1)
-		case took < longPruneBatch/2:
-			size = min(size*2, options.BatchSize)
-		}
-		if err := rest(ctx, pruneRest*took); err != nil {
-			return err
+		at = page[len(page)-1]
+		for len(page) > 0 {
+			batch := page[:min(size, len(page))]
+			page = page[len(batch):]
+			removing := time.Now()
+			removed, err := p.remove(ctx, options.Before, batch)
+			if err != nil {
+				return err
+			}
+			switch took := time.Since(removing); {
+			case took > longPruneBatch:
+				size = max(size/2, 1)
+			case took < longPruneBatch/2:
+				size = min(size*2, options.BatchSize)
+			}
+			report(removed)
+			if err := p.store.checkpoint(ctx); err != nil {
+				return err
+			}
+			if err := rest(ctx, pruneRest*time.Since(began)); err != nil {
+				return err
+			}
+			began = time.Now()
 		}
 	}
+}
+
+// checkpoint moves what was written out of SQLite's write-ahead log. Otherwise
+// whoever happens to write the thousandth page of it does so for all of them,
+// and has the others wait.
+func (s *store) checkpoint(ctx context.Context) error {
+	if s.db.Name() != "sqlite" || InTransaction(ctx) {
+		return nil
+	}
+	return retry(ctx, func(bool) error { return s.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
 }
 
 func rest(ctx context.Context, d time.Duration) error {

@@ -35,6 +35,10 @@ type SigningKeyModel[M any] interface {
 type SigningKeyOptions struct {
 	// Algorithms are what there are keys for; nil is ES256.
 	Algorithms []jose.SignatureAlgorithm
+	// EncryptionAlgorithms are those by which others encrypt for the server, such
+	// as request objects (RFC 9101); nil is none. There are keys for ECDH-ES,
+	// ECDH-ES+A256KW and RSA-OAEP-256.
+	EncryptionAlgorithms []jose.KeyAlgorithm
 	// RotateEvery is how long a key signs; 0 is 90 days.
 	RotateEvery time.Duration
 	// AnnounceFor is how long a key is published before it signs, so that
@@ -68,6 +72,11 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	for _, algorithm := range o.Algorithms {
 		if !slices.Contains(server.SignatureAlgorithms(), algorithm) {
 			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is none of %v", algorithm, server.SignatureAlgorithms()))
+		}
+	}
+	for _, algorithm := range o.EncryptionAlgorithms {
+		if known := []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256}; !slices.Contains(known, algorithm) {
+			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.EncryptionAlgorithms: %q is none of %v", algorithm, known))
 		}
 	}
 	if o.KeepFor < time.Second || o.CacheFor < 0 || o.AnnounceFor < 2*o.CacheFor || o.RotateEvery < 2*o.AnnounceFor {
@@ -127,11 +136,32 @@ func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.Signa
 	if err := k.refresh(outside(ctx), now); err != nil {
 		return nil, err
 	}
-	current := k.current(algorithm, now)
+	current := k.current(string(algorithm), now)
 	if current == nil {
 		return nil, fmt.Errorf("gormstore: no key signs by %q now", algorithm)
 	}
 	return &current.key, nil
+}
+
+// EncryptionAlgorithms are those by which others may encrypt for the server.
+func (k *SigningKeys[M, P]) EncryptionAlgorithms() []jose.KeyAlgorithm {
+	return k.options.EncryptionAlgorithms
+}
+
+// DecryptionKeys returns the private keys for which others encrypt.
+func (k *SigningKeys[M, P]) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(outside(ctx), now); err != nil {
+		return nil, err
+	}
+	set := new(jose.JSONWebKeySet)
+	for _, known := range k.known {
+		if known.ExpiresAt > now.Unix() && known.key.Use == "enc" {
+			set.Keys = append(set.Keys, known.key)
+		}
+	}
+	return set, nil
 }
 
 // PublicKeys returns the public keys of all that is published.
@@ -160,8 +190,8 @@ func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.Signature
 	if err := k.read(ctx, now); err != nil {
 		return err
 	}
-	old := k.latest(algorithm)
-	if err := k.create(ctx, algorithm, now, now); err != nil {
+	old := k.latest(string(algorithm))
+	if err := k.create(ctx, string(algorithm), now, now); err != nil {
 		return err
 	}
 	expires := now.Add(k.options.KeepFor)
@@ -193,7 +223,7 @@ func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	for _, algorithm := range k.options.Algorithms {
+	for _, algorithm := range k.options.names() {
 		current, latest := k.current(algorithm, now), k.latest(algorithm)
 		var err error
 		switch {
@@ -210,19 +240,19 @@ func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time) error {
 }
 
 // current returns the key that signs: the latest of those whose time it is.
-func (k *SigningKeys[M, P]) current(algorithm jose.SignatureAlgorithm, now time.Time) *signingKey {
+func (k *SigningKeys[M, P]) current(algorithm string, now time.Time) *signingKey {
 	for i := range slices.Backward(k.known) {
 		known := &k.known[i]
-		if known.Algorithm == string(algorithm) && known.SignsFrom <= now.Unix() && now.Unix() < known.SignsUntil {
+		if known.Algorithm == algorithm && known.SignsFrom <= now.Unix() && now.Unix() < known.SignsUntil {
 			return known
 		}
 	}
 	return nil
 }
 
-func (k *SigningKeys[M, P]) latest(algorithm jose.SignatureAlgorithm) *signingKey {
+func (k *SigningKeys[M, P]) latest(algorithm string) *signingKey {
 	for i := range slices.Backward(k.known) {
-		if k.known[i].Algorithm == string(algorithm) {
+		if k.known[i].Algorithm == algorithm {
 			return &k.known[i]
 		}
 	}
@@ -251,7 +281,7 @@ func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
 			k.readAt = time.Time{}
 			return fmt.Errorf("gormstore: the signing key %s cannot be read (is SigningKeyOptions.EncryptionKey that with which it was written?): %w", row.KeyID, err)
 		}
-		key.KeyID, key.Algorithm, key.Use = row.KeyID, row.Algorithm, "sig"
+		key.KeyID, key.Algorithm, key.Use = row.KeyID, row.Algorithm, useOf(row.Algorithm)
 		k.known = append(k.known, signingKey{row, *key})
 	}
 	return nil
@@ -259,7 +289,7 @@ func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
 
 // create makes the key that follows those that were read. When another instance
 // was faster, its key is it.
-func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm jose.SignatureAlgorithm, now, signsFrom time.Time) error {
+func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm string, now, signsFrom time.Time) error {
 	private, err := generateKey(algorithm)
 	if err != nil {
 		return err
@@ -276,7 +306,7 @@ func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm jose.Signature
 	until := signsFrom.Add(k.options.RotateEvery)
 	row := new(M)
 	*P(row).AsSigningKeyMixin() = models.SigningKeyMixin{
-		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: string(algorithm), Generation: k.generations[string(algorithm)] + 1, PrivateKey: text,
+		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Generation: k.generations[algorithm] + 1, PrivateKey: text,
 		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
 	}
 	err = k.store.once(ctx, eq(k.columns["KeyID"], P(row).AsSigningKeyMixin().KeyID), func() error {
@@ -291,11 +321,30 @@ func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm jose.Signature
 
 const rsaBits = 3072
 
-func generateKey(algorithm jose.SignatureAlgorithm) (any, error) {
+// names are the names of all algorithms.
+func (o SigningKeyOptions) names() (names []string) {
+	for _, algorithm := range o.Algorithms {
+		names = append(names, string(algorithm))
+	}
+	for _, algorithm := range o.EncryptionAlgorithms {
+		names = append(names, string(algorithm))
+	}
+	return names
+}
+
+// useOf returns what keys of an algorithm are for (RFC 7517 section 4.2).
+func useOf(algorithm string) string {
+	if slices.Contains(server.SignatureAlgorithms(), jose.SignatureAlgorithm(algorithm)) {
+		return "sig"
+	}
+	return "enc"
+}
+
+func generateKey(algorithm string) (any, error) {
 	switch algorithm {
-	case jose.ES256:
+	case string(jose.ES256), string(jose.ECDH_ES), string(jose.ECDH_ES_A256KW):
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.EdDSA:
+	case string(jose.EdDSA):
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
 	default:

@@ -74,6 +74,9 @@ func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req 
 			if err != nil {
 				return err
 			}
+			if req.Subject != nil {
+				return t.descend(ctx, row, req.Subject)
+			}
 			_, err = t.store.insert(t.store.conn(ctx), row)
 			return err
 		}
@@ -112,6 +115,29 @@ func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, 
 			return err
 		}
 		if !won {
+			return server.ErrSpent
+		}
+		_, err = t.store.insert(tx, row)
+		return err
+	})
+}
+
+// descend inserts a token that was exchanged for another, unless that was
+// revoked. The row of that one is changed, not just looked at, so that of this
+// and a revocation on another node one has to wait, or to begin anew.
+func (t *Tokens[M, P]) descend(ctx context.Context, row *M, subject *server.StoredToken) error {
+	parent, ok := subject.Token.(P)
+	if !ok {
+		return fmt.Errorf("gormstore: the token to exchange is a %T, want %T", subject.Token, row)
+	}
+	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+		changed, err := t.store.update(tx, new(M), t.values(map[string]any{
+			"Exchanges": clause.Expr{SQL: "? + 1", Vars: []any{column(t.columns["Exchanges"])}},
+		}), t.is("AccessToken", parent.AsTokenMixin().AccessToken), t.is("AccessTokenRevokedAt", 0), t.is("RefreshTokenRevokedAt", 0))
+		if err != nil {
+			return err
+		}
+		if changed != 1 {
 			return server.ErrSpent
 		}
 		_, err = t.store.insert(tx, row)
@@ -215,14 +241,16 @@ func (t *Tokens[M, P]) RevokeToken(ctx context.Context, accessToken string, now 
 
 // RevokeGrant revokes every token of a grant; it is a [server.RevokeGrantFunc].
 // The row with the refresh token comes first: a rotation changes the same row,
-// so either it is seen here or it sees the revocation.
+// so either it is seen here or it sees the revocation. The others come twice: what
+// was being exchanged for one of them meanwhile is seen by now.
 func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time.Time) error {
 	if grantID == "" {
 		return errors.New("gormstore: the grant to revoke has no id")
 	}
 	return t.store.write(ctx, func(bool) error {
 		return t.store.atomically(ctx, func(tx *gorm.DB) error {
-			for _, which := range []clause.Expression{neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)} {
+			root, others := neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)
+			for _, which := range []clause.Expression{root, others, others} {
 				if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
 					return err
 				}

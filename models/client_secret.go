@@ -21,6 +21,15 @@ func HashClientSecret(secret string) string {
 	return sha256Scheme + hex.EncodeToString(sum[:])
 }
 
+const derivedScheme = "$derived$"
+
+// DerivedClientSecret returns the form in which a secret is stored that the
+// server derives from a key of its own: "$derived$" and what it derives it from.
+func DerivedClientSecret(nonce string) string { return derivedScheme + nonce }
+
+// IsDerivedClientSecret reports whether a stored secret is a derived one.
+func IsDerivedClientSecret(stored string) bool { return strings.HasPrefix(stored, derivedScheme) }
+
 // UsesClientSecret reports whether a client that authenticates by the method
 // has a secret. Methods of the program's own count as such.
 func UsesClientSecret(authMethod string) bool {
@@ -32,17 +41,17 @@ func UsesClientSecret(authMethod string) bool {
 }
 
 // IsHashedClientSecret reports whether a stored secret is a digest: this
-// package's own, bcrypt ("$2…$") or argon2id ("$argon2id$"). An empty one
-// counts as hashed, since it holds nothing that could leak.
+// package's own, bcrypt ("$2…$") or argon2id ("$argon2id$"). An empty one and a
+// derived one count as hashed, since they hold nothing that could leak.
 func IsHashedClientSecret(stored string) bool {
-	return stored == "" || strings.HasPrefix(stored, sha256Scheme) || isBcrypt(stored) || isArgon2id(stored)
+	return stored == "" || IsDerivedClientSecret(stored) || strings.HasPrefix(stored, sha256Scheme) || isBcrypt(stored) || isArgon2id(stored)
 }
 
 // verifyClientSecret reports whether presented is the secret behind stored.
 // What is in no known scheme is a plaintext from an older program.
 func verifyClientSecret(stored, presented string) bool {
 	switch {
-	case stored == "" || presented == "":
+	case stored == "" || presented == "", IsDerivedClientSecret(stored): // which signs, and is never sent
 		return false
 	case isBcrypt(stored):
 		return bcrypt.CompareHashAndPassword([]byte(stored), []byte(presented)) == nil

@@ -63,7 +63,9 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertio
 		}
 	}
 	var one string
-	if json.Unmarshal(a.Claims["aud"], &one) == nil {
+	if len(a.Claims["aud"]) == 0 {
+		a.audience = nil
+	} else if json.Unmarshal(a.Claims["aud"], &one) == nil {
 		a.audience = []string{one}
 	} else if json.Unmarshal(a.Claims["aud"], &a.audience) != nil {
 		return nil
@@ -76,10 +78,19 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertio
 // this server and nobody else: another one to which it was shown could pass it
 // on otherwise.
 func (a *Assertion) IsFor(req *Request) bool {
-	now := req.Time
 	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
 	return len(a.audience) == 1 && a.audience[0] != "" && slices.Contains(ours, a.audience[0]) &&
-		a.Issuer != "" && a.Subject != "" && a.ID != "" && len(a.ID) <= maxAssertionIDSize &&
+		a.Issuer != "" && a.Subject != "" && a.ID != "" && a.IsCurrent(req.Time)
+}
+
+// IsAddressedTo reports whether the audience is among those for whom the
+// assertion is.
+func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains(a.audience, audience) }
+
+// IsCurrent reports whether the assertion is valid now, and will not be for
+// long.
+func (a *Assertion) IsCurrent(now time.Time) bool {
+	return len(a.ID) <= maxAssertionIDSize &&
 		now.Add(-assertionLeeway).Unix() < a.expiresAt && a.expiresAt <= now.Add(maxAssertionLife).Unix() &&
 		a.notBefore <= now.Add(assertionLeeway).Unix() && a.issuedAt <= now.Add(assertionLeeway).Unix()
 }
@@ -87,12 +98,29 @@ func (a *Assertion) IsFor(req *Request) bool {
 // Algorithm returns what it is signed by.
 func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Algorithm }
 
-// ReplayKey is what the assertion is remembered by. No two issuers share one,
-// whatever they are called.
-func (a *Assertion) ReplayKey() string { return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID) }
+// Type returns the type that its header names, empty when it names none.
+func (a *Assertion) Type() string {
+	typ, _ := a.signed.Signatures[0].Header.ExtraHeaders[jose.HeaderType].(string)
+	return typ
+}
+
+// ReplayKey is what the assertion is remembered by: its id, or else what it
+// says. No two issuers share one, whatever they are called.
+func (a *Assertion) ReplayKey() string {
+	if a.ID == "" {
+		return fmt.Sprintf("assertion %q without an id %s", a.Issuer, Digest(string(a.signed.UnsafePayloadWithoutVerification())))
+	}
+	return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID)
+}
 
 // RememberUntil is when the assertion could not be presented again anyway.
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
+
+// VerifiedWith reports whether a shared secret made the signature.
+func (a *Assertion) VerifiedWith(secret []byte) bool {
+	_, err := a.signed.Verify(secret)
+	return err == nil
+}
 
 // VerifiedBy reports whether one of the public keys of a key set, as JSON, made
 // the signature: the one that it names, where it names one.

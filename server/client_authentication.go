@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"slices"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // ClientAuthMethod is one way for a client to authenticate (RFC 6749 section
@@ -26,6 +28,29 @@ type ClientAuthMethod interface {
 type ImplicitAuthMethod interface {
 	ClientAuthMethod
 	ImpliedByRegistration()
+}
+
+// ClientSecretHook is for a client authentication method whose secrets are not
+// just random.
+type ClientSecretHook interface {
+	// NewClientSecret returns a secret, and what is stored of it.
+	NewClientSecret(clientID string) (secret, stored string)
+}
+
+// NewClientSecret returns a secret for a client that authenticates by the method,
+// to be told once, and what is stored of it. Both are empty where the method has
+// no secrets.
+func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored string) {
+	for _, m := range s.methods {
+		if hook, ok := m.(ClientSecretHook); ok && m.AuthMethod() == authMethod {
+			return hook.NewClientSecret(clientID)
+		}
+	}
+	if !models.UsesClientSecret(authMethod) {
+		return "", ""
+	}
+	secret = s.GenerateSecret(ClientSecretKind)
+	return secret, models.HashClientSecret(secret)
 }
 
 // AuthMethodHook is for a grant that not every client may use, however it

@@ -29,3 +29,15 @@ type ClientRegistrationStorage interface {
 	// KeepClient notes that a client is in use, and no longer to be forgotten.
 	KeepClient(ctx context.Context, clientID string) error
 }
+
+// ClientDocumentStorage keeps the clients whose id is the address of their
+// metadata.
+type ClientDocumentStorage interface {
+	// DocumentClient returns a client of the program's own model that has no row
+	// yet.
+	DocumentClient(record *models.ClientMixin) Client
+	// SaveDocumentClient stores a client. One that has a row already is no error.
+	SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error
+	// UpdateDocumentClient stores what its document says now.
+	UpdateDocumentClient(ctx context.Context, record *models.ClientMixin) error
+}

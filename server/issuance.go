@@ -27,6 +27,12 @@ type Issuance struct {
 	// Audience is the resources that it is for, space separated, where the grant
 	// itself decides on them.
 	Audience string
+	// Actor is who will act for the user with the token, as JSON (RFC 8693 "act"),
+	// empty when nobody will but the client.
+	Actor string
+	// ExpiresAt is when the token has ended at the latest, in Unix seconds; 0 is
+	// whenever its lifetime is over.
+	ExpiresAt int64
 	// GrantID is the grant that the token descends from and ends with, where there
 	// is one but no credential.
 	GrantID string
@@ -57,6 +63,9 @@ func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Is
 			return nil, err
 		}
 		response, err := s.issue(ctx, req, issuance)
+		if errors.Is(err, ErrSpent) && req.Subject != nil {
+			return nil, NewError(InvalidRequest, "The 'subject_token' was revoked.")
+		}
 		if !errors.Is(err, ErrSpent) || req.Credential == nil {
 			return response, err
 		}
@@ -227,6 +236,10 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 		IssuedAt:  now,
 		GrantedAt: now,
 		ExpiresIn: int64(s.lifetime(req.GrantType) / time.Second),
+	}
+	record.Actor = issuance.Actor
+	if issuance.ExpiresAt != 0 {
+		record.ExpiresIn = min(record.ExpiresIn, issuance.ExpiresAt-now)
 	}
 	req.Authentication.describe(record)
 	if issuance.Credential != nil {

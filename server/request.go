@@ -42,9 +42,12 @@ type Request struct {
 	GrantType string
 	// ResponseType is the response type of an authorization request.
 	ResponseType string
-	// RequestURI is the request_uri that stood for the request (RFC 9126), empty
-	// when its parameters came themselves.
+	// RequestURI is the request_uri that stood for the request (RFC 9126, RFC
+	// 9101), empty when its parameters came themselves.
 	RequestURI string
+	// RequestObject is the signed request object that the parameters stood in (RFC
+	// 9101), nil when they came themselves.
+	RequestObject *Assertion
 	// RedirectURI is where the authorization response goes: one that the
 	// client registered.
 	RedirectURI string
@@ -61,6 +64,9 @@ type Request struct {
 	Confirmation string
 	// State is the client's state, given back as it was.
 	State string
+	// Subject is the token that the request exchanges and does not spend (RFC
+	// 8693), nil where there is none.
+	Subject *StoredToken
 	// Credential is what the request spends, nil where it spends nothing.
 	Credential *Credential
 
@@ -102,14 +108,21 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 func (r *Request) SetUser(user User) { r.User, r.Authentication, _ = signedIn(user) }
 
 // CheckAuthorizationRequest checks an authorization request that came by another
-// way than the authorization endpoint, whose client is known: its redirect URI,
-// its response type and all that [Request.CheckAuthorization] checks.
+// way than the authorization endpoint, whose client is known: what stands for it,
+// its redirect URI, its response type and all that [Request.CheckAuthorization] checks.
 func (r *Request) CheckAuthorizationRequest(ctx context.Context) error {
+	if err := r.Server.resolve(ctx, r); err != nil {
+		return err
+	}
 	if err := r.checkRedirectURI(); err != nil {
 		return err
 	}
 	return r.Server.checkAuthorizationRequest(ctx, r)
 }
+
+// ReplaceParams puts other parameters in the place of the request's, such as
+// those of a request object. They are held to what all parameters are held to.
+func (r *Request) ReplaceParams(params url.Values) error { return r.setParams(params) }
 
 // CheckAuthorization checks what a client asks a user for, at an endpoint from
 // which the user is asked later: its scope, and what the hooks check. It sets

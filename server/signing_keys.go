@@ -19,6 +19,16 @@ type SigningKeys interface {
 	PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
+// DecryptionKeys are the key pairs for which others encrypt what only the server
+// is to read. Their public keys are among those of [SigningKeys], with the use
+// "enc".
+type DecryptionKeys interface {
+	// EncryptionAlgorithms are those by which others may encrypt.
+	EncryptionAlgorithms() []jose.KeyAlgorithm
+	// DecryptionKeys returns the private keys, each with its id and algorithm.
+	DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
+}
+
 // SignatureAlgorithms are those that this library signs by and, but for what a
 // client signs with its secret, takes signatures by. "none" is no signature.
 func SignatureAlgorithms() []jose.SignatureAlgorithm {

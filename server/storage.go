@@ -27,6 +27,10 @@ type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 //   - otherwise: mark the Record as spent, on the condition that it is not, and
 //     insert the token.
 //
+// When req.Subject is set, the same atomic step makes sure that it is not
+// revoked, and adds one to its exchanges: whoever revokes its grant at the same
+// moment either sees the new token or is seen.
+//
 // The count of rows that the conditional update changed decides. When it is
 // zero, nothing is written and the function returns [ErrSpent]. Any other
 // error means that nothing is known to be stored; [ErrUnavailable] that trying

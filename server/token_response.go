@@ -25,6 +25,14 @@ type TokenResponse struct {
 	Extra map[string]any `json:"-"`
 }
 
+// SetExtra sets a further member.
+func (t *TokenResponse) SetExtra(name string, value any) {
+	if t.Extra == nil {
+		t.Extra = make(map[string]any)
+	}
+	t.Extra[name] = value
+}
+
 // MarshalJSON writes the members and Extra as one object.
 func (t *TokenResponse) MarshalJSON() ([]byte, error) {
 	type plain TokenResponse

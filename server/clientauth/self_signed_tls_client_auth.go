@@ -54,11 +54,11 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 	if err != nil || client == nil {
 		return nil, err
 	}
-	metadata, err := metadataOf(client, models.SelfSignedTLSClientAuth)
+	registered, err := registeredClient(client, models.SelfSignedTLSClientAuth)
 	if err != nil {
 		return nil, err
 	}
-	found, err := inKeySet(ctx, m.Fetcher, metadata, func(keySet []byte) bool {
+	found, err := server.InKeySet(ctx, m.Fetcher, &registered.ClientMetadata, func(keySet []byte) bool {
 		var keys jose.JSONWebKeySet
 		return json.Unmarshal(keySet, &keys) == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 			return len(key.Certificates) > 0 && key.Certificates[0].Equal(req.ClientCertificates()[0])

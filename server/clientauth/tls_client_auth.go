@@ -108,7 +108,7 @@ func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Requ
 	if err != nil || client == nil {
 		return nil, err
 	}
-	metadata, err := metadataOf(client, models.TLSClientAuth)
+	registered, err := registeredClient(client, models.TLSClientAuth)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Requ
 	}); err != nil {
 		return nil, nil //nolint:nilerr // the client's own fault
 	}
-	member, value, ok := registeredSubject(metadata)
+	member, value, ok := registeredSubject(&registered.ClientMetadata)
 	if !ok || !subjectMembers[member](chain[0], value) {
 		return nil, nil
 	}

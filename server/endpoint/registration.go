@@ -170,8 +170,8 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 
 // newSecret gives a client a secret, and returns it this once.
 func (e *Registration) newSecret(req *server.Request, client *models.ClientMixin) (secret string) {
-	secret = req.Server.GenerateSecret(server.ClientSecretKind)
-	client.ClientSecret, client.ClientSecretExpiresAt = models.HashClientSecret(secret), 0
+	secret, client.ClientSecret = req.Server.NewClientSecret(client.GetTokenEndpointAuthMethod(), client.ClientID)
+	client.ClientSecretExpiresAt = 0
 	if e.SecretExpiresIn > 0 {
 		client.ClientSecretExpiresAt = req.Time.Add(e.SecretExpiresIn).Unix()
 	}
@@ -223,7 +223,8 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 	case !models.UsesClientSecret(client.GetTokenEndpointAuthMethod()):
 		client.ClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = "", 0, "", 0
 		return ""
-	case client.ClientSecret == "":
+	case client.ClientSecret == "", models.IsDerivedClientSecret(client.ClientSecret) != (client.GetTokenEndpointAuthMethod() == models.ClientSecretJWT):
+		client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = "", 0
 		return e.newSecret(req, client)
 	case endsSoon:
 		client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = client.ClientSecret, client.ClientSecretExpiresAt

@@ -43,6 +43,7 @@ type Fetcher struct {
 
 type document struct {
 	body      []byte
+	err       error // why there is none, remembered for a while as well
 	fetchedAt time.Time
 }
 
@@ -92,10 +93,14 @@ func New(options Options) *Fetcher {
 // back and was no document. It is the client's fault, not the server's.
 var ErrRefused = errors.New("fetch: refused")
 
-// Get returns the document, from memory when it was fetched a short while ago.
+// Get returns the document, from memory when it was fetched a short while ago. An
+// address that has none is asked again after half a minute.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
+	if known, ok := f.cache.GetIfPresent(address); ok && known.err != nil && time.Since(known.fetchedAt) > refreshPause {
+		f.cache.Invalidate(address)
+	}
 	found, err := f.cache.Get(ctx, address, otter.LoaderFunc[string, document](f.load))
-	return found.body, err
+	return found.body, errors.Join(err, found.err)
 }
 
 // Refresh is Get for somebody who did not find in the document what should be
@@ -107,9 +112,11 @@ func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
 	return f.Get(ctx, address)
 }
 
+// load fetches for everybody who waits for the document, so that none of them
+// can have it fail for the others.
 func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
-	body, err := f.fetch(ctx, address)
-	return document{body, time.Now()}, err
+	body, err := f.fetch(context.WithoutCancel(ctx), address)
+	return document{body, err, time.Now()}, nil
 }
 
 func (f *Fetcher) fetch(ctx context.Context, address string) ([]byte, error) {

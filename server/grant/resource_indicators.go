@@ -45,6 +45,9 @@ func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request
 	if err != nil {
 		return err
 	}
+	if issuance.Audience != "" { // the grant itself has decided
+		return nil
+	}
 	if issuance.Credential != nil && !contains(strings.Fields(granted), strings.Fields(requested)) {
 		return server.NewError(server.InvalidTarget, "A 'resource' is none of those that were granted.")
 	}

@@ -1,0 +1,95 @@
+package gormoauth
+
+import (
+	"errors"
+	"iter"
+	"net/http"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// MCPConfig is the settings of [MCP].
+type MCPConfig struct {
+	// Server is the authorization server's settings; its Issuer is required.
+	Server server.Config
+	// Resource is the address of the MCP server, such as
+	// "https://example.com/mcp". Tokens are issued for it and nothing else.
+	Resource string
+	// Scopes are the scopes that there are; a client that names none may ask for
+	// all of them.
+	Scopes []string
+	// Fetcher gets the metadata documents of clients; nil is one that reaches public
+	// addresses alone.
+	Fetcher *fetch.Fetcher
+}
+
+// MCPServer is an authorization server with the protection of an MCP server.
+type MCPServer struct {
+	*server.Server
+	// Protector guards the MCP server:
+	//
+	//	mux.Handle("/mcp", mcp.Protector.Require("tools")(handler))
+	Protector *resource.Protector
+}
+
+// MCP returns what the users of an MCP server need (Model Context Protocol,
+// Authorization): [New], clients by their metadata documents, tokens that are for
+// the MCP server alone (RFC 8707), and a protector that tells a client without a
+// token where to get one (RFC 9728). [Registration] is for clients that cannot do
+// without it. Serve all of [MCPServer.Routes], and the authorization endpoint with
+// a page of your own. Every fault is returned at once.
+func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
+	if config.Server.ScopesSupported == nil {
+		config.Server.ScopesSupported = config.Scopes
+	}
+	a, err := assemble(db, config.Server, parts)
+	if err != nil {
+		return nil, err
+	}
+	if a.documents == nil || a.tokens == nil {
+		return nil, errors.New("gormoauth: MCP needs gormoauth.Clients[Client]() and gormoauth.Tokens[Token]()")
+	}
+	if config.Fetcher == nil {
+		config.Fetcher = fetch.New(fetch.Options{})
+	}
+	documents := a.documents(config.Fetcher)
+	documents.QueryClient, documents.Scope = a.config.QueryClient, strings.Join(config.Scopes, " ")
+	documents.Logger, documents.Clock = a.config.Logger, a.config.Clock
+	a.config.QueryClient = documents.Query
+	for _, registration := range a.registrations {
+		registration.DefaultScope = documents.Scope
+	}
+	srv, err := a.server()
+	if err != nil {
+		return nil, err
+	}
+	protector, err := resource.NewProtector(resource.Config{
+		Metadata: &resource.Metadata{Resource: config.Resource, AuthorizationServers: []string{a.config.Issuer}, ScopesSupported: config.Scopes},
+		Logger:   a.config.Logger, Clock: a.config.Clock, Translator: a.config.Translator,
+	}, &resource.BearerTokenValidator{QueryToken: a.tokens})
+	err = errors.Join(err, srv.Register(documents), srv.Register(grant.ResourceIndicators{Resources: []string{config.Resource}, Default: config.Resource}))
+	if err != nil {
+		return nil, err
+	}
+	return &MCPServer{srv, protector}, nil
+}
+
+// Routes are the paths of everything but the authorization endpoint and the MCP
+// server itself, each with its handler.
+func (m *MCPServer) Routes() iter.Seq2[string, http.Handler] {
+	return func(yield func(string, http.Handler) bool) {
+		for _, routes := range []iter.Seq2[string, http.Handler]{m.Server.Routes(), m.Protector.Routes()} {
+			for path, handler := range routes {
+				if !yield(path, handler) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package grant
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// TokenExchange is the token exchange grant (RFC 8693): a service that was
+// called with a token of a user's gets one of its own, for the next service and
+// for that user, as the user (impersonation) or on the user's behalf
+// (delegation). What was exchanged stays as it was. What comes of it ends no
+// later, and with the grant that it descends from.
+type TokenExchange struct {
+	// QueryToken finds the tokens of this server.
+	QueryToken server.QueryTokenFunc
+	// Policy decides on an exchange: it may change it, or refuse it with a
+	// [*server.Error]. Without it nobody could say who may act for whom.
+	Policy func(ctx context.Context, req *server.Request, exchange *Exchange) error
+	// Keys returns the public keys of another issuer whose JWTs are taken, and nil
+	// for one that is not trusted. nil takes the tokens of this server alone.
+	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
+	// QueryUser returns the user whom another issuer's JWT is about, or nil when
+	// there is none of whom this client may be told.
+	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
+	// Algorithms are those by which other issuers may sign; nil is
+	// [server.SignatureAlgorithms].
+	Algorithms []jose.SignatureAlgorithm
+}
+
+// Exchange is what a client asks for.
+type Exchange struct {
+	// Subject is the token of the user for whom the new one will be.
+	Subject ExchangedToken
+	// Actor is the token of who will act for the user, nil when the request has
+	// none: the client then acts as the user.
+	Actor *ExchangedToken
+	// Scope is what the new token will stand for: as much of the subject's as was
+	// asked for.
+	Scope string
+	// Audience is whom the new token will be for: the request's "audience" and
+	// "resource".
+	Audience []string
+	// Act is who acts for the user, as the new token will say it (RFC 8693 section
+	// 4.1): the actor, and within it who acted before. nil is nobody.
+	Act map[string]any
+}
+
+// ExchangedToken is a token that comes with an exchange.
+type ExchangedToken struct {
+	// Stored is a token of this server, nil for another issuer's.
+	Stored *server.StoredToken
+	// Assertion is another issuer's JWT, nil for a token of this server.
+	Assertion *server.Assertion
+	// User is whom it is about, nil for a client's own token.
+	User server.User
+
+	claims map[string]json.RawMessage // of a JWT
+}
+
+// Token types (RFC 8693 section 3).
+const (
+	accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+	jwtType         = "urn:ietf:params:oauth:token-type:jwt"
+)
+
+const maxActor = 4 << 10
+
+// GrantType returns "urn:ietf:params:oauth:grant-type:token-exchange".
+func (*TokenExchange) GrantType() string { return "urn:ietf:params:oauth:grant-type:token-exchange" }
+
+// RepeatableParameters returns "audience" and "resource" (RFC 8693 section 2.1).
+func (*TokenExchange) RepeatableParameters() []string { return []string{"audience", "resource"} }
+
+// CheckAuthMethod refuses a public client: whoever stole a token could exchange
+// it.
+func (*TokenExchange) CheckAuthMethod(method string) bool { return method != models.None }
+
+// CheckConfig names what is missing.
+func (g *TokenExchange) CheckConfig(*server.Config) error {
+	var faults []error
+	if g.QueryToken == nil {
+		faults = append(faults, errors.New("grant: TokenExchange.QueryToken is missing: write gormoauth.CreateQueryTokenFunc[Token](db)"))
+	}
+	if g.Policy == nil {
+		faults = append(faults, errors.New("grant: TokenExchange.Policy is missing: who may exchange which tokens, and for what?"))
+	}
+	if (g.Keys == nil) != (g.QueryUser == nil) {
+		faults = append(faults, errors.New("grant: TokenExchange.Keys and QueryUser go together: whose JWTs are taken, and whom are they about?"))
+	}
+	return errors.Join(faults...)
+}
+
+// PrepareIssuance finds the tokens and asks the policy.
+func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
+	if kind := req.Params.Get("requested_token_type"); kind != "" && kind != accessTokenType && kind != jwtType {
+		return nil, server.NewError(server.InvalidRequest, "The 'requested_token_type' is neither an access token nor a JWT.")
+	}
+	subject, err := g.token(ctx, req, "subject_token")
+	if err != nil {
+		return nil, err
+	}
+	if subject == nil || subject.User == nil {
+		return nil, server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+	}
+	exchange := &Exchange{Subject: *subject, Audience: slices.Concat(req.Params["resource"], req.Params["audience"])}
+	if req.Params.Has("actor_token") || req.Params.Has("actor_token_type") {
+		if exchange.Actor, err = g.token(ctx, req, "actor_token"); err != nil {
+			return nil, err
+		}
+		if exchange.Actor == nil {
+			return nil, server.NewError(server.InvalidRequest, "The 'actor_token' is not one that the server takes now.")
+		}
+	}
+	if err := exchange.prepare(req); err != nil {
+		return nil, err
+	}
+	if err := g.Policy(ctx, req, exchange); err != nil {
+		return nil, err
+	}
+	return exchange.issuance(req)
+}
+
+// token reads one of the two tokens, or returns nil for one that counts for
+// nothing.
+func (g *TokenExchange) token(ctx context.Context, req *server.Request, name string) (*ExchangedToken, error) {
+	text, kind := req.Params.Get(name), req.Params.Get(name+"_type")
+	switch {
+	case text == "":
+		return nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name)
+	case kind == "":
+		return nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name+"_type")
+	case kind != accessTokenType && kind != jwtType:
+		return nil, server.NewError(server.InvalidRequest, "The '%s' is neither an access token nor a JWT.", name+"_type")
+	}
+	if !server.Malformed(text, server.AccessTokenKind) {
+		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+		if err != nil {
+			return nil, fmt.Errorf("query token: %w", err)
+		}
+		if stored != nil {
+			return ownToken(req, stored, text), nil
+		}
+	}
+	if kind != jwtType || g.Keys == nil {
+		return nil, nil
+	}
+	return g.assertion(ctx, req, text)
+}
+
+func ownToken(req *server.Request, stored *server.StoredToken, text string) *ExchangedToken {
+	if stored.Token.IsRevoked() || stored.Token.IsExpired(req.Time) {
+		return nil
+	}
+	token := &ExchangedToken{Stored: stored}
+	if stored.UserID != "" {
+		token.User = server.UserID(stored.UserID)
+	}
+	if parts := strings.Split(text, "."); len(parts) == 3 { // that it is ours is known already
+		if payload, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil {
+			_ = json.Unmarshal(payload, &token.claims)
+		}
+	}
+	return token
+}
+
+// assertion reads another issuer's JWT.
+func (g *TokenExchange) assertion(ctx context.Context, req *server.Request, text string) (*ExchangedToken, error) {
+	algorithms := g.Algorithms
+	if algorithms == nil {
+		algorithms = server.SignatureAlgorithms()
+	}
+	assertion := server.ParseAssertion(text, algorithms)
+	if assertion == nil || !assertion.IsFor(req) {
+		return nil, nil
+	}
+	keys, err := g.Keys(ctx, assertion.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("find the keys of a token's issuer: %w", err)
+	}
+	keySet, err := json.Marshal(keys)
+	if err != nil || keys == nil || !assertion.VerifiedBy(keySet) {
+		return nil, err
+	}
+	user, err := g.QueryUser(ctx, req, assertion)
+	if err != nil {
+		return nil, fmt.Errorf("find the user of a token: %w", err)
+	}
+	if server.IsNilUser(user) {
+		return nil, nil
+	}
+	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil
+}
+
+// identity is what a token says of who has it, as "act" and "may_act" do.
+func (t *ExchangedToken) identity(req *server.Request) map[string]string {
+	if t.Assertion != nil {
+		return map[string]string{"iss": t.Assertion.Issuer, "sub": t.Assertion.Subject}
+	}
+	id := map[string]string{"iss": req.Server.Issuer(), "client_id": t.Stored.Token.GetClientID(), "sub": t.Stored.Token.GetClientID()}
+	if t.User != nil {
+		id["sub"] = t.User.GetUserID()
+	}
+	return id
+}
+
+// prepare fills in what the request asks for, as far as the tokens allow it.
+func (e *Exchange) prepare(req *server.Request) error {
+	actor := map[string]string{"iss": req.Server.Issuer(), "client_id": req.Client.GetClientID(), "sub": req.Client.GetClientID()}
+	if e.Actor != nil {
+		actor = e.Actor.identity(req)
+		e.Act = make(map[string]any)
+		for name, value := range actor {
+			e.Act[name] = value
+		}
+	}
+	if !allows(e.Subject.claims["may_act"], actor) {
+		return server.NewError(server.InvalidRequest, "The 'subject_token' names somebody else who may act: see its 'may_act'.")
+	}
+	if before := e.Subject.actor(); before != nil {
+		if e.Act == nil {
+			e.Act = before
+		} else {
+			e.Act["act"] = before
+		}
+	}
+	for _, resource := range req.Params["resource"] {
+		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.Contains(resource, "#") {
+			return server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
+		}
+	}
+	if slices.ContainsFunc(e.Audience, func(one string) bool { return strings.ContainsAny(one, " \t\r\n") }) {
+		return server.NewError(server.InvalidTarget, "An 'audience' has a space.")
+	}
+	return e.takeScope(req)
+}
+
+// allows reports whether may_act, where there is one, means the actor (RFC 8693
+// section 4.4). A member that says more than is known means somebody else.
+func allows(mayAct json.RawMessage, actor map[string]string) bool {
+	if len(mayAct) == 0 {
+		return true
+	}
+	var members map[string]string
+	if json.Unmarshal(mayAct, &members) != nil || len(members) == 0 {
+		return false
+	}
+	for name, value := range members {
+		if known, ok := actor[name]; !ok || known != value {
+			return false
+		}
+	}
+	return true
+}
+
+// actor returns who has acted with the token so far.
+func (t *ExchangedToken) actor() (act map[string]any) {
+	text := []byte(t.claims["act"])
+	if t.Stored != nil {
+		text = []byte(t.Stored.Token.GetActor())
+	}
+	_ = json.Unmarshal(text, &act) // nothing is nobody
+	return act
+}
+
+func (e *Exchange) takeScope(req *server.Request) error {
+	var subject string
+	if e.Subject.Stored != nil {
+		subject = e.Subject.Stored.Token.GetScope()
+	} else if raw, ok := e.Subject.claims["scope"]; ok && json.Unmarshal(raw, &subject) != nil {
+		return server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+	}
+	e.Scope = req.Params.Get("scope")
+	switch {
+	case e.Scope == "":
+		e.Scope, _ = req.Client.GetAllowedScope(subject)
+	case !contains(strings.Fields(subject), strings.Fields(e.Scope)):
+		return server.NewError(server.InvalidScope, "The scope is more than that of the 'subject_token'.")
+	}
+	return nil
+}
+
+// issuance is what comes of an exchange that was allowed.
+func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
+	issuance := &server.Issuance{User: e.Subject.User, Scope: e.Scope, Audience: strings.Join(e.Audience, " ")}
+	if e.Act != nil {
+		act, err := json.Marshal(e.Act)
+		if err != nil {
+			return nil, err
+		}
+		if len(act) > maxActor {
+			return nil, server.NewError(server.InvalidRequest, "Too many have acted with the 'subject_token' before.")
+		}
+		issuance.Actor = string(act)
+	}
+	if e.Subject.Assertion != nil {
+		issuance.ExpiresAt = e.Subject.Assertion.ExpiresAt.Unix()
+		return issuance, nil
+	}
+	issuance.ExpiresAt = e.Subject.Stored.Token.GetExpiresAt()
+	issuance.GrantID = e.Subject.Stored.Token.GetGrantID()
+	req.Subject = e.Subject.Stored
+	return issuance, nil
+}
+
+// PrepareTokenResponse says what was issued (RFC 8693 section 2.2.1).
+func (*TokenExchange) PrepareTokenResponse(_ context.Context, req *server.Request, _ *models.TokenMixin, response *server.TokenResponse) error {
+	kind := accessTokenType
+	if req.Params.Get("requested_token_type") == jwtType {
+		if strings.Count(response.AccessToken, ".") != 2 {
+			return server.NewError(server.InvalidRequest, "The server's tokens are no JWTs: the 'requested_token_type' must be that of an access token.")
+		}
+		kind = jwtType
+	}
+	response.SetExtra("issued_token_type", kind)
+	return nil
+}

@@ -431,3 +431,11 @@ func (p *Provider) BareConfig() server.Config {
 		ClientAuthMethods: clientauth.Defaults(),
 	}
 }
+
+// Register posts client metadata to the registration endpoint.
+func (p *Provider) Register(metadata string) Answer {
+	p.T.Helper()
+	r := p.newRequest(http.MethodPost, "/oauth/register", metadata, nil)
+	r.Header.Set("Content-Type", "application/json")
+	return p.Serve(r)
+}

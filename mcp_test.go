@@ -1,0 +1,150 @@
+package gormoauth_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
+)
+
+func ExampleMCP() {
+	db := open()
+	mcp, err := gormoauth.MCP(db, gormoauth.MCPConfig{
+		Server:   server.Config{Issuer: "https://id.example.com"},
+		Resource: "https://id.example.com/mcp",
+		Scopes:   []string{"tools"},
+	}, gormoauth.Clients[Client](), gormoauth.Tokens[Token](), gormoauth.AuthorizationCodes[AuthorizationCode](), gormoauth.Users[User]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for path, handler := range mcp.Routes() {
+		mux.Handle(path, handler)
+	}
+	tools := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("/mcp", mcp.Protector.Require("tools")(tools))
+
+	answer := httptest.NewRecorder()
+	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/mcp", http.NoBody))
+	fmt.Println(answer.Code, answer.Header().Get("WWW-Authenticate"))
+	// Output: 401 Bearer realm="api", resource_metadata="https://id.example.com/.well-known/oauth-protected-resource/mcp", scope="tools"
+}
+
+// A client that knows nothing but the address of the MCP server.
+func TestMCP(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		user := &oauthtest.User{}
+		require.NoError(t, db.Create(user).Error)
+		mux := http.NewServeMux()
+		s := httptest.NewServer(mux)
+		t.Cleanup(s.Close)
+		mcp, err := gormoauth.MCP(db, gormoauth.MCPConfig{
+			Server: server.Config{Issuer: s.URL}, Resource: s.URL + "/mcp", Scopes: []string{"tools", "prompts"},
+			Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true}),
+		}, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](),
+			gormoauth.Users[oauthtest.User]("disabled = ?", false), gormoauth.Registration[oauthtest.Client, oauthtest.Token]())
+		require.NoError(t, err)
+		for path, handler := range mcp.Routes() {
+			mux.Handle(path, handler)
+		}
+		mux.Handle("/mcp", mcp.Protector.Require("tools")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+		mux.HandleFunc("/oauth/authorize", func(w http.ResponseWriter, r *http.Request) { mcp.CreateAuthorizationResponse(w, r, user) })
+		clientID := s.URL + "/app/client.json"
+		mux.HandleFunc("/app/client.json", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"client_id":%q,"client_name":"An app","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["authorization_code","refresh_token"]}`, clientID)
+		})
+
+		challenge := send(t, http.MethodPost, s.URL+"/mcp", "", nil)
+		require.Equal(t, http.StatusUnauthorized, challenge.status)
+		about := regexp.MustCompile(`resource_metadata="([^"]+)"`).FindStringSubmatch(challenge.header.Get("WWW-Authenticate"))
+		require.Len(t, about, 2)
+		resource := send(t, http.MethodGet, about[1], "", nil).body
+		assert.Equal(t, s.URL+"/mcp", resource["resource"])
+		issuer := resource["authorization_servers"].([]any)[0].(string)
+		metadata := send(t, http.MethodGet, issuer+"/.well-known/oauth-authorization-server", "", nil).body
+		assert.Equal(t, true, metadata["client_id_metadata_document_supported"])
+		assert.Equal(t, true, metadata["authorization_response_iss_parameter_supported"])
+		assert.Equal(t, []any{"S256"}, metadata["code_challenge_methods_supported"])
+
+		registered := send(t, http.MethodPost, metadata["registration_endpoint"].(string), "application/json",
+			strings.NewReader(`{"token_endpoint_auth_method":"none","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["authorization_code","refresh_token"]}`))
+		require.Equal(t, http.StatusCreated, registered.status, registered.raw)
+		for kind, id := range map[string]string{"by its document": clientID, "by registration": registered.body["client_id"].(string)} {
+			ask := url.Values{
+				"response_type": {"code"}, "client_id": {id}, "redirect_uri": {"http://127.0.0.1:4711/cb"}, "scope": {"tools"}, "resource": {s.URL + "/mcp"},
+				"code_challenge": {oauthtest.Challenge}, "code_challenge_method": {"S256"}, "state": {"s"},
+			}
+			back, err := url.Parse(send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil).header.Get("Location"))
+			require.NoError(t, err)
+			assert.Equal(t, issuer, back.Query().Get("iss"), kind)
+			form := url.Values{
+				"grant_type": {"authorization_code"}, "client_id": {id}, "code": {back.Query().Get("code")}, "code_verifier": {oauthtest.Verifier},
+				"redirect_uri": {"http://127.0.0.1:4711/cb"}, "resource": {s.URL + "/mcp"},
+			}
+			tokens := send(t, http.MethodPost, metadata["token_endpoint"].(string), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+			require.Equal(t, http.StatusOK, tokens.status, "%s: %s", kind, tokens.raw)
+			assert.NotEmpty(t, tokens.body["refresh_token"], kind)
+			call := send(t, http.MethodPost, s.URL+"/mcp", "Bearer "+tokens.body["access_token"].(string), nil)
+			assert.Equal(t, http.StatusOK, call.status, kind)
+			ask.Set("resource", "https://elsewhere.example")
+			refused, err := url.Parse(send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil).header.Get("Location"))
+			require.NoError(t, err)
+			assert.Equal(t, server.InvalidTarget, refused.Query().Get("error"), kind)
+		}
+	})
+}
+
+func TestMCPNeedsItsParts(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	config := gormoauth.MCPConfig{Server: server.Config{Issuer: "https://id.example"}, Resource: "https://id.example/mcp"}
+	_, err := gormoauth.MCP(db, config)
+	require.ErrorContains(t, err, "Clients[Client]()")
+	config.Resource = "mcp"
+	_, err = gormoauth.MCP(db, config, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.Users[oauthtest.User]())
+	require.ErrorContains(t, err, "Resource")
+}
+
+type answered struct {
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+// send sends a request, with a media type or, when it begins with "Bearer", a
+// token. It follows no redirect.
+func send(t *testing.T, method, address, headed string, body io.Reader) (a answered) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, body)
+	require.NoError(t, err)
+	name := "Content-Type"
+	if strings.HasPrefix(headed, "Bearer ") {
+		name = "Authorization"
+	}
+	r.Header.Set(name, headed)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(r)
+	require.NoError(t, err)
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	a = answered{status: response.StatusCode, header: response.Header, raw: string(text)}
+	_ = json.Unmarshal(text, &a.body) // not all of them have one
+	return a
+}

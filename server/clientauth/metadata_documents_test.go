@@ -1,0 +1,243 @@
+package clientauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fetch"
+)
+
+// site serves documents, and counts how often it was asked.
+type site struct {
+	*httptest.Server
+	mu        sync.Mutex
+	documents map[string]string
+	asked     atomic.Int32
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{documents: make(map[string]string)}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		document, ok := s.documents[r.URL.RequestURI()]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(document))
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// put serves a document with the members, and returns its address.
+func (s *site) put(path string, members map[string]any) (clientID string) {
+	clientID = s.URL + path
+	if _, ok := members["client_id"]; !ok {
+		members["client_id"] = clientID
+	}
+	text, _ := json.Marshal(members)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.documents[path] = string(text)
+	return clientID
+}
+
+func (s *site) remove(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.documents, path)
+}
+
+func app(more ...any) map[string]any {
+	return oauthtest.Claims(map[string]any{
+		"client_name": "An app", "redirect_uris": []string{oauthtest.RedirectURI}, "grant_types": []string{"authorization_code", "refresh_token"},
+	}, more...)
+}
+
+func newDocuments(t *testing.T, db *gorm.DB) (*oauthtest.Provider, *clientauth.MetadataDocuments, *site) {
+	t.Helper()
+	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
+	documents.Scope = "profile email"
+	p := oauthtest.New(t, db, func(c *server.Config) { c.QueryClient, documents.Clock = documents.Query, c.Clock })
+	require.NoError(t, p.Server.Register(documents))
+	return p, documents, newSite(t)
+}
+
+// by is the client of an address, as the tests' provider wants it.
+func by(clientID string) *oauthtest.Client {
+	return &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: clientID, ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+}
+
+func TestMetadataDocuments(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p, _, s := newDocuments(t, db)
+		path := "/" + strings.Repeat("long/", 20) + "client.json"
+		id := s.put(path, app())
+		client := by(id)
+
+		t.Run("a client that nobody registered", func(t *testing.T) {
+			a := p.Redeem(client, p.Code(client, "scope=profile"))
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			assert.True(t, p.Valid(a.Body["access_token"]))
+			next := p.Refresh(client, a.Body["refresh_token"], "")
+			require.Equal(t, http.StatusOK, next.Status, next.Raw)
+			assert.EqualValues(t, 1, s.asked.Load(), "its document was fetched once")
+			var row oauthtest.Client
+			require.NoError(t, db.Where("client_source = ?", models.ClientByDocument).First(&row).Error)
+			assert.Equal(t, id, row.GetClientID())
+			assert.Equal(t, "An app", row.GetClientName())
+			assert.LessOrEqual(t, len(row.ClientID), 48)
+			var token oauthtest.Token
+			require.NoError(t, db.Last(&token).Error)
+			assert.Equal(t, id, token.GetClientID())
+			assert.Equal(t, row.ClientID, token.ClientID, "they can be joined")
+			watcher := p.NewClient(nil)
+			require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
+				QueryToken:      gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
+				CheckPermission: func(context.Context, *server.Request, *server.StoredToken) (bool, error) { return true, nil },
+			}))
+			assert.Equal(t, id, p.Introspect(watcher, "token="+next.Body["access_token"]).Body["client_id"])
+			require.Equal(t, http.StatusOK, p.Revoke(client, "token="+next.Body["refresh_token"]).Status)
+			assert.False(t, p.Valid(next.Body["access_token"]))
+			assert.Equal(t, server.InvalidClient, p.Consent("response_type=code&client_id="+row.ClientID).Body["error"], "its digest is nobody's id")
+		})
+		t.Run("who has no token has no row", func(t *testing.T) {
+			before := p.Rows(&oauthtest.Client{})
+			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(s.put("/visitor", app())), "")).Status)
+			assert.Equal(t, before, p.Rows(&oauthtest.Client{}))
+		})
+		t.Run("what no document may be", func(t *testing.T) {
+			for rule, document := range map[string]map[string]any{
+				"another client's":        app("client_id", s.URL+"/other"),
+				"without a client id":     app("client_id", 1),
+				"with a secret":           app("client_secret", "x"),
+				"with an end of a secret": app("client_secret_expires_at", 0),
+				"for who has a secret":    app("token_endpoint_auth_method", "client_secret_basic"),
+				"without a redirect URI":  app("redirect_uris", nil),
+				"with one for a thief":    app("redirect_uris", []string{"http://thief.example/"}),
+				"of other types":          app("redirect_uris", "x"),
+				"very long":               app("client_name", strings.Repeat("x", 17<<10)),
+				"a signer without keys":   app("token_endpoint_auth_method", "private_key_jwt", "jwks", json.RawMessage(`{}`)),
+			} {
+				id := s.put("/"+url.PathEscape(rule), document)
+				assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(id), "")).Body["error"], rule)
+			}
+			for _, id := range []string{s.URL + "/gone", s.URL, s.URL + "/", s.URL + "/a/../client", s.URL + "/client#x", strings.Replace(s.URL, "//", "//user@", 1) + "/x", "https://", "ftp://client.example/x"} {
+				asked := s.asked.Load()
+				assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(url.QueryEscape(id)), "")).Body["error"], id)
+				assert.LessOrEqual(t, s.asked.Load()-asked, int32(1))
+			}
+			s.put("/no-json", app())
+			s.mu.Lock()
+			s.documents["/no-json"] = "<html>"
+			s.mu.Unlock()
+			assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(s.URL+"/no-json"), "")).Body["error"])
+			asked := s.asked.Load()
+			for range 3 {
+				p.Consent(oauthtest.AuthorizeQuery(by(s.URL+"/gone"), ""))
+			}
+			assert.Equal(t, asked, s.asked.Load(), "what is not there is not asked for again at once")
+		})
+		t.Run("it gets what users consent to, of what the operator allows", func(t *testing.T) {
+			greedy := by(s.put("/greedy", app("grant_types", []string{"client_credentials", "password", "authorization_code"}, "scope", "admin profile")))
+			assert.Equal(t, server.UnauthorizedClient, p.Token(greedy, "grant_type=password&username=x&password="+oauthtest.Password).Body["error"])
+			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=admin")).Query.Get("error"))
+			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=profile")).Status)
+			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=email")).Query.Get("error"), "which it does not ask for")
+		})
+		t.Run("one that signs with a key of its own", func(t *testing.T) {
+			require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
+			key := oauthtest.NewKey(t)
+			id := s.put("/signer", app("token_endpoint_auth_method", "private_key_jwt", "jwks", oauthtest.KeySet(t, key)))
+			code := p.Code(by(id), "")
+			claims := map[string]any{"iss": id, "sub": id, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": "1"}
+			form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {oauthtest.Verifier}, "client_assertion_type": {jwtBearer}}
+			assert.Equal(t, server.InvalidClient, p.Token(nil, form.Encode()+"&client_id="+url.QueryEscape(id)).Body["error"], "it is no public client")
+			form.Set("client_assertion", oauthtest.SignJWT(t, key, jose.ES256, nil, claims))
+			assert.Equal(t, http.StatusOK, p.Token(nil, form.Encode()).Status)
+		})
+		assert.Equal(t, "true", p.Get("/.well-known/oauth-authorization-server").Body["client_id_metadata_document_supported"])
+	})
+}
+
+func TestADocumentChanges(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p, documents, s := newDocuments(t, db)
+	client := by(s.put("/client", app()))
+	require.Equal(t, http.StatusOK, p.Redeem(client, p.Code(client, "")).Status)
+	name := func() string {
+		found, err := documents.Query(t.Context(), client.ClientID)
+		require.NoError(t, err)
+		if found == nil {
+			return ""
+		}
+		return found.(*oauthtest.Client).GetClientName()
+	}
+	s.put("/client", app("client_name", "Another name"))
+	assert.Equal(t, "An app", name(), "what is stored counts for an hour")
+	documents.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
+	p.Now = p.Now.Add(time.Hour)
+	assert.Equal(t, "Another name", name())
+	var row oauthtest.Client
+	require.NoError(t, db.First(&row).Error)
+	assert.Equal(t, "Another name", row.GetClientName())
+
+	s.remove("/client")
+	documents.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true})
+	p.Now = p.Now.Add(23 * time.Hour)
+	assert.Equal(t, "Another name", name(), "while it cannot be fetched, for a day")
+	p.Now = p.Now.Add(time.Hour)
+	assert.Empty(t, name())
+
+	documents.Check = func(_ context.Context, clientID *url.URL, _ *models.ClientMetadata) error {
+		if clientID.Path == "/unwanted" {
+			return errors.New("unwanted")
+		}
+		return nil
+	}
+	assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(s.put("/unwanted", app())), "")).Body["error"])
+	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(s.put("/wanted", app())), "")).Status)
+}
+
+// A client that the operator made keeps what the operator said, whatever is at
+// the address that its id happens to be.
+func TestAClientMadeByHandHasNoDocument(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p, _, s := newDocuments(t, db)
+	id := s.put("/client", app())
+	made := p.NewClient(oauthtest.All(oauthtest.Public, func(c *oauthtest.Client) { c.ClientID = id }))
+	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(id), "")).Status)
+	assert.Equal(t, id, made.GetClientID())
+	assert.Zero(t, s.asked.Load())
+}
+
+func TestMetadataDocumentsNeedTheirSettings(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	require.ErrorContains(t, p.Server.Register(&clientauth.MetadataDocuments{}), "CreateMetadataDocuments")
+}

@@ -1,0 +1,247 @@
+package grant_test
+
+import (
+	"crypto/ecdsa"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+type requestObjectTest struct {
+	*oauthtest.Provider
+	objects *grant.RequestObjects
+	key     *ecdsa.PrivateKey
+	client  *oauthtest.Client
+}
+
+func newRequestObjects(t *testing.T, db *gorm.DB) *requestObjectTest {
+	t.Helper()
+	p := &requestObjectTest{Provider: oauthtest.New(t, db), key: oauthtest.NewKey(t)}
+	p.objects = &grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db), Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true})}
+	require.NoError(t, p.Server.Register(p.objects))
+	require.NoError(t, p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)))
+	p.client = p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.JWKs = oauthtest.KeySet(t, p.key) })
+	return p
+}
+
+func (p *requestObjectTest) claims(more ...any) map[string]any {
+	return oauthtest.Claims(map[string]any{
+		"iss": p.client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Add(time.Minute).Unix(), "client_id": p.client.ClientID, "response_type": "code",
+		"code_challenge": oauthtest.Challenge, "code_challenge_method": "S256", "scope": "profile", "state": "signed", "max_age": 100000,
+	}, more...)
+}
+
+func (p *requestObjectTest) sign(more ...any) string {
+	return oauthtest.SignJWT(p.T, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "oauth-authz-req+jwt"}, p.claims(more...))
+}
+
+func (p *requestObjectTest) query(more ...string) string {
+	q := url.Values{"client_id": {p.client.ClientID}}
+	for i := 0; i+1 < len(more); i += 2 {
+		q.Set(more[i], more[i+1])
+	}
+	return q.Encode()
+}
+
+func (p *requestObjectTest) user() server.User {
+	return server.SignedIn{User: p.User, Authentication: server.Authentication{Time: p.Now.Unix()}}
+}
+
+func TestRequestObjects(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newRequestObjects(t, db)
+
+		t.Run("what is signed is what counts", func(t *testing.T) {
+			query := p.query("request", p.sign(), "scope", "email", "state", "forged", "response_type", "token", "redirect_uri", "https://evil.example")
+			assert.Equal(t, http.StatusOK, p.Consent(query).Status)
+			a := p.Decide(query, "confirm=yes", p.user())
+			assert.Equal(t, oauthtest.RedirectURI, a.To, a.Raw)
+			assert.Equal(t, "signed", a.Query.Get("state"))
+			assert.Equal(t, "profile", p.Redeem(p.client, a.Query.Get("code")).Body["scope"])
+			assert.Equal(t, server.UnmetAuthenticationRequirements, p.Decide(p.query("request", p.sign("max_age", 0)), "confirm=yes", server.SignedIn{User: p.User}).Query.Get("error"), "a number is a parameter, too")
+		})
+		t.Run("what no request object may be", func(t *testing.T) {
+			stranger := oauthtest.NewKey(t)
+			header := map[jose.HeaderKey]any{"typ": "oauth-authz-req+jwt"}
+			parts := strings.Split(p.sign(), ".")
+			for rule, object := range map[string]string{
+				"no JWT":                      "x",
+				"very long":                   p.sign("x", strings.Repeat("x", 20<<10)),
+				"by another key":              oauthtest.SignJWT(t, stranger, jose.ES256, header, p.claims()),
+				"by a shared secret":          oauthtest.SignJWT(t, []byte(strings.Repeat("s", 32)), jose.HS256, header, p.claims()),
+				"not signed":                  parts[0] + "." + parts[1] + ".",
+				"by an algorithm named none":  "eyJhbGciOiJub25lIn0." + parts[1] + ".",
+				"of another type":             oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "dpop+jwt"}, p.claims()),
+				"of another client":           p.sign("client_id", "x"),
+				"by another issuer":           p.sign("iss", "x"),
+				"by nobody":                   p.sign("iss", nil),
+				"for another server":          p.sign("aud", "https://x.example"),
+				"for nobody":                  p.sign("aud", nil),
+				"expired":                     p.sign("exp", p.Now.Add(-time.Minute).Unix()),
+				"without end":                 p.sign("exp", nil),
+				"for too long":                p.sign("exp", p.Now.Add(2*time.Hour).Unix()),
+				"not yet":                     p.sign("nbf", p.Now.Add(2*time.Minute).Unix()),
+				"a client assertion":          p.sign("sub", p.client.ClientID),
+				"with another in it":          p.sign("request", "x"),
+				"with a reference in it":      p.sign("request_uri", "https://x.example"),
+				"encrypted, which nobody can": "a.b.c.d.e",
+			} {
+				a := p.Consent(p.query("request", object))
+				assert.Equal(t, http.StatusBadRequest, a.Status, rule)
+				assert.Equal(t, server.InvalidRequestObject, a.Body["error"], "%s: %s", rule, a.Raw)
+				assert.Empty(t, a.To, "the error is for the person: nothing is known of the client's address")
+			}
+			assert.Equal(t, server.InvalidClient, p.Consent("client_id=nobody&request="+p.sign()).Body["error"])
+			assert.Equal(t, server.InvalidClient, p.Consent("request="+p.sign()).Body["error"])
+			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request", p.sign(), "request_uri", "https://x.example")).Body["error"])
+			assert.Equal(t, server.InvalidScope, p.Consent(p.query("request", p.sign("scope", "admin"))).Query.Get("error"), "what it asks for is checked as ever")
+			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request", p.sign("scope", []string{"a", "b"}))).Body["error"], "and what stands twice")
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request", p.sign("aud", []string{"https://x.example", oauthtest.Issuer}))).Status)
+		})
+		t.Run("it is good for one decision", func(t *testing.T) {
+			for _, object := range []string{p.sign("jti", "1"), p.sign("nonce", "2")} {
+				var granted atomic.Int32
+				var wait sync.WaitGroup
+				for range 8 {
+					wait.Go(func() {
+						if a := p.Decide(p.query("request", object), "confirm=yes", p.user()); a.Query.Has("code") {
+							granted.Add(1)
+						} else {
+							assert.Equal(t, server.InvalidRequestObject, a.Query.Get("error"), a.Raw)
+						}
+					})
+				}
+				wait.Wait()
+				assert.EqualValues(t, 1, granted.Load())
+			}
+		})
+		t.Run("at an address of the client's", func(t *testing.T) {
+			object := p.sign("jti", "kept")
+			files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/object" {
+					http.NotFound(w, r)
+					return
+				}
+				_, _ = w.Write([]byte(object + "\n"))
+			}))
+			t.Cleanup(files.Close)
+			uris, err := json.Marshal([]string{files.URL + "/object", files.URL + "/gone"})
+			require.NoError(t, err)
+			p.client.ClientMetadata.Extra = map[string]json.RawMessage{"request_uris": uris}
+			require.NoError(t, db.Save(p.client).Error)
+			a := p.Decide(p.query("request_uri", files.URL+"/object"), "confirm=yes", p.user())
+			assert.NotEmpty(t, a.Query.Get("code"), a.Raw)
+			for rule, uri := range map[string]string{"gone": files.URL + "/gone", "not registered": files.URL + "/object?x", "no address": "x"} {
+				assert.Equal(t, server.InvalidRequestURI, p.Consent(p.query("request_uri", uri)).Body["error"], rule)
+			}
+		})
+		t.Run("pushed", func(t *testing.T) {
+			push := func(object string) oauthtest.Answer {
+				return p.Post("/oauth/par", p.client, "scope=email&request="+object)
+			}
+			assert.Equal(t, server.InvalidRequestObject, push(p.sign("aud", "x")).Body["error"])
+			pushed := push(p.sign())
+			require.Equal(t, http.StatusCreated, pushed.Status, pushed.Raw)
+			a := p.Decide(p.query("request_uri", pushed.Body["request_uri"]), "confirm=yes", p.user())
+			assert.Equal(t, "profile", p.Redeem(p.client, a.Query.Get("code")).Body["scope"])
+		})
+		t.Run("required, by the client or by the server", func(t *testing.T) {
+			plain := p.NewClient(nil)
+			asks := p.NewClient(func(c *oauthtest.Client) {
+				c.ClientMetadata.Extra = map[string]json.RawMessage{"require_signed_request_object": json.RawMessage("true")}
+			})
+			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(plain, "")).Status)
+			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(asks, "")).Query.Get("error"))
+			p.objects.Required = true
+			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(plain, "")).Query.Get("error"))
+			assert.Equal(t, server.InvalidRequest, p.Post("/oauth/par", plain, strings.Replace(oauthtest.AuthorizeQuery(plain, ""), "&client_id="+plain.ClientID, "", 1)).Body["error"])
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request", p.sign())).Status)
+			pushed := p.Post("/oauth/par", p.client, "request="+p.sign())
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", pushed.Body["request_uri"])).Status)
+			p.objects.Required = false
+		})
+	})
+}
+
+func TestEncryptedRequestObjects(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newRequestObjects(t, db)
+		algorithms := []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256}
+		keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: algorithms})
+		p.objects.Decryption = keys
+		require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}))
+		var published jose.JSONWebKeySet
+		require.NoError(t, json.Unmarshal([]byte(p.Get("/oauth/jwks").Raw), &published))
+		encrypt := func(key any, algorithm jose.KeyAlgorithm, kid, text string) string {
+			encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: algorithm, Key: key, KeyID: kid}, (&jose.EncrypterOptions{}).WithContentType("JWT"))
+			require.NoError(t, err)
+			object, err := encrypter.Encrypt([]byte(text))
+			require.NoError(t, err)
+			compact, err := object.CompactSerialize()
+			require.NoError(t, err)
+			return compact
+		}
+		used := 0
+		for _, key := range published.Keys {
+			if key.Use != "enc" {
+				continue
+			}
+			used++
+			a := p.Decide(p.query("request", encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), key.KeyID, p.sign("nonce", key.KeyID))), "confirm=yes", p.user())
+			assert.NotEmpty(t, a.Query.Get("code"), "%s: %s", key.Algorithm, a.Raw)
+			for rule, object := range map[string]string{
+				"what is encrypted is signed":  encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), key.KeyID, `{"client_id":"`+p.client.ClientID+`"}`),
+				"by a key of somebody else":    encrypt(oauthtest.NewKey(t).Public(), jose.ECDH_ES, "", p.sign()),
+				"for a key that nobody has":    encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), "x", p.sign()),
+				"by an algorithm of passwords": encrypt([]byte("password"), jose.PBES2_HS256_A128KW, "", p.sign()),
+			} {
+				assert.Equal(t, server.InvalidRequestObject, p.Consent(p.query("request", object)).Body["error"], rule)
+			}
+		}
+		assert.Equal(t, len(algorithms), used)
+		document := p.Get("/.well-known/oauth-authorization-server").Body
+		assert.JSONEq(t, `["ECDH-ES","ECDH-ES+A256KW","RSA-OAEP-256"]`, document["request_object_encryption_alg_values_supported"])
+		assert.Contains(t, document["request_object_encryption_enc_values_supported"], "A256GCM")
+		assert.Contains(t, document["request_object_signing_alg_values_supported"], "ES256")
+		assert.Equal(t, "true", document["request_parameter_supported"])
+		assert.Equal(t, "true", document["request_uri_parameter_supported"])
+		assert.NotContains(t, document, "require_signed_request_object")
+	})
+}
+
+func TestTheMetadataOfAClientThatSigns(t *testing.T) {
+	objects := &grant.RequestObjects{}
+	for text, ok := range map[string]bool{
+		`{"require_signed_request_object":true,"request_object_signing_alg":"ES256","request_uris":["https://client.example/r"]}`: true,
+		`{"require_signed_request_object":"yes"}`: false, `{"request_object_signing_alg":"none"}`: false, `{"request_object_signing_alg":"HS256"}`: false,
+		`{"request_uris":"https://client.example/r"}`: false, `{"request_uris":["file:///etc/passwd"]}`: false, `{"request_uris":["/r"]}`: false,
+	} {
+		metadata := new(models.ClientMetadata)
+		require.NoError(t, json.Unmarshal([]byte(text), metadata))
+		assert.Equal(t, ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, text)
+	}
+	srv, err := server.New(minimalConfig())
+	require.NoError(t, err)
+	require.ErrorContains(t, srv.Register(objects), "Replays")
+}

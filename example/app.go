@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
@@ -42,7 +43,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
 	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
 	a.passwords, faults[4] = newPasswords(db)
-	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{})
+	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW}})
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,10 @@ type config struct {
 	demo   bool   // whether the demo users and clients exist
 	prune  bool   // the subcommand prune: remove what has expired, and end
 
+	tlsCert, tlsKey string // PEM files; empty listens without TLS
+	clientCA        string // PEM file with the authorities of client certificates
+	secret          string // derives the secrets of clients that sign with them; empty is none
+
 	address string // the URL at which this machine reaches the listener
 }
 
@@ -32,7 +36,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	if err != nil {
 		return nil, fmt.Errorf("GORMOAUTH_DEMO is %q; write true or false", getenv("GORMOAUTH_DEMO"))
 	}
-	cfg := new(config)
+	cfg := &config{secret: getenv("GORMOAUTH_SECRET")} // and no flag: others could read it
 	if len(args) > 0 && args[0] == "prune" {
 		cfg.prune, args = true, args[1:]
 	}
@@ -41,6 +45,9 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	flags.StringVar(&cfg.addr, "addr", cmp.Or(getenv("GORMOAUTH_ADDR"), "127.0.0.1:8080"), "listen `address`; port 0 picks one (GORMOAUTH_ADDR)")
 	flags.StringVar(&cfg.issuer, "issuer", getenv("GORMOAUTH_ISSUER"), "issuer `URL` (GORMOAUTH_ISSUER; default http:// and the address)")
 	flags.StringVar(&cfg.db, "db", cmp.Or(getenv("GORMOAUTH_DB"), "gormoauth-example.db"), "SQLite `file`, :memory: or postgres://… (GORMOAUTH_DB)")
+	flags.StringVar(&cfg.tlsCert, "tls-cert", getenv("GORMOAUTH_TLS_CERT"), "certificate `file` to listen with TLS (GORMOAUTH_TLS_CERT)")
+	flags.StringVar(&cfg.tlsKey, "tls-key", getenv("GORMOAUTH_TLS_KEY"), "key `file` of that certificate (GORMOAUTH_TLS_KEY)")
+	flags.StringVar(&cfg.clientCA, "client-ca", getenv("GORMOAUTH_CLIENT_CA"), "`file` of authorities whose certificates clients may have (GORMOAUTH_CLIENT_CA)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {
@@ -54,6 +61,12 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("unexpected argument %q (-help lists the flags; a false flag is written -demo=false)", flags.Arg(0))
 	case cfg.db == "":
 		return nil, errors.New("-db is empty; name a SQLite file, :memory: or a postgres:// URL")
+	}
+	if (cfg.tlsCert == "") != (cfg.tlsKey == "") {
+		return nil, errors.New("-tls-cert and -tls-key go together")
+	}
+	if cfg.demo && cfg.secret == "" {
+		cfg.secret = demoSecret
 	}
 	if _, _, err := net.SplitHostPort(cfg.addr); err != nil {
 		return nil, fmt.Errorf("-addr %q is not host:port, such as 127.0.0.1:8080", cfg.addr)
@@ -77,12 +90,12 @@ func (c *config) resolve(listening net.Addr) error {
 		if !isLoopback(host) {
 			return fmt.Errorf("-addr %s is not a loopback address: give -issuer the https URL under which clients reach this server", c.addr)
 		}
-		c.issuer = "http://" + net.JoinHostPort(host, port)
+		c.issuer = c.scheme() + net.JoinHostPort(host, port)
 	}
 	if everywhere {
 		host = "127.0.0.1"
 	}
-	c.address = "http://" + net.JoinHostPort(host, port)
+	c.address = c.scheme() + net.JoinHostPort(host, port)
 	return c.checkIssuer()
 }
 
@@ -99,6 +112,14 @@ func (c *config) checkIssuer() error {
 		return fmt.Errorf("-demo is on, and its passwords are public: it is refused for the issuer %s, which is not a loopback address; add -demo=false", c.issuer)
 	}
 	return nil
+}
+
+// scheme is that of the listener.
+func (c *config) scheme() string {
+	if c.tlsCert != "" {
+		return "https://"
+	}
+	return "http://"
 }
 
 // secure reports whether browsers reach this server over https.

@@ -14,6 +14,7 @@ type consentView struct {
 	ClientID    string
 	Destination string
 	Scopes      []scope
+	Payments    []payment
 	// Action is this same page with its query: the form adds the decision and
 	// nothing else.
 	Action string
@@ -46,6 +47,11 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/login?again&next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		return
 	}
+	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	client := consent.Client.(*Client)
 	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(consent.RedirectURI)))
 	a.pages.render(w, http.StatusOK, "consent", consentView{
@@ -54,6 +60,7 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 		ClientID:    client.GetClientID(),
 		Destination: destination(consent.RedirectURI),
 		Scopes:      scopesInWords(consent.Scope),
+		Payments:    payments,
 		Action:      r.URL.RequestURI(),
 	})
 }

@@ -21,6 +21,7 @@ type deviceConsent struct {
 	ClientName string
 	ClientID   string
 	Scopes     []scope
+	Payments   []payment
 }
 
 // showDevice asks for the code. One that came with the link is filled in, but
@@ -45,11 +46,16 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 		}
 		consent, err := a.devices.GetConsentGrant(a.oauth, r, user)
 		if err == nil {
-			client := consent.Client.(*Client)
-			view.Consent = &deviceConsent{nameOf(client), client.GetClientID(), scopesInWords(consent.Scope)}
+			view.Consent, err = newDeviceConsent(consent)
 		}
 		return a.deviceResult(r, view, err)
 	})
+}
+
+func newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
+	client := consent.Client.(*Client)
+	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
+	return &deviceConsent{nameOf(client), client.GetClientID(), scopesInWords(consent.Scope), payments}, err
 }
 
 // deviceResult is the view, or why there is none.

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -85,14 +86,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	background.Go(func() { cleanUpSessions(ctx, db, log) })
 
 	greet(stdout, cfg)
-	return serve(ctx, listener, app.routes(), log)
+	return serve(ctx, listener, app.routes(), cfg, log)
 }
 
 // drainTimeout is how long requests in flight may take once the program is
 // asked to stop.
 const drainTimeout = 20 * time.Second
 
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg *config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -101,9 +102,18 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// A certificate is asked for and not looked at: what it is worth, the server
+		// decides for each client (RFC 8705).
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert},
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() {
+		if cfg.tlsCert != "" {
+			failed <- server.ServeTLS(listener, cfg.tlsCert, cfg.tlsKey)
+			return
+		}
+		failed <- server.Serve(listener)
+	}()
 	select {
 	case err := <-failed:
 		return err

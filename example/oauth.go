@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -21,8 +25,14 @@ import (
 
 // newServer puts the authorization server together.
 func newServer(a *app) (*server.Server, error) {
+	// What clients name by its address: on a machine that nobody else reaches, it
+	// may be on this machine.
+	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo})
+	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
+	documents.Scope, documents.Logger = "profile email offline_access", a.log
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
+		QueryClient:     documents.Query,
 		ScopesSupported: scopeNames(),
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,
@@ -35,35 +45,78 @@ func newServer(a *app) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	replays := gormoauth.CreateReplayStorage[Replay](a.db)
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
 	introspection.Keys = a.keys
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
+	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
+	exchange.Policy = a.allowExchange
 	// A service's tokens are signed JWTs, which any API can verify by itself.
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
 	err = errors.Join(
-		srv.Register(grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer}),
+		srv.Register(
+			documents,
+			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
+			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},
+			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys},
+			&grant.JARM{Keys: a.keys},
+			gormoauth.CreateDPoP[Replay](a.db),
+			&grant.CertificateBoundTokens{},
+		),
 		srv.RegisterEndpoint(introspection),
 		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
-		srv.Register(&grant.JARM{Keys: a.keys}),
-		srv.Register(gormoauth.CreateDPoP[Replay](a.db)),
 		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
 		srv.RegisterEndpoint(a.devices),
 		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),
-		srv.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{
-			Replays: gormoauth.CreateReplayStorage[Replay](a.db),
-			Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo}), // key sets of programs on this machine
-		}),
+		srv.RegisterGrant(exchange),
+		srv.RegisterClientAuthMethod(
+			&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetcher},
+			&clientauth.SelfSignedTLSClientAuth{Fetcher: fetcher},
+		),
 		// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
 		// and no other client is registered for them; leave them out of a new server.
 		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
 		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
 	)
+	if a.cfg.secret != "" {
+		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte(a.cfg.secret), Replays: replays}))
+		a.clients.NewSecret = srv.NewClientSecret
+	}
+	if a.cfg.clientCA != "" {
+		roots, readErr := readCertificates(a.cfg.clientCA)
+		err = errors.Join(err, readErr, srv.RegisterClientAuthMethod(&clientauth.TLSClientAuth{Roots: roots}))
+	}
 	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
 		registration.Open, registration.DefaultScope = true, "profile email"
 		err = errors.Join(err, srv.RegisterEndpoint(registration))
 	}
 	return srv, err
+}
+
+// allowExchange lets a client that may exchange tokens do so for the API of this
+// program, and for nothing else.
+func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *grant.Exchange) error {
+	if len(exchange.Audience) == 0 {
+		exchange.Audience = []string{a.cfg.issuer}
+	}
+	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return one != a.cfg.issuer }) {
+		return server.NewError(server.InvalidTarget, "A 'resource' is none that this server issues tokens for.")
+	}
+	return nil
+}
+
+// readCertificates reads a file of PEM blocks.
+func readCertificates(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate", file)
+	}
+	return pool, nil
 }
 
 // authenticateUser returns a bare nil for a wrong password: a nil *User in the

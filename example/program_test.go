@@ -75,7 +75,7 @@ func startProgramOn(t *testing.T, args ...string) *program {
 	if err != nil {
 		t.Fatalf("the program did not start: %v", p.end())
 	}
-	p.address = regexp.MustCompile(`http://\S+`).FindString(line)
+	p.address = regexp.MustCompile(`https?://\S+`).FindString(line)
 	go func() { _, _ = io.Copy(io.Discard, printed) }()
 	t.Cleanup(func() { _ = p.end() })
 	return p

@@ -26,7 +26,10 @@ const (
 	demoRedirectURI = "http://127.0.0.1:8081/callback"
 	demoScope       = "openid profile email offline_access"
 
-	deviceCodeGrantType = "urn:ietf:params:oauth:grant-type:device_code"
+	deviceCodeGrantType    = "urn:ietf:params:oauth:grant-type:device_code"
+	tokenExchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+	demoSecret = "a demo's secret that everybody knows"
 )
 
 var demoService = demoClient{"demo-service", "demo-service-secret", models.ClientMetadata{
@@ -54,6 +57,12 @@ var demoClients = []demoClient{
 		TokenEndpointAuthMethod: models.None,
 		GrantTypes:              []string{deviceCodeGrantType, "refresh_token"},
 		Scope:                   "openid profile offline_access",
+	}},
+	{"demo-gateway", "demo-gateway-secret", models.ClientMetadata{
+		ClientName:              "Demo gateway",
+		TokenEndpointAuthMethod: models.ClientSecretBasic,
+		GrantTypes:              []string{"client_credentials", tokenExchangeGrantType},
+		Scope:                   "profile email",
 	}},
 }
 

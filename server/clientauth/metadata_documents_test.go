@@ -124,7 +124,7 @@ func TestMetadataDocuments(t *testing.T) {
 			assert.Equal(t, id, p.Introspect(watcher, "token="+next.Body["access_token"]).Body["client_id"])
 			require.Equal(t, http.StatusOK, p.Revoke(client, "token="+next.Body["refresh_token"]).Status)
 			assert.False(t, p.Valid(next.Body["access_token"]))
-			assert.Equal(t, server.InvalidClient, p.Consent("response_type=code&client_id="+row.ClientID).Body["error"], "its digest is nobody's id")
+			assert.Equal(t, server.InvalidClient, p.Consent("response_type=code&client_id=" + row.ClientID).Body["error"], "its digest is nobody's id")
 		})
 		t.Run("who has no token has no row", func(t *testing.T) {
 			before := p.Rows(&oauthtest.Client{})

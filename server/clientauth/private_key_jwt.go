@@ -76,5 +76,5 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 
 // verify reports whether one of the client's keys made the signature.
 func (m *PrivateKeyJWT) verify(ctx context.Context, _ *server.Request, assertion *server.Assertion, client *models.ClientMixin) (bool, error) {
-	return server.InKeySet(ctx, m.Fetcher, &client.ClientMetadata, assertion.VerifiedBy)
+	return m.Fetcher.InKeySet(ctx, client.ClientMetadata.JWKs, client.ClientMetadata.JWKsURI, assertion.VerifiedBy)
 }

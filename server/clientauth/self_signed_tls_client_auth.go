@@ -58,7 +58,7 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 	if err != nil {
 		return nil, err
 	}
-	found, err := server.InKeySet(ctx, m.Fetcher, &registered.ClientMetadata, func(keySet []byte) bool {
+	found, err := m.Fetcher.InKeySet(ctx, registered.ClientMetadata.JWKs, registered.ClientMetadata.JWKsURI, func(keySet []byte) bool {
 		var keys jose.JSONWebKeySet
 		return json.Unmarshal(keySet, &keys) == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 			return len(key.Certificates) > 0 && key.Certificates[0].Equal(req.ClientCertificates()[0])

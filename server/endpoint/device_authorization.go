@@ -267,6 +267,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	}
 	req.SetUser(user)
 	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
+	req.AuthorizationDetails = stored.DeviceCode.GetAuthorizationDetails()
 	return req, userCode, nil
 }
 

@@ -194,7 +194,7 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 	if object.Issuer != client.GetClientID() || object.Subject != "" || !object.IsAddressedTo(req.Server.Issuer()) || !object.IsCurrent(req.Time) {
 		return nil, errNoRequestObject()
 	}
-	signed, err := server.InKeySet(ctx, r.Fetcher, metadata, object.VerifiedBy)
+	signed, err := r.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, object.VerifiedBy)
 	if err != nil {
 		return nil, err
 	}

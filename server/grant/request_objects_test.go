@@ -112,8 +112,8 @@ func TestRequestObjects(t *testing.T) {
 				assert.Equal(t, server.InvalidRequestObject, a.Body["error"], "%s: %s", rule, a.Raw)
 				assert.Empty(t, a.To, "the error is for the person: nothing is known of the client's address")
 			}
-			assert.Equal(t, server.InvalidClient, p.Consent("client_id=nobody&request="+p.sign()).Body["error"])
-			assert.Equal(t, server.InvalidClient, p.Consent("request="+p.sign()).Body["error"])
+			assert.Equal(t, server.InvalidClient, p.Consent("client_id=nobody&request=" + p.sign()).Body["error"])
+			assert.Equal(t, server.InvalidClient, p.Consent("request=" + p.sign()).Body["error"])
 			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request", p.sign(), "request_uri", "https://x.example")).Body["error"])
 			assert.Equal(t, server.InvalidScope, p.Consent(p.query("request", p.sign("scope", "admin"))).Query.Get("error"), "what it asks for is checked as ever")
 			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request", p.sign("scope", []string{"a", "b"}))).Body["error"], "and what stands twice")

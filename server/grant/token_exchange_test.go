@@ -191,7 +191,9 @@ func TestTokenExchange(t *testing.T) {
 			require.Equal(t, http.StatusOK, delegated.Status, delegated.Raw)
 			assert.Contains(t, string(claimsOf(t, delegated.Body["access_token"])["act"]), p.service.ClientID)
 			for _, strange := range []any{map[string]any{"sub": p.service.ClientID, "email": "x"}, "x", []string{}, map[string]any{}} {
-				generate.Claims = func(context.Context, server.TokenInput) (map[string]any, error) { return map[string]any{"may_act": strange}, nil }
+				generate.Claims = func(context.Context, server.TokenInput) (map[string]any, error) {
+					return map[string]any{"may_act": strange}, nil
+				}
 				token, _ := p.userToken()
 				assert.Equal(t, server.InvalidRequest, p.exchange(p.service, token).Body["error"], "%v", strange)
 			}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+// payment is an authorization detail (RFC 9396) as an application asks for it:
+//
+//	[{"type":"payment","amount":"12.50","currency":"EUR","creditor":"Hatter & Sons"}]
+type payment struct {
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+	Creditor string `json:"creditor"`
+}
+
+const paymentType = "payment"
+
+var (
+	paymentAmount   = regexp.MustCompile(`^[0-9]{1,6}\.[0-9]{2}$`)
+	paymentCurrency = regexp.MustCompile(`^[A-Z]{3}$`)
+)
+
+// checkPayment refuses what a person could not judge on the page that asks for
+// consent.
+func checkPayment(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
+	p, err := readPayment(detail)
+	switch {
+	case err != nil:
+		return err
+	case !paymentAmount.MatchString(p.Amount), !paymentCurrency.MatchString(p.Currency):
+		return errors.New("the amount or the currency is none")
+	case p.Creditor == "", len(p.Creditor) > 70, strings.ContainsFunc(p.Creditor, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("the creditor is no name")
+	}
+	return nil
+}
+
+func readPayment(detail grant.AuthorizationDetail) (p payment, err error) {
+	text, err := json.Marshal(detail)
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	return p, err
+}
+
+// paymentsOf returns the payments of authorization details.
+func paymentsOf(details string) (payments []payment, err error) {
+	all, err := grant.ParseAuthorizationDetails(details)
+	if err != nil {
+		return nil, err
+	}
+	for _, detail := range all {
+		p, err := readPayment(detail)
+		if err != nil {
+			return nil, err
+		}
+		payments = append(payments, p)
+	}
+	return payments, nil
+}

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"context"
 	"embed"
+	"encoding/json"
+	"encoding/pem"
 	"html"
 	"io/fs"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -53,13 +56,17 @@ func installNode(t *testing.T) string {
 
 func TestClientsInNode(t *testing.T) {
 	dir := installNode(t)
-	address := startExample(t)
 	const callback = "http://127.0.0.1:8081/callback"
-	for _, client := range []string{"oauth4webapi.js", "mcp.js"} {
-		t.Run(client, func(t *testing.T) {
+	document, authority := serveDocument(t, callback)
+	t.Setenv("SSL_CERT_FILE", authority) // which the example trusts, to fetch it
+	address := startExample(t)
+	for name, command := range map[string][]string{
+		"oauth4webapi": {"oauth4webapi.js"}, "MCP, by registration": {"mcp.js"}, "MCP, by its document": {"mcp.js", document},
+	} {
+		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "node", filepath.Join(dir, client), address, callback)
+			cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, command[0]), address, callback}, command[1:]...)...)
 			cmd.WaitDelay = time.Second
 			stdin, err := cmd.StdinPipe()
 			require.NoError(t, err)
@@ -83,6 +90,24 @@ func TestClientsInNode(t *testing.T) {
 			require.True(t, done)
 		})
 	}
+}
+
+// serveDocument serves the metadata of a client, and returns its address and a
+// file with the certificate by which it is served.
+func serveDocument(t *testing.T, callback string) (clientID, certificate string) {
+	t.Helper()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"client_id": clientID, "client_name": "MCP client", "redirect_uris": []string{callback}, "token_endpoint_auth_method": "none",
+			"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
+		})
+	}))
+	t.Cleanup(s.Close)
+	clientID = s.URL + "/client-metadata.json"
+	certificate = filepath.Join(t.TempDir(), "certificate.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}
+	require.NoError(t, os.WriteFile(certificate, pem.EncodeToMemory(block), 0o600))
+	return clientID, certificate
 }
 
 // person is somebody at a browser without scripts who agrees to everything.

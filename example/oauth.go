@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -29,7 +30,7 @@ func newServer(a *app) (*server.Server, error) {
 	// may be on this machine.
 	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo})
 	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
-	documents.Scope, documents.Logger = "profile email offline_access", a.log
+	documents.Scope, documents.Logger = strings.Join(scopeNames(), " "), a.log
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
 		QueryClient:     documents.Query,

@@ -3,11 +3,14 @@
 import { auth } from '@modelcontextprotocol/sdk/client/auth.js'
 import { check, open } from './person.js'
 
-const [serverUrl, redirectURI] = process.argv.slice(2)
+// With a third argument it is known by the document at that address, and
+// registers nowhere.
+const [serverUrl, redirectURI, clientMetadataUrl] = process.argv.slice(2)
 const kept = {}
 let callback
 const provider = {
   redirectUrl: redirectURI,
+  clientMetadataUrl,
   clientMetadata: {
     client_name: 'MCP client', redirect_uris: [redirectURI], token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], scope: 'profile',
@@ -23,7 +26,7 @@ const provider = {
 }
 
 check(await auth(provider, { serverUrl }) === 'REDIRECT', 'it asks the user')
-check(kept.client.client_id, 'it registered')
+check(clientMetadataUrl ? kept.client.client_id === clientMetadataUrl : kept.client.client_id, 'it is known')
 check(callback.searchParams.get('state') === 'state', 'the state comes back')
 check(callback.searchParams.get('iss') === new URL(serverUrl).origin, 'with the issuer')
 check(await auth(provider, { serverUrl, authorizationCode: callback.searchParams.get('code') }) === 'AUTHORIZED', 'it has tokens')

@@ -67,6 +67,55 @@ check(refused.cause[0].parameters.resource_metadata === new URL('/.well-known/oa
 // The response as a signed JWT.
 check((await signIn({ response_mode: 'query.jwt' }, jarm)).access_token, 'JARM')
 
+// A request that the client signed, of which nothing in the browser's address
+// counts.
+const authorize = async (clientId, parameters) => {
+  const address = new URL(as.authorization_endpoint)
+  address.search = new URLSearchParams({ client_id: clientId, ...parameters })
+  return open(address)
+}
+const verifier = oauth.generateRandomCodeVerifier()
+const code_challenge = await oauth.calculatePKCECodeChallenge(verifier)
+const payment = JSON.stringify([{ type: 'payment', amount: '12.50', currency: 'EUR', creditor: 'Hatter' }])
+const request = await oauth.issueRequestObject(as, client, {
+  response_type: 'code', redirect_uri: redirectURI, scope: 'profile', state: 'signed', code_challenge, code_challenge_method: 'S256', authorization_details: payment,
+}, { key: pair.privateKey, kid: 'own' })
+const answered = oauth.validateAuthResponse(as, client, await authorize(client.client_id, { request, state: 'forged' }), 'signed')
+
+// Its tokens are bound to a key, and stand for a payment.
+const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
+const bound = await oauth.processAuthorizationCodeResponse(as, client,
+  await oauth.authorizationCodeGrantRequest(as, client, signed(), answered, redirectURI, verifier, { DPoP, ...insecure }))
+check(bound.token_type === 'dpop', 'a bound token')
+check(bound.authorization_details[0].amount === '12.50', 'authorization details')
+const api = new URL('/api/me', issuer)
+const callBound = (token, options) => oauth.protectedResourceRequest(token, 'GET', api, undefined, undefined, { ...options, ...insecure })
+check((await (await callBound(bound.access_token, { DPoP })).json()).username === 'alice', 'the API takes it with a proof')
+let stolen
+await callBound(bound.access_token).catch(error => { stolen = error })
+check(stolen instanceof oauth.WWWAuthenticateChallengeError && stolen.status === 401, 'and not without')
+const renewed = await oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, signed(), bound.refresh_token, { DPoP, ...insecure }))
+check((await callBound(renewed.access_token, { DPoP })).status === 200, 'a bound token is refreshed')
+
+// A client that signs with its secret.
+const withSecret = await oauth.processDynamicClientRegistrationResponse(await oauth.dynamicClientRegistrationRequest(as, {
+  redirect_uris: [redirectURI], scope: 'profile', token_endpoint_auth_method: 'client_secret_jwt',
+}, insecure))
+const response = oauth.validateAuthResponse(as, withSecret, await authorize(withSecret.client_id, {
+  response_type: 'code', redirect_uri: redirectURI, scope: 'profile', code_challenge, code_challenge_method: 'S256',
+}), oauth.expectNoState)
+const subject = await oauth.processAuthorizationCodeResponse(as, withSecret,
+  await oauth.authorizationCodeGrantRequest(as, withSecret, oauth.ClientSecretJwt(withSecret.client_secret), response, redirectURI, verifier, insecure))
+check(subject.access_token, 'client_secret_jwt')
+
+// Its token is exchanged by the service that it called.
+const gateway = { client_id: 'demo-gateway' }
+const exchanged = await oauth.processGenericTokenEndpointResponse(as, gateway, await oauth.genericTokenEndpointRequest(
+  as, gateway, oauth.ClientSecretBasic('demo-gateway-secret'), 'urn:ietf:params:oauth:grant-type:token-exchange', {
+    subject_token: subject.access_token, subject_token_type: 'urn:ietf:params:oauth:token-type:access_token', scope: 'profile',
+  }, insecure))
+check((await (await call(exchanged.access_token)).json()).client_id === 'demo-gateway', 'token exchange')
+
 // A service's token is a JWT, which an API verifies by itself.
 const service = { client_id: 'demo-service' }
 const own = await oauth.processClientCredentialsResponse(as, service, await oauth.clientCredentialsGrantRequest(

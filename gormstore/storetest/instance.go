@@ -60,6 +60,10 @@ type instance struct {
 	prunable []gormstore.Prunable
 	devices  *endpoint.DeviceAuthorization
 	pushed   server.PushedRequestStorage
+	replays  server.ReplayStorage
+
+	registrations server.ClientRegistrationStorage
+	documents     server.ClientDocumentStorage
 }
 
 // client is a client's credentials; the secret of a public one is empty.
@@ -188,6 +192,15 @@ func (in *instance) grant(t testing.TB, c client, user server.User) answer {
 func (in *instance) refresh(c client, refreshToken string, resources ...string) answer {
 	return in.post(in.server.CreateTokenResponse, url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}, "resource": resources,
+	}, c)
+}
+
+const tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+// exchange exchanges an access token for another.
+func (in *instance) exchange(c client, subject string) answer {
+	return in.post(in.server.CreateTokenResponse, url.Values{
+		"grant_type": {tokenExchange}, "subject_token": {subject}, "subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
 	}, c)
 }
 

@@ -123,6 +123,32 @@ func (k *kit) races(t *testing.T) {
 			k.dead(t, all, c, first, second, answers[1])
 		}
 	})
+	t.Run("what a token was exchanged for ends with its grant, also while it is exchanged", func(t *testing.T) {
+		c := k.publicClient(t)
+		service := k.newClient(t, k.handles[0], models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretPost, GrantTypes: []string{tokenExchange}})
+		for round := range rounds {
+			first := in(round).grant(t, c, k.user)
+			before := in(round).exchange(service, first.Access)
+			if !before.ok() || !in(round+1).valid(before.Access) {
+				t.Fatalf("an exchange is answered with %+v", before)
+			}
+			answers := race(4, func(i int) answer {
+				if i == 0 {
+					return in(round).revoke(c, first.Refresh)
+				}
+				return in(round+i).exchange(service, first.Access)
+			})
+			if !answers[0].ok() {
+				t.Errorf("the revocation is answered with %+v", answers[0])
+			}
+			for _, a := range answers[1:] {
+				if !a.ok() && a.Error != server.InvalidRequest {
+					t.Errorf("the exchange is answered with %+v", a)
+				}
+			}
+			k.dead(t, all, c, append(answers[1:], first, before)...)
+		}
+	})
 	t.Run("what was read before a revocation does not help after it", func(t *testing.T) {
 		c := k.publicClient(t)
 		presented := server.Present(in(0).grant(t, c, k.user).Refresh)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,8 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
 		}
 		check(t, in.server.Register(grant.ResourceIndicators{Resources: []string{resourceA, resourceB}}))
+		allowed := func(context.Context, *server.Request, *grant.Exchange) error { return nil }
+		check(t, in.server.RegisterGrant(&grant.TokenExchange{QueryToken: tokens.Query, Policy: allowed}))
 		for _, part := range k.parts {
 			part.assemble(t, in)
 		}

@@ -33,6 +33,7 @@ func TestEveryEngine(t *testing.T) {
 			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
 			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
 				storetest.DeviceCodes[oauthtest.DeviceCode](), storetest.PushedRequests[oauthtest.PushedRequest](),
+				storetest.Replays[oauthtest.Replay](), storetest.Registrations[oauthtest.Client, oauthtest.Token](),
 			}})
 		})
 	}

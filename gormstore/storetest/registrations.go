@@ -1,0 +1,106 @@
+package storetest
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Registrations tests the models C of clients and T of tokens for clients that
+// register themselves, or that are known by their documents. C may have no column
+// that such a client could not fill.
+func Registrations[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]]() Part {
+	return Part{
+		name: "registrations",
+		assemble: func(t testing.TB, in *instance) {
+			t.Helper()
+			registrations := must(gormstore.NewClientRegistration[C, T, PC, PT](in.db))(t)
+			in.prunable = append(in.prunable, registrations)
+			in.registrations = registrations
+			in.documents = must(gormstore.NewClientDocuments[C, PC](in.db))(t)
+		},
+		test: func(k *kit, t *testing.T) { k.registrations(t) },
+	}
+}
+
+// registrations: a registration access token is good for one update, a client
+// that is never used leaves, and ids of any length are told apart.
+func (k *kit) registrations(t *testing.T) {
+	_, in := k.racing(t)
+	now := time.Now()
+	registered := func(unused time.Time) *models.ClientMixin {
+		record := &models.ClientMixin{
+			ClientID: rand.Text(), ClientIDIssuedAt: now.Unix(), ClientSource: models.ClientByRegistration,
+			RegistrationAccessToken: server.Digest(rand.Text()), UnusedExpiresAt: unused.Unix(),
+			ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None, ClientName: oddText},
+		}
+		check(t, in(0).registrations.SaveClient(t.Context(), record, &server.Request{}))
+		return record
+	}
+	known := func(i int, clientID string) *models.ClientMixin {
+		found, err := in(i).queryClient(t.Context(), clientID)
+		check(t, err)
+		if found == nil {
+			return nil
+		}
+		return found.(server.RegisteredClient).AsClientMixin()
+	}
+
+	t.Run("one of many updates happens", func(t *testing.T) {
+		for round := range rounds {
+			old := registered(now.Add(time.Hour))
+			won := 0
+			for _, updated := range race(4, func(i int) bool {
+				record := *old
+				record.RegistrationAccessToken = server.Digest(rand.Text())
+				updated, err := in(round+i).registrations.UpdateClient(t.Context(), old, &record)
+				check(t, err)
+				return updated
+			}) {
+				if updated {
+					won++
+				}
+			}
+			if won != 1 {
+				t.Fatalf("%d updates were made by one registration access token", won)
+			}
+		}
+	})
+	t.Run("a client that is never used leaves", func(t *testing.T) {
+		unused, kept := registered(now.Add(-time.Hour)), registered(now.Add(-time.Hour))
+		check(t, in(0).registrations.KeepClient(t.Context(), kept.ClientID))
+		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
+		if known(1, unused.ClientID) != nil {
+			t.Error("a client that was never used is left")
+		}
+		if known(1, kept.ClientID) == nil {
+			t.Error("a client that is in use has gone")
+		}
+	})
+	t.Run("a client of a document", func(t *testing.T) {
+		address := "https://client.example/" + rand.Text() + rand.Text() + "/client.json"
+		for i, id := range []string{address, address + "2"} {
+			record := &models.ClientMixin{ClientSource: models.ClientByDocument, ClientIDIssuedAt: now.Unix(), DocumentFetchedAt: now.Unix()}
+			record.ClientID, record.LongClientID = models.SplitClientID(id)
+			record.ClientMetadata.ClientName = id
+			race(4, func(i int) error { // as many instances as meet it at once
+				err := in(i).documents.SaveDocumentClient(t.Context(), record)
+				if err != nil {
+					t.Error(err)
+				}
+				return err
+			})
+			found := known(i, id)
+			if found == nil || found.GetClientID() != id || found.ClientMetadata.ClientName != id {
+				t.Fatalf("the client %s comes back as %+v", id, found)
+			}
+		}
+		if known(0, models.ClientKey(address)) != nil {
+			t.Error("a client is known by the digest of its id")
+		}
+	})
+}

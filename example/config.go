@@ -22,6 +22,8 @@ type config struct {
 
 	tlsCert, tlsKey string // PEM files; empty listens without TLS
 	clientCA        string // PEM file with the authorities of client certificates
+	trustedIssuer   string // whose JWTs stand for users of the same name; empty is nobody's
+	trustedKeys     string // the address of its keys
 	secret          string // derives the secrets of clients that sign with them; empty is none
 
 	address string // the URL at which this machine reaches the listener
@@ -48,6 +50,8 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	flags.StringVar(&cfg.tlsCert, "tls-cert", getenv("GORMOAUTH_TLS_CERT"), "certificate `file` to listen with TLS (GORMOAUTH_TLS_CERT)")
 	flags.StringVar(&cfg.tlsKey, "tls-key", getenv("GORMOAUTH_TLS_KEY"), "key `file` of that certificate (GORMOAUTH_TLS_KEY)")
 	flags.StringVar(&cfg.clientCA, "client-ca", getenv("GORMOAUTH_CLIENT_CA"), "`file` of authorities whose certificates clients may have (GORMOAUTH_CLIENT_CA)")
+	flags.StringVar(&cfg.trustedIssuer, "trusted-issuer", getenv("GORMOAUTH_TRUSTED_ISSUER"), "`issuer` whose JWTs stand for users of the same name (GORMOAUTH_TRUSTED_ISSUER)")
+	flags.StringVar(&cfg.trustedKeys, "trusted-keys", getenv("GORMOAUTH_TRUSTED_KEYS"), "`URL` of its key set (GORMOAUTH_TRUSTED_KEYS)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {
@@ -64,6 +68,9 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	}
 	if (cfg.tlsCert == "") != (cfg.tlsKey == "") {
 		return nil, errors.New("-tls-cert and -tls-key go together")
+	}
+	if (cfg.trustedIssuer == "") != (cfg.trustedKeys == "") {
+		return nil, errors.New("-trusted-issuer and -trusted-keys go together")
 	}
 	if cfg.demo && cfg.secret == "" {
 		cfg.secret = demoSecret

@@ -240,6 +240,39 @@ func TestTheFamily(t *testing.T) {
 	})
 }
 
+// What another issuer says of a user is good for a token of that user.
+func TestAnotherIssuerIsTrusted(t *testing.T) {
+	key := oauthtest.NewKey(t)
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(oauthtest.KeySet(t, key)) }))
+	t.Cleanup(keys.Close)
+	address := startProgram(t, "-trusted-issuer", "https://other.example", "-trusted-keys", keys.URL).address
+	says := func(key *ecdsa.PrivateKey, subject string) string {
+		return oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"kid": "1"}, map[string]any{
+			"iss": "https://other.example", "sub": subject, "aud": address, "exp": time.Now().Unix() + 60, "jti": rand.Text(), "scope": "profile",
+		})
+	}
+	gateway := []string{"Authorization", basicHeader("demo-gateway", "demo-gateway-secret")}
+	token := func(form url.Values) told {
+		return ask(t, http.DefaultClient, http.MethodPost, address+"/oauth/token", form.Encode(), gateway...)
+	}
+	bearer := func(assertion string) told {
+		return token(url.Values{"grant_type": {jwtBearerGrantType}, "assertion": {assertion}, "scope": {"profile"}})
+	}
+	for how, a := range map[string]told{
+		"by the JWT bearer grant": bearer(says(key, "alice")),
+		"by token exchange": token(url.Values{
+			"grant_type": {tokenExchangeGrantType}, "subject_token": {says(key, "alice")}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+		}),
+	} {
+		require.Equal(t, http.StatusOK, a.status, "%s: %v", how, a.body)
+		status, body := me(t, address, a.text("access_token"))
+		assert.Equal(t, http.StatusOK, status, how)
+		assert.Equal(t, "alice", body["username"], how)
+	}
+	assert.Equal(t, "invalid_grant", bearer(says(key, "nobody")).text("error"))
+	assert.Equal(t, "invalid_grant", bearer(says(oauthtest.NewKey(t), "alice")).text("error"))
+}
+
 // writePEM writes a certificate of a new key, and the key.
 func writePEM(t *testing.T, dir, name string, change func(*x509.Certificate)) (certFile, keyFile string) {
 	t.Helper()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
@@ -87,6 +89,11 @@ func newServer(a *app) (*server.Server, error) {
 		roots, readErr := readCertificates(a.cfg.clientCA)
 		err = errors.Join(err, readErr, srv.RegisterClientAuthMethod(&clientauth.TLSClientAuth{Roots: roots}))
 	}
+	if a.cfg.trustedIssuer != "" {
+		trust := trustedIssuer{a, fetcher}
+		exchange.Keys, exchange.QueryUser = trust.keys, trust.user
+		err = errors.Join(err, srv.RegisterGrant(&grant.JWTBearer{Keys: trust.keys, QueryUser: trust.user, Replays: replays}))
+	}
 	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
 		registration.Open, registration.DefaultScope = true, "profile email"
@@ -105,6 +112,34 @@ func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *gran
 		return server.NewError(server.InvalidTarget, "A 'resource' is none that this server issues tokens for.")
 	}
 	return nil
+}
+
+// trustedIssuer is somebody else whose JWTs stand for users of the same name
+// (RFC 7523, RFC 8693).
+type trustedIssuer struct {
+	*app
+	fetcher *fetch.Fetcher
+}
+
+func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error) {
+	if issuer != t.cfg.trustedIssuer {
+		return nil, nil
+	}
+	text, err := t.fetcher.Get(ctx, t.cfg.trustedKeys)
+	if err != nil {
+		return nil, err
+	}
+	keys := new(jose.JSONWebKeySet)
+	return keys, json.Unmarshal(text, keys)
+}
+
+func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
+	var user User
+	found := t.db.WithContext(ctx).Where("username = ?", assertion.Subject).Where(enabled, false).Limit(1).Find(&user)
+	if found.Error != nil || found.RowsAffected == 0 {
+		return nil, found.Error
+	}
+	return &user, nil
 }
 
 // readCertificates reads a file of PEM blocks.

@@ -27,6 +27,7 @@ const (
 	demoScope       = "openid profile email offline_access"
 
 	deviceCodeGrantType    = "urn:ietf:params:oauth:grant-type:device_code"
+	jwtBearerGrantType     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	tokenExchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 	demoSecret = "a demo's secret that everybody knows"
@@ -61,7 +62,7 @@ var demoClients = []demoClient{
 	{"demo-gateway", "demo-gateway-secret", models.ClientMetadata{
 		ClientName:              "Demo gateway",
 		TokenEndpointAuthMethod: models.ClientSecretBasic,
-		GrantTypes:              []string{"client_credentials", tokenExchangeGrantType},
+		GrantTypes:              []string{"client_credentials", tokenExchangeGrantType, jwtBearerGrantType},
 		Scope:                   "profile email",
 	}},
 }

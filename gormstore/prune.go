@@ -39,14 +39,25 @@ type PruneProgress struct {
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
-	longPruneBatch    = 2 * time.Millisecond
-	pruneRest         = 2 // times as long as a batch took
 	oldCodeLife       = 5 * time.Minute
 )
 
+// pace is how long a batch may take, and how many times as long the rest after it.
+type pace struct {
+	longBatch time.Duration
+	rest      time.Duration
+}
+
+// pace is leisurely on SQLite: it has one writer, whom all others wait for.
+func (s *store) pace() pace {
+	if s.turn != nil {
+		return pace{2 * time.Millisecond, 8}
+	}
+	return pace{10 * time.Millisecond, 2}
+}
+
 // Prune removes tokens and codes that have expired, in bounded batches, and
-// rests after each for twice as long as it took: on an engine with one writer,
-// the others come in between. It may be interrupted at any time and begun anew, and
+// rests after each for much longer than it took: others come in between. It may be interrupted at any time and begun anew, and
 // may run on several instances at once. It has no clock of its own: call it when
 // it suits the program.
 //
@@ -157,7 +168,7 @@ type cursor struct {
 }
 
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
-	size := min(smallPruneBatch, options.BatchSize)
+	size, pace := min(smallPruneBatch, options.BatchSize), p.store.pace()
 	for at := (cursor{}); ; {
 		began := time.Now()
 		page, err := p.next(ctx, options.Before, options.BatchSize, at)
@@ -174,16 +185,16 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 				return err
 			}
 			switch took := time.Since(removing); {
-			case took > longPruneBatch:
+			case took > pace.longBatch:
 				size = max(size/2, 1)
-			case took < longPruneBatch/2:
+			case took < pace.longBatch/2:
 				size = min(size*2, options.BatchSize)
 			}
 			report(removed)
 			if err := p.store.checkpoint(ctx); err != nil {
 				return err
 			}
-			if err := rest(ctx, pruneRest*time.Since(began)); err != nil {
+			if err := rest(ctx, pace.rest*time.Since(began)); err != nil {
 				return err
 			}
 			began = time.Now()

@@ -147,7 +147,7 @@ func TestMetadataDocuments(t *testing.T) {
 				id := s.put("/"+url.PathEscape(rule), document)
 				assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(id), "")).Body["error"], rule)
 			}
-			for _, id := range []string{s.URL + "/gone", s.URL, s.URL + "/", s.URL + "/a/../client", s.URL + "/client#x", strings.Replace(s.URL, "//", "//user@", 1) + "/x", "https://", "ftp://client.example/x"} {
+			for _, id := range []string{s.URL + "/gone", s.URL, s.URL + "/", s.URL + "/a/../client", s.URL + "/client#x", s.URL + "/" + strings.Repeat("x", 1100), strings.Replace(s.URL, "//", "//user@", 1) + "/x", "https://", "ftp://client.example/x"} {
 				asked := s.asked.Load()
 				assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(url.QueryEscape(id)), "")).Body["error"], id)
 				assert.LessOrEqual(t, s.asked.Load()-asked, int32(1))

@@ -2,6 +2,8 @@ package grant_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -200,6 +202,20 @@ func TestDPoPCanBeRequired(t *testing.T) {
 	p.dpop.Required = true
 	assert.Equal(t, server.InvalidDPoPProof, p.Token(service, "grant_type=client_credentials").Body["error"])
 	assert.Equal(t, http.StatusOK, p.Token(service, "grant_type=client_credentials", p.proof(oauthtest.NewKey(t))...).Status)
+}
+
+// The key comes from a stranger: one that takes long to verify by is refused.
+func TestADPoPKeyIsOfAReasonableSize(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := newDPoP(t, db)
+	service := p.NewClient(oauthtest.Grants("client_credentials"))
+	for bits, status := range map[int]int{2048: http.StatusOK, 4104: http.StatusBadRequest} {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		require.NoError(t, err)
+		proof := oauthtest.SignJWT(t, key, jose.RS256, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: key.Public()}},
+			map[string]any{"jti": "1", "htm": "POST", "htu": tokenEndpoint, "iat": p.Now.Unix()})
+		assert.Equal(t, status, p.Token(service, "grant_type=client_credentials", "DPoP", proof).Status, bits)
+	}
 }
 
 func TestDPoPNonce(t *testing.T) {

@@ -112,6 +112,18 @@ func TestTokenExchange(t *testing.T) {
 			third := p.exchange(p.next, second.Body["access_token"])
 			assert.JSONEq(t, row(second).Actor, row(third).Actor, "who acted before is not forgotten")
 		})
+		t.Run("but not without end", func(t *testing.T) {
+			own := p.Token(p.service, "grant_type=client_credentials").Body["access_token"]
+			token := subject
+			for range 100 {
+				a := p.exchange(p.service, token, "actor_token", own, "actor_token_type", accessType)
+				if token = a.Body["access_token"]; a.Status != http.StatusOK {
+					assert.Equal(t, server.InvalidRequest, a.Body["error"])
+					return
+				}
+			}
+			t.Error("a hundred may act one for the other")
+		})
 		t.Run("what comes of it ends with the grant, and with what it was exchanged for", func(t *testing.T) {
 			other, otherRefresh := p.userToken()
 			p.Now = p.Now.Add(50 * time.Minute)

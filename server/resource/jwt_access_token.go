@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -100,20 +101,29 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		}
 		return stored, nil
 	}
-	tokenType := "Bearer"
-	if server.ConfirmationMethod(string(claims.Confirmation)) == server.JWKThumbprint {
+	tokenType, confirmation := "Bearer", compact(claims.Confirmation)
+	if server.ConfirmationMethod(confirmation) == server.JWKThumbprint {
 		tokenType = "DPoP"
 	}
 	clientID, longClientID := models.SplitClientID(claims.ClientID)
 	token := &server.StoredToken{Token: &models.TokenMixin{
 		ClientID: clientID, LongClientID: longClientID, TokenType: tokenType, Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
-		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: string(claims.Confirmation),
+		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: confirmation,
 		Actor: string(claims.Actor), AuthorizationDetails: string(claims.AuthorizationDetails),
 	}}
 	if claims.Subject != claims.ClientID {
 		token.UserID = claims.Subject
 	}
 	return token, nil
+}
+
+// compact is JSON without spaces, so that two confirmations can be compared.
+func compact(text json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil { // of nothing
+		return string(text)
+	}
+	return b.String()
 }
 
 // verify checks what RFC 9068 section 4 asks for but the expiry, which all

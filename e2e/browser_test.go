@@ -125,6 +125,7 @@ func TestAPersonInABrowser(t *testing.T) {
 	authorize := address + "/oauth/authorize?" + url.Values{
 		"response_type": {"code"}, "client_id": {"demo-spa"}, "redirect_uri": {callback}, "scope": {"openid profile email offline_access"}, "state": {"xyz"},
 		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
+		"authorization_details": {`[{"type":"payment","amount":"12.50","currency":"EUR","creditor":"Hatter & Sons"}]`},
 	}.Encode()
 
 	require.NoError(t, chromedp.Do(ctx,
@@ -139,6 +140,7 @@ func TestAPersonInABrowser(t *testing.T) {
 	text, err := chromedp.Run(ctx, chromedp.Text(`main`))
 	require.NoError(t, err)
 	assert.Contains(t, text, "Alice Liddell", "the page says who is asked")
+	assert.Contains(t, text, "Pay 12.50 EUR to Hatter & Sons", "and for what")
 
 	// Chromium holds form-action against the redirect that follows: this fails
 	// when the policy of the page does not name the client.

@@ -281,6 +281,28 @@ func TestADigestIsNotItsOwnSecret(t *testing.T) {
 	}
 }
 
+func TestADerivedSecretIsNotSent(t *testing.T) {
+	c := models.ClientMixin{ClientSecret: models.DerivedClientSecret("nonce")}
+	for _, presented := range []string{c.ClientSecret, "nonce", ""} {
+		assert.False(t, c.CheckClientSecret(presented, time.Now()), presented)
+	}
+	assert.True(t, models.IsHashedClientSecret(c.ClientSecret), "there is nothing to be replaced")
+}
+
+func TestAClientIDOfAnyLengthFits(t *testing.T) {
+	for _, id := range []string{"short", strings.Repeat("x", 48), strings.Repeat("x", 49), "https://client.example/" + strings.Repeat("x", 1000)} {
+		key, long := models.SplitClientID(id)
+		c := models.ClientMixin{ClientID: key, LongClientID: long}
+		assert.LessOrEqual(t, len(key), 48)
+		assert.Equal(t, id, c.GetClientID())
+		assert.Equal(t, id, c.GetClientInfo().ClientID)
+		token := models.TokenMixin{ClientID: key, LongClientID: long}
+		assert.True(t, token.CheckClient(id))
+		assert.False(t, token.CheckClient(id+"x"))
+		assert.Equal(t, key, models.ClientKey(id))
+	}
+}
+
 func TestASecretThatHasExpiredIsNone(t *testing.T) {
 	for _, stored := range []string{models.HashClientSecret("x"), "x"} {
 		c := &models.ClientMixin{ClientSecret: stored, ClientSecretExpiresAt: now.Unix()}

@@ -115,7 +115,7 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 	if err := each(req, func(hook IssuanceHook) error { return hook.CheckIssuance(ctx, req, issuance) }); err != nil {
 		return err
 	}
-	if c := issuance.Credential; c != nil && c.Confirmation != "" && c.Confirmation != req.Confirmation {
+	if !provesBinding(req, issuance.Credential) {
 		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.")
 	}
 	if issuance.User != nil {
@@ -124,6 +124,20 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 		}
 	}
 	return s.checkIssuedScope(req, issuance)
+}
+
+// provesBinding reports whether a request proves to have the key that its
+// credential is bound to. A confidential client may change its key, since its
+// refresh token is bound to the client; but what is bound stays so.
+func provesBinding(req *Request, credential *Credential) bool {
+	if credential == nil {
+		return true
+	}
+	if credential.Confirmation != "" {
+		return credential.Confirmation == req.Confirmation
+	}
+	token, ok := credential.Record.(Token)
+	return !ok || token.GetConfirmation() == "" || req.Confirmation != ""
 }
 
 // checkCredential checks that the credential is this client's, unspent, alive

@@ -98,6 +98,8 @@ var simplifiedChinese = map[string]string{
 	"The request object is not one that the client signed for this server and for now.":                                               "该请求对象不是客户端为此服务器签名且当前有效的请求对象。",
 	"The authorization request must be signed (RFC 9101).":                                                                            "授权请求必须经过签名（RFC 9101）。",
 	"The request object was used before.":                                                                                             "该请求对象已被使用过。",
+	"The 'request_uri' does not have the SHA-256 digest of the request object as its fragment.":                                       "“request_uri”的片段部分没有请求对象的 SHA-256 摘要。",
+	"The request object at the 'request_uri' is another one than that of the digest.":                                                 "“request_uri”处的请求对象与摘要不符。",
 	"The client cannot use this 'grant_type' with its client authentication.":                                                         "客户端的认证方式不允许使用此 “grant_type”。",
 	"The client may not have all of the scope that it asks for.":                                                                      "客户端无权获得其请求的全部权限范围。",
 	"The client may not use the implicit grant.":                                                                                      "客户端不得使用隐式授权。",

@@ -197,6 +197,15 @@ func TestCertificateBoundTokens(t *testing.T) {
 		bound.EveryClient = true
 		assert.False(t, p.Valid(p.PostTLS("/oauth/token", itself(plain), []*oauthtest.Certificate{one}).Body["access_token"]))
 
+		web := p.NewClient(nil)
+		bearerHeader := basic(web.ClientID, web.Secret)
+		first := p.PostTLS("/oauth/token", "grant_type=authorization_code&code_verifier="+oauthtest.Verifier+"&code="+p.Code(web, ""), []*oauthtest.Certificate{one}, bearerHeader...)
+		next := func(chain ...*oauthtest.Certificate) oauthtest.Answer {
+			return p.PostTLS("/oauth/token", "grant_type=refresh_token&refresh_token="+first.Body["refresh_token"], chain, bearerHeader...)
+		}
+		assert.Equal(t, server.InvalidGrant, next().Body["error"], "what is bound stays so")
+		assert.Equal(t, http.StatusOK, next(two).Status, "and a confidential client may change its certificate")
+
 		document := p.Get("/.well-known/oauth-authorization-server").Body
 		assert.Equal(t, "true", document["tls_client_certificate_bound_access_tokens"])
 		assert.JSONEq(t, `{"token_endpoint":"https://mtls.id.example/oauth/token"}`, document["mtls_endpoint_aliases"])

@@ -2,6 +2,8 @@ package grant
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +39,10 @@ type RequestObjects struct {
 	// Algorithms are those by which clients may sign; nil is
 	// [server.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
+	// AllowChangingRequestURIs takes a request_uri without the digest of the request
+	// object as its fragment. A client could then show the user one request, and have
+	// another one granted.
+	AllowChangingRequestURIs bool
 	// Required refuses requests that are not signed. Otherwise a client's metadata
 	// can ask for it: require_signed_request_object.
 	Required bool
@@ -147,16 +153,25 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 	return client, &registered.AsClientMixin().ClientMetadata, nil
 }
 
-// fetch gets a request object from an address that the client registered.
+// fetch gets a request object from an address that the client registered. The
+// address has the object's digest as its fragment (OpenID Connect Core section
+// 6.2), so that what the user has looked at is what is granted.
 func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetadata, address string) (string, error) {
 	var registered []string
 	_ = json.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
-	if r.Fetcher == nil || !slices.Contains(registered, address) {
+	base, digest, pinned := strings.Cut(address, "#")
+	if r.Fetcher == nil || !slices.Contains(registered, address) && !slices.Contains(registered, base) {
 		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is none that the client registered and the server fetches.")
+	}
+	if !pinned && !r.AllowChangingRequestURIs {
+		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' does not have the SHA-256 digest of the request object as its fragment.")
 	}
 	text, err := r.Fetcher.Get(ctx, address)
 	if errors.Is(err, fetch.ErrRefused) {
 		return "", server.NewError(server.InvalidRequestURI, "There is no request object at the 'request_uri'.")
+	}
+	if sum := sha256.Sum256(text); err == nil && pinned && base64.RawURLEncoding.EncodeToString(sum[:]) != digest {
+		return "", server.NewError(server.InvalidRequestURI, "The request object at the 'request_uri' is another one than that of the digest.")
 	}
 	return strings.TrimSpace(string(text)), err
 }

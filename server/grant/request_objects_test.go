@@ -2,6 +2,8 @@ package grant_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -137,24 +139,42 @@ func TestRequestObjects(t *testing.T) {
 			}
 		})
 		t.Run("at an address of the client's", func(t *testing.T) {
-			object := p.sign("jti", "kept")
+			var objects sync.Map
+			objects.Store("/object", p.sign("jti", "kept")+"\n")
+			objects.Store("/changes", p.sign("jti", "changes"))
 			files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/object" {
+				object, ok := objects.Load(r.URL.Path)
+				if !ok {
 					http.NotFound(w, r)
 					return
 				}
-				_, _ = w.Write([]byte(object + "\n"))
+				_, _ = w.Write([]byte(object.(string)))
 			}))
+			pinned := func(path string) string {
+				object, _ := objects.Load(path)
+				sum := sha256.Sum256([]byte(object.(string)))
+				return files.URL + path + "#" + base64.RawURLEncoding.EncodeToString(sum[:])
+			}
 			t.Cleanup(files.Close)
-			uris, err := json.Marshal([]string{files.URL + "/object", files.URL + "/gone"})
+			uris, err := json.Marshal([]string{files.URL + "/object", files.URL + "/gone", files.URL + "/changes"})
 			require.NoError(t, err)
 			p.client.ClientMetadata.Extra = map[string]json.RawMessage{"request_uris": uris}
 			require.NoError(t, db.Save(p.client).Error)
-			a := p.Decide(p.query("request_uri", files.URL+"/object"), "confirm=yes", p.user())
+			a := p.Decide(p.query("request_uri", pinned("/object")), "confirm=yes", p.user())
 			assert.NotEmpty(t, a.Query.Get("code"), a.Raw)
-			for rule, uri := range map[string]string{"gone": files.URL + "/gone", "not registered": files.URL + "/object?x", "no address": "x"} {
+			for rule, uri := range map[string]string{
+				"gone": files.URL + "/gone#x", "not registered": files.URL + "/object?x#x", "no address": "x", "another digest": files.URL + "/object#x", "no digest": files.URL + "/object",
+			} {
 				assert.Equal(t, server.InvalidRequestURI, p.Consent(p.query("request_uri", uri)).Body["error"], rule)
 			}
+			shown := pinned("/changes")
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", shown)).Status)
+			objects.Store("/changes", p.sign("jti", "changed", "scope", "profile email"))
+			p.objects.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
+			assert.Equal(t, server.InvalidRequestURI, p.Decide(p.query("request_uri", shown), "confirm=yes", p.user()).Body["error"], "what the user looked at is what is granted")
+			p.objects.AllowChangingRequestURIs = true
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/changes")).Status)
+			p.objects.AllowChangingRequestURIs = false
 		})
 		t.Run("pushed", func(t *testing.T) {
 			push := func(object string) oauthtest.Answer {

@@ -2,8 +2,11 @@ package endpoint_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -31,23 +34,38 @@ func FuzzEndpoints(f *testing.F) {
 		{"grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=a.b.c&client_id={id}", ""},
 		{"grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=goa_dc_x&client_id={id}", ""},
 		{"client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=eyJhbGciOiJub25lIn0.e30.&grant_type=x", ""},
+		{`{authorize}&authorization_details=[{"type":"x","amount":1e400}]&dpop_jkt=x`, ""}, {"{authorize}&request=e30.e30.e30", ""}, {"{authorize}&request=a.b.c.d.e", ""},
+		{"{authorize}&request_uri=https://client.example/r%23x", ""}, {"client_id={id}&grant_type=refresh_token&refresh_token=goa_rt_x", "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7fX0.e30.e30"},
+		{"grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=x&subject_token_type=urn:ietf:params:oauth:token-type:jwt&actor_token=e30.e30.e30&actor_token_type=urn:ietf:params:oauth:token-type:jwt&audience=a&audience=b&resource=x", "{basic}"},
+		{"client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=eyJhbGciOiJIUzI1NiJ9.e30.e30&grant_type=x", ":x:"},
 		{"[[[[[[[[", "\x00"}, {"%", "Basic"}, {`{"a":` + strings.Repeat("[", 500), ""},
 	} {
 		f.Add(seed[0], seed[1])
 	}
 	db := testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...)
-	p := oauthtest.New(f, db)
+	p := oauthtest.New(f, db, func(c *server.Config) {
+		c.ClientCertificates = server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
+	})
+	web := p.NewClient(oauthtest.Grants("urn:ietf:params:oauth:grant-type:token-exchange"))
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(web.ClientID+":"+web.Secret))
 	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(
 		"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer")))
-	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES}})
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
 	registration.Open = true
+	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](db)
+	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
+	anything := func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }
 	for _, err := range []error{
 		p.Server.RegisterEndpoint(device), p.Server.RegisterEndpoint(registration), p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}),
 		p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)),
-		p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}),
+		p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}, &clientauth.SelfSignedTLSClientAuth{},
+			&clientauth.TLSClientAuth{Roots: x509.NewCertPool()}, &clientauth.ClientSecretJWT{Key: make([]byte, 32), Replays: replays}),
+		p.Server.Register(gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.CertificateBoundTokens{}, &grant.RequestObjects{Replays: replays, Decryption: keys},
+			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"x": {Check: anything}}}),
+		p.Server.RegisterGrant(exchange),
 		p.Server.Register(grant.ResourceIndicators{Resources: []string{api}}, &grant.JARM{Keys: keys}),
 		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
 		p.Server.RegisterGrant(&grant.JWTBearer{
@@ -73,12 +91,14 @@ func FuzzEndpoints(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body, authorization string) {
 		body = strings.ReplaceAll(strings.ReplaceAll(body, "{authorize}", oauthtest.AuthorizeQuery(client, "")), "{id}", client.ClientID)
+		authorization = strings.ReplaceAll(authorization, "{basic}", basic)
 		for _, handler := range handlers {
 			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet, http.MethodDelete} {
 				for _, contentType := range []string{"application/x-www-form-urlencoded", "application/json"} {
 					r := httptest.NewRequest(method, "/?client_id="+client.ClientID, strings.NewReader(body))
 					r.Header.Set("Content-Type", contentType)
 					r.Header["Authorization"], r.Header["Accept"] = []string{authorization}, []string{body}
+					r.Header["Dpop"], r.Header["Client-Cert"] = []string{authorization}, []string{authorization}
 					w := httptest.NewRecorder()
 					handler.ServeHTTP(w, r)
 					if w.Code >= http.StatusInternalServerError {

@@ -41,11 +41,14 @@ const (
 	assertionLeeway    = 30 * time.Second // by which clocks may differ
 )
 
-// ParseAssertion reads an assertion that is signed by one of the algorithms. It
-// returns nil for what is none.
+// ParseAssertion reads an assertion that is signed by one of the algorithms, nil
+// being [SignatureAlgorithms]. It returns nil for what is none.
 func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertion {
 	if len(text) > maxAssertion {
 		return nil
+	}
+	if algorithms == nil {
+		algorithms = SignatureAlgorithms()
 	}
 	signed, err := jose.ParseSignedCompact(text, algorithms)
 	if err != nil {

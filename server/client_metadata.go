@@ -44,6 +44,22 @@ func (e *ClientMetadataError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// AsksFor reports whether a member of a client's metadata that is true or false is
+// true, such as dpop_bound_access_tokens.
+func AsksFor(client Client, member string) bool {
+	registered, ok := client.(RegisteredClient)
+	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[member]) == "true"
+}
+
+// CheckBoolMember refuses metadata in which the member is neither true nor false.
+func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
+	var value bool
+	if raw, ok := metadata.Extra[member]; ok && json.Unmarshal(raw, &value) != nil {
+		return NewError(InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is neither true nor false")
+	}
+	return nil
+}
+
 // maxMember is how long a member of metadata may be.
 const maxMember = 2048
 

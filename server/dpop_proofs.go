@@ -73,11 +73,11 @@ func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
 	return p.Algorithms
 }
 
-// Check checks the request's proof and returns the confirmation of the key that
+// Check checks the request's proof and returns the thumbprint of the key that
 // made it. target is the request's address as its client knows it, whose query
 // does not matter. accessToken is the token that comes with it, empty at the
 // authorization server. A proof is good once.
-func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (confirmation string, err error) {
+func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, err error) {
 	headers := r.Header.Values("DPoP")
 	if len(headers) != 1 {
 		return "", NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
@@ -104,7 +104,7 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 	return p.once(r.Context(), proof, issuedAt)
 }
 
-func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.Time) (confirmation string, err error) {
+func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.Time) (thumbprint string, err error) {
 	first, err := p.Replays.FirstUse(ctx, fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), issuedAt.Add(2*proofLife))
 	if err != nil {
 		return "", fmt.Errorf("remember a DPoP proof: %w", err)
@@ -112,7 +112,7 @@ func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.T
 	if !first {
 		return "", NewError(InvalidDPoPProof, "The DPoP proof was used before.")
 	}
-	return NewConfirmation(JWKThumbprint, proof.thumbprint), nil
+	return proof.thumbprint, nil
 }
 
 // dpopProof is the claims of RFC 9449 section 4.2.

@@ -141,7 +141,8 @@ func TestMetadataDocuments(t *testing.T) {
 				"without a redirect URI":  app("redirect_uris", nil),
 				"with one for a thief":    app("redirect_uris", []string{"http://thief.example/"}),
 				"of other types":          app("redirect_uris", "x"),
-				"very long":               app("client_name", strings.Repeat("x", 17<<10)),
+				"very long":               app("x", strings.Repeat("x", 17<<10)),
+				"with a very long name":   app("client_name", strings.Repeat("x", 3<<10)),
 				"a signer without keys":   app("token_endpoint_auth_method", "private_key_jwt", "jwks", json.RawMessage(`{}`)),
 			} {
 				id := s.put("/"+url.PathEscape(rule), document)

@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -119,15 +118,10 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 
 // CheckAuthorizationRequest refuses a request that should have been pushed.
 func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
-	if req.Endpoint != "authorization" || req.RequestURI != "" || !e.Required && !requiresPushed(req.Client) {
+	if req.Endpoint != "authorization" || req.RequestURI != "" || !e.Required && !server.AsksFor(req.Client, requirePushed) {
 		return nil
 	}
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
-}
-
-func requiresPushed(client server.Client) bool {
-	registered, ok := client.(server.RegisteredClient)
-	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[requirePushed]) == "true"
 }
 
 // DecideAuthorizationRequest uses a pushed request up. Of two decisions at once
@@ -151,11 +145,7 @@ func (*PushedAuthorizationRequest) ClientMetadataMembers() []string { return []s
 
 // CheckClientMetadata checks its type.
 func (*PushedAuthorizationRequest) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	var required bool
-	if value, ok := metadata.Extra[requirePushed]; ok && json.Unmarshal(value, &required) != nil {
-		return invalidMetadata(server.ClientMetadataFault{Member: requirePushed, Problem: "is neither true nor false"})
-	}
-	return nil
+	return server.CheckBoolMember(metadata, requirePushed)
 }
 
 func errNoSuchRequestURI() error {

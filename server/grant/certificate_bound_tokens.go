@@ -41,7 +41,7 @@ func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Re
 	if req.Endpoint != "token" || req.Confirmation != "" {
 		return nil
 	}
-	asked := asksFor(req.Client, certificateBound)
+	asked := server.AsksFor(req.Client, certificateBound)
 	certificates := req.ClientCertificates()
 	switch {
 	case len(certificates) > 0 && (asked || c.EveryClient):
@@ -57,5 +57,5 @@ func (*CertificateBoundTokens) ClientMetadataMembers() []string { return []strin
 
 // CheckClientMetadata checks its type.
 func (*CertificateBoundTokens) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return checkBool(metadata, certificateBound)
+	return server.CheckBoolMember(metadata, certificateBound)
 }

@@ -3,7 +3,6 @@ package grant
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -38,29 +37,25 @@ func (d *DPoP) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 // 9449 section 10): from dpop_jkt, or from the proof of a pushed request.
 func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	thumbprint := req.Params.Get("dpop_jkt")
-	if thumbprint != "" {
-		const size = 32
-		if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != size {
-			return server.NewError(server.InvalidRequest, "The 'dpop_jkt' is not the SHA-256 thumbprint of a key.")
+	if req.Endpoint == "pushed_authorization_request" && d.presented(req) {
+		proved, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
+		if err != nil {
+			return err
 		}
-		req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+		if thumbprint != "" && thumbprint != proved {
+			return server.NewError(server.InvalidDPoPProof, "The DPoP proof is not by the key of 'dpop_jkt'.")
+		}
+		thumbprint = proved
+		req.Params.Set("dpop_jkt", proved) // which is stored
 	}
-	if req.Endpoint != "pushed_authorization_request" || !d.presented(req) {
+	if thumbprint == "" {
 		return nil
 	}
-	proved, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
-	if err != nil {
-		return err
+	const size = 32
+	if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != size {
+		return server.NewError(server.InvalidRequest, "The 'dpop_jkt' is not the SHA-256 thumbprint of a key.")
 	}
-	if thumbprint != "" && proved != req.Confirmation {
-		return server.NewError(server.InvalidDPoPProof, "The DPoP proof is not by the key of 'dpop_jkt'.")
-	}
-	var key map[string]string
-	if err := json.Unmarshal([]byte(proved), &key); err != nil {
-		return err
-	}
-	req.Confirmation = proved
-	req.Params.Set("dpop_jkt", key[server.JWKThumbprint])
+	req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
 	return nil
 }
 
@@ -75,10 +70,13 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 	case server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint: // checked before, and good once
 		return nil
 	case d.presented(req):
-		confirmation, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
-		req.Confirmation = confirmation
-		return err
-	case d.Required || asksFor(req.Client, dpopBound) || bound(issuance.Credential):
+		thumbprint, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
+		if err != nil {
+			return err
+		}
+		req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+		return nil
+	case d.Required || server.AsksFor(req.Client, dpopBound) || bound(issuance.Credential):
 		return server.NewError(server.InvalidDPoPProof, "The request needs a DPoP proof.")
 	}
 	return nil
@@ -97,12 +95,6 @@ func bound(credential *server.Credential) bool {
 	return server.ConfirmationMethod(confirmation) == server.JWKThumbprint
 }
 
-// asksFor reports whether a client's metadata has a member that is true.
-func asksFor(client server.Client, member string) bool {
-	registered, ok := client.(server.RegisteredClient)
-	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[member]) == "true"
-}
-
 // PrepareToken says how a bound token is presented (RFC 9449 section 5).
 func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
 	if server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint {
@@ -116,13 +108,5 @@ func (*DPoP) ClientMetadataMembers() []string { return []string{dpopBound} }
 
 // CheckClientMetadata checks its type.
 func (*DPoP) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return checkBool(metadata, dpopBound)
-}
-
-func checkBool(metadata *models.ClientMetadata, member string) error {
-	var asked bool
-	if value, ok := metadata.Extra[member]; ok && json.Unmarshal(value, &asked) != nil {
-		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is neither true nor false")
-	}
-	return nil
+	return server.CheckBoolMember(metadata, dpopBound)
 }

@@ -2,7 +2,6 @@ package grant
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -52,33 +51,11 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if text == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'assertion'.")
 	}
-	algorithms := g.Algorithms
-	if algorithms == nil {
-		algorithms = server.SignatureAlgorithms()
-	}
-	assertion := server.ParseAssertion(text, algorithms)
-	if assertion == nil || !assertion.IsFor(req) {
-		return nil, errNoAssertion()
-	}
-	keys, err := g.Keys(ctx, assertion.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("find the keys of an assertion's issuer: %w", err)
-	}
-	if keys == nil {
-		return nil, errNoAssertion()
-	}
-	keySet, err := json.Marshal(keys)
+	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, g.Algorithms}.verify(ctx, req, text)
 	if err != nil {
 		return nil, err
 	}
-	if !assertion.VerifiedBy(keySet) {
-		return nil, errNoAssertion()
-	}
-	user, err := g.QueryUser(ctx, req, assertion)
-	if err != nil {
-		return nil, fmt.Errorf("find the user of an assertion: %w", err)
-	}
-	if server.IsNilUser(user) {
+	if assertion == nil {
 		return nil, errNoAssertion()
 	}
 	first, err := g.Replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())

@@ -276,7 +276,7 @@ func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *serve
 	switch {
 	case req.RequestObject != nil, req.Endpoint == "authorization" && strings.HasPrefix(req.RequestURI, "urn:"), req.ResponseType == "":
 		return nil
-	case r.Required || asksFor(req.Client, requireSigned):
+	case r.Required || server.AsksFor(req.Client, requireSigned):
 		return server.NewError(server.InvalidRequest, "The authorization request must be signed (RFC 9101).")
 	}
 	return nil
@@ -306,7 +306,7 @@ func (*RequestObjects) ClientMetadataMembers() []string {
 
 // CheckClientMetadata refuses a client that could not keep to what it says.
 func (r *RequestObjects) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	if err := checkBool(metadata, requireSigned); err != nil {
+	if err := server.CheckBoolMember(metadata, requireSigned); err != nil {
 		return err
 	}
 	var algorithm jose.SignatureAlgorithm

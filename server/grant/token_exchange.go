@@ -155,7 +155,11 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	if kind != jwtType || g.Keys == nil {
 		return nil, nil
 	}
-	return g.assertion(ctx, req, text)
+	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, g.Algorithms}.verify(ctx, req, text)
+	if err != nil || assertion == nil {
+		return nil, err
+	}
+	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil
 }
 
 func ownToken(req *server.Request, stored *server.StoredToken, text string) *ExchangedToken {
@@ -172,34 +176,6 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) *Exc
 		}
 	}
 	return token
-}
-
-// assertion reads another issuer's JWT.
-func (g *TokenExchange) assertion(ctx context.Context, req *server.Request, text string) (*ExchangedToken, error) {
-	algorithms := g.Algorithms
-	if algorithms == nil {
-		algorithms = server.SignatureAlgorithms()
-	}
-	assertion := server.ParseAssertion(text, algorithms)
-	if assertion == nil || !assertion.IsFor(req) {
-		return nil, nil
-	}
-	keys, err := g.Keys(ctx, assertion.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("find the keys of a token's issuer: %w", err)
-	}
-	keySet, err := json.Marshal(keys)
-	if err != nil || keys == nil || !assertion.VerifiedBy(keySet) {
-		return nil, err
-	}
-	user, err := g.QueryUser(ctx, req, assertion)
-	if err != nil {
-		return nil, fmt.Errorf("find the user of a token: %w", err)
-	}
-	if server.IsNilUser(user) {
-		return nil, nil
-	}
-	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil
 }
 
 // identity is what a token says of who has it, as "act" and "may_act" do.

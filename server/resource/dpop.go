@@ -67,7 +67,7 @@ func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []s
 		path = u.EscapedPath()
 	}
 	_, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	confirmation, err := v.Proofs.Check(r, strings.TrimSuffix(v.BaseURL, "/")+path, strings.TrimSpace(text), now)
+	thumbprint, err := v.Proofs.Check(r, strings.TrimSuffix(v.BaseURL, "/")+path, strings.TrimSpace(text), now)
 	var failure *server.Error
 	if errors.As(err, &failure) {
 		failure.Status = http.StatusUnauthorized
@@ -75,7 +75,7 @@ func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []s
 	if err != nil {
 		return err
 	}
-	if confirmation != token.Token.GetConfirmation() {
+	if server.NewConfirmation(server.JWKThumbprint, thumbprint) != token.Token.GetConfirmation() {
 		return server.NewError(server.InvalidToken, "The access token is bound to another key than that of the DPoP proof.")
 	}
 	return nil

@@ -145,7 +145,7 @@ func TestMetadataDocuments(t *testing.T) {
 				"with a very long name":   app("client_name", strings.Repeat("x", 3<<10)),
 				"a signer without keys":   app("token_endpoint_auth_method", "private_key_jwt", "jwks", json.RawMessage(`{}`)),
 			} {
-				id := s.put("/"+url.PathEscape(rule), document)
+				id := s.put("/"+strings.ReplaceAll(rule, " ", "-"), document)
 				assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(id), "")).Body["error"], rule)
 			}
 			for _, id := range []string{s.URL + "/gone", s.URL, s.URL + "/", s.URL + "/a/../client", s.URL + "/client#x", s.URL + "/" + strings.Repeat("x", 1100), strings.Replace(s.URL, "//", "//user@", 1) + "/x", "https://", "ftp://client.example/x"} {
@@ -235,6 +235,17 @@ func TestAClientMadeByHandHasNoDocument(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(id), "")).Status)
 	assert.Equal(t, id, made.GetClientID())
 	assert.Zero(t, s.asked.Load())
+}
+
+func TestWhichIDsAreAddressesOfDocuments(t *testing.T) {
+	for id, is := range map[string]bool{
+		"https://client.example/app.json": true, "https://client.example:8443/a/b?c=d": true, "http://127.0.0.1:4711/app.json": true,
+		"http://client.example/app.json": false, "https://client.example": false, "https://client.example/": false, "https:///app.json": false,
+		"https://user@client.example/app.json": false, "https://client.example/app.json#f": false, "https://client.example/a/../app.json": false,
+		"https://client.example/./app.json": false, "https://client.example/" + strings.Repeat("x", 1100): false, "demo-web": false, "": false,
+	} {
+		assert.Equal(t, is, clientauth.IsDocumentURL(id), id)
+	}
 }
 
 func TestMetadataDocumentsNeedTheirSettings(t *testing.T) {

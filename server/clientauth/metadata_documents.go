@@ -174,9 +174,6 @@ func (m *MetadataDocuments) read(ctx context.Context, clientID string, text []by
 		return nil, fmt.Errorf("the token_endpoint_auth_method %.40q is none of a client without a secret", metadata.TokenEndpointAuthMethod)
 	}
 	complete(metadata, m.Scope)
-	if len(metadata.RedirectURIs) == 0 {
-		return nil, errors.New("the document has no redirect_uris")
-	}
 	if err := server.ValidateClientMetadata(metadata); err != nil {
 		return nil, err
 	}

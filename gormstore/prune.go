@@ -57,8 +57,9 @@ func (s *store) pace() pace {
 }
 
 // Prune removes tokens and codes that have expired, in bounded batches, and
-// rests after each for much longer than it took: others come in between. It may be interrupted at any time and begun anew, and
-// may run on several instances at once. It has no clock of its own: call it when
+// rests after each for much longer than it took: others come in between. It may
+// be interrupted at any time and begun anew, and may run on several instances at
+// once. It has no clock of its own: call it when
 // it suits the program.
 //
 // A token leaves when both its access token and its refresh token have

@@ -253,7 +253,7 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 	}
 	record.Actor = issuance.Actor
 	if issuance.ExpiresAt != 0 {
-		record.ExpiresIn = min(record.ExpiresIn, issuance.ExpiresAt-now)
+		record.ExpiresIn = max(1, min(record.ExpiresIn, issuance.ExpiresAt-now)) // 0 would be without end
 	}
 	req.Authentication.describe(record)
 	if issuance.Credential != nil {

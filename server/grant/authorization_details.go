@@ -107,18 +107,32 @@ func (a *AuthorizationDetails) CheckIssuance(ctx context.Context, req *server.Re
 	if err != nil || requested == nil {
 		return err
 	}
-	if issuance.Credential != nil {
-		granted, err := ParseAuthorizationDetails(issuance.Credential.AuthorizationDetails)
-		if err != nil {
-			return err
-		}
-		for _, detail := range requested {
-			if !a.covered(granted, detail) {
-				return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail is more than what was granted.")
-			}
+	if issuance.Credential == nil && issuance.User == nil { // a client's own token, which nobody grants
+		return setDetails(req, requested)
+	}
+	granted, err := ParseAuthorizationDetails(grantedDetails(req, issuance))
+	if err != nil {
+		return err
+	}
+	for _, detail := range requested {
+		if !a.covered(granted, detail) {
+			return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail is more than what was granted.")
 		}
 	}
 	return setDetails(req, requested)
+}
+
+// grantedDetails returns what the user has granted: nothing where there is neither
+// a credential nor a token that is exchanged.
+func grantedDetails(req *server.Request, issuance *server.Issuance) string {
+	switch {
+	case issuance.Credential != nil:
+		return issuance.Credential.AuthorizationDetails
+	case req.Subject != nil:
+		return req.Subject.Token.GetAuthorizationDetails()
+	default:
+		return ""
+	}
 }
 
 func (a *AuthorizationDetails) covered(granted []AuthorizationDetail, requested AuthorizationDetail) bool {

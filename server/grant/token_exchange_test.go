@@ -233,6 +233,9 @@ func TestTokenExchange(t *testing.T) {
 			a := sign(key)
 			assert.Equal(t, "60", a.Body["expires_in"])
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			late := sign(key, "exp", p.Now.Add(-10*time.Second).Unix(), "jti", "late")
+			assert.Equal(t, "1", late.Body["expires_in"], "one that has ended but for the leeway lasts no longer, and has an end: %s", late.Raw)
+			assert.Equal(t, "1", sign(key, "exp", p.Now.Unix()).Body["expires_in"])
 			for rule, a := range map[string]oauthtest.Answer{
 				"by somebody else": sign(oauthtest.NewKey(t)), "of nobody trusted": sign(key, "iss", "https://x.example"), "for another server": sign(key, "aud", "https://x.example"),
 				"expired": sign(key, "exp", p.Now.Add(-time.Minute).Unix()), "of an unknown user": sign(key, "sub", "x"), "with a scope that is none": sign(key, "scope", 1),
@@ -242,6 +245,22 @@ func TestTokenExchange(t *testing.T) {
 		})
 		assert.Contains(t, p.Get("/.well-known/oauth-authorization-server").Body["grant_types_supported"], exchangeGrant)
 	})
+}
+
+// A service cannot have more in detail than the user has granted, either.
+func TestAnExchangeHasNoMoreDetailsThanItsSubject(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := newExchange(t, db)
+	require.NoError(t, p.Server.Register(payments()))
+	pay := func(amount string) string { return `[{"type":"payment","amount":` + amount + `}]` }
+	plain, _ := p.userToken()
+	assert.Equal(t, server.InvalidAuthorizationDetails, p.exchange(p.service, plain, "authorization_details", pay("1")).Body["error"])
+	paying := p.Redeem(p.app, p.Code(p.app, details(pay("50")))).Body["access_token"]
+	assert.JSONEq(t, pay("20"), p.exchange(p.service, paying, "authorization_details", pay("20")).Body["authorization_details"])
+	assert.Equal(t, server.InvalidAuthorizationDetails, p.exchange(p.service, paying, "authorization_details", pay("60")).Body["error"])
+	assert.NotContains(t, p.exchange(p.service, paying).Raw, "authorization_details", "it gets those that it asks for")
+	legacy := p.NewClient(oauthtest.Grants("password"))
+	assert.Equal(t, server.InvalidAuthorizationDetails, p.Token(legacy, "grant_type=password&username=x&password="+oauthtest.Password+"&"+details(pay("1"))).Body["error"], "nobody was asked")
 }
 
 // Of an exchange and a revocation of the grant at the same moment, one sees the

@@ -145,6 +145,22 @@ func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, optio
 	return must(gormstore.NewSigningKeys[M, P](db, options))
 }
 
+// CreateConsentStorage returns the storage of what users have allowed, for
+// [grant.RememberedConsent], in the model M. One that is revoked ends what came of it
+// in the models T of tokens and C of codes. It panics when the models cannot hold
+// them.
+func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Consents[M, P, T, PT, C, PC] {
+	return must(gormstore.NewConsents[M, T, C, P, PT, PC](db))
+}
+
+// CreateSessionStorage returns the storage of sessions at clients in the model S, and
+// of the logouts that clients are still to be told of in the model L, for
+// [oidc.Provider]. What ends with a session is in the models T of tokens and C of
+// codes. It panics when the models cannot hold them.
+func CreateSessionStorage[S, L, T, C any, PS gormstore.SessionModel[S], PL gormstore.LogoutModel[L], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Sessions[S, PS, L, PL, T, PT, C, PC] {
+	return must(gormstore.NewSessions[S, L, T, C, PS, PL, PT, PC](db))
+}
+
 // CreateReplayStorage returns the storage of what may be presented once, such as
 // client assertions, in the model M. It panics when M cannot hold it.
 func CreateReplayStorage[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *gormstore.Replays[M, P] {

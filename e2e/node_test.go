@@ -56,12 +56,11 @@ func installNode(t *testing.T) string {
 
 func TestClientsInNode(t *testing.T) {
 	dir := installNode(t)
-	const callback = "http://127.0.0.1:8081/callback"
 	document, authority := serveDocument(t, callback)
 	t.Setenv("SSL_CERT_FILE", authority) // which the example trusts, to fetch it
 	address := startExample(t)
 	for name, command := range map[string][]string{
-		"oauth4webapi": {"oauth4webapi.js"}, "MCP, by registration": {"mcp.js"}, "MCP, by its document": {"mcp.js", document},
+		"openid-client": {"openid.js"}, "oauth4webapi": {"oauth4webapi.js"}, "MCP, by registration": {"mcp.js"}, "MCP, by its document": {"mcp.js", document},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -121,7 +120,7 @@ func newPerson(t *testing.T) *person {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	return &person{t, &http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Path == "/callback" {
+		if strings.HasPrefix(r.URL.Path, "/callback") {
 			return http.ErrUseLastResponse
 		}
 		return nil
@@ -181,6 +180,7 @@ func (p *person) do(method, address string, values url.Values) (answer *http.Res
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), method, address, strings.NewReader(values.Encode()))
 	require.NoError(p.t, err)
+	r.Header.Set("Accept", "text/html")
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

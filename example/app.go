@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -29,6 +30,8 @@ type app struct {
 	clients   *gormstore.ClientFactory[Client, *Client]
 	passwords *passwords
 	keys      *gormstore.SigningKeys[SigningKey, *SigningKey]
+	consents  *gormstore.Consents[Consent, *Consent, Token, *Token, AuthorizationCode, *AuthorizationCode]
+	openid    *oidc.Provider
 	devices   *endpoint.DeviceAuthorization
 	oauth     *server.Server
 	api       *resource.Protector
@@ -37,13 +40,16 @@ type app struct {
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a := &app{cfg: cfg, db: db, log: log}
 	a.sessions = newSessions(a)
-	var faults [6]error
+	var faults [7]error
 	a.pages, faults[0] = newPages(log)
 	a.users, faults[1] = gormstore.NewUsers[User](db.Where(enabled, false))
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
 	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
 	a.passwords, faults[4] = newPasswords(db)
-	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW}})
+	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
+		Algorithms: signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+	})
+	a.consents, faults[6] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}
@@ -54,6 +60,11 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	}
 	a.oauth, err = newServer(a)
 	return a, err
+}
+
+// signatureAlgorithms are those that clients may choose among.
+func signatureAlgorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
 }
 
 // enabled is the condition that users meet who may be served; its argument is

@@ -33,7 +33,11 @@ func (a *app) applicationsOf(ctx context.Context, user *User) ([]application, er
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.clientNames(ctx, tokens)
+	ids := make([]string, len(tokens))
+	for i, token := range tokens {
+		ids[i] = token.ClientID
+	}
+	names, err := a.clientNames(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +55,11 @@ func (a *app) applicationsOf(ctx context.Context, user *User) ([]application, er
 	return applications, nil
 }
 
-// clientNames returns the names of the tokens' clients, by client id.
-func (a *app) clientNames(ctx context.Context, tokens []Token) (map[string]string, error) {
+// clientNames returns the names of clients, by client id.
+func (a *app) clientNames(ctx context.Context, ids []string) (map[string]string, error) {
 	names := make(map[string]string)
-	ids := make([]string, len(tokens))
-	for i, token := range tokens {
-		ids[i] = token.ClientID
-		names[token.ClientID] = token.ClientID
+	for _, id := range ids {
+		names[id] = id
 	}
 	var clients []Client
 	if err := a.db.WithContext(ctx).Where("client_id IN ?", ids).Find(&clients).Error; err != nil {
@@ -69,7 +71,7 @@ func (a *app) clientNames(ctx context.Context, tokens []Token) (map[string]strin
 	return names, nil
 }
 
-// revokeApplication ends a grant and all of its tokens.
+// revokeApplication ends all of an application's access, and has it ask again.
 func (a *app) revokeApplication(w http.ResponseWriter, r *http.Request, user *User) {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 63)
 	if err != nil {
@@ -81,15 +83,9 @@ func (a *app) revokeApplication(w http.ResponseWriter, r *http.Request, user *Us
 	switch {
 	case found.Error != nil:
 		a.fail(w, r, found.Error)
-		return
 	case found.RowsAffected == 0:
 		a.errorPage(w, http.StatusNotFound)
-		return
+	default:
+		a.takeBack(w, r, user, token.GetClientID())
 	}
-	if err := a.tokens.RevokeGrant(r.Context(), token.GrantID, time.Now()); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	a.notify(r, "The application has no access any more.")
-	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
 type consentView struct {
@@ -14,40 +14,63 @@ type consentView struct {
 	ClientID    string
 	Destination string
 	Scopes      []scope
+	Claims      []string
 	Payments    []payment
 	// Action is this same page with its query: the form adds the decision and
 	// nothing else.
 	Action string
 }
 
-// justNow is how long ago somebody signed in who was asked to do so again: here
-// there is but one way to sign in, and no stronger one.
-const justNow = 15 * time.Second
-
-// showConsent asks whether an application may have what it asks for. A request
-// that is not valid is answered before anybody is asked to sign in for it.
+// showConsent does what the request asks of a page: it has somebody sign in or choose
+// an account, asks whether the application may have what it asks for, or answers at
+// once where all of that was said before.
 func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
-	consent, err := a.oauth.GetConsentGrant(r, nil)
-	if err != nil {
-		a.oauth.WriteError(w, r, err)
-		return
-	}
 	user, err := a.currentUser(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	if user == nil {
-		signInFirst(w, r)
+	consent, err := a.oauth.GetConsentGrant(r, a.authenticated(r, user))
+	if err != nil {
+		a.oauth.WriteError(w, r, err)
 		return
 	}
-	authenticated := a.authenticated(r, user)
-	consent.Request.SetUser(authenticated)
-	if consent.SignInAgain() && !authenticated.Authentication.IsWithin(justNow, time.Now()) {
-		http.Redirect(w, r, "/login?again&next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
-		return
+	switch consent.Interaction {
+	case server.SignIn:
+		a.signInFor(w, r, consent, user != nil)
+	case server.SelectAccount:
+		redirectWith(w, r, "/accounts", url.Values{"next": {consent.ReturnTo}})
+	case server.NoInteraction:
+		a.oauth.CreateAuthorizationResponse(w, r, a.authenticated(r, user))
+	default:
+		a.askConsent(w, r, consent, user)
 	}
+}
+
+// signInFor sends a person to sign in, and from there back to the request.
+func (a *app) signInFor(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant, again bool) {
+	query := url.Values{"next": {consent.ReturnTo}}
+	if again {
+		query.Set("again", "")
+	}
+	if hint := consent.Request.Params.Get("login_hint"); hint != "" {
+		query.Set("username", hint)
+	}
+	redirectWith(w, r, "/login", query)
+}
+
+// redirectWith sends a person on to a page of this site, with a query.
+func redirectWith(w http.ResponseWriter, r *http.Request, path string, query url.Values) {
+	redirectLocal(w, r, path+"?"+query.Encode())
+}
+
+func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant, user *User) {
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	requested, err := oidc.ParseClaims(consent.Request.Claims)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -60,8 +83,9 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 		ClientID:    client.GetClientID(),
 		Destination: destination(consent.RedirectURI),
 		Scopes:      scopesInWords(consent.Scope),
+		Claims:      requested.Names(),
 		Payments:    payments,
-		Action:      r.URL.RequestURI(),
+		Action:      consent.ReturnTo,
 	})
 }
 
@@ -72,13 +96,17 @@ func (a *app) consent(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if r.URL.RawQuery == "" && !form.Has("confirm") { // it is not from the page
+		a.askInstead(w, r)
+		return
+	}
 	user, err := a.currentUser(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	if user == nil {
-		signInFirst(w, r)
+		redirectWith(w, r, "/login", url.Values{"next": {r.URL.RequestURI()}})
 		return
 	}
 	var granting server.User
@@ -86,11 +114,6 @@ func (a *app) consent(w http.ResponseWriter, r *http.Request) {
 		granting = a.authenticated(r, user)
 	}
 	a.oauth.CreateAuthorizationResponse(w, r, granting)
-}
-
-// signInFirst sends a person to sign in, and from there back to this page.
-func signInFirst(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 }
 
 // nameOf is what a person knows a client by.

@@ -144,5 +144,6 @@ func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 }
 
 func migrate(db *gorm.DB) error {
-	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{})
+	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &Logout{},
+		&DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{})
 }

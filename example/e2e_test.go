@@ -132,6 +132,14 @@ func (b *browser) submit(control string, fields url.Values) {
 	b.t.Fatalf("no form with %q on the page at %s:\n%s", control, b.at, b.page)
 }
 
+// consent allows what the page asks about, unless it was allowed before.
+func (b *browser) consent() {
+	b.t.Helper()
+	if b.at.Path == "/oauth/authorize" {
+		b.submit("confirm", url.Values{"confirm": {"yes"}})
+	}
+}
+
 func (b *browser) signIn(username, password string) {
 	b.t.Helper()
 	b.submit("password", url.Values{"username": {username}, "password": {password}})
@@ -243,7 +251,7 @@ func grantTo(t *testing.T, b *browser, conf *oauth2.Config) *oauth2.Token {
 	t.Helper()
 	verifier := oauth2.GenerateVerifier()
 	b.open(conf.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)))
-	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	b.consent()
 	token, err := conf.Exchange(t.Context(), b.at.Query().Get("code"), oauth2.VerifierOption(verifier))
 	require.NoError(t, err)
 	return token
@@ -388,7 +396,9 @@ func TestARecentSignInIsAskedFor(t *testing.T) {
 	assert.Equal(t, "/login", b.at.Path)
 	b.signIn("alice", "wonderland")
 	b.open(conf.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("max_age", "0"), oauth2.SetAuthURLParam("acr_values", "phr")))
-	b.submit("confirm", url.Values{"confirm": {"yes"}})
+	require.Equal(t, "/login", b.at.Path, "but a second has")
+	b.signIn("alice", "wonderland")
+	b.consent()
 	token, err := conf.Exchange(t.Context(), b.at.Query().Get("code"), oauth2.VerifierOption(verifier))
 	require.NoError(t, err, b.at)
 	status, _ := me(t, address, token.AccessToken)

@@ -7,6 +7,7 @@ type homeView struct {
 	Notice       string
 	Clients      []Client
 	Applications []application
+	Permissions  []permission
 	Form         clientForm
 	Scopes       []scope
 }
@@ -44,11 +45,17 @@ func (a *app) homePage(w http.ResponseWriter, r *http.Request, user *User, statu
 		a.fail(w, r, err)
 		return
 	}
+	permissions, err := a.permissionsOf(r.Context(), user, applications)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	a.pages.render(w, status, "home", homeView{
 		layout:       layout{Title: "Your account", User: user},
 		Notice:       a.sessions.PopString(r.Context(), sessionNotice),
 		Clients:      clients,
 		Applications: applications,
+		Permissions:  permissions,
 		Form:         form,
 		Scopes:       scopes,
 	})

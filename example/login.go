@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"net/http"
 	"time"
 )
@@ -22,7 +23,11 @@ func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
 	case user != nil && !r.URL.Query().Has("again"):
 		redirectLocal(w, r, next)
 	default:
-		a.loginPage(w, http.StatusOK, loginView{Next: next})
+		username := r.URL.Query().Get("username")
+		if !storable(username) {
+			username = ""
+		}
+		a.loginPage(w, r, http.StatusOK, loginView{Next: next, Username: username})
 	}
 }
 
@@ -38,8 +43,15 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if user == nil {
-		a.loginPage(w, http.StatusUnauthorized, loginView{Next: next, Username: form.Get("username"), Failed: true})
+		a.loginPage(w, r, http.StatusUnauthorized, loginView{Next: next, Username: form.Get("username"), Failed: true})
 		return
+	}
+	// Somebody else was signed in here: their applications learn that they are no more.
+	if before := a.sessions.GetString(r.Context(), sessionUserID); before != "" && before != user.GetUserID() {
+		if _, err := a.endSession(r); err != nil {
+			a.fail(w, r, err)
+			return
+		}
 	}
 	// A new token for the session: the old one may be known to somebody who
 	// planted it.
@@ -49,11 +61,16 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	}
 	a.sessions.Put(r.Context(), sessionUserID, user.GetUserID())
 	a.sessions.Put(r.Context(), sessionSignedInAt, time.Now().Unix())
+	a.sessions.Put(r.Context(), sessionReturnTo, next)
+	if a.sessions.GetString(r.Context(), sessionID) == "" {
+		a.sessions.Put(r.Context(), sessionID, rand.Text())
+	}
 	redirectLocal(w, r, next)
 }
 
-func (a *app) loginPage(w http.ResponseWriter, status int, view loginView) {
+func (a *app) loginPage(w http.ResponseWriter, r *http.Request, status int, view loginView) {
 	view.Title = "Sign in"
+	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(a.formTargetOf(r, view.Next)))
 	if a.cfg.demo {
 		view.Demo = demoUsers
 	}

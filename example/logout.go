@@ -1,6 +1,18 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/gormoauth/gormoauth/server/oidc"
+)
+
+type logoutView struct {
+	layout
+	// ClientName is the application that asks, empty when the person came by themselves.
+	ClientName string
+	// Action is where the form goes, with what the application has sent.
+	Action string
+}
 
 // showLogout asks first: a mere link must not sign anybody out.
 func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
@@ -11,19 +23,70 @@ func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
 	case user == nil:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	default:
-		a.pages.render(w, http.StatusOK, "logout", layout{Title: "Sign out", User: user})
+		a.pages.render(w, http.StatusOK, "logout", logoutView{layout: layout{Title: "Sign out", User: user}, Action: "/logout"})
 	}
 }
 
-// logout ends the session. What applications were granted lives on.
+// logout ends the session, and with it those at the applications that the person has
+// signed in to. What they were granted for good lives on.
 func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	form, ok := a.readForm(w, r)
 	if !ok {
 		return
 	}
-	if err := a.sessions.Destroy(r.Context()); err != nil {
+	ended, err := a.endSession(r)
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	redirectLocal(w, r, form.Get("next"))
+	if form.Get("next") != "" || !a.openid.CreateLogoutResponse(w, r, new(oidc.LogoutRequest), ended) {
+		redirectLocal(w, r, form.Get("next"))
+	}
+}
+
+// endSession ends the browser's session.
+func (a *app) endSession(r *http.Request) (*oidc.EndedSession, error) {
+	ended, err := a.openid.EndSession(r.Context(), a.sessions.GetString(r.Context(), sessionID))
+	if err != nil {
+		return nil, err
+	}
+	return ended, a.sessions.Destroy(r.Context())
+}
+
+// endOpenIDSession is the address to which applications send people to sign out
+// (RP-Initiated Logout). Whom it does not know to come from there it asks.
+func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
+	form, ok := a.readForm(w, r)
+	if !ok {
+		return
+	}
+	user, err := a.currentUser(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	logout, err := a.openid.GetLogoutRequest(r, a.authenticated(r, user))
+	if err != nil {
+		a.oauth.WriteError(w, r, err)
+		return
+	}
+	if user != nil && !logout.Confirmed && form.Get("confirm") != "yes" {
+		view := logoutView{layout: layout{Title: "Sign out", User: user}, Action: r.URL.RequestURI()}
+		if client, ok := logout.Client.(*Client); ok {
+			view.ClientName = nameOf(client)
+		}
+		if logout.PostLogoutRedirectURI != "" {
+			w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(logout.PostLogoutRedirectURI)))
+		}
+		a.pages.render(w, http.StatusOK, "logout", view)
+		return
+	}
+	ended, err := a.endSession(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if !a.openid.CreateLogoutResponse(w, r, logout, ended) {
+		a.pages.render(w, http.StatusOK, "signed-out", layout{Title: "Signed out"})
+	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"slices"
 	"strconv"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -21,6 +23,18 @@ type User struct {
 
 // GetUserID makes User a server.User.
 func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
+
+// GetClaims makes User an oidc.User: what applications learn of a person.
+func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) { //nolint:unparam // another program would ask its database
+	claims := make(map[string]any)
+	if slices.Contains(scopes, "profile") {
+		claims["name"], claims["preferred_username"] = u.Name, u.Username
+	}
+	if slices.Contains(scopes, "email") && u.Email != "" {
+		claims["email"], claims["email_verified"] = u.Email, false // nobody has sent a message there
+	}
+	return claims, nil
+}
 
 // Client is an application that may ask for tokens.
 type Client struct {
@@ -47,6 +61,26 @@ type AuthorizationCode struct {
 	ID     uint
 	UserID uint `gorm:"index"`
 	models.AuthorizationCodeMixin
+}
+
+// Consent is what a user has allowed a client.
+type Consent struct {
+	ID     uint
+	UserID uint `gorm:"index"`
+	models.ConsentMixin
+}
+
+// ClientSession is a client to which a signed-in browser has signed in, too.
+type ClientSession struct {
+	ID     uint
+	UserID uint `gorm:"index"`
+	models.SessionMixin
+}
+
+// Logout is a client that is still to be told that somebody has signed out.
+type Logout struct {
+	ID uint
+	models.LogoutMixin
 }
 
 // DeviceCode is a device that waits for its owner's consent.

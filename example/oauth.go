@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -23,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -54,6 +57,8 @@ func newServer(a *app) (*server.Server, error) {
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
+	a.openid = a.newProvider(fetcher)
+	codes := gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](a.db)
 	// A service's tokens are signed JWTs, which any API can verify by itself.
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
 	err = errors.Join(
@@ -65,7 +70,11 @@ func newServer(a *app) (*server.Server, error) {
 			&grant.JARM{Keys: a.keys},
 			gormoauth.CreateDPoP[Replay](a.db),
 			&grant.CertificateBoundTokens{},
+			&grant.RememberedConsent{Storage: a.consents},
 		),
+		a.openid.Register(srv, a.api),
+		srv.RegisterGrant(&oidc.Hybrid{Provider: a.openid, Code: codes}),
+		srv.RegisterGrant(&oidc.Implicit{Provider: a.openid}),
 		srv.RegisterEndpoint(introspection),
 		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
 		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
@@ -96,10 +105,23 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
-		registration.Open, registration.DefaultScope = true, "profile email"
+		registration.Open, registration.DefaultScope = true, "openid profile email"
+		registration.GrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType, "implicit"}
 		err = errors.Join(err, srv.RegisterEndpoint(registration))
 	}
 	return srv, err
+}
+
+// newProvider returns what makes the server an OpenID Provider.
+func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
+	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
+	provider := &oidc.Provider{Keys: a.keys, Algorithms: signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions}
+	if a.cfg.secret != "" {
+		salt := hmac.New(sha256.New, []byte(a.cfg.secret))
+		salt.Write([]byte("pairwise subjects"))
+		provider.PairwiseSalt = salt.Sum(nil)
+	}
+	return provider
 }
 
 // allowExchange lets a client that may exchange tokens do so for the API of this

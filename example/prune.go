@@ -36,10 +36,11 @@ func prune(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 
 func pruneExpired(ctx context.Context, db *gorm.DB, stdout io.Writer) (removed int64, err error) {
 	var bar *progressbar.ProgressBar
+	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](db)
 	prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db,
 		gormoauth.CreateDeviceCodeStorage[DeviceCode](db), gormoauth.CreatePushedRequestStorage[PushedRequest](db),
 		gormoauth.CreateReplayStorage[Replay](db), gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{}),
-		gormoauth.CreateClientRegistrationStorage[Client, Token](db))
+		gormoauth.CreateClientRegistrationStorage[Client, Token](db), sessions, sessions.Logouts())
 	err = prune(ctx, gormstore.PruneOptions{Report: func(p gormstore.PruneProgress) {
 		if bar == nil {
 			bar = progressbar.NewOptions64(max(p.Expired, 1), progressbar.OptionSetWriter(stdout),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/rs/cors"
 )
@@ -29,6 +30,10 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /login", page(a.login))
 	mux.Handle("GET /logout", page(a.showLogout))
 	mux.Handle("POST /logout", page(a.logout))
+	mux.Handle("GET /accounts", page(a.signedIn(a.showAccounts)))
+	mux.Handle("POST /accounts", page(a.signedIn(a.chooseAccount)))
+	mux.Handle("GET /oauth/end_session", page(a.endOpenIDSession))
+	mux.Handle("POST /oauth/end_session", page(a.endOpenIDSession))
 	mux.Handle("GET /oauth/authorize", page(a.showConsent))
 	mux.Handle("POST /oauth/authorize", page(a.consent))
 	mux.Handle("GET /device", page(a.showDevice))
@@ -36,6 +41,7 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /clients", page(a.signedIn(a.createClient)))
 	mux.Handle("POST /clients/{id}/secret", page(a.signedIn(a.rotateSecret)))
 	mux.Handle("POST /clients/{id}/delete", page(a.signedIn(a.removeClient)))
+	mux.Handle("POST /consents/revoke", page(a.signedIn(a.revokeConsent)))
 	mux.Handle("POST /applications/{id}/revoke", page(a.signedIn(a.revokeApplication)))
 	mux.HandleFunc("GET /static/style.css", serveStatic("style.css"))
 	mux.HandleFunc("GET /static/logo.svg", serveStatic("logo.svg"))
@@ -59,12 +65,27 @@ func anyOrigin() func(http.Handler) http.Handler {
 // send: the cookie would come with them.
 func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if applicationsPost := []string{"/oauth/authorize", "/oauth/end_session"}; slices.Contains(applicationsPost, r.URL.Path) && r.URL.RawQuery == "" {
+			a.askInstead(w, r)
+			return
+		}
 		a.errorPage(w, http.StatusForbidden)
 	}))
 	return func(handler http.HandlerFunc) http.Handler {
 		return sameOrigin.Handler(a.sessions.LoadAndSave(handler))
 	}
+}
+
+// askInstead takes a request that an application sends in a form, but no decision,
+// which is the person's: that form could be anybody's.
+func (a *app) askInstead(w http.ResponseWriter, r *http.Request) {
+	form, ok := a.readForm(w, r)
+	if !ok {
+		return
+	}
+	form.Del("confirm")
+	redirectWith(w, r, r.URL.Path, form)
 }
 
 // withErrorPages answers what the mux has no handler for with a page instead

@@ -10,7 +10,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	p := startProgram(t)
 	b := p.visit(t)
-	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff", "/.well-known/openid-configuration"} {
+	for _, path := range []string{"/nowhere", "/static/", "/static/nothing.css", "/clients/x", "/a%00b", "/%ff"} {
 		b.get(path).want(t, http.StatusNotFound, "There is nothing here", "404 Not Found")
 	}
 	for path, allow := range map[string]string{"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/healthz": "GET, HEAD", "/api/me": "GET, HEAD, OPTIONS", "/static/logo.svg": "GET, HEAD"} {

@@ -48,3 +48,19 @@ func formTarget(redirectURI string) string {
 	}
 	return u.Scheme + "://" + u.Host
 }
+
+// formTargetOf is where a form leads in the end that leads on to next: for what is
+// allowed already, straight to the application.
+func (a *app) formTargetOf(r *http.Request, next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Path != "/oauth/authorize" {
+		return ""
+	}
+	request := r.Clone(r.Context())
+	request.Method, request.URL, request.Form, request.PostForm = http.MethodGet, u, nil, nil
+	consent, err := a.oauth.GetConsentGrant(request, nil)
+	if err != nil {
+		return ""
+	}
+	return formTarget(consent.RedirectURI)
+}

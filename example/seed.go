@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -53,6 +54,15 @@ var demoClients = []demoClient{
 		ResponseTypes:           []string{"token"},
 		Scope:                   "profile",
 	}},
+	{"demo-hybrid", "demo-hybrid-secret", models.ClientMetadata{
+		ClientName:              "Demo app of the hybrid flow",
+		TokenEndpointAuthMethod: models.ClientSecretBasic,
+		RedirectURIs:            []string{demoRedirectURI},
+		GrantTypes:              []string{"authorization_code", "implicit", "refresh_token"},
+		ResponseTypes:           []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
+		Scope:                   demoScope,
+		Extra:                   demoLogout,
+	}},
 	{"demo-device", "", models.ClientMetadata{
 		ClientName:              "Demo television",
 		TokenEndpointAuthMethod: models.None,
@@ -75,8 +85,12 @@ func demoCodeClient(name, authMethod string) models.ClientMetadata {
 		GrantTypes:              []string{"authorization_code", "refresh_token"},
 		ResponseTypes:           []string{"code"},
 		Scope:                   demoScope,
+		Extra:                   demoLogout,
 	}
 }
+
+// demoLogout is where the demo clients have people come back to who signed out.
+var demoLogout = map[string]json.RawMessage{"post_logout_redirect_uris": json.RawMessage(`["http://127.0.0.1:8081/"]`)}
 
 // seedDemo makes the demo accounts what the documentation says, whatever
 // became of them. An account of the same name that is not a demo account is

@@ -19,6 +19,8 @@ const (
 	// Keys of what a session holds.
 	sessionUserID     = "user_id"
 	sessionSignedInAt = "signed_in_at" // in Unix seconds
+	sessionID         = "id"           // by which applications know that it has ended
+	sessionReturnTo   = "return_to"    // for what the user signed in, or chose the account
 	sessionNotice     = "notice"
 )
 
@@ -52,10 +54,15 @@ func (a *app) currentUser(r *http.Request) (*User, error) {
 	return user.(*User), nil
 }
 
-// authenticated says of a user when and how they signed in.
-func (a *app) authenticated(r *http.Request, user *User) server.SignedIn {
+// authenticated says of a user when and how they signed in; nil is nobody.
+func (a *app) authenticated(r *http.Request, user *User) server.User {
+	if user == nil {
+		return nil
+	}
+	ctx := r.Context()
 	return server.SignedIn{User: user, Authentication: server.Authentication{
-		Time: a.sessions.GetInt64(r.Context(), sessionSignedInAt), AMR: []string{"pwd"},
+		Time: a.sessions.GetInt64(ctx, sessionSignedInAt), AMR: []string{"pwd"},
+		ReturnTo: a.sessions.GetString(ctx, sessionReturnTo), SessionID: a.sessions.GetString(ctx, sessionID),
 	}}
 }
 

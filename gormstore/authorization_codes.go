@@ -2,8 +2,10 @@ package gormstore
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -55,4 +57,10 @@ func (c *AuthorizationCodes[M, P]) Query(ctx context.Context, code string) (*ser
 		return nil, err
 	}
 	return &server.StoredAuthorizationCode{AuthorizationCode: P(row), UserID: c.store.userID.get(row)}, nil
+}
+
+// void spends the unredeemed codes that the conditions name, for nothing.
+func (c *AuthorizationCodes[M, P]) void(tx *gorm.DB, now time.Time, conditions ...clause.Expression) error {
+	_, err := c.store.update(tx, new(M), map[string]any{c.columns["RedeemedAt"]: now.Unix()}, append(conditions, eq(c.columns["RedeemedAt"], 0))...)
+	return err
 }

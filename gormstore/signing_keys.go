@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -133,7 +134,7 @@ func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.Signa
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now); err != nil {
+	if err := k.refresh(outside(ctx), now, string(algorithm)); err != nil {
 		return nil, err
 	}
 	current := k.current(string(algorithm), now)
@@ -142,6 +143,14 @@ func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.Signa
 	}
 	return &current.key, nil
 }
+
+// SignatureAlgorithms are those for which there are keys.
+func (k *SigningKeys[M, P]) SignatureAlgorithms() []jose.SignatureAlgorithm {
+	return k.options.Algorithms
+}
+
+// PublishedFor is how long a key is published after it last signed.
+func (k *SigningKeys[M, P]) PublishedFor() time.Duration { return k.options.KeepFor }
 
 // EncryptionAlgorithms are those by which others may encrypt for the server.
 func (k *SigningKeys[M, P]) EncryptionAlgorithms() []jose.KeyAlgorithm {
@@ -152,7 +161,7 @@ func (k *SigningKeys[M, P]) EncryptionAlgorithms() []jose.KeyAlgorithm {
 func (k *SigningKeys[M, P]) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now); err != nil {
+	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
 		return nil, err
 	}
 	set := new(jose.JSONWebKeySet)
@@ -168,7 +177,7 @@ func (k *SigningKeys[M, P]) DecryptionKeys(ctx context.Context, now time.Time) (
 func (k *SigningKeys[M, P]) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now); err != nil {
+	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
 		return nil, err
 	}
 	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
@@ -178,6 +187,33 @@ func (k *SigningKeys[M, P]) PublicKeys(ctx context.Context, now time.Time) (*jos
 		}
 	}
 	return set, nil
+}
+
+// Maintain makes keys before anybody waits for one, and deletes those that are
+// published no more, until ctx ends: run it beside the server. It may run on any
+// number of instances, of which one makes the next key.
+func (k *SigningKeys[M, P]) Maintain(ctx context.Context, log *slog.Logger) {
+	every := time.NewTicker(max(min(k.options.AnnounceFor/4, time.Hour), time.Second))
+	defer every.Stop()
+	for {
+		if err := k.MaintainOnce(ctx, time.Now()); err != nil && ctx.Err() == nil && log != nil {
+			log.ErrorContext(ctx, "signing keys could not be maintained", slog.String("error", err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// MaintainOnce does so once, for a program that has its own way to do things now and
+// then.
+func (k *SigningKeys[M, P]) MaintainOnce(ctx context.Context, now time.Time) error {
+	if _, err := k.PublicKeys(ctx, now); err != nil {
+		return err
+	}
+	return k.pruning(grants{}, now).run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
 }
 
 // Rotate has a new key sign from now on, for the day the old one has leaked. The
@@ -216,8 +252,9 @@ func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.Signature
 }
 
 // refresh reads the keys again when it is time to, and sees to it that there is
-// one to sign and one to follow it.
-func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time) error {
+// one to sign by each of the algorithms, and one to follow each that there is: it
+// takes its time to make the first RSA key, for which nobody has asked.
+func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time, algorithms ...string) error {
 	if age := now.Sub(k.readAt); k.readAt.IsZero() || age < 0 || age >= k.options.CacheFor {
 		if err := k.read(ctx, now); err != nil {
 			return err
@@ -227,8 +264,9 @@ func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time) error {
 		current, latest := k.current(algorithm, now), k.latest(algorithm)
 		var err error
 		switch {
-		case current == nil:
+		case current == nil && (latest != nil || slices.Contains(algorithms, algorithm)):
 			err = k.create(ctx, algorithm, now, now)
+		case current == nil:
 		case latest == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second):
 			err = k.create(ctx, algorithm, now, time.Unix(current.SignsUntil, 0))
 		}

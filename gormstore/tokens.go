@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -249,15 +250,20 @@ func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time
 	}
 	return t.store.write(ctx, func(bool) error {
 		return t.store.atomically(ctx, func(tx *gorm.DB) error {
-			root, others := neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)
-			for _, which := range []clause.Expression{root, others, others} {
-				if err := t.revoke(tx, now, t.is("GrantID", grantID), which); err != nil {
-					return err
-				}
-			}
-			return nil
+			return t.revokeGrants(tx, now, t.is("GrantID", grantID))
 		})
 	})
+}
+
+// revokeGrants revokes the tokens that the conditions name, in that order.
+func (t *Tokens[M, P]) revokeGrants(tx *gorm.DB, now time.Time, conditions ...clause.Expression) error {
+	root, others := neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)
+	for _, which := range []clause.Expression{root, others, others} {
+		if err := t.revoke(tx, now, append(slices.Clone(conditions), which)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RevokeClient revokes every token of a client, for the day it is deleted or

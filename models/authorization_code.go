@@ -50,6 +50,9 @@ type AuthorizationCodeMixin struct {
 	// Claims is the request's claims parameter, as JSON (OpenID Connect Core
 	// section 5.5).
 	Claims string `gorm:"column:claims;type:text" json:"-"`
+	// SessionID is the session at the client that the code was issued in (the "sid"
+	// of [SessionMixin]); NULL when it is bound to none.
+	SessionID *string `gorm:"column:session_id;type:varchar(64);index:,where:session_id IS NOT NULL" json:"-"`
 	// Confirmation is the key that the code is bound to, as JSON (RFC 9449
 	// section 10).
 	Confirmation string `gorm:"column:confirmation;type:text" json:"-"`
@@ -109,6 +112,14 @@ func (c *AuthorizationCodeMixin) GetCodeChallenge() string { return c.CodeChalle
 
 // GetCodeChallengeMethod returns the PKCE method, empty when there was none.
 func (c *AuthorizationCodeMixin) GetCodeChallengeMethod() string { return c.CodeChallengeMethod }
+
+// GetClaims returns the request's claims parameter, as JSON, empty when it had
+// none.
+func (c *AuthorizationCodeMixin) GetClaims() string { return c.Claims }
+
+// GetSessionID returns the session at the client that the code was issued in,
+// empty when it is bound to none.
+func (c *AuthorizationCodeMixin) GetSessionID() string { return textOf(c.SessionID) }
 
 // IsExpired reports whether the code has ended at now. A row of an older
 // program, which has no expires_at, is expired.

@@ -70,6 +70,12 @@ type TokenMixin struct {
 	ACR string `gorm:"column:acr;type:text" json:"acr,omitempty"`
 	// AMR is the authentication methods that the user used, space separated.
 	AMR string `gorm:"column:amr;type:text" json:"amr,omitempty"`
+	// Claims is what else was granted of the user, claim by claim, as JSON (OpenID
+	// Connect Core section 5.5), empty when the scope says all of it.
+	Claims string `gorm:"column:claims;type:text" json:"-"`
+	// SessionID is the session at the client that the grant began in, and ends with
+	// (the "sid" of [SessionMixin]); NULL for a grant that is bound to none.
+	SessionID *string `gorm:"column:session_id;type:varchar(64);index:,where:session_id IS NOT NULL" json:"-"`
 	// ExpiresAt is the later of both expiries, for pruning; 0 is never.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;default:0;index" json:"expires_at"`
 }
@@ -121,6 +127,13 @@ func (t *TokenMixin) GetGrantedAuthorizationDetails() string { return t.GrantedA
 // GetActor returns who acts for the user with this token, as JSON (RFC 8693
 // "act"), empty when nobody does but the client.
 func (t *TokenMixin) GetActor() string { return t.Actor }
+
+// GetClaims returns what else was granted of the user, claim by claim, as JSON.
+func (t *TokenMixin) GetClaims() string { return t.Claims }
+
+// GetSessionID returns the session at the client that the grant ends with, empty
+// when it is bound to none.
+func (t *TokenMixin) GetSessionID() string { return textOf(t.SessionID) }
 
 // GetConfirmation returns the key that the access token is bound to, as JSON,
 // empty when it is bound to none.

@@ -90,6 +90,9 @@ func (a *Assertion) IsFor(req *Request) bool {
 // assertion is.
 func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains(a.audience, audience) }
 
+// Audience returns those for whom the assertion is.
+func (a *Assertion) Audience() []string { return a.audience }
+
 // IsCurrent reports whether the assertion is valid now, and will not be for
 // long.
 func (a *Assertion) IsCurrent(now time.Time) bool {

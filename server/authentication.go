@@ -18,6 +18,14 @@ type Authentication struct {
 	// AMR is the authentication methods that were used, such as "pwd" and "otp"
 	// (RFC 8176).
 	AMR []string
+	// ReturnTo is where the user came back to after they had signed in or chosen an
+	// account: the ReturnTo of the [ConsentGrant] that had sent them. It is what says
+	// that they did so for that very request.
+	ReturnTo string
+	// SessionID names the session that the user signed in to, such as a random text
+	// that the program put into it: the same from one sign-in to the next sign-out,
+	// and no other session's. Empty has nobody told when the session ends.
+	SessionID string
 }
 
 // SignedIn is a user of whom it is known when and how they signed in. Hand it
@@ -53,7 +61,7 @@ type authenticated interface {
 // AuthenticationOf returns what a code, a token or a device authorization says
 // of how its user signed in.
 func AuthenticationOf(row authenticated) Authentication {
-	return Authentication{row.GetAuthTime(), row.GetACR(), strings.Fields(row.GetAMR())}
+	return Authentication{Time: row.GetAuthTime(), ACR: row.GetACR(), AMR: strings.Fields(row.GetAMR())}
 }
 
 // describe keeps the authentication with a token.

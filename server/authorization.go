@@ -25,20 +25,21 @@ type ConsentGrant struct {
 	RedirectURI string
 	// Request is the whole request.
 	Request *Request
+	// Interaction is what the page has to do next.
+	Interaction Interaction
+	// ReturnTo is the address of this request, path and query, for the user to come
+	// back to from signing in or from choosing an account. Whoever does is known by
+	// [Authentication], whose ReturnTo is then the same.
+	ReturnTo string
+	// Deciding is whether the user has decided already, so that all that hooks still
+	// have to say is whether they may.
+	Deciding bool
+
+	requires requirements
 }
 
 // Scopes returns the scope as a list.
 func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
-
-// SignInAgain reports whether the request asks for a sign-in that is more recent
-// or stronger than the user's, by max_age or acr_values (RFC 9470 section 4,
-// OpenID Connect Core section 3.1.2.1): the page then has the user sign in again
-// before it asks for consent. What it knows of the sign-in it says with
-// [SignedIn]; what it does not say is long ago.
-func (c *ConsentGrant) SignInAgain() bool {
-	acrValues := strings.Fields(c.Request.Params.Get("acr_values"))
-	return !c.Request.recentEnough(0) || len(acrValues) > 0 && !slices.Contains(acrValues, c.Request.Authentication.ACR)
-}
 
 // consentTime is how long a user may look at the page that asks for consent, by
 // which the sign-in grows older than it was when max_age was looked at.
@@ -55,7 +56,8 @@ func (r *Request) recentEnough(more time.Duration) bool {
 }
 
 // GetConsentGrant validates an authorization request before it is shown to
-// the user, who may be nil. Hand an error to [Server.WriteError]: it goes back
+// the user: the one who has signed in, or nil when nobody has. What the page has
+// to do then is the consent grant's Interaction. Hand an error to [Server.WriteError]: it goes back
 // to the client, or to the person where the client is not trustworthy.
 func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
 	if !s.initialized {
@@ -69,7 +71,14 @@ func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, err
 		user = nil
 	}
 	req.SetUser(user)
-	return &ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req}, nil
+	consent, err := s.interact(r.Context(), req, false)
+	if err == nil {
+		err = consent.silent()
+	}
+	if err != nil {
+		return nil, s.redirectable(req, err)
+	}
+	return consent, nil
 }
 
 // CreateAuthorizationResponse validates the request again and answers it: with
@@ -102,19 +111,32 @@ const (
 	Granted
 )
 
-// AuthorizationHandler is the authorization endpoint as one handler. page
-// shows the consent page, or sends the user to sign in, and returns Pending;
-// or it reads the user's decision and returns it with the user.
-func (s *Server) AuthorizationHandler(page func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant) (User, Decision)) http.HandlerFunc {
+// AuthorizationHandler is the authorization endpoint as one handler. user returns
+// who has signed in, nil when nobody has. page does what the consent grant's
+// Interaction says and returns Pending; or it reads the user's decision and
+// returns that. A GET for which there is nothing to ask is answered without it.
+func (s *Server) AuthorizationHandler(user func(r *http.Request) (User, error), page func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant) Decision) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		consent, err := s.GetConsentGrant(r, nil)
+		if !s.ready(w) {
+			return
+		}
+		signedIn, err := user(r)
 		if err != nil {
 			s.WriteError(w, r, err)
 			return
 		}
-		switch user, decision := page(w, r, consent); decision {
+		consent, err := s.GetConsentGrant(r, signedIn)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		decision := Granted
+		if consent.Interaction != NoInteraction || r.Method != http.MethodGet { // a decision is never overruled
+			decision = page(w, r, consent)
+		}
+		switch decision {
 		case Granted:
-			s.CreateAuthorizationResponse(w, r, user)
+			s.CreateAuthorizationResponse(w, r, signedIn)
 		case Denied:
 			s.CreateAuthorizationResponse(w, r, nil)
 		}
@@ -222,8 +244,12 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 	if err := s.checkUser(ctx, req, user); err != nil {
 		return nil, err
 	}
-	if !req.recentEnough(consentTime) {
-		return nil, NewError(UnmetAuthenticationRequirements, "The user did not sign in as recently as 'max_age' asks.")
+	consent, err := s.interact(ctx, req, true)
+	if err == nil {
+		err = consent.decided()
+	}
+	if err != nil {
+		return nil, err
 	}
 	params, err := req.grant.(AuthorizationGrant).Authorize(ctx, req)
 	if err == nil && len(params) == 0 {
@@ -296,7 +322,9 @@ func isSeconds(text string) bool {
 	return len(text) <= digits && strings.Trim(text, "0123456789") == ""
 }
 
-func sameWords(a string) func(string) bool {
+// SameWords returns a function that reports whether a text has the same words, in
+// whatever order, as those of a response type or a scope.
+func SameWords(a string) func(string) bool {
 	words := sorted(a)
 	return func(b string) bool { return slices.Equal(words, sorted(b)) }
 }

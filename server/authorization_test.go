@@ -183,9 +183,10 @@ func TestAuthorizationHandler(t *testing.T) {
 	client := p.NewClient(nil)
 	for decision, want := range map[server.Decision]string{server.Granted: "code", server.Denied: "error", server.Pending: ""} {
 		w := newRecorder()
-		p.Server.AuthorizationHandler(func(_ http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) (server.User, server.Decision) {
+		user := func(*http.Request) (server.User, error) { return p.User, nil }
+		p.Server.AuthorizationHandler(user, func(_ http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) server.Decision {
 			assert.Equal(t, []string{"profile"}, consent.Scopes())
-			return p.User, decision
+			return decision
 		})(w, get("/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "scope=profile")))
 		location, err := url.Parse(w.Header().Get("Location"))
 		require.NoError(t, err)

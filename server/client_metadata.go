@@ -85,7 +85,7 @@ func ValidateClientMetadata(m *models.ClientMetadata) error {
 		}
 	}
 	for member, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "tos_uri": m.TosURI, "policy_uri": m.PolicyURI, "jwks_uri": m.JWKsURI} {
-		if uri != "" && !isWebAddress(uri) {
+		if uri != "" && !IsWebAddress(uri) {
 			fault(member, uri, "is not an https address")
 		}
 	}
@@ -99,7 +99,7 @@ func ValidateClientMetadata(m *models.ClientMetadata) error {
 		fault("redirect_uris", "", "a client with a response_type needs one")
 	}
 	for _, pair := range [][2]string{{"code", "authorization_code"}, {"token", "implicit"}} {
-		if slices.Contains(m.ResponseTypes, pair[0]) != slices.Contains(m.GrantTypes, pair[1]) {
+		if slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) != slices.Contains(m.GrantTypes, pair[1]) {
 			fault("response_types", pair[0], "goes with the grant type "+pair[1]+", and neither without the other")
 		}
 	}
@@ -114,6 +114,16 @@ func ValidateClientMetadata(m *models.ClientMetadata) error {
 	}
 	slices.SortStableFunc(faults, func(a, b ClientMetadataFault) int { return strings.Compare(a.Member, b.Member) })
 	return &ClientMetadataError{faults}
+}
+
+// issues reports whether a response type has a code, or else a token of either kind,
+// which come by the implicit grant (OpenID Connect Dynamic Client Registration
+// section 2).
+func issues(what string) func(responseType string) bool {
+	return func(responseType string) bool {
+		words := strings.Fields(responseType)
+		return slices.Contains(words, what) || what == "token" && slices.Contains(words, "id_token")
+	}
 }
 
 func textMembers(m *models.ClientMetadata) map[string][]string {
@@ -140,9 +150,13 @@ func redirectURIProblem(uri string) string {
 	return ""
 }
 
-// isWebAddress reports whether a browser may be sent to an address that a
+// IsRedirectURI reports whether a browser may be sent back to a client at the URI:
+// one that [ValidateClientMetadata] takes as a redirect URI.
+func IsRedirectURI(uri string) bool { return redirectURIProblem(uri) == "" }
+
+// IsWebAddress reports whether a browser may be sent to an address that a
 // client names.
-func isWebAddress(uri string) bool {
+func IsWebAddress(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()))
 }

@@ -31,6 +31,10 @@ type OpenEndpoint interface {
 	Methods() []string
 }
 
+// BelowIssuer is for an endpoint whose path begins with "/.well-known/" and follows
+// the issuer's path all the same (OpenID Connect Discovery section 4).
+type BelowIssuer interface{ IsBelowIssuer() }
+
 // Response is an endpoint's answer.
 type Response struct {
 	// Status is the HTTP status; 0 is 200.

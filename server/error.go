@@ -27,6 +27,11 @@ const (
 	InvalidRequestURI               = "invalid_request_uri"               // RFC 9101 section 7
 	RequestNotSupported             = "request_not_supported"             // OpenID Connect Core section 3.1.2.6
 	RequestURINotSupported          = "request_uri_not_supported"         // OpenID Connect Core section 3.1.2.6
+	InteractionRequired             = "interaction_required"              // OpenID Connect Core section 3.1.2.6
+	LoginRequired                   = "login_required"                    // OpenID Connect Core section 3.1.2.6
+	AccountSelectionRequired        = "account_selection_required"        // OpenID Connect Core section 3.1.2.6
+	ConsentRequired                 = "consent_required"                  // OpenID Connect Core section 3.1.2.6
+	RegistrationNotSupported        = "registration_not_supported"        // OpenID Connect Core section 3.1.2.6
 	InvalidTarget                   = "invalid_target"                    // RFC 8707 section 2
 	InvalidDPoPProof                = "invalid_dpop_proof"                // RFC 9449 section 5
 	UseDPoPNonce                    = "use_dpop_nonce"                    // RFC 9449 section 8

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -16,6 +17,13 @@ import (
 // looked at. Its errors are for the person: the client is not known yet.
 type ResolveRequestHook interface {
 	ResolveAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
+// SubjectHook says by what a client knows a user where that is not the user's id
+// (OpenID Connect Core section 8.1).
+type SubjectHook interface {
+	// ClientSubject returns the subject, or nothing when it is the user's id.
+	ClientSubject(client Client, userID string) string
 }
 
 // AuthorizationDecisionHook is asked once the user has decided on an
@@ -135,7 +143,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case ResolveRequestHook, ResponseModeHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+	case ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
@@ -168,6 +176,14 @@ func tell[H any](req *Request, f func(H)) {
 // A grant calls it before it stores one.
 func (r *Request) PrepareAuthorizationCode(ctx context.Context, record *models.AuthorizationCodeMixin) error {
 	return each(r, func(hook AuthorizationCodeHook) error { return hook.PrepareAuthorizationCode(ctx, r, record) })
+}
+
+// Subject returns by what a client knows a user: the user's id, unless a hook says
+// something else.
+func (s *Server) Subject(client Client, userID string) string {
+	subject := ""
+	tell(&Request{Server: s}, func(hook SubjectHook) { subject = cmp.Or(subject, hook.ClientSubject(client, userID)) })
+	return cmp.Or(subject, userID)
 }
 
 // PrepareIntrospection runs the hooks that add to what introspection tells.

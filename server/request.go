@@ -59,6 +59,9 @@ type Request struct {
 	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396), as far
 	// as it may have it; empty when the scope says all of it.
 	AuthorizationDetails string
+	// Claims is what an authorization request asks for of the user, claim by claim, as
+	// JSON (OpenID Connect Core section 5.5); empty when the scope says all of it.
+	Claims string
 	// Confirmation is the key that the request proved to have and that its tokens
 	// will be bound to, as JSON (RFC 7800 "cnf"); empty when it proved none.
 	Confirmation string
@@ -102,6 +105,23 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 		return nil, ErrNotInitialized
 	}
 	return s.parse(r, page, true)
+}
+
+// ParsePageRequest is ParseRequest for a page to which a client sends the user's
+// browser: its errors are shown to the person.
+func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error) {
+	req, err := s.ParseRequest(r, page)
+	if err != nil && req != nil {
+		err = req.Failure(err)
+	}
+	return req, err
+}
+
+// Failure is err as an answer that a person is shown by Config.RenderError.
+func (r *Request) Failure(err error) error {
+	failure := *AsError(r.failure(err))
+	failure.forPerson = true
+	return &failure
 }
 
 // SetUser sets the user, and what is known of how they signed in.

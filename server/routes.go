@@ -22,17 +22,30 @@ const wellKnown = "/.well-known/"
 // EndpointURL returns the address of an endpoint by its name, "authorization"
 // and "token" among them; it is empty when there is no such endpoint.
 func (s *Server) EndpointURL(name string) string {
-	issuer, err := url.Parse(s.config.Issuer)
 	path := s.endpointPath(name)
-	if err != nil || path == "" {
+	_, below := s.endpoints[name].(BelowIssuer)
+	if path == "" || below {
+		return s.below(path)
+	}
+	issuer, err := url.Parse(s.config.Issuer)
+	if err != nil || !strings.HasPrefix(path, wellKnown) {
+		return s.below(path)
+	}
+	return issuer.Scheme + "://" + issuer.Host + path + strings.TrimSuffix(issuer.EscapedPath(), "/")
+}
+
+// PageURL returns the address of a page of the program's own, below the issuer:
+// that of Config.EndpointPaths under the name, or otherwise the usual path.
+func (s *Server) PageURL(name, usual string) string {
+	return s.below(cmp.Or(s.config.EndpointPaths[name], usual))
+}
+
+// below returns the address of a path below the issuer, and nothing for none.
+func (s *Server) below(path string) string {
+	if path == "" {
 		return ""
 	}
-	prefix := strings.TrimSuffix(issuer.EscapedPath(), "/")
-	origin := issuer.Scheme + "://" + issuer.Host
-	if strings.HasPrefix(path, wellKnown) {
-		return origin + path + prefix
-	}
-	return origin + prefix + path
+	return strings.TrimSuffix(s.config.Issuer, "/") + path
 }
 
 func (s *Server) endpointPath(name string) string {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -198,6 +199,9 @@ func (s *Server) Issuer() string { return s.config.Issuer }
 // Logger returns the configured logger, or one that logs nothing.
 func (s *Server) Logger() *slog.Logger { return s.config.Logger }
 
+// Now returns the time by the configured clock.
+func (s *Server) Now() time.Time { return s.config.Clock() }
+
 // MaxRequestBytes returns how long a body may be.
 func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
 
@@ -284,7 +288,7 @@ func (s *Server) tokenGrant(grantType string) (TokenGrant, []any) {
 // words may come in any order.
 func (s *Server) authorizationGrant(responseType string) (AuthorizationGrant, []any) {
 	for _, r := range s.grants {
-		if g, ok := r.grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), sameWords(responseType)) {
+		if g, ok := r.grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), SameWords(responseType)) {
 			return g, r.extensions
 		}
 	}

@@ -30,7 +30,7 @@ func TestBeforeInitEveryMethodAnswers(t *testing.T) {
 		"CreateAuthorizationResponse": func(w http.ResponseWriter, r *http.Request) { srv.CreateAuthorizationResponse(w, r, nil) },
 		"CreateTokenResponse":         srv.CreateTokenResponse,
 		"CreateEndpointResponse":      srv.EndpointHandler("revocation"),
-		"AuthorizationHandler":        srv.AuthorizationHandler(nil),
+		"AuthorizationHandler":        srv.AuthorizationHandler(nil, nil),
 		"WriteError":                  func(w http.ResponseWriter, r *http.Request) { srv.WriteError(w, r, errors.New("x")) },
 	} {
 		w := newRecorder()

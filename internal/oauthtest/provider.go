@@ -32,6 +32,25 @@ type User struct {
 // GetUserID returns the primary key.
 func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
 
+// GetClaims returns what there is to know of anybody, by the scopes of OpenID Connect
+// and by one of the program's own.
+func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) {
+	claims := map[string]any{"iss": "https://attacker.example", "nickname": ""}
+	for _, scope := range scopes {
+		switch scope {
+		case "profile":
+			claims["name"], claims["name#ja"], claims["locale"], claims["staff"] = "Alice", "アリス", "en", true
+		case "email":
+			claims["email"], claims["email_verified"] = "alice@example.com", true
+		case "phone":
+			claims["phone_number"] = "+1 555 0100"
+		case "department":
+			claims["department"], claims["floor"] = "Tea", 3
+		}
+	}
+	return claims, nil
+}
+
 // Client is a client model; DefaultScope overrides a method of the mixin.
 type Client struct {
 	ID           uint
@@ -54,7 +73,7 @@ func (c *Client) GetAllowedScope(scope string) (allowed string, ok bool) {
 // Token is a token model.
 type Token struct {
 	ID     uint
-	UserID *uint
+	UserID *uint `gorm:"index"`
 	User   *User
 	models.TokenMixin
 }
@@ -62,7 +81,7 @@ type Token struct {
 // AuthorizationCode is a model of codes.
 type AuthorizationCode struct {
 	ID     uint
-	UserID uint
+	UserID uint `gorm:"index"`
 	User   User
 	models.AuthorizationCodeMixin
 }
@@ -93,9 +112,32 @@ type Replay struct {
 	models.ReplayMixin
 }
 
+// Session is a model of sessions at clients.
+type Session struct {
+	ID     uint
+	UserID uint `gorm:"index"`
+	models.SessionMixin
+}
+
+// Logout is a model of logouts that a client is still to be told of.
+type Logout struct {
+	ID uint
+	models.LogoutMixin
+}
+
+// Consent is a model of consents.
+type Consent struct {
+	ID     uint
+	UserID uint `gorm:"index"`
+	models.ConsentMixin
+}
+
 // Models returns what to migrate.
 func Models() []any {
-	return []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}}
+	return []any{
+		&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{},
+		&Session{}, &Logout{}, &Consent{},
+	}
 }
 
 // What the tests have in common.

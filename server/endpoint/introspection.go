@@ -128,7 +128,7 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 		if err != nil || user == nil {
 			return nil, err
 		}
-		claims["sub"] = stored.UserID
+		claims["sub"] = e.subject(req, stored)
 		if e.Username != nil {
 			claims["username"] = e.Username(user)
 		}
@@ -136,6 +136,15 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 		claims["sub"] = stored.Token.GetClientID()
 	}
 	return claims, req.PrepareIntrospection(ctx, stored, claims)
+}
+
+// subject is the user's id, but for the client of the token itself, which may know
+// the user by another (OpenID Connect Core section 8.1).
+func (*Introspection) subject(req *server.Request, stored *server.StoredToken) string {
+	if !stored.Token.CheckClient(req.Client.GetClientID()) {
+		return stored.UserID
+	}
+	return req.Server.Subject(req.Client, stored.UserID)
 }
 
 func alive(req *server.Request, token server.Token, query server.TokenQuery) bool {

@@ -391,7 +391,7 @@ func (e *Registration) checkSupported(req *server.Request, m *models.ClientMetad
 		{"scope", strings.Fields(m.Scope), supported["scopes_supported"]},
 	} {
 		known, restricted := row.supported.([]string)
-		if restricted && slices.ContainsFunc(row.values, func(value string) bool { return !slices.Contains(known, value) }) {
+		if restricted && slices.ContainsFunc(row.values, func(value string) bool { return !slices.ContainsFunc(known, server.SameWords(value)) }) {
 			return invalidMetadata(server.ClientMetadataFault{Member: row.member, Problem: "has a value that cannot be registered here"})
 		}
 	}

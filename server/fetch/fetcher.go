@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -119,16 +120,40 @@ func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
 	return document{body, err, time.Now()}, nil
 }
 
-func (f *Fetcher) fetch(ctx context.Context, address string) ([]byte, error) {
+// Post sends a form to an address that a client named, and returns the status of
+// the answer, of which nothing else is read.
+func (f *Fetcher) Post(ctx context.Context, address string, form url.Values) (status int, err error) {
+	r, err := f.request(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := f.client.Do(r)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// request returns a request to an address that anybody may name.
+func (f *Fetcher) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || len(address) > maxAddress || u.Scheme != "https" && (u.Scheme != "http" || !f.options.AllowPrivateAddresses) {
 		return nil, fmt.Errorf("%w: %.200q is not an https address", ErrRefused, address)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	r.Header.Set("Accept", "application/json")
+	return r, nil
+}
+
+func (f *Fetcher) fetch(ctx context.Context, address string) ([]byte, error) {
+	r, err := f.request(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
 	response, err := f.client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)

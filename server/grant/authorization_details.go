@@ -37,6 +37,9 @@ type AuthorizationDetailType struct {
 	// Covers reports whether what was granted includes what a token request asks
 	// for; nil is when both are the same.
 	Covers func(granted, requested AuthorizationDetail) bool
+	// Remembered lets a consent of the past stand for the same detail of today, see
+	// [RememberedConsent]. Without it the user is asked each time, as about a payment.
+	Remembered bool
 }
 
 // AuthorizationDetail is one authorization detail, by member (RFC 9396 section
@@ -95,6 +98,16 @@ func (a *AuthorizationDetails) CheckAuthorizationRequest(ctx context.Context, re
 		return err
 	}
 	return setDetails(req, details)
+}
+
+// PrepareInteraction has the user asked about details of which a consent of the past
+// says nothing.
+func (a *AuthorizationDetails) PrepareInteraction(_ context.Context, req *server.Request, consent *server.ConsentGrant) error {
+	details, err := ParseAuthorizationDetails(req.AuthorizationDetails)
+	if slices.ContainsFunc(details, func(detail AuthorizationDetail) bool { return !a.Types[detail.Type()].Remembered }) {
+		consent.RequireConsent()
+	}
+	return err
 }
 
 // CheckIssuance takes those of a token request, which can be no more than what

@@ -240,24 +240,35 @@ func isMissing(err error) bool {
 	return errors.As(err, &failure) && failure.Code == server.MissingAuthorization
 }
 
-// WriteError answers a request that has no valid token. The challenge names an
-// error only to a request that presented one (RFC 6750 section 3.1).
+// Refusal returns an error with the challenges of a request that has no valid
+// token. They name an error only to a request that presented one (RFC 6750 section
+// 3.1).
+func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
+	failure := *server.AsError(err)
+	failure.Header = maps.Clone(failure.Header)
+	if failure.URI == "" {
+		failure.URI = p.config.ErrorURIs[failure.Code]
+	}
+	if failure.Status >= http.StatusInternalServerError {
+		return &failure
+	}
+	if failure.Header == nil {
+		failure.Header = make(http.Header)
+	}
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	for _, v := range p.validators {
+		failure.Header.Add("Www-Authenticate", p.challenge(v, scheme, &failure, failure.URI))
+	}
+	return &failure
+}
+
+// WriteError answers a request that has no valid token, with its challenges.
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	failure := server.AsError(err)
+	failure := p.Refusal(r, err)
 	p.log(r, failure)
-	uri := failure.URI
-	if uri == "" {
-		uri = p.config.ErrorURIs[failure.Code]
-	}
-	if failure.Status < http.StatusInternalServerError {
-		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		for _, v := range p.validators {
-			w.Header().Add("WWW-Authenticate", p.challenge(v, scheme, failure, uri))
-		}
-	}
 	body := map[string]string{"error": failure.Code, "error_description": p.config.Translator.Describe(r, failure)}
-	if uri != "" {
-		body["error_uri"] = uri
+	if failure.URI != "" {
+		body["error_uri"] = failure.URI
 	}
 	text, _ := json.Marshal(body) // strings alone cannot fail
 	for name, values := range failure.Header {

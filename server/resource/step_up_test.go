@@ -74,7 +74,7 @@ func TestStepUp(t *testing.T) {
 			consent, err := p.Server.GetConsentGrant(httptest.NewRequest(http.MethodGet, "/?"+ask(more), http.NoBody), user)
 			require.NoError(t, err)
 			assert.Equal(t, p.User, consent.User, "the page gets its own user back")
-			return consent.SignInAgain()
+			return consent.Interaction == server.SignIn
 		}
 		assert.False(t, again("", p.User))
 		assert.False(t, again("max_age=300&acr_values=phr+x", minutesAgo(5, "phr")))
@@ -83,6 +83,13 @@ func TestStepUp(t *testing.T) {
 		assert.True(t, again("max_age=299", p.User))
 		assert.True(t, again("acr_values=phr", minutesAgo(0, "pwd")))
 		assert.True(t, again("max_age=0", minutesAgo(1, "")))
+		returned := func(minutes int64) server.User {
+			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr")}
+			return server.SignedIn{User: p.User, Authentication: how}
+		}
+		assert.False(t, again("max_age=0&acr_values=phr", returned(1)), "whoever comes back from signing in did what they could")
+		assert.True(t, again("max_age=0&acr_values=phr", returned(11)), "but not for ever")
+		assert.True(t, again("max_age=0&acr_values=phr&state=x", returned(1)), "nor for another request")
 		for _, bad := range []string{"-1", "x", "1e3", "9999999999", "1.5"} {
 			assert.Equal(t, server.InvalidRequest, p.Consent(ask("max_age="+bad)).Query.Get("error"), bad)
 		}

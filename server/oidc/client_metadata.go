@@ -1,0 +1,202 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
+)
+
+// Members of OpenID Connect Dynamic Client Registration section 2 and of the logout
+// specifications, by what they hold.
+var (
+	textMembers = [...]string{
+		"application_type", subjectTypeMember, sectorMember, initiateLoginURI, backChannelLogoutURI, frontChannelLogoutURI,
+		"id_token_signed_response_alg", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
+		"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
+	}
+	listMembers   = [...]string{"default_acr_values", postLogoutRedirectURIs}
+	boolMembers   = [...]string{"require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"}
+	numberMembers = [...]string{"default_max_age"}
+)
+
+// ClientMetadataMembers returns the members that OpenID Connect adds.
+func (*Provider) ClientMetadataMembers() []string {
+	return slices.Concat(textMembers[:], listMembers[:], boolMembers[:], numberMembers[:])
+}
+
+// invalid is an error about a member of a client's metadata.
+func invalid(member, problem string) error {
+	return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, problem)
+}
+
+// CheckClientMetadata refuses what a client could not keep to, or what nobody could
+// give it.
+func (p *Provider) CheckClientMetadata(ctx context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	if err := checkTypes(metadata); err != nil {
+		return err
+	}
+	for _, check := range []func(*models.ClientMetadata) error{
+		checkApplicationType, p.checkAlgorithms, p.checkEncryption, p.checkLogout, checkLinks,
+	} {
+		if err := check(metadata); err != nil {
+			return err
+		}
+	}
+	return p.checkSubjectType(ctx, metadata)
+}
+
+func checkTypes(metadata *models.ClientMetadata) error {
+	for _, group := range []struct {
+		members []string
+		into    func() any
+		problem string
+	}{
+		{textMembers[:], func() any { return new(string) }, "is not text"},
+		{listMembers[:], func() any { return new([]string) }, "is not a list of texts"},
+		{boolMembers[:], func() any { return new(bool) }, "is neither true nor false"},
+		{numberMembers[:], func() any { return new(uint32) }, "is not a number of seconds"},
+	} {
+		for _, member := range group.members {
+			if raw, ok := metadata.Extra[member]; ok && json.Unmarshal(raw, group.into()) != nil {
+				return invalid(member, group.problem)
+			}
+		}
+	}
+	return nil
+}
+
+// checkApplicationType holds redirect URIs to the kind of application: what comes
+// through a browser goes to a web application's own host alone.
+func checkApplicationType(metadata *models.ClientMetadata) error {
+	kind := textMember(metadata, "application_type")
+	if kind != "" && kind != "web" && kind != "native" {
+		return invalid("application_type", "is neither web nor native")
+	}
+	implicit := slices.Contains(metadata.GrantTypes, implicitGrantType)
+	for _, uri := range metadata.RedirectURIs {
+		u, err := url.Parse(uri)
+		switch {
+		case err != nil:
+			return invalid("redirect_uris", "has one that is no URI")
+		case kind == "native" && u.Scheme == "https" && loopback.Is(u.Hostname()),
+			kind == "native" && u.Scheme == "http" && !loopback.Is(u.Hostname()):
+			return invalid("redirect_uris", "has one that no native application has")
+		case kind == "web" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
+			return invalid("redirect_uris", "has one that no web application of the implicit grant has")
+		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
+			return invalid("redirect_uris", "has one that no web application has")
+		}
+	}
+	return nil
+}
+
+func (p *Provider) checkAlgorithms(metadata *models.ClientMetadata) error {
+	for _, member := range []string{"id_token_signed_response_alg", "userinfo_signed_response_alg"} {
+		chosen := textMember(metadata, member)
+		if chosen != "" && !slices.Contains(p.algorithms(), jose.SignatureAlgorithm(chosen)) {
+			return invalid(member, "is none that the server signs by")
+		}
+	}
+	return nil
+}
+
+func (p *Provider) checkEncryption(metadata *models.ClientMetadata) error {
+	for _, called := range []string{"id_token", "userinfo"} {
+		alg, enc := textMember(metadata, called+"_encrypted_response_alg"), textMember(metadata, called+"_encrypted_response_enc")
+		switch {
+		case alg == "" && enc == "":
+		case alg == "":
+			return invalid(called+"_encrypted_response_enc", "goes with "+called+"_encrypted_response_alg, and not without it")
+		case !slices.Contains(keyAlgorithms(), jose.KeyAlgorithm(alg)):
+			return invalid(called+"_encrypted_response_alg", "is none that the server encrypts by")
+		case enc != "" && !slices.Contains(contentEncryptions(), jose.ContentEncryption(enc)):
+			return invalid(called+"_encrypted_response_enc", "is none that the server encrypts by")
+		case len(metadata.JWKs) > 0 && encryptionKey(metadata.JWKs, jose.KeyAlgorithm(alg)) == nil,
+			len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || p.Fetcher == nil):
+			return invalid("jwks", "has no key to encrypt for")
+		}
+	}
+	return nil
+}
+
+// checkLogout holds the addresses of logout to what a browser, or the server, may be
+// sent to.
+func (p *Provider) checkLogout(metadata *models.ClientMetadata) error {
+	for _, uri := range listMember(metadata, postLogoutRedirectURIs) {
+		if !server.IsRedirectURI(uri) {
+			return invalid(postLogoutRedirectURIs, "has one that is no https address, nor a native application's")
+		}
+	}
+	for _, member := range []string{backChannelLogoutURI, frontChannelLogoutURI} {
+		uri := textMember(metadata, member)
+		if uri != "" && (!server.IsWebAddress(uri) || strings.Contains(uri, "#")) {
+			return invalid(member, "is not an https address without a fragment")
+		}
+	}
+	if textMember(metadata, backChannelLogoutURI) != "" && p.Logouts == nil {
+		return invalid(backChannelLogoutURI, "is for a server that has back-channel logout")
+	}
+	uri := textMember(metadata, frontChannelLogoutURI)
+	if uri != "" && !slices.ContainsFunc(metadata.RedirectURIs, func(redirect string) bool { return sameOrigin(uri, redirect) }) {
+		return invalid(frontChannelLogoutURI, "is at another host than the redirect URIs") // Front-Channel Logout 1.0 section 2
+	}
+	return nil
+}
+
+func sameOrigin(a, b string) bool {
+	u, errA := url.Parse(a)
+	v, errB := url.Parse(b)
+	return errA == nil && errB == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
+}
+
+func checkLinks(metadata *models.ClientMetadata) error {
+	if uri := textMember(metadata, initiateLoginURI); uri != "" && !server.IsWebAddress(uri) {
+		return invalid(initiateLoginURI, "is not an https address")
+	}
+	return nil
+}
+
+// checkSubjectType holds a pairwise client to one sector, to whose document its
+// redirect URIs have to belong (OpenID Connect Dynamic Client Registration section 5).
+func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.ClientMetadata) error {
+	kind, sector := textMember(metadata, subjectTypeMember), textMember(metadata, sectorMember)
+	switch {
+	case kind != "" && kind != public && kind != pairwise, kind == pairwise && p.PairwiseSalt == nil:
+		return invalid(subjectTypeMember, "is none that the server has")
+	case sector != "":
+		return p.checkSector(ctx, metadata, sector)
+	case kind == pairwise:
+		if _, ok := sectorOf(metadata); !ok {
+			return invalid(sectorMember, "is missing: the redirect URIs have several hosts, or none")
+		}
+	}
+	return nil
+}
+
+func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetadata, address string) error {
+	if p.Fetcher == nil || !server.IsWebAddress(address) {
+		return invalid(sectorMember, "is not an https address that the server fetches")
+	}
+	text, err := p.Fetcher.Get(ctx, address)
+	var listed []string
+	switch {
+	case errors.Is(err, fetch.ErrRefused), err == nil && json.Unmarshal(text, &listed) != nil:
+		return invalid(sectorMember, "has no list of redirect URIs")
+	case err != nil:
+		return err
+	}
+	if slices.ContainsFunc(metadata.RedirectURIs, func(uri string) bool { return !slices.Contains(listed, uri) }) {
+		return invalid(sectorMember, "does not list all redirect URIs")
+	}
+	return nil
+}

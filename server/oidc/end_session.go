@@ -1,0 +1,212 @@
+package oidc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// LogoutRequest is a request to end the user's session (OpenID Connect RP-Initiated
+// Logout 1.0 section 2), for the page that asks the user.
+type LogoutRequest struct {
+	// Client asks, nil when the request names none.
+	Client server.Client
+	// PostLogoutRedirectURI is where the user goes afterwards: one that the client
+	// registered, or empty.
+	PostLogoutRedirectURI string
+	// State is the client's, given back as it was.
+	State string
+	// LogoutHint says who is to sign out, in the client's words.
+	LogoutHint string
+	// Confirmed is whether the request comes from a client to which this very session
+	// has signed in, by its ID token. Of any other the page asks the user, as every
+	// link could be one.
+	Confirmed bool
+}
+
+const postLogoutRedirectURIs = "post_logout_redirect_uris"
+
+// GetLogoutRequest validates a request to the logout endpoint, which comes by GET or
+// POST. user is who has signed in, with the SessionID of their [server.SignedIn], or
+// nil. Hand an error to [server.Server.WriteError]: it is shown to the person, and
+// sent to nobody. The page is the program's own; discovery has its address from
+// Config.EndpointPaths["end_session"], which is /oauth/end_session unless set.
+//
+//	logout, err := provider.GetLogoutRequest(r, user)
+//	…ask the user, unless logout.Confirmed…
+//	ended, err := provider.EndSession(r.Context(), sessionID)
+//	…end the session itself…
+//	provider.CreateLogoutResponse(w, r, logout, ended)
+func (p *Provider) GetLogoutRequest(r *http.Request, user server.User) (*LogoutRequest, error) {
+	if p.server == nil {
+		return nil, ErrNotRegistered
+	}
+	req, err := p.server.ParsePageRequest(r, "end_session")
+	if err != nil {
+		return nil, err
+	}
+	req.SetUser(user)
+	logout := &LogoutRequest{State: req.State, LogoutHint: req.Params.Get("logout_hint")}
+	if err := p.findClient(r.Context(), req, logout); err != nil {
+		return nil, req.Failure(err)
+	}
+	uri := req.Params.Get("post_logout_redirect_uri")
+	switch {
+	case uri == "":
+	case logout.Client == nil:
+		return nil, req.Failure(server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'."))
+	case !slices.Contains(listMember(metadataOf(logout.Client), postLogoutRedirectURIs), uri):
+		return nil, req.Failure(server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' is none that the client registered."))
+	}
+	logout.PostLogoutRedirectURI = uri
+	return logout, nil
+}
+
+// findClient finds who asks, and whether the session is theirs.
+func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *LogoutRequest) error {
+	clientID := req.Params.Get("client_id")
+	var from *hint
+	if text := req.Params.Get("id_token_hint"); text != "" {
+		var err error
+		if from, err = p.readHint(ctx, req, text); err != nil {
+			return err
+		}
+		if from == nil || len(from.audience) != 1 || clientID != "" && clientID != from.audience[0] {
+			return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+		}
+		clientID = from.audience[0]
+	}
+	if clientID == "" {
+		return nil
+	}
+	client, err := req.Server.QueryClient(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if client == nil {
+		return server.NewError(server.InvalidRequest, "There is no such client.")
+	}
+	logout.Client = client
+	logout.Confirmed = from != nil && p.isTheirs(req, client, from)
+	return nil
+}
+
+// isTheirs reports whether an ID token was issued in the session of the request, or,
+// where it names none, to its user. Whoever has no session has none to end.
+func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hint) bool {
+	switch {
+	case req.User == nil:
+		return true
+	case from.sid != "":
+		return from.sid == p.sid(client, req.Authentication.SessionID)
+	default:
+		return from.subject == req.Server.Subject(client, req.User.GetUserID())
+	}
+}
+
+// FrontChannelLogouts returns the addresses that the page loads in frames, to tell
+// the clients of an ended session (OpenID Connect Front-Channel Logout 1.0).
+func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession) (uris []string, err error) {
+	for i := range ended.Clients {
+		client, err := p.server.QueryClient(ctx, ended.Clients[i].GetClientID())
+		if err != nil {
+			return nil, err
+		}
+		u, err := url.Parse(textMember(metadataOf(client), frontChannelLogoutURI))
+		if client == nil || err != nil || u.Host == "" {
+			continue
+		}
+		query := u.Query()
+		query.Set("iss", p.server.Issuer())
+		query.Set("sid", ended.Clients[i].SID)
+		u.RawQuery = query.Encode()
+		uris = append(uris, u.String())
+	}
+	return uris, nil
+}
+
+// CreateLogoutResponse answers a request once the session has ended: it tells the
+// clients that have a front channel, in frames, and sends the user on. It reports
+// false, and has written nothing, when there is nobody to tell and nowhere to go: the
+// page then says by itself that the user has signed out.
+func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, logout *LogoutRequest, ended *EndedSession) (written bool) {
+	frames, err := p.FrontChannelLogouts(r.Context(), ended)
+	if err != nil {
+		p.server.WriteError(w, r, err)
+		return true
+	}
+	next := logout.PostLogoutRedirectURI
+	if next != "" && logout.State != "" {
+		separator := "?"
+		if strings.Contains(next, "?") {
+			separator = "&"
+		}
+		next += separator + url.Values{"state": {logout.State}}.Encode()
+	}
+	switch {
+	case len(frames) > 0:
+		writeLogoutPage(w, frames, next)
+	case next != "":
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Location", next)
+		w.WriteHeader(http.StatusSeeOther)
+	default:
+		return false
+	}
+	return true
+}
+
+// logoutScript goes on once every client has been told, or after three seconds.
+const logoutScript = `var next=document.querySelector("a"),left=document.querySelectorAll("iframe").length;` +
+	`function go(){if(next){location.replace(next.href);next=null}}` +
+	`document.querySelectorAll("iframe").forEach(function(f){f.addEventListener("load",function(){if(--left===0)go()})});setTimeout(go,3000)`
+
+var logoutPage = template.Must(template.New("logout").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Signed out</title>
+<style>{{.Style}}</style></head>
+<body>
+<h1>You have signed out</h1>
+{{if .Next}}<p><a href="{{.Next}}">Continue</a></p>{{end}}
+{{range .Frames}}<iframe src="{{.}}" title="Sign-out of an application" hidden></iframe>
+{{end}}<script>{{.Script}}</script>
+</body>
+</html>
+`))
+
+const logoutStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:30em;padding:0 1em;text-align:center}`
+
+// writeLogoutPage writes the page with the frames. It allows its script and style by
+// their digests, and the clients' origins alone.
+func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
+	origins := make([]string, len(frames))
+	sources := make([]template.URL, len(frames))
+	for i, frame := range frames {
+		u, _ := url.Parse(frame) // which was made of one
+		origins[i] = u.Scheme + "://" + u.Host
+		sources[i] = template.URL(frame) //nolint:gosec // an address that a client registered, https or loopback
+	}
+	slices.Sort(origins)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; frame-src "+
+		strings.Join(slices.Compact(origins), " ")+"; script-src 'sha256-"+digestOf(logoutScript)+"'; style-src 'sha256-"+digestOf(logoutStyle)+"'")
+	_ = logoutPage.Execute(w, struct {
+		Next   template.URL
+		Frames []template.URL
+		Script template.JS
+		Style  template.CSS
+	}{template.URL(next), sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that the client registered, and no javascript: one
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

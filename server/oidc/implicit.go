@@ -1,0 +1,161 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+const implicitGrantType = "implicit"
+
+// Implicit is the implicit flow (OpenID Connect Core section 3.2), for the response
+// types "id_token" and "id_token token": what the client gets comes in the fragment
+// of the redirect, or, as many prefer, by response_mode form_post.
+type Implicit struct {
+	// Provider issues the ID tokens.
+	Provider *Provider
+}
+
+// ResponseTypes returns "id_token" and "id_token token".
+func (*Implicit) ResponseTypes() []string { return []string{"id_token", "id_token token"} }
+
+// ResponseMode returns "fragment".
+func (*Implicit) ResponseMode() string { return "fragment" }
+
+// CheckConfig names what is missing.
+func (g *Implicit) CheckConfig(*server.Config) error { return needsProvider("Implicit", g.Provider) }
+
+// PrepareMetadata names the grant type, which no token request has.
+func (*Implicit) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("grant_types_supported", implicitGrantType)
+}
+
+// CheckAuthorizationRequest checks what the flow needs (OpenID Connect Core section
+// 3.2.2.1).
+func (*Implicit) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
+	return checkFrontChannel(req)
+}
+
+// Authorize issues the ID token, and the access token where there is to be one.
+func (g *Implicit) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
+	return g.Provider.frontChannel(ctx, req, map[string][]string{}, "")
+}
+
+// Hybrid is the hybrid flow (OpenID Connect Core section 3.3), for the response types
+// "code id_token", "code token" and "code id_token token".
+type Hybrid struct {
+	// Provider issues the ID tokens.
+	Provider *Provider
+	// Code is the authorization code grant, such as that of
+	// gormoauth.CreateAuthorizationCodeGrant. Its own extensions hold here as well;
+	// others that it was registered with, register with this one, too.
+	Code server.AuthorizationGrant
+}
+
+// ResponseTypes returns the three that have a code and something beside it.
+func (*Hybrid) ResponseTypes() []string {
+	return []string{"code id_token", "code token", "code id_token token"}
+}
+
+// ResponseMode returns "fragment".
+func (*Hybrid) ResponseMode() string { return "fragment" }
+
+// DefaultExtensions returns those of the authorization code grant.
+func (g *Hybrid) DefaultExtensions() []any {
+	if hook, ok := g.Code.(server.DefaultExtensionsHook); ok {
+		return hook.DefaultExtensions()
+	}
+	return nil
+}
+
+// CheckConfig names what is missing.
+func (g *Hybrid) CheckConfig(*server.Config) error {
+	fault := needsProvider("Hybrid", g.Provider)
+	if g.Code == nil {
+		fault = errors.Join(fault, errors.New("oidc: Hybrid.Code is missing: write gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](db)"))
+	}
+	return fault
+}
+
+// CheckAuthorizationRequest checks what the flow needs (OpenID Connect Core section
+// 3.3.2.1).
+func (*Hybrid) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
+	if !req.Client.CheckGrantType("authorization_code") {
+		return errMayNotUse()
+	}
+	return checkFrontChannel(req)
+}
+
+// Authorize issues a code, and what is to come beside it.
+func (g *Hybrid) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
+	params, err := g.Code.Authorize(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	code := ""
+	if values := params["code"]; len(values) == 1 {
+		code = values[0]
+	}
+	return g.Provider.frontChannel(ctx, req, params, code)
+}
+
+func needsProvider(name string, provider *Provider) error {
+	if provider == nil {
+		return errors.New("oidc: " + name + ".Provider is missing: it is the one that is registered")
+	}
+	return nil
+}
+
+// checkFrontChannel checks a request for tokens that come through the browser.
+func checkFrontChannel(req *server.Request) error {
+	wantsIDToken := slices.Contains(strings.Fields(req.ResponseType), "id_token")
+	switch {
+	case !req.Client.CheckGrantType(implicitGrantType):
+		return errMayNotUse()
+	case wantsIDToken && !isOpenID(req.Scope):
+		return server.NewError(server.InvalidScope, "An ID token needs the scope 'openid'.")
+	case wantsIDToken && !req.Params.Has("nonce"):
+		return server.NewError(server.InvalidRequest, "The request has no 'nonce'.")
+	}
+	return nil
+}
+
+func errMayNotUse() error {
+	return server.NewError(server.UnauthorizedClient, "The client may not use this 'response_type'.")
+}
+
+// frontChannel adds to a response the tokens that it carries itself. An access token
+// beside a code ends with the code's grant.
+func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params map[string][]string, code string) (map[string][]string, error) {
+	wanted := strings.Fields(req.ResponseType)
+	token := idToken{
+		authentication: req.Authentication, nonce: req.Params.Get("nonce"), claims: req.Claims,
+		sid: p.sid(req.Client, req.Authentication.SessionID), code: code, state: req.State,
+	}
+	if slices.Contains(wanted, "token") {
+		issuance := &server.Issuance{User: req.User, Scope: req.Scope}
+		if code != "" {
+			issuance.GrantID = server.Present(code).GrantID
+		}
+		response, err := req.IssueToken(ctx, implicitGrantType, issuance)
+		if err != nil {
+			return nil, err
+		}
+		for name, values := range response.Parameters() {
+			params[name] = values
+		}
+		token.accessToken = response.AccessToken
+	}
+	if slices.Contains(wanted, "id_token") {
+		token.alone = token.accessToken == "" && code == ""
+		text, err := p.idToken(ctx, req, token)
+		if err != nil {
+			return nil, err
+		}
+		params["id_token"] = []string{text}
+	}
+	return params, nil
+}

@@ -1,0 +1,121 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+const (
+	promptNone          = "none"
+	promptLogin         = "login"
+	promptConsent       = "consent"
+	promptSelectAccount = "select_account"
+)
+
+func prompts() []string { return []string{promptNone, promptLogin, promptConsent, promptSelectAccount} }
+
+func displays() []string { return []string{"page", "popup", "touch", "wap"} }
+
+// checkPrompt refuses what no prompt is (OpenID Connect Core section 3.1.2.1).
+func checkPrompt(req *server.Request) error {
+	words := strings.Fields(req.Params.Get("prompt"))
+	unknown := func(word string) bool { return !slices.Contains(prompts(), word) }
+	switch {
+	case slices.ContainsFunc(words, unknown):
+		return server.NewError(server.InvalidRequest, "The 'prompt' is none that there is.")
+	case len(words) > 1 && slices.Contains(words, promptNone):
+		return server.NewError(server.InvalidRequest, "The 'prompt' none excludes all others.")
+	}
+	return nil
+}
+
+// applyDefaults puts what a client registered in the place of what its request
+// leaves out (OpenID Connect Dynamic Client Registration section 2).
+func (*Provider) applyDefaults(req *server.Request) {
+	metadata := metadataOf(req.Client)
+	if metadata == nil {
+		return
+	}
+	var maxAge int64
+	if raw, ok := metadata.Extra["default_max_age"]; ok && !req.Params.Has("max_age") && json.Unmarshal(raw, &maxAge) == nil {
+		req.Params.Set("max_age", strconv.FormatInt(maxAge, 10))
+	}
+	if values := listMember(metadata, "default_acr_values"); len(values) > 0 && !req.Params.Has("acr_values") {
+		req.Params.Set("acr_values", strings.Join(values, " "))
+	}
+}
+
+// PrepareInteraction says what prompt, id_token_hint and the claims parameter ask of
+// the page.
+func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
+	for word := range strings.FieldsSeq(req.Params.Get("prompt")) {
+		switch word {
+		case promptLogin:
+			consent.RequireSignIn()
+		case promptConsent:
+			consent.RequireConsent()
+		case promptSelectAccount:
+			consent.RequireAccountChoice()
+		case promptNone:
+			consent.ForbidInteraction()
+		}
+	}
+	if server.AsksFor(req.Client, "require_auth_time") && req.Authentication.Time == 0 {
+		consent.RequireSignIn()
+	}
+	if err := p.checkHint(ctx, req, consent); err != nil {
+		return err
+	}
+	return p.checkRequestedClaims(req, consent)
+}
+
+// checkHint wants the user of the id_token_hint (OpenID Connect Core section
+// 3.1.2.1).
+func (p *Provider) checkHint(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
+	text := req.Params.Get("id_token_hint")
+	if text == "" {
+		return nil
+	}
+	hint, err := p.readHint(ctx, req, text)
+	if err != nil {
+		return err
+	}
+	if hint == nil || !slices.Contains(hint.audience, req.Client.GetClientID()) {
+		return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+	}
+	if req.User != nil && req.Server.Subject(req.Client, req.User.GetUserID()) != hint.subject {
+		consent.RequireOtherUser()
+	}
+	return nil
+}
+
+// checkRequestedClaims holds the user to a subject that the claims parameter names,
+// and the sign-in to an acr that it cannot do without (OpenID Connect Core section
+// 5.5.1.1).
+func (*Provider) checkRequestedClaims(req *server.Request, consent *server.ConsentGrant) error {
+	if req.User == nil || req.Claims == "" {
+		return nil
+	}
+	requested, err := ParseClaims(req.Claims)
+	if err != nil {
+		return err
+	}
+	subject := req.Server.Subject(req.Client, req.User.GetUserID())
+	if !requested.IDToken["sub"].allows(subject) || !requested.UserInfo["sub"].allows(subject) {
+		consent.RequireOtherUser()
+	}
+	acr := requested.IDToken["acr"]
+	if acr == nil || !acr.Essential || acr.allows(req.Authentication.ACR) {
+		return nil
+	}
+	if req.Authentication.ReturnTo == consent.ReturnTo {
+		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in as the request needs it.")
+	}
+	consent.RequireSignIn()
+	return nil
+}

@@ -1,0 +1,156 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Protector finds the token of a request. A resource.Protector is one.
+type Protector interface {
+	// AcquireToken returns the token when it is valid and has one of the scopes.
+	AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error)
+	// Refusal returns an error with its challenges.
+	Refusal(r *http.Request, err error) *server.Error
+}
+
+// UserInfo is the UserInfo endpoint (OpenID Connect Core section 5.3), named
+// "userinfo". [Provider.Register] registers one.
+type UserInfo struct {
+	// Provider knows the claims.
+	Provider *Provider
+	// Protector validates the access token.
+	Protector Protector
+}
+
+// EndpointName returns "userinfo".
+func (*UserInfo) EndpointName() string { return "userinfo" }
+
+// EndpointPath returns "/oauth/userinfo".
+func (*UserInfo) EndpointPath() string { return "/oauth/userinfo" }
+
+// Methods returns GET and POST.
+func (*UserInfo) Methods() []string { return []string{http.MethodGet, http.MethodPost} }
+
+// PrepareMetadata names the endpoint.
+func (*UserInfo) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata["userinfo_endpoint"] = s.EndpointURL("userinfo")
+}
+
+// CheckConfig names what is missing.
+func (e *UserInfo) CheckConfig(*server.Config) error {
+	fault := needsProvider("UserInfo", e.Provider)
+	if e.Protector == nil {
+		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo is missing: write resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[Token](db))"))
+	}
+	return fault
+}
+
+// CreateResponse tells what the access token's client may know of its user.
+func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
+	r, err := withTokenOfBody(req)
+	if err != nil {
+		return nil, err
+	}
+	token, err := e.Protector.AcquireToken(r, openidScope)
+	if err != nil {
+		return nil, e.Protector.Refusal(r, err)
+	}
+	user, err := req.Server.QueryUser(ctx, token.UserID)
+	if err != nil {
+		return nil, err
+	}
+	client, err := req.Server.QueryClient(ctx, token.Token.GetClientID())
+	if err != nil {
+		return nil, err
+	}
+	if user == nil || client == nil || token.UserID == "" {
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled."))
+	}
+	claims, err := e.claims(ctx, client, user, token)
+	if err != nil {
+		return nil, err
+	}
+	claims["sub"] = req.Server.Subject(client, token.UserID)
+	return e.respond(ctx, req, client, claims)
+}
+
+func (e *UserInfo) claims(ctx context.Context, client server.Client, user server.User, token *server.StoredToken) (map[string]any, error) {
+	text := ""
+	if granted, ok := token.Token.(bound); ok {
+		text = granted.GetClaims()
+	}
+	requested, err := ParseClaims(text)
+	if err != nil {
+		return nil, err
+	}
+	input := &ClaimsInput{Client: client, User: user, Scope: token.Token.GetScope(), Target: InUserInfo, Claims: make(map[string]any)}
+	err = e.Provider.userClaims(ctx, input, true, requested.UserInfo)
+	return input.Claims, err
+}
+
+// respond writes the claims as JSON, or, for a client that registered for that, as a
+// signed or encrypted JWT (OpenID Connect Core section 5.3.2).
+func (e *UserInfo) respond(ctx context.Context, req *server.Request, client server.Client, claims map[string]any) (*server.Response, error) {
+	metadata := metadataOf(client)
+	algorithm, encrypted := textMember(metadata, "userinfo_signed_response_alg"), textMember(metadata, "userinfo_encrypted_response_alg") != ""
+	if algorithm == "" && !encrypted {
+		return &server.Response{Body: claims}, nil
+	}
+	var text string
+	var err error
+	if algorithm == "" {
+		var plain []byte
+		if plain, err = json.Marshal(claims); err == nil {
+			text, err = e.Provider.encrypt(ctx, metadata, "userinfo", plain, "")
+		}
+	} else {
+		signed := maps.Clone(claims)
+		signed["iss"], signed["aud"], signed["iat"] = req.Server.Issuer(), client.GetClientID(), req.Time.Unix()
+		text, err = e.Provider.sign(ctx, client, req.Time, "JWT", jose.SignatureAlgorithm(algorithm), signed, "userinfo")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &server.Response{Header: http.Header{"Content-Type": {"application/jwt"}}, Body: []byte(text)}, nil
+}
+
+// withTokenOfBody returns the request with the access token of its body, if that has
+// one, where a token stands otherwise (RFC 6750 section 2.2).
+func withTokenOfBody(req *server.Request) (*http.Request, error) {
+	r := req.HTTP
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Method != http.MethodPost || media != "application/x-www-form-urlencoded" {
+		return r, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, req.Server.MaxRequestBytes()))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		failure := server.NewError(server.InvalidRequest, "The body is too long.")
+		failure.Status = http.StatusRequestEntityTooLarge
+		return nil, failure
+	}
+	form, formErr := url.ParseQuery(string(body))
+	if err != nil || formErr != nil {
+		return nil, server.NewError(server.InvalidRequest, "The body is not form-urlencoded.")
+	}
+	tokens := form["access_token"]
+	switch {
+	case len(tokens) == 0:
+		return r, nil
+	case len(tokens) > 1 || r.Header.Get("Authorization") != "":
+		return nil, server.NewError(server.InvalidRequest, "The request has more than one access token.")
+	}
+	with := r.Clone(r.Context())
+	with.Header.Set("Authorization", "Bearer "+tokens[0])
+	return with, nil
+}

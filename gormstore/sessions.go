@@ -74,8 +74,8 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) JoinSession(ctx context.Context, 
 		if err := s.store.userID.set(row, user.GetUserID()); err != nil {
 			return err
 		}
-		inserted, err := s.store.insert(s.store.conn(ctx).Clauses(clause.OnConflict{DoNothing: true}), row)
-		if joined = inserted == 1; err != nil || joined {
+		_, err = s.store.insert(s.store.conn(ctx), row)
+		if joined = err == nil; joined || !isDuplicate(err) {
 			return err
 		}
 		// It is there and did not change: it has ended, or was joined this very second.
@@ -154,8 +154,10 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) rows(tx *gorm.DB, into *oidc.Ende
 
 // revoke revokes the grants that end with the sessions, and all that came of them.
 func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) error {
+	// A locking read sees what was committed since the transaction began, on MySQL as
+	// elsewhere; SQLite, which has one writer, knows no other.
 	var tokens []T
-	err := tx.Clauses(clause.Where{Exprs: []clause.Expression{
+	err := tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}, clause.Where{Exprs: []clause.Expression{
 		clause.IN{Column: column(s.tokens.columns["SessionID"]), Values: sids}, s.tokens.is("RefreshTokenRevokedAt", 0),
 	}}).Find(&tokens).Error
 	if err != nil {

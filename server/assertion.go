@@ -104,6 +104,9 @@ func (a *Assertion) IsCurrent(now time.Time) bool {
 // Algorithm returns what it is signed by.
 func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Algorithm }
 
+// KeyID returns the id of the key that it names, empty when it names none.
+func (a *Assertion) KeyID() string { return a.signed.Signatures[0].Header.KeyID }
+
 // Type returns the type that its header names, empty when it names none.
 func (a *Assertion) Type() string {
 	typ, _ := a.signed.Signatures[0].Header.ExtraHeaders[jose.HeaderType].(string)

@@ -61,6 +61,8 @@ type instance struct {
 	devices  *endpoint.DeviceAuthorization
 	pushed   server.PushedRequestStorage
 	replays  server.ReplayStorage
+	sessions sessionStore
+	consents consentStore
 
 	registrations server.ClientRegistrationStorage
 	documents     server.ClientDocumentStorage

@@ -34,6 +34,8 @@ func TestEveryEngine(t *testing.T) {
 			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
 				storetest.DeviceCodes[oauthtest.DeviceCode](), storetest.PushedRequests[oauthtest.PushedRequest](),
 				storetest.Replays[oauthtest.Replay](), storetest.Registrations[oauthtest.Client, oauthtest.Token](),
+				storetest.Sessions[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](),
+				storetest.Consents[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](),
 			}})
 		})
 	}

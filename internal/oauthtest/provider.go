@@ -42,6 +42,8 @@ func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, er
 			claims["name"], claims["name#ja"], claims["locale"], claims["staff"] = "Alice", "アリス", "en", true
 		case "email":
 			claims["email"], claims["email_verified"] = "alice@example.com", true
+		case "address":
+			claims["address"] = map[string]string{"locality": "Wonderland"}
 		case "phone":
 			claims["phone_number"] = "+1 555 0100"
 		case "department":

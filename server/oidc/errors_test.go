@@ -70,6 +70,8 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 			{"a request object where there are none", client, p.alice(), []string{"request=x"}, "request_not_supported"},
 			{"a request_uri where there are none", client, p.alice(), []string{"request_uri=https://client.example/request"}, "request_uri_not_supported"},
 			{"a registration in the request", client, p.alice(), []string{`registration={}`}, "registration_not_supported"},
+			{"a page", client, p.alice(), []string{"display=page"}, ""},
+			{"a popup", client, p.alice(), []string{"display=popup"}, ""},
 			{"what nobody knows is ignored", client, p.alice(), []string{"extra=1", "ui_locales=xx", "claims_locales=xx", "login_hint=alice"}, ""},
 		} {
 			_, failure := p.ask(row.user, query(row.client, row.more...))

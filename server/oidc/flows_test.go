@@ -330,6 +330,8 @@ func TestClaims(t *testing.T) {
 			"profile":                  {"openid profile", "", []string{"name", "name#ja", "locale", "staff"}, nil},
 			"email":                    {"openid email", "", []string{"email", "email_verified"}, nil},
 			"phone":                    {"openid phone", "", []string{"phone_number"}, nil},
+			"address":                  {"openid address", "", []string{"address"}, nil},
+			"all":                      {"openid profile email address phone", "", []string{"name", "name#ja", "locale", "staff", "email", "email_verified", "address", "phone_number"}, nil},
 			"a scope of the program's": {"openid department", "", []string{"department", "floor"}, nil},
 			"one claim":                {"openid", `{"userinfo":{"email":null}}`, []string{"email"}, nil},
 			"essential":                {"openid", `{"userinfo":{"phone_number":{"essential":true}},"id_token":{"email":{"essential":true}}}`, []string{"phone_number"}, []string{"email"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
 // Part is what [New] joins: one model of the program, and what a server does
@@ -26,6 +27,7 @@ type assembly struct {
 	registrations []*endpoint.Registration
 	documents     func(*fetch.Fetcher) *clientauth.MetadataDocuments
 	tokens        server.QueryTokenFunc
+	openID        *oidc.Provider
 }
 
 // New returns a server for the common case: the authorization code grant with
@@ -73,6 +75,7 @@ func (a *assembly) server() (*server.Server, error) {
 	for _, e := range a.endpoints {
 		faults = append(faults, srv.RegisterEndpoint(e))
 	}
+	faults = append(faults, a.registerOpenID(srv))
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,6 @@ func (a *app) chooseAccount(w http.ResponseWriter, r *http.Request, _ *User) {
 		return
 	}
 	next := localPath(form.Get("next"))
-	a.sessions.Put(r.Context(), sessionReturnTo, next)
+	a.returning(r, next)
 	redirectLocal(w, r, next)
 }

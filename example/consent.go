@@ -41,7 +41,7 @@ func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
 	case server.SelectAccount:
 		redirectWith(w, r, "/accounts", url.Values{"next": {consent.ReturnTo}})
 	case server.NoInteraction:
-		a.oauth.CreateAuthorizationResponse(w, r, a.authenticated(r, user))
+		a.answer(w, r, a.authenticated(r, user))
 	default:
 		a.askConsent(w, r, consent, user)
 	}
@@ -113,6 +113,13 @@ func (a *app) consent(w http.ResponseWriter, r *http.Request) {
 	if form.Get("confirm") == "yes" {
 		granting = a.authenticated(r, user)
 	}
+	a.answer(w, r, granting)
+}
+
+// answer answers an application. The user has then returned from whatever it was for:
+// the same request of tomorrow is another one.
+func (a *app) answer(w http.ResponseWriter, r *http.Request, granting server.User) {
+	a.sessions.Remove(r.Context(), sessionReturnTo)
 	a.oauth.CreateAuthorizationResponse(w, r, granting)
 }
 

@@ -61,7 +61,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	}
 	a.sessions.Put(r.Context(), sessionUserID, user.GetUserID())
 	a.sessions.Put(r.Context(), sessionSignedInAt, time.Now().Unix())
-	a.sessions.Put(r.Context(), sessionReturnTo, next)
+	a.returning(r, next)
 	if a.sessions.GetString(r.Context(), sessionID) == "" {
 		a.sessions.Put(r.Context(), sessionID, rand.Text())
 	}

@@ -49,6 +49,8 @@ func TestPromptsAreFollowedOnce(t *testing.T) {
 	answer.wantRedirect(t, "/login?"+url.Values{"again": {""}, "next": {path}}.Encode())
 	b.post("/login", form("username", "alice", "password", "wonderland", "next", path)).wantRedirect(t, path)
 	b.get(path).want(t, http.StatusOK, "asks for access")
+	redirected(t, b.post(path, form("confirm", "yes")))
+	b.get(path).wantRedirect(t, "/login?"+url.Values{"again": {""}, "next": {path}}.Encode()) // the same of tomorrow
 	b.get(path+"&x=y").wantRedirect(t, "/login?"+url.Values{"again": {""}, "next": {path + "&x=y"}}.Encode())
 
 	path = authorizePath("demo-spa") + "&prompt=select_account"

@@ -21,6 +21,7 @@ const (
 	sessionSignedInAt = "signed_in_at" // in Unix seconds
 	sessionID         = "id"           // by which applications know that it has ended
 	sessionReturnTo   = "return_to"    // for what the user signed in, or chose the account
+	sessionReturnedAt = "returned_at"  // in Unix seconds
 	sessionNotice     = "notice"
 )
 
@@ -62,8 +63,15 @@ func (a *app) authenticated(r *http.Request, user *User) server.User {
 	ctx := r.Context()
 	return server.SignedIn{User: user, Authentication: server.Authentication{
 		Time: a.sessions.GetInt64(ctx, sessionSignedInAt), AMR: []string{"pwd"},
-		ReturnTo: a.sessions.GetString(ctx, sessionReturnTo), SessionID: a.sessions.GetString(ctx, sessionID),
+		ReturnTo: a.sessions.GetString(ctx, sessionReturnTo), ReturnedAt: a.sessions.GetInt64(ctx, sessionReturnedAt),
+		SessionID: a.sessions.GetString(ctx, sessionID),
 	}}
+}
+
+// returning remembers for what the user signed in, or chose the account.
+func (a *app) returning(r *http.Request, next string) {
+	a.sessions.Put(r.Context(), sessionReturnTo, next)
+	a.sessions.Put(r.Context(), sessionReturnedAt, time.Now().Unix())
 }
 
 // signedIn lets those through who are signed in, and sends others to sign in.

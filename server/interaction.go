@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Interaction is what the page of an authorization request has to do next.
@@ -55,9 +56,12 @@ func (c *ConsentGrant) Agreed() { c.requires.agreed = true }
 // (OpenID Connect Core section 3.1.2.1, prompt=none).
 func (c *ConsentGrant) ForbidInteraction() { c.requires.silence = true }
 
-// returned reports whether the user has come back from signing in, or from
+// Returned reports whether the user has come back from signing in, or from
 // choosing an account, for this very request.
-func (c *ConsentGrant) returned() bool { return c.Request.Authentication.ReturnTo == c.ReturnTo }
+func (c *ConsentGrant) Returned() bool {
+	how := c.Request.Authentication
+	return how.ReturnTo == c.ReturnTo && c.Request.Time.Unix()-how.ReturnedAt <= int64(consentTime/time.Second)
+}
 
 // interact says what the page has to do.
 func (s *Server) interact(ctx context.Context, req *Request, deciding bool) (*ConsentGrant, error) {
@@ -82,7 +86,7 @@ func returnTo(r *http.Request) string {
 // what they could: a request may ask for more by acr_values, and for less than a
 // second by max_age.
 func (c *ConsentGrant) next() Interaction {
-	requires, returned := c.requires, c.returned()
+	requires, returned := c.requires, c.Returned()
 	recent := c.Request.recentEnough(0) || returned && c.Request.recentEnough(consentTime)
 	switch {
 	case c.User == nil, !recent, requires.otherUser, (requires.signIn || c.weaker()) && !returned:
@@ -123,7 +127,7 @@ func (c *ConsentGrant) silent() error {
 // decided refuses the decision of a user who was not asked for what the request
 // wants: the page forgot, or somebody else has signed in meanwhile.
 func (c *ConsentGrant) decided() error {
-	requires, returned := c.requires, c.returned()
+	requires, returned := c.requires, c.Returned()
 	switch {
 	case !c.Request.recentEnough(consentTime):
 		return NewError(UnmetAuthenticationRequirements, "The user did not sign in as recently as 'max_age' asks.")

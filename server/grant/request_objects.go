@@ -52,6 +52,9 @@ const (
 	requireSigned     = "require_signed_request_object"
 	requestObjectAlg  = "request_object_signing_alg"
 	requestURIsMember = "request_uris"
+
+	requestObjectEncryptionAlg = "request_object_encryption_alg"
+	requestObjectEncryptionEnc = "request_object_encryption_enc"
 	maxRequestObject  = 16 << 10
 )
 
@@ -301,7 +304,7 @@ func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *se
 
 // ClientMetadataMembers returns the members by which a client says how it signs.
 func (*RequestObjects) ClientMetadataMembers() []string {
-	return []string{requireSigned, requestObjectAlg, requestURIsMember}
+	return []string{requireSigned, requestObjectAlg, requestURIsMember, requestObjectEncryptionAlg, requestObjectEncryptionEnc}
 }
 
 // CheckClientMetadata refuses a client that could not keep to what it says.
@@ -313,6 +316,9 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, _ *server.Reques
 	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (json.Unmarshal(raw, &algorithm) != nil || !slices.Contains(r.algorithms(), algorithm)) {
 		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", requestObjectAlg, "is none that the server takes")
 	}
+	if err := r.checkEncryption(metadata); err != nil {
+		return err
+	}
 	var uris []string
 	bad := func(uri string) bool {
 		u, err := url.Parse(uri)
@@ -320,6 +326,29 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, _ *server.Reques
 	}
 	if raw, ok := metadata.Extra[requestURIsMember]; ok && (json.Unmarshal(raw, &uris) != nil || slices.ContainsFunc(uris, bad)) {
 		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", requestURIsMember, "is not a list of https addresses")
+	}
+	return nil
+}
+
+// checkEncryption refuses a client that could not encrypt as it says. That it may send
+// a request object in the clear all the same is what the members mean (OpenID Connect
+// Dynamic Client Registration section 2).
+func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error {
+	for _, member := range []string{requestObjectEncryptionAlg, requestObjectEncryptionEnc} {
+		raw, given := metadata.Extra[member]
+		if !given {
+			continue
+		}
+		var chosen string
+		known := r.Decryption != nil && json.Unmarshal(raw, &chosen) == nil
+		if known && member == requestObjectEncryptionAlg {
+			known = slices.Contains(r.Decryption.EncryptionAlgorithms(), jose.KeyAlgorithm(chosen))
+		} else if known {
+			known = slices.Contains(contentEncryptions(), jose.ContentEncryption(chosen))
+		}
+		if !known {
+			return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is none that the server decrypts")
+		}
 	}
 	return nil
 }

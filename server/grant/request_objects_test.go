@@ -251,8 +251,10 @@ func TestEncryptedRequestObjects(t *testing.T) {
 }
 
 func TestTheMetadataOfAClientThatSigns(t *testing.T) {
-	objects := &grant.RequestObjects{}
+	objects := &grant.RequestObjects{Decryption: oneDecryptionAlgorithm{}}
+	const enc = `{"request_object_encryption_alg":"ECDH-ES","request_object_encryption_enc":"A128GCM"}`
 	for text, ok := range map[string]bool{
+		enc: true, `{"request_object_encryption_alg":"RSA1_5"}`: false, `{"request_object_encryption_enc":"x"}`: false, `{"request_object_encryption_alg":1}`: false,
 		`{"require_signed_request_object":true,"request_object_signing_alg":"ES256","request_uris":["https://client.example/r"]}`: true,
 		`{"require_signed_request_object":"yes"}`: false, `{"request_object_signing_alg":"none"}`: false, `{"request_object_signing_alg":"HS256"}`: false,
 		`{"request_uris":"https://client.example/r"}`: false, `{"request_uris":["file:///etc/passwd"]}`: false, `{"request_uris":["/r"]}`: false,
@@ -261,7 +263,18 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), metadata))
 		assert.Equal(t, ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, text)
 	}
+	objects.Decryption = nil
+	metadata := new(models.ClientMetadata)
+	require.NoError(t, json.Unmarshal([]byte(enc), metadata))
+	require.Error(t, objects.CheckClientMetadata(t.Context(), nil, metadata), "nobody could read it")
 	srv, err := server.New(minimalConfig())
 	require.NoError(t, err)
 	require.ErrorContains(t, srv.Register(objects), "Replays")
+}
+
+// oneDecryptionAlgorithm has keys for one algorithm, and shows none.
+type oneDecryptionAlgorithm struct{ server.DecryptionKeys }
+
+func (oneDecryptionAlgorithm) EncryptionAlgorithms() []jose.KeyAlgorithm {
+	return []jose.KeyAlgorithm{jose.ECDH_ES}
 }

@@ -104,7 +104,7 @@ func TestInteractions(t *testing.T) {
 		require.NoError(t, db.Create(bob).Error)
 		for _, c := range []*oauthtest.Client{client, timed, strong} {
 			returned := p.alice()
-			returned.Authentication.ReturnTo, returned.Authentication.Time = "/oauth/authorize?"+query(c), p.Now.Unix()
+			returned.Authentication.ReturnTo, returned.Authentication.ReturnedAt, returned.Authentication.Time = "/oauth/authorize?"+query(c), p.Now.Unix(), p.Now.Unix()
 			require.NotEmpty(t, p.Decide(query(c), "", returned).Query.Get("code"), "all of them were consented to once")
 		}
 		idToken := p.signIn(client)["id_token"]
@@ -144,16 +144,21 @@ func TestInteractions(t *testing.T) {
 			assert.Equal(t, row.want, got, "%s: %s", row.rule, failure)
 			assert.Equal(t, row.decided, p.Decide(q, "", row.user).Params()["error"], "%s: a page that forgot", row.rule)
 			if signedIn, ok := row.user.(server.SignedIn); ok {
-				signedIn.Authentication.ReturnTo = "/oauth/authorize?" + q
+				signedIn.Authentication.ReturnTo, signedIn.Authentication.ReturnedAt = "/oauth/authorize?"+q, p.Now.Unix()-600
 				if row.want == server.SignIn {
 					signedIn.Authentication.Time = p.Now.Unix()
 				}
 				got, failure = p.ask(signedIn, q)
 				assert.Equal(t, row.returned, got, "%s, having returned: %s", row.rule, failure)
-				signedIn.Authentication.ReturnTo += "&x=y"
-				got, _ = p.ask(signedIn, q)
-				if row.decided != "" && row.want != server.AskConsent {
-					assert.Equal(t, row.want, got, "%s, having returned from another request", row.rule)
+				if row.decided == "" || row.want == server.AskConsent {
+					continue
+				}
+				elsewhere, longAgo := signedIn, signedIn
+				elsewhere.Authentication.ReturnTo += "&x=y"
+				longAgo.Authentication.ReturnedAt--
+				for rule, user := range map[string]server.User{"to another request": elsewhere, "long ago": longAgo} {
+					got, _ = p.ask(user, q)
+					assert.Equal(t, row.want, got, "%s, having returned %s", row.rule, rule)
 				}
 			}
 		}
@@ -162,7 +167,7 @@ func TestInteractions(t *testing.T) {
 		got, _ := p.ask(p.alice(), q)
 		assert.Equal(t, server.SignIn, got)
 		returned := p.alice()
-		returned.Authentication.ReturnTo = "/oauth/authorize?" + q
+		returned.Authentication.ReturnTo, returned.Authentication.ReturnedAt = "/oauth/authorize?"+q, p.Now.Unix()
 		_, failure := p.ask(returned, q)
 		assert.Equal(t, server.UnmetAuthenticationRequirements, failure)
 		assert.Equal(t, server.UnmetAuthenticationRequirements, p.Decide(q, "", returned).Query.Get("error"))
@@ -173,6 +178,8 @@ func TestInteractions(t *testing.T) {
 		timeless := p.client("require_auth_time", true)
 		got, _ = p.ask(p.User, query(timeless))
 		assert.Equal(t, server.SignIn, got, "require_auth_time, of a user of whom it is not known")
+		got, _ = p.ask(p.User, query(p.client()))
+		assert.Equal(t, server.AskConsent, got, "who does not ask for it does not need it")
 	})
 }
 

@@ -113,7 +113,7 @@ func (*Provider) checkRequestedClaims(req *server.Request, consent *server.Conse
 	if acr == nil || !acr.Essential || acr.allows(req.Authentication.ACR) {
 		return nil
 	}
-	if req.Authentication.ReturnTo == consent.ReturnTo {
+	if consent.Returned() {
 		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in as the request needs it.")
 	}
 	consent.RequireSignIn()

@@ -84,7 +84,7 @@ func TestStepUp(t *testing.T) {
 		assert.True(t, again("acr_values=phr", minutesAgo(0, "pwd")))
 		assert.True(t, again("max_age=0", minutesAgo(1, "")))
 		returned := func(minutes int64) server.User {
-			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr")}
+			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr"), ReturnedAt: p.Now.Unix()}
 			return server.SignedIn{User: p.User, Authentication: how}
 		}
 		assert.False(t, again("max_age=0&acr_values=phr", returned(1)), "whoever comes back from signing in did what they could")

@@ -273,7 +273,9 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 }
 
 // oneDecryptionAlgorithm has keys for one algorithm, and shows none.
-type oneDecryptionAlgorithm struct{ server.DecryptionKeys }
+type oneDecryptionAlgorithm struct{ decryptionKeys }
+
+type decryptionKeys = server.DecryptionKeys
 
 func (oneDecryptionAlgorithm) EncryptionAlgorithms() []jose.KeyAlgorithm {
 	return []jose.KeyAlgorithm{jose.ECDH_ES}

@@ -120,6 +120,7 @@ func TestInteractions(t *testing.T) {
 			decided  string
 		}{
 			{"nobody signed in", nil, client, nil, server.SignIn, server.SignIn, "access_denied"},
+			{"nobody signed in, and a claim", nil, client, []string{`claims={"id_token":{"sub":{"value":"x"}}}`}, server.SignIn, server.SignIn, "access_denied"},
 			{"agreed before", p.alice(), client, nil, server.NoInteraction, server.NoInteraction, ""},
 			{"agreed before, and nobody may be asked", p.alice(), client, []string{"prompt=none"}, server.NoInteraction, server.NoInteraction, ""},
 			{"prompt login", p.alice(), client, []string{"prompt=login"}, server.SignIn, server.NoInteraction, "login_required"},

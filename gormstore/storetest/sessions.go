@@ -26,10 +26,12 @@ type sessionStore interface {
 // oneKey signs ID tokens, of which the kit looks at none.
 type oneKey struct{ jose.JSONWebKey }
 
+// SigningKey returns the key.
 func (k *oneKey) SigningKey(context.Context, jose.SignatureAlgorithm, time.Time) (*jose.JSONWebKey, error) {
 	return &k.JSONWebKey, nil
 }
 
+// PublicKeys returns its public half.
 func (k *oneKey) PublicKeys(context.Context, time.Time) (*jose.JSONWebKeySet, error) {
 	return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.Public()}}, nil
 }

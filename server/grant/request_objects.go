@@ -55,7 +55,7 @@ const (
 
 	requestObjectEncryptionAlg = "request_object_encryption_alg"
 	requestObjectEncryptionEnc = "request_object_encryption_enc"
-	maxRequestObject  = 16 << 10
+	maxRequestObject           = 16 << 10
 )
 
 // CheckConfig names what is missing.

@@ -173,6 +173,8 @@ func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.Client
 	switch {
 	case kind != "" && kind != public && kind != pairwise, kind == pairwise && p.PairwiseSalt == nil:
 		return invalid(subjectTypeMember, "is none that the server has")
+	case kind == pairwise && !needsRedirectURI(metadata):
+		return invalid(subjectTypeMember, "pairwise is for clients whose users all come by a redirect URI")
 	case sector != "":
 		return p.checkSector(ctx, metadata, sector)
 	case kind == pairwise:

@@ -92,6 +92,25 @@ func TestPlainOAuthStaysPlain(t *testing.T) {
 	assert.NotContains(t, plain.Server.Metadata(), "id_token_signing_alg_values_supported")
 }
 
+// A device's user signs in as well as a browser's.
+func TestADeviceGetsAnIDToken(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	devices := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](p.DB)
+	require.NoError(t, p.Server.RegisterEndpoint(devices))
+	const deviceCode = "urn:ietf:params:oauth:grant-type:device_code"
+	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(deviceCode, "refresh_token"), func(c *oauthtest.Client) { c.ClientMetadata.Scope = scope }))
+	codes := p.Post("/oauth/device_authorization", client, "scope=openid+email").Body
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/device?user_code="+codes["user_code"], http.NoBody)
+	require.NoError(t, devices.Decide(p.Server, r, p.alice(), true))
+	p.Now = p.Now.Add(time.Minute)
+	tokens := p.Token(client, "grant_type="+url.QueryEscape(deviceCode)+"&device_code="+codes["device_code"]).Body
+	claims, _ := verify(t, tokens["id_token"])
+	assert.Equal(t, []any{p.User.GetUserID(), "phr", sha256Half(tokens["access_token"])}, []any{claims["sub"], claims["acr"], claims["at_hash"]})
+	assert.Equal(t, "alice@example.com", members(t, p.userInfo(tokens["access_token"]))["email"])
+	again, _ := verify(t, p.Refresh(client, tokens["refresh_token"], "").Body["id_token"])
+	assert.Equal(t, claims["auth_time"], again["auth_time"])
+}
+
 // Each response type has what its name says, in the fragment, and its ID token
 // vouches for the rest (OpenID Connect Core sections 3.2.2, 3.3.2, FAPI 1.0 Advanced
 // section 5.2.2.1).
@@ -338,6 +357,7 @@ func TestClaims(t *testing.T) {
 			"in another language":      {"openid", `{"userinfo":{"name":null}}`, []string{"name", "name#ja"}, nil},
 			"of a program's scope":     {"openid", `{"id_token":{"floor":null}}`, nil, []string{"floor"}},
 			"beside a scope":           {"openid email", `{"id_token":{"email":null,"name":null}}`, []string{"email", "email_verified"}, []string{"email", "name", "name#ja"}},
+			"several of one scope":     {"openid", `{"id_token":{"department":null,"floor":null}}`, nil, []string{"department", "floor"}},
 			"unknown":                  {"openid", `{"userinfo":{"shoe_size":null,"iss":null},"id_token":{"staff":null},"extra":1}`, nil, nil},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -413,6 +433,12 @@ func TestPairwiseSubjects(t *testing.T) {
 		assert.Len(t, one, 43)
 		assert.Equal(t, one, subject(), "another client of the same sector")
 		assert.NotEqual(t, one, subject("sector_identifier_uri", "https://sector.example/uris.json"))
+		device := p.client("subject_type", "pairwise")
+		metadata := device.ClientMetadata
+		metadata.GrantTypes = append(metadata.GrantTypes, "urn:ietf:params:oauth:grant-type:device_code")
+		require.NoError(t, db.Model(device).Update("client_metadata", metadata).Error)
+		claimsOfDevice, _ := verify(t, p.signIn(device)["id_token"])
+		assert.NotEqual(t, one, claimsOfDevice["sub"], "a client that needs no redirect URI to get tokens is of no sector by naming it")
 		first := p.User
 		p.User = &oauthtest.User{}
 		require.NoError(t, db.Create(p.User).Error)

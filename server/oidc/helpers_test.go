@@ -99,7 +99,7 @@ func newProvider(t *testing.T, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 	p.sessions = sessions
 	p.how = server.Authentication{Time: p.Now.Unix() - 30, ACR: "phr", AMR: []string{"pwd", "otp"}, SessionID: sessionID}
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
-	registration.Open, registration.GrantTypes = true, []string{"authorization_code", "refresh_token", "implicit"}
+	registration.Open, registration.GrantTypes = true, []string{"authorization_code", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
 	optional := grant.CodeChallenge{OptionalForConfidentialClients: true}
 	require.NoError(t, errors.Join(
@@ -108,6 +108,7 @@ func newProvider(t *testing.T, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 		p.Server.RegisterGrant(&oidc.Implicit{Provider: p.oidc}),
 		p.Server.RegisterGrant(&oidc.Hybrid{Provider: p.oidc, Code: code}, optional),
 		p.Server.RegisterEndpoint(registration),
+		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
 		p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: signingKeys()}),
 		p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}),
 	))

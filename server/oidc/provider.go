@@ -47,7 +47,8 @@ type Provider struct {
 	Claims func(ctx context.Context, input *ClaimsInput) error
 	// PairwiseSalt lets clients register for subjects that no other client knows (OpenID
 	// Connect Core section 8.1): at least 32 random bytes, the same for ever and on every
-	// instance, kept apart from the database. nil has public subjects alone.
+	// instance, kept apart from the database. nil has public subjects alone. An API that
+	// verifies such a client's JWTs by itself knows the user by that subject, too.
 	PairwiseSalt []byte
 	// ACRValues are the authentication context classes that the program's sign-in can
 	// reach, for discovery.
@@ -263,7 +264,8 @@ const (
 )
 
 // PrepareTokenResponse adds the ID token to what a code, a refresh token or a device
-// code is exchanged for (OpenID Connect Core sections 3.1.3.3 and 12.2).
+// code is exchanged for (OpenID Connect Core sections 3.1.3.3 and 12.2). An answer that
+// is given once more, by Config.RefreshTokenGrace, has none.
 func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request, record *models.TokenMixin, response *server.TokenResponse) error {
 	if req.Endpoint != tokenEndpoint || req.Credential == nil || req.User == nil || !isOpenID(req.Scope) {
 		return nil

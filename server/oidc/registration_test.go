@@ -49,6 +49,7 @@ func TestRegistration(t *testing.T) {
 		{"the hybrid flow", `"grant_types":["authorization_code","implicit"],"response_types":["code id_token","token code id_token"]`, ""},
 		{"the hybrid flow without the implicit grant", `"grant_types":["authorization_code"],"response_types":["code id_token"]`, "response_types"},
 		{"a pairwise subject", `"subject_type":"pairwise"`, ""},
+		{"a pairwise subject of who needs no redirect URI", `"subject_type":"pairwise","grant_types":["authorization_code","urn:ietf:params:oauth:grant-type:device_code"]`, "subject_type"},
 		{"a pairwise subject with two hosts", `"subject_type":"pairwise","redirect_uris":["https://client.example/cb","https://other.example/cb"]`, "sector_identifier_uri"},
 		{"the same in a sector", `"subject_type":"pairwise","redirect_uris":["https://client.example/cb","https://other.example/cb"],"sector_identifier_uri":"` + listed + `/good"`, ""},
 		{"an odd subject", `"subject_type":"secret"`, "subject_type"},

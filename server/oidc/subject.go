@@ -28,12 +28,19 @@ func (p *Provider) ClientSubject(client server.Client, userID string) string {
 		return ""
 	}
 	sector, ok := sectorOf(metadata)
-	if !ok { // one that was not validated: nobody shares it
+	if !ok || !needsRedirectURI(metadata) { // nobody shares it
 		sector = "client " + client.GetClientID()
 	}
 	mac := hmac.New(sha256.New, p.PairwiseSalt)
 	mac.Write([]byte(sector + "\x00" + userID))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// needsRedirectURI reports whether a client gets a user's tokens at its redirect URIs
+// alone. Any other could name another's, and learn whom that one knows.
+func needsRedirectURI(metadata *models.ClientMetadata) bool {
+	atRedirectURI := []string{"authorization_code", "refresh_token", implicitGrantType, "client_credentials"}
+	return !slices.ContainsFunc(metadata.GrantTypes, func(grantType string) bool { return !slices.Contains(atRedirectURI, grantType) })
 }
 
 // sectorOf returns the host of the sector identifier, or that of all redirect URIs.

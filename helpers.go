@@ -245,3 +245,15 @@ func CreatePruneFunc[T, C any, PT gormstore.TokenModel[T], PC gormstore.Authoriz
 		return gormstore.Prune(ctx, tokens, codes, options, more...)
 	}
 }
+
+// CreateEraseFunc returns a function that removes all that is kept about one user in
+// the models T of tokens and C of codes, and in more stores, such as those of
+// [CreateDeviceCodeStorage], [CreateConsentStorage] and [CreateSessionStorage]; see
+// [gormstore.Erase]. Disable the user first. It panics when the models cannot hold
+// them.
+func CreateEraseFunc[T, C any, PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB, more ...gormstore.Erasable) func(ctx context.Context, userID string) (removed int64, err error) {
+	tokens, codes := must(gormstore.NewTokens[T, PT](db)), must(gormstore.NewAuthorizationCodes[C, PC](db))
+	return func(ctx context.Context, userID string) (int64, error) {
+		return gormstore.Erase(ctx, userID, tokens, codes, more...)
+	}
+}

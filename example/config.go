@@ -19,6 +19,8 @@ type config struct {
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
 	prune  bool   // the subcommand prune: remove what has expired, and end
+	erase  bool   // the subcommand erase: remove a person, and end
+	user   string // whom
 
 	tlsCert, tlsKey string // PEM files; empty listens without TLS
 	clientCA        string // PEM file with the authorities of client certificates
@@ -39,8 +41,8 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("GORMOAUTH_DEMO is %q; write true or false", getenv("GORMOAUTH_DEMO"))
 	}
 	cfg := &config{secret: getenv("GORMOAUTH_SECRET")} // and no flag: others could read it
-	if len(args) > 0 && args[0] == "prune" {
-		cfg.prune, args = true, args[1:]
+	if len(args) > 0 && (args[0] == "prune" || args[0] == "erase") {
+		cfg.prune, cfg.erase, args = args[0] == "prune", args[0] == "erase", args[1:]
 	}
 	flags := flag.NewFlagSet("gormoauth-example", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -52,6 +54,9 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	flags.StringVar(&cfg.clientCA, "client-ca", getenv("GORMOAUTH_CLIENT_CA"), "`file` of authorities whose certificates clients may have (GORMOAUTH_CLIENT_CA)")
 	flags.StringVar(&cfg.trustedIssuer, "trusted-issuer", getenv("GORMOAUTH_TRUSTED_ISSUER"), "`issuer` whose JWTs stand for users of the same name (GORMOAUTH_TRUSTED_ISSUER)")
 	flags.StringVar(&cfg.trustedKeys, "trusted-keys", getenv("GORMOAUTH_TRUSTED_KEYS"), "`URL` of its key set (GORMOAUTH_TRUSTED_KEYS)")
+	if cfg.erase {
+		flags.StringVar(&cfg.user, "user", "", "the `name` of the person to erase")
+	}
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {

@@ -51,8 +51,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if cfg.prune {
+	switch {
+	case cfg.prune:
 		return prune(ctx, cfg, stdout, log)
+	case cfg.erase:
+		return erase(ctx, cfg, stdout, log)
 	}
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.addr)

@@ -86,7 +86,7 @@ type Logout struct {
 // DeviceCode is a device that waits for its owner's consent.
 type DeviceCode struct {
 	ID     uint
-	UserID *uint
+	UserID *uint `gorm:"index"`
 	models.DeviceCodeMixin
 }
 

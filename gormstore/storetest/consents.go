@@ -28,7 +28,8 @@ func Consents[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[
 		name: "consents",
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
-			in.consents = must(gormstore.NewConsents[M, T, C, P, PT, PC](in.db))(t)
+			consents := must(gormstore.NewConsents[M, T, C, P, PT, PC](in.db))(t)
+			in.consents, in.erasable = consents, append(in.erasable, consents)
 			check(t, in.server.Register(&grant.RememberedConsent{Storage: in.consents}))
 		},
 		test: func(k *kit, t *testing.T) { k.consents(t, new(M)) },

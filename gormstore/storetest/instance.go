@@ -55,9 +55,12 @@ type instance struct {
 	queryClient  server.QueryClientFunc
 	rotateSecret func(ctx context.Context, clientID string, rotation gormstore.SecretRotation) (string, error)
 	prune        func(ctx context.Context, options gormstore.PruneOptions) error
+	erase        func(ctx context.Context, userID string) (removed int64, err error)
+	indexed      bool // by the user, as erase needs it
 
 	// What the parts add.
 	prunable []gormstore.Prunable
+	erasable []gormstore.Erasable
 	devices  *endpoint.DeviceAuthorization
 	pushed   server.PushedRequestStorage
 	replays  server.ReplayStorage

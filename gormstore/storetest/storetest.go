@@ -91,6 +91,9 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			part.assemble(t, in)
 		}
 		in.prune = gormoauth.CreatePruneFunc[T, A, PT, PA](db, in.prunable...)
+		in.erase = gormoauth.CreateEraseFunc[T, A, PT, PA](db, in.erasable...)
+		_, consentsErr := gormstore.NewConsents[indexes, T, A, *indexes, PT, PA](db)
+		in.indexed = consentsErr == nil
 		check(t, in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query}))
 		return in
 	}
@@ -106,9 +109,16 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 	t.Run("retries", k.retries)
 	t.Run("history", k.history)
 	t.Run("pruning", k.pruning)
+	t.Run("erase", k.erase)
 	for _, part := range k.parts {
 		t.Run(part.name, func(t *testing.T) { part.test(k, t) })
 	}
+}
+
+// indexes is a model by which to find whether others have an index on UserID.
+type indexes struct {
+	UserID string `gorm:"index"`
+	models.ConsentMixin
 }
 
 // kit is what the tests share, whatever the models are.

@@ -53,22 +53,36 @@ type (
 	}
 	spreadToken struct {
 		ID     string  `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
-		UserID *string `gorm:"type:uuid"`
+		UserID *string `gorm:"type:uuid;index"`
 		models.TokenMixin
 	}
 	spreadCode struct {
 		ID     string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
-		UserID string `gorm:"type:uuid;not null"`
+		UserID string `gorm:"type:uuid;not null;index"`
 		models.AuthorizationCodeMixin
 	}
 	spreadDevice struct {
 		ID     string  `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
-		UserID *string `gorm:"type:uuid"`
+		UserID *string `gorm:"type:uuid;index"`
 		models.DeviceCodeMixin
 	}
 	spreadRequest struct {
 		ID string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
 		models.PushedRequestMixin
+	}
+	spreadSession struct {
+		ID     string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		UserID string `gorm:"type:uuid;not null;index"`
+		models.SessionMixin
+	}
+	spreadLogout struct {
+		ID string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		models.LogoutMixin
+	}
+	spreadConsent struct {
+		ID     string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
+		UserID string `gorm:"type:uuid;not null;index"`
+		models.ConsentMixin
 	}
 )
 
@@ -85,11 +99,15 @@ func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
 		return faults.Fault{}
 	}}
 	var handles []*gorm.DB
-	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}, &spreadDevice{}, &spreadRequest{}) {
+	for _, db := range testdb.OpenInstances(t, testdb.Postgres, &spreadUser{}, &spreadClient{}, &spreadToken{}, &spreadCode{}, &spreadDevice{}, &spreadRequest{},
+		&spreadSession{}, &spreadLogout{}, &spreadConsent{}) {
 		handles = append(handles, faults.DB(db, refuse))
 	}
 	storetest.Run[spreadUser, spreadClient, spreadToken, spreadCode](t, storetest.Config{
-		DB: handles[0], Instances: handles[1:], Parts: []storetest.Part{storetest.DeviceCodes[spreadDevice](), storetest.PushedRequests[spreadRequest]()},
+		DB: handles[0], Instances: handles[1:], Parts: []storetest.Part{
+			storetest.DeviceCodes[spreadDevice](), storetest.PushedRequests[spreadRequest](),
+			storetest.Sessions[spreadSession, spreadLogout, spreadToken, spreadCode](), storetest.Consents[spreadConsent, spreadToken, spreadCode](),
+		},
 		Prepare: func(row any) {
 			if user, ok := row.(*spreadUser); ok {
 				user.Name = strings.Repeat("x", 3)

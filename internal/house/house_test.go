@@ -7,9 +7,11 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -221,4 +223,36 @@ func eachFile(t *testing.T, root string, f func(path string, file *ast.File)) {
 		}
 		return err
 	}))
+}
+
+// Each row of the tables in SECURITY.md has a file and a test, and they are there.
+func TestTheTablesOfSecurityAreTrue(t *testing.T) {
+	text, err := os.ReadFile("../../SECURITY.md")
+	require.NoError(t, err)
+	_, tables, found := strings.Cut(string(text), "## Each requirement")
+	require.True(t, found)
+	tables, _, found = strings.Cut(tables, "## What the program must do")
+	require.True(t, found)
+	link := regexp.MustCompile(`\[([^\]]+)\]\(([^)]+)\)`)
+	rows := 0
+	for line := range strings.Lines(tables) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if !strings.HasPrefix(line, "| ") || len(cells) != 4 || strings.Contains(line, "| Code |") {
+			continue
+		}
+		rows++
+		for _, cell := range cells {
+			assert.NotEmpty(t, strings.TrimSpace(cell), line)
+		}
+		tests := link.FindAllStringSubmatch(cells[3], -1)
+		assert.NotEmpty(t, tests, line)
+		assert.NotEmpty(t, link.FindAllStringSubmatch(cells[2], -1), line)
+		for _, one := range append(tests, link.FindAllStringSubmatch(cells[2], -1)...) {
+			source, err := os.ReadFile(filepath.Join("..", "..", one[2]))
+			if assert.NoError(t, err, line) && !strings.HasSuffix(one[1], ".go") {
+				assert.Contains(t, string(source), "func "+one[1]+"(", line)
+			}
+		}
+	}
+	assert.Greater(t, rows, 60)
 }

@@ -91,7 +91,7 @@ type AuthorizationCode struct {
 // DeviceCode is a model of device authorizations.
 type DeviceCode struct {
 	ID     uint
-	UserID *uint
+	UserID *uint `gorm:"index"`
 	User   *User
 	models.DeviceCodeMixin
 }

@@ -84,7 +84,7 @@ type provider struct {
 	how server.Authentication
 }
 
-func newProvider(t *testing.T, db *gorm.DB, change ...func(*oidc.Provider)) *provider {
+func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *provider {
 	t.Helper()
 	p := &provider{Provider: oauthtest.New(t, db)}
 	sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](db)

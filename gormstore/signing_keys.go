@@ -104,6 +104,8 @@ type SigningKeys[M any, P SigningKeyModel[M]] struct {
 	readAt time.Time
 	// generations are the last ones by algorithm, of expired keys as well.
 	generations map[string]int64
+	// prepared are key pairs that wait to be the next of their algorithm.
+	prepared map[string]any
 }
 
 // signingKey is a row whose key was read.
@@ -123,7 +125,7 @@ func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKey
 	if err != nil {
 		return nil, err
 	}
-	return &SigningKeys[M, P]{store: s, columns: names, options: options}, nil
+	return &SigningKeys[M, P]{store: s, columns: names, options: options, prepared: make(map[string]any)}, nil
 }
 
 // SigningKey returns the private key that signs by the algorithm now. It makes
@@ -210,10 +212,51 @@ func (k *SigningKeys[M, P]) Maintain(ctx context.Context, log *slog.Logger) {
 // MaintainOnce does so once, for a program that has its own way to do things now and
 // then.
 func (k *SigningKeys[M, P]) MaintainOnce(ctx context.Context, now time.Time) error {
+	if err := k.prepare(ctx, now); err != nil {
+		return err
+	}
 	if _, err := k.PublicKeys(ctx, now); err != nil {
 		return err
 	}
 	return k.pruning(grants{}, now).run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
+}
+
+// prepare makes the key pairs that are due, while others sign: an RSA key takes its
+// time.
+func (k *SigningKeys[M, P]) prepare(ctx context.Context, now time.Time) error {
+	due, err := k.due(ctx, now)
+	for _, algorithm := range due {
+		private, makeErr := generateKey(algorithm)
+		if makeErr != nil {
+			return makeErr
+		}
+		k.mu.Lock()
+		k.prepared[algorithm] = private
+		k.mu.Unlock()
+	}
+	return err
+}
+
+// due returns the algorithms for which there is no key to sign, or to follow the one
+// that does.
+func (k *SigningKeys[M, P]) due(ctx context.Context, now time.Time) (algorithms []string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.read(outside(ctx), now); err != nil {
+		return nil, err
+	}
+	for _, algorithm := range k.options.names() {
+		if k.prepared[algorithm] == nil && (k.current(algorithm, now) == nil || k.isToFollow(algorithm, now)) {
+			algorithms = append(algorithms, algorithm)
+		}
+	}
+	return algorithms, nil
+}
+
+// isToFollow reports whether it is time to announce the key after the one that signs.
+func (k *SigningKeys[M, P]) isToFollow(algorithm string, now time.Time) bool {
+	current := k.current(algorithm, now)
+	return k.latest(algorithm) == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second)
 }
 
 // Rotate has a new key sign from now on, for the day the old one has leaked. The
@@ -267,7 +310,7 @@ func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time, algorith
 		case current == nil && (latest != nil || slices.Contains(algorithms, algorithm)):
 			err = k.create(ctx, algorithm, now, now)
 		case current == nil:
-		case latest == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second):
+		case k.isToFollow(algorithm, now):
 			err = k.create(ctx, algorithm, now, time.Unix(current.SignsUntil, 0))
 		}
 		if err != nil {
@@ -328,9 +371,13 @@ func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
 // create makes the key that follows those that were read. When another instance
 // was faster, its key is it.
 func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm string, now, signsFrom time.Time) error {
-	private, err := generateKey(algorithm)
-	if err != nil {
-		return err
+	private := k.prepared[algorithm]
+	delete(k.prepared, algorithm)
+	if private == nil {
+		var err error
+		if private, err = generateKey(algorithm); err != nil {
+			return err
+		}
 	}
 	key := jose.JSONWebKey{Key: private}
 	thumbprint, err := key.Thumbprint(crypto.SHA256)

@@ -91,7 +91,7 @@ func checkApplicationType(metadata *models.ClientMetadata) error {
 		case kind == "native" && u.Scheme == "https" && loopback.Is(u.Hostname()),
 			kind == "native" && u.Scheme == "http" && !loopback.Is(u.Hostname()):
 			return invalid("redirect_uris", "has one that no native application has")
-		case kind == "web" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
+		case kind != "native" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
 			return invalid("redirect_uris", "has one that no web application of the implicit grant has")
 		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
 			return invalid("redirect_uris", "has one that no web application has")

@@ -43,6 +43,8 @@ func TestRegistration(t *testing.T) {
 		{"a native one with https on its own machine", `"application_type":"native","redirect_uris":["https://127.0.0.1/cb"]`, "redirect_uris"},
 		{"a web application with a scheme of its own", `"application_type":"web","redirect_uris":["com.example:/cb"]`, "redirect_uris"},
 		{"the implicit grant on a person's own machine", `"application_type":"web","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["implicit"],"response_types":["id_token"]`, "redirect_uris"},
+		{"the same of what is a web application by default", `"redirect_uris":["http://127.0.0.1/cb"],"grant_types":["implicit"],"response_types":["id_token"]`, "redirect_uris"},
+		{"the same of a native application", `"application_type":"native","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["implicit"],"response_types":["id_token"]`, ""},
 		{"the implicit grant", `"grant_types":["implicit"],"response_types":["id_token","id_token token"]`, ""},
 		{"the implicit grant without its response type", `"grant_types":["implicit","authorization_code"],"response_types":["code"]`, "response_types"},
 		{"its response type without the grant", `"grant_types":["authorization_code"],"response_types":["code","id_token"]`, "response_types"},

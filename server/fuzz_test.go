@@ -1,13 +1,19 @@
 package server_test
 
 import (
+	"context"
+	"crypto"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
@@ -95,6 +101,87 @@ func FuzzDescribe(f *testing.F) {
 		r.Header.Set("Accept-Language", accept)
 		if translator.Describe(r, server.NewError("x", "The request has no 'code'.")) == "" {
 			t.Fatalf("nothing to say in %q, %q", locales, accept)
+		}
+	})
+}
+
+// FuzzParseAssertion reads any JWT: none is verified by keys that did not sign it.
+func FuzzParseAssertion(f *testing.F) {
+	key := oauthtest.NewKey(f)
+	signed := oauthtest.SignJWT(f, key, "ES256", nil, map[string]any{"iss": "i", "sub": "s", "aud": []string{"a"}, "exp": 1_800_000_060, "jti": "j"})
+	for _, seed := range []string{signed, signed[:len(signed)-4] + "AAAA", "eyJhbGciOiJub25lIn0.e30.", "a.b.c", "..", strings.Repeat("a", 20_000)} {
+		f.Add(seed, `{"keys":[{"kty":"oct","k":"AAAA"}]}`)
+	}
+	f.Fuzz(func(t *testing.T, text, keySet string) {
+		parsed := server.ParseAssertion(text, nil)
+		if parsed == nil {
+			return
+		}
+		if parsed.VerifiedBy(oauthtest.KeySet(t, key)) != (text == signed) && strings.TrimSpace(text) != signed {
+			t.Fatalf("verified %q", text)
+		}
+		_ = parsed.VerifiedBy([]byte(keySet))
+		_ = parsed.VerifiedWith([]byte(keySet))
+		_, _, _, _ = parsed.Type(), parsed.KeyID(), parsed.ReplayKey(), parsed.IsCurrent(time.Unix(1_800_000_000, 0))
+	})
+}
+
+// everythingIsNew remembers nothing.
+type everythingIsNew struct{}
+
+func (everythingIsNew) FirstUse(context.Context, string, time.Time) (bool, error) { return true, nil }
+
+// FuzzDPoPProof reads any proof: none is good but for the request that it was made for,
+// by the key that it shows.
+func FuzzDPoPProof(f *testing.F) {
+	p := oauthtest.Provider{T: f, Now: time.Unix(1_800_000_000, 0)}
+	const target = "https://id.example/oauth/token"
+	key := oauthtest.NewKey(f)
+	good := p.DPoP(key, http.MethodPost, target)
+	for _, seed := range []string{good, p.DPoP(key, http.MethodGet, target), p.DPoP(key, http.MethodPost, "https://x.example/"), p.DPoP(key, http.MethodPost, target, "iat", 1), "a.b.c", ""} {
+		f.Add(seed)
+	}
+	proofs := server.DPoPProofs{Replays: everythingIsNew{}}
+	f.Fuzz(func(t *testing.T, proof string) {
+		r := httptest.NewRequest(http.MethodPost, target, http.NoBody)
+		r.Header["Dpop"] = []string{proof}
+		thumbprint, err := proofs.Check(r, target, "", p.Now)
+		if err == nil {
+			signed, parseErr := jose.ParseSignedCompact(proof, server.SignatureAlgorithms())
+			if parseErr != nil {
+				t.Fatalf("%q is no proof: %v", proof, parseErr)
+			}
+			shown := signed.Signatures[0].Header.JSONWebKey
+			if _, verifyErr := signed.Verify(shown); verifyErr != nil {
+				t.Fatalf("%q is signed by another key: %v", proof, verifyErr)
+			}
+			if sum, _ := shown.Thumbprint(crypto.SHA256); base64.RawURLEncoding.EncodeToString(sum) != thumbprint {
+				t.Fatalf("%q is a proof of another key", proof)
+			}
+		}
+		if err != nil && server.AsError(err).Status >= http.StatusInternalServerError {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzScope asks for any scope: what is granted is what was asked for and registered.
+func FuzzScope(f *testing.F) {
+	for _, seed := range []string{"profile", "profile email", "profile  profile", "\"", "a\x00b", "é", strings.Repeat("profile ", 2000)} {
+		f.Add(seed)
+	}
+	p := oauthtest.New(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(oauthtest.Grants("client_credentials"))
+	f.Fuzz(func(t *testing.T, scope string) {
+		p.T = t
+		a := p.Token(client, "grant_type=client_credentials&scope="+url.QueryEscape(scope))
+		if a.Status >= http.StatusInternalServerError {
+			t.Fatalf("%d %s", a.Status, a.Raw)
+		}
+		for word := range strings.FieldsSeq(a.Body["scope"]) {
+			if word != "profile" && word != "email" || !slices.Contains(strings.Fields(scope), word) {
+				t.Fatalf("%q got %q", scope, a.Body["scope"])
+			}
 		}
 	})
 }

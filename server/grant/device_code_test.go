@@ -32,7 +32,7 @@ type devices struct {
 	endpoint *endpoint.DeviceAuthorization
 }
 
-func newDevices(t *testing.T, db *gorm.DB, change ...func(*endpoint.DeviceAuthorization)) devices {
+func newDevices(t testing.TB, db *gorm.DB, change ...func(*endpoint.DeviceAuthorization)) devices {
 	t.Helper()
 	p := oauthtest.New(t, db)
 	device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)

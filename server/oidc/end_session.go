@@ -120,7 +120,7 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 			return nil, err
 		}
 		u, err := url.Parse(textMember(metadataOf(client), frontChannelLogoutURI))
-		if client == nil || err != nil || u.Host == "" {
+		if err != nil || u.Host == "" {
 			continue
 		}
 		query := u.Query()

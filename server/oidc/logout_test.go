@@ -245,6 +245,11 @@ func TestFrontChannelLogout(t *testing.T) {
 	assert.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-src https://one.example https://two.example;")
 	assert.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'")
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+
+	require.NoError(t, p.DB.Migrator().RenameTable("clients", "away"))
+	w = httptest.NewRecorder()
+	assert.True(t, p.oidc.CreateLogoutResponse(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody), logout, ended), "an answer was given")
+	assert.Equal(t, http.StatusInternalServerError, w.Code, "who is to be told cannot be found out")
 }
 
 // receiver is a client's back channel.

@@ -1,5 +1,5 @@
-// Package gormoauth is an OAuth 2.1 authorization server that lives inside a
-// Go program and in that program's own database.
+// Package gormoauth is an OAuth 2.1 and OpenID Connect authorization server that
+// lives inside a Go program and in that program's own database.
 //
 // The program embeds mixins in its GORM models, migrates them, and has a
 // server of plain net/http handlers:
@@ -32,7 +32,10 @@
 // The UserID of Token is a pointer because a token of the client credentials
 // grant has no user: its column is NULL then.
 //
+// [OpenID], as one more part, makes the server an OpenID Provider, and [MCP] is the
+// authorization server of an MCP server in one call.
+//
 // Packages: models has the mixins, server the engine, server/grant,
-// server/endpoint, server/clientauth and server/resource what registers with
-// it, gormstore the queries.
+// server/endpoint, server/clientauth, server/oidc and server/resource what
+// registers with it, gormstore the queries.
 package gormoauth

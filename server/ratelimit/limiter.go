@@ -29,8 +29,11 @@ type InProcess struct {
 const maxKeys = 100_000
 
 // New returns a limiter that allows each key so many attempts at once, and as
-// many again in each period, one by one.
+// many again in each period, one by one. It panics when that would be none.
 func New(attempts int, period time.Duration) *InProcess {
+	if attempts < 1 || period <= 0 {
+		panic("ratelimit: New needs at least one attempt, and a period in which it comes back")
+	}
 	return &InProcess{
 		keys: otter.Must(&otter.Options[string, *rate.Limiter]{
 			MaximumSize:      maxKeys,

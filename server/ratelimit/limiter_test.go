@@ -32,3 +32,8 @@ func TestInProcess(t *testing.T) {
 	}
 	assert.Equal(t, 20*time.Second, wait("a"))
 }
+
+func TestNobodyCanTryNothing(t *testing.T) {
+	assert.Panics(t, func() { New(0, time.Minute) })
+	assert.Panics(t, func() { New(1, 0) })
+}

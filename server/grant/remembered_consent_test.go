@@ -60,6 +60,9 @@ func TestRememberedConsent(t *testing.T) {
 		}
 		const payment = `&authorization_details=%5B%7B%22type%22%3A%22payment%22%7D%5D`
 
+		nobody, err := p.Server.GetConsentGrant(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+oauthtest.AuthorizeQuery(client, ""), http.NoBody), nil)
+		require.NoError(t, err)
+		assert.Equal(t, server.SignIn, nobody.Interaction)
 		assert.True(t, asked(t, p, p.User, client, "scope=profile"), "nothing is known")
 		p.Decide(oauthtest.AuthorizeQuery(client, "scope=profile"), "", nil)
 		assert.True(t, asked(t, p, p.User, client, "scope=profile"), "a denial is no consent")
@@ -85,7 +88,9 @@ func TestRememberedConsent(t *testing.T) {
 		assert.True(t, asked(t, p, p.User, other, "scope=profile"), "another client")
 
 		// It grows, and forgets nothing.
-		p.Code(client, "scope=email&resource=https://b.example"+folder("jam"))
+		p.Code(client, "scope=email")
+		assert.False(t, asked(t, p, p.User, client, folder("tea")))
+		p.Code(client, "resource=https://b.example"+folder("jam"))
 		assert.False(t, asked(t, p, p.User, client, "scope=profile+email&resource=https://a.example&resource=https://b.example"+folder("tea")))
 		assert.False(t, asked(t, p, p.User, client, folder("jam")))
 		p.Code(client, payment)

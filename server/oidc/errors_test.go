@@ -176,6 +176,15 @@ func TestInteractions(t *testing.T) {
 		got, _ = p.ask(returned, q)
 		assert.Equal(t, server.AskConsent, got, "what was not consented to before")
 
+		// What is asked for claim by claim is consented to as it is.
+		wants := p.client()
+		const name, more = `claims={"userinfo":{"name":null}}`, `claims={"userinfo":{"name":null,"email":null}}`
+		p.authorize(wants, name)
+		for claims, want := range map[string]server.Interaction{name: server.NoInteraction, more: server.AskConsent, "claims=": server.NoInteraction} {
+			got, _ = p.ask(p.alice(), query(wants, claims))
+			assert.Equal(t, want, got, claims)
+		}
+
 		timeless := p.client("require_auth_time", true)
 		got, _ = p.ask(p.User, query(timeless))
 		assert.Equal(t, server.SignIn, got, "require_auth_time, of a user of whom it is not known")

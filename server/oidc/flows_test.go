@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
@@ -109,6 +110,26 @@ func TestADeviceGetsAnIDToken(t *testing.T) {
 	assert.Equal(t, "alice@example.com", members(t, p.userInfo(tokens["access_token"]))["email"])
 	again, _ := verify(t, p.Refresh(client, tokens["refresh_token"], "").Body["id_token"])
 	assert.Equal(t, claims["auth_time"], again["auth_time"])
+}
+
+// What nobody granted in a browser has no ID token, and what is not of OpenID Connect
+// is bound to no session.
+func TestOtherGrantsStayWhatTheyAre(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	legacy := p.NewClient(oauthtest.All(oauthtest.Grants("password"), func(c *oauthtest.Client) { c.ClientMetadata.Scope = scope }))
+	a := p.Token(legacy, "grant_type=password&username=alice&password="+oauthtest.Password+"&scope=openid+email")
+	require.Equal(t, http.StatusOK, a.Status, a.Raw)
+	assert.NotContains(t, a.Body, "id_token")
+
+	spa := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit")))
+	plain := p.authorize(spa, "response_type=token", "scope=profile")["access_token"]
+	_, err := p.oidc.EndSession(t.Context(), sessionID)
+	require.NoError(t, err)
+	assert.True(t, p.Valid(plain))
+	var row oauthtest.Token
+	require.NoError(t, p.DB.Where("access_token = ?", server.Digest(plain)).First(&row).Error)
+	assert.Nil(t, row.SessionID)
+	assert.Empty(t, row.Claims)
 }
 
 // Each response type has what its name says, in the fragment, and its ID token
@@ -433,6 +454,7 @@ func TestPairwiseSubjects(t *testing.T) {
 		assert.Len(t, one, 43)
 		assert.Equal(t, one, subject(), "another client of the same sector")
 		assert.NotEqual(t, one, subject("sector_identifier_uri", "https://sector.example/uris.json"))
+		assert.Equal(t, subject("sector_identifier_uri", "https://sector.example/a"), subject("sector_identifier_uri", "https://sector.example/b"), "whose host is the sector")
 		device := p.client("subject_type", "pairwise")
 		metadata := device.ClientMetadata
 		metadata.GrantTypes = append(metadata.GrantTypes, "urn:ietf:params:oauth:grant-type:device_code")
@@ -491,13 +513,14 @@ func TestMistakes(t *testing.T) {
 		provider oidc.Provider
 		want     string
 	}{
-		"no keys":              {oidc.Provider{}, "Provider.Keys is missing: write gormoauth.CreateSigningKeys"},
-		"another algorithm":    {oidc.Provider{Keys: rotating(db, keyOptions(jose.ES256, 0))}, "Keys has none for RS256: add it to"},
-		"an odd algorithm":     {oidc.Provider{Keys: signingKeys(), Algorithms: []jose.SignatureAlgorithm{"none"}}, `Algorithms: "none" is none of`},
-		"tokens outlive keys":  {oidc.Provider{Keys: rotating(db, keyOptions(jose.RS256, time.Hour)), IDTokenExpiresIn: 2 * time.Hour}, "KeepFor at least 2h0m0s"},
-		"a short salt":         {oidc.Provider{Keys: signingKeys(), PairwiseSalt: []byte("salt")}, "PairwiseSalt must have at least 32"},
-		"a negative lifetime":  {oidc.Provider{Keys: signingKeys(), IDTokenExpiresIn: -1}, "must not be negative"},
-		"an outbox for nobody": {oidc.Provider{Keys: signingKeys(), Logouts: newProvider(t, db).oidc.Logouts}, "Logouts needs Sessions"},
+		"no keys":                 {oidc.Provider{}, "Provider.Keys is missing: write gormoauth.CreateSigningKeys"},
+		"another algorithm":       {oidc.Provider{Keys: rotating(db, keyOptions(jose.ES256, 0))}, "Keys has none for RS256: add it to"},
+		"an odd algorithm":        {oidc.Provider{Keys: signingKeys(), Algorithms: []jose.SignatureAlgorithm{"none"}}, `Algorithms: "none" is none of`},
+		"tokens outlive keys":     {oidc.Provider{Keys: rotating(db, keyOptions(jose.RS256, time.Hour)), IDTokenExpiresIn: 2 * time.Hour}, "KeepFor at least 2h0m0s"},
+		"a short salt":            {oidc.Provider{Keys: signingKeys(), PairwiseSalt: []byte("salt")}, "PairwiseSalt must have at least 32"},
+		"a negative lifetime":     {oidc.Provider{Keys: signingKeys(), IDTokenExpiresIn: -1}, "must not be negative"},
+		"an outbox for nobody":    {oidc.Provider{Keys: signingKeys(), Logouts: newProvider(t, db).oidc.Logouts, Fetcher: fetch.New(fetch.Options{})}, "Logouts needs Sessions"},
+		"an outbox without a way": {oidc.Provider{Keys: signingKeys(), Logouts: newProvider(t, db).oidc.Logouts, Sessions: newProvider(t, db).oidc.Sessions}, "and Fetcher"},
 	} {
 		p := oauthtest.New(t, db)
 		assert.ErrorContains(t, row.provider.Register(p.Server, p.Protector), row.want, name)

@@ -31,7 +31,8 @@ const eraseBatch = 500
 // bounded batches: tokens, codes, and what is in more stores, such as [DeviceCodes],
 // [Consents] and [Sessions]. What is being exchanged meanwhile is waited for and goes as
 // well. Disable the user before, so that nothing new begins, and end the user's sessions,
-// by oidc.Provider.EndSessionsOf, if clients are to be told. When it was interrupted, call it again. It returns how many rows left.
+// by oidc.Provider.EndSessionsOf, if clients are to be told. When it was interrupted,
+// call it again. It returns how many rows left.
 //
 // A client that a user made is the program's own row, and so is the user. The outbox of
 // logouts keeps the subject by which a client knew the user until the client has

@@ -57,7 +57,8 @@ func (r *Request) recentEnough(more time.Duration) bool {
 
 // GetConsentGrant validates an authorization request before it is shown to
 // the user: the one who has signed in, or nil when nobody has. What the page has
-// to do then is the consent grant's Interaction. Hand an error to [Server.WriteError]: it goes back
+// to do then is the consent grant's Interaction. Hand an error to
+// [Server.WriteError]: it goes back
 // to the client, or to the person where the client is not trustworthy.
 func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
 	if !s.initialized {

@@ -64,9 +64,18 @@ func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, err
 	if !s.initialized {
 		return nil, ErrNotInitialized
 	}
+	var consent *ConsentGrant
+	err := s.ObservePage(r, authorizationPage, func(r *http.Request) (req *Request, err error) {
+		req, consent, err = s.consentGrant(r, user)
+		return req, err
+	})
+	return consent, err
+}
+
+func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGrant, error) {
 	req, err := s.authorizationRequest(r)
 	if err != nil {
-		return nil, err
+		return req, nil, err
 	}
 	if IsNilUser(user) {
 		user = nil
@@ -77,9 +86,9 @@ func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, err
 		err = consent.silent()
 	}
 	if err != nil {
-		return nil, s.redirectable(req, err)
+		return req, nil, s.redirectable(req, err)
 	}
-	return consent, nil
+	return req, consent, nil
 }
 
 // CreateAuthorizationResponse validates the request again and answers it: with
@@ -89,17 +98,17 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 	if !s.ready(w) {
 		return
 	}
-	req, err := s.authorizationRequest(r)
-	if err != nil {
-		s.WriteError(w, r, err)
-		return
-	}
-	params, err := s.authorize(r.Context(), req, user)
-	if err != nil {
-		s.WriteError(w, r, s.redirectable(req, err))
-		return
-	}
-	s.deliver(w, r, req, params)
+	s.serve(w, r, authorizationEndpoint, func(w http.ResponseWriter, r *http.Request) (*Request, error) {
+		req, err := s.authorizationRequest(r)
+		if err != nil {
+			return req, err
+		}
+		params, err := s.authorize(r.Context(), req, user)
+		if err != nil {
+			return req, s.redirectable(req, err)
+		}
+		return req, s.deliver(w, r, req, params)
+	})
 }
 
 // Decision is what became of a consent page.
@@ -123,7 +132,7 @@ func (s *Server) AuthorizationHandler(user func(r *http.Request) (User, error), 
 		}
 		signedIn, err := user(r)
 		if err != nil {
-			s.WriteError(w, r, err)
+			s.serve(w, r, authorizationPage, func(http.ResponseWriter, *http.Request) (*Request, error) { return nil, err })
 			return
 		}
 		consent, err := s.GetConsentGrant(r, signedIn)
@@ -145,20 +154,21 @@ func (s *Server) AuthorizationHandler(user func(r *http.Request) (User, error), 
 }
 
 // authorizationRequest is the gate of the authorization endpoint. Nothing is
-// delivered to a redirect URI before that was found to be the client's.
+// delivered to a redirect URI before that was found to be the client's. It returns
+// what it read of a request that it refuses.
 func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 	req, err := s.parse(r, authorizationEndpoint, true)
 	if err != nil {
-		return nil, req.failure(err)
+		return req.refused(err)
 	}
 	if err := s.resolve(r.Context(), req); err != nil {
-		return nil, req.failure(err)
+		return req.refused(err)
 	}
 	if err := s.checkAuthorizationClient(r.Context(), req); err != nil {
-		return nil, req.failure(err)
+		return req.refused(err)
 	}
 	if err := s.checkAuthorizationRequest(r.Context(), req); err != nil {
-		return nil, s.redirectable(req, err)
+		return req, s.redirectable(req, err)
 	}
 	return req, nil
 }

@@ -55,20 +55,30 @@ func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, 
 	}
 	endpoint, ok := s.endpoints[name]
 	if !ok {
-		http.NotFound(w, r)
+		s.serve(w, r, unknownEndpoint, notFound)
 		return
 	}
+	s.serve(w, r, name, func(w http.ResponseWriter, r *http.Request) (*Request, error) {
+		return s.answerEndpointRequest(w, r, endpoint)
+	})
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) (*Request, error) {
+	http.NotFound(w, r)
+	return nil, nil
+}
+
+func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (*Request, error) {
 	req, err := s.endpointRequest(r, endpoint)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return req, err
 	}
 	response, err := endpoint.CreateResponse(r.Context(), req)
 	if err != nil {
-		s.WriteError(w, r, req.failure(err))
-		return
+		return req.refused(err)
 	}
 	s.writeResponse(w, r, response)
+	return req, nil
 }
 
 // EndpointHandler is CreateEndpointResponse as a handler.
@@ -76,7 +86,8 @@ func (s *Server) EndpointHandler(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { s.CreateEndpointResponse(w, r, name) }
 }
 
-// endpointRequest reads a request as its endpoint wants it.
+// endpointRequest reads a request as its endpoint wants it. It returns what it read
+// of one that it refuses.
 func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, error) {
 	if open, ok := endpoint.(OpenEndpoint); ok {
 		if err := checkMethod(r, open.Methods()...); err != nil {
@@ -86,13 +97,13 @@ func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, 
 	}
 	req, err := s.parsePost(r, endpoint.EndpointName())
 	if err != nil {
-		return nil, err
+		return req, err
 	}
 	if err := s.authenticateClient(r.Context(), req); err != nil {
-		return nil, req.failure(err)
+		return req.refused(err)
 	}
 	if hook, ok := endpoint.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {
-		return nil, req.failure(s.invalidClient(req, "The client cannot use this endpoint with its client authentication."))
+		return req.refused(s.invalidClient(req, "The client cannot use this endpoint with its client authentication."))
 	}
 	return req, nil
 }

@@ -144,6 +144,17 @@ func (e *Error) RedirectURI() string {
 	return e.redirect.RedirectURI
 }
 
+// answerStatus returns the HTTP status with which the error is answered.
+func (e *Error) answerStatus() int {
+	if e.redirect == nil {
+		return e.Status
+	}
+	if mode, _, _ := responseMode(e.redirect); mode == modeFormPost {
+		return http.StatusOK
+	}
+	return http.StatusFound
+}
+
 // members returns what an answer says of the error: the members of a JSON
 // object or the parameters of a redirect. Empty ones are left out.
 func (e *Error) members(description string) map[string]string {

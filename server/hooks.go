@@ -143,7 +143,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+	case ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

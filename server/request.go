@@ -90,6 +90,12 @@ func (r *Request) failure(err error) error {
 	return &failure
 }
 
+// refused is the request, as far as it was read, and err as the answer to it.
+func (r *Request) refused(err error) (*Request, error) {
+	failure := r.failure(err)
+	return r, failure
+}
+
 // Limits of a request beside Config.MaxRequestBytes.
 const (
 	maxParameters          = 128

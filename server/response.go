@@ -24,7 +24,9 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	description := s.config.Translator.Describe(r, &failure)
 	switch {
 	case failure.redirect != nil:
-		s.deliver(w, r, failure.redirect, failure.parameters(description))
+		if err := s.deliver(w, r, failure.redirect, failure.parameters(description)); err != nil {
+			s.WriteError(w, r, err) // it is for no redirect URI
+		}
 	case s.config.RenderError != nil && failure.forPerson:
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
@@ -45,7 +47,7 @@ func (s *Server) Describe(r *http.Request, err error) string {
 // log tells the operator what a client may not know, and what it may: whoever
 // looks for the reason of a failure finds it here.
 func (s *Server) log(r *http.Request, failure *Error) {
-	attributes := []any{slog.String("path", r.URL.Path), slog.String("client_id", failure.clientID), slog.String("error", failure.Error())}
+	attributes := []any{slog.String("path", bounded(r.URL.Path, maxLoggedID)), slog.String("client_id", bounded(failure.clientID, maxLoggedID)), slog.String("error", failure.Error())}
 	switch {
 	case errors.Is(failure.cause, context.Canceled): // nobody waits for the answer
 	case failure.cause != nil:

@@ -76,22 +76,21 @@ func usualResponseMode(req *Request) string {
 }
 
 // deliver sends an authorization response to the redirect URI, which was found
-// to be the client's, with the issuer (RFC 9207).
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, params url.Values) {
+// to be the client's, with the issuer (RFC 9207). On an error nothing was written.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, params url.Values) error {
 	mode, wrap, _ := responseMode(req)
 	params.Set("iss", s.config.Issuer)
 	if wrap != nil {
 		wrapped, err := wrap.WrapAuthorizationResponse(r.Context(), req, params)
 		if err != nil {
-			s.WriteError(w, r, err)
-			return
+			return err
 		}
 		params = wrapped
 	}
 	noStore(w)
 	if mode == modeFormPost {
 		writeFormPost(w, req.RedirectURI, params)
-		return
+		return nil
 	}
 	separator := "#"
 	if mode == modeQuery {
@@ -102,6 +101,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, p
 	}
 	w.Header().Set("Location", req.RedirectURI+separator+params.Encode())
 	w.WriteHeader(http.StatusFound)
+	return nil
 }
 
 const formPostScript = "document.forms[0].submit()"

@@ -25,6 +25,7 @@ type Server struct {
 	generators map[string]TokenGenerator
 	extensions []any
 	repeatable []string
+	observers  Observers
 	// otherHooks are the endpoints, by name, and the client authentication
 	// methods that are hooks as well.
 	otherHooks []any
@@ -131,6 +132,11 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 	if err := checkHooks(extensions); err != nil {
 		return fmt.Errorf("server: RegisterGrant(%T): %w", grant, err)
 	}
+	for _, extension := range extensions {
+		if _, ok := extension.(ObserveHook); ok {
+			return fmt.Errorf("server: RegisterGrant(%T): %T observes requests before their grant is known: use Server.Register", grant, extension)
+		}
+	}
 	if s.initialized {
 		if err := checkConfig(grant, &s.config); err != nil {
 			return err
@@ -173,6 +179,7 @@ func (s *Server) Register(hooks ...any) error {
 	}
 	s.noteRepeatable(hooks)
 	s.extensions = append(s.extensions, hooks...)
+	s.noteHooks()
 	return nil
 }
 
@@ -225,7 +232,7 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 }
 
 // noteHooks collects the endpoints and client authentication methods that are
-// hooks as well.
+// hooks as well, and all that observe requests.
 func (s *Server) noteHooks() {
 	s.otherHooks = nil
 	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
@@ -236,6 +243,12 @@ func (s *Server) noteHooks() {
 	for _, m := range s.methods {
 		if isHook(m) {
 			s.otherHooks = append(s.otherHooks, m)
+		}
+	}
+	s.observers = nil
+	for _, value := range slices.Concat(s.extensions, s.otherHooks) {
+		if hook, ok := value.(ObserveHook); ok {
+			s.observers = append(s.observers, hook)
 		}
 	}
 }

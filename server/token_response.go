@@ -75,17 +75,20 @@ func (s *Server) CreateTokenResponse(w http.ResponseWriter, r *http.Request) {
 	if !s.ready(w) {
 		return
 	}
-	req, err := s.parsePost(r, "token")
+	s.serve(w, r, tokenEndpoint, s.answerTokenRequest)
+}
+
+func (s *Server) answerTokenRequest(w http.ResponseWriter, r *http.Request) (*Request, error) {
+	req, err := s.parsePost(r, tokenEndpoint)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return req, err
 	}
 	response, err := s.token(r.Context(), req)
 	if err != nil {
-		s.WriteError(w, r, req.failure(err))
-		return
+		return req.refused(err)
 	}
 	s.writeJSON(w, r, http.StatusOK, response)
+	return req, nil
 }
 
 func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error) {

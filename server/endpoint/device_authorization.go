@@ -199,22 +199,34 @@ func digestUserCode(typed string) string {
 // For a code that is unknown, used or expired the error is an invalid_grant, for
 // one user code too many a temporarily_unavailable: what to tell the user is
 // srv.Describe(r, err).
-func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Request, user server.User) (*server.ConsentGrant, error) {
-	req, _, err := e.pending(srv, r, user)
-	if err != nil {
-		return nil, err
-	}
-	return &server.ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, Request: req}, nil
+func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Request, user server.User) (consent *server.ConsentGrant, err error) {
+	err = srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
+		req, _, err := e.pending(srv, r, user)
+		if err == nil {
+			consent = &server.ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, Request: req}
+		}
+		return req, err
+	})
+	return consent, err
 }
+
+// devicePage is the name of the verification page.
+const devicePage = "device"
 
 // Decide stores the user's decision on the device that the request's user_code
 // names. The errors are those of [DeviceAuthorization.GetConsentGrant].
 func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user server.User, approved bool) error {
-	req, userCode, err := e.pending(srv, r, user)
-	if err != nil {
-		return err
-	}
-	decided, err := e.Storage.DecideDeviceCode(r.Context(), userCode, server.DeviceDecision{
+	return srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
+		req, userCode, err := e.pending(srv, r, user)
+		if err == nil {
+			err = e.decide(r.Context(), req, userCode, approved)
+		}
+		return req, err
+	})
+}
+
+func (e *DeviceAuthorization) decide(ctx context.Context, req *server.Request, userCode string, approved bool) error {
+	decided, err := e.Storage.DecideDeviceCode(ctx, userCode, server.DeviceDecision{
 		User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time,
 	})
 	if err != nil {
@@ -226,7 +238,8 @@ func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user s
 	return nil
 }
 
-// pending finds what waits for the user's decision.
+// pending finds what waits for the user's decision. It returns what it read of a
+// request that it refuses.
 func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, userCode string, err error) {
 	if e.Attempts == nil {
 		return nil, "", errors.New("endpoint: DeviceAuthorization is not registered")
@@ -235,37 +248,37 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 		return nil, "", server.NewError(server.AccessDenied, "Only a user who signed in may enter a code.")
 	}
 	ctx := r.Context()
-	if req, err = srv.ParseRequest(r, "device"); err != nil {
-		return nil, "", err
+	if req, err = srv.ParseRequest(r, devicePage); err != nil {
+		return req, "", err
 	}
+	req.SetUser(user)
 	wait, err := e.Attempts.Allow(ctx, user.GetUserID())
 	if err != nil {
-		return nil, "", fmt.Errorf("limit the user codes: %w", err)
+		return req, "", fmt.Errorf("limit the user codes: %w", err)
 	}
 	if wait > 0 {
 		failure := server.NewError(server.TemporarilyUnavailable, "These were many codes. Please try again later.")
 		failure.Status = http.StatusTooManyRequests
 		failure.Header = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
-		return nil, "", failure
+		return req, "", failure
 	}
 	if userCode = digestUserCode(req.Params.Get("user_code")); userCode == "" {
-		return nil, "", errNoSuchUserCode()
+		return req, "", errNoSuchUserCode()
 	}
 	stored, err := e.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: userCode})
 	if err != nil {
-		return nil, "", fmt.Errorf("query device code: %w", err)
+		return req, "", fmt.Errorf("query device code: %w", err)
 	}
 	if stored == nil || stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied() || stored.DeviceCode.IsExpired(req.Time) {
-		return nil, "", errNoSuchUserCode()
+		return req, "", errNoSuchUserCode()
 	}
 	client, err := srv.QueryClient(ctx, stored.DeviceCode.GetClientID())
 	if err != nil {
-		return nil, "", err
+		return req, "", err
 	}
 	if client == nil {
-		return nil, "", errNoSuchUserCode()
+		return req, "", errNoSuchUserCode()
 	}
-	req.SetUser(user)
 	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
 	req.AuthorizationDetails = stored.DeviceCode.GetAuthorizationDetails()
 	return req, userCode, nil

@@ -48,13 +48,23 @@ func (p *Provider) GetLogoutRequest(r *http.Request, user server.User) (*LogoutR
 	if p.server == nil {
 		return nil, ErrNotRegistered
 	}
-	req, err := p.server.ParsePageRequest(r, "end_session")
-	if err != nil {
-		return nil, err
-	}
+	var logout *LogoutRequest
+	err := p.server.ObservePage(r, endSession, func(r *http.Request) (*server.Request, error) {
+		req, err := p.server.ParsePageRequest(r, endSession)
+		if err == nil {
+			logout, err = p.logoutRequest(r.Context(), req, user)
+		}
+		return req, err
+	})
+	return logout, err
+}
+
+const endSession = "end_session"
+
+func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user server.User) (*LogoutRequest, error) {
 	req.SetUser(user)
 	logout := &LogoutRequest{State: req.State, LogoutHint: req.Params.Get("logout_hint")}
-	if err := p.findClient(r.Context(), req, logout); err != nil {
+	if err := p.findClient(ctx, req, logout); err != nil {
 		return nil, req.Failure(err)
 	}
 	uri := req.Params.Get("post_logout_redirect_uri")

@@ -31,6 +31,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
+	// Observers are told of every token that is presented or missing, as of a request
+	// to the endpoint "resource": of its validation, not of what it opens.
+	Observers server.Observers
 }
 
 // TokenValidator validates the tokens of one authentication scheme.
@@ -154,15 +157,16 @@ func (p *Protector) Optional(scopes ...string) func(http.Handler) http.Handler {
 func (p *Protector) middleware(optional bool, scopes []string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			token, err := p.AcquireToken(r, scopes...)
-			switch {
-			case err == nil:
-				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
-			case optional && isMissing(err):
+			if optional && len(r.Header.Values("Authorization")) == 0 {
 				next.ServeHTTP(w, r)
-			default:
-				p.WriteError(w, r, err)
+				return
 			}
+			token, err := p.AcquireToken(r, scopes...)
+			if err != nil {
+				p.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
 		})
 	}
 }
@@ -178,6 +182,13 @@ func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) 
 // AcquireToken returns the request's token when it is valid and has all of one
 // of the scopes. Hand an error to [Protector.WriteError].
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
+	if len(p.config.Observers) == 0 {
+		return p.acquireToken(r, scopes)
+	}
+	return p.observe(r, scopes)
+}
+
+func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.StoredToken, error) {
 	validator, text, err := p.presented(r)
 	if err != nil {
 		return nil, needing(err, scopes)
@@ -233,12 +244,6 @@ func (p *Protector) presented(r *http.Request) (TokenValidator, string, error) {
 
 // maxTokenLength bounds what is hashed or verified for a stranger.
 const maxTokenLength = 8 << 10
-
-// isMissing reports whether a request came without any token.
-func isMissing(err error) bool {
-	var failure *server.Error
-	return errors.As(err, &failure) && failure.Code == server.MissingAuthorization
-}
 
 // Refusal returns an error with the challenges of a request that has no valid
 // token. They name an error only to a request that presented one (RFC 6750 section

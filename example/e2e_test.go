@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,10 +23,43 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+// secrets are all that the tests have sent and received.
+var secrets oauthtest.Secrets
+
+func TestMain(m *testing.M) {
+	http.DefaultTransport = secrets.Transport(http.DefaultTransport)
+	testdb.Main(m)
+}
+
+// nothingSecretIn looks for the secrets in what a program has logged.
+func nothingSecretIn(t *testing.T, log string) {
+	t.Helper()
+	for _, found := range secrets.In(log) {
+		t.Errorf("the log has a secret: %s", found)
+	}
+}
+
+// lockedBuffer is a buffer that is read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(text)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
 
 // buildExample builds the program that a user runs.
 func buildExample(t *testing.T) (binary string) {
@@ -52,6 +86,8 @@ func startExample(t *testing.T, binary, db string) string {
 		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		assert.NoError(t, cmd.Wait(), "it exits with 0\n%s", stderr.String())
 		assert.NotContains(t, stderr.String(), "level=ERROR")
+		assert.Contains(t, stderr.String(), "endpoint=token status=200")
+		nothingSecretIn(t, stderr.String())
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err, stderr.String())

@@ -63,6 +63,7 @@ func newServer(a *app) (*server.Server, error) {
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
 	err = errors.Join(
 		srv.Register(
+			&server.EventLog{Logger: a.log},
 			documents,
 			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},

@@ -65,10 +65,11 @@ func startProgramOn(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	printed, stdout := io.Pipe()
+	log := new(lockedBuffer)
 	p := &program{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		p.err = run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnvironment, stdout, t.Output())
+		p.err = run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnvironment, stdout, io.MultiWriter(log, t.Output()))
 		_ = stdout.Close()
 	}()
 	line, err := bufio.NewReader(printed).ReadString('\n')
@@ -77,7 +78,10 @@ func startProgramOn(t *testing.T, args ...string) *program {
 	}
 	p.address = regexp.MustCompile(`https?://\S+`).FindString(line)
 	go func() { _, _ = io.Copy(io.Discard, printed) }()
-	t.Cleanup(func() { _ = p.end() })
+	t.Cleanup(func() {
+		_ = p.end()
+		nothingSecretIn(t, log.String())
+	})
 	return p
 }
 

@@ -30,6 +30,11 @@
 // hooks.go, registered once. The grants and extensions of this module use
 // nothing that is not exported here.
 //
+// # Observing
+//
+// An [ObserveHook] is told of every request and of its end. An [EventLog] is one,
+// and writes a line for each; the module in otel/ has spans and metrics.
+//
 // # Errors
 //
 // A client's fault is an [*Error]; any other error is a fault inside, is

@@ -12,6 +12,20 @@ import (
 // one grant with [Server.RegisterGrant], and is used for every hook that it
 // implements. A grant is a hook value itself.
 
+// ObserveHook is told of every request to an endpoint, whatever becomes of it:
+// for logs, traces and metrics. It is registered with [Server.Register], as it
+// begins before the grant is known.
+type ObserveHook interface {
+	// ObserveRequest is called when a request begins. endpoint is "token",
+	// "authorization" for a decision that is answered, "authorization_page" for a
+	// request that is looked at before it is shown, the name of an endpoint or of
+	// a page, such as "revocation" and "device", "resource" for a token at a
+	// protected API, or "unknown". Everything below runs with the context that it
+	// returns, queries included. The function, if it is not nil, is called once
+	// when the request ends, also where a handler panics.
+	ObserveRequest(ctx context.Context, endpoint string) (context.Context, func(Observation))
+}
+
 // ResolveRequestHook puts the parameters of an authorization request in the
 // place of what stands for it, such as a request_uri, before anything else is
 // looked at. Its errors are for the person: the client is not known yet.

@@ -9,20 +9,6 @@ import (
 	"time"
 )
 
-// ObserveHook is told of every request to an endpoint, whatever becomes of it:
-// for logs, traces and metrics. It is registered with [Server.Register], as it
-// begins before the grant is known.
-type ObserveHook interface {
-	// ObserveRequest is called when a request begins. endpoint is "token",
-	// "authorization" for a decision that is answered, "authorization_page" for a
-	// request that is looked at before it is shown, the name of an endpoint or of
-	// a page, such as "revocation" and "device", "resource" for a token at a
-	// protected API, or "unknown". Everything below runs with the context that it
-	// returns, queries included. The function, if it is not nil, is called once
-	// when the request ends, also where a handler panics.
-	ObserveRequest(ctx context.Context, endpoint string) (context.Context, func(Observation))
-}
-
 // Observation is what became of a request. What it says is no secret; its
 // Request has them all.
 type Observation struct {

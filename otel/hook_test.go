@@ -1,0 +1,312 @@
+package otel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/otel"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// observed is a server that tells OpenTelemetry of itself.
+type observed struct {
+	*oauthtest.Provider
+	devices *endpoint.DeviceAuthorization
+	spans   *tracetest.InMemoryExporter
+	traces  trace.TracerProvider
+	// fault is what the database answers, if anything.
+	fault error
+}
+
+func observe(t *testing.T, options otel.Options, readers ...sdkmetric.Reader) *observed {
+	t.Helper()
+	o := &observed{spans: tracetest.NewInMemoryExporter()}
+	o.traces = sdktrace.NewTracerProvider(sdktrace.WithSyncer(o.spans))
+	options.TracerProvider = o.traces
+	for _, reader := range readers {
+		options.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	}
+	hook, err := otel.New(options)
+	require.NoError(t, err)
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
+	o.Provider = oauthtest.New(t, db, func(c *server.Config) {
+		c.QueryClient = func(ctx context.Context, id string) (server.Client, error) {
+			if o.fault != nil {
+				return nil, o.fault
+			}
+			return query(ctx, id)
+		}
+	})
+	require.NoError(t, o.Server.Register(hook))
+	require.NoError(t, o.Server.RegisterGrant(&grant.ClientCredentials{}))
+	o.devices = gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
+	require.NoError(t, o.Server.RegisterEndpoint(o.devices))
+	o.Protector, err = resource.NewProtector(resource.Config{Clock: o.Protector.Clock(), Observers: server.Observers{hook}},
+		gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+	require.NoError(t, err)
+	return o
+}
+
+// everything sends requests of all kinds, and returns the secrets in them.
+func (o *observed) everything() *oauthtest.Secrets {
+	secrets := new(oauthtest.Secrets)
+	see := func(a oauthtest.Answer) oauthtest.Answer {
+		secrets.Response(a.Header, []byte(a.Raw))
+		return a
+	}
+	client := o.NewClient(oauthtest.Grants("authorization_code", "refresh_token", "client_credentials"))
+	secrets.Add("client_secret", client.Secret)
+	secrets.Add("code_verifier", oauthtest.Verifier)
+	o.Consent(oauthtest.AuthorizeQuery(client, ""))
+	code := see(o.Grant(oauthtest.AuthorizeQuery(client, "state=a-state-that-is-long"))).Query.Get("code")
+	tokens := see(o.Redeem(client, code)).Body
+	o.Call(tokens["access_token"])
+	o.Call("unknown")
+	refreshed := see(o.Refresh(client, tokens["refresh_token"], "")).Body
+	o.Refresh(client, tokens["refresh_token"], "") // it is a thief's
+	o.Revoke(client, "token="+refreshed["access_token"])
+	see(o.Token(client, "grant_type=client_credentials"))
+	o.Token(client, "grant_type=a-grant-type-of-a-stranger")
+	o.Token(nil, "grant_type=client_credentials&client_id=a-client-of-a-stranger&client_secret=wrong")
+	o.Consent("client_id=a-client-of-a-stranger")
+	for range 30 {
+		r := httptest.NewRequest(http.MethodGet, "/device?user_code=BCDF-GHJK", http.NoBody)
+		_, _ = o.devices.GetConsentGrant(o.Server, r, o.User)
+	}
+	o.fault = errors.New("no such table: a-cause-from-inside")
+	o.Token(client, "grant_type=client_credentials")
+	o.fault = context.Canceled
+	o.Token(client, "grant_type=client_credentials")
+	o.fault = nil
+	o.Serve(httptest.NewRequest("STRANGE", "/oauth/token", http.NoBody))
+	o.Server.CreateEndpointResponse(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", http.NoBody), "an-endpoint-of-a-stranger")
+	return secrets
+}
+
+func attributesOf(span *tracetest.SpanStub) map[string]string {
+	all := make(map[string]string)
+	for _, a := range span.Attributes {
+		all[string(a.Key)] = a.Value.String()
+	}
+	return all
+}
+
+func TestEveryRequestIsASpan(t *testing.T) {
+	o := observe(t, otel.Options{})
+	client := o.NewClient(nil)
+	code := o.Code(client, "scope=profile")
+	o.Redeem(client, code)
+	o.Redeem(client, code)
+	o.fault = errors.New("no such table: a-cause-from-inside")
+	o.Redeem(client, code)
+	o.fault = context.Canceled
+	o.Redeem(client, code)
+	spans := o.spans.GetSpans()
+	require.Len(t, spans, 5)
+	for i, want := range []struct {
+		name       string
+		attributes map[string]string
+		event      string
+		status     codes.Code
+	}{
+		{"oauth.authorization", map[string]string{"oauth.scope": "profile", "http.response.status_code": "302"}, "", codes.Unset},
+		{"oauth.token", map[string]string{"oauth.scope": "profile", "http.response.status_code": "200", "oauth.grant_type": "authorization_code", "oauth.client_auth_method": "client_secret_basic"}, "oauth.token_issued", codes.Unset},
+		{"oauth.token", map[string]string{"http.response.status_code": "400", "oauth.grant_type": "authorization_code", "oauth.client_auth_method": "client_secret_basic", "error.type": "invalid_grant"}, "oauth.token_revoked", codes.Unset},
+		{"oauth.token", map[string]string{"http.response.status_code": "500", "oauth.grant_type": "authorization_code", "error.type": "server_error"}, "", codes.Error},
+		{"oauth.token", map[string]string{"http.response.status_code": "500", "oauth.grant_type": "authorization_code", "error.type": "canceled"}, "", codes.Unset},
+	} {
+		want.attributes["oauth.endpoint"], want.attributes["http.request.method"] = strings.TrimPrefix(want.name, "oauth."), "POST"
+		if i < 3 {
+			want.attributes["oauth.client_id"] = client.ClientID
+		}
+		assert.Equal(t, want.name, spans[i].Name)
+		assert.Equal(t, want.attributes, attributesOf(&spans[i]), i)
+		assert.Equal(t, want.status, spans[i].Status.Code, i)
+		event := ""
+		for _, e := range spans[i].Events {
+			event = e.Name
+		}
+		assert.Equal(t, want.event, event, i)
+	}
+}
+
+func TestUsersAreInSpansByOptionAlone(t *testing.T) {
+	for _, with := range []bool{false, true} {
+		o := observe(t, otel.Options{UserIDs: with})
+		o.Code(o.NewClient(nil), "")
+		id, has := attributesOf(&o.spans.GetSpans()[0])["user.id"]
+		assert.Equal(t, with, has)
+		assert.Equal(t, with, id == o.User.GetUserID())
+	}
+}
+
+func TestNothingSecretIsInSpansAndMetrics(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	o := observe(t, otel.Options{UserIDs: true}, reader)
+	secrets := o.everything()
+	require.Subset(t, secrets.Kinds(), []string{"access_token", "client_secret", "code", "code_verifier", "refresh_token", "state"})
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	var told strings.Builder
+	for _, span := range o.spans.GetSpans() {
+		fmt.Fprintf(&told, "%s %v %v %v\n", span.Name, span.Attributes, span.Events, span.Status)
+	}
+	fmt.Fprintf(&told, "%+v", metrics)
+	assert.Empty(t, secrets.In(told.String()))
+	assert.NotContains(t, told.String(), "stranger", "no text of a stranger's")
+	assert.NotContains(t, told.String(), "STRANGE")
+	assert.NotContains(t, told.String(), "a-cause-from-inside", "an error's text may be anything")
+	assert.NotContains(t, fmt.Sprintf("%+v", metrics), "client_id", "there may be any number of them")
+	assert.NotContains(t, fmt.Sprintf("%+v", metrics), "user.id")
+}
+
+// HTTP's span is around ours, and ours around the queries'.
+func TestSpansAreNested(t *testing.T) {
+	o := observe(t, otel.Options{})
+	tracer := o.traces.Tracer("database")
+	require.NoError(t, o.DB.Callback().Query().Before("gorm:query").Register("traced", func(db *gorm.DB) {
+		_, span := tracer.Start(db.Statement.Context, "query "+db.Statement.Table)
+		span.End()
+	}))
+	client := o.NewClient(oauthtest.Grants("client_credentials"))
+	o.spans.Reset()
+	r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader("grant_type=client_credentials"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(client.ClientID, client.Secret)
+	w := httptest.NewRecorder()
+	otelhttp.NewHandler(http.HandlerFunc(o.Server.CreateTokenResponse), "http", otelhttp.WithTracerProvider(o.traces)).ServeHTTP(w, r)
+	require.Equal(t, http.StatusOK, w.Code)
+	spans := o.spans.GetSpans()
+	require.Len(t, spans, 3)
+	assert.Equal(t, []string{"query clients", "oauth.token"}, []string{spans[0].Name, spans[1].Name})
+	assert.Equal(t, spans[1].SpanContext.SpanID(), spans[0].Parent.SpanID())
+	assert.Equal(t, spans[2].SpanContext.SpanID(), spans[1].Parent.SpanID())
+}
+
+// What is logged of a request can be found from its trace.
+func TestAnEventBelongsToTheSpan(t *testing.T) {
+	o := observe(t, otel.Options{})
+	logged := new(spanIDs)
+	require.NoError(t, o.Server.Register(&server.EventLog{Logger: slog.New(logged)}))
+	o.Get("/.well-known/oauth-authorization-server")
+	assert.Equal(t, o.spans.GetSpans()[0].SpanContext.SpanID(), logged.last)
+}
+
+// spanIDs is a handler that looks at the span alone.
+type spanIDs struct {
+	slog.Handler
+	last trace.SpanID
+}
+
+func (*spanIDs) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s *spanIDs) Handle(ctx context.Context, _ slog.Record) error {
+	s.last = trace.SpanContextFromContext(ctx).SpanID()
+	return nil
+}
+
+func TestProvidersAreOptional(t *testing.T) {
+	_, err := otel.New(otel.Options{})
+	require.ErrorContains(t, err, "TracerProvider")
+	hook, err := otel.New(otel.Options{MeterProvider: sdkmetric.NewMeterProvider()})
+	require.NoError(t, err)
+	ctx, end := hook.ObserveRequest(t.Context(), "token")
+	assert.False(t, trace.SpanFromContext(ctx).IsRecording())
+	end(server.Observation{Request: &server.Request{HTTP: httptest.NewRequest(http.MethodGet, "/", http.NoBody)}})
+}
+
+// A code that is new in the engine would be counted as "other".
+func TestEveryErrorCodeIsKnown(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../server/error.go", nil, 0)
+	require.NoError(t, err)
+	var all []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 {
+			if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				code, err := strconv.Unquote(literal.Value)
+				require.NoError(t, err)
+				all = append(all, code)
+			}
+		}
+		return true
+	})
+	require.Contains(t, all, "invalid_request")
+	o := observe(t, otel.Options{})
+	var code string
+	require.NoError(t, o.Server.RegisterEndpoint(failing{&code}))
+	for _, code = range append(all, "a-code-of-the-program") {
+		o.spans.Reset()
+		o.Get("/failing")
+		want := code
+		if code == "a-code-of-the-program" {
+			want = "other"
+		}
+		assert.Equal(t, want, attributesOf(&o.spans.GetSpans()[0])["error.type"])
+	}
+}
+
+// failing is an endpoint that answers with a code.
+type failing struct{ code *string }
+
+func (failing) EndpointName() string { return "failing" }
+func (failing) EndpointPath() string { return "/failing" }
+func (failing) Methods() []string    { return []string{http.MethodGet} }
+func (f failing) CreateResponse(context.Context, *server.Request) (*server.Response, error) {
+	return nil, server.NewError(*f.code, "No.")
+}
+
+func TestWhatIsCounted(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	o := observe(t, otel.Options{}, reader)
+	o.everything()
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	counted := make(map[string]int64)
+	for _, scope := range metrics.ScopeMetrics {
+		for _, metric := range scope.Metrics {
+			if sum, ok := metric.Data.(metricdata.Sum[int64]); ok {
+				for _, point := range sum.DataPoints {
+					of := ""
+					for _, a := range point.Attributes.ToSlice() {
+						of += " " + a.Value.AsString()
+					}
+					counted[strings.TrimPrefix(metric.Name, "oauth.server.")+of] += point.Value
+				}
+			}
+		}
+	}
+	assert.Equal(t, map[string]int64{
+		"tokens.issued authorization_code": 1, "tokens.issued refresh_token": 1, "tokens.issued client_credentials": 1,
+		"revocations": 2, "reuse.detected": 1, // the second because of the first
+		"client_authentication.failures token": 1, // where a client authenticates
+		"rate_limited.requests device":         10,
+	}, counted)
+}

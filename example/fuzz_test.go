@@ -11,8 +11,8 @@ import (
 )
 
 // FuzzExample has a stranger send anything anywhere: no request is answered with a 5xx,
-// leads to an address that no client registered, repeats a secret, or ends up with a
-// token of somebody who granted nothing.
+// leads to an address that no client registered, repeats or logs a secret, or ends up
+// with a token of somebody who granted nothing.
 func FuzzExample(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"GET", authorizePath("demo-web"), "", ""}, {"POST", authorizePath("demo-spa") + "&prompt=none", "confirm=yes", ""},
@@ -27,7 +27,8 @@ func FuzzExample(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
-	log := slog.New(slog.DiscardHandler)
+	logged := new(strings.Builder)
+	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	db, closeDB, err := openDatabase(f.Context(), filepath.Join(f.TempDir(), "example.db"), log)
 	if err != nil {
 		f.Fatal(err)
@@ -63,7 +64,12 @@ func FuzzExample(f *testing.F) {
 				r.Header["Authorization"] = []string{replace(authorization)}
 			}
 			w := httptest.NewRecorder()
+			logged.Reset()
 			routes.ServeHTTP(w, r)
+			// An address and the name of a client are logged, whatever stands there.
+			if text := logged.String(); strings.Contains(text, secret) && !strings.Contains(u.Path, secret) && !strings.Contains(target+body, "client_id") {
+				t.Fatalf("%s %s: logs a secret: %s", method, target, text)
+			}
 			if w.Code >= http.StatusInternalServerError {
 				t.Fatalf("%s %s: %d: %s", method, target, w.Code, w.Body)
 			}

@@ -32,7 +32,8 @@ type Config struct {
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
 	// Observers are told of every token that is presented or missing, as of a request
-	// to the endpoint "resource": of its validation, not of what it opens.
+	// to the endpoint "resource": of its validation, not of what it opens. That
+	// its user has to sign in again is one of its own.
 	Observers server.Observers
 }
 
@@ -182,12 +183,14 @@ func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) 
 // AcquireToken returns the request's token when it is valid and has all of one
 // of the scopes. Hand an error to [Protector.WriteError].
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
-	if len(p.config.Observers) == 0 {
-		return p.acquireToken(r, scopes)
+	token, err := p.observe(r, func(r *http.Request) (*server.StoredToken, error) { return p.acquireToken(r, scopes) })
+	if err != nil {
+		return nil, err
 	}
-	return p.observe(r, scopes)
+	return token, nil
 }
 
+// acquireToken is AcquireToken; a token that it finds and refuses it returns as well.
 func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.StoredToken, error) {
 	validator, text, err := p.presented(r)
 	if err != nil {
@@ -198,10 +201,10 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 		return nil, err
 	}
 	if err := validator.ValidateToken(token, scopes, r, p.config.Clock()); err != nil {
-		return nil, err
+		return token, err
 	}
 	if m := p.config.Metadata; m != nil && !slices.Contains(strings.Fields(token.Token.GetAudience()), m.Resource) {
-		return nil, server.NewError(server.InvalidToken, "The access token is for another resource.")
+		return token, server.NewError(server.InvalidToken, "The access token is for another resource.")
 	}
 	for _, hook := range p.hooks {
 		hook.TokenAuthenticated(r.Context(), r, token)

@@ -36,7 +36,8 @@ func (p *Protector) RequireAuthentication(stepUp StepUp) func(http.Handler) http
 			strong := stepUp.ACRValues == nil || slices.Contains(stepUp.ACRValues, how.ACR)
 			recent := stepUp.MaxAge == 0 || how.IsWithin(stepUp.MaxAge, p.config.Clock())
 			if !strong || !recent {
-				p.WriteError(w, r, stepUp.failure(strong))
+				_, err := p.observe(r, func(*http.Request) (*server.StoredToken, error) { return token, stepUp.failure(strong) })
+				p.WriteError(w, r, err)
 				return
 			}
 			next.ServeHTTP(w, r)

@@ -2,8 +2,13 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
+	"maps"
 	"net/http"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 type loginView struct {
@@ -37,8 +42,14 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(form.Get("next"))
-	user, err := a.passwords.check(r.Context(), form.Get("username"), form.Get("password"))
-	if err != nil {
+	user, err := a.passwords.check(r.Context(), ratelimit.RemoteAddress(r), form.Get("username"), form.Get("password"))
+	var later *server.Error
+	switch {
+	case errors.As(err, &later):
+		maps.Copy(w.Header(), later.Header)
+		a.errorPage(w, later.Status)
+		return
+	case err != nil:
 		a.fail(w, r, err)
 		return
 	}

@@ -82,6 +82,28 @@ func TestSignInFails(t *testing.T) {
 	}
 }
 
+// Whoever guesses a password soon gets nowhere, also with the right one, and does
+// not shut out other people.
+func TestNobodyGuessesAPassword(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	for range wrongPasswords {
+		p.visit(t).post("/login", form("username", "alice", "password", "guess")).want(t, http.StatusUnauthorized)
+	}
+	for _, password := range []string{"guess", "wonderland"} {
+		b := p.visit(t)
+		answer := b.post("/login", form("username", "alice", "password", password))
+		answer.want(t, http.StatusTooManyRequests, "These were many attempts")
+		if answer.header.Get("Retry-After") == "" {
+			t.Error("nobody is told when to try again")
+		}
+		if b.cookie() != nil {
+			t.Error("a session began")
+		}
+	}
+	p.visit(t).post("/login", form("username", "bob", "password", "builder")).wantRedirect(t, "/")
+}
+
 // What somebody planted in a browser must not become a signed-in session.
 func TestSessionIsRenewedAtSignIn(t *testing.T) {
 	t.Parallel()

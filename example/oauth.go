@@ -181,7 +181,7 @@ func readCertificates(file string) (*x509.CertPool, error) {
 // authenticateUser returns a bare nil for a wrong password: a nil *User in the
 // interface would not be nil.
 func (a *app) authenticateUser(ctx context.Context, username, password string) (server.User, error) {
-	user, err := a.passwords.check(ctx, username, password)
+	user, err := a.passwords.check(ctx, "password grant", username, password)
 	if err != nil || user == nil {
 		return nil, err
 	}

@@ -85,6 +85,10 @@ func (a *app) errorPage(w http.ResponseWriter, status int) {
 		heading, message = "There is nothing here", "The address is mistyped, or what was here is gone."
 	case http.StatusMethodNotAllowed:
 		heading, message = "This address does something else", "It cannot be opened this way. Please start again from the home page."
+	case http.StatusTooManyRequests:
+		heading, message = "These were many attempts", "Please wait a few minutes, and try again."
+	case http.StatusServiceUnavailable:
+		heading, message = "Many people sign in just now", "Please try again in a moment."
 	case http.StatusRequestEntityTooLarge:
 		heading, message = "That is too much text", "Please go back and shorten it."
 	}

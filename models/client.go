@@ -132,6 +132,13 @@ func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 
+// HasPasswordDigest reports whether a secret of the client is stored as bcrypt or
+// argon2id, which takes long to check, on purpose.
+func (c *ClientMixin) HasPasswordDigest() bool {
+	slow := func(stored string) bool { return isBcrypt(stored) || isArgon2id(stored) }
+	return slow(c.ClientSecret) || slow(c.PreviousClientSecret)
+}
+
 // CheckRegistrationAccessToken reports whether digest is that of the token with
 // which the client manages its registration (RFC 7592).
 func (c *ClientMixin) CheckRegistrationAccessToken(digest string) bool {

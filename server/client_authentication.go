@@ -72,11 +72,15 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
-	client, err := method.AuthenticateClient(ctx, req, query)
+	req.attempt = &attempt{req: req}
+	client, err := method.AuthenticateClient(ctx, req, req.attempt.limited(query))
 	if err != nil {
 		return err
 	}
 	if isNil(client) || !client.CheckEndpointAuthMethod(method.AuthMethod(), req.Endpoint) {
+		if err := req.attempt.failed(ctx); err != nil {
+			return err
+		}
 		return s.invalidClient(req, "The client authentication failed.")
 	}
 	if id := req.Params.Get("client_id"); id != "" && id != client.GetClientID() {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Config is a server's settings. Issuer, QueryClient, SaveToken and
@@ -84,6 +85,16 @@ type Config struct {
 	// Generators are the token generators that settings may name, see
 	// [Config.Load].
 	Generators map[string]TokenGenerator
+
+	// FailedAuthentications bounds how often a client may fail to authenticate, by
+	// client and network address, so that nobody guesses a secret; nil allows 100
+	// in ten minutes, counted in this process. [ratelimit.Unlimited] is for a
+	// program that has such a bound in front of it.
+	FailedAuthentications ratelimit.Limiter
+	// RemoteAddress says where a request comes from; nil is the other end of the
+	// connection. Behind a proxy set it, to what the proxy says: otherwise all
+	// clients have the proxy's address, and whoever fails shuts the others out.
+	RemoteAddress func(r *http.Request) string
 
 	// TokenPrefix begins every generated secret, so that leak scanners find
 	// them: lowercase letters and digits, [DefaultTokenPrefix] when empty.
@@ -191,6 +202,12 @@ func (c Config) filled() Config {
 	}
 	if c.TokenPrefix == "" {
 		c.TokenPrefix = DefaultTokenPrefix
+	}
+	if c.FailedAuthentications == nil {
+		c.FailedAuthentications = ratelimit.New(failedAuthentications, failedAuthenticationsPer)
+	}
+	if c.RemoteAddress == nil {
+		c.RemoteAddress = ratelimit.RemoteAddress
 	}
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = defaultMaxRequestBytes

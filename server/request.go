@@ -75,6 +75,7 @@ type Request struct {
 
 	grant      any
 	extensions []any
+	attempt    *attempt // of the client to authenticate
 }
 
 // failure is err as the answer to this request.
@@ -183,6 +184,9 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 	if len(r.Header.Get("Authorization")) > maxAuthorizationHeader {
 		return req, NewError(InvalidRequest, "The Authorization header is too long.")
 	}
+	if err := CheckContentEncoding(r); err != nil {
+		return req, err
+	}
 	if r.Method == http.MethodPost {
 		body, err := s.parseBody(r)
 		if err != nil {
@@ -193,6 +197,18 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 	err := req.setParams(params)
 	req.State = req.Params.Get("state")
 	return req, err
+}
+
+// CheckContentEncoding refuses a body that is compressed, which could be unpacked
+// to any size.
+func CheckContentEncoding(r *http.Request) error {
+	encoding := r.Header.Get("Content-Encoding")
+	if encoding == "" || encoding == "identity" {
+		return nil
+	}
+	failure := NewError(InvalidRequest, "The body must not be compressed.")
+	failure.Status = http.StatusUnsupportedMediaType
+	return failure
 }
 
 // parseBody reads a form-urlencoded body, or takes what the program's page

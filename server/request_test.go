@@ -154,3 +154,16 @@ func TestStateComesBackAsItWas(t *testing.T) {
 		}
 	}
 }
+
+// What is sent compressed would be unpacked to any size: nothing here unpacks it.
+func TestACompressedBodyIsRefused(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(oauthtest.Grants("client_credentials"))
+	const body = "grant_type=client_credentials"
+	for _, encoding := range []string{"gzip", "deflate", "br", "zstd", "gzip, gzip", "GZIP", "unknown"} {
+		a := p.Token(client, body, "Content-Encoding", encoding)
+		assert.Equal(t, http.StatusUnsupportedMediaType, a.Status, encoding)
+		assert.Equal(t, "invalid_request", a.Body["error"], encoding)
+	}
+	assert.Equal(t, http.StatusOK, p.Token(client, body, "Content-Encoding", "identity").Status)
+}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -26,6 +28,8 @@ type Server struct {
 	extensions []any
 	repeatable []string
 	observers  Observers
+	// slowSecrets bounds how many secrets with a password's digest are checked at once.
+	slowSecrets *ratelimit.Concurrency
 	// otherHooks are the endpoints, by name, and the client authentication
 	// methods that are hooks as well.
 	otherHooks []any
@@ -108,7 +112,7 @@ func (s *Server) Init(config Config) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	s.config, s.initialized = config, true
+	s.config, s.initialized, s.slowSecrets = config, true, newSlowSecrets()
 	return s.RegisterClientAuthMethod(config.ClientAuthMethods...)
 }
 

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"net/url"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -23,18 +23,13 @@ func DeviceCodes[D any, P gormstore.DeviceCodeModel[D]]() Part {
 			t.Helper()
 			codes := must(gormstore.NewDeviceCodes[D, P](in.db))(t)
 			in.prunable, in.erasable = append(in.prunable, codes), append(in.erasable, codes)
-			in.devices = &endpoint.DeviceAuthorization{Storage: codes, Attempts: unlimited{}}
+			in.devices = &endpoint.DeviceAuthorization{Storage: codes, Attempts: ratelimit.Unlimited{}}
 			check(t, in.server.RegisterEndpoint(in.devices))
 			check(t, in.server.RegisterGrant(&grant.DeviceCode{Storage: codes}))
 		},
 		test: func(k *kit, t *testing.T) { k.deviceCodes(t, new(D)) },
 	}
 }
-
-type unlimited struct{}
-
-// Allow allows everything.
-func (unlimited) Allow(context.Context, string) (time.Duration, error) { return 0, nil }
 
 func (k *kit) television(t testing.TB) client {
 	t.Helper()

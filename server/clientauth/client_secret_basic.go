@@ -41,10 +41,14 @@ func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Req
 	if client == nil {
 		return nil, nil
 	}
-	if client.CheckClientSecret(secret, req.Time) || secret != rawSecret && client.CheckClientSecret(rawSecret, req.Time) {
-		return client, nil
+	good, err := req.CheckClientSecret(ctx, client, secret)
+	if err == nil && !good && secret != rawSecret {
+		good, err = req.CheckClientSecret(ctx, client, rawSecret)
 	}
-	return nil, nil
+	if err != nil || !good {
+		return nil, err
+	}
+	return client, nil
 }
 
 func decoded(s string) string {

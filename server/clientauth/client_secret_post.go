@@ -20,7 +20,11 @@ func (ClientSecretPost) Presented(req *server.Request) bool { return req.Params.
 // AuthenticateClient checks the id and secret of the body.
 func (ClientSecretPost) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	client, err := query(ctx, req.Params.Get("client_id"))
-	if err != nil || client == nil || !client.CheckClientSecret(req.Params.Get("client_secret"), req.Time) {
+	if err != nil || client == nil {
+		return nil, err
+	}
+	good, err := req.CheckClientSecret(ctx, client, req.Params.Get("client_secret"))
+	if err != nil || !good {
 		return nil, err
 	}
 	return client, nil

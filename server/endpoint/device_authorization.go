@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -257,10 +256,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 		return req, "", fmt.Errorf("limit the user codes: %w", err)
 	}
 	if wait > 0 {
-		failure := server.NewError(server.TemporarilyUnavailable, "These were many codes. Please try again later.")
-		failure.Status = http.StatusTooManyRequests
-		failure.Header = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
-		return req, "", failure
+		return req, "", server.TooManyRequests(wait, "These were many codes. Please try again later.")
 	}
 	if userCode = digestUserCode(req.Params.Get("user_code")); userCode == "" {
 		return req, "", errNoSuchUserCode()

@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // FuzzEndpoints sends anything to everything that can be registered: no request
@@ -54,7 +55,7 @@ func FuzzEndpoints(f *testing.F) {
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
-	registration.Open = true
+	registration.Open, registration.Attempts = true, ratelimit.Unlimited{}
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](db)
 	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
 	anything := func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }

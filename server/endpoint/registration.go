@@ -18,6 +18,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Registration is the client registration endpoint (RFC 7591), named
@@ -50,12 +51,19 @@ type Registration struct {
 	// the second half of its life gets a new one, beside which the old one stays
 	// valid until its end.
 	SecretExpiresIn time.Duration
+	// Attempts bounds how many registrations may be tried, by network address; nil
+	// allows 100 in ten minutes, counted in this process.
+	Attempts ratelimit.Limiter
 	// UnusedExpiresIn is how long a client is remembered that never gets a token;
 	// 0 is 30 days, less than 0 is without end.
 	UnusedExpiresIn time.Duration
 }
 
-const defaultUnusedExpiresIn = 30 * 24 * time.Hour
+const (
+	defaultUnusedExpiresIn  = 30 * 24 * time.Hour
+	registrationAttempts    = 100
+	registrationAttemptsPer = 10 * time.Minute
+)
 
 var defaultRegistrationGrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType}
 
@@ -90,6 +98,9 @@ func (e *Registration) CheckConfig(*server.Config) error {
 	}
 	if e.SoftwareStatements != nil {
 		faults = append(faults, e.SoftwareStatements.check())
+	}
+	if e.Attempts == nil {
+		e.Attempts = ratelimit.New(registrationAttempts, registrationAttemptsPer)
 	}
 	return errors.Join(faults...)
 }
@@ -130,6 +141,13 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 
 // register makes a new client (RFC 7591 section 3).
 func (e *Registration) register(ctx context.Context, req *server.Request) (*server.Response, error) {
+	wait, err := e.Attempts.Allow(ctx, req.Server.RemoteAddress(req.HTTP))
+	if err != nil {
+		return nil, fmt.Errorf("limit the registrations: %w", err)
+	}
+	if wait > 0 {
+		return nil, server.TooManyRequests(wait, "These were many registrations. Please try again later.")
+	}
 	if !e.Open {
 		if err := e.checkInitialAccessToken(ctx, req); err != nil {
 			return nil, err
@@ -260,6 +278,9 @@ func information(req *server.Request, status int, client *models.ClientMixin, se
 // readMembers reads the JSON object of a request.
 func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 	r := req.HTTP
+	if err := server.CheckContentEncoding(r); err != nil {
+		return nil, err
+	}
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {
 		return nil, server.NewError(server.InvalidRequest, "The Content-Type must be %s.", "application/json")
 	}

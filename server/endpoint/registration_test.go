@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // registrar is a provider at which clients register.
@@ -468,4 +469,47 @@ func (*ownMetadata) CheckClientMetadata(_ context.Context, _ *server.Request, me
 		return server.NewError(server.InvalidClientMetadata, "Not blue.")
 	}
 	return nil
+}
+
+// Whoever registers without end fills nobody's database.
+func TestAFloodOfRegistrations(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	r := newRegistrar(t, db, func(e *endpoint.Registration) { e.Attempts = ratelimit.New(3, time.Hour) })
+	const metadata = `{"redirect_uris":["https://app.example/cb"]}`
+	from := func(address string) oauthtest.Answer {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/register", strings.NewReader(metadata))
+		request.Header.Set("Content-Type", "application/json")
+		request.RemoteAddr = address
+		return r.Serve(request)
+	}
+	for range 3 {
+		require.Equal(t, http.StatusCreated, from("192.0.2.1:1").Status)
+	}
+	for range 2 {
+		a := from("192.0.2.1:2")
+		assert.Equal(t, http.StatusTooManyRequests, a.Status, a.Raw)
+		assert.Equal(t, server.TemporarilyUnavailable, a.Body["error"])
+		assert.NotEmpty(t, a.Header.Get("Retry-After"))
+	}
+	assert.EqualValues(t, 3, r.Rows(&oauthtest.Client{}))
+	assert.Equal(t, http.StatusCreated, from("192.0.2.2:1").Status, "others may")
+}
+
+// JSON in JSON in JSON costs whoever reads it: what is deeper than anything that
+// means something is refused, and so is what is compressed.
+func TestADeeplyNestedRegistration(t *testing.T) {
+	r := newRegistrar(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	for rule, metadata := range map[string]string{
+		"arrays":               `{"redirect_uris":["https://app.example/cb"],"jwks":` + strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000) + `}`,
+		"objects":              `{"redirect_uris":["https://app.example/cb"],"jwks":` + strings.Repeat(`{"a":`, 9_000) + "1" + strings.Repeat("}", 9_000) + `}`,
+		"in the redirect URIs": `{"redirect_uris":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`,
+		"without an end":       `{"redirect_uris":` + strings.Repeat("[", 60_000),
+	} {
+		a, _ := r.register(metadata)
+		assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %.200s", rule, a.Raw)
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/register", strings.NewReader(`{"redirect_uris":["https://app.example/cb"]}`))
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Encoding", "gzip")
+	assert.Equal(t, http.StatusUnsupportedMediaType, r.Serve(request).Status)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -90,7 +91,7 @@ func codeOf(err error) string {
 
 func TestDeviceAuthorization(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Attempts = unlimited{} })
+		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Attempts = ratelimit.Unlimited{} })
 		client, other := d.NewClient(television), d.NewClient(television)
 
 		t.Run("the codes", func(t *testing.T) {
@@ -231,11 +232,6 @@ func TestDeviceAuthorization(t *testing.T) {
 		})
 	})
 }
-
-// unlimited allows everything.
-type unlimited struct{}
-
-func (unlimited) Allow(context.Context, string) (time.Duration, error) { return 0, nil }
 
 // RFC 8628 section 5.1.
 func TestUserCodesCannotBeGuessed(t *testing.T) {

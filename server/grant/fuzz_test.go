@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // FuzzAuthorizationDetails asks for any details: what is granted is a list of the
@@ -56,7 +57,7 @@ func FuzzUserCode(f *testing.F) {
 	for _, seed := range []string{"BBBB-BBBB", "bbbbbbbb", " b b-b\u00a0", "", "\x00", strings.Repeat("B", 5000)} {
 		f.Add(seed)
 	}
-	d := newDevices(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...), func(e *endpoint.DeviceAuthorization) { e.Attempts = unlimited{} })
+	d := newDevices(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...), func(e *endpoint.DeviceAuthorization) { e.Attempts = ratelimit.Unlimited{} })
 	client := d.NewClient(television)
 	codes := d.Post("/oauth/device_authorization", client, "scope=profile").Body
 	letters := func(code string) string {

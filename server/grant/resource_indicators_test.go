@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 const (
@@ -98,7 +99,7 @@ func TestResourceIndicators(t *testing.T) {
 		})
 		t.Run("a device", func(t *testing.T) {
 			d := devices{p, gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)}
-			d.endpoint.Attempts = unlimited{}
+			d.endpoint.Attempts = ratelimit.Unlimited{}
 			require.NoError(t, p.Server.RegisterEndpoint(d.endpoint))
 			require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)))
 			tv := p.NewClient(television)

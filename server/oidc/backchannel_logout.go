@@ -45,6 +45,9 @@ const (
 // any number of instances: each logout is told by one at a time, again and again
 // until the client answers, so that a client may be told twice, and never not at all.
 func (p *Provider) DeliverLogouts(ctx context.Context) {
+	if p.server == nil || p.Logouts == nil {
+		return
+	}
 	for ctx.Err() == nil {
 		told, err := p.DeliverDueLogouts(ctx)
 		if err != nil && ctx.Err() == nil {

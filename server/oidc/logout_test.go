@@ -370,6 +370,23 @@ func TestDeliverLogouts(t *testing.T) {
 	}
 }
 
+// A program that has nothing to deliver may start the worker: it has nothing to do.
+func TestNothingToDeliver(t *testing.T) {
+	withoutLogouts := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(p *oidc.Provider) { p.Logouts = nil })
+	for rule, provider := range map[string]*oidc.Provider{"never registered": {}, "without an outbox": withoutLogouts.oidc} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			provider.DeliverLogouts(t.Context())
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatal(rule)
+		}
+	}
+}
+
 // An outbox that cannot be read is an error, and a client that cannot be found stays
 // in it.
 func TestLogoutsOutliveFailures(t *testing.T) {

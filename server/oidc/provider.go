@@ -275,7 +275,7 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 		nonce = code.GetNonce()
 	}
 	text, err := p.idToken(ctx, req, idToken{
-		authentication: req.Credential.Authentication, nonce: nonce, claims: record.Claims, sid: textOf(record.SessionID), accessToken: response.AccessToken,
+		authentication: req.Credential.Authentication, nonce: nonce, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
 	})
 	if err == nil {
 		response.SetExtra("id_token", text)
@@ -329,11 +329,4 @@ func pointerTo(text string) *string {
 		return nil
 	}
 	return &text
-}
-
-func textOf(text *string) string {
-	if text == nil {
-		return ""
-	}
-	return *text
 }

@@ -15,7 +15,20 @@ type Limiter interface {
 	// Allow counts one more attempt by the key, such as a user's id. It returns
 	// 0 when that may go on, and otherwise how long it has to wait.
 	Allow(ctx context.Context, key string) (wait time.Duration, err error)
+	// Wait is Allow without counting: for something of which only failures
+	// count, before it is tried.
+	Wait(ctx context.Context, key string) (wait time.Duration, err error)
 }
+
+// Unlimited is a Limiter that bounds nothing, for a program that has something
+// else in front of it that does.
+type Unlimited struct{}
+
+// Allow returns 0.
+func (Unlimited) Allow(context.Context, string) (time.Duration, error) { return 0, nil }
+
+// Wait returns 0.
+func (Unlimited) Wait(context.Context, string) (time.Duration, error) { return 0, nil }
 
 // InProcess is a Limiter in the memory of this process. It remembers a bounded
 // number of keys, the most recent ones.
@@ -54,4 +67,14 @@ func (l *InProcess) Allow(_ context.Context, key string) (wait time.Duration, er
 		reservation.CancelAt(now) // an attempt that was refused is none
 	}
 	return wait, nil
+}
+
+// Wait returns how long the key has to wait, and counts nothing.
+func (l *InProcess) Wait(_ context.Context, key string) (wait time.Duration, err error) {
+	limiter, known := l.keys.GetIfPresent(key)
+	if !known {
+		return 0, nil
+	}
+	missing := 1 - limiter.TokensAt(l.clock())
+	return max(0, time.Duration(missing/float64(l.limit)*float64(time.Second))), nil
 }

@@ -37,3 +37,36 @@ func TestNobodyCanTryNothing(t *testing.T) {
 	assert.Panics(t, func() { New(0, time.Minute) })
 	assert.Panics(t, func() { New(1, 0) })
 }
+
+func TestWaitCountsNothing(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := New(2, time.Minute)
+	l.clock = func() time.Time { return now }
+	wait := func() time.Duration {
+		d, err := l.Wait(t.Context(), "a")
+		require.NoError(t, err)
+		return d
+	}
+	for range 3 {
+		assert.Zero(t, wait())
+	}
+	for range 2 {
+		_, err := l.Allow(t.Context(), "a")
+		require.NoError(t, err)
+	}
+	assert.InDelta(t, 30*time.Second, wait(), float64(time.Millisecond))
+	now = now.Add(31 * time.Second)
+	assert.Zero(t, wait())
+	assert.Zero(t, wait(), "nothing was counted")
+}
+
+func TestUnlimited(t *testing.T) {
+	for range 3 {
+		wait, err := Unlimited{}.Allow(t.Context(), "a")
+		require.NoError(t, err)
+		assert.Zero(t, wait)
+		wait, err = Unlimited{}.Wait(t.Context(), "a")
+		require.NoError(t, err)
+		assert.Zero(t, wait)
+	}
+}

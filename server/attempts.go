@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
+)
+
+const (
+	failedAuthentications    = 100
+	failedAuthenticationsPer = 10 * time.Minute
+	slowSecretPatience       = 2 * time.Second
+)
+
+// TooManyRequests is the answer to somebody who has to wait (RFC 6585 section
+// 4).
+func TooManyRequests(wait time.Duration, description string) *Error {
+	failure := NewError(TemporarilyUnavailable, description)
+	failure.Status = http.StatusTooManyRequests
+	failure.Header = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
+	return failure
+}
+
+// RemoteAddress is where a request comes from, by Config.RemoteAddress.
+func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteAddress(r) }
+
+// attempt is a client's attempt to authenticate. Failures are counted by client
+// and address: by the client alone, a stranger could shut it out.
+type attempt struct {
+	req *Request
+	key string // empty until the client that it claims to be is looked up
+}
+
+// limited is query, but refuses a client that has failed too often before its
+// credentials are looked at.
+func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
+	return func(ctx context.Context, clientID string) (Client, error) {
+		s := a.req.Server
+		a.key = Digest(clientID + "\x00" + s.RemoteAddress(a.req.HTTP))
+		if err := a.check(ctx); err != nil {
+			return nil, err
+		}
+		return query(ctx, clientID)
+	}
+}
+
+// check returns what to answer when there were too many failures before, nil
+// otherwise.
+func (a *attempt) check(ctx context.Context) error {
+	if a == nil {
+		return nil // a secret that is checked elsewhere
+	}
+	return tooManyFailures(a.req.Server.config.FailedAuthentications.Wait(ctx, a.key))
+}
+
+// failed counts the attempt. It returns what to answer when it was one too many,
+// nil otherwise.
+func (a *attempt) failed(ctx context.Context) error {
+	if a.key == "" {
+		return nil
+	}
+	return tooManyFailures(a.req.Server.config.FailedAuthentications.Allow(ctx, a.key))
+}
+
+func tooManyFailures(wait time.Duration, err error) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("limit failed authentications: %w", err)
+	case wait > 0:
+		return TooManyRequests(wait, "The client failed to authenticate too often. Please try again later.")
+	default:
+		return nil
+	}
+}
+
+// CheckClientSecret reports whether a secret is the client's. Of secrets that are
+// stored as a password's digest few are checked at once, so that a flood of wrong
+// ones does not keep the machine from everything else; in it, the answer is
+// temporarily_unavailable.
+func (r *Request) CheckClientSecret(ctx context.Context, client Client, secret string) (good bool, err error) {
+	registered, ok := client.(RegisteredClient)
+	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
+		return client.CheckClientSecret(secret, r.Time), nil
+	}
+	busy := r.Server.slowSecrets.Do(ctx, func() {
+		// Whoever waited among others that failed in the meantime is one of too many.
+		if err = r.attempt.check(ctx); err == nil {
+			good = client.CheckClientSecret(secret, r.Time)
+		}
+	})
+	if busy != nil {
+		return false, errors.Join(busy, ErrUnavailable)
+	}
+	return good, err
+}
+
+// newSlowSecrets leaves half of the processors to everything else.
+func newSlowSecrets() *ratelimit.Concurrency {
+	return ratelimit.NewConcurrency(max(1, runtime.GOMAXPROCS(0)/2), slowSecretPatience)
+}

@@ -1,0 +1,117 @@
+package clientauth_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
+)
+
+// Whoever guesses a secret soon gets nowhere, also with the right one, and shuts
+// out nobody else.
+func TestNobodyGuessesASecret(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
+		c.FailedAuthentications = ratelimit.New(3, time.Hour)
+	})
+	basicClient := p.NewClient(oauthtest.Grants("client_credentials"))
+	post := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) {
+		c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretPost
+	}))
+	for _, row := range []struct {
+		method string
+		client *oauthtest.Client
+		ask    func(r *http.Request, secret string) *http.Request
+	}{
+		{"client_secret_basic", basicClient, func(r *http.Request, secret string) *http.Request {
+			r.SetBasicAuth(basicClient.ClientID, secret)
+			return r
+		}},
+		{"client_secret_post", post, nil},
+	} {
+		t.Run(row.method, func(t *testing.T) {
+			from := func(address, secret string) oauthtest.Answer {
+				body := "grant_type=client_credentials"
+				if row.ask == nil {
+					body += "&client_id=" + row.client.ClientID + "&client_secret=" + secret
+				}
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.RemoteAddr = address
+				if row.ask != nil {
+					r = row.ask(r, secret)
+				}
+				return p.Serve(r)
+			}
+			for range 20 {
+				assert.Equal(t, http.StatusOK, from("192.0.2.1:1", row.client.Secret).Status, "success is not counted")
+			}
+			for range 3 {
+				assert.Equal(t, server.InvalidClient, from("192.0.2.1:1", "wrong").Body["error"])
+			}
+			for _, secret := range []string{"wrong", row.client.Secret} {
+				a := from("192.0.2.1:2", secret)
+				assert.Equal(t, http.StatusTooManyRequests, a.Status, a.Raw)
+				assert.Equal(t, server.TemporarilyUnavailable, a.Body["error"])
+				assert.NotEmpty(t, a.Header.Get("Retry-After"))
+			}
+			assert.Equal(t, http.StatusOK, from("192.0.2.2:1", row.client.Secret).Status, "the client itself, elsewhere")
+		})
+	}
+	t.Run("an unknown client is told the same", func(t *testing.T) {
+		for range 3 {
+			assert.Equal(t, server.InvalidClient, p.Token(nil, "grant_type=client_credentials", basic("nobody", "wrong")...).Body["error"])
+		}
+		assert.Equal(t, http.StatusTooManyRequests, p.Token(nil, "grant_type=client_credentials", basic("nobody", "wrong")...).Status)
+	})
+}
+
+// While a flood of wrong secrets is checked against a slow digest, a client with
+// another secret is answered, and the flood is answered, too.
+func TestAFloodOfWrongSecretsStarvesNobody(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db, func(c *server.Config) { c.FailedAuthentications = ratelimit.New(8, time.Hour) })
+		slow, honest := p.NewClient(oauthtest.Grants("client_credentials")), p.NewClient(oauthtest.Grants("client_credentials"))
+		digest, err := bcrypt.GenerateFromPassword([]byte("correct horse"), 10)
+		require.NoError(t, err)
+		setSecret(t, db, slow, string(digest))
+
+		const flood = 60
+		answers := make([]oauthtest.Answer, flood)
+		var wait sync.WaitGroup
+		for i := range flood {
+			wait.Go(func() {
+				answers[i] = p.Token(nil, "grant_type=client_credentials", basic(slow.ClientID, "wrong")...)
+			})
+		}
+		for range 10 {
+			assert.Equal(t, http.StatusOK, p.Token(honest, "grant_type=client_credentials").Status)
+		}
+		wait.Wait()
+		refused := 0
+		for _, a := range answers {
+			assert.Contains(t, []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}, a.Status, a.Raw)
+			if a.Status != http.StatusUnauthorized {
+				refused++
+			}
+		}
+		assert.GreaterOrEqual(t, refused, flood-8, "no more guesses than the limit")
+		elsewhere := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader("grant_type=client_credentials"))
+		elsewhere.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		elsewhere.SetBasicAuth(slow.ClientID, "correct horse")
+		elsewhere.RemoteAddr = "192.0.2.77:1"
+		assert.Equal(t, http.StatusOK, p.Serve(elsewhere).Status)
+	})
+}

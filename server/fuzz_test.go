@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // FuzzRequests sends anything to the three endpoints: no request is answered
@@ -31,7 +32,7 @@ func FuzzRequests(f *testing.F) {
 	} {
 		f.Add(seed, "Basic YTpi")
 	}
-	p := oauthtest.New(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...))
+	p := oauthtest.New(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.FailedAuthentications = ratelimit.Unlimited{} })
 	client := p.NewClient(oauthtest.Public)
 	f.Fuzz(func(t *testing.T, params, authorization string) {
 		params = strings.ReplaceAll(params, "{id}", client.ClientID)

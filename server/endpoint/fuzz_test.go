@@ -45,6 +45,7 @@ func FuzzEndpoints(f *testing.F) {
 	}
 	db := testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(f, db, func(c *server.Config) {
+		c.FailedAuthentications = ratelimit.Unlimited{}
 		c.ClientCertificates = server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
 	})
 	web := p.NewClient(oauthtest.Grants("urn:ietf:params:oauth:grant-type:token-exchange"))

@@ -34,6 +34,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -99,7 +100,8 @@ func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 	p.sessions = sessions
 	p.how = server.Authentication{Time: p.Now.Unix() - 30, ACR: "phr", AMR: []string{"pwd", "otp"}, SessionID: sessionID}
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
-	registration.Open, registration.GrantTypes = true, []string{"authorization_code", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
+	registration.Open, registration.Attempts = true, ratelimit.Unlimited{}
+	registration.GrantTypes = []string{"authorization_code", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
 	optional := grant.CodeChallenge{OptionalForConfidentialClients: true}
 	require.NoError(t, errors.Join(

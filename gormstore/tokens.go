@@ -81,13 +81,16 @@ func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req 
 			_, err = t.store.insert(t.store.conn(ctx), row)
 			return err
 		}
-		if row, ok := req.Credential.Record.(P); ok {
-			if row.AsTokenMixin().Audience != record.Audience {
-				return t.rotateBeside(ctx, row, record, req)
-			}
-			return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
+		row, ok := req.Credential.Record.(P)
+		switch {
+		case !ok:
+			return t.exchange(ctx, record, req)
+		case record.RefreshToken != nil && *record.RefreshToken == req.Credential.Presented.Digest:
+			return t.issueBeside(ctx, row, record, req)
+		case row.AsTokenMixin().Audience != record.Audience:
+			return t.rotateBeside(ctx, row, record, req)
 		}
-		return t.exchange(ctx, record, req)
+		return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
 	})
 }
 
@@ -133,7 +136,7 @@ func (t *Tokens[M, P]) descend(ctx context.Context, row *M, subject *server.Stor
 	}
 	return t.store.atomically(ctx, func(tx *gorm.DB) error {
 		changed, err := t.store.update(tx, new(M), t.values(map[string]any{
-			"Exchanges": clause.Expr{SQL: "? + 1", Vars: []any{column(t.columns["Exchanges"])}},
+			"Exchanges": t.oneMore("Exchanges"),
 		}), t.is("AccessToken", parent.AsTokenMixin().AccessToken), t.is("AccessTokenRevokedAt", 0), t.is("RefreshTokenRevokedAt", 0))
 		if err != nil {
 			return err
@@ -144,6 +147,12 @@ func (t *Tokens[M, P]) descend(ctx context.Context, row *M, subject *server.Stor
 		_, err = t.store.insert(tx, row)
 		return err
 	})
+}
+
+// oneMore is the value of a counter after one more. It changes the row in any case:
+// MySQL counts a row that it would leave as it is for none.
+func (t *Tokens[M, P]) oneMore(field string) clause.Expr {
+	return clause.Expr{SQL: "? + 1", Vars: []any{column(t.columns[field])}}
 }
 
 // row places a record in a new row of the program's own model.
@@ -186,44 +195,73 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 // the row stays, and the new one gets a row of its own, in which it replaces an
 // earlier one of the same resources.
 func (t *Tokens[M, P]) rotateBeside(ctx context.Context, row P, record *models.TokenMixin, req *server.Request) error {
-	beside := *record
-	beside.RefreshToken, beside.RefreshTokenExpiresAt, beside.ExpiresAt = nil, 0, record.IssuedAt+record.ExpiresIn
-	next, err := t.row(&beside, req)
+	beside, err := t.beside(record, req)
 	if err != nil {
 		return err
 	}
 	return t.store.atomically(ctx, func(tx *gorm.DB) error {
-		// The row of the grant comes first: every rotation and revocation does.
-		changed, err := t.store.update(tx, row, t.values(map[string]any{
-			"RefreshToken":          record.RefreshToken,
-			"RotatedAt":             record.IssuedAt,
-			"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
-			"ExpiresAt":             record.ExpiresAt,
-		}), t.current(req.Credential.Presented.Digest)...)
-		if err != nil {
+		if err := t.renew(tx, row, record, req.Credential.Presented.Digest); err != nil {
 			return err
 		}
-		if changed != 1 {
-			return server.ErrSpent
-		}
-		changed, err = t.store.update(tx, new(M), t.values(map[string]any{
-			"AccessToken":          beside.AccessToken,
-			"TokenType":            beside.TokenType,
-			"Scope":                beside.Scope,
-			"Confirmation":         beside.Confirmation,
-			"AuthorizationDetails": beside.AuthorizationDetails,
-			"IssuedAt":             beside.IssuedAt,
-			"ExpiresIn":            beside.ExpiresIn,
+		next := P(beside).AsTokenMixin()
+		changed, err := t.store.update(tx, new(M), t.values(map[string]any{
+			"AccessToken":          next.AccessToken,
+			"TokenType":            next.TokenType,
+			"Scope":                next.Scope,
+			"Confirmation":         next.Confirmation,
+			"AuthorizationDetails": next.AuthorizationDetails,
+			"IssuedAt":             next.IssuedAt,
+			"ExpiresIn":            next.ExpiresIn,
 			"AccessTokenRevokedAt": 0,
-			"ExpiresAt":            beside.ExpiresAt,
-		}), t.is("GrantID", beside.GrantID), t.is("RefreshToken", nil), t.is("Audience", beside.Audience),
-			t.is("ClientID", beside.ClientID), clause.Or(t.is("Actor", nil), t.is("Actor", "")))
+			"ExpiresAt":            next.ExpiresAt,
+		}), t.is("GrantID", next.GrantID), t.is("RefreshToken", nil), t.is("Audience", next.Audience),
+			t.is("ClientID", next.ClientID), clause.Or(t.is("Actor", nil), t.is("Actor", "")))
 		if err != nil || changed > 0 {
 			return err
 		}
-		_, err = t.store.insert(tx, next)
+		_, err = t.store.insert(tx, beside)
 		return err
 	})
+}
+
+// issueBeside is for a refresh token that is kept: each access token that it gets
+// has a row of its own, since of two that are asked for at once both are to live.
+func (t *Tokens[M, P]) issueBeside(ctx context.Context, row P, record *models.TokenMixin, req *server.Request) error {
+	beside, err := t.beside(record, req)
+	if err != nil {
+		return err
+	}
+	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+		if err := t.renew(tx, row, record, req.Credential.Presented.Digest); err != nil {
+			return err
+		}
+		_, err := t.store.insert(tx, beside)
+		return err
+	})
+}
+
+// beside is a row for an access token without the refresh token of its record.
+func (t *Tokens[M, P]) beside(record *models.TokenMixin, req *server.Request) (*M, error) {
+	access := *record
+	access.RefreshToken, access.RefreshTokenExpiresAt, access.ExpiresAt = nil, 0, record.IssuedAt+record.ExpiresIn
+	return t.row(&access, req)
+}
+
+// renew puts the successor of a refresh token in its row, or lets the same one
+// stand, and leaves the access token there alone. It comes first: every rotation
+// and revocation changes that row first.
+func (t *Tokens[M, P]) renew(tx *gorm.DB, row P, record *models.TokenMixin, presented string) error {
+	changed, err := t.store.update(tx, row, t.values(map[string]any{
+		"RefreshToken":          record.RefreshToken,
+		"RotatedAt":             record.IssuedAt,
+		"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
+		"ExpiresAt":             record.ExpiresAt,
+		"Exchanges":             t.oneMore("Exchanges"),
+	}), t.current(presented)...)
+	if err == nil && changed != 1 {
+		return server.ErrSpent
+	}
+	return err
 }
 
 // current is true of the row of a refresh token that may be rotated.

@@ -59,7 +59,8 @@ type TokenMixin struct {
 	// Actor is who acts for the user with this token, as JSON (RFC 8693 "act"),
 	// empty when nobody does but the client.
 	Actor string `gorm:"column:actor;type:text" json:"-"`
-	// Exchanges counts the tokens that were made of this one (RFC 8693).
+	// Exchanges counts the tokens that were made of this one: exchanged for it (RFC
+	// 8693), or issued for a refresh token that is kept.
 	Exchanges int64 `gorm:"column:exchanges;not null;default:0" json:"-"`
 	// Confirmation is the key that the token is bound to, as JSON (RFC 7800 "cnf").
 	Confirmation string `gorm:"column:confirmation;type:text" json:"confirmation,omitempty"`

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -79,11 +80,16 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertio
 
 // IsFor reports whether the assertion is valid at the request's time, and for
 // this server and nobody else: another one to which it was shown could pass it
-// on otherwise.
+// on otherwise. An [AssertionHook] may ask for more.
 func (a *Assertion) IsFor(req *Request) bool {
 	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
-	return len(a.audience) == 1 && a.audience[0] != "" && slices.Contains(ours, a.audience[0]) &&
-		a.Issuer != "" && a.Subject != "" && a.ID != "" && a.IsCurrent(req.Time)
+	if len(a.audience) != 1 || a.audience[0] == "" || !slices.Contains(ours, a.audience[0]) ||
+		a.Issuer == "" || a.Subject == "" || a.ID == "" || !a.IsCurrent(req.Time) {
+		return false
+	}
+	will := true
+	tell(req, func(hook AssertionHook) { will = will && hook.CheckAssertion(req, a) })
+	return will
 }
 
 // IsAddressedTo reports whether the audience is among those for whom the
@@ -131,6 +137,16 @@ func (a *Assertion) VerifiedWith(secret []byte) bool {
 	return err == nil
 }
 
+// minRSABits is how long the modulus of an RSA key is at least (RFC 7518 sections
+// 3.3 and 3.5).
+const minRSABits = 2048
+
+// strongEnough reports whether a public key may sign.
+func strongEnough(key jose.JSONWebKey) bool {
+	public, isRSA := key.Key.(*rsa.PublicKey)
+	return !isRSA || public.N.BitLen() >= minRSABits
+}
+
 // VerifiedBy reports whether one of the public keys of a key set, as JSON, made
 // the signature: the one that it names, where it names one.
 func (a *Assertion) VerifiedBy(keySet []byte) bool {
@@ -142,7 +158,7 @@ func (a *Assertion) VerifiedBy(keySet []byte) bool {
 	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
 		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
-		if !named || !meant {
+		if !named || !meant || !strongEnough(key) {
 			return false
 		}
 		_, err := a.signed.Verify(key)

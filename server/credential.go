@@ -36,6 +36,9 @@ type Credential struct {
 	// Spent is true for a credential that was used before. The engine then
 	// revokes its grant.
 	Spent bool
+	// Keep is true for a refresh token that stays as it is when it is used: an
+	// [IssuanceHook] sets it, for one that is of no use to a thief.
+	Keep bool
 	// Expired is true for a credential that has ended or was revoked.
 	Expired bool
 }

@@ -38,7 +38,8 @@ type DPoPProofs struct {
 const (
 	maxProof    = 4 << 10
 	maxProofID  = 512
-	proofLife   = 2 * time.Minute // by which clocks may differ, too
+	proofLife   = 2 * time.Minute
+	proofAhead  = time.Minute // by which a client's clock may be ahead
 	nonceLife   = 5 * time.Minute
 	minNonceKey = 32
 )
@@ -90,7 +91,7 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 		return "", NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
 	case proof.Method != r.Method || !sameTarget(proof.Target, target):
 		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.")
-	case now.Sub(issuedAt).Abs() > proofLife:
+	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
 		return "", NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.")
 	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
 		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
@@ -137,7 +138,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProo
 	}
 	header := signed.Signatures[0].Header
 	key := header.JSONWebKey
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil { // go-jose takes a public key of a reasonable size alone
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil || !strongEnough(*key) { // go-jose takes a public key alone
 		return nil
 	}
 	payload, err := signed.Verify(key)

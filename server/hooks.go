@@ -58,6 +58,12 @@ type AuthorizationCodeHook interface {
 	PrepareAuthorizationCode(ctx context.Context, req *Request, record *models.AuthorizationCodeMixin) error
 }
 
+// PushedRequestHook completes the record of a pushed authorization request (RFC
+// 9126) before it is stored.
+type PushedRequestHook interface {
+	PreparePushedRequest(ctx context.Context, req *Request, record *models.PushedRequestMixin) error
+}
+
 // AuthorizationResponseHook adds parameters to a successful authorization
 // response.
 type AuthorizationResponseHook interface {
@@ -103,6 +109,20 @@ type ClientMetadataHook interface {
 	ClientMetadataMembers() []string
 	// CheckClientMetadata may change the metadata, or refuse it.
 	CheckClientMetadata(ctx context.Context, req *Request, metadata *models.ClientMetadata) error
+}
+
+// AssertionHook is asked whether an assertion will do that is for this server and
+// current (RFC 7523), before its signature is verified.
+type AssertionHook interface {
+	CheckAssertion(req *Request, assertion *Assertion) bool
+}
+
+// RegistrationHook holds the whole server to rules of its own.
+type RegistrationHook interface {
+	// CheckRegistration is asked after each registration, the hook's own included,
+	// whether the server may be as it is now. On an error, which names what to write
+	// instead, nothing is registered.
+	CheckRegistration(s *Server) error
 }
 
 // ClientAuthenticatedHook is told of every client that authenticated.
@@ -158,7 +178,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
-		TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
 		return false
@@ -190,6 +210,12 @@ func tell[H any](req *Request, f func(H)) {
 // A grant calls it before it stores one.
 func (r *Request) PrepareAuthorizationCode(ctx context.Context, record *models.AuthorizationCodeMixin) error {
 	return each(r, func(hook AuthorizationCodeHook) error { return hook.PrepareAuthorizationCode(ctx, r, record) })
+}
+
+// PreparePushedRequest runs the hooks that complete the record of a pushed request.
+// An endpoint calls it before it stores one.
+func (r *Request) PreparePushedRequest(ctx context.Context, record *models.PushedRequestMixin) error {
+	return each(r, func(hook PushedRequestHook) error { return hook.PreparePushedRequest(ctx, r, record) })
 }
 
 // Subject returns by what a client knows a user: the user's id, unless a hook says

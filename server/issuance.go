@@ -297,13 +297,17 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	if !refreshable {
 		return response, nil
 	}
-	own, err := s.refreshToken(ctx, input)
-	if err != nil {
-		return nil, fmt.Errorf("generate refresh token: %w", err)
+	if keeps(req.Credential) {
+		record.RefreshToken = &req.Credential.Presented.Digest // and the client keeps it, too (RFC 6749 section 6)
+	} else {
+		own, err := s.refreshToken(ctx, input)
+		if err != nil {
+			return nil, fmt.Errorf("generate refresh token: %w", err)
+		}
+		response.RefreshToken = bindToGrant(own, grantSecret)
+		digest := Digest(response.RefreshToken)
+		record.RefreshToken = &digest
 	}
-	response.RefreshToken = bindToGrant(own, grantSecret)
-	digest := Digest(response.RefreshToken)
-	record.RefreshToken = &digest
 	if s.config.RefreshTokenExpiresIn > 0 {
 		record.RefreshTokenExpiresAt = record.IssuedAt + int64(s.config.RefreshTokenExpiresIn/time.Second)
 		record.ExpiresAt = max(record.ExpiresAt, record.RefreshTokenExpiresAt)
@@ -311,6 +315,15 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 		record.ExpiresAt = 0
 	}
 	return response, nil
+}
+
+// keeps reports whether a refresh token stays as it is.
+func keeps(credential *Credential) bool {
+	if credential == nil || !credential.Keep || credential.Presented.grantSecret == "" { // one of an older program names no grant
+		return false
+	}
+	_, refreshes := credential.Record.(Token)
+	return refreshes
 }
 
 // grantSecretOf returns the secret that all credentials of a grant carry.

@@ -20,16 +20,21 @@ import (
 type Server struct {
 	config      Config
 	initialized bool
+	registered
 
+	generators map[string]TokenGenerator
+	// slowSecrets bounds how many secrets with a password's digest are checked at once.
+	slowSecrets *ratelimit.Concurrency
+}
+
+// registered is all that a server does.
+type registered struct {
 	grants     []registration
 	endpoints  map[string]Endpoint
 	methods    []ClientAuthMethod
-	generators map[string]TokenGenerator
 	extensions []any
 	repeatable []string
 	observers  Observers
-	// slowSecrets bounds how many secrets with a password's digest are checked at once.
-	slowSecrets *ratelimit.Concurrency
 	// otherHooks are the endpoints, by name, and the client authentication
 	// methods that are hooks as well.
 	otherHooks []any
@@ -113,7 +118,31 @@ func (s *Server) Init(config Config) error {
 		return err
 	}
 	s.config, s.initialized, s.slowSecrets = config, true, newSlowSecrets()
-	return s.RegisterClientAuthMethod(config.ClientAuthMethods...)
+	if err := s.RegisterClientAuthMethod(config.ClientAuthMethods...); err != nil {
+		s.config, s.initialized = Config{}, false
+		return err
+	}
+	return nil
+}
+
+// register changes what is registered. What a [RegistrationHook] does not allow is
+// undone.
+func (s *Server) register(change func(*registered)) error {
+	before := s.registered
+	s.registered = registered{
+		slices.Clone(before.grants), maps.Clone(before.endpoints), slices.Clone(before.methods), slices.Clone(before.extensions),
+		slices.Clone(before.repeatable), nil, nil,
+	}
+	change(&s.registered)
+	s.noteHooks()
+	if !s.initialized {
+		return nil
+	}
+	err := each(&Request{Server: s}, func(hook RegistrationHook) error { return hook.CheckRegistration(s) })
+	if err != nil {
+		s.registered = before
+	}
+	return err
 }
 
 func checkConfig(value any, config *Config) error {
@@ -150,9 +179,10 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 		extensions = withDefaultExtensions(extensions, defaults.DefaultExtensions())
 	}
 	values := append([]any{grant}, extensions...)
-	s.noteRepeatable(values)
-	s.grants = slices.Insert(s.grants, 0, registration{grant, values})
-	return nil
+	return s.register(func(r *registered) {
+		r.noteRepeatable(values)
+		r.grants = slices.Insert(r.grants, 0, registration{grant, values})
+	})
 }
 
 func withDefaultExtensions(given, defaults []any) []any {
@@ -181,10 +211,10 @@ func (s *Server) Register(hooks ...any) error {
 			}
 		}
 	}
-	s.noteRepeatable(hooks)
-	s.extensions = append(s.extensions, hooks...)
-	s.noteHooks()
-	return nil
+	return s.register(func(r *registered) {
+		r.noteRepeatable(hooks)
+		r.extensions = append(r.extensions, hooks...)
+	})
 }
 
 func checkHooks(values []any) error {
@@ -196,10 +226,10 @@ func checkHooks(values []any) error {
 	return nil
 }
 
-func (s *Server) noteRepeatable(values []any) {
+func (r *registered) noteRepeatable(values []any) {
 	for _, value := range values {
 		if hook, ok := value.(RepeatableParametersHook); ok {
-			s.repeatable = append(s.repeatable, hook.RepeatableParameters()...)
+			r.repeatable = append(r.repeatable, hook.RepeatableParameters()...)
 		}
 	}
 }
@@ -227,32 +257,30 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 			}
 		}
 	}
-	for _, m := range methods {
-		sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
-		s.methods = append(slices.DeleteFunc(s.methods, sameName), m)
-	}
-	s.noteHooks()
-	return nil
+	return s.register(func(r *registered) {
+		for _, m := range methods {
+			sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
+			r.methods = append(slices.DeleteFunc(r.methods, sameName), m)
+		}
+	})
 }
 
 // noteHooks collects the endpoints and client authentication methods that are
 // hooks as well, and all that observe requests.
-func (s *Server) noteHooks() {
-	s.otherHooks = nil
-	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
-		if isHook(s.endpoints[name]) {
-			s.otherHooks = append(s.otherHooks, s.endpoints[name])
+func (r *registered) noteHooks() {
+	for _, name := range slices.Sorted(maps.Keys(r.endpoints)) {
+		if isHook(r.endpoints[name]) {
+			r.otherHooks = append(r.otherHooks, r.endpoints[name])
 		}
 	}
-	for _, m := range s.methods {
+	for _, m := range r.methods {
 		if isHook(m) {
-			s.otherHooks = append(s.otherHooks, m)
+			r.otherHooks = append(r.otherHooks, m)
 		}
 	}
-	s.observers = nil
-	for _, value := range slices.Concat(s.extensions, s.otherHooks) {
+	for _, value := range slices.Concat(r.extensions, r.otherHooks) {
 		if hook, ok := value.(ObserveHook); ok {
-			s.observers = append(s.observers, hook)
+			r.observers = append(r.observers, hook)
 		}
 	}
 }
@@ -275,12 +303,12 @@ func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 			return err
 		}
 	}
-	if s.endpoints == nil {
-		s.endpoints = make(map[string]Endpoint)
-	}
-	s.endpoints[endpoint.EndpointName()] = endpoint
-	s.noteHooks()
-	return nil
+	return s.register(func(r *registered) {
+		if r.endpoints == nil {
+			r.endpoints = make(map[string]Endpoint)
+		}
+		r.endpoints[endpoint.EndpointName()] = endpoint
+	})
 }
 
 // ready answers the request when the server is not initialized.

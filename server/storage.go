@@ -24,6 +24,9 @@ type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 //   - its Record is a token (a refresh token is rotated): update that row in
 //     place, on the condition that it still holds the digest that was presented
 //     and is not revoked;
+//   - its Record is a token and the record holds the very digest that was
+//     presented (the refresh token is kept): on the same condition, note its use
+//     there, and insert the access token as a row without a refresh token;
 //   - otherwise: mark the Record as spent, on the condition that it is not, and
 //     insert the token.
 //

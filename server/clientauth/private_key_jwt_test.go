@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -91,6 +92,17 @@ func TestPrivateKeyJWT(t *testing.T) {
 		}
 		try := func(body string) oauthtest.Answer { return p.Token(nil, body) }
 
+		t.Run("an RSA key has 2048 bits", func(t *testing.T) { // RFC 7518 section 3.5
+			for bits, want := range map[int]int{1024: http.StatusUnauthorized, 2048: http.StatusOK} {
+				private, err := rsa.GenerateKey(rand.Reader, bits)
+				require.NoError(t, err)
+				set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "1"}}})
+				require.NoError(t, err)
+				client := p.NewClient(signsItself(set, ""))
+				a := try(assertionBody(signAssertion(t, private, jose.PS256, "1", claims("iss", client.ClientID, "sub", client.ClientID))))
+				assert.Equal(t, want, a.Status, "%d bits: %s", bits, a.Raw)
+			}
+		})
 		for rule, assertion := range map[string]string{
 			"the issuer is the audience":      sign(),
 			"a list of one":                   sign("aud", []string{oauthtest.Issuer}),

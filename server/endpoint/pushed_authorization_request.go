@@ -82,12 +82,16 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 	}
 	requestURI := requestURIPrefix + req.Server.GenerateSecret(server.PushedRequestKind)
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
-	if err := e.Storage.SavePushedRequest(ctx, &models.PushedRequestMixin{
+	record := &models.PushedRequestMixin{
 		RequestURI: server.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: parameters.Encode(), ExpiresAt: req.Time.Add(expiresIn).Unix(),
-	}); err != nil {
+	}
+	if err := req.PreparePushedRequest(ctx, record); err != nil {
+		return nil, err
+	}
+	if err := e.Storage.SavePushedRequest(ctx, record); err != nil {
 		return nil, fmt.Errorf("save pushed request: %w", err)
 	}
-	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": int64(expiresIn / time.Second)}}, nil
+	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": record.ExpiresAt - req.Time.Unix()}}, nil
 }
 
 // ResolveAuthorizationRequest puts a pushed request in the place of the
@@ -118,7 +122,7 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 
 // CheckAuthorizationRequest refuses a request that should have been pushed.
 func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
-	if req.Endpoint != "authorization" || req.RequestURI != "" || !e.Required && !server.AsksFor(req.Client, requirePushed) {
+	if req.Endpoint != "authorization" || strings.HasPrefix(req.RequestURI, requestURIPrefix) || !e.Required && !server.AsksFor(req.Client, requirePushed) {
 		return nil
 	}
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")

@@ -81,6 +81,8 @@ func TestDPoP(t *testing.T) {
 			private := map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: key}}
 			public := map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: key.Public()}}
 			claims := map[string]any{"jti": "1", "htm": "POST", "htu": tokenEndpoint, "iat": p.Now.Unix()}
+			short, err := rsa.GenerateKey(rand.Reader, 1024)
+			require.NoError(t, err)
 			good := p.DPoP(key, http.MethodPost, tokenEndpoint)
 			parts := strings.Split(p.DPoP(other, http.MethodPost, tokenEndpoint), ".")
 			for rule, proofs := range map[string][]string{
@@ -97,12 +99,13 @@ func TestDPoP(t *testing.T) {
 				"for http":                   {p.DPoP(key, http.MethodPost, "http://id.example/oauth/token")},
 				"without an address":         {p.DPoP(key, http.MethodPost, tokenEndpoint, "htu", nil)},
 				"of the past":                {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(-3*time.Minute).Unix())},
-				"of the future":              {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(3*time.Minute).Unix())},
+				"of the future":              {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(61*time.Second).Unix())},
 				"without a time":             {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", nil)},
 				"with a time that is none":   {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", "now")},
 				"of another type":            {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT", "jwk": jose.JSONWebKey{Key: key.Public()}}, claims)},
 				"without a key":              {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "dpop+jwt"}, claims)},
 				"with a private key":         {oauthtest.SignJWT(t, key, jose.ES256, private, claims)},
+				"by an RSA key of 1024 bits": {oauthtest.SignJWT(t, short, jose.PS256, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: short.Public()}}, claims)},
 				"signed by another key":      {oauthtest.SignJWT(t, other, jose.ES256, public, claims)},
 				"signed by a shared secret":  {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
 				"not signed":                 {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},

@@ -175,6 +175,12 @@ func TestRequestObjects(t *testing.T) {
 			p.objects.AllowChangingRequestURIs = true
 			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/changes")).Status)
 			p.objects.AllowChangingRequestURIs = false
+
+			p.client.ClientMetadata.Extra["require_pushed_authorization_requests"] = json.RawMessage("true")
+			require.NoError(t, db.Save(p.client).Error)
+			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request_uri", pinned("/changes"))).Query.Get("error"), "by reference is not pushed")
+			delete(p.client.ClientMetadata.Extra, "require_pushed_authorization_requests")
+			require.NoError(t, db.Save(p.client).Error)
 		})
 		t.Run("pushed", func(t *testing.T) {
 			push := func(object string) oauthtest.Answer {

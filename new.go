@@ -3,6 +3,7 @@ package gormoauth
 import (
 	"errors"
 
+	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -23,11 +24,16 @@ type assembly struct {
 	config    *server.Config
 	grants    []any
 	endpoints []server.Endpoint
+	hooks     []any
 
 	registrations []*endpoint.Registration
 	documents     func(*fetch.Fetcher) *clientauth.MetadataDocuments
 	tokens        server.QueryTokenFunc
 	openID        *oidc.Provider
+	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
+
+	proofs     *server.DPoPProofs        // of tokens that are bound to a key, nil where none is
+	algorithms []jose.SignatureAlgorithm // by which anything may be signed, nil is all
 }
 
 // New returns a server for the common case: the authorization code grant with
@@ -47,12 +53,12 @@ func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, erro
 // assemble has the parts say what the server is to do.
 func assemble(db *gorm.DB, config server.Config, parts []Part) (*assembly, error) {
 	a := &assembly{db: db, config: &config, endpoints: []server.Endpoint{&endpoint.Metadata{}}}
-	if config.ClientAuthMethods == nil {
-		config.ClientAuthMethods = clientauth.Defaults()
-	}
 	var faults []error
 	for _, part := range parts {
 		faults = append(faults, part(a))
+	}
+	if config.ClientAuthMethods == nil {
+		config.ClientAuthMethods = clientauth.Defaults()
 	}
 	if len(a.grants) > 0 && config.QueryUser == nil {
 		faults = append(faults, errors.New("gormoauth: who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"))
@@ -75,8 +81,10 @@ func (a *assembly) server() (*server.Server, error) {
 	for _, e := range a.endpoints {
 		faults = append(faults, srv.RegisterEndpoint(e))
 	}
-	faults = append(faults, a.registerOpenID(srv))
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(append(faults, a.registerOpenID(srv))...); err != nil {
+		return nil, err
+	}
+	if err := srv.Register(a.hooks...); err != nil { // which may look at all of the server
 		return nil, err
 	}
 	return srv, nil

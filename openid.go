@@ -2,6 +2,7 @@ package gormoauth
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -25,13 +26,10 @@ type UserWithClaims[M any] interface {
 // logout, other flows, or settings, register an [oidc.Provider] afterwards instead.
 func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]]() Part {
 	return func(a *assembly) error {
-		algorithms := []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
-		keys, err := gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{Algorithms: algorithms})
-		if err != nil {
-			return err
+		a.openID = &oidc.Provider{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}}
+		a.openIDKeys = func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error) {
+			return gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{Algorithms: algorithms})
 		}
-		a.endpoints = append(a.endpoints, &endpoint.JWKS{Keys: keys})
-		a.openID = &oidc.Provider{Keys: keys, Algorithms: algorithms}
 		return nil
 	}
 }
@@ -44,9 +42,17 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 	if a.tokens == nil {
 		return errors.New("gormoauth: OpenID needs tokens: write gormoauth.Tokens[Token]()")
 	}
-	protector, err := resource.NewProtector(resource.Config{Logger: a.config.Logger, Clock: a.config.Clock}, &resource.BearerTokenValidator{QueryToken: a.tokens})
+	if a.algorithms != nil {
+		a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool { return !slices.Contains(a.algorithms, algorithm) })
+	}
+	keys, err := a.openIDKeys(a.openID.Algorithms)
 	if err != nil {
 		return err
 	}
-	return a.openID.Register(srv, protector)
+	a.openID.Keys = keys
+	protector, err := resource.NewProtector(resource.Config{Logger: a.config.Logger, Clock: a.config.Clock}, a.validators()...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(srv.RegisterEndpoint(&endpoint.JWKS{Keys: keys}), a.openID.Register(srv, protector))
 }

@@ -40,6 +40,7 @@ var floors = []struct {
 	{module + "/server/clientauth", 2},
 	{module + "/server/resource", 2},
 	{module + "/server/oidc", 2},
+	{module + "/server/fapi", 2},
 	{module + "/gormstore", 3},
 	{module, 4},
 	{module + "/gormstore/clientcache", 4},

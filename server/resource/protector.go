@@ -22,6 +22,9 @@ type Config struct {
 	// Metadata is what the API says of itself, by which it takes tokens alone
 	// that were issued for it; nil says nothing, and takes all.
 	Metadata *Metadata
+	// BoundTokensOnly refuses tokens that are bound to no key and no certificate (FAPI
+	// 2.0 Security Profile section 5.3.4).
+	BoundTokensOnly bool
 	// ErrorURIs is the page about an error, by error code.
 	ErrorURIs map[string]string
 	// Translator translates the error descriptions of bodies; nil is English
@@ -202,6 +205,9 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 	}
 	if err := validator.ValidateToken(token, scopes, r, p.config.Clock()); err != nil {
 		return token, err
+	}
+	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
+		return token, server.NewError(server.InvalidToken, "The access token is bound to no key.")
 	}
 	if m := p.config.Metadata; m != nil && !slices.Contains(strings.Fields(token.Token.GetAudience()), m.Resource) {
 		return token, server.NewError(server.InvalidToken, "The access token is for another resource.")

@@ -1,0 +1,57 @@
+package gormoauth
+
+import (
+	"errors"
+	"net/url"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fapi"
+	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/resource"
+)
+
+// FAPI2SecurityProfile holds the server to the FAPI 2.0 Security Profile:
+// authorization requests are pushed (RFC 9126), in the model P; clients
+// authenticate by private_key_jwt (RFC 7523), and tokens are bound to a key of
+// theirs (RFC 9449), with what was presented in the model R. What is registered
+// afterwards is held to the profile, too; [fapi.SecurityProfile] says what that is.
+//
+// For mutual TLS (RFC 8705), list the methods in Config.ClientAuthMethods and
+// register grant.CertificateBoundTokens afterwards. APIs take such tokens by
+// [CreateDPoPTokenValidator], and with resource.Config.BoundTokensOnly no others.
+func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gormstore.ReplayModel[R]]() Part {
+	return func(a *assembly) error {
+		requests, requestsErr := gormstore.NewPushedRequests[P, PP](a.db)
+		replays, replaysErr := gormstore.NewReplays[R, PR](a.db)
+		if err := errors.Join(requestsErr, replaysErr); err != nil {
+			return err
+		}
+		a.algorithms = fapi.Algorithms()
+		a.proofs = &server.DPoPProofs{Replays: replays, Algorithms: a.algorithms}
+		if a.config.ClientAuthMethods == nil {
+			a.config.ClientAuthMethods = []server.ClientAuthMethod{
+				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{}), Algorithms: a.algorithms},
+			}
+		}
+		a.endpoints = append(a.endpoints, &endpoint.PushedAuthorizationRequest{Storage: requests, Required: true})
+		a.hooks = append(a.hooks, &grant.DPoP{Proofs: *a.proofs}, fapi.SecurityProfile{})
+		return nil
+	}
+}
+
+// validators are those of the server's own API, UserInfo.
+func (a *assembly) validators() []resource.TokenValidator {
+	tokens := &resource.BearerTokenValidator{QueryToken: a.tokens}
+	if a.proofs == nil {
+		return []resource.TokenValidator{tokens}
+	}
+	issuer, err := url.Parse(a.config.Issuer)
+	if err != nil {
+		return nil // which server.New has refused
+	}
+	return []resource.TokenValidator{tokens, &resource.DPoPTokenValidator{Tokens: tokens, Proofs: *a.proofs, BaseURL: issuer.Scheme + "://" + issuer.Host}}
+}

@@ -24,7 +24,7 @@ import (
 )
 
 // startExample builds and runs the example on a free port.
-func startExample(t *testing.T) (address string) {
+func startExample(t *testing.T, args ...string) (address string) {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "example")
@@ -33,7 +33,7 @@ func startExample(t *testing.T) (address string) {
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, "-addr", "127.0.0.1:0", "-db", filepath.Join(dir, "example.db"))
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append(args, "-addr", "127.0.0.1:0", "-db", filepath.Join(dir, "example.db"))...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -58,14 +58,15 @@ func TestClientsInNode(t *testing.T) {
 	dir := installNode(t)
 	document, authority := serveDocument(t, callback)
 	t.Setenv("SSL_CERT_FILE", authority) // which the example trusts, to fetch it
-	address := startExample(t)
+	address, fapi := startExample(t), startExample(t, "-fapi")
 	for name, command := range map[string][]string{
-		"openid-client": {"openid.js"}, "oauth4webapi": {"oauth4webapi.js"}, "MCP, by registration": {"mcp.js"}, "MCP, by its document": {"mcp.js", document},
+		"openid-client": {"openid.js", address}, "oauth4webapi": {"oauth4webapi.js", address}, "oauth4webapi, FAPI 2.0": {"fapi.js", fapi},
+		"MCP, by registration": {"mcp.js", address}, "MCP, by its document": {"mcp.js", address, document},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, command[0]), address, callback}, command[1:]...)...)
+			cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, command[0]), command[1], callback}, command[2:]...)...)
 			cmd.WaitDelay = time.Second
 			stdin, err := cmd.StdinPipe()
 			require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/resource"
@@ -48,7 +49,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
 	a.passwords, faults[4] = newPasswords(db)
 	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
-		Algorithms: signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+		Algorithms: cfg.signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
 	})
 	a.consents, faults[6] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
 	if err := errors.Join(faults[:]...); err != nil {
@@ -64,7 +65,10 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 }
 
 // signatureAlgorithms are those that clients may choose among.
-func signatureAlgorithms() []jose.SignatureAlgorithm {
+func (c *config) signatureAlgorithms() []jose.SignatureAlgorithm {
+	if c.fapi {
+		return fapi.Algorithms()
+	}
 	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
 }
 

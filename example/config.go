@@ -18,6 +18,7 @@ type config struct {
 	issuer string // the issuer identifier; resolve fills in the default
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
+	fapi   bool   // whether the server keeps to the FAPI 2.0 Security Profile
 	prune  bool   // the subcommand prune: remove what has expired, and end
 	erase  bool   // the subcommand erase: remove a person, and end
 	user   string // whom
@@ -40,6 +41,10 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	if err != nil {
 		return nil, fmt.Errorf("GORMOAUTH_DEMO is %q; write true or false", getenv("GORMOAUTH_DEMO"))
 	}
+	fapi, err := strconv.ParseBool(cmp.Or(getenv("GORMOAUTH_FAPI"), "false"))
+	if err != nil {
+		return nil, fmt.Errorf("GORMOAUTH_FAPI is %q; write true or false", getenv("GORMOAUTH_FAPI"))
+	}
 	cfg := &config{secret: getenv("GORMOAUTH_SECRET")} // and no flag: others could read it
 	if len(args) > 0 && (args[0] == "prune" || args[0] == "erase") {
 		cfg.prune, cfg.erase, args = args[0] == "prune", args[0] == "erase", args[1:]
@@ -57,6 +62,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	if cfg.erase {
 		flags.StringVar(&cfg.user, "user", "", "the `name` of the person to erase")
 	}
+	flags.BoolVar(&cfg.fapi, "fapi", fapi, "keep to the FAPI 2.0 Security Profile (GORMOAUTH_FAPI)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {

@@ -142,6 +142,11 @@ func greet(w io.Writer, cfg *config) {
 		for _, u := range demoUsers {
 			fmt.Fprintf(&b, "  sign in   %s / %s\n", u.Username, u.Password)
 		}
+	}
+	switch {
+	case cfg.fapi && cfg.demo:
+		fmt.Fprintf(&b, "\nClients authenticate by a key or a certificate, and register themselves:\n\n  %s/oauth/register\n\n", cfg.address)
+	case cfg.demo:
 		fmt.Fprintf(&b, "\nGet a token:\n\n  curl -u %s:%s -d grant_type=client_credentials -d scope=profile %s/oauth/token\n\n",
 			demoService.id, demoService.secret, cfg.address)
 	}

@@ -36,18 +36,22 @@ func newServer(a *app) (*server.Server, error) {
 	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo})
 	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
 	documents.Scope, documents.Logger = strings.Join(scopeNames(), " "), a.log
+	parts := []gormoauth.Part{
+		gormoauth.Clients[Client](),
+		gormoauth.Tokens[Token](),
+		gormoauth.AuthorizationCodes[AuthorizationCode](),
+		gormoauth.Users[User](enabled, false),
+	}
+	if a.cfg.fapi {
+		parts = append(parts, gormoauth.FAPI2SecurityProfile[PushedRequest, Replay]())
+	}
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
 		QueryClient:     documents.Query,
 		ScopesSupported: scopeNames(),
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,
-	},
-		gormoauth.Clients[Client](),
-		gormoauth.Tokens[Token](),
-		gormoauth.AuthorizationCodes[AuthorizationCode](),
-		gormoauth.Users[User](enabled, false),
-	)
+	}, parts...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +62,6 @@ func newServer(a *app) (*server.Server, error) {
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
 	a.openid = a.newProvider(fetcher)
-	codes := gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](a.db)
 	// A service's tokens are signed JWTs, which any API can verify by itself.
 	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
 	err = errors.Join(
@@ -67,33 +70,24 @@ func newServer(a *app) (*server.Server, error) {
 			documents,
 			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},
-			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys},
+			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys, Algorithms: a.cfg.signatureAlgorithms()},
 			&grant.JARM{Keys: a.keys},
-			gormoauth.CreateDPoP[Replay](a.db),
 			&grant.CertificateBoundTokens{},
 			&grant.RememberedConsent{Storage: a.consents},
 		),
 		a.openid.Register(srv, a.api),
-		srv.RegisterGrant(&oidc.Hybrid{Provider: a.openid, Code: codes}),
-		srv.RegisterGrant(&oidc.Implicit{Provider: a.openid}),
 		srv.RegisterEndpoint(introspection),
 		srv.RegisterEndpoint(&endpoint.JWKS{Keys: a.keys}),
-		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
 		srv.RegisterEndpoint(a.devices),
 		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),
 		srv.RegisterGrant(exchange),
 		srv.RegisterClientAuthMethod(
-			&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetcher},
+			&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetcher, Algorithms: a.cfg.signatureAlgorithms()},
 			&clientauth.SelfSignedTLSClientAuth{Fetcher: fetcher},
 		),
-		// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
-		// and no other client is registered for them; leave them out of a new server.
-		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
-		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
 	)
-	if a.cfg.secret != "" {
-		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte(a.cfg.secret), Replays: replays}))
-		a.clients.NewSecret = srv.NewClientSecret
+	if !a.cfg.fapi {
+		err = errors.Join(err, a.registerMore(srv, replays))
 	}
 	if a.cfg.clientCA != "" {
 		roots, readErr := readCertificates(a.cfg.clientCA)
@@ -113,10 +107,31 @@ func newServer(a *app) (*server.Server, error) {
 	return srv, err
 }
 
+// registerMore registers what the FAPI 2.0 Security Profile has in another way, or
+// not at all.
+func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) error {
+	codes := gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](a.db)
+	err := errors.Join(
+		srv.Register(gormoauth.CreateDPoP[Replay](a.db)),
+		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
+		srv.RegisterGrant(&oidc.Hybrid{Provider: a.openid, Code: codes}),
+		srv.RegisterGrant(&oidc.Implicit{Provider: a.openid}),
+		// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
+		// and no other client is registered for them; leave them out of a new server.
+		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
+		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
+	)
+	if a.cfg.secret != "" {
+		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte(a.cfg.secret), Replays: replays}))
+		a.clients.NewSecret = srv.NewClientSecret
+	}
+	return err
+}
+
 // newProvider returns what makes the server an OpenID Provider.
 func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
 	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
-	provider := &oidc.Provider{Keys: a.keys, Algorithms: signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions}
+	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions}
 	if a.cfg.secret != "" {
 		salt := hmac.New(sha256.New, []byte(a.cfg.secret))
 		salt.Write([]byte("pairwise subjects"))
@@ -194,7 +209,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	issuer, db, log := a.cfg.issuer, a.db, a.log
 	tokens := &resource.JWTAccessTokenValidator{Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db)}
 	bound := gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens)
-	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Metadata: &resource.Metadata{
+	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, BoundTokensOnly: a.cfg.fapi, Metadata: &resource.Metadata{
 		Resource: issuer, AuthorizationServers: []string{issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
 	}}, tokens, bound)
 	if err != nil {

@@ -20,15 +20,15 @@ import (
 type Server struct {
 	config      Config
 	initialized bool
-	registered
+	registrations
 
 	generators map[string]TokenGenerator
 	// slowSecrets bounds how many secrets with a password's digest are checked at once.
 	slowSecrets *ratelimit.Concurrency
 }
 
-// registered is all that a server does.
-type registered struct {
+// registrations are all that a server does.
+type registrations struct {
 	grants     []registration
 	endpoints  map[string]Endpoint
 	methods    []ClientAuthMethod
@@ -127,20 +127,20 @@ func (s *Server) Init(config Config) error {
 
 // register changes what is registered. What a [RegistrationHook] does not allow is
 // undone.
-func (s *Server) register(change func(*registered)) error {
-	before := s.registered
-	s.registered = registered{
+func (s *Server) register(change func(*registrations)) error {
+	before := s.registrations
+	s.registrations = registrations{
 		slices.Clone(before.grants), maps.Clone(before.endpoints), slices.Clone(before.methods), slices.Clone(before.extensions),
 		slices.Clone(before.repeatable), nil, nil,
 	}
-	change(&s.registered)
+	change(&s.registrations)
 	s.noteHooks()
 	if !s.initialized {
 		return nil
 	}
 	err := each(&Request{Server: s}, func(hook RegistrationHook) error { return hook.CheckRegistration(s) })
 	if err != nil {
-		s.registered = before
+		s.registrations = before
 	}
 	return err
 }
@@ -179,7 +179,7 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 		extensions = withDefaultExtensions(extensions, defaults.DefaultExtensions())
 	}
 	values := append([]any{grant}, extensions...)
-	return s.register(func(r *registered) {
+	return s.register(func(r *registrations) {
 		r.noteRepeatable(values)
 		r.grants = slices.Insert(r.grants, 0, registration{grant, values})
 	})
@@ -211,7 +211,7 @@ func (s *Server) Register(hooks ...any) error {
 			}
 		}
 	}
-	return s.register(func(r *registered) {
+	return s.register(func(r *registrations) {
 		r.noteRepeatable(hooks)
 		r.extensions = append(r.extensions, hooks...)
 	})
@@ -226,7 +226,7 @@ func checkHooks(values []any) error {
 	return nil
 }
 
-func (r *registered) noteRepeatable(values []any) {
+func (r *registrations) noteRepeatable(values []any) {
 	for _, value := range values {
 		if hook, ok := value.(RepeatableParametersHook); ok {
 			r.repeatable = append(r.repeatable, hook.RepeatableParameters()...)
@@ -257,7 +257,7 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 			}
 		}
 	}
-	return s.register(func(r *registered) {
+	return s.register(func(r *registrations) {
 		for _, m := range methods {
 			sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
 			r.methods = append(slices.DeleteFunc(r.methods, sameName), m)
@@ -267,7 +267,7 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 
 // noteHooks collects the endpoints and client authentication methods that are
 // hooks as well, and all that observe requests.
-func (r *registered) noteHooks() {
+func (r *registrations) noteHooks() {
 	for _, name := range slices.Sorted(maps.Keys(r.endpoints)) {
 		if isHook(r.endpoints[name]) {
 			r.otherHooks = append(r.otherHooks, r.endpoints[name])
@@ -303,7 +303,7 @@ func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 			return err
 		}
 	}
-	return s.register(func(r *registered) {
+	return s.register(func(r *registrations) {
 		if r.endpoints == nil {
 			r.endpoints = make(map[string]Endpoint)
 		}

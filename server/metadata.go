@@ -36,13 +36,6 @@ func (s *Server) Metadata() Metadata {
 	if s.config.ScopesSupported != nil {
 		m["scopes_supported"] = s.config.ScopesSupported
 	}
-	tell := func(values ...any) {
-		for _, value := range values {
-			if hook, ok := value.(MetadataHook); ok {
-				hook.PrepareMetadata(s, m)
-			}
-		}
-	}
 	for _, a := range s.answered() {
 		if a.grantType != "" {
 			m.Add("grant_types_supported", a.grantType)
@@ -51,14 +44,11 @@ func (s *Server) Metadata() Metadata {
 			m.Add("response_types_supported", a.responseTypes...)
 			m.Add("response_modes_supported", s.responseModes(a.grant.(AuthorizationGrant).ResponseMode())...)
 		}
-		tell(a.extensions...) // the grant is the first of them
 	}
-	tell(s.extensions...)
-	for _, method := range s.methods {
-		tell(method)
-	}
-	for _, endpoint := range s.endpoints {
-		tell(endpoint)
+	for _, value := range s.registered() {
+		if hook, ok := value.(MetadataHook); ok {
+			hook.PrepareMetadata(s, m)
+		}
 	}
 	return m
 }

@@ -128,3 +128,20 @@ func (s *Server) answered() (all []answered) {
 	}
 	return all
 }
+
+// registered returns every value that has something to say of the server as it
+// stands: the grants that answer something with their extensions, the server's
+// own, client authentication methods and endpoints.
+func (s *Server) registered() (all []any) {
+	for _, a := range s.answered() {
+		all = append(all, a.extensions...) // the grant is the first of them
+	}
+	all = append(all, s.extensions...)
+	for _, method := range s.methods {
+		all = append(all, method)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
+		all = append(all, s.endpoints[name])
+	}
+	return all
+}

@@ -19,6 +19,7 @@ import (
 // it serves; from then on it is safe for concurrent use.
 type Server struct {
 	config      Config
+	given       Config // config without the defaults
 	initialized bool
 	registrations
 
@@ -100,6 +101,7 @@ func (s *Server) Init(config Config) error {
 	if s.initialized {
 		return errors.New("server: Init was called before")
 	}
+	given := config
 	config, err := config.withDefaults()
 	faults := []error{err}
 	for _, r := range s.grants {
@@ -117,9 +119,9 @@ func (s *Server) Init(config Config) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	s.config, s.initialized, s.slowSecrets = config, true, newSlowSecrets()
+	s.config, s.given, s.initialized, s.slowSecrets = config, given, true, newSlowSecrets()
 	if err := s.RegisterClientAuthMethod(config.ClientAuthMethods...); err != nil {
-		s.config, s.initialized = Config{}, false
+		s.config, s.given, s.initialized = Config{}, Config{}, false
 		return err
 	}
 	return nil
@@ -236,6 +238,10 @@ func (r *registrations) noteRepeatable(values []any) {
 
 // Issuer returns the server's identifier.
 func (s *Server) Issuer() string { return s.config.Issuer }
+
+// GivenConfig returns the settings as they were given: what was left to its
+// default is the zero value.
+func (s *Server) GivenConfig() Config { return s.given }
 
 // Logger returns the configured logger, or one that logs nothing.
 func (s *Server) Logger() *slog.Logger { return s.config.Logger }

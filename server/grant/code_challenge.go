@@ -35,6 +35,18 @@ func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadat
 	}
 }
 
+// Diagnose finds that "plain" is accepted.
+func (c CodeChallenge) Diagnose(context.Context, *server.Server) server.Findings {
+	if !c.AllowPlain {
+		return nil
+	}
+	return server.Findings{{
+		Check: "code_challenge", Severity: server.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
+		Consequence: "whoever can read an authorization request of a client that uses it can redeem its code",
+		Remedy:      "leave it out, once no client needs it",
+	}}
+}
+
 // CheckAuthorizationRequest refuses a request without a challenge, or with one
 // that could not be verified.
 func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {

@@ -107,6 +107,7 @@ func connect(tb testing.TB, dialector gorm.Dialector, connections int) *gorm.DB 
 		tb.Fatalf("testdb: pool: %v", err)
 	}
 	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
 	tb.Cleanup(func() {
 		if err := pool.Close(); err != nil {
 			tb.Errorf("testdb: close: %v", err)

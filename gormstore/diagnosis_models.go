@@ -1,0 +1,135 @@
+package gormstore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm/schema"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// examinedModel is a model of the program's that GORM can read.
+type examinedModel struct {
+	store   *store
+	columns map[string]columns // by the name of the mixin that it embeds
+}
+
+// mixins are all that a model may embed. Of some the rows belong to a user.
+var mixins = []struct {
+	mixin   any
+	granted bool
+}{
+	{models.ClientMixin{}, false}, {models.TokenMixin{}, true}, {models.AuthorizationCodeMixin{}, true}, {models.DeviceCodeMixin{}, true},
+	{models.ConsentMixin{}, true}, {models.SessionMixin{}, true}, {models.LogoutMixin{}, false}, {models.PushedRequestMixin{}, false},
+	{models.SigningKeyMixin{}, false}, {models.ReplayMixin{}, false},
+}
+
+// examineModels finds what the constructors would refuse, of all models at once.
+func (x *examination) examineModels(all []any) {
+	for _, model := range all {
+		s, err := newStore(x.db, model)
+		if err != nil {
+			x.refused(err)
+			continue
+		}
+		m := &examinedModel{s, make(map[string]columns)}
+		x.models = append(x.models, m)
+		for _, kind := range mixins {
+			mixin := reflect.TypeOf(kind.mixin)
+			if !embeds(s.schema.ModelType, mixin) {
+				continue
+			}
+			names, err := s.mixinColumns(kind.mixin)
+			if err == nil {
+				m.columns[mixin.Name()] = names
+			}
+			if kind.granted {
+				var userIDErr error
+				s.userID, userIDErr = s.userIDColumn()
+				err = errors.Join(err, userIDErr)
+			}
+			if err != nil {
+				x.refused(err)
+			}
+		}
+	}
+	x.examineUserIndexes()
+}
+
+// examineUserIndexes finds the models in which the stores of consents and of
+// sessions could not find a user's rows.
+func (x *examination) examineUserIndexes() {
+	needed := make(map[string]bool)
+	for _, m := range x.models {
+		if m.is("ConsentMixin") {
+			needed["ConsentMixin"], needed["TokenMixin"], needed["AuthorizationCodeMixin"] = true, true, true
+		}
+		needed["SessionMixin"] = needed["SessionMixin"] || m.is("SessionMixin")
+	}
+	for _, m := range x.models {
+		if m.store.userID == nil || !slices.ContainsFunc(m.mixins(), func(name string) bool { return needed[name] }) {
+			continue
+		}
+		if err := m.store.needsUserIndex(); err != nil {
+			x.refused(err)
+		}
+	}
+}
+
+// refused says what a constructor returns as an error.
+func (x *examination) refused(err error) {
+	for _, line := range strings.Split(err.Error(), "\n") {
+		line, remedy, _ := strings.Cut(strings.TrimPrefix(line, "gormstore: "), "; ")
+		x.find(server.Finding{
+			Check: "model", Severity: server.Grave, Where: "the models:", Problem: line,
+			Consequence: "the constructors refuse it", Remedy: remedy,
+		})
+	}
+}
+
+func (m *examinedModel) is(mixin string) bool { return m.columns[mixin] != nil }
+
+func (m *examinedModel) mixins() (names []string) {
+	for name := range m.columns {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ofMixin returns the names of a mixin and of its field that a field of the model
+// stems from, nothing for one of the program's own.
+func (m *examinedModel) ofMixin(field *schema.Field) (mixin, name string) {
+	for _, mixin := range m.mixins() {
+		if m.columns[mixin][field.Name] == field.DBName {
+			return mixin, field.Name
+		}
+	}
+	return "", ""
+}
+
+// withoutUser reports whether rows of the model may belong to nobody: tokens of a
+// client's own, and devices on which nobody has decided.
+func (m *examinedModel) withoutUser() bool { return m.is("TokenMixin") || m.is("DeviceCodeMixin") }
+
+// embeds reports whether a struct embeds the mixin, by value or not, so that GORM
+// sees it or not.
+func embeds(t, mixin reflect.Type) bool {
+	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		return f.Anonymous && (f.Type == mixin || f.Type == reflect.PointerTo(mixin))
+	})
+}
+
+// zeroIsNull reports whether the zero value of a field is NULL in the database.
+func zeroIsNull(field *schema.Field) bool {
+	row := reflect.New(field.Schema.ModelType).Elem()
+	value, _ := field.ValueOf(context.Background(), row)
+	written, err := driver.DefaultParameterConverter.ConvertValue(value)
+	return err == nil && written == nil
+}

@@ -1,0 +1,135 @@
+package gormstore
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// mysqlEngine reads the information schema of MySQL and MariaDB, which shows a role
+// the tables on which it has some right.
+type mysqlEngine struct{}
+
+func (mysqlEngine) settings(x *examination) {
+	variables := make(map[string]string)
+	err := x.ask(func(scan func(...any) error) error {
+		var name, value string
+		if err := scan(&name, &value); err != nil {
+			return err
+		}
+		variables[name] = value
+		return nil
+	}, `SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait', 'read_only', 'innodb_read_only', 'sql_mode',
+		'innodb_flush_log_at_trx_commit', 'character_set_connection')`)
+	if err != nil {
+		x.unseen("MySQL's settings", err)
+		return
+	}
+	if variables["read_only"] == "ON" || variables["innodb_read_only"] == "ON" {
+		x.find(server.Finding{
+			Check: "read_only", Severity: server.Grave, Where: "read_only", Problem: "is on: this is a replica",
+			Consequence: "nothing can be written", Remedy: "name the primary in the connection string",
+		})
+	}
+	galera := variables["wsrep_on"] == "ON"
+	if wait := variables["wsrep_sync_wait"]; galera && wait != "" && (wait[len(wait)-1]-'0')%2 == 0 {
+		x.find(server.Finding{
+			Check: "wsrep_sync_wait", Severity: server.Warning, Where: "wsrep_sync_wait", Problem: "is " + wait + " on a Galera cluster",
+			Consequence: "a code or a token that another node has just issued is now and then not found", Remedy: "wsrep_sync_wait=1 in the connection string",
+		})
+	}
+	// The other nodes of a cluster have what one of them has lost.
+	if flush := variables["innodb_flush_log_at_trx_commit"]; !galera && flush != "1" && flush != "" {
+		x.find(server.Finding{
+			Check: "durability", Severity: server.Warning, Where: "innodb_flush_log_at_trx_commit", Problem: "is " + flush,
+			Consequence: "a crash may take back that a code was redeemed or a token revoked", Remedy: "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+		})
+	}
+	if mode := variables["sql_mode"]; !strings.Contains(mode, "STRICT_TRANS_TABLES") && !strings.Contains(mode, "STRICT_ALL_TABLES") {
+		x.find(server.Finding{
+			Check: "sql_mode", Severity: server.Warning, Where: "sql_mode", Problem: "is not strict",
+			Consequence: "what does not fit into a column is cut off in silence", Remedy: "sql_mode='STRICT_TRANS_TABLES' in the connection string",
+		})
+	}
+	if charset := variables["character_set_connection"]; charset != "utf8mb4" {
+		x.find(server.Finding{
+			Check: "character_set", Severity: server.Warning, Where: "the connection string", Problem: "has the character set " + charset,
+			Consequence: "some names are refused", Remedy: "charset=utf8mb4 in the connection string",
+		})
+	}
+}
+
+func (mysqlEngine) replica() string { return "@@read_only" }
+
+func (mysqlEngine) retype(table, column, columnType string) string {
+	return "ALTER TABLE " + table + " MODIFY " + column + " " + columnType
+}
+
+func (mysqlEngine) tables(x *examination) (map[string]*table, error) {
+	var places []string
+	var names []any
+	for _, m := range x.models {
+		places, names = append(places, "?"), append(names, m.store.schema.Table)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	ours := " WHERE table_schema = DATABASE() AND table_name IN (" + strings.Join(places, ", ") + ")"
+	tables := make(map[string]*table)
+	err := x.ask(func(scan func(...any) error) error {
+		var name, column, kind, nullable, extra string
+		var length sql.NullInt64
+		var otherwise, collation, charset sql.NullString
+		var c tableColumn
+		if err := scan(&name, &column, &kind, &c.written, &length, &nullable, &otherwise, &extra, &collation, &charset); err != nil {
+			return err
+		}
+		c.length, c.nullable = int(min(length.Int64, 1<<30)), nullable == "YES"
+		c.hasDefault = otherwise.Valid || strings.Contains(extra, "auto_increment") || strings.Contains(extra, "GENERATED")
+		c.bits = map[string]int{"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32}[kind]
+		if strings.HasSuffix(collation.String, "_ci") || strings.HasSuffix(collation.String, "_ai") {
+			c.insensitive = collation.String
+		}
+		if charset.Valid && charset.String != "utf8mb4" {
+			c.charset = charset.String
+		}
+		if tables[name] == nil {
+			tables[name] = newTable()
+		}
+		tables[name].columns[column] = c
+		return nil
+	}, `SELECT table_name, column_name, data_type, column_type, character_maximum_length, is_nullable, column_default, extra, collation_name, character_set_name
+		FROM information_schema.columns`+ours, names...)
+	if err != nil {
+		return nil, err
+	}
+	err = x.ask(func(scan func(...any) error) error {
+		var name string
+		var other bool
+		var column sql.NullString
+		index := tableIndex{usable: true}
+		if err := scan(&name, &index.name, &other, &column); err != nil {
+			return err
+		}
+		index.unique = !other
+		tables[name].addColumn(index, column.String)
+		return nil
+	}, "SELECT table_name, index_name, non_unique, column_name FROM information_schema.statistics"+ours+" ORDER BY table_name, index_name, seq_in_index", names...)
+	if err != nil {
+		return nil, err
+	}
+	err = x.ask(func(scan func(...any) error) error {
+		var name, column string
+		if err := scan(&name, &column); err != nil {
+			return err
+		}
+		tables[name].foreign[column] = true
+		return nil
+	}, "SELECT table_name, column_name FROM information_schema.key_column_usage"+ours+" AND referenced_table_name IS NOT NULL", names...)
+	if err != nil {
+		return nil, fmt.Errorf("foreign keys: %w", err)
+	}
+	return tables, nil
+}

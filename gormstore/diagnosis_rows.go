@@ -1,0 +1,81 @@
+package gormstore
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+const (
+	// countedRows is how far rows are counted.
+	countedRows = 1000
+	// namedDuplicates is how many client ids are named.
+	namedDuplicates = 5
+)
+
+// examineRows finds what an older program kept in plaintext.
+func (x *examination) examineRows(m *examinedModel, t *table) {
+	table := x.quote(m.store.schema.Table)
+	if grantID := m.columns["TokenMixin"]["GrantID"]; grantID != "" && t.hasColumns([]string{grantID}) {
+		column := x.quote(grantID)
+		x.examinePlaintext(m, "tokens", column+" IS NULL OR "+column+" = ''", "whoever reads the database can use them, and nobody else can",
+			fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.store.schema.Name))
+	}
+	if secret := m.columns["ClientMixin"]["ClientSecret"]; secret != "" && t.hasColumns([]string{secret}) {
+		column := x.quote(secret)
+		x.examinePlaintext(m, "secrets", fmt.Sprintf("%s <> '' AND %[1]s NOT LIKE '$sha256$%%' AND %[1]s NOT LIKE '$2%%' AND %[1]s NOT LIKE '$argon2id$%%'", column),
+			"whoever reads the table "+table+" can be these clients", "call Clients.DigestPlaintext of gormstore until it returns 0")
+	}
+}
+
+func (x *examination) examinePlaintext(m *examinedModel, what, condition, consequence, remedy string) {
+	where := "table " + m.store.schema.Table
+	var rows int64
+	err := x.askOne([]any{&rows}, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", x.quote(m.store.schema.Table), condition, countedRows))
+	if err != nil {
+		x.unseen(where, err)
+		return
+	}
+	if rows == 0 {
+		return
+	}
+	count := fmt.Sprint(rows)
+	if rows == countedRows {
+		count += " or more"
+	}
+	x.find(server.Finding{
+		Check: "plaintext", Severity: server.Warning, Where: where, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
+		Consequence: consequence, Remedy: remedy,
+	})
+}
+
+// examineDuplicates names client ids that several rows have: no unique index can be
+// made before one of each is left.
+func (x *examination) examineDuplicates(m *examinedModel, clientID string) {
+	where, column, table := "table "+m.store.schema.Table, x.quote(clientID), x.quote(m.store.schema.Table)
+	var ids []string
+	err := x.ask(func(scan func(...any) error) error {
+		var id string
+		if err := scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, fmt.Sprintf("%q", id))
+		return nil
+	}, fmt.Sprintf("SELECT %[1]s FROM %[2]s WHERE %[1]s IS NOT NULL GROUP BY %[1]s HAVING COUNT(*) > 1 ORDER BY %[1]s LIMIT %[3]d", column, table, namedDuplicates+1))
+	if err != nil {
+		x.unseen(where, err)
+		return
+	}
+	if len(ids) == 0 {
+		return
+	}
+	if len(ids) > namedDuplicates {
+		ids[namedDuplicates] = "others"
+	}
+	x.find(server.Finding{
+		Check: "duplicate_client_id", Severity: server.Grave, Where: where, Problem: "has several clients called " + strings.Join(ids, ", "),
+		Consequence: "which of them is asked for is left to chance, and a unique index cannot be made",
+		Remedy:      fmt.Sprintf("SELECT * FROM %s WHERE %s IN (…), and delete all but one of each", table, column),
+	})
+}

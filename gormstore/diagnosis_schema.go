@@ -1,0 +1,324 @@
+package gormstore
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm/schema"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// table is what a database's catalog says of a table.
+type table struct {
+	columns map[string]tableColumn
+	indexes []tableIndex
+	foreign map[string]bool // the columns that refer to another table
+}
+
+func newTable() *table {
+	return &table{columns: make(map[string]tableColumn), foreign: make(map[string]bool)}
+}
+
+type tableColumn struct {
+	written    string // its type, as a statement has it
+	length     int    // in characters; 0 is unbounded
+	bits       int    // of an integer that is not wide enough for any; 0 of all others
+	nullable   bool
+	hasDefault bool // or is filled by the database in another way
+	// insensitive collations take texts for equal that are not.
+	insensitive string
+	// charset is one that cannot hold every character, empty otherwise.
+	charset string
+}
+
+type tableIndex struct {
+	name    string
+	unique  bool
+	usable  bool // the database has finished it
+	partial bool
+	columns []string // an expression is empty
+}
+
+// addColumn extends an index by its next column.
+func (t *table) addColumn(index tableIndex, column string) {
+	if n := len(t.indexes); n == 0 || t.indexes[n-1].name != index.name {
+		t.indexes = append(t.indexes, index)
+	}
+	last := &t.indexes[len(t.indexes)-1]
+	last.columns = append(last.columns, column)
+}
+
+// examineTable compares a model with its table.
+func (x *examination) examineTable(engine engine, m *examinedModel, t *table) {
+	name := m.store.schema.Table
+	if t == nil {
+		x.find(server.Finding{
+			Check: "table", Severity: server.Grave, Where: "table " + name, Problem: "is not there, or the role may not see it",
+			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.store.schema.Name),
+		})
+		return
+	}
+	for _, column := range m.store.schema.DBNames {
+		field := m.store.schema.FieldsByDBName[column]
+		if field.IgnoreMigration {
+			continue
+		}
+		if found, ok := t.columns[column]; ok {
+			x.examineColumn(engine, m, t, field, found)
+			continue
+		}
+		x.find(server.Finding{
+			Check: "column", Severity: server.Grave, Where: "column " + name + "." + column, Problem: "is not there",
+			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.store.schema.Name),
+		})
+	}
+	x.examineColumnsOfNobody(m, t)
+	x.examineTexts(engine, m, t)
+	x.examineIndexes(m, t)
+	x.examineRows(m, t)
+}
+
+// examineColumn finds a column that cannot hold what is written to it.
+func (x *examination) examineColumn(engine engine, m *examinedModel, t *table, field *schema.Field, found tableColumn) {
+	where := "column " + m.store.schema.Table + "." + field.DBName
+	mixin, name := m.ofMixin(field)
+	if length, declared := neededLength(mixin, field); found.length > 0 && found.length < length {
+		x.find(server.Finding{
+			Check: "column_length", Severity: server.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters, and needs %d", found.length, length),
+			Consequence: "what is longer is refused, or cut off", Remedy: engine.retype(x.quote(m.store.schema.Table), x.quote(field.DBName), declared),
+		})
+	}
+	if isTime := strings.HasSuffix(name, "At") || name == "AuthTime"; isTime && found.bits > 0 && found.bits < 64 {
+		x.find(server.Finding{
+			Check: "column_time", Severity: server.Warning, Where: where, Problem: fmt.Sprintf("is an integer of %d bits", found.bits),
+			Consequence: "it ends in January 2038", Remedy: engine.retype(x.quote(m.store.schema.Table), x.quote(field.DBName), "bigint"),
+		})
+	}
+	isUserID := m.store.userID != nil && m.store.userID.field == field
+	switch mayBeNull := mixin != "" || isUserID && m.withoutUser(); {
+	case mayBeNull && zeroIsNull(field) && !found.nullable:
+		x.find(server.Finding{
+			Check: "column_null", Severity: server.Grave, Where: where, Problem: "is NOT NULL, and rows without it are written",
+			Consequence: "those are refused", Remedy: nullable(x.db.Name(), x.quote(m.store.schema.Table), x.quote(field.DBName), found),
+		})
+	case isUserID && m.withoutUser() && !zeroIsNull(field) && t.foreign[field.DBName]:
+		x.find(server.Finding{
+			Check: "user_id", Severity: server.Grave, Where: "model " + m.store.name, Problem: fmt.Sprintf("has a UserID of type %s, whose column refers to another table", field.FieldType),
+			Consequence: "what belongs to no user, such as a token of client_credentials, is refused", Remedy: fmt.Sprintf("UserID *%s", field.FieldType),
+		})
+	}
+}
+
+// digests are the columns that are wider than what is written to them: the digest
+// of a token or a code, which an older program kept as it was.
+var digests = []string{"AccessToken", "RefreshToken", "Code", "DeviceCode"}
+
+const (
+	digestLength = 64
+	// textLength is what a column needs that holds a list or a document.
+	textLength = 1024
+)
+
+var lengthOfType = regexp.MustCompile(`^varchar\((\d+)\)$`)
+
+// neededLength returns how many characters a column needs, and the type that the
+// model gives it; 0 of one that is no text, or that the program left to GORM.
+func neededLength(mixin string, field *schema.Field) (length int, columnType string) {
+	columnType = string(field.DataType)
+	match := lengthOfType.FindStringSubmatch(columnType)
+	switch {
+	case match != nil:
+		length, _ = strconv.Atoi(match[1])
+	case mixin != "" && columnType == "text":
+		return textLength, columnType
+	case field.DataType == schema.String && field.TagSettings["SIZE"] != "":
+		length, columnType = field.Size, fmt.Sprintf("varchar(%d)", field.Size)
+	}
+	if mixin != "" && slices.Contains(digests, field.Name) {
+		length = digestLength
+	}
+	return length, columnType
+}
+
+// nullable is the statement that lets a column be NULL; SQLite has none.
+func nullable(engine, table, column string, found tableColumn) string {
+	switch engine {
+	case "postgres":
+		return "ALTER TABLE " + table + " ALTER COLUMN " + column + " DROP NOT NULL"
+	case "mysql":
+		return "ALTER TABLE " + table + " MODIFY " + column + " " + found.written + " NULL"
+	default:
+		return "make the table anew without NOT NULL on " + column + ", and copy the rows"
+	}
+}
+
+// examineColumnsOfNobody finds columns that the table demands and the model does
+// not have.
+func (x *examination) examineColumnsOfNobody(m *examinedModel, t *table) {
+	for _, column := range slices.Sorted(maps.Keys(t.columns)) {
+		found := t.columns[column]
+		if _, known := m.store.schema.FieldsByDBName[column]; known || found.nullable || found.hasDefault {
+			continue
+		}
+		x.find(server.Finding{
+			Check: "column_unknown", Severity: server.Grave, Where: "column " + m.store.schema.Table + "." + column,
+			Problem: "is NOT NULL without a default, and the model does not have it", Consequence: "no row can be inserted",
+			Remedy: "give it a default in the database, or add its field to the model",
+		})
+	}
+}
+
+// examineTexts finds texts that are compared loosely, or that cannot be stored.
+func (x *examination) examineTexts(engine engine, m *examinedModel, t *table) {
+	var loose, narrow []string
+	collation, charset := "", ""
+	for _, column := range m.store.schema.DBNames {
+		field, found := m.store.schema.FieldsByDBName[column], t.columns[column]
+		if found.insensitive != "" && m.isCompared(field) {
+			loose, collation = append(loose, column), found.insensitive
+		}
+		if mixin, _ := m.ofMixin(field); found.charset != "" && mixin != "" && field.DataType == "text" {
+			narrow, charset = append(narrow, column), found.charset
+		}
+	}
+	if len(loose) > 0 {
+		x.find(server.Finding{
+			Check: "collation", Severity: server.Warning, Where: "table " + m.store.schema.Table,
+			Problem:     fmt.Sprintf("compares %s by %s, which takes texts for equal that are not", strings.Join(loose, ", "), collation),
+			Consequence: "what is done to the rows of a client or a user is done to those of another with a similar id",
+			Remedy:      x.exactly(engine, m, t, loose),
+		})
+	}
+	if len(narrow) > 0 {
+		x.find(server.Finding{
+			Check: "character_set", Severity: server.Warning, Where: "table " + m.store.schema.Table,
+			Problem: fmt.Sprintf("keeps %s in %s, which cannot hold every character", strings.Join(narrow, ", "), charset), Consequence: "some names are refused",
+			Remedy: fmt.Sprintf("ALTER TABLE %s CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", x.quote(m.store.schema.Table)),
+		})
+	}
+}
+
+// isCompared reports whether a column is looked for by a text that somebody chose.
+// Digests are not among them: two never differ in case alone.
+func (m *examinedModel) isCompared(field *schema.Field) bool {
+	mixin, name := m.ofMixin(field)
+	switch {
+	case m.store.userID != nil && m.store.userID.field == field:
+		return field.DataType == schema.String || field.FieldType.Kind() == reflect.String
+	case mixin == "TokenMixin" && name == "Audience":
+		return true
+	default:
+		return mixin != "" && name == "ClientID"
+	}
+}
+
+// exactly is the statement that has columns compared byte by byte.
+func (x *examination) exactly(engine engine, m *examinedModel, t *table, columns []string) string {
+	var statements []string
+	for _, column := range columns {
+		written := t.columns[column].written + exactCollation[x.db.Name()]
+		statements = append(statements, engine.retype(x.quote(m.store.schema.Table), x.quote(column), written))
+	}
+	return strings.Join(statements, "; ")
+}
+
+var exactCollation = map[string]string{"mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "postgres": ` COLLATE "C"`}
+
+// examineIndexes finds the indexes that a model declares and its table lacks.
+func (x *examination) examineIndexes(m *examinedModel, t *table) {
+	for _, index := range m.store.schema.ParseIndexes() {
+		var columns []string
+		for _, option := range index.Fields {
+			if option.Expression == "" {
+				columns = append(columns, option.DBName)
+			}
+		}
+		if len(columns) < len(index.Fields) || !t.hasColumns(columns) {
+			continue // an expression of the program's own, or columns that are not there
+		}
+		unique := index.Class == "UNIQUE" && index.Where == ""
+		if t.hasIndex(columns, unique, index.Where != "") {
+			continue
+		}
+		x.findIndex(m, t, index, columns)
+	}
+}
+
+func (x *examination) findIndex(m *examinedModel, t *table, index *schema.Index, columns []string) {
+	quoted := make([]string, len(columns))
+	for i, column := range columns {
+		quoted[i] = x.quote(column)
+	}
+	where, condition := "table "+m.store.schema.Table, ""
+	if index.Where != "" && x.db.Name() != "mysql" {
+		condition = " WHERE " + index.Where
+	}
+	remedy := t.dropUnfit(x, m, index.Name)
+	on := fmt.Sprintf(" %s ON %s (%s)%s", x.quote(index.Name), x.quote(m.store.schema.Table), strings.Join(quoted, ", "), condition)
+	if index.Class != "UNIQUE" {
+		x.find(server.Finding{
+			Check: "index", Severity: server.Warning, Where: where, Problem: "has no index that begins with " + strings.Join(columns, ", ") + t.unfit(columns),
+			Consequence: "all of its rows are read to find some", Remedy: remedy + "CREATE INDEX" + on,
+		})
+		return
+	}
+	x.find(server.Finding{
+		Check: "unique_index", Severity: server.Grave, Where: where, Problem: "has no unique index on " + strings.Join(columns, ", ") + t.unfit(columns),
+		Consequence: "what may be there once can be there twice, and be used twice", Remedy: remedy + "CREATE UNIQUE INDEX" + on,
+	})
+	if columns[0] == m.columns["ClientMixin"]["ClientID"] {
+		x.examineDuplicates(m, columns[0])
+	}
+}
+
+func (t *table) hasColumns(columns []string) bool {
+	return !slices.ContainsFunc(columns, func(column string) bool { _, ok := t.columns[column]; return !ok })
+}
+
+// hasIndex reports whether an index serves to find rows by the columns, or, if it
+// is to be unique, keeps two rows from having the same.
+func (t *table) hasIndex(columns []string, unique, partial bool) bool {
+	return slices.ContainsFunc(t.indexes, func(index tableIndex) bool {
+		if !index.usable || index.partial && !partial || slices.Contains(index.columns, "") {
+			return false
+		}
+		if unique {
+			return index.unique && !slices.ContainsFunc(index.columns, func(column string) bool { return !slices.Contains(columns, column) })
+		}
+		return len(index.columns) >= len(columns) && slices.Equal(index.columns[:len(columns)], columns)
+	})
+}
+
+// unfit names the indexes of the columns that do not serve.
+func (t *table) unfit(columns []string) string {
+	for _, index := range t.indexes {
+		switch {
+		case !slices.Equal(index.columns, columns):
+		case !index.usable:
+			return fmt.Sprintf(" (%s is invalid: its creation failed)", index.name)
+		case index.partial:
+			return fmt.Sprintf(" (%s is partial: it has a WHERE)", index.name)
+		case !index.unique:
+			return fmt.Sprintf(" (%s is not unique)", index.name)
+		}
+	}
+	return ""
+}
+
+// dropUnfit is the statement that makes room for an index of the same name.
+func (t *table) dropUnfit(x *examination, m *examinedModel, name string) string {
+	switch {
+	case !slices.ContainsFunc(t.indexes, func(index tableIndex) bool { return index.name == name }):
+		return ""
+	case x.db.Name() == "mysql":
+		return "DROP INDEX " + x.quote(name) + " ON " + x.quote(m.store.schema.Table) + "; "
+	default:
+		return "DROP INDEX " + x.quote(name) + "; "
+	}
+}

@@ -1,0 +1,221 @@
+package gormstore
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// sqliteEngine reads SQLite's pragmas.
+type sqliteEngine struct{}
+
+func (sqliteEngine) settings(x *examination) {
+	var file, journal string
+	var busy, synchronous int
+	for pragma, into := range map[string]any{
+		"SELECT file FROM pragma_database_list WHERE name = 'main'": &file, "PRAGMA journal_mode": &journal,
+		"PRAGMA busy_timeout": &busy, "PRAGMA synchronous": &synchronous,
+	} {
+		if err := x.askOne([]any{into}, pragma); err != nil {
+			x.unseen("SQLite", err)
+			return
+		}
+	}
+	if file == "" {
+		x.examineMemory()
+		return
+	}
+	if !strings.EqualFold(journal, "wal") {
+		x.find(server.Finding{
+			Check: "journal_mode", Severity: server.Warning, Where: "PRAGMA journal_mode", Problem: "is " + journal,
+			Consequence: "who reads and who writes wait for one another", Remedy: "_pragma=journal_mode(WAL) in the DSN (with cgo, _journal_mode=WAL)",
+		})
+	}
+	if busy == 0 {
+		x.find(server.Finding{
+			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout", Problem: "is 0",
+			Consequence: "who finds the database locked fails at once", Remedy: "_pragma=busy_timeout(5000) in the DSN (with cgo, _busy_timeout=5000)",
+		})
+	}
+	if synchronous == 0 {
+		x.find(server.Finding{
+			Check: "durability", Severity: server.Grave, Where: "PRAGMA synchronous", Problem: "is OFF",
+			Consequence: "a power cut may damage the database", Remedy: "leave it out of the DSN",
+		})
+	}
+	if dsn := x.sqliteDSN(); dsn != "" && !begins(dsn) {
+		x.find(server.Finding{
+			Check: "txlock", Severity: server.Warning, Where: "the DSN", Problem: "does not have _txlock=immediate",
+			Consequence: "a transaction that reads before it writes fails as soon as another process writes", Remedy: "_txlock=immediate in the DSN",
+		})
+	}
+	if onNetwork(file) {
+		x.find(server.Finding{
+			Check: "network_filesystem", Severity: server.Grave, Where: "the file " + file, Problem: "is on a network file system",
+			Consequence: "its locks do not hold, and two who write may damage it", Remedy: "keep it on a disk of this machine, or use PostgreSQL",
+		})
+	}
+}
+
+// begins reports whether a connection string has transactions begin with the lock
+// to write.
+func begins(dsn string) bool {
+	_, query, _ := strings.Cut(dsn, "?")
+	settings, err := url.ParseQuery(query)
+	return err == nil && slices.Contains([]string{"immediate", "exclusive"}, strings.ToLower(settings.Get("_txlock")))
+}
+
+// sqliteDSN returns the connection string that the dialector has, nothing where
+// it was given connections.
+func (x *examination) sqliteDSN() string {
+	dialector := reflect.Indirect(reflect.ValueOf(x.db.Dialector))
+	if dsn := field(dialector, "DSN"); dsn.Kind() == reflect.String {
+		return dsn.String()
+	}
+	return ""
+}
+
+// examineMemory finds a database in memory of which each connection has its own.
+func (x *examination) examineMemory() {
+	if x.pool.Stats().MaxOpenConnections == 1 {
+		return
+	}
+	const tables = "SELECT COUNT(*) FROM sqlite_master"
+	var here, there int
+	err := x.askOne([]any{&here}, tables)
+	spare := x.spareConns(1)
+	defer closeAll(spare)
+	if err == nil && len(spare) == 1 {
+		err = x.askOn(spare[0], func(scan func(...any) error) error { return scan(&there) }, tables)
+	}
+	if err != nil {
+		x.unseen("the database in memory", err)
+		return
+	}
+	if len(spare) == 1 && here != there {
+		x.find(server.Finding{
+			Check: "memory", Severity: server.Grave, Where: "the database in memory", Problem: "is another one on each connection of the pool",
+			Consequence: "what one request stores the next does not find", Remedy: "pool.SetMaxOpenConns(1)",
+		})
+	}
+}
+
+func (sqliteEngine) replica() string { return "" }
+
+func (sqliteEngine) retype(table, column, columnType string) string {
+	return fmt.Sprintf("make %s anew with %s %s, and copy the rows", table, column, strings.TrimSpace(columnType))
+}
+
+func (sqliteEngine) tables(x *examination) (map[string]*table, error) {
+	tables := make(map[string]*table)
+	err := x.ask(func(scan func(...any) error) error {
+		var name, column, columnType string
+		var notNull bool
+		var otherwise sql.NullString
+		var key int
+		if err := scan(&name, &column, &columnType, &notNull, &otherwise, &key); err != nil {
+			return err
+		}
+		if tables[name] == nil {
+			tables[name] = newTable()
+		}
+		tables[name].columns[column] = tableColumn{
+			written: columnType, nullable: !notNull, hasDefault: otherwise.Valid || key > 0 && strings.EqualFold(columnType, "INTEGER"),
+		}
+		return nil
+	}, `SELECT m.name, p.name, p.type, p."notnull", p.dflt_value, p.pk FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'`)
+	if err != nil {
+		return nil, err
+	}
+	err = x.ask(func(scan func(...any) error) error {
+		var name string
+		var column sql.NullString
+		index := tableIndex{usable: true}
+		if err := scan(&name, &index.name, &index.unique, &index.partial, &column); err != nil {
+			return err
+		}
+		tables[name].addColumn(index, column.String)
+		return nil
+	}, `SELECT m.name, l.name, l."unique", l.partial, i.name FROM sqlite_master m JOIN pragma_index_list(m.name) l JOIN pragma_index_info(l.name) i
+		WHERE m.type = 'table' ORDER BY m.name, l.name, i.seqno`)
+	if err != nil {
+		return nil, err
+	}
+	foreign, err := x.sqliteForeignKeys(tables)
+	if err == nil {
+		err = x.sqliteCollations(tables)
+	}
+	if err == nil && foreign {
+		x.examineForeignKeys()
+	}
+	return tables, err
+}
+
+// sqliteForeignKeys notes which columns refer to another table, and reports
+// whether one of the models' does.
+func (x *examination) sqliteForeignKeys(tables map[string]*table) (some bool, err error) {
+	err = x.ask(func(scan func(...any) error) error {
+		var name, column string
+		if err := scan(&name, &column); err != nil {
+			return err
+		}
+		tables[name].foreign[column] = true
+		some = some || slices.ContainsFunc(x.models, func(m *examinedModel) bool { return m.store.schema.Table == name })
+		return nil
+	}, `SELECT m.name, f."from" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'`)
+	return some, err
+}
+
+// examineForeignKeys finds that references are not enforced.
+func (x *examination) examineForeignKeys() {
+	var on bool
+	if err := x.askOne([]any{&on}, "PRAGMA foreign_keys"); err != nil {
+		x.unseen("PRAGMA foreign_keys", err)
+		return
+	}
+	if !on {
+		x.find(server.Finding{
+			Check: "foreign_keys", Severity: server.Warning, Where: "PRAGMA foreign_keys", Problem: "is off, and there are tables that refer to others",
+			Consequence: "what belongs to a row that is deleted stays", Remedy: "_pragma=foreign_keys(1) in the DSN (with cgo, _foreign_keys=1)",
+		})
+	}
+}
+
+// sqliteCollations has SQLite compare what the models compare, in no row at all: a
+// column's collation is nowhere in the catalog, and the first part of a compound
+// lends it to the rest.
+func (x *examination) sqliteCollations(tables map[string]*table) error {
+	var parts []string
+	var places []func()
+	for _, m := range x.models {
+		t := tables[m.store.schema.Table]
+		for _, name := range m.store.schema.DBNames {
+			if t == nil || !m.isCompared(m.store.schema.FieldsByDBName[name]) || !t.hasColumns([]string{name}) {
+				continue
+			}
+			parts = append(parts, fmt.Sprintf("SELECT %d WHERE EXISTS (SELECT 1 FROM (SELECT %s AS c FROM %s WHERE 0 UNION ALL SELECT 'a') WHERE c = 'A')",
+				len(parts), x.quote(name), x.quote(m.store.schema.Table)))
+			places = append(places, func() {
+				column := t.columns[name]
+				column.insensitive = "COLLATE NOCASE"
+				t.columns[name] = column
+			})
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return x.ask(func(scan func(...any) error) error {
+		var i int
+		if err := scan(&i); err != nil {
+			return err
+		}
+		places[i]()
+		return nil
+	}, strings.Join(parts, " UNION ALL "))
+}

@@ -50,7 +50,7 @@ func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
 
 // examination is one call of [Diagnose].
 type examination struct {
-	ctx      context.Context //nolint:containedctx // it lives as long as the call
+	ctx      context.Context
 	db       *gorm.DB
 	pool     *sql.DB
 	conn     *sql.Conn
@@ -158,9 +158,9 @@ func eachRow(ctx context.Context, db interface {
 }
 
 // askOne is ask for the one row that there is.
-func (x *examination) askOne(into []any, statement string, args ...any) error {
+func (x *examination) askOne(into []any, statement string) error {
 	found := false
-	err := x.ask(func(scan func(...any) error) error { found = true; return scan(into...) }, statement, args...)
+	err := x.ask(func(scan func(...any) error) error { found = true; return scan(into...) }, statement)
 	if err == nil && !found {
 		return errors.New("nothing was answered")
 	}

@@ -27,5 +27,5 @@ func onNetwork(file string) bool {
 }
 
 func isNetworkFilesystem(kind int64) bool {
-	return slices.Contains(networkFilesystems, uint32(kind&0xffffffff)) //nolint:gosec // a number of 32 bits, which some architectures extend by its sign
+	return slices.Contains(networkFilesystems, uint32(kind&0xffffffff)) // some architectures extend it by its sign
 }

@@ -136,10 +136,10 @@ func (x *examination) prepares(run func(tx *sql.Tx, statement string) error) boo
 	}
 	defer func() { _ = tx.Rollback() }()
 	mark := "gormoauth " + rand.Text()
-	// Twice, since a driver may wait and see.
-	statement := "SELECT $1::int /* " + mark + " */"
-	if run(tx, statement) != nil || run(tx, statement) != nil {
-		return false
+	for range 2 { // a driver may wait and see
+		if run(tx, "SELECT $1::int /* "+mark+" */") != nil {
+			return false
+		}
 	}
 	count := 0
 	err = eachRow(x.ctx, tx, func(scan func(...any) error) error { return scan(&count) },

@@ -41,6 +41,7 @@ var floors = []struct {
 	{module + "/server/resource", 2},
 	{module + "/server/oidc", 2},
 	{module + "/server/fapi", 2},
+	{module + "/server/doctor", 2},
 	{module + "/gormstore", 3},
 	{module, 4},
 	{module + "/gormstore/clientcache", 4},

@@ -1,0 +1,271 @@
+package doctor
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
+)
+
+// Program is what there is around a server, of which it knows nothing itself. Its
+// handler is asked in this process, without the network: for each page and for the
+// metadata as a browser would, and then once more with headers as a stranger would
+// forge them.
+type Program struct {
+	// Handler is what the program serves. nil leaves all that it would be asked out.
+	Handler http.Handler
+	// Pages are the paths of pages for people, such as "/login", with their query if
+	// they need one. Each is asked for by GET, by somebody who is not signed in.
+	Pages []string
+	// TLS is true of a program that ends TLS itself. Otherwise an https issuer has a
+	// proxy before it that does.
+	TLS bool
+	// Instances is how many instances serve the issuer; 0 is unknown.
+	Instances int
+}
+
+// Diagnose returns what is wrong with the program.
+func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+	issuer, err := url.Parse(s.Issuer())
+	if err != nil {
+		return nil
+	}
+	findings = slices.Concat(p.diagnoseProxy(s, issuer), diagnoseCertificates(ctx, s), p.diagnoseLimiters(s))
+	if p.Handler == nil {
+		return findings
+	}
+	a := asking{ctx: ctx, program: p, issuer: issuer}
+	for _, address := range addresses(s) {
+		findings = append(findings, a.diagnoseEndpoint(address)...)
+	}
+	for _, name := range []string{"metadata", "openid_configuration"} {
+		if u, err := url.Parse(s.EndpointURL(name)); err == nil && u.Path != "" {
+			findings = append(findings, a.diagnoseForgery(u.Path)...)
+		}
+	}
+	for _, page := range p.Pages {
+		findings = append(findings, a.diagnosePage(page)...)
+		findings = append(findings, a.diagnoseForgery(page)...)
+	}
+	return findings
+}
+
+// addresses are those that the server tells clients of, and those at which it
+// expects to be served.
+func addresses(s *server.Server) (all []string) {
+	for member, value := range s.Metadata() {
+		address, ok := value.(string)
+		if ok && (strings.HasSuffix(member, "_endpoint") || member == "jwks_uri") && strings.HasPrefix(address, strings.TrimSuffix(s.Issuer(), "/")+"/") {
+			all = append(all, address)
+		}
+	}
+	for path := range s.Routes() {
+		if u, err := url.Parse(s.Issuer()); err == nil {
+			all = append(all, u.Scheme+"://"+u.Host+path)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// diagnoseProxy finds that everybody has the address of the proxy.
+func (p Program) diagnoseProxy(s *server.Server, issuer *url.URL) server.Findings {
+	if issuer.Scheme != "https" || p.TLS || s.GivenConfig().RemoteAddress != nil {
+		return nil
+	}
+	return server.Findings{{
+		Check: "remote_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "is missing behind the proxy that ends TLS",
+		Consequence: "all clients have the proxy's address, and whoever fails to authenticate too often shuts the others out",
+		Remedy:      "RemoteAddress: what the proxy says, such as the last address of X-Forwarded-For",
+	}}
+}
+
+// diagnoseLimiters finds limits that each instance counts by itself.
+func (p Program) diagnoseLimiters(s *server.Server) server.Findings {
+	limiter := s.GivenConfig().FailedAuthentications
+	if _, own := limiter.(*ratelimit.InProcess); p.Instances < 2 || limiter != nil && !own {
+		return nil
+	}
+	return server.Findings{{
+		Check: "limiter", Severity: server.Hint, Where: "Config.FailedAuthentications", Problem: fmt.Sprintf("counts in each of %d instances by itself", p.Instances),
+		Consequence: "somebody who guesses has as many times the attempts", Remedy: "a ratelimit.Limiter that the instances share, or a lower limit",
+	}}
+}
+
+// strangers are addresses that nobody has (RFC 5737, RFC 3849), and no proxy.
+var strangers = []string{"192.0.2.77:443", "198.51.100.77:443", "203.0.113.77:443", "[2001:db8::77]:443"}
+
+// certificateHeaders are those in which proxies usually write a certificate.
+var certificateHeaders = []string{
+	"Client-Cert", "X-Client-Cert", "X-Ssl-Cert", "X-Ssl-Client-Cert", "Ssl-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
+	"X-Client-Certificate", "X-Arr-Clientcert",
+}
+
+// diagnoseCertificates finds that anybody's word is taken for a client's certificate
+// (RFC 9440 section 4).
+func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings {
+	certificates := s.GivenConfig().ClientCertificates
+	if certificates == nil {
+		return nil
+	}
+	forged, err := forgedCertificate()
+	if err != nil {
+		return nil
+	}
+	for _, stranger := range strangers {
+		for _, header := range certificateHeaders {
+			for _, text := range forged {
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Issuer(), http.NoBody)
+				if err != nil {
+					return nil
+				}
+				r.RemoteAddr = stranger
+				r.Header.Set(header, text)
+				if len(certificates(r)) > 0 {
+					return server.Findings{{
+						Check: "client_certificates", Severity: server.Grave, Where: "Config.ClientCertificates", Problem: "believes the header " + header + " of " + stranger + ", as of anybody",
+						Consequence: "anybody can be any client that authenticates by its certificate",
+						Remedy:      fmt.Sprintf(`server.TrustForwardedClientCertificates(%q, netip.MustParsePrefix("…")), with the proxies' own network`, header),
+					}}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// forgedCertificate is a certificate in each form in which proxies write one.
+func forgedCertificate() ([]string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return []string{":" + base64.StdEncoding.EncodeToString(der) + ":", url.PathEscape(string(block)), base64.StdEncoding.EncodeToString(der)}, nil
+}
+
+// diagnoseEndpoint finds an address of which clients are told and at which nothing
+// is served. By OPTIONS no endpoint does anything.
+func (a asking) diagnoseEndpoint(address string) server.Findings {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	if answer := a.ask(http.MethodOptions, u.Path, nil); answer.status != http.StatusNotFound {
+		return nil
+	}
+	return server.Findings{{
+		Check: "endpoint_served", Severity: server.Grave, Where: address, Problem: "is not served: the handler answers 404 to " + u.Path,
+		Consequence: "clients that are told of it fail", Remedy: fmt.Sprintf("mux.Handle(%q, …), see Server.Routes, or Config.EndpointPaths", u.Path),
+	}}
+}
+
+// diagnosePage finds a page that other sites can use, or that caches keep.
+func (a asking) diagnosePage(page string) (findings server.Findings) {
+	answer := a.ask(http.MethodGet, page, nil)
+	where := "the page " + page
+	find := func(check string, problem, consequence, remedy string) {
+		findings = append(findings, server.Finding{Check: check, Severity: server.Warning, Where: where, Problem: problem, Consequence: consequence, Remedy: remedy})
+	}
+	if answer.status == http.StatusNotFound || answer.status >= http.StatusInternalServerError {
+		find("page", fmt.Sprintf("is answered with %d", answer.status), "nobody can use it", "serve it, or name another in Program.Pages")
+	}
+	findings = append(findings, a.diagnoseCookies(where, answer)...)
+	if kind, _, _ := mime.ParseMediaType(answer.header.Get("Content-Type")); kind != "text/html" {
+		return findings // nothing of it is shown
+	}
+	policy := strings.ToLower(strings.Join(answer.header.Values("Content-Security-Policy"), ", "))
+	frame := strings.ToUpper(answer.header.Get("X-Frame-Options"))
+	if framed := !strings.Contains(policy, "frame-ancestors") || strings.Contains(policy, "frame-ancestors *"); framed && frame != "DENY" && frame != "SAMEORIGIN" {
+		find("frame", "can be put into a frame", "another site can have people click on what they do not see (RFC 9700 section 4.16)",
+			"Content-Security-Policy: frame-ancestors 'none'")
+	}
+	if policy := strings.ToLower(answer.header.Get("Referrer-Policy")); (policy == "" || policy == "unsafe-url") && !answer.contains(`name="referrer"`) {
+		find("referrer", "has no Referrer-Policy", "a link on it may tell another site what is in its address (RFC 9700 section 4.2.4)",
+			"Referrer-Policy: same-origin")
+	}
+	if cache := strings.ToLower(answer.header.Get("Cache-Control")); !strings.Contains(cache, "no-store") && !strings.Contains(cache, "private") && !strings.Contains(cache, "no-cache") {
+		find("cache", "may be kept by caches", "somebody else may be shown what is one person's", "Cache-Control: no-store")
+	}
+	return findings
+}
+
+// diagnoseCookies finds cookies that reach further than they need to.
+func (a asking) diagnoseCookies(where string, answer *answer) (findings server.Findings) {
+	for _, cookie := range (&http.Response{Header: answer.header}).Cookies() {
+		find := func(severity server.Severity, problem, consequence, remedy string) {
+			findings = append(findings, server.Finding{Check: "cookie", Severity: severity, Where: "the cookie " + cookie.Name + " of " + where, Problem: problem, Consequence: consequence, Remedy: remedy})
+		}
+		if a.issuer.Scheme == "https" && !cookie.Secure {
+			find(server.Grave, "is not Secure", "browsers send it without encryption, too", "Secure: true, and a name that begins with __Host-")
+		}
+		if name := strings.ToLower(cookie.Name); !cookie.HttpOnly && !strings.Contains(name, "csrf") && !strings.Contains(name, "xsrf") {
+			find(server.Warning, "is not HttpOnly", "a script that gets into a page can read it", "HttpOnly: true")
+		}
+		if cookie.SameSite != http.SameSiteLaxMode && cookie.SameSite != http.SameSiteStrictMode {
+			find(server.Warning, "is sent with requests of other sites", "another site can act in somebody's name", "SameSite: http.SameSiteLaxMode")
+		}
+		if cookie.Domain != "" {
+			find(server.Warning, "has the domain "+cookie.Domain, "every host below it gets the cookie, and can set it", "leave Domain out")
+		}
+	}
+	return findings
+}
+
+// forgedHost is a name that nobody has (RFC 6761).
+const forgedHost = "forged.invalid"
+
+// diagnoseForgery finds an answer in which a stranger can have an address changed.
+func (a asking) diagnoseForgery(path string) (findings server.Findings) {
+	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "X-Forwarded-Prefix", "Forwarded"} {
+		answer := a.ask(http.MethodGet, path, func(r *http.Request) {
+			switch header {
+			case "Host":
+				r.Host = forgedHost
+			case "Forwarded":
+				r.Header.Set(header, "for=192.0.2.77;host="+forgedHost+";proto=http")
+			case "X-Forwarded-Prefix":
+				r.Header.Set(header, "//"+forgedHost)
+			default:
+				r.Header.Set(header, forgedHost)
+			}
+		})
+		if answer.contains(forgedHost) {
+			findings = append(findings, forgery(path, header))
+		}
+	}
+	insecure := "http://" + a.issuer.Host
+	if a.issuer.Scheme == "https" {
+		answer := a.ask(http.MethodGet, path, func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") })
+		if answer.contains(insecure) && !a.ask(http.MethodGet, path, nil).contains(insecure) {
+			findings = append(findings, forgery(path, "X-Forwarded-Proto"))
+		}
+	}
+	return findings
+}
+
+func forgery(path, header string) server.Finding {
+	return server.Finding{
+		Check: "forged_header", Severity: server.Grave, Where: "the answer to " + path, Problem: "has an address of what is in the header " + header,
+		Consequence: "a stranger can send people and clients elsewhere, also through a cache",
+		Remedy:      "make addresses of the issuer alone, or believe the header from the proxy alone, which has to overwrite it",
+	}
+}

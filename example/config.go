@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,9 +20,10 @@ type config struct {
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
 	fapi   bool   // whether the server keeps to the FAPI 2.0 Security Profile
-	prune  bool   // the subcommand prune: remove what has expired, and end
-	erase  bool   // the subcommand erase: remove a person, and end
-	user   string // whom
+
+	command string // prune, erase or doctor: do that, and end; empty serves
+	user    string // whom to erase
+	outside bool   // whether the doctor asks over the network as well
 
 	tlsCert, tlsKey string // PEM files; empty listens without TLS
 	clientCA        string // PEM file with the authorities of client certificates
@@ -46,8 +48,8 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("GORMOAUTH_FAPI is %q; write true or false", getenv("GORMOAUTH_FAPI"))
 	}
 	cfg := &config{secret: getenv("GORMOAUTH_SECRET")} // and no flag: others could read it
-	if len(args) > 0 && (args[0] == "prune" || args[0] == "erase") {
-		cfg.prune, cfg.erase, args = args[0] == "prune", args[0] == "erase", args[1:]
+	if len(args) > 0 && slices.Contains([]string{"prune", "erase", "doctor"}, args[0]) {
+		cfg.command, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet("gormoauth-example", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -59,8 +61,11 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	flags.StringVar(&cfg.clientCA, "client-ca", getenv("GORMOAUTH_CLIENT_CA"), "`file` of authorities whose certificates clients may have (GORMOAUTH_CLIENT_CA)")
 	flags.StringVar(&cfg.trustedIssuer, "trusted-issuer", getenv("GORMOAUTH_TRUSTED_ISSUER"), "`issuer` whose JWTs stand for users of the same name (GORMOAUTH_TRUSTED_ISSUER)")
 	flags.StringVar(&cfg.trustedKeys, "trusted-keys", getenv("GORMOAUTH_TRUSTED_KEYS"), "`URL` of its key set (GORMOAUTH_TRUSTED_KEYS)")
-	if cfg.erase {
+	switch cfg.command {
+	case "erase":
 		flags.StringVar(&cfg.user, "user", "", "the `name` of the person to erase")
+	case "doctor":
+		flags.BoolVar(&cfg.outside, "outside", false, "also fetch from the issuer what clients fetch; the server has to run")
 	}
 	flags.BoolVar(&cfg.fapi, "fapi", fapi, "keep to the FAPI 2.0 Security Profile (GORMOAUTH_FAPI)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")

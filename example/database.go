@@ -143,7 +143,4 @@ func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
 	return nil
 }
 
-func migrate(db *gorm.DB) error {
-	return gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &Logout{},
-		&DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{})
-}
+func migrate(db *gorm.DB) error { return gormoauth.AutoMigrate(db, allModels()...) }

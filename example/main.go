@@ -51,11 +51,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	switch {
-	case cfg.prune:
+	switch cfg.command {
+	case "prune":
 		return prune(ctx, cfg, stdout, log)
-	case cfg.erase:
+	case "erase":
 		return erase(ctx, cfg, stdout, log)
+	case "doctor":
+		return examine(ctx, cfg, stdout, log)
 	}
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.addr)
@@ -80,6 +82,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
+	findings, err := diagnose(ctx, cfg, db)
+	if err != nil {
+		return err
+	}
+	findings.Log(ctx, log)
 	// Deferred calls run last first: the clean-up stops, is waited for, and
 	// only then the database closes.
 	var background sync.WaitGroup

@@ -8,6 +8,14 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
+// allModels are what there are tables for.
+func allModels() []any {
+	return []any{
+		&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &Logout{},
+		&DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{},
+	}
+}
+
 // User is somebody who can sign in.
 type User struct {
 	ID           uint

@@ -28,6 +28,7 @@ func init() { passwordCost = bcrypt.MinCost }
 type program struct {
 	address string
 	file    string // the database
+	log     *lockedBuffer
 	stop    context.CancelFunc
 	ended   chan struct{}
 	err     error // what run returned, once ended is closed
@@ -66,7 +67,7 @@ func startProgramOn(t *testing.T, args ...string) *program {
 	ctx, stop := context.WithCancel(t.Context())
 	printed, stdout := io.Pipe()
 	log := new(lockedBuffer)
-	p := &program{stop: stop, ended: make(chan struct{})}
+	p := &program{stop: stop, ended: make(chan struct{}), log: log}
 	go func() {
 		defer close(p.ended)
 		p.err = run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnvironment, stdout, io.MultiWriter(log, t.Output()))

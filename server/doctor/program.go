@@ -189,7 +189,7 @@ func (a asking) diagnosePage(page string) (findings server.Findings) {
 		find("page", fmt.Sprintf("is answered with %d", answer.status), "nobody can use it", "serve it, or name another in Program.Pages")
 	}
 	findings = append(findings, a.diagnoseCookies(where, answer)...)
-	if kind, _, _ := mime.ParseMediaType(answer.header.Get("Content-Type")); kind != "text/html" {
+	if kind, _, _ := mime.ParseMediaType(answer.header.Get("Content-Type")); kind != "text/html" || answer.status/100 == 3 {
 		return findings // nothing of it is shown
 	}
 	policy := strings.ToLower(strings.Join(answer.header.Values("Content-Security-Policy"), ", "))

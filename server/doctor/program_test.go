@@ -102,7 +102,8 @@ func TestAPageIsDiagnosed(t *testing.T) {
 		"a page does not fail":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, []string{"page"}},
 		"nor panic":                          {func(http.ResponseWriter, *http.Request) { panic("x") }, []string{"page"}},
 		"a page that refuses has been found": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, nil},
-		"a redirect to another path of its own is one": {func(w http.ResponseWriter, r *http.Request) {
+		"a redirect shows nothing": {func(w http.ResponseWriter, r *http.Request) {
+			clear(w.Header())
 			http.Redirect(w, r, "/oauth/authorize", http.StatusSeeOther)
 		}, nil},
 		"by Host": {func(w http.ResponseWriter, r *http.Request) {

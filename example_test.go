@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -95,6 +96,26 @@ func ExampleNew() {
 	}
 	fmt.Println(answer.Code, token.TokenType, token.ExpiresIn, token.Scope)
 	// Output: 200 Bearer 3600 reports
+}
+
+// What is wrong is named at the start, with its remedy.
+func ExampleDiagnose() {
+	db := open()
+	models := []any{&User{}, &Client{}, &Token{}, &AuthorizationCode{}} // what AutoMigrate took
+	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example.com"},
+		gormoauth.Clients[Client](), gormoauth.Tokens[Token](), gormoauth.AuthorizationCodes[AuthorizationCode](), gormoauth.Users[User]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(gormoauth.Diagnose(context.Background(), srv, db, models).Err())
+
+	db.Exec("DROP INDEX idx_tokens_access_token")
+	findings := gormoauth.Diagnose(context.Background(), srv, db, models)
+	findings.Log(context.Background(), slog.New(slog.DiscardHandler)) // a line for each
+	fmt.Println(findings.Err())
+	// Output:
+	// <nil>
+	// grave: table tokens has no unique index on access_token, so what may be there once can be there twice, and be used twice; remedy: CREATE UNIQUE INDEX `idx_tokens_access_token` ON `tokens` (`access_token`)
 }
 
 // Every part of the server, joined by hand.

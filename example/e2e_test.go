@@ -85,7 +85,10 @@ func startExample(t *testing.T, binary, db string) string {
 		defer cancel()
 		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		assert.NoError(t, cmd.Wait(), "it exits with 0\n%s", stderr.String())
-		assert.NotContains(t, stderr.String(), "level=ERROR")
+		for line := range strings.Lines(stderr.String()) {
+			// The servers for tests are quick, and not durable, of which the doctor tells.
+			assert.False(t, strings.Contains(line, "level=ERROR") && !strings.Contains(line, "finding.check=durability"), line)
+		}
 		assert.Contains(t, stderr.String(), "endpoint=token status=200")
 		nothingSecretIn(t, stderr.String())
 	})

@@ -15,7 +15,7 @@ import (
 )
 
 // diagnosisLimit is how long a diagnosis may take altogether.
-const diagnosisLimit = 20 * time.Second
+const diagnosisLimit = 10 * time.Second
 
 // Diagnose returns what is wrong with the models, with their tables, and with the
 // settings of the database and of its pool; nil when nothing is. The models are

@@ -1,0 +1,36 @@
+package doctor_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/doctor"
+	"github.com/gormoauth/gormoauth/server/grant"
+)
+
+func ExampleProgram() {
+	srv, err := server.New(server.Config{
+		Issuer: "https://id.example.com", ClientAuthMethods: clientauth.Defaults(),
+		QueryClient: findClient, SaveToken: saveToken,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := srv.RegisterGrant(&grant.ClientCredentials{}); err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /token", srv.CreateTokenResponse)
+
+	fmt.Print(srv.Diagnose(context.Background(), doctor.Program{Handler: mux, TLS: true}))
+	// Output: grave: https://id.example.com/oauth/token is not served: the handler answers 404 to /oauth/token, so clients that are told of it fail; remedy: mux.Handle("/oauth/token", …), see Server.Routes, or Config.EndpointPaths
+}
+
+func findClient(context.Context, string) (server.Client, error) { return nil, nil }
+
+func saveToken(context.Context, *models.TokenMixin, *server.Request) error { return nil }

@@ -285,7 +285,7 @@ func (t *table) hasColumns(columns []string) bool {
 // is to be unique, keeps two rows from having the same.
 func (t *table) hasIndex(columns []string, unique, partial bool) bool {
 	return slices.ContainsFunc(t.indexes, func(index tableIndex) bool {
-		if !index.usable || index.partial && !partial || slices.Contains(index.columns, "") {
+		if !index.usable || index.partial && !partial {
 			return false
 		}
 		if unique {

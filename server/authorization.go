@@ -81,7 +81,7 @@ func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGra
 		user = nil
 	}
 	req.SetUser(user)
-	consent, err := s.interact(r.Context(), req, false)
+	consent, err := s.interact(req.Context(), req, false)
 	if err == nil {
 		err = consent.silent()
 	}
@@ -103,7 +103,7 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 		if err != nil {
 			return req, err
 		}
-		params, err := s.authorize(r.Context(), req, user)
+		params, err := s.authorize(req.Context(), req, user)
 		if err != nil {
 			return req, s.redirectable(req, err)
 		}
@@ -161,13 +161,13 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 	if err != nil {
 		return req.refused(err)
 	}
-	if err := s.resolve(r.Context(), req); err != nil {
+	if err := s.resolve(req.Context(), req); err != nil {
 		return req.refused(err)
 	}
-	if err := s.checkAuthorizationClient(r.Context(), req); err != nil {
+	if err := s.checkAuthorizationClient(req.Context(), req); err != nil {
 		return req.refused(err)
 	}
-	if err := s.checkAuthorizationRequest(r.Context(), req); err != nil {
+	if err := s.checkAuthorizationRequest(req.Context(), req); err != nil {
 		return req, s.redirectable(req, err)
 	}
 	return req, nil

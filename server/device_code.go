@@ -73,6 +73,9 @@ type DeviceCodeQuery struct{ DeviceCode, UserCode string }
 
 // DeviceDecision is a user's decision on a device.
 type DeviceDecision struct {
+	// DeviceCode is what was decided on, as storage found it before; nil when that is
+	// not known.
+	DeviceCode DeviceCode
 	// User is who decided.
 	User User
 	// Approved is whether the device may have what it asks for.

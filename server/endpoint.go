@@ -73,7 +73,7 @@ func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, e
 	if err != nil {
 		return req, err
 	}
-	response, err := endpoint.CreateResponse(r.Context(), req)
+	response, err := endpoint.CreateResponse(req.Context(), req)
 	if err != nil {
 		return req.refused(err)
 	}
@@ -93,13 +93,13 @@ func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, 
 		if err := checkMethod(r, open.Methods()...); err != nil {
 			return nil, err
 		}
-		return &Request{Server: s, HTTP: r, Endpoint: endpoint.EndpointName(), Time: s.config.Clock()}, nil
+		return s.newRequest(r, endpoint.EndpointName()), nil
 	}
 	req, err := s.parsePost(r, endpoint.EndpointName())
 	if err != nil {
 		return req, err
 	}
-	if err := s.authenticateClient(r.Context(), req); err != nil {
+	if err := s.authenticateClient(req.Context(), req); err != nil {
 		return req.refused(err)
 	}
 	if hook, ok := endpoint.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {

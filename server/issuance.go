@@ -220,6 +220,7 @@ func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 // answer is given only once that is stored.
 func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	grantID := req.Credential.Record.GetGrantID()
+	req.Reuse = true
 	if err := s.config.RevokeGrant(ctx, grantID, req.Time); err != nil {
 		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
 	}

@@ -72,7 +72,11 @@ type Request struct {
 	Subject *StoredToken
 	// Credential is what the request spends, nil where it spends nothing.
 	Credential *Credential
+	// Reuse is whether the credential was found to have been presented before, for
+	// which its grant is revoked.
+	Reuse bool
 
+	ctx        context.Context //nolint:containedctx // as that of an http.Request, see Context
 	grant      any
 	extensions []any
 	attempt    *attempt // of the client to authenticate
@@ -166,7 +170,7 @@ func (r *Request) CheckAuthorization(ctx context.Context) error {
 // parse reads the request's parameters: those of the body, and those of the
 // query where the endpoint allows it.
 func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Request, error) {
-	req := &Request{Server: s, HTTP: r, Endpoint: endpoint, Time: s.config.Clock()}
+	req := s.newRequest(r, endpoint)
 	var params url.Values
 	if withQuery {
 		if int64(len(r.URL.RawQuery)) > s.config.MaxRequestBytes {

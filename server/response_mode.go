@@ -81,7 +81,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, p
 	mode, wrap, _ := responseMode(req)
 	params.Set("iss", s.config.Issuer)
 	if wrap != nil {
-		wrapped, err := wrap.WrapAuthorizationResponse(r.Context(), req, params)
+		wrapped, err := wrap.WrapAuthorizationResponse(req.Context(), req, params)
 		if err != nil {
 			return err
 		}

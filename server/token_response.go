@@ -83,7 +83,7 @@ func (s *Server) answerTokenRequest(w http.ResponseWriter, r *http.Request) (*Re
 	if err != nil {
 		return req, err
 	}
-	response, err := s.token(r.Context(), req)
+	response, err := s.token(req.Context(), req)
 	if err != nil {
 		return req.refused(err)
 	}

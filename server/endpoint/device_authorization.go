@@ -216,17 +216,18 @@ const devicePage = "device"
 // names. The errors are those of [DeviceAuthorization.GetConsentGrant].
 func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user server.User, approved bool) error {
 	return srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
-		req, userCode, err := e.pending(srv, r, user)
+		req, device, err := e.pending(srv, r, user)
 		if err == nil {
-			err = e.decide(r.Context(), req, userCode, approved)
+			err = e.decide(req, device, approved)
 		}
 		return req, err
 	})
 }
 
-func (e *DeviceAuthorization) decide(ctx context.Context, req *server.Request, userCode string, approved bool) error {
-	decided, err := e.Storage.DecideDeviceCode(ctx, userCode, server.DeviceDecision{
-		User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time,
+func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCode, approved bool) error {
+	userCode := digestUserCode(req.Params.Get("user_code"))
+	decided, err := e.Storage.DecideDeviceCode(req.Context(), userCode, server.DeviceDecision{
+		DeviceCode: device, User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time,
 	})
 	if err != nil {
 		return fmt.Errorf("decide device code: %w", err)
@@ -239,45 +240,46 @@ func (e *DeviceAuthorization) decide(ctx context.Context, req *server.Request, u
 
 // pending finds what waits for the user's decision. It returns what it read of a
 // request that it refuses.
-func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, userCode string, err error) {
+func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, device server.DeviceCode, err error) {
 	if e.Attempts == nil {
-		return nil, "", errors.New("endpoint: DeviceAuthorization is not registered")
+		return nil, nil, errors.New("endpoint: DeviceAuthorization is not registered")
 	}
 	if server.IsNilUser(user) {
-		return nil, "", server.NewError(server.AccessDenied, "Only a user who signed in may enter a code.")
+		return nil, nil, server.NewError(server.AccessDenied, "Only a user who signed in may enter a code.")
 	}
-	ctx := r.Context()
 	if req, err = srv.ParseRequest(r, devicePage); err != nil {
-		return req, "", err
+		return req, nil, err
 	}
 	req.SetUser(user)
+	ctx := req.Context()
 	wait, err := e.Attempts.Allow(ctx, user.GetUserID())
 	if err != nil {
-		return req, "", fmt.Errorf("limit the user codes: %w", err)
+		return req, nil, fmt.Errorf("limit the user codes: %w", err)
 	}
 	if wait > 0 {
-		return req, "", server.TooManyRequests(wait, "These were many codes. Please try again later.")
+		return req, nil, server.TooManyRequests(wait, "These were many codes. Please try again later.")
 	}
-	if userCode = digestUserCode(req.Params.Get("user_code")); userCode == "" {
-		return req, "", errNoSuchUserCode()
+	userCode := digestUserCode(req.Params.Get("user_code"))
+	if userCode == "" {
+		return req, nil, errNoSuchUserCode()
 	}
 	stored, err := e.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: userCode})
 	if err != nil {
-		return req, "", fmt.Errorf("query device code: %w", err)
+		return req, nil, fmt.Errorf("query device code: %w", err)
 	}
 	if stored == nil || stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied() || stored.DeviceCode.IsExpired(req.Time) {
-		return req, "", errNoSuchUserCode()
+		return req, nil, errNoSuchUserCode()
 	}
 	client, err := srv.QueryClient(ctx, stored.DeviceCode.GetClientID())
 	if err != nil {
-		return req, "", err
+		return req, nil, err
 	}
 	if client == nil {
-		return req, "", errNoSuchUserCode()
+		return req, nil, errNoSuchUserCode()
 	}
 	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
 	req.AuthorizationDetails = stored.DeviceCode.GetAuthorizationDetails()
-	return req, userCode, nil
+	return req, stored.DeviceCode, nil
 }
 
 func errNoSuchUserCode() error {

@@ -60,6 +60,9 @@ func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*
 }
 
 func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *server.StoredToken, query server.TokenQuery) error {
+	if stored.UserID != "" {
+		req.User = server.UserID(stored.UserID)
+	}
 	var err error
 	if query.AccessToken != "" {
 		err = e.RevokeToken(ctx, query.AccessToken, req.Time)

@@ -52,7 +52,7 @@ func (p *Provider) GetLogoutRequest(r *http.Request, user server.User) (*LogoutR
 	err := p.server.ObservePage(r, endSession, func(r *http.Request) (*server.Request, error) {
 		req, err := p.server.ParsePageRequest(r, endSession)
 		if err == nil {
-			logout, err = p.logoutRequest(r.Context(), req, user)
+			logout, err = p.logoutRequest(req.Context(), req, user)
 		}
 		return req, err
 	})

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+	"net/http"
+)
+
+type requestKey struct{}
+
+// RequestFromContext returns the request that is being answered, as far as it was
+// read, or nil when there is none: storage and hooks may ask on whose behalf, from
+// where and at which endpoint they were called.
+func RequestFromContext(ctx context.Context) *Request {
+	req, _ := ctx.Value(requestKey{}).(*Request)
+	return req
+}
+
+// newRequest is the one way in which a request comes about that is answered.
+func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
+	req := &Request{Server: s, HTTP: r, Endpoint: endpoint, Time: s.config.Clock()}
+	req.ctx = context.WithValue(r.Context(), requestKey{}, req)
+	return req
+}
+
+// Context returns the context in which everything of the request runs: that of its
+// HTTP request, in which [RequestFromContext] finds it.
+func (r *Request) Context() context.Context {
+	switch {
+	case r.ctx != nil:
+		return r.ctx
+	case r.HTTP != nil:
+		return r.HTTP.Context()
+	default:
+		return context.Background()
+	}
+}
+
+// PageContext returns the context in which a page of the program's own does something
+// for a user, such as to revoke a grant or to make a client: with it an audit trail
+// knows who did it, from where and on which page. user is who has signed in, or nil.
+func (s *Server) PageContext(r *http.Request, page string, user User) context.Context {
+	if !s.initialized {
+		return r.Context()
+	}
+	req := s.newRequest(r, page)
+	if !IsNilUser(user) {
+		req.SetUser(user)
+	}
+	return req.Context()
+}

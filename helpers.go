@@ -167,6 +167,23 @@ func CreateReplayStorage[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *gormst
 	return must(gormstore.NewReplays[M, P](db))
 }
 
+// WithAudit returns a handle of which every store keeps an audit trail in the model M:
+// who granted, refreshed, revoked and registered what, in the transaction of what it
+// tells of. Hand it to [New] and to all constructors; see [gormstore.WithAudit].
+//
+//	db, err := gormoauth.WithAudit[Audit](db)
+func WithAudit[M any, P gormstore.AuditModel[M]](db *gorm.DB) (*gorm.DB, error) {
+	return gormstore.WithAudit[M, P](db)
+}
+
+// CreateAuditStorage returns the audit trail in the model M, for a page that shows it,
+// for [CreatePruneFunc] once the options say how long it is kept, and for
+// [CreateEraseFunc], which takes out of it who it was. It panics when M cannot hold
+// it, or when the options make no sense.
+func CreateAuditStorage[M any, P gormstore.AuditModel[M]](db *gorm.DB, options gormstore.AuditOptions) *gormstore.Audits[M, P] {
+	return must(gormstore.NewAudits[M, P](db, options))
+}
+
 // CreateDeviceAuthorizationEndpoint returns the device authorization endpoint
 // (RFC 8628) with codes in the model M. It panics when M cannot hold them.
 func CreateDeviceAuthorizationEndpoint[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *endpoint.DeviceAuthorization {

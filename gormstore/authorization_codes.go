@@ -38,15 +38,24 @@ func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*Au
 
 // Save stores a code; it is a [server.SaveAuthorizationCodeFunc].
 func (c *AuthorizationCodes[M, P]) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
-	return c.store.once(ctx, eq(c.columns["Code"], record.Code), func() error {
+	return c.store.act(ctx, eq(c.columns["Code"], record.Code), func(db *gorm.DB) error {
 		row := new(M)
 		*P(row).AsAuthorizationCodeMixin() = *record
 		if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
 			return err
 		}
-		_, err := c.store.insert(c.store.conn(ctx), row)
-		return err
+		if _, err := c.store.insert(db, row); err != nil {
+			return err
+		}
+		return c.store.trail.note(db, codeEntry(record, req))
 	})
+}
+
+func codeEntry(record *models.AuthorizationCodeMixin, req *server.Request) entry {
+	return entry{at: req.Time, userID: req.User.GetUserID(), AuditMixin: models.AuditMixin{
+		Event: models.AuditAuthorizationGranted, ClientID: record.ClientID, LongClientID: record.LongClientID, GrantID: record.GrantID,
+		Scope: record.Scope, Audience: record.Audience, AuthorizationDetails: record.AuthorizationDetails,
+	}}
 }
 
 // Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc].
@@ -59,8 +68,8 @@ func (c *AuthorizationCodes[M, P]) Query(ctx context.Context, code string) (*ser
 	return &server.StoredAuthorizationCode{AuthorizationCode: P(row), UserID: c.store.userID.get(row)}, nil
 }
 
-// void spends the unredeemed codes that the conditions name, for nothing.
-func (c *AuthorizationCodes[M, P]) void(tx *gorm.DB, now time.Time, conditions ...clause.Expression) error {
-	_, err := c.store.update(tx, new(M), map[string]any{c.columns["RedeemedAt"]: now.Unix()}, append(conditions, eq(c.columns["RedeemedAt"], 0))...)
-	return err
+// void spends the unredeemed codes that the conditions name, for nothing, and
+// returns how many there were.
+func (c *AuthorizationCodes[M, P]) void(tx *gorm.DB, now time.Time, conditions ...clause.Expression) (voided int64, err error) {
+	return c.store.update(tx, new(M), map[string]any{c.columns["RedeemedAt"]: now.Unix()}, append(conditions, eq(c.columns["RedeemedAt"], 0))...)
 }

@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -33,10 +34,14 @@ func (d *ClientDocuments[M, P]) DocumentClient(record *models.ClientMixin) serve
 func (d *ClientDocuments[M, P]) SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error {
 	s := d.clients.store
 	err := s.write(ctx, func(bool) error {
-		row := new(M)
-		*P(row).AsClientMixin() = *record
-		_, err := s.insert(s.conn(ctx), row)
-		return err
+		return s.trail.together(s.conn(ctx), func(db *gorm.DB) error {
+			row := new(M)
+			*P(row).AsClientMixin() = *record
+			if _, err := s.insert(db, row); err != nil {
+				return err
+			}
+			return s.trail.note(db, clientEntry(models.AuditClientRegistered, record.GetClientID(), time.Time{}))
+		})
 	})
 	if isDuplicate(err) {
 		return nil

@@ -65,9 +65,11 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	s, names := f.clients.store, f.clients.columns
 	// An id that the program chose may be another client's.
 	own := clause.And(eq(names["ClientID"], mixin.ClientID), eq(names["ClientSecret"], mixin.ClientSecret), eq(names["ClientIDIssuedAt"], mixin.ClientIDIssuedAt))
-	if err := s.once(ctx, own, func() error {
-		_, err := s.insert(s.conn(ctx), client)
-		return err
+	if err := s.act(ctx, own, func(db *gorm.DB) error {
+		if _, err := s.insert(db, client); err != nil {
+			return err
+		}
+		return s.trail.note(db, clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.Clock()))
 	}); err != nil {
 		return "", err
 	}
@@ -126,15 +128,22 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 			return "", err
 		}
 		values := f.rotated(P(row).AsClientMixin(), stored, rotation)
-		var changed int64
-		if err := s.write(ctx, func(bool) (err error) {
-			changed, err = s.update(s.conn(ctx), row, values, eq(names["ClientID"], models.ClientKey(clientID)), eq(names["ClientSecret"], old))
-			return err
-		}); err != nil {
-			return "", err
-		}
-		if changed == 1 {
+		theirs := eq(names["ClientID"], models.ClientKey(clientID))
+		err = s.act(ctx, clause.And(theirs, eq(names["ClientSecret"], stored)), func(db *gorm.DB) error {
+			changed, err := s.update(db, row, values, theirs, eq(names["ClientSecret"], old))
+			switch {
+			case err != nil:
+				return err
+			case changed == 0:
+				return errUpdated
+			}
+			return s.trail.note(db, clientEntry(models.AuditClientSecretRotated, clientID, f.Clock()))
+		})
+		switch {
+		case err == nil:
 			return secret, nil
+		case !errors.Is(err, errUpdated):
+			return "", err
 		}
 	}
 	return "", fmt.Errorf("gormstore: the secret of %q is being rotated by others: %w", clientID, server.ErrUnavailable)

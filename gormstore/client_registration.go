@@ -37,11 +37,13 @@ func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *go
 func (r *ClientRegistration[C, PC, T, PT]) SaveClient(ctx context.Context, record *models.ClientMixin, _ *server.Request) error {
 	s, names := r.clients.store, r.clients.columns
 	own := clause.And(eq(names["ClientID"], record.ClientID), eq(names["RegistrationAccessToken"], record.RegistrationAccessToken))
-	err := s.once(ctx, own, func() error {
+	err := s.act(ctx, own, func(db *gorm.DB) error {
 		row := new(C)
 		*PC(row).AsClientMixin() = *record
-		_, err := s.insert(s.conn(ctx), row)
-		return err
+		if _, err := s.insert(db, row); err != nil {
+			return err
+		}
+		return s.trail.note(db, clientEntry(models.AuditClientRegistered, record.GetClientID(), time.Time{}))
 	})
 	if isDuplicate(err) {
 		return errors.Join(server.ErrTaken, err)
@@ -54,8 +56,8 @@ func (r *ClientRegistration[C, PC, T, PT]) SaveClient(ctx context.Context, recor
 func (r *ClientRegistration[C, PC, T, PT]) UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error) {
 	s, names := r.clients.store, r.clients.columns
 	own := clause.And(eq(names["ClientID"], record.ClientID), eq(names["RegistrationAccessToken"], record.RegistrationAccessToken))
-	err = s.once(ctx, own, func() error {
-		changed, err := s.update(s.conn(ctx), new(C), map[string]any{
+	err = s.act(ctx, own, func(db *gorm.DB) error {
+		changed, err := s.update(db, new(C), map[string]any{
 			names["ClientSecret"]:                  record.ClientSecret,
 			names["ClientSecretExpiresAt"]:         record.ClientSecretExpiresAt,
 			names["PreviousClientSecret"]:          record.PreviousClientSecret,
@@ -63,10 +65,13 @@ func (r *ClientRegistration[C, PC, T, PT]) UpdateClient(ctx context.Context, old
 			names["RegistrationAccessToken"]:       record.RegistrationAccessToken,
 			names["ClientMetadata"]:                record.ClientMetadata,
 		}, eq(names["ClientID"], old.ClientID), eq(names["RegistrationAccessToken"], old.RegistrationAccessToken))
-		if err == nil && changed == 0 {
+		switch {
+		case err != nil:
+			return err
+		case changed == 0:
 			return errUpdated
 		}
-		return err
+		return s.trail.note(db, clientEntry(models.AuditClientUpdated, record.GetClientID(), time.Time{}))
 	})
 	if errors.Is(err, errUpdated) {
 		return false, nil
@@ -82,12 +87,16 @@ var errUpdated = errors.New("gormstore: the client was updated before")
 func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
 	s := r.clients.store
 	return s.write(ctx, func(bool) error {
-		return s.atomically(ctx, func(tx *gorm.DB) error {
+		return atomically(s.conn(ctx), func(tx *gorm.DB) error {
 			result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(r.clients.columns["ClientID"], models.ClientKey(clientID))}}).Delete(new(C))
 			if result.Error != nil {
 				return result.Error
 			}
-			return r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
+			revoked, err := r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
+			if err != nil || result.RowsAffected+revoked == 0 {
+				return err
+			}
+			return s.trail.note(tx, clientEntry(models.AuditClientDeleted, clientID, now))
 		})
 	})
 }

@@ -50,13 +50,19 @@ func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC Authorizat
 // needsUserIndex refuses a model in which a user's rows could not be found without
 // reading all.
 func (s *store) needsUserIndex() error {
-	indexed := s.userID.field.PrimaryKey || slices.ContainsFunc(s.schema.ParseIndexes(), func(index *schema.Index) bool {
-		return len(index.Fields) > 0 && index.Fields[0].Field == s.userID.field
-	})
-	if indexed {
+	if s.userID.field.PrimaryKey || s.isIndexed(s.userID.field) {
 		return nil
 	}
 	return s.fault("has no index on UserID, by which a user's rows are found; add the tag `gorm:\"index\"`")
+}
+
+// isIndexed reports whether the model has an index that begins with the fields.
+func (s *store) isIndexed(fields ...*schema.Field) bool {
+	return slices.ContainsFunc(s.schema.ParseIndexes(), func(index *schema.Index) bool {
+		return len(index.Fields) >= len(fields) && !slices.ContainsFunc(fields, func(field *schema.Field) bool {
+			return index.Fields[slices.Index(fields, field)].Field != field
+		})
+	})
 }
 
 func consentKey(userID, clientID string) string {
@@ -135,6 +141,12 @@ func (s *store) theirs(ctx context.Context, userID string) (clause.Expression, e
 	return eq(s.userID.field.DBName, value), nil
 }
 
+// nobody is the value of the user's column where there is no user.
+func (s *store) nobody() any {
+	value, _ := s.userID.field.ValueOf(context.Background(), reflect.New(s.schema.ModelType).Elem())
+	return value
+}
+
 // Revoke takes a consent back, in one atomic step with all that came of it: codes
 // that nobody has redeemed, and tokens. A client that the user never consented to
 // loses its tokens all the same.
@@ -149,16 +161,23 @@ func (c *Consents[M, P, T, PT, C, PC]) Revoke(ctx context.Context, userID, clien
 	}
 	key := models.ClientKey(clientID)
 	return c.store.write(ctx, func(bool) error {
-		return c.store.atomically(ctx, func(tx *gorm.DB) error {
-			err := single(tx, false).Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(c.columns["ConsentKey"], consentKey(userID, clientID))}}).Delete(new(M)).Error
+		return atomically(c.store.conn(ctx), func(tx *gorm.DB) error {
+			forgotten := single(tx, false).Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(c.columns["ConsentKey"], consentKey(userID, clientID))}}).Delete(new(M))
+			if forgotten.Error != nil {
+				return forgotten.Error
+			}
+			// A code that is redeemed meanwhile is waited for, and its token is seen then.
+			voided, err := c.codes.void(tx, now, theirCodes, eq(c.codes.columns["ClientID"], key))
 			if err != nil {
 				return err
 			}
-			// A code that is redeemed meanwhile is waited for, and its token is seen then.
-			if err := c.codes.void(tx, now, theirCodes, eq(c.codes.columns["ClientID"], key)); err != nil {
+			revoked, err := c.tokens.revokeGrants(tx, now, theirTokens, c.tokens.is("ClientID", key))
+			if err != nil || forgotten.RowsAffected+voided+revoked == 0 {
 				return err
 			}
-			return c.tokens.revokeGrants(tx, now, theirTokens, c.tokens.is("ClientID", key))
+			e := clientEntry(models.AuditConsentRevoked, clientID, now)
+			e.userID = userID
+			return c.store.trail.note(tx, e)
 		})
 	})
 }

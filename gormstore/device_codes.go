@@ -40,10 +40,10 @@ func NewDeviceCodes[M any, P DeviceCodeModel[M]](db *gorm.DB) (*DeviceCodes[M, P
 
 // SaveDeviceCode stores a device authorization.
 func (d *DeviceCodes[M, P]) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
-	err := d.store.once(ctx, eq(d.columns["DeviceCode"], record.DeviceCode), func() error {
+	err := d.store.once(ctx, eq(d.columns["DeviceCode"], record.DeviceCode), func(db *gorm.DB) error {
 		row := new(M)
 		*P(row).AsDeviceCodeMixin() = *record
-		_, err := d.store.insert(d.store.conn(ctx), row)
+		_, err := d.store.insert(db, row)
 		return err
 	})
 	if isDuplicate(err) {
@@ -108,17 +108,32 @@ func (d *DeviceCodes[M, P]) DecideDeviceCode(ctx context.Context, userCode strin
 		d.columns["AMR"]: strings.Join(decision.Authentication.AMR, " ")}
 	theirs := eq(d.columns["UserCode"], userCode)
 	own := clause.And(theirs, eq(at, decision.Time.Unix()), eq(d.store.userID.field.DBName, userID))
-	err = d.store.once(ctx, own, func() error {
-		changed, err := d.store.update(d.store.conn(ctx), new(M), values, theirs,
+	err = d.store.act(ctx, own, func(db *gorm.DB) error {
+		changed, err := d.store.update(db, new(M), values, theirs,
 			eq(d.columns["ApprovedAt"], 0), eq(d.columns["DeniedAt"], 0),
 			clause.Gt{Column: column(d.columns["ExpiresAt"]), Value: decision.Time.Unix()})
-		if err == nil && changed == 0 {
+		switch {
+		case err != nil:
+			return err
+		case changed == 0:
 			return errDecided
+		case !decision.Approved:
+			return nil
 		}
-		return err
+		return d.store.trail.note(db, deviceEntry(decision))
 	})
 	if errors.Is(err, errDecided) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+func deviceEntry(decision server.DeviceDecision) entry {
+	e := entry{at: decision.Time, userID: decision.User.GetUserID()}
+	e.Event = models.AuditAuthorizationGranted
+	if device := decision.DeviceCode; device != nil {
+		e.ClientID, e.LongClientID = models.SplitClientID(device.GetClientID())
+		e.GrantID, e.Scope, e.Audience, e.AuthorizationDetails = device.GetGrantID(), device.GetScope(), device.GetAudience(), device.GetAuthorizationDetails()
+	}
+	return e
 }

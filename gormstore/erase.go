@@ -9,6 +9,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // Erasable is a store that keeps something about users.
@@ -20,6 +22,9 @@ type Erasable interface {
 type erasing struct {
 	store *store
 	key   string // the column of digests by which rows are named
+	// blank is what is written into rows that stay: the user's column and what else
+	// says who it was. nil removes the rows.
+	blank map[string]any
 	// first ends what could still become something else, before anything is removed:
 	// nil is nothing.
 	first func(tx *gorm.DB, theirs clause.Expression) error
@@ -29,10 +34,11 @@ const eraseBatch = 500
 
 // Erase removes all that the stores keep about one user, such as one who has left, in
 // bounded batches: tokens, codes, and what is in more stores, such as [DeviceCodes],
-// [Consents] and [Sessions]. What is being exchanged meanwhile is waited for and goes as
+// [Consents], [Sessions] and [Audits], of which the entries stay and say no longer who
+// it was. What is being exchanged meanwhile is waited for and goes as
 // well. Disable the user before, so that nothing new begins, and end the user's sessions,
 // by oidc.Provider.EndSessionsOf, if clients are to be told. When it was interrupted,
-// call it again. It returns how many rows left.
+// call it again. It returns how many rows left, or forgot the user.
 //
 // A client that a user made is the program's own row, and so is the user. The outbox of
 // logouts keeps the subject by which a client knew the user until the client has
@@ -59,7 +65,9 @@ func Erase[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 		if err != nil {
 			return 0, err
 		}
-		if err := step.store.write(ctx, func(bool) error { return step.first(step.store.conn(ctx), theirs) }); err != nil {
+		if err := step.store.write(ctx, func(bool) error {
+			return step.store.trail.together(step.store.conn(ctx), func(db *gorm.DB) error { return step.first(db, theirs) })
+		}); err != nil {
 			return 0, fmt.Errorf("gormstore: end what is in %s: %w", step.store.schema.Table, err)
 		}
 	}
@@ -73,7 +81,7 @@ func Erase[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 	return removed, nil
 }
 
-// run removes the user's rows, batch by batch, until there are none.
+// run removes or blanks the user's rows, batch by batch, until there are none.
 func (e erasing) run(ctx context.Context, userID string) (removed int64, err error) {
 	theirs, err := e.store.theirs(ctx, userID)
 	if err != nil {
@@ -95,8 +103,14 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 			values[i] = key
 		}
 		err = e.store.write(ctx, func(bool) error {
-			result := single(e.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped(), false).
-				Clauses(clause.Where{Exprs: []clause.Expression{theirs, clause.IN{Column: column(e.key), Values: values}}}).Delete(model)
+			batch := single(e.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped(), false).
+				Model(model).Clauses(clause.Where{Exprs: []clause.Expression{theirs, clause.IN{Column: column(e.key), Values: values}}})
+			var result *gorm.DB
+			if e.blank == nil {
+				result = batch.Delete(model)
+			} else {
+				result = batch.UpdateColumns(e.blank)
+			}
 			removed += result.RowsAffected
 			return result.Error
 		})
@@ -107,17 +121,24 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 }
 
 func (t *Tokens[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{t.store, t.columns["AccessToken"], func(tx *gorm.DB, theirs clause.Expression) error {
-		return t.revokeGrants(tx, now, theirs)
+	return []erasing{{store: t.store, key: t.columns["AccessToken"], first: func(tx *gorm.DB, theirs clause.Expression) error {
+		revoked, err := t.revokeGrants(tx, now, theirs)
+		if err != nil || revoked == 0 {
+			return err
+		}
+		return t.store.trail.note(tx, entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
 	}}}
 }
 
 func (c *AuthorizationCodes[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{c.store, c.columns["Code"], func(tx *gorm.DB, theirs clause.Expression) error { return c.void(tx, now, theirs) }}}
+	return []erasing{{store: c.store, key: c.columns["Code"], first: func(tx *gorm.DB, theirs clause.Expression) error {
+		_, err := c.void(tx, now, theirs)
+		return err
+	}}}
 }
 
 func (d *DeviceCodes[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{d.store, d.columns["DeviceCode"], func(tx *gorm.DB, theirs clause.Expression) error {
+	return []erasing{{store: d.store, key: d.columns["DeviceCode"], first: func(tx *gorm.DB, theirs clause.Expression) error {
 		_, err := d.store.update(tx, new(M), map[string]any{d.columns["RedeemedAt"]: now.Unix()}, theirs, eq(d.columns["RedeemedAt"], 0))
 		return err
 	}}}

@@ -159,6 +159,7 @@ type pruning struct {
 	key, expiresAt string
 	also           clause.Expression // what expired means beside expiresAt, nil is nothing
 	only           clause.Expression // which of the expired rows may leave, nil is all
+	keep           time.Duration     // how long they stay behind expiresAt
 }
 
 // cursor is the last row that was looked at: what had to stay is not looked at
@@ -225,7 +226,7 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 func (p pruning) expired(before time.Time) []clause.Expression {
-	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Unix()}}
+	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Add(-p.keep).Unix()}}
 	if p.also != nil {
 		conditions = append(conditions, p.also)
 	}

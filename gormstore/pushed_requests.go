@@ -37,10 +37,10 @@ func NewPushedRequests[M any, P PushedRequestModel[M]](db *gorm.DB) (*PushedRequ
 
 // SavePushedRequest stores a request.
 func (p *PushedRequests[M, P]) SavePushedRequest(ctx context.Context, record *models.PushedRequestMixin) error {
-	return p.store.once(ctx, eq(p.columns["RequestURI"], record.RequestURI), func() error {
+	return p.store.once(ctx, eq(p.columns["RequestURI"], record.RequestURI), func(db *gorm.DB) error {
 		row := new(M)
 		*P(row).AsPushedRequestMixin() = *record
-		_, err := p.store.insert(p.store.conn(ctx), row)
+		_, err := p.store.insert(db, row)
 		return err
 	})
 }

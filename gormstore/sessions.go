@@ -99,24 +99,30 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) EndSession(ctx context.Context, e
 	var ended *oidc.EndedSession
 	err := s.store.write(ctx, func(lost bool) error {
 		ended = new(oidc.EndedSession)
-		return s.store.atomically(ctx, func(tx *gorm.DB) error {
+		return atomically(s.store.conn(ctx), func(tx *gorm.DB) error {
 			if err := s.end(tx, which, end, ended); err != nil || !lost {
 				return err
 			}
 			// What nobody heard of may have been this very step.
-			return s.rows(tx, ended, which, eq(s.columns["EndedAt"], end.Time.Unix()))
+			rows, err := s.rows(tx, which, eq(s.columns["EndedAt"], end.Time.Unix()))
+			for i := range rows {
+				ended.Clients = append(ended.Clients, *PS(&rows[i]).AsSessionMixin())
+			}
+			return err
 		})
 	})
 	return ended, err
 }
 
 func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {
-	alive := new(oidc.EndedSession)
-	if err := s.rows(tx, alive, which, eq(s.columns["EndedAt"], 0)); err != nil {
+	alive, err := s.rows(tx, which, eq(s.columns["EndedAt"], 0))
+	if err != nil {
 		return err
 	}
 	var sids []any
-	for _, session := range alive.Clients {
+	var entries []entry
+	for i := range alive {
+		session := *PS(&alive[i]).AsSessionMixin()
 		changed, err := s.store.update(tx, new(S), map[string]any{s.columns["EndedAt"]: end.Time.Unix()},
 			eq(s.columns["SID"], session.SID), eq(s.columns["EndedAt"], 0))
 		if err != nil {
@@ -124,16 +130,23 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Exp
 		}
 		if changed == 1 { // and nobody else was faster
 			ended.Clients, sids = append(ended.Clients, session), append(sids, session.SID)
+			e := clientEntry(models.AuditSessionEnded, session.GetClientID(), end.Time)
+			e.userID = s.store.userID.get(&alive[i])
+			entries = append(entries, e)
 		}
 	}
 	if len(sids) == 0 {
 		return nil
 	}
 	// A code that is redeemed meanwhile is waited for, and its token is seen then.
-	if err := s.codes.void(tx, end.Time, clause.IN{Column: column(s.codes.columns["SessionID"]), Values: sids}); err != nil {
+	if _, err := s.codes.void(tx, end.Time, clause.IN{Column: column(s.codes.columns["SessionID"]), Values: sids}); err != nil {
 		return err
 	}
-	if err := s.revoke(tx, sids, end, ended); err != nil {
+	grants, err := s.revoke(tx, sids, end, ended)
+	if err != nil {
+		return err
+	}
+	if err := s.store.trail.note(tx, append(entries, grants...)...); err != nil {
 		return err
 	}
 	if end.LogoutExpiresAt.IsZero() {
@@ -142,26 +155,23 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Exp
 	return s.logouts.add(tx, ended.Clients, end)
 }
 
-// rows adds the sessions that the conditions name.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) rows(tx *gorm.DB, into *oidc.EndedSession, conditions ...clause.Expression) error {
-	var rows []S
-	err := tx.Clauses(clause.Where{Exprs: conditions}).Find(&rows).Error
-	for i := range rows {
-		into.Clients = append(into.Clients, *PS(&rows[i]).AsSessionMixin())
-	}
-	return err
+// rows returns the sessions that the conditions name.
+func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) rows(tx *gorm.DB, conditions ...clause.Expression) (rows []S, err error) {
+	err = tx.Clauses(clause.Where{Exprs: conditions}).Find(&rows).Error
+	return rows, err
 }
 
-// revoke revokes the grants that end with the sessions, and all that came of them.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) error {
+// revoke revokes the grants that end with the sessions, and all that came of them. It
+// returns what that is to the audit trail.
+func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	// A locking read sees what was committed since the transaction began, on MySQL as
 	// elsewhere; SQLite, which has one writer, knows no other.
 	var tokens []T
-	err := tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}, clause.Where{Exprs: []clause.Expression{
+	err = tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}, clause.Where{Exprs: []clause.Expression{
 		clause.IN{Column: column(s.tokens.columns["SessionID"]), Values: sids}, s.tokens.is("RefreshTokenRevokedAt", 0),
 	}}).Find(&tokens).Error
 	if err != nil {
-		return err
+		return nil, err
 	}
 	seen := make(map[string]bool)
 	for i := range tokens {
@@ -170,12 +180,15 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, e
 			continue
 		}
 		seen[token.GrantID] = true
-		if err := s.tokens.revokeGrants(tx, end.Time, s.tokens.is("GrantID", token.GrantID)); err != nil {
-			return err
+		if _, err := s.tokens.revokeGrants(tx, end.Time, s.tokens.is("GrantID", token.GrantID)); err != nil {
+			return nil, err
 		}
 		ended.GrantIDs = append(ended.GrantIDs, token.GrantID)
+		e := clientEntry(models.AuditGrantRevoked, token.GetClientID(), end.Time)
+		e.GrantID, e.Reason, e.userID = token.GrantID, models.AuditBySession, s.tokens.store.userID.get(&tokens[i])
+		entries = append(entries, e)
 	}
-	return nil
+	return entries, nil
 }
 
 func (o *outbox[L, PL]) add(tx *gorm.DB, sessions []models.SessionMixin, end oidc.SessionEnd) error {

@@ -394,8 +394,8 @@ func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm string, now, s
 		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Generation: k.generations[algorithm] + 1, PrivateKey: text,
 		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
 	}
-	err = k.store.once(ctx, eq(k.columns["KeyID"], P(row).AsSigningKeyMixin().KeyID), func() error {
-		_, err := k.store.insert(k.store.conn(ctx), row)
+	err = k.store.once(ctx, eq(k.columns["KeyID"], P(row).AsSigningKeyMixin().KeyID), func(db *gorm.DB) error {
+		_, err := k.store.insert(db, row)
 		return err
 	})
 	if err != nil && !isDuplicate(err) {

@@ -20,6 +20,7 @@ type store struct {
 	name   string // the model's, for messages
 	userID *userIDField
 	turn   chan struct{} // to write, see turnOf
+	trail  *trail        // of what is done, nil where none is kept
 }
 
 func newStore(db *gorm.DB, model any) (*store, error) {
@@ -32,7 +33,7 @@ func newStore(db *gorm.DB, model any) (*store, error) {
 	if err := stmt.Parse(model); err != nil {
 		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
 	}
-	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), turn: turnOf(db)}, nil
+	return &store{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), turn: turnOf(db), trail: trailOf(db)}, nil
 }
 
 // newMixinStore is newStore for a model that embeds the mixin, with the names of
@@ -110,6 +111,12 @@ func (s *store) load(ctx context.Context, into any, conditions ...clause.Express
 	return result.RowsAffected == 1, result.Error
 }
 
+// act is [store.once] for what somebody does: the step and what it notes in the audit
+// trail are one transaction.
+func (s *store) act(ctx context.Context, own clause.Expression, step func(db *gorm.DB) error) error {
+	return s.settle(ctx, own, s.trail, step)
+}
+
 // once runs a step that leaves a row behind by which it can be known that it
 // took effect: own, which no other step writes, as it has a random digest of
 // this one. When a step is run again because its answer was lost, and then
@@ -119,9 +126,13 @@ func (s *store) load(ctx context.Context, into any, conditions ...clause.Express
 // A credential that is spent without a trace of this step remains unknowable: a
 // successor that is derived may have been written by this step, told by another
 // and rotated since. Whoever asks again is then told what it is.
-func (s *store) once(ctx context.Context, own clause.Expression, step func() error) error {
+func (s *store) once(ctx context.Context, own clause.Expression, step func(db *gorm.DB) error) error {
+	return s.settle(ctx, own, nil, step)
+}
+
+func (s *store) settle(ctx context.Context, own clause.Expression, trail *trail, step func(db *gorm.DB) error) error {
 	return s.write(ctx, func(lost bool) error {
-		err := step()
+		err := trail.together(s.conn(ctx), step)
 		if !lost || err == nil {
 			return err
 		}
@@ -169,9 +180,13 @@ func (s *store) update(db *gorm.DB, model any, values map[string]any, conditions
 	return result.RowsAffected, result.Error
 }
 
-// atomically runs f in a transaction, or in the caller's own.
-func (s *store) atomically(ctx context.Context, f func(tx *gorm.DB) error) error {
-	return s.conn(ctx).Transaction(f)
+// atomically runs f in a transaction: the one that was begun for this very step, or
+// one of its own, which is a savepoint in the caller's.
+func atomically(db *gorm.DB, f func(tx *gorm.DB) error) error {
+	if isBegun(db) {
+		return f(db)
+	}
+	return db.Transaction(f)
 }
 
 // column is a column of the model's own table.

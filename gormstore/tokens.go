@@ -69,39 +69,58 @@ func (t *Tokens[M, P]) Query(ctx context.Context, query server.TokenQuery) (*ser
 // Save stores a token and spends what it was exchanged for, in one atomic
 // step; it is a [server.SaveTokenFunc].
 func (t *Tokens[M, P]) Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
-	return t.store.once(ctx, t.is("AccessToken", record.AccessToken), func() error {
-		if req.Credential == nil {
-			row, err := t.row(record, req)
-			if err != nil {
-				return err
-			}
-			if req.Subject != nil {
-				return t.descend(ctx, row, req.Subject)
-			}
-			_, err = t.store.insert(t.store.conn(ctx), row)
+	return t.store.act(ctx, t.is("AccessToken", record.AccessToken), func(db *gorm.DB) error {
+		event, err := t.save(db, record, req)
+		if err != nil {
 			return err
 		}
-		row, ok := req.Credential.Record.(P)
-		switch {
-		case !ok:
-			return t.exchange(ctx, record, req)
-		case record.RefreshToken != nil && *record.RefreshToken == req.Credential.Presented.Digest:
-			return t.issueBeside(ctx, row, record, req)
-		case row.AsTokenMixin().Audience != record.Audience:
-			return t.rotateBeside(ctx, row, record, req)
-		}
-		return t.rotate(ctx, row, record, req.Credential.Presented.Digest)
+		return t.store.trail.note(db, tokenEntry(event, record, req))
 	})
+}
+
+// save is the step of Save. It returns what it was to the audit trail.
+func (t *Tokens[M, P]) save(db *gorm.DB, record *models.TokenMixin, req *server.Request) (event string, err error) {
+	if req.Credential == nil {
+		row, err := t.row(record, req)
+		if err != nil {
+			return "", err
+		}
+		if req.Subject != nil {
+			return models.AuditTokenExchanged, t.descend(db, row, req.Subject)
+		}
+		_, err = t.store.insert(db, row)
+		return models.AuditTokenIssued, err
+	}
+	row, refreshes := req.Credential.Record.(P)
+	switch {
+	case !refreshes:
+		return models.AuditTokenIssued, t.exchange(db, record, req)
+	case record.RefreshToken != nil && *record.RefreshToken == req.Credential.Presented.Digest:
+		return models.AuditTokenRefreshed, t.issueBeside(db, row, record, req)
+	case row.AsTokenMixin().Audience != record.Audience:
+		return models.AuditTokenRefreshed, t.rotateBeside(db, row, record, req)
+	}
+	return models.AuditTokenRefreshed, t.rotate(db, row, record, req.Credential.Presented.Digest)
+}
+
+func tokenEntry(event string, record *models.TokenMixin, req *server.Request) entry {
+	e := entry{at: req.Time, AuditMixin: models.AuditMixin{
+		Event: event, ClientID: record.ClientID, LongClientID: record.LongClientID, GrantID: record.GrantID,
+		GrantType: bounded(req.GrantType, maxAuditGrantType), Scope: record.Scope, Audience: record.Audience, AuthorizationDetails: record.AuthorizationDetails,
+	}}
+	if req.User != nil {
+		e.userID = req.User.GetUserID()
+	}
+	return e
 }
 
 // exchange spends a code, or a credential of another kind, and inserts the
 // token.
-func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, req *server.Request) error {
+func (t *Tokens[M, P]) exchange(db *gorm.DB, record *models.TokenMixin, req *server.Request) error {
 	row, err := t.row(record, req)
 	if err != nil {
 		return err
 	}
-	db := t.store.conn(ctx)
 	spending, err := spendingStatement(db, req.Credential, req.Time)
 	if err != nil {
 		return err
@@ -113,7 +132,7 @@ func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, 
 		}
 		return err
 	}
-	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+	return atomically(db, func(tx *gorm.DB) error {
 		won, err := spend(tx, req.Credential, req.Time)
 		if err != nil {
 			return err
@@ -129,12 +148,12 @@ func (t *Tokens[M, P]) exchange(ctx context.Context, record *models.TokenMixin, 
 // descend inserts a token that was exchanged for another, unless that was
 // revoked. The row of that one is changed, not just looked at, so that of this
 // and a revocation on another node one has to wait, or to begin anew.
-func (t *Tokens[M, P]) descend(ctx context.Context, row *M, subject *server.StoredToken) error {
+func (t *Tokens[M, P]) descend(db *gorm.DB, row *M, subject *server.StoredToken) error {
 	parent, ok := subject.Token.(P)
 	if !ok {
 		return fmt.Errorf("gormstore: the token to exchange is a %T, want %T", subject.Token, row)
 	}
-	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+	return atomically(db, func(tx *gorm.DB) error {
 		changed, err := t.store.update(tx, new(M), t.values(map[string]any{
 			"Exchanges": t.oneMore("Exchanges"),
 		}), t.is("AccessToken", parent.AsTokenMixin().AccessToken), t.is("AccessTokenRevokedAt", 0), t.is("RefreshTokenRevokedAt", 0))
@@ -168,8 +187,8 @@ func (t *Tokens[M, P]) row(record *models.TokenMixin, req *server.Request) (*M, 
 // rotate puts the successors of a refresh token and its access token in their
 // row. One statement decides: the row must still hold the refresh token that
 // was presented, and its grant must not be revoked.
-func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMixin, presented string) error {
-	changed, err := t.store.update(t.store.conn(ctx), row, t.values(map[string]any{
+func (t *Tokens[M, P]) rotate(db *gorm.DB, row P, record *models.TokenMixin, presented string) error {
+	changed, err := t.store.update(db, row, t.values(map[string]any{
 		"AccessToken":           record.AccessToken,
 		"RefreshToken":          record.RefreshToken,
 		"TokenType":             record.TokenType,
@@ -194,12 +213,12 @@ func (t *Tokens[M, P]) rotate(ctx context.Context, row P, record *models.TokenMi
 // rotateBeside is rotate for an access token of other resources: the one in
 // the row stays, and the new one gets a row of its own, in which it replaces an
 // earlier one of the same resources.
-func (t *Tokens[M, P]) rotateBeside(ctx context.Context, row P, record *models.TokenMixin, req *server.Request) error {
+func (t *Tokens[M, P]) rotateBeside(db *gorm.DB, row P, record *models.TokenMixin, req *server.Request) error {
 	beside, err := t.beside(record, req)
 	if err != nil {
 		return err
 	}
-	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+	return atomically(db, func(tx *gorm.DB) error {
 		if err := t.renew(tx, row, record, req.Credential.Presented.Digest); err != nil {
 			return err
 		}
@@ -226,12 +245,12 @@ func (t *Tokens[M, P]) rotateBeside(ctx context.Context, row P, record *models.T
 
 // issueBeside is for a refresh token that is kept: each access token that it gets
 // has a row of its own, since of two that are asked for at once both are to live.
-func (t *Tokens[M, P]) issueBeside(ctx context.Context, row P, record *models.TokenMixin, req *server.Request) error {
+func (t *Tokens[M, P]) issueBeside(db *gorm.DB, row P, record *models.TokenMixin, req *server.Request) error {
 	beside, err := t.beside(record, req)
 	if err != nil {
 		return err
 	}
-	return t.store.atomically(ctx, func(tx *gorm.DB) error {
+	return atomically(db, func(tx *gorm.DB) error {
 		if err := t.renew(tx, row, record, req.Credential.Presented.Digest); err != nil {
 			return err
 		}
@@ -272,9 +291,14 @@ func (t *Tokens[M, P]) current(refreshToken string) []clause.Expression {
 // RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
 func (t *Tokens[M, P]) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
 	return t.store.write(ctx, func(bool) error {
-		_, err := t.store.update(t.store.conn(ctx), new(M), t.values(map[string]any{"AccessTokenRevokedAt": now.Unix()}),
-			t.is("AccessToken", accessToken), t.is("AccessTokenRevokedAt", 0))
-		return err
+		return t.store.trail.together(t.store.conn(ctx), func(db *gorm.DB) error {
+			revoked, err := t.store.update(db, new(M), t.values(map[string]any{"AccessTokenRevokedAt": now.Unix()}),
+				t.is("AccessToken", accessToken), t.is("AccessTokenRevokedAt", 0))
+			if err != nil || revoked == 0 {
+				return err
+			}
+			return t.store.trail.note(db, entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditTokenRevoked}})
+		})
 	})
 }
 
@@ -287,21 +311,28 @@ func (t *Tokens[M, P]) RevokeGrant(ctx context.Context, grantID string, now time
 		return errors.New("gormstore: the grant to revoke has no id")
 	}
 	return t.store.write(ctx, func(bool) error {
-		return t.store.atomically(ctx, func(tx *gorm.DB) error {
-			return t.revokeGrants(tx, now, t.is("GrantID", grantID))
+		return atomically(t.store.conn(ctx), func(tx *gorm.DB) error {
+			revoked, err := t.revokeGrants(tx, now, t.is("GrantID", grantID))
+			if err != nil || revoked == 0 {
+				return err
+			}
+			return t.store.trail.note(tx, entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditGrantRevoked, GrantID: grantID}})
 		})
 	})
 }
 
-// revokeGrants revokes the tokens that the conditions name, in that order.
-func (t *Tokens[M, P]) revokeGrants(tx *gorm.DB, now time.Time, conditions ...clause.Expression) error {
+// revokeGrants revokes the tokens that the conditions name, in that order, and
+// returns how many there were.
+func (t *Tokens[M, P]) revokeGrants(tx *gorm.DB, now time.Time, conditions ...clause.Expression) (revoked int64, err error) {
 	root, others := neq(t.columns["RefreshToken"], nil), eq(t.columns["RefreshToken"], nil)
 	for _, which := range []clause.Expression{root, others, others} {
-		if err := t.revoke(tx, now, append(slices.Clone(conditions), which)...); err != nil {
-			return err
+		n, err := t.revoke(tx, now, append(slices.Clone(conditions), which)...)
+		if err != nil {
+			return revoked, err
 		}
+		revoked += n
 	}
-	return nil
+	return revoked, nil
 }
 
 // RevokeClient revokes every token of a client, for the day it is deleted or
@@ -311,14 +342,19 @@ func (t *Tokens[M, P]) RevokeClient(ctx context.Context, clientID string, now ti
 		return errors.New("gormstore: the client whose tokens to revoke has no id")
 	}
 	return t.store.write(ctx, func(bool) error {
-		return t.revoke(t.store.conn(ctx), now, t.is("ClientID", models.ClientKey(clientID)))
+		return t.store.trail.together(t.store.conn(ctx), func(db *gorm.DB) error {
+			revoked, err := t.revoke(db, now, t.is("ClientID", models.ClientKey(clientID)))
+			if err != nil || revoked == 0 {
+				return err
+			}
+			return t.store.trail.note(db, clientEntry(models.AuditAllRevoked, clientID, now))
+		})
 	})
 }
 
-func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) error {
-	_, err := t.store.update(db, new(M), t.values(map[string]any{"RefreshTokenRevokedAt": now.Unix()}),
+func (t *Tokens[M, P]) revoke(db *gorm.DB, now time.Time, conditions ...clause.Expression) (revoked int64, err error) {
+	return t.store.update(db, new(M), t.values(map[string]any{"RefreshTokenRevokedAt": now.Unix()}),
 		append(conditions, t.is("RefreshTokenRevokedAt", 0))...)
-	return err
 }
 
 func (t *Tokens[M, P]) is(field string, value any) clause.Expression {

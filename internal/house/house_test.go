@@ -115,7 +115,7 @@ func TestTheLibraryBringsNoDriver(t *testing.T) {
 }
 
 var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}, &models.PushedRequestMixin{}, &models.SigningKeyMixin{}, &models.ReplayMixin{},
-	&models.SessionMixin{}, &models.LogoutMixin{}, &models.ConsentMixin{}}
+	&models.SessionMixin{}, &models.LogoutMixin{}, &models.ConsentMixin{}, &models.AuditMixin{}}
 
 // A method of these names on a mixin is promoted to the model and takes the
 // place of what GORM or encoding/json would have done.

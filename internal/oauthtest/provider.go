@@ -134,11 +134,18 @@ type Consent struct {
 	models.ConsentMixin
 }
 
+// Audit is a model of entries in an audit trail.
+type Audit struct {
+	ID     uint
+	UserID *uint `gorm:"index:,composite:user,priority:1"`
+	models.AuditMixin
+}
+
 // Models returns what to migrate.
 func Models() []any {
 	return []any{
 		&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{},
-		&Session{}, &Logout{}, &Consent{},
+		&Session{}, &Logout{}, &Consent{}, &Audit{},
 	}
 }
 

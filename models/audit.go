@@ -35,7 +35,7 @@ const (
 	// AuditClientDeleted is a client that is gone, and all of its tokens with it.
 	AuditClientDeleted = "client_deleted"
 	// AuditClientSecretRotated is a client that got a new secret.
-	AuditClientSecretRotated = "client_secret_rotated" //nolint:gosec // the name of an event
+	AuditClientSecretRotated = "client_secret_rotated"
 )
 
 // Why something was revoked, where nobody asked for it (AuditMixin.Reason).

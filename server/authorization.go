@@ -107,7 +107,7 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 		if err != nil {
 			return req, s.redirectable(req, err)
 		}
-		return req, s.deliver(w, r, req, params)
+		return req, s.deliver(w, req, params)
 	})
 }
 

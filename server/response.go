@@ -24,7 +24,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	description := s.config.Translator.Describe(r, &failure)
 	switch {
 	case failure.redirect != nil:
-		if err := s.deliver(w, r, failure.redirect, failure.parameters(description)); err != nil {
+		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
 			s.WriteError(w, r, err) // it is for no redirect URI
 		}
 	case s.config.RenderError != nil && failure.forPerson:

@@ -77,7 +77,7 @@ func usualResponseMode(req *Request) string {
 
 // deliver sends an authorization response to the redirect URI, which was found
 // to be the client's, with the issuer (RFC 9207). On an error nothing was written.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, req *Request, params url.Values) error {
+func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values) error {
 	mode, wrap, _ := responseMode(req)
 	params.Set("iss", s.config.Issuer)
 	if wrap != nil {

@@ -66,6 +66,7 @@ type instance struct {
 	replays  server.ReplayStorage
 	sessions sessionStore
 	consents consentStore
+	audits   auditStore
 
 	registrations server.ClientRegistrationStorage
 	documents     server.ClientDocumentStorage

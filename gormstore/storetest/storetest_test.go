@@ -41,6 +41,28 @@ func TestEveryEngine(t *testing.T) {
 	}
 }
 
+// The whole kit once more, with a trail of all that it does.
+func TestEveryEngineWithATrail(t *testing.T) {
+	for _, engine := range testdb.AllEngines() {
+		t.Run(engine, func(t *testing.T) {
+			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
+			for i, db := range instances {
+				audited, err := gormstore.WithAudit[oauthtest.Audit](db)
+				if err != nil {
+					t.Fatal(err)
+				}
+				instances[i] = audited
+			}
+			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
+				storetest.Audits[oauthtest.Audit](), storetest.DeviceCodes[oauthtest.DeviceCode](),
+				storetest.Registrations[oauthtest.Client, oauthtest.Token](),
+				storetest.Sessions[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](),
+				storetest.Consents[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](),
+			}})
+		})
+	}
+}
+
 // Models for an engine that spreads its rows by their keys: no key counts up.
 type (
 	spreadUser struct {

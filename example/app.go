@@ -22,27 +22,29 @@ import (
 
 // app is what the handlers share.
 type app struct {
-	cfg       *config
-	db        *gorm.DB
-	log       *slog.Logger
-	pages     *pages
-	sessions  *scs.SessionManager
-	users     *gormstore.Users[User, *User]
-	tokens    *gormstore.Tokens[Token, *Token]
-	clients   *gormstore.ClientFactory[Client, *Client]
-	passwords *passwords
-	keys      *gormstore.SigningKeys[SigningKey, *SigningKey]
-	consents  *gormstore.Consents[Consent, *Consent, Token, *Token, AuthorizationCode, *AuthorizationCode]
-	openid    *oidc.Provider
-	devices   *endpoint.DeviceAuthorization
-	oauth     *server.Server
-	api       *resource.Protector
+	cfg           *config
+	db            *gorm.DB
+	log           *slog.Logger
+	pages         *pages
+	sessions      *scs.SessionManager
+	users         *gormstore.Users[User, *User]
+	tokens        *gormstore.Tokens[Token, *Token]
+	clients       *gormstore.ClientFactory[Client, *Client]
+	registrations *gormstore.ClientRegistration[Client, *Client, Token, *Token]
+	audits        *gormstore.Audits[Audit, *Audit]
+	passwords     *passwords
+	keys          *gormstore.SigningKeys[SigningKey, *SigningKey]
+	consents      *gormstore.Consents[Consent, *Consent, Token, *Token, AuthorizationCode, *AuthorizationCode]
+	openid        *oidc.Provider
+	devices       *endpoint.DeviceAuthorization
+	oauth         *server.Server
+	api           *resource.Protector
 }
 
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a := &app{cfg: cfg, db: db, log: log}
 	a.sessions = newSessions(a)
-	var faults [7]error
+	var faults [9]error
 	a.pages, faults[0] = newPages(log)
 	a.users, faults[1] = gormstore.NewUsers[User](db.Where(enabled, false))
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
@@ -52,6 +54,8 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 		Algorithms: cfg.signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
 	})
 	a.consents, faults[6] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
+	a.registrations, faults[7] = gormstore.NewClientRegistration[Client, Token](db)
+	a.audits, faults[8] = gormstore.NewAudits[Audit](db, gormstore.AuditOptions{})
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ import (
 // maxClients is how many clients a person can have.
 const maxClients = 100
 
+// clientsPage is what the page is called in the audit trail.
+const clientsPage = "clients"
+
 // AuthenticationInWords says how the client proves who it is.
 func (c *Client) AuthenticationInWords() string {
 	if c.IsPublic() {
@@ -59,7 +62,7 @@ func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
 		return
 	}
 	client := &Client{UserID: &user.ID, ClientMixin: models.ClientMixin{ClientMetadata: form.metadata()}}
-	secret, err := a.clients.Create(r.Context(), client)
+	secret, err := a.clients.Create(a.oauth.PageContext(r, clientsPage, user), client)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -73,7 +76,7 @@ func (a *app) rotateSecret(w http.ResponseWriter, r *http.Request, user *User) {
 	if !ok {
 		return
 	}
-	secret, err := a.clients.RotateSecret(r.Context(), client.ClientID, gormstore.SecretRotation{})
+	secret, err := a.clients.RotateSecret(a.oauth.PageContext(r, clientsPage, user), client.ClientID, gormstore.SecretRotation{})
 	switch {
 	case errors.Is(err, gormstore.ErrNoClient): // a public client, or gone since
 		a.errorPage(w, http.StatusNotFound)
@@ -98,8 +101,8 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 	if !ok {
 		return
 	}
-	err := a.db.WithContext(r.Context()).Transaction(func(tx *gorm.DB) error {
-		return deleteClient(tx, a.tokens, client, time.Now())
+	err := a.db.WithContext(a.oauth.PageContext(r, clientsPage, user)).Transaction(func(tx *gorm.DB) error {
+		return deleteClient(tx, a.registrations, client, time.Now())
 	})
 	if err != nil {
 		a.fail(w, r, err)
@@ -111,14 +114,11 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 
 // deleteClient deletes a client and everything that was issued to it, in the
 // transaction.
-func deleteClient(tx *gorm.DB, tokens *gormstore.Tokens[Token, *Token], client *Client, now time.Time) error {
-	if err := tx.Delete(&Client{}, client.ID).Error; err != nil {
-		return err
-	}
+func deleteClient(tx *gorm.DB, registrations *gormstore.ClientRegistration[Client, *Client, Token, *Token], client *Client, now time.Time) error {
 	if err := tx.Where("client_id = ?", client.ClientID).Delete(&AuthorizationCode{}).Error; err != nil {
 		return err
 	}
-	return tokens.RevokeClient(gormstore.WithTransaction(tx.Statement.Context, tx), client.ClientID, now)
+	return registrations.DeleteClient(gormstore.WithTransaction(tx.Statement.Context, tx), client.GetClientID(), now)
 }
 
 // ownClient finds the client that the path names. One of somebody else is not

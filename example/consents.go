@@ -49,7 +49,7 @@ func (a *app) revokeConsent(w http.ResponseWriter, r *http.Request, user *User) 
 
 // takeBack ends all of an application's access, and has it ask again.
 func (a *app) takeBack(w http.ResponseWriter, r *http.Request, user *User, clientID string) {
-	if err := a.consents.Revoke(r.Context(), user.GetUserID(), clientID, time.Now()); err != nil {
+	if err := a.consents.Revoke(a.oauth.PageContext(r, "applications", user), user.GetUserID(), clientID, time.Now()); err != nil {
 		a.fail(w, r, err)
 		return
 	}

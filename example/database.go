@@ -29,7 +29,8 @@ const (
 	postgresConnections = 20
 )
 
-// openDatabase connects, or says why it cannot.
+// openDatabase connects, or says why it cannot. What is made of the handle keeps the
+// audit trail.
 func openDatabase(ctx context.Context, dsn string, log *slog.Logger) (db *gorm.DB, closeDB func(), err error) {
 	dialector, connections := sqliteDialector(dsn)
 	if isPostgres(dsn) {
@@ -53,7 +54,12 @@ func openDatabase(ctx context.Context, dsn string, log *slog.Logger) (db *gorm.D
 		_ = pool.Close()
 		return nil, nil, fmt.Errorf("cannot reach the database %s: %w", printableDSN(dsn), err)
 	}
-	return db.Session(&gorm.Session{Logger: queryLogger(log)}), func() { _ = pool.Close() }, nil
+	db, err = gormoauth.WithAudit[Audit](db.Session(&gorm.Session{Logger: queryLogger(log)}))
+	if err != nil {
+		_ = pool.Close()
+		return nil, nil, err
+	}
+	return db, func() { _ = pool.Close() }, nil
 }
 
 // queryLogger logs failing and slow statements, never their values.

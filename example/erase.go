@@ -60,12 +60,13 @@ func eraseUser(ctx context.Context, db *gorm.DB, user *User) (removed int64, err
 		return 0, err
 	}
 	removed, err = gormoauth.CreateEraseFunc[Token, AuthorizationCode](db, sessions, gormoauth.CreateDeviceCodeStorage[DeviceCode](db),
-		gormoauth.CreateConsentStorage[Consent, Token, AuthorizationCode](db))(ctx, user.GetUserID())
+		gormoauth.CreateConsentStorage[Consent, Token, AuthorizationCode](db),
+		gormoauth.CreateAuditStorage[Audit](db, gormstore.AuditOptions{}))(ctx, user.GetUserID())
 	if err != nil {
 		return removed, err
 	}
 	return removed, db.Transaction(func(tx *gorm.DB) error {
-		tokens, err := gormstore.NewTokens[Token](tx)
+		registrations, err := gormstore.NewClientRegistration[Client, Token](tx)
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func eraseUser(ctx context.Context, db *gorm.DB, user *User) (removed int64, err
 			return err
 		}
 		for _, client := range clients { // with what others granted them
-			if err := deleteClient(tx, tokens, &client, now); err != nil {
+			if err := deleteClient(tx, registrations, &client, now); err != nil {
 				return err
 			}
 		}

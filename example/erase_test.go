@@ -52,7 +52,7 @@ func TestErase(t *testing.T) {
 	if !strings.Contains(stdout.String(), "bob is gone") {
 		t.Errorf("printed %q", &stdout)
 	}
-	for _, model := range []any{&Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &DeviceCode{}, &Client{}} {
+	for _, model := range []any{&Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &DeviceCode{}, &Client{}, &Audit{}} {
 		var left int64
 		if err := db.Model(model).Where("user_id = ?", user.ID).Count(&left).Error; err != nil || left != 0 {
 			t.Errorf("%T: %d rows are left, %v", model, left, err)
@@ -61,6 +61,20 @@ func TestErase(t *testing.T) {
 	var others int64
 	if err := db.Model(&Token{}).Where("user_id = ?", alice.ID).Count(&others).Error; err != nil || others != 1 {
 		t.Errorf("somebody else's token is gone, %v", err)
+	}
+	var entries []Audit
+	if err := db.Order("id").Find(&entries).Error; err != nil {
+		t.Fatal(err)
+	}
+	var granted bool
+	for _, entry := range entries {
+		if entry.UserID != nil && *entry.UserID == user.ID {
+			t.Errorf("the audit trail says who was erased: %+v", entry)
+		}
+		granted = granted || entry.Event == models.AuditAuthorizationGranted && entry.RemoteAddress == ""
+	}
+	if !granted {
+		t.Error("the audit trail has forgotten what he granted")
 	}
 	if found := db.Where("username = ?", "bob").Limit(1).Find(new(User)); found.RowsAffected != 0 {
 		t.Error("bob is still there")

@@ -46,7 +46,7 @@ func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 
 // endSession ends the browser's session.
 func (a *app) endSession(r *http.Request) (*oidc.EndedSession, error) {
-	ended, err := a.openid.EndSession(r.Context(), a.sessions.GetString(r.Context(), sessionID))
+	ended, err := a.openid.EndSession(a.oauth.PageContext(r, "logout", nil), a.sessions.GetString(r.Context(), sessionID))
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 func allModels() []any {
 	return []any{
 		&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &Logout{},
-		&DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Session{},
+		&DeviceCode{}, &PushedRequest{}, &SigningKey{}, &Replay{}, &Audit{}, &Session{},
 	}
 }
 
@@ -114,6 +114,13 @@ type SigningKey struct {
 type Replay struct {
 	ID uint
 	models.ReplayMixin
+}
+
+// Audit is an entry in the trail of who granted, refreshed, revoked and registered what.
+type Audit struct {
+	ID     uint
+	UserID *uint `gorm:"index:,composite:user,priority:1"`
+	models.AuditMixin
 }
 
 // Session is a signed-in browser.

@@ -44,7 +44,7 @@ func newPages(log *slog.Logger) (*pages, error) {
 		return nil, err
 	}
 	p := &pages{log, make(map[string]*template.Template)}
-	for _, name := range []string{"landing", "login", "accounts", "logout", "signed-out", "consent", "device", "home", "secret", "error"} {
+	for _, name := range []string{"landing", "login", "accounts", "logout", "signed-out", "consent", "device", "home", "activity", "secret", "error"} {
 		page, err := base.Clone()
 		if err != nil {
 			return nil, err

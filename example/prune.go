@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"gorm.io/gorm"
@@ -12,6 +13,9 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 )
+
+// auditRetention is how long it is known who did what.
+const auditRetention = 2 * 365 * 24 * time.Hour
 
 // prune removes tokens and codes that have expired, beside a server that runs
 // or without one:
@@ -40,7 +44,8 @@ func pruneExpired(ctx context.Context, db *gorm.DB, stdout io.Writer) (removed i
 	prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db,
 		gormoauth.CreateDeviceCodeStorage[DeviceCode](db), gormoauth.CreatePushedRequestStorage[PushedRequest](db),
 		gormoauth.CreateReplayStorage[Replay](db), gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{}),
-		gormoauth.CreateClientRegistrationStorage[Client, Token](db), sessions, sessions.Logouts())
+		gormoauth.CreateClientRegistrationStorage[Client, Token](db), sessions, sessions.Logouts(),
+		gormoauth.CreateAuditStorage[Audit](db, gormstore.AuditOptions{Retention: auditRetention}))
 	err = prune(ctx, gormstore.PruneOptions{Report: func(p gormstore.PruneProgress) {
 		if bar == nil {
 			bar = progressbar.NewOptions64(max(p.Expired, 1), progressbar.OptionSetWriter(stdout),

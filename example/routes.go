@@ -38,6 +38,7 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /oauth/authorize", page(a.consent))
 	mux.Handle("GET /device", page(a.showDevice))
 	mux.Handle("POST /device", page(a.device))
+	mux.Handle("GET /activity", page(a.signedIn(a.showActivity)))
 	mux.Handle("POST /clients", page(a.signedIn(a.createClient)))
 	mux.Handle("POST /clients/{id}/secret", page(a.signedIn(a.rotateSecret)))
 	mux.Handle("POST /clients/{id}/delete", page(a.signedIn(a.removeClient)))

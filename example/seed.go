@@ -153,12 +153,12 @@ func retireDemo(tx *gorm.DB) error {
 	if err := tx.Where("demo = ?", true).Find(&clients).Error; err != nil || len(clients) == 0 {
 		return err
 	}
-	tokens, err := gormstore.NewTokens[Token](tx)
+	registrations, err := gormstore.NewClientRegistration[Client, Token](tx)
 	if err != nil {
 		return err
 	}
 	for _, client := range clients {
-		if err := deleteClient(tx, tokens, &client, time.Now()); err != nil {
+		if err := deleteClient(tx, registrations, &client, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ var mixins = []struct {
 }{
 	{models.ClientMixin{}, false}, {models.TokenMixin{}, true}, {models.AuthorizationCodeMixin{}, true}, {models.DeviceCodeMixin{}, true},
 	{models.ConsentMixin{}, true}, {models.SessionMixin{}, true}, {models.LogoutMixin{}, false}, {models.PushedRequestMixin{}, false},
-	{models.SigningKeyMixin{}, false}, {models.ReplayMixin{}, false},
+	{models.SigningKeyMixin{}, false}, {models.ReplayMixin{}, false}, {models.AuditMixin{}, true},
 }
 
 // examineModels finds what the constructors would refuse, of all models at once.

@@ -51,7 +51,7 @@ func newSQLFloor(db *gorm.DB) (contestant, error) {
 			grant_id, granted_scope, granted_audience, granted_at, rotated_at, refresh_token_expires_at, audience, confirmation, auth_time, expires_at)
 			VALUES (?, ?, 'Bearer', ?, ?, 'profile', ?, 0, 0, 3600, ?, 'profile', '', ?, 0, ?, '', '', 0, ?)`: &f.insert,
 		`SELECT id, user_id, refresh_token_revoked_at, grant_id FROM tokens WHERE refresh_token = ?`: &f.token,
-		`UPDATE tokens SET access_token = ?, refresh_token = ?, token_type = 'Bearer', scope = 'profile', audience = '', confirmation = '', issued_at = ?, expires_in = 3600,
+		`UPDATE tokens SET access_token = ?, refresh_token = ?, token_type = 'Bearer', scope = 'profile', audience = '', authorization_details = '', confirmation = '', issued_at = ?, expires_in = 3600,
 			access_token_revoked_at = 0, grant_id = ?, rotated_at = ?, refresh_token_expires_at = ?, expires_at = ?
 			WHERE id = ? AND refresh_token = ? AND refresh_token_revoked_at = 0`: &f.rotate,
 		`SELECT issued_at, expires_in, access_token_revoked_at, refresh_token_revoked_at, scope FROM tokens WHERE access_token = ?`: &f.validate,

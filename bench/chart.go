@@ -24,7 +24,7 @@ var palette = map[string]color.Color{
 }
 
 // chart draws, for one engine and number of connections, how many times the
-// floor each contestant reaches.
+// floor each contestant reaches, at the operations that all have.
 func chart(dir, engine string, connections int, all []comparison, p plan) (string, error) {
 	drawing := plot.New()
 	drawing.Title.Text = fmt.Sprintf("%s, %d connections", engine, connections)
@@ -40,7 +40,7 @@ func chart(dir, engine string, connections int, all []comparison, p plan) (strin
 	names := measured(all, engine, p)
 	for i, c := range names {
 		var values plotter.Values
-		for _, operation := range operations {
+		for _, operation := range basic {
 			for _, cell := range all {
 				if cell.Engine == engine && cell.Connections == connections && cell.Operation == operation {
 					values = append(values, median(cell.Cells[c].Ratios))
@@ -63,7 +63,7 @@ func chart(dir, engine string, connections int, all []comparison, p plan) (strin
 	}
 	line.Color, line.Width = palette[floor], vg.Points(0.5)
 	drawing.Add(line)
-	drawing.NominalX(operations...)
+	drawing.NominalX(basic...)
 	drawing.Y.Max *= 1.05
 	name := fileName(engine) + ".svg"
 	return name, drawing.Save(24*vg.Centimeter, 11*vg.Centimeter, filepath.Join(dir, name))

@@ -11,7 +11,7 @@ import (
 
 func TestChartHasEveryContestant(t *testing.T) {
 	var all []comparison
-	for i, operation := range operations {
+	for i, operation := range basic {
 		c := comparison{"PostgreSQL", operation, 8, make(map[string]*cell)}
 		for j, entry := range contestants {
 			c.Cells[entry.name] = &cell{Ratios: []float64{1 + float64(i)/4 - float64(j)/8}}

@@ -15,7 +15,8 @@ type plan struct {
 	Connections []int
 	Races       int
 	Only        []string // contestants; all when empty
-	Profiles    string   // a directory for CPU profiles of the library and the floor
+	Operations  []operation
+	Profiles    string // a directory for CPU profiles of the library and the floor
 }
 
 func (p plan) contestants() []entry {
@@ -23,6 +24,12 @@ func (p plan) contestants() []entry {
 		return contestants
 	}
 	return slices.DeleteFunc(slices.Clone(contestants), func(e entry) bool { return !slices.Contains(p.Only, e.name) })
+}
+
+// has reports whether a contestant has an operation.
+func has(name string, o operation) bool {
+	e, err := find(name)
+	return err == nil && slices.Contains(e.operations, o.name)
 }
 
 // cell is one contestant at one operation.
@@ -49,7 +56,8 @@ const (
 // startAll starts every contestant that can run on the engine.
 func startAll(e engine, p plan) (running []*process, err error) {
 	for _, c := range p.contestants() {
-		if !e.runs(c.name) {
+		asked := slices.ContainsFunc(p.Operations, func(o operation) bool { return has(c.name, o) })
+		if !asked || !e.runs(c.name) {
 			continue
 		}
 		dsn, err := e.fresh(c.name)
@@ -81,24 +89,25 @@ func compare(e engine, p plan) ([]comparison, []raceResult, error) {
 	}
 	var all []comparison
 	for _, connections := range p.Connections {
-		for _, operation := range operations {
-			c, err := compareOne(e, p, running, operation, connections)
+		for _, o := range p.Operations {
+			able := slices.DeleteFunc(slices.Clone(running), func(r *process) bool { return !has(r.name, o) })
+			c, err := compareOne(e, p, able, o, connections)
 			if err != nil {
 				return nil, nil, err
 			}
 			all = append(all, c)
-			progress("%s, %s, %d connections: %s", e.name, operation, connections, summary(c))
+			progress("%s, %s, %d connections: %s", e.name, o.name, connections, summary(c))
 		}
 	}
 	races, err := raceAll(e, p, running)
 	return all, races, err
 }
 
-func compareOne(e engine, p plan, running []*process, operation string, connections int) (comparison, error) {
-	result := comparison{e.name, operation, connections, make(map[string]*cell)}
+func compareOne(e engine, p plan, running []*process, o operation, connections int) (comparison, error) {
+	result := comparison{e.name, o.name, connections, make(map[string]*cell)}
 	drivers := make([]*driver, len(running))
 	for i, r := range running {
-		d, err := newDriver(newCaller(r.address, connections), operation, connections)
+		d, err := newDriver(newCaller(r.address, connections), o, connections)
 		if err != nil {
 			return result, fmt.Errorf("%s on %s: %w", r.name, e.name, err)
 		}
@@ -112,7 +121,7 @@ func compareOne(e engine, p plan, running []*process, operation string, connecti
 			name := running[i].name
 			stopProfile := func() {}
 			if p.Profiles != "" && (name == own || name == floor) && round == p.Rounds {
-				path := filepath.Join(p.Profiles, fmt.Sprintf("%s-%s-%d-%s.pprof", fileName(e.name), operation, connections, name))
+				path := filepath.Join(p.Profiles, fmt.Sprintf("%s-%s-%d-%s.pprof", fileName(e.name), o.name, connections, name))
 				stopProfile = profile(drivers[i].caller, path, p.Slice)
 			}
 			m, err := drivers[i].run(p.Slice)
@@ -143,7 +152,7 @@ func profile(c *caller, path string, slice time.Duration) (wait func()) {
 	go func() {
 		defer close(done)
 		seconds := max(1, int(slice.Seconds()))
-		if _, text, err := newCaller(c.address, 1).do("GET", fmt.Sprintf("/profile?seconds=%d", seconds), nil, ""); err == nil {
+		if _, text, err := newCaller(c.address, 1).do("GET", fmt.Sprintf("/profile?seconds=%d", seconds), nil, nil); err == nil {
 			_ = os.WriteFile(path, text, 0o600)
 		}
 	}()

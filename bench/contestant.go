@@ -32,6 +32,17 @@ type contestant interface {
 	Code(ctx context.Context) (string, error)
 }
 
+// provider is a contestant that has all operations.
+type provider interface {
+	contestant
+	// Routes are its handlers of the other operations, by path.
+	Routes() map[string]http.HandlerFunc
+	// OpenIDCode is Code with the scope openid.
+	OpenIDCode(ctx context.Context) (string, error)
+	// DeviceCode has a device ask for the user, who does not decide.
+	DeviceCode(ctx context.Context) (string, error)
+}
+
 // What all contestants serve: one confidential client, one user, the PKCE pair
 // of RFC 7636, appendix B.
 const (
@@ -43,22 +54,40 @@ const (
 	tokenLife    = time.Hour
 )
 
-// entry is a contestant by its name.
+// What providers serve beyond that.
+const (
+	issuer          = "https://id.example"
+	tokenTarget     = issuer + "/oauth/token" // as its clients know the token endpoint
+	apiAudience     = "https://api.example"
+	apiTarget       = apiAudience + dpopAPIPath
+	nonce           = "n-0S6_WzA2Mj"
+	deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
+// Kinds of what a contestant makes that is exchanged later.
+const (
+	codeSeed   = "code"
+	openIDSeed = "openid"
+	deviceSeed = "device"
+)
+
+// entry is a contestant by its name, with the operations that it has.
 type entry struct {
-	name string
-	note string
-	open func(db *gorm.DB) (contestant, error) // nil when it is not written in Go
+	name       string
+	note       string
+	operations []string
+	open       func(db *gorm.DB) (contestant, error) // nil when it is not written in Go
 }
 
 var contestants = []entry{
-	{"floor-gorm", "a plain handler, the same rows with GORM", newGORMFloor},
-	{"floor-sql", "a plain handler, the same rows with database/sql", newSQLFloor},
-	{own, "this library", newOwn},
-	{"fosite", "ory/fosite, its default bcrypt cost", newFosite(0)},
-	{"fosite-bcrypt4", "ory/fosite, bcrypt cost 4", newFosite(4)},
-	{"go-oauth2", "go-oauth2/oauth2, the columns of its GORM store, no index", newGoOAuth2(false)},
-	{"go-oauth2-indexed", "go-oauth2/oauth2, with the indexes that the store lacks", newGoOAuth2(true)},
-	{oidcProviderName, "oidc-provider on Node.js, one process; PostgreSQL only", nil},
+	{"floor-gorm", "a plain handler, the same rows with GORM", every, newGORMFloor},
+	{"floor-sql", "a plain handler, the same rows with database/sql", basic, newSQLFloor},
+	{own, "this library", every, newOwn},
+	{"fosite", "ory/fosite, its default bcrypt cost", basic, newFosite(0)},
+	{"fosite-bcrypt4", "ory/fosite, bcrypt cost 4", basic, newFosite(4)},
+	{"go-oauth2", "go-oauth2/oauth2, the columns of its GORM store, no index", basic, newGoOAuth2(false)},
+	{"go-oauth2-indexed", "go-oauth2/oauth2, with the indexes that the store lacks", basic, newGoOAuth2(true)},
+	{oidcProviderName, "oidc-provider on Node.js, one process; PostgreSQL only", basic, nil},
 }
 
 func find(name string) (entry, error) {
@@ -111,21 +140,6 @@ func serve(name, engine, dsn string) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /token", c.Token)
-	mux.HandleFunc("GET /api", c.API)
-	mux.HandleFunc("POST /seed", func(w http.ResponseWriter, r *http.Request) { seed(w, r, c) })
-	mux.HandleFunc("GET /goroutines", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, runtime.NumGoroutine()) })
-	mux.HandleFunc("GET /profile", pprof.Profile)
-	if p, ok := c.(interface {
-		Prune(ctx context.Context) error
-	}); ok {
-		mux.HandleFunc("POST /prune", func(w http.ResponseWriter, r *http.Request) {
-			if err := p.Prune(r.Context()); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-			}
-		})
-	}
 	var config net.ListenConfig
 	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,16 +150,50 @@ func serve(name, engine, dsn string) error {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	}()
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: routes(c), ReadHeaderTimeout: time.Minute}
 	return server.Serve(listener)
 }
 
-// seed makes codes, which is not measured.
+// routes are all that a contestant answers.
+func routes(c contestant) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+tokenPath, c.Token)
+	mux.HandleFunc("GET "+apiPath, c.API)
+	mux.HandleFunc("POST /seed", func(w http.ResponseWriter, r *http.Request) { seed(w, r, c) })
+	mux.HandleFunc("GET /goroutines", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, runtime.NumGoroutine()) })
+	mux.HandleFunc("GET /profile", pprof.Profile)
+	if p, ok := c.(provider); ok {
+		for path, handler := range p.Routes() {
+			mux.HandleFunc(path, handler)
+		}
+	}
+	if p, ok := c.(interface {
+		Prune(ctx context.Context) error
+	}); ok {
+		mux.HandleFunc("POST /prune", func(w http.ResponseWriter, r *http.Request) {
+			if err := p.Prune(r.Context()); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	}
+	return mux
+}
+
+// seed makes what is exchanged later, which is not measured.
 func seed(w http.ResponseWriter, r *http.Request, c contestant) {
 	n, _ := strconv.Atoi(r.URL.Query().Get("codes"))
+	makers := map[string]func(context.Context) (string, error){codeSeed: c.Code}
+	if p, ok := c.(provider); ok {
+		makers[openIDSeed], makers[deviceSeed] = p.OpenIDCode, p.DeviceCode
+	}
+	one := makers[r.URL.Query().Get("kind")]
+	if one == nil {
+		http.NotFound(w, r)
+		return
+	}
 	codes := make([]string, n)
 	errs := parallel(n, connections, func(i int) (err error) {
-		codes[i], err = c.Code(r.Context())
+		codes[i], err = one(r.Context())
 		return err
 	})
 	if errs != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +50,11 @@ func TestEveryContestantAnswersRight(t *testing.T) {
 				p, err := e.start(entry.name, dsn)
 				require.NoError(t, err)
 				defer p.stop()
-				answersRight(t, newCaller(p.address, 2), entry.name)
+				c := newCaller(p.address, 2)
+				answersRight(t, c, entry.name)
+				if slices.Equal(entry.operations, every) {
+					providesRight(t, c)
+				}
 			})
 		}
 	}
@@ -56,24 +62,24 @@ func TestEveryContestantAnswersRight(t *testing.T) {
 
 func answersRight(t *testing.T, c *caller, name string) {
 	t.Helper()
-	service, err := c.mustToken(credentialsForm())
+	service, err := c.mustToken(tokenPath, credentialsForm())
 	require.NoError(t, err)
-	assert.NoError(t, c.api(service.Access))
+	assert.NoError(t, c.mustAPI(apiPath, "Bearer", service.Access, ""))
 
-	codes, err := c.codes(3)
+	codes, err := c.seeds(codeSeed, 3)
 	require.NoError(t, err)
 	require.Len(t, codes, 3)
-	first, err := c.mustToken(codeForm(codes[0]))
+	first, err := c.mustToken(tokenPath, codeForm(codes[0]))
 	require.NoError(t, err)
 	assert.NotEmpty(t, first.Refresh)
-	assert.NoError(t, c.api(first.Access))
+	assert.NoError(t, c.mustAPI(apiPath, "Bearer", first.Access, ""))
 
-	second, err := c.mustToken(refreshForm(first.Refresh))
+	second, err := c.mustToken(tokenPath, refreshForm(first.Refresh))
 	require.NoError(t, err)
 	assert.NotEmpty(t, second.Refresh)
 	assert.NotEqual(t, first.Refresh, second.Refresh, "a refresh token is rotated")
 	assert.NotEqual(t, first.Access, second.Access)
-	assert.NoError(t, c.api(second.Access))
+	assert.NoError(t, c.mustAPI(apiPath, "Bearer", second.Access, ""))
 
 	refused := http.StatusBadRequest
 	if name == "go-oauth2" || name == "go-oauth2-indexed" {
@@ -85,23 +91,27 @@ func answersRight(t *testing.T, c *caller, name string) {
 		"an unknown code": codeForm("unknown"), "a wrong verifier": wrongVerifier,
 		"an unknown refresh token": refreshForm("unknown"), "a code that is used": codeForm(codes[0]), "a refresh token that is used": refreshForm(first.Refresh),
 	} {
-		_, status, err := c.token(form)
+		_, status, err := c.token(tokenPath, form)
 		require.NoError(t, err)
 		assert.Equal(t, refused, status, what)
 	}
 
 	for _, bearer := range []string{"unknown", second.Access + "x"} {
-		status, _, err := c.do(http.MethodGet, "/api", nil, bearer)
+		status, err := c.api(apiPath, "Bearer", bearer, "")
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusUnauthorized, status)
 	}
-	form := strings.NewReader(credentialsForm().Encode())
-	wrongSecret, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.address+"/token", form)
+	refusesWrongSecret(t, c, tokenPath, credentialsForm())
+}
+
+func refusesWrongSecret(t *testing.T, c *caller, path string, form url.Values) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.address+path, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
-	wrongSecret.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	wrongSecret.SetBasicAuth(clientID, "wrong")
-	answer, err := c.http.Do(wrongSecret)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(clientID, "wrong")
+	answer, err := c.http.Do(r)
 	require.NoError(t, err)
 	defer answer.Body.Close()
-	assert.Equal(t, http.StatusUnauthorized, answer.StatusCode, "a wrong secret")
+	assert.Equal(t, http.StatusUnauthorized, answer.StatusCode, "a wrong secret at %s", path)
 }

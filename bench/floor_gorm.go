@@ -18,44 +18,65 @@ import (
 
 // gormFloor does what a token endpoint cannot do without, and no more: the same
 // statements as the library, with GORM, and no protocol around them.
-type gormFloor struct{ db *gorm.DB }
+type gormFloor struct {
+	db   *gorm.DB
+	keys *floorKeys
+}
 
 func newGORMFloor(db *gorm.DB) (contestant, error) {
 	if err := prepare(db); err != nil {
 		return nil, err
 	}
-	return &gormFloor{db.Session(&gorm.Session{SkipDefaultTransaction: true})}, nil
+	keys, err := newFloorKeys()
+	return &gormFloor{db.Session(&gorm.Session{SkipDefaultTransaction: true}), keys}, err
 }
 
-var errRefused = errors.New("refused")
+// refusal is the code of an error that a client may see.
+type refusal string
+
+// Error returns the code.
+func (r refusal) Error() string { return string(r) }
+
+const errRefused refusal = "invalid_grant"
 
 // Token is the token endpoint.
 func (f *gormFloor) Token(w http.ResponseWriter, r *http.Request) {
+	db := f.authenticated(w, r)
+	if db == nil {
+		return
+	}
+	t := tokens{Access: rand.Text() + rand.Text()}
+	var err error
+	switch r.PostFormValue("grant_type") {
+	case "client_credentials":
+		err = db.Create(newToken(t.Access, nil, nil)).Error
+	case "authorization_code":
+		t.Refresh = rand.Text() + rand.Text()
+		err = f.redeem(db, r, &t, func(*authorizationCode) error { return nil })
+	case "refresh_token":
+		t.Refresh = rand.Text() + rand.Text()
+		err = f.rotate(db, r.PostFormValue("refresh_token"), t.Access, t.Refresh)
+	default:
+		err = errRefused
+	}
+	answer(w, err, t)
+}
+
+// authenticated returns a handle for the request of a client, or answers that it
+// is none and returns nil.
+func (f *gormFloor) authenticated(w http.ResponseWriter, r *http.Request) *gorm.DB {
 	id, secret, _ := r.BasicAuth()
 	db := f.db.WithContext(r.Context())
 	var c client
 	if db.Where("client_id = ?", id).Limit(1).Find(&c).RowsAffected != 1 || !sameSecret(c.ClientSecret, secret) {
 		w.WriteHeader(http.StatusUnauthorized)
-		return
+		return nil
 	}
-	access, refresh := rand.Text()+rand.Text(), ""
-	var err error
-	switch r.PostFormValue("grant_type") {
-	case "client_credentials":
-		err = db.Create(newToken(access, nil, nil)).Error
-	case "authorization_code":
-		refresh = rand.Text() + rand.Text()
-		err = f.redeem(db, r, access, refresh)
-	case "refresh_token":
-		refresh = rand.Text() + rand.Text()
-		err = f.rotate(db, r.PostFormValue("refresh_token"), access, refresh)
-	default:
-		err = errRefused
-	}
-	answer(w, err, access, refresh)
+	return db
 }
 
-func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, access, refresh string) error {
+// redeem spends a code and stores the tokens, once the code has been looked at.
+func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, t *tokens, look func(code *authorizationCode) error) error {
 	var code authorizationCode
 	if db.Where("code = ?", digest(r.PostFormValue("code"))).Limit(1).Find(&code).RowsAffected != 1 || !sameChallenge(code.CodeChallenge, r.PostFormValue("code_verifier")) {
 		return errRefused
@@ -63,6 +84,9 @@ func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, access, refresh string)
 	var u user
 	if db.Where("id = ?", code.UserID).Limit(1).Find(&u).RowsAffected != 1 {
 		return errRefused
+	}
+	if err := look(&code); err != nil {
+		return err
 	}
 	return db.Transaction(func(tx *gorm.DB) error {
 		result := tx.Model(&authorizationCode{}).Where("code = ? AND redeemed_at = 0", code.Code).Updates(map[string]any{"redeemed_at": time.Now().Unix()})
@@ -72,8 +96,8 @@ func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, access, refresh string)
 		if result.RowsAffected != 1 {
 			return errRefused
 		}
-		sum := digest(refresh)
-		return tx.Create(newToken(access, &sum, &u.ID)).Error
+		sum := digest(t.Refresh)
+		return tx.Create(newToken(t.Access, &sum, &u.ID)).Error
 	})
 }
 
@@ -144,14 +168,19 @@ func sameChallenge(stored, verifier string) bool {
 	return stored == base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func answer(w http.ResponseWriter, err error, access, refresh string) {
+func answer(w http.ResponseWriter, err error, t tokens) {
+	var code refusal
 	switch {
-	case errors.Is(err, errRefused):
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant"})
+	case errors.As(err, &code):
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": string(code)})
 	case err != nil:
 		writeJSON(w, http.StatusInternalServerError, map[string]string{"error": err.Error()})
 	default:
 		w.Header().Set("Cache-Control", "no-store")
-		writeJSON(w, http.StatusOK, map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 3600, "scope": "profile"})
+		body := map[string]any{"access_token": t.Access, "refresh_token": t.Refresh, "token_type": "Bearer", "expires_in": 3600, "scope": "profile"}
+		if t.ID != "" {
+			body["id_token"] = t.ID
+		}
+		writeJSON(w, http.StatusOK, body)
 	}
 }

@@ -92,7 +92,7 @@ func (f *sqlFloor) Token(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = errRefused
 	}
-	answer(w, err, access, refresh)
+	answer(w, err, tokens{Access: access, Refresh: refresh})
 }
 
 func (f *sqlFloor) create(ctx context.Context, insert *sql.Stmt, access string, refresh *string, userID *uint) error {

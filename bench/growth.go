@@ -43,12 +43,16 @@ func grow(e engine, few, many int, slice time.Duration, rounds int) ([]growthRes
 		defer r.stop() //nolint:gocritic // there are two
 		callers[i] = newCaller(r.address, workers)
 	}
+	measured, err := operationsNamed(basic)
+	if err != nil {
+		return nil, err
+	}
 	var results []growthResult
-	for _, operation := range operations {
-		result := growthResult{Engine: e.name, Operation: operation, Rows: sizes}
+	for _, o := range measured {
+		result := growthResult{Engine: e.name, Operation: o.name, Rows: sizes}
 		var drivers [2]*driver
 		for i, c := range callers {
-			drivers[i] = newSpreadDriver(c, operation, workers, spread[i])
+			drivers[i] = newSpreadDriver(c, o, workers, spread[i])
 		}
 		var p50, p99 [2][]time.Duration
 		for round := range rounds + 1 {
@@ -67,7 +71,7 @@ func grow(e engine, few, many int, slice time.Duration, rounds int) ([]growthRes
 			result.P50[i], result.P99[i] = median(p50[i]), median(p99[i])
 		}
 		result.Ratio = float64(result.P50[1]) / float64(result.P50[0])
-		progress("%s, %s: %v at %d rows, %v at %d: %.2f", e.name, operation, result.P50[0], few, result.P50[1], many, result.Ratio)
+		progress("%s, %s: %v at %d rows, %v at %d: %.2f", e.name, o.name, result.P50[0], few, result.P50[1], many, result.Ratio)
 		results = append(results, result)
 	}
 	return results, nil

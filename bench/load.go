@@ -15,20 +15,24 @@ import (
 	"time"
 )
 
-// The operations.
+// The paths of contestants. Those after the first two are of contestants that
+// have all operations, see [provider].
 const (
-	issue    = "issue"    // client credentials
-	redeem   = "redeem"   // a code, with PKCE
-	refresh  = "refresh"  // rotate a refresh token
-	validate = "validate" // call an API
+	tokenPath      = "/token"
+	apiPath        = "/api"
+	introspectPath = "/introspect"
+	providerPath   = "/provider/token"
+	jwtTokenPath   = "/jwt/token"
+	jwtAPIPath     = "/jwt/api"
+	dpopAPIPath    = "/dpop/api"
+	jwksPath       = "/jwks"
 )
-
-var operations = []string{issue, redeem, refresh, validate}
 
 // tokens is what the token endpoint answers.
 type tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
 }
 
 // caller calls one contestant over HTTP.
@@ -44,8 +48,9 @@ func newCaller(address string, connections int) *caller {
 	}}
 }
 
-// do sends a request and returns the status and the body.
-func (c *caller) do(method, path string, form url.Values, bearer string) (int, []byte, error) {
+// do sends a request and returns the status and the body. A form is sent by the
+// client, which authenticates.
+func (c *caller) do(method, path string, form url.Values, header http.Header) (int, []byte, error) {
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
@@ -54,12 +59,12 @@ func (c *caller) do(method, path string, form url.Values, bearer string) (int, [
 	if err != nil {
 		return 0, nil, err
 	}
+	if header != nil {
+		r.Header = header
+	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth(clientID, clientSecret)
-	}
-	if bearer != "" {
-		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
@@ -70,9 +75,13 @@ func (c *caller) do(method, path string, form url.Values, bearer string) (int, [
 	return response.StatusCode, text, err
 }
 
-// token asks the token endpoint.
-func (c *caller) token(form url.Values) (tokens, int, error) {
-	status, text, err := c.do(http.MethodPost, "/token", form, "")
+// token asks a token endpoint, with the proof if there is one.
+func (c *caller) token(path string, form url.Values, proof ...string) (tokens, int, error) {
+	header := make(http.Header)
+	if len(proof) > 0 {
+		header["Dpop"] = proof
+	}
+	status, text, err := c.do(http.MethodPost, path, form, header)
 	var t tokens
 	if err == nil && status == http.StatusOK {
 		err = json.Unmarshal(text, &t)
@@ -80,8 +89,8 @@ func (c *caller) token(form url.Values) (tokens, int, error) {
 	return t, status, err
 }
 
-func (c *caller) mustToken(form url.Values) (tokens, error) {
-	t, status, err := c.token(form)
+func (c *caller) mustToken(path string, form url.Values, proof ...string) (tokens, error) {
+	t, status, err := c.token(path, form, proof...)
 	if err == nil && (status != http.StatusOK || t.Access == "") {
 		err = fmt.Errorf("%s is answered with %d", form.Get("grant_type"), status)
 	}
@@ -100,18 +109,40 @@ func refreshForm(token string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
 }
 
-// api calls the protected resource.
-func (c *caller) api(bearer string) error {
-	status, _, err := c.do(http.MethodGet, "/api", nil, bearer)
+func deviceForm(code string) url.Values {
+	return url.Values{"grant_type": {deviceGrantType}, "device_code": {code}}
+}
+
+// errorCode is the code of an answer that is an error.
+func errorCode(text []byte) string {
+	var answer struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(text, &answer)
+	return answer.Error
+}
+
+// api calls a protected resource, with the proof unless it is empty.
+func (c *caller) api(path, scheme, access, proof string) (status int, err error) {
+	header := http.Header{"Authorization": {scheme + " " + access}}
+	if proof != "" {
+		header.Set("DPoP", proof)
+	}
+	status, _, err = c.do(http.MethodGet, path, nil, header)
+	return status, err
+}
+
+func (c *caller) mustAPI(path, scheme, access, proof string) error {
+	status, err := c.api(path, scheme, access, proof)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the API answered with %d", status)
 	}
 	return err
 }
 
-// codes has the contestant make codes.
-func (c *caller) codes(n int) ([]string, error) {
-	status, text, err := c.do(http.MethodPost, fmt.Sprintf("/seed?codes=%d", n), nil, "")
+// seeds has the contestant make what is exchanged later.
+func (c *caller) seeds(kind string, n int) ([]string, error) {
+	status, text, err := c.do(http.MethodPost, fmt.Sprintf("/seed?codes=%d&kind=%s", n, kind), nil, nil)
 	if err == nil && status != http.StatusOK {
 		err = errors.New(string(text))
 	}
@@ -123,15 +154,15 @@ func (c *caller) codes(n int) ([]string, error) {
 	return codes, err
 }
 
-// grants redeems codes, and returns the tokens.
-func (c *caller) grants(n int) ([]tokens, error) {
-	codes, err := c.codes(n)
+// newGrants redeems codes, and returns the tokens.
+func (c *caller) newGrants(n int) ([]tokens, error) {
+	codes, err := c.seeds(codeSeed, n)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]tokens, n)
 	return all, parallel(n, connections, func(i int) (err error) {
-		all[i], err = c.mustToken(codeForm(codes[i]))
+		all[i], err = c.mustToken(tokenPath, codeForm(codes[i]))
 		return err
 	})
 }
@@ -157,38 +188,60 @@ func (m measurement) Percentile(p float64) time.Duration {
 // driver repeats one operation on one contestant.
 type driver struct {
 	*caller
-	operation string
+	operation operation
 	workers   int
-	grants    []tokens // refresh: one for each worker, or as many more; validate: some to choose from
-	turn      []int    // refresh: how many calls each worker has made
+	grants    []tokens // to refresh: one for each worker, or as many more; otherwise some to choose from
+	turn      []int    // how many calls each worker has made
+	prover    *prover  // of the client's key, nil before it is needed
+	stock     []string // what the calls of a slice use up
 	lastRate  float64
 }
 
-func newDriver(c *caller, operation string, workers int) (*driver, error) {
-	d := newSpreadDriver(c, operation, workers, nil)
-	var err error
-	switch operation {
-	case refresh:
-		d.grants, err = c.grants(workers)
-	case validate:
-		d.grants, err = c.grants(50)
+func newDriver(c *caller, o operation, workers int) (*driver, error) {
+	d := newSpreadDriver(c, o, workers, nil)
+	if o.prepare == nil {
+		return d, nil
 	}
-	return d, err
+	return d, o.prepare(d)
 }
 
 // newSpreadDriver uses all of the grants, one after the other; at least one for
 // each worker.
-func newSpreadDriver(c *caller, operation string, workers int, grants []tokens) *driver {
-	return &driver{caller: c, operation: operation, workers: workers, grants: grants, turn: make([]int, workers), lastRate: 500}
+func newSpreadDriver(c *caller, o operation, workers int, grants []tokens) *driver {
+	return &driver{caller: c, operation: o, workers: workers, grants: grants, turn: make([]int, workers), lastRate: 500}
 }
 
-// run repeats the operation for a while. Codes to redeem are made before the
-// clock starts; when they run out, the slice ends early.
-func (d *driver) run(duration time.Duration) (measurement, error) {
-	var codes []string
-	if d.operation == redeem {
+// grant fills in the grants.
+func (d *driver) grant(n int, token func(i int) (tokens, error)) error {
+	d.grants = make([]tokens, n)
+	return parallel(n, connections, func(i int) (err error) {
+		d.grants[i], err = token(i)
+		return err
+	})
+}
+
+// proofs makes fresh proofs of possession, for the access tokens if they are not
+// empty.
+func (d *driver) proofs(n int, method, target string, access func(i int) string) ([]string, error) {
+	if d.prover == nil {
 		var err error
-		if codes, err = d.codes(int(d.lastRate*duration.Seconds()*1.5) + 2*d.workers); err != nil {
+		if d.prover, err = newProver(); err != nil {
+			return nil, err
+		}
+	}
+	all := make([]string, n)
+	return all, parallel(n, connections, func(i int) (err error) {
+		all[i], err = d.prover.prove(method, target, access(i))
+		return err
+	})
+}
+
+// run repeats the operation for a while. What it uses up is made before the
+// clock starts; when that runs out, the slice ends early.
+func (d *driver) run(duration time.Duration) (measurement, error) {
+	if d.operation.supply != nil {
+		var err error
+		if d.stock, err = d.operation.supply(d, int(d.lastRate*duration.Seconds()*1.5)+2*d.workers); err != nil {
 			return measurement{}, err
 		}
 	}
@@ -202,11 +255,11 @@ func (d *driver) run(duration time.Duration) (measurement, error) {
 				return nil
 			}
 			n := int(next.Add(1)) - 1
-			if d.operation == redeem && n >= len(codes) {
+			if d.operation.supply != nil && n >= len(d.stock) {
 				return nil
 			}
-			if err := d.call(worker, n, codes); err != nil {
-				return err
+			if err := d.operation.call(d, worker, n); err != nil {
+				return fmt.Errorf("%s: %w", d.operation.name, err)
 			}
 			latencies[worker] = append(latencies[worker], time.Since(begun))
 		}
@@ -216,28 +269,6 @@ func (d *driver) run(duration time.Duration) (measurement, error) {
 	slices.Sort(m.Latencies)
 	d.lastRate = max(20, m.Rate())
 	return m, err
-}
-
-func (d *driver) call(worker, n int, codes []string) (err error) {
-	switch d.operation {
-	case issue:
-		_, err = d.mustToken(credentialsForm())
-	case redeem:
-		_, err = d.mustToken(codeForm(codes[n]))
-	case refresh:
-		var t tokens
-		i := d.turn[worker]%(len(d.grants)/d.workers)*d.workers + worker // no other worker's
-		d.turn[worker]++
-		if t, err = d.mustToken(refreshForm(d.grants[i].Refresh)); t.Refresh != "" {
-			d.grants[i] = t
-		}
-	case validate:
-		err = d.api(d.grants[n%len(d.grants)].Access)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", d.operation, err)
-	}
-	return nil
 }
 
 // parallel runs f for 0 to n-1 on so many goroutines, and returns what went

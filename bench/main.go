@@ -49,6 +49,7 @@ type options struct {
 	rounds, races int
 	connections   string
 	contestants   string
+	operations    string
 	dir, charts   string
 	out           string
 	profiles      string
@@ -66,6 +67,7 @@ func run() error {
 	flag.IntVar(&o.races, "races", 50, "how many credentials are raced for")
 	flag.StringVar(&o.connections, "connections", "1,8,64", "numbers of connections")
 	flag.StringVar(&o.contestants, "contestants", "", "those to measure, all when empty")
+	flag.StringVar(&o.operations, "operations", "", "what to measure, all when empty: "+strings.Join(every, ","))
 	flag.StringVar(&o.dir, "dir", "", "where the databases are put for the time, the system's temporary directory when empty")
 	flag.StringVar(&o.charts, "charts", "", "a directory for SVG charts, none when empty")
 	flag.StringVar(&o.out, "out", "", "a file for the tables as well, none when empty")
@@ -159,6 +161,12 @@ func (o options) plan() (plan, error) {
 			return p, err
 		}
 		p.Connections = append(p.Connections, n)
+	}
+	var err error
+	if p.Operations = operations; o.operations != "" {
+		if p.Operations, err = operationsNamed(strings.Split(o.operations, ",")); err != nil {
+			return p, err
+		}
 	}
 	if o.contestants != "" {
 		p.Only = strings.Split(o.contestants, ",")
@@ -273,7 +281,7 @@ func runMemory(out io.Writer, engines []engine, duration time.Duration) error {
 
 // quick runs everything for a moment.
 func quick(out io.Writer, engines []engine) error {
-	p := plan{Slice: 100 * time.Millisecond, Rounds: 1, Races: 3, Connections: []int{8}}
+	p := plan{Slice: 100 * time.Millisecond, Rounds: 1, Races: 3, Connections: []int{8}, Operations: operations}
 	for _, c := range contestants {
 		if c.name != "fosite" { // a password hash for each call takes its time
 			p.Only = append(p.Only, c.name)

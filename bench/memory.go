@@ -38,8 +38,8 @@ func remember(e engine, duration time.Duration) (memoryResult, error) {
 	defer r.stop()
 	c := newCaller(r.address, workers)
 	drivers := make([]*driver, len(operations))
-	for i, operation := range operations {
-		if drivers[i], err = newDriver(c, operation, workers); err != nil {
+	for i, o := range operations {
+		if drivers[i], err = newDriver(c, o, workers); err != nil {
 			return result, err
 		}
 		if _, err = drivers[i].run(duration / samples); err != nil { // the pool of database connections is full from here on
@@ -108,7 +108,7 @@ func settled(c *caller, enough int) (least int, err error) {
 }
 
 func goroutines(c *caller) (int, error) {
-	_, text, err := c.do("GET", "/goroutines", nil, "")
+	_, text, err := c.do("GET", "/goroutines", nil, nil)
 	c.http.CloseIdleConnections()
 	if err != nil {
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -35,6 +36,19 @@ type (
 		UserID uint
 		models.AuthorizationCodeMixin
 	}
+	deviceCode struct {
+		ID     uint
+		UserID *uint
+		models.DeviceCodeMixin
+	}
+	replay struct {
+		ID uint
+		models.ReplayMixin
+	}
+	signingKey struct {
+		ID uint
+		models.SigningKeyMixin
+	}
 )
 
 // GetUserID returns the primary key.
@@ -42,7 +56,7 @@ func (u *user) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) 
 
 // prepare migrates, and stores the one user and client.
 func prepare(db *gorm.DB) error {
-	if err := gormoauth.AutoMigrate(db, &user{}, &client{}, &token{}, &authorizationCode{}); err != nil {
+	if err := gormoauth.AutoMigrate(db, &user{}, &client{}, &token{}, &authorizationCode{}, &deviceCode{}, &replay{}, &signingKey{}); err != nil {
 		return err
 	}
 	if err := db.Where("id = ?", 1).FirstOrCreate(&user{ID: 1}).Error; err != nil {
@@ -52,13 +66,14 @@ func prepare(db *gorm.DB) error {
 		ClientID: clientID, ClientSecret: models.HashClientSecret(clientSecret),
 		ClientMetadata: models.ClientMetadata{
 			TokenEndpointAuthMethod: models.ClientSecretBasic, RedirectURIs: []string{redirectURI}, ResponseTypes: []string{"code"},
-			GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, Scope: "profile",
+			GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials", deviceGrantType}, Scope: "openid profile",
 		},
 	}}).Error
 }
 
-// library is this library, as its README has it.
+// library is this library, as its README has it, and as an OpenID Provider.
 type library struct {
+	*openIDProvider
 	server *server.Server
 	api    http.Handler
 	prune  func(ctx context.Context, options gormstore.PruneOptions) error
@@ -68,17 +83,32 @@ func newOwn(db *gorm.DB) (contestant, error) {
 	if err := prepare(db); err != nil {
 		return nil, err
 	}
-	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example", RefreshTokenExpiresIn: 24 * tokenLife}, gormoauth.Users[user](),
-		gormoauth.Clients[client](), gormoauth.Tokens[token](), gormoauth.AuthorizationCodes[authorizationCode]())
+	srv, err := newServer(db, nil)
 	if err != nil {
 		return nil, err
 	}
-	protector, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[token](db))
+	api, err := protect(gormoauth.CreateBearerTokenValidator[token](db))
 	if err != nil {
 		return nil, err
 	}
-	api := protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	return &library{srv, api, gormoauth.CreatePruneFunc[token, authorizationCode](db)}, nil
+	provider, err := newOpenIDProvider(db)
+	return &library{provider, srv, api, gormoauth.CreatePruneFunc[token, authorizationCode](db)}, err
+}
+
+// newServer returns a server whose access tokens are of the generator's, or of its
+// own when that is nil.
+func newServer(db *gorm.DB, accessTokens server.TokenGenerator) (*server.Server, error) {
+	config := server.Config{Issuer: issuer, RefreshTokenExpiresIn: 24 * tokenLife, AccessTokenGenerator: accessTokens}
+	return gormoauth.New(db, config, gormoauth.Users[user](), gormoauth.Clients[client](), gormoauth.Tokens[token](), gormoauth.AuthorizationCodes[authorizationCode]())
+}
+
+// protect returns an API.
+func protect(tokens resource.TokenValidator) (http.Handler, error) {
+	protector, err := resource.NewProtector(resource.Config{}, tokens)
+	if err != nil {
+		return nil, err
+	}
+	return protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), nil
 }
 
 // Token is the token endpoint.
@@ -92,11 +122,25 @@ func (l *library) Prune(ctx context.Context) error { return l.prune(ctx, gormsto
 
 // Code goes through the authorization endpoint.
 func (l *library) Code(ctx context.Context) (string, error) {
-	query := url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}, "scope": {"profile"},
-		"code_challenge": {challenge}, "code_challenge_method": {"S256"}}
+	return authorize(ctx, l.server, url.Values{"scope": {"profile"}})
+}
+
+// Routes are the handlers of the other operations, by path.
+func (l *library) Routes() map[string]http.HandlerFunc {
+	all := l.openIDProvider.routes()
+	all["POST "+introspectPath] = l.server.EndpointHandler("introspection")
+	return all
+}
+
+// authorize has the one user, who has just signed in, grant a request.
+func authorize(ctx context.Context, srv *server.Server, query url.Values) (string, error) {
+	for name, value := range map[string]string{"response_type": "code", "client_id": clientID, "redirect_uri": redirectURI,
+		"code_challenge": challenge, "code_challenge_method": "S256"} {
+		query.Set(name, value)
+	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?"+query.Encode(), http.NoBody)
-	l.server.CreateAuthorizationResponse(w, r, &user{ID: 1})
+	srv.CreateAuthorizationResponse(w, r, server.SignedIn{User: &user{ID: 1}, Authentication: server.Authentication{Time: time.Now().Unix()}})
 	location, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || location.Query().Get("code") == "" {
 		return "", errors.New("no code: " + w.Body.String() + w.Header().Get("Location"))

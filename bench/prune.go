@@ -69,7 +69,7 @@ func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, er
 	go func() {
 		patient := newCaller(pruner.address, 1)
 		patient.http.Timeout = time.Hour
-		status, text, err := patient.do("POST", "/prune", nil, "")
+		status, text, err := patient.do("POST", "/prune", nil, nil)
 		if err == nil && status != 200 {
 			err = fmt.Errorf("prune: %s", text)
 		}
@@ -115,7 +115,7 @@ func paced(c *caller, stop <-chan time.Time) (measurement, error) {
 			sent++
 			go func() {
 				slots <- struct{}{}
-				_, err := c.mustToken(credentialsForm())
+				_, err := c.mustToken(tokenPath, credentialsForm())
 				<-slots
 				if err != nil {
 					select {

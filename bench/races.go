@@ -44,13 +44,13 @@ func raceAll(e engine, p plan, running []*process) ([]raceResult, error) {
 
 func race(c *caller, credential string, parallel, rounds int) (double int, err error) {
 	for range rounds {
-		codes, err := c.codes(1)
+		codes, err := c.seeds(codeSeed, 1)
 		if err != nil {
 			return 0, err
 		}
 		form := codeForm(codes[0])
 		if credential != "code" {
-			t, err := c.mustToken(form)
+			t, err := c.mustToken(tokenPath, form)
 			if err != nil {
 				return 0, err
 			}
@@ -62,7 +62,7 @@ func race(c *caller, credential string, parallel, rounds int) (double int, err e
 		for i := range statuses {
 			group.Go(func() {
 				<-ready
-				_, statuses[i], _ = c.token(form)
+				_, statuses[i], _ = c.token(tokenPath, form)
 			})
 		}
 		close(ready)

@@ -36,7 +36,8 @@ func comparisonTables(all []comparison, p plan) string {
 	return b.String()
 }
 
-// table writes a row for each operation and number of connections.
+// table writes a row for each operation and number of connections, with a dash
+// where a contestant does not have the operation.
 func table(b *strings.Builder, all []comparison, engine string, names []string, cell func(c comparison, name string) string) {
 	b.WriteString("\n| operation | connections | " + strings.Join(names, " | ") + " |\n|---|---|" + strings.Repeat("---|", len(names)) + "\n")
 	for _, c := range all {
@@ -45,6 +46,10 @@ func table(b *strings.Builder, all []comparison, engine string, names []string, 
 		}
 		fmt.Fprintf(b, "| %s | %d |", c.Operation, c.Connections)
 		for _, name := range names {
+			if c.Cells[name] == nil {
+				b.WriteString(" – |")
+				continue
+			}
 			b.WriteString(" " + cell(c, name) + " |")
 		}
 		b.WriteString("\n")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func sample() ([]comparison, plan) {
@@ -20,6 +21,31 @@ func TestTablesHaveRatiosFirst(t *testing.T) {
 	assert.Contains(t, text, "| issue | 8 | 0.90 (0.80–0.95) | 0.40 (0.30–0.50) |", "to the floor")
 	assert.Contains(t, text, "| issue | 8 | 2.00 (1.90–3.00) |", "to the peer, round by round")
 	assert.Contains(t, text, "| issue | 8 | 100 | 90 | 40 |", "a second")
+}
+
+func TestWhatAPeerDoesNotHaveIsADash(t *testing.T) {
+	all, p := sample()
+	all = append(all, comparison{"PostgreSQL", issueJWT, 8, map[string]*cell{
+		floor: {Rates: []float64{100}, Ratios: []float64{1}}, own: {Rates: []float64{80}, Ratios: []float64{0.80}},
+	}})
+	text := comparisonTables(all, p)
+	assert.Contains(t, text, "| issue-jwt | 8 | 0.80 | – |")
+	assert.Contains(t, text, "| issue-jwt | 8 | – |", "times the peer")
+	assert.Contains(t, text, "| issue-jwt | 8 | 100 | 80 | – |")
+	assert.Contains(t, latencyTable(all, 8, p), "| PostgreSQL | issue-jwt | 0.00 / 0.00 | – |")
+	assert.Contains(t, missed(all, p), "issue-jwt, 8 connections: 0.80 of the floor, not 0.90")
+	assert.NotContains(t, missed(all, p), "issue-jwt, 8 connections: 0.00 times")
+}
+
+func TestOperationsAreChosenByName(t *testing.T) {
+	chosen, err := operationsNamed([]string{poll, issue})
+	require.NoError(t, err)
+	assert.Equal(t, []string{issue, poll}, namesOf(chosen), "in their own order")
+	_, err = operationsNamed([]string{"issue", "fly"})
+	assert.ErrorContains(t, err, `there is no operation "fly"`)
+	for _, o := range operations {
+		assert.NotZero(t, leastOfFloor(o.name), o.name)
+	}
 }
 
 func TestTargetsThatAreMissedAreListed(t *testing.T) {

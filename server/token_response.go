@@ -33,21 +33,29 @@ func (t *TokenResponse) SetExtra(name string, value any) {
 	t.Extra[name] = value
 }
 
-// MarshalJSON writes the members and Extra as one object.
-func (t *TokenResponse) MarshalJSON() ([]byte, error) {
-	type plain TokenResponse
+// MarshalJSON writes the members and Extra as one object. A member of Extra never
+// takes the place of another.
+func (t *TokenResponse) MarshalJSON() ([]byte, error) { return json.Marshal(t.body()) }
+
+// body is what stands for the response as JSON: itself without its methods, or all
+// of its members.
+func (t *TokenResponse) body() any {
 	if len(t.Extra) == 0 {
-		return json.Marshal((*plain)(t))
+		type plain TokenResponse
+		return (*plain)(t)
 	}
 	members := maps.Clone(t.Extra)
-	text, err := json.Marshal((*plain)(t))
-	if err == nil {
-		err = json.Unmarshal(text, &members)
+	members["access_token"], members["token_type"], members["expires_in"] = t.AccessToken, t.TokenType, t.ExpiresIn
+	if t.RefreshToken != "" {
+		members["refresh_token"] = t.RefreshToken
 	}
-	if err != nil {
-		return nil, err
+	if t.Scope != "" {
+		members["scope"] = t.Scope
 	}
-	return json.Marshal(members)
+	if len(t.AuthorizationDetails) > 0 {
+		members["authorization_details"] = t.AuthorizationDetails
+	}
+	return members
 }
 
 // Parameters returns the response as an authorization response carries it
@@ -87,7 +95,7 @@ func (s *Server) answerTokenRequest(w http.ResponseWriter, r *http.Request) (*Re
 	if err != nil {
 		return req.refused(err)
 	}
-	s.writeJSON(w, r, http.StatusOK, response)
+	s.writeJSON(w, r, http.StatusOK, response.body())
 	return req, nil
 }
 

@@ -1,16 +1,20 @@
 package server_test
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func TestTokenRequest(t *testing.T) {
@@ -66,4 +70,39 @@ func TestAnEndpointThatIsNotRegisteredIsNotFound(t *testing.T) {
 	w := newRecorder()
 	p.Server.CreateEndpointResponse(w, get("/"), "magic")
 	assert.Equal(t, http.StatusNotFound, w.Code)
+}
+
+func TestATokenResponseIsOneObject(t *testing.T) {
+	for name, c := range map[string]struct {
+		response server.TokenResponse
+		want     string
+	}{
+		"what there is nothing of is left out": {
+			server.TokenResponse{AccessToken: "a", TokenType: "Bearer", ExpiresIn: 5},
+			`{"access_token":"a","token_type":"Bearer","expires_in":5}`,
+		},
+		"all members": {
+			server.TokenResponse{AccessToken: "a", TokenType: "Bearer", ExpiresIn: 5, RefreshToken: "r", Scope: "s", AuthorizationDetails: json.RawMessage(`[{"type":"t"}]`)},
+			`{"access_token":"a","token_type":"Bearer","expires_in":5,"refresh_token":"r","scope":"s","authorization_details":[{"type":"t"}]}`,
+		},
+		"further members, and nothing of what is left out": {
+			server.TokenResponse{AccessToken: "a", TokenType: "Bearer", ExpiresIn: 5, Extra: map[string]any{"id_token": "i", "n": 1}},
+			`{"access_token":"a","token_type":"Bearer","expires_in":5,"id_token":"i","n":1}`,
+		},
+		"a further member takes no other's place": {
+			server.TokenResponse{
+				AccessToken: "a", TokenType: "Bearer", ExpiresIn: 5, RefreshToken: "r", Scope: "s", AuthorizationDetails: json.RawMessage(`[{"type":"t"}]`),
+				Extra: map[string]any{"access_token": "x", "token_type": "x", "expires_in": "x", "refresh_token": "x", "scope": "x", "authorization_details": "x"},
+			},
+			`{"access_token":"a","token_type":"Bearer","expires_in":5,"refresh_token":"r","scope":"s","authorization_details":[{"type":"t"}]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			further := maps.Clone(c.response.Extra)
+			text, err := json.Marshal(&c.response)
+			require.NoError(t, err)
+			assert.JSONEq(t, c.want, string(text))
+			assert.Equal(t, further, c.response.Extra, "which stay what they are")
+		})
+	}
 }

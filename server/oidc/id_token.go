@@ -58,9 +58,14 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 	set("amr", how.AMR, len(how.AMR) > 0)
 	set("nonce", token.nonce, token.nonce != "")
 	set("sid", token.sid, token.sid != "")
-	for name, text := range map[string]string{"at_hash": token.accessToken, "c_hash": token.code, "s_hash": token.state} {
-		set(name, halfHash(algorithm, text), text != "")
+	vouch := func(name, text string) {
+		if text != "" {
+			claims[name] = halfHash(algorithm, text)
+		}
 	}
+	vouch("at_hash", token.accessToken)
+	vouch("c_hash", token.code)
+	vouch("s_hash", token.state)
 	return p.sign(ctx, req.Client, req.Time, "JWT", algorithm, claims, "id_token")
 }
 

@@ -83,17 +83,23 @@ func outside(ctx context.Context) context.Context {
 // conn returns the handle for one call: the store's own, with its conditions
 // and plugins, on the connection of the caller's transaction if there is one.
 func (s *store) conn(ctx context.Context) *gorm.DB {
-	db := s.db.WithContext(ctx)
+	return inTransactionOf(ctx, s.db.WithContext(ctx))
+}
+
+// primary begins one query, with dbresolver's mark for the primary: a replica may
+// lag behind a write that a client already knows of. Every request reads, so the
+// handle is copied once, where conn has it copied again by what comes next.
+func (s *store) primary(ctx context.Context) *gorm.DB {
+	db := s.db.Set("gorm:db_resolver:write", struct{}{})
+	db.Statement.Context = ctx
+	return inTransactionOf(ctx, db)
+}
+
+func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
 	if tx := transactionOf(ctx); tx != nil {
 		db.Statement.ConnPool = tx.Statement.ConnPool
 	}
 	return db
-}
-
-// primary is conn with dbresolver's mark for the primary: a replica may lag
-// behind a write that a client already knows of.
-func (s *store) primary(ctx context.Context) *gorm.DB {
-	return s.conn(ctx).Set("gorm:db_resolver:write", struct{}{})
 }
 
 // find loads the one row that the conditions name. It reports whether there

@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	accounts "os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,11 +24,22 @@ import (
 // database of its own.
 type engine struct {
 	name         string
+	short        string // its name as an option
 	kind         string // of [open]
 	fresh        func(name string) (dsn string, err error)
 	server       string // what it says of its version
 	oidcProvider string // where that program is; empty when it cannot run
 	place        *workplace
+}
+
+// enginesNamed returns the engines of these short names, in their own order.
+func enginesNamed(all []engine, names []string) ([]engine, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(e engine) bool { return e.short == name }) {
+			return nil, fmt.Errorf("there is no engine %q", name)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(e engine) bool { return !slices.Contains(names, e.short) }), nil
 }
 
 // workplace is a directory for databases, and the PostgreSQL server in it.
@@ -73,7 +86,7 @@ func (w *workplace) close() {
 
 // sqlite is SQLite as the README has it, in WAL mode.
 func (w *workplace) sqlite(synchronous string) engine {
-	return engine{name: "SQLite, synchronous " + synchronous, kind: "sqlite", place: w, fresh: func(name string) (string, error) {
+	return engine{name: "SQLite, synchronous " + synchronous, short: strings.ToLower(synchronous), kind: "sqlite", place: w, fresh: func(name string) (string, error) {
 		return "file:" + filepath.Join(w.dir, "sqlite-"+synchronous+"-"+name+".db") +
 			"?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=" + synchronous, nil
 	}}
@@ -131,7 +144,7 @@ func (w *workplace) startPostgres() (engine, error) {
 		return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database)
 	}
 	version, err := w.waitReady()
-	return engine{name: "PostgreSQL", kind: "postgres", server: version, place: w, fresh: func(name string) (string, error) {
+	return engine{name: "PostgreSQL", short: "postgres", kind: "postgres", server: version, place: w, fresh: func(name string) (string, error) {
 		return w.dsn(name), w.execute(`CREATE DATABASE "` + name + `"`)
 	}}, err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -58,7 +57,7 @@ func TestARefreshKeepsItsGrant(t *testing.T) {
 	}
 }
 
-func openFresh(t *testing.T, e engine, name string) *gorm.DB {
+func openFresh(t testing.TB, e engine, name string) *gorm.DB {
 	t.Helper()
 	dsn, err := e.fresh(name)
 	require.NoError(t, err)
@@ -84,11 +83,9 @@ func statementsOf(t *testing.T, e engine, name string, construct func(*gorm.DB) 
 	}})
 	c, err := construct(recorded)
 	require.NoError(t, err)
-	server := httptest.NewServer(routes(c))
-	t.Cleanup(server.Close)
 	all := make(map[string][]string)
 	for _, o := range operations {
-		d, err := newDriver(newCaller(server.Listener.Addr().String(), 1), o, 1)
+		d, err := newDriver(inProcessCaller(c), o, 1)
 		require.NoError(t, err)
 		if o.supply != nil {
 			d.stock, err = o.supply(d, 2)

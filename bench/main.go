@@ -50,6 +50,7 @@ type options struct {
 	connections   string
 	contestants   string
 	operations    string
+	engines       string
 	dir, charts   string
 	out           string
 	profiles      string
@@ -68,6 +69,7 @@ func run() error {
 	flag.StringVar(&o.connections, "connections", "1,8,64", "numbers of connections")
 	flag.StringVar(&o.contestants, "contestants", "", "those to measure, all when empty")
 	flag.StringVar(&o.operations, "operations", "", "what to measure, all when empty: "+strings.Join(every, ","))
+	flag.StringVar(&o.engines, "engines", "", "on what, all when empty, of full and normal, which are SQLite by its synchronous, and postgres")
 	flag.StringVar(&o.dir, "dir", "", "where the databases are put for the time, the system's temporary directory when empty")
 	flag.StringVar(&o.charts, "charts", "", "a directory for SVG charts, none when empty")
 	flag.StringVar(&o.out, "out", "", "a file for the tables as well, none when empty")
@@ -104,14 +106,22 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if word == "" || word == "compare" || word == "race" {
+	besidePeers := word == "" || word == "compare" || word == "race"
+	if besidePeers && (o.contestants == "" || strings.Contains(o.contestants, oidcProviderName)) {
 		if postgres.oidcProvider, err = w.installOIDCProvider(); err != nil {
 			progress("%s is left out: %v", oidcProviderName, err)
 		}
 	}
 	engines := []engine{w.sqlite("FULL"), w.sqlite("NORMAL"), postgres}
-	if o.quick {
+	switch {
+	case o.quick:
 		return quick(out, engines[1:])
+	case o.engines != "":
+		if engines, err = enginesNamed(engines, strings.Split(o.engines, ",")); err != nil {
+			return err
+		}
+	case !besidePeers:
+		engines = engines[1:]
 	}
 	fmt.Fprintf(out, "%s\n%s\n", time.Now().Format(time.DateOnly), machine(w, engines))
 	switch word {
@@ -120,11 +130,11 @@ func run() error {
 	case "race":
 		return runRaces(out, engines, o)
 	case "growth":
-		return runGrowth(out, engines[1:], rowsOr(o.rows, 10_000_000), 2*time.Second, 5)
+		return runGrowth(out, engines, rowsOr(o.rows, 10_000_000), 2*time.Second, 5)
 	case "prune":
-		return runPrune(out, engines[1:], rowsOr(o.rows, 1_000_000), o.idle)
+		return runPrune(out, engines, rowsOr(o.rows, 1_000_000), o.idle)
 	case "memory":
-		return runMemory(out, engines[1:], o.duration)
+		return runMemory(out, engines, o.duration)
 	default:
 		flag.Usage()
 		return errors.New("unknown: " + word)

@@ -37,12 +37,17 @@ func TestWhatAPeerDoesNotHaveIsADash(t *testing.T) {
 	assert.NotContains(t, missed(all, p), "issue-jwt, 8 connections: 0.00 times")
 }
 
-func TestOperationsAreChosenByName(t *testing.T) {
+func TestOperationsAndEnginesAreChosenByName(t *testing.T) {
 	chosen, err := operationsNamed([]string{poll, issue})
 	require.NoError(t, err)
 	assert.Equal(t, []string{issue, poll}, namesOf(chosen), "in their own order")
 	_, err = operationsNamed([]string{"issue", "fly"})
 	assert.ErrorContains(t, err, `there is no operation "fly"`)
+	engines, err := enginesNamed([]engine{{short: "full"}, {short: "normal"}, {short: "postgres"}}, []string{"postgres", "normal"})
+	require.NoError(t, err)
+	assert.Equal(t, []engine{{short: "normal"}, {short: "postgres"}}, engines)
+	_, err = enginesNamed(engines, []string{"full"})
+	assert.ErrorContains(t, err, `there is no engine "full"`)
 	for _, o := range operations {
 		assert.NotZero(t, leastOfFloor(o.name), o.name)
 	}

@@ -18,6 +18,13 @@
 // COMMIT was lost finds out that it took effect. What does not come right is a
 // [server.ErrUnavailable], which clients see as 503 with Retry-After.
 //
+// # Who did what
+//
+// The stores of a handle that [WithAudit] returned keep an audit trail: an entry in the
+// transaction of each act. [Audits] reads it, page by page, and says how long it is
+// kept. Without that option nothing is different: the same statements, one where one
+// is enough.
+//
 // # The caller's database handle
 //
 // The *gorm.DB is kept as it is given, with its scopes and plugins. Reads ask

@@ -1,12 +1,15 @@
 package gormstore_test
 
 import (
+	"context"
 	"fmt"
 
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/models"
 )
 
 func ExampleNewTokens() {
@@ -18,4 +21,45 @@ func ExampleNewTokens() {
 	_, err = gormstore.NewTokens[userlessToken](db)
 	fmt.Println(err)
 	// Output: gormstore: model gormstore_test.userlessToken has no field UserID; write UserID *uint, or whatever type the ids of your users have
+}
+
+// The handle is all that a program changes to know who did what.
+func ExampleWithAudit() {
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:trail?mode=memory&cache=shared"}), &gorm.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := gormstore.AutoMigrate(db, oauthtest.Models()...); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if db, err = gormstore.WithAudit[oauthtest.Audit](db); err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	clients, err := gormstore.NewClientFactory[oauthtest.Client](db)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "backup", ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
+	if _, err := clients.Create(ctx, client); err != nil {
+		fmt.Println(err)
+		return
+	}
+	audits, err := gormstore.NewAudits[oauthtest.Audit](db, gormstore.AuditOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	entries, err := audits.Query(ctx, gormstore.AuditQuery{ClientID: "backup"})
+	for _, entry := range entries {
+		fmt.Println(entry.Event, entry.GetClientID())
+	}
+	fmt.Println(err)
+	// Output:
+	// client_registered backup
+	// <nil>
 }

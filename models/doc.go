@@ -1,7 +1,7 @@
 // Package models holds the mixins: structs that a program embeds in its own
 // GORM models to give them the columns and methods of an OAuth 2.1 client,
 // token and authorization code, and of what else a server keeps: device codes,
-// pushed requests, signing keys, consents, sessions at clients.
+// pushed requests, signing keys, consents, sessions at clients, and an audit trail.
 //
 //	type Client struct {
 //		ID     uint

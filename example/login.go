@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
-	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 type loginView struct {
@@ -42,7 +41,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPath(form.Get("next"))
-	user, err := a.passwords.check(r.Context(), ratelimit.RemoteAddress(r), form.Get("username"), form.Get("password"))
+	user, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), form.Get("username"), form.Get("password"))
 	var later *server.Error
 	switch {
 	case errors.As(err, &later):

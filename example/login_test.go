@@ -1,11 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 func TestLocalPath(t *testing.T) {
@@ -102,6 +108,71 @@ func TestNobodyGuessesAPassword(t *testing.T) {
 		}
 	}
 	p.visit(t).post("/login", form("username", "bob", "password", "builder")).wantRedirect(t, "/")
+}
+
+// Whoever invents users, or tries one password with all, is counted by the address,
+// and shuts out nobody elsewhere.
+func TestNobodyTriesEveryUser(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	flood := p.visitFrom(t, "127.0.0.2")
+	for i := range wrongPasswordsFromAddress {
+		flood.post("/login", form("username", "nobody"+strconv.Itoa(i), "password", "guess")).want(t, http.StatusUnauthorized)
+	}
+	for _, username := range []string{"another", "alice"} {
+		flood.post("/login", form("username", username, "password", "wonderland")).want(t, http.StatusTooManyRequests)
+	}
+	p.visit(t).post("/login", form("username", "alice", "password", "wonderland")).wantRedirect(t, "/")
+}
+
+// Of attempts that come all at once, those that wait for their turn while others
+// fail are too many as well, also with the right password.
+func TestAttemptsAtOnceAreNoMore(t *testing.T) {
+	t.Parallel()
+	passwords, err := newPasswords(startProgram(t).database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	passwords.byUser = &reachedMeanwhile{Limiter: passwords.byUser}
+	user, err := passwords.check(t.Context(), "192.0.2.1", "alice", "wonderland")
+	if refused := new(server.Error); user != nil || !errors.As(err, &refused) || refused.Status != http.StatusTooManyRequests {
+		t.Errorf("%v, %v", user, err)
+	}
+}
+
+// reachedMeanwhile is a limit that others reach after it was asked once.
+type reachedMeanwhile struct {
+	ratelimit.Limiter
+	asked bool
+}
+
+func (l *reachedMeanwhile) Wait(context.Context, string) (time.Duration, error) {
+	if l.asked {
+		return time.Minute, nil
+	}
+	l.asked = true
+	return 0, nil
+}
+
+// The password grant is bounded as the page is, and together with it: by whoever
+// sends the request, so that nobody is shut out by a stranger elsewhere.
+func TestNobodyGuessesAPasswordByTheGrant(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	ask := func(b *visitor, password string) answer {
+		return b.tokenRequest("demo-legacy", "demo-legacy-secret", form("grant_type", "password", "username", "alice", "password", password, "scope", "profile"))
+	}
+	flood := p.visitFrom(t, "127.0.0.2")
+	for range wrongPasswords {
+		ask(flood, "guess").want(t, http.StatusBadRequest, "invalid_grant")
+	}
+	answer := ask(flood, "wonderland")
+	answer.want(t, http.StatusTooManyRequests, "temporarily_unavailable")
+	if answer.header.Get("Retry-After") == "" {
+		t.Error("nobody is told when to try again")
+	}
+	flood.post("/login", form("username", "alice", "password", "wonderland")).want(t, http.StatusTooManyRequests)
+	ask(p.visit(t), "wonderland").want(t, http.StatusOK)
 }
 
 // What somebody planted in a browser must not become a signed-in session.

@@ -194,9 +194,10 @@ func readCertificates(file string) (*x509.CertPool, error) {
 }
 
 // authenticateUser returns a bare nil for a wrong password: a nil *User in the
-// interface would not be nil.
-func (a *app) authenticateUser(ctx context.Context, username, password string) (server.User, error) {
-	user, err := a.passwords.check(ctx, "password grant", username, password)
+// interface would not be nil. Guesses are counted by the address of whoever sends
+// the request, as at the page; of an application with a server that is its server.
+func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (server.User, error) {
+	user, err := a.passwords.check(ctx, a.oauth.RemoteAddress(req.HTTP), username, password)
 	if err != nil || user == nil {
 		return nil, err
 	}

@@ -19,24 +19,31 @@ type passwords struct {
 	db *gorm.DB
 	// nobody is a hash that no password matches.
 	nobody []byte
-	// failures bounds how often a user's password may be wrong, by user and address.
-	failures ratelimit.Limiter
-	// checks bounds how many passwords are checked at once.
+	// byUser bounds how often one user's password may be wrong from one address.
+	byUser ratelimit.Limiter
+	// byAddress bounds how often any password may be wrong from one address: whoever
+	// invents users, or tries one password with all of them, is never counted twice by
+	// byUser. People who share an address share this, so it is the larger of the two;
+	// those who are signed in already notice nothing.
+	byAddress ratelimit.Limiter
+	// checks bounds how many passwords are checked at once, by address in turn.
 	checks *ratelimit.Concurrency
 }
 
 const (
-	wrongPasswords    = 20
-	wrongPasswordsPer = 10 * time.Minute
-	passwordPatience  = 3 * time.Second
+	wrongPasswords            = 20
+	wrongPasswordsFromAddress = 100
+	wrongPasswordsPer         = 10 * time.Minute
+	passwordPatience          = 3 * time.Second
 )
 
 func newPasswords(db *gorm.DB) (*passwords, error) {
 	hash, err := hashPassword(rand.Text())
 	return &passwords{
 		db: db, nobody: []byte(hash),
-		failures: ratelimit.New(wrongPasswords, wrongPasswordsPer),
-		checks:   ratelimit.NewConcurrency(max(1, runtime.GOMAXPROCS(0)/2), passwordPatience),
+		byUser:    ratelimit.New(wrongPasswords, wrongPasswordsPer),
+		byAddress: ratelimit.New(wrongPasswordsFromAddress, wrongPasswordsPer),
+		checks:    ratelimit.NewConcurrency(max(1, runtime.GOMAXPROCS(0)/2), passwordPatience),
 	}, err
 }
 
@@ -56,40 +63,69 @@ func hashPassword(password string) (string, error) {
 // After too many failures from the address it is a [server.TooManyRequests], and
 // nothing is checked.
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
-	key := server.Digest(username + "\x00" + address)
-	if err := tooMany(p.failures.Wait(ctx, key)); err != nil {
+	limits := []limit{{p.byAddress, address}, {p.byUser, server.Digest(username + "\x00" + address)}}
+	if err := tooMany(ctx, limits, limit.wait); err != nil {
 		return nil, err
 	}
-	user, err := p.verify(ctx, username, password)
-	if err != nil || user != nil {
-		return user, err
-	}
-	return nil, tooMany(p.failures.Allow(ctx, key))
-}
-
-func tooMany(wait time.Duration, err error) error {
-	if err == nil && wait > 0 {
-		return server.TooManyRequests(wait, "These were many wrong passwords. Please try again later.")
-	}
-	return err
-}
-
-func (p *passwords) verify(ctx context.Context, username, password string) (*User, error) {
-	var user User
-	found := p.db.WithContext(ctx).Where("username = ?", username).Where(enabled, false).Limit(1).Find(&user)
-	if found.Error != nil {
-		return nil, found.Error
-	}
-	hash, matches := []byte(user.PasswordHash), false
-	if found.RowsAffected == 0 {
-		hash = p.nobody
-	}
-	err := p.checks.Do(ctx, func() { matches = bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil })
-	if errors.Is(err, ratelimit.ErrBusy) {
-		err = errors.Join(server.ErrUnavailable, err)
-	}
-	if err != nil || !matches || found.RowsAffected == 0 || len(password) > maxPasswordBytes {
+	user, hash, err := p.find(ctx, username)
+	if err != nil {
 		return nil, err
 	}
-	return &user, nil
+	busy := p.checks.Do(ctx, address, func() {
+		// Whoever waited among others that failed in the meantime is one of too many.
+		if err = tooMany(ctx, limits, limit.wait); err != nil {
+			return
+		}
+		if matches(hash, password) && user != nil {
+			return
+		}
+		user, err = nil, tooMany(ctx, limits, limit.failed)
+	})
+	if busy != nil {
+		return nil, errors.Join(server.ErrUnavailable, busy)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// limit is one of those that an attempt is held to.
+type limit struct {
+	ratelimit.Limiter
+	key string
+}
+
+func (l limit) wait(ctx context.Context) (time.Duration, error)   { return l.Wait(ctx, l.key) }
+func (l limit) failed(ctx context.Context) (time.Duration, error) { return l.Allow(ctx, l.key) }
+
+// tooMany asks each limit, and returns what to answer when one is reached.
+func tooMany(ctx context.Context, limits []limit, ask func(limit, context.Context) (time.Duration, error)) error {
+	var longest time.Duration
+	for _, l := range limits {
+		wait, err := ask(l, ctx)
+		if err != nil {
+			return err
+		}
+		longest = max(longest, wait)
+	}
+	if longest > 0 {
+		return server.TooManyRequests(longest, "These were many wrong passwords. Please try again later.")
+	}
+	return nil
+}
+
+// find returns a user and the hash to check: one that nothing matches when there is
+// no such user.
+func (p *passwords) find(ctx context.Context, username string) (user *User, hash []byte, err error) {
+	var found User
+	query := p.db.WithContext(ctx).Where("username = ?", username).Where(enabled, false).Limit(1).Find(&found)
+	if query.Error != nil || query.RowsAffected == 0 {
+		return nil, p.nobody, query.Error
+	}
+	return &found, []byte(found.PasswordHash), nil
+}
+
+func matches(hash []byte, password string) bool {
+	return bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && len(password) <= maxPasswordBytes
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +116,18 @@ func (p *program) visit(t *testing.T) *visitor {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &visitor{t, p, client}
+}
+
+// visitFrom is a visitor at another address of this machine.
+func (p *program) visitFrom(t *testing.T, address string) *visitor {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("this system has one loopback address")
+	}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	b := p.visit(t)
+	b.http.Transport = secrets.Transport(&http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true})
+	return b
 }
 
 // signedIn is a visitor who has signed in.

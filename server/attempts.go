@@ -80,15 +80,16 @@ func tooManyFailures(wait time.Duration, err error) error {
 }
 
 // CheckClientSecret reports whether a secret is the client's. Of secrets that are
-// stored as a password's digest few are checked at once, so that a flood of wrong
-// ones does not keep the machine from everything else; in it, the answer is
+// stored as a password's digest few are checked at once, and in turn by network
+// address, so that a flood of wrong ones keeps neither the machine from everything
+// else nor other clients waiting; whoever makes it is answered
 // temporarily_unavailable.
 func (r *Request) CheckClientSecret(ctx context.Context, client Client, secret string) (good bool, err error) {
 	registered, ok := client.(RegisteredClient)
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
 		return client.CheckClientSecret(secret, r.Time), nil
 	}
-	busy := r.Server.slowSecrets.Do(ctx, func() {
+	busy := r.Server.slowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() {
 		// Whoever waited among others that failed in the meantime is one of too many.
 		if err = r.attempt.check(ctx); err == nil {
 			good = client.CheckClientSecret(secret, r.Time)

@@ -196,7 +196,7 @@ func (p *Provider) must(err error) {
 	}
 }
 
-func (p *Provider) authenticate(_ context.Context, _, password string) (server.User, error) {
+func (p *Provider) authenticate(_ context.Context, _ *server.Request, _, password string) (server.User, error) {
 	if password != Password {
 		return nil, nil
 	}

@@ -11,9 +11,11 @@ import (
 // 4.3). OAuth 2.1 has dropped it, since every client that uses it sees the
 // user's password: register it for clients that cannot change any more.
 type Password struct {
-	// AuthenticateUser returns the user whose credentials these are, or nil.
-	// An error is a failure inside, never a wrong password.
-	AuthenticateUser func(ctx context.Context, username, password string) (server.User, error)
+	// AuthenticateUser returns the user whose credentials these are, or nil. It
+	// bounds how often somebody may guess, by who asks: req has the client and the
+	// address. To one who has to wait the error is [server.TooManyRequests]; any
+	// other is a failure inside, never a wrong password.
+	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (server.User, error)
 }
 
 // GrantType returns "password".
@@ -36,7 +38,7 @@ func (g *Password) PrepareIssuance(ctx context.Context, req *server.Request) (*s
 	if password == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'password'.")
 	}
-	user, err := g.AuthenticateUser(ctx, username, password)
+	user, err := g.AuthenticateUser(ctx, req, username, password)
 	if err != nil {
 		return nil, err
 	}

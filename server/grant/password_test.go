@@ -83,7 +83,7 @@ func TestUserNameAndPasswordArriveAsTheyWereTyped(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	var got [2]string
-	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, username, password string) (server.User, error) {
+	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, _ *server.Request, username, password string) (server.User, error) {
 		got = [2]string{username, password}
 		return p.User, nil
 	}}))
@@ -106,11 +106,26 @@ func TestAPasswordThatCannotBeCheckedIsNotWrong(t *testing.T) {
 		"server_error":  {nil, errors.New("the disk is on fire")},
 		"invalid_grant": {nobody, nil},
 	} {
-		require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(context.Context, string, string) (server.User, error) {
+		require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (server.User, error) {
 			return answer.user, answer.err
 		}}))
 		a := p.Token(client, "grant_type=password&username=foo&password=x")
 		assert.Equal(t, want, a.Body["error"])
 		assert.NotContains(t, a.Raw, "fire")
 	}
+}
+
+// A guess is bounded by who makes it: the client and the address are known, and the
+// answer is the program's.
+func TestWhoGuessesAPasswordIsKnown(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(oauthtest.Grants("password"))
+	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, req *server.Request, _, _ string) (server.User, error) {
+		assert.Equal(t, client.ClientID, req.Client.GetClientID())
+		assert.Equal(t, "192.0.2.1", req.Server.RemoteAddress(req.HTTP))
+		return nil, server.TooManyRequests(time.Minute, "Later.")
+	}}))
+	a := p.Token(client, "grant_type=password&username=foo&password=x")
+	assert.Equal(t, http.StatusTooManyRequests, a.Status, a.Raw)
+	assert.NotEmpty(t, a.Header.Get("Retry-After"))
 }

@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	background.Go(func() { app.keys.Maintain(ctx, log) })
 
 	greet(stdout, cfg)
-	return serve(ctx, listener, app.routes(), cfg, log)
+	return serve(ctx, newFairListener(listener, maxConnections), app.routes(), cfg, log)
 }
 
 // drainTimeout is how long requests in flight may take once the program is

@@ -6,14 +6,18 @@ import (
 )
 
 // RemoteAddress returns the address at the other end of the request's
-// connection, as a key: of IPv6 the first 64 bits, since the others are anybody's
-// to choose who has a network. Behind a proxy it is the proxy's.
-func RemoteAddress(r *http.Request) string {
-	end, err := netip.ParseAddrPort(r.RemoteAddr)
+// connection, as a key. Behind a proxy it is the proxy's.
+func RemoteAddress(r *http.Request) string { return Address(r.RemoteAddr) }
+
+// Address returns the address of an end of a connection, "address:port", as a
+// key: of IPv6 the first 64 bits, since the others are anybody's to choose who has
+// a network. What is no such end is a key as it is.
+func Address(end string) string {
+	parsed, err := netip.ParseAddrPort(end)
 	if err != nil {
-		return r.RemoteAddr
+		return end
 	}
-	address := end.Addr().Unmap().WithZone("")
+	address := parsed.Addr().Unmap().WithZone("")
 	if address.Is4() {
 		return address.String()
 	}

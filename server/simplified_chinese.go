@@ -124,6 +124,7 @@ var simplifiedChinese = map[string]string{
 	"The request has more than one access token.":                                                                                     "请求包含多个访问令牌。",
 	"The client failed to authenticate too often. Please try again later.":                                                            "客户端身份验证失败次数过多，请稍后再试。",
 	"These were many registrations. Please try again later.":                                                                          "尝试的注册过多，请稍后再试。",
+	"These were many requests. Please try again later.":                                                                               "请求过多，请稍后再试。",
 	"The body must not be compressed.":                                                                                                "请求正文不得压缩。",
 	"The client cannot use this 'grant_type' with its client authentication.":                                                         "客户端的认证方式不允许使用此 “grant_type”。",
 	"The client may not have all of the scope that it asks for.":                                                                      "客户端无权获得其请求的全部权限范围。",

@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // PushedRequests tests the model R of pushed authorization requests.
@@ -20,7 +21,7 @@ func PushedRequests[R any, P gormstore.PushedRequestModel[R]]() Part {
 			requests := must(gormstore.NewPushedRequests[R, P](in.db))(t)
 			in.prunable = append(in.prunable, requests)
 			in.pushed = requests
-			check(t, in.server.RegisterEndpoint(&endpoint.PushedAuthorizationRequest{Storage: requests}))
+			check(t, in.server.RegisterEndpoint(&endpoint.PushedAuthorizationRequest{Storage: requests, PublicRequests: ratelimit.Unlimited{}}))
 		},
 		test: func(k *kit, t *testing.T) { k.pushedRequests(t, new(R)) },
 	}

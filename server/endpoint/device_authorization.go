@@ -36,6 +36,10 @@ type DeviceAuthorization struct {
 	// a code by guessing (RFC 8628 section 5.1); nil is twenty in ten minutes, on
 	// this instance.
 	Attempts ratelimit.Limiter
+	// PublicRequests bounds how many codes are issued to public clients, which
+	// anybody can be, by network address; nil allows 300 in ten minutes, counted in
+	// this process.
+	PublicRequests ratelimit.Limiter
 }
 
 const (
@@ -75,6 +79,9 @@ func (e *DeviceAuthorization) CheckConfig(config *server.Config) error {
 	if e.Attempts == nil {
 		e.Attempts = ratelimit.New(userCodeAttempts, userCodeAttemptsPer)
 	}
+	if e.PublicRequests == nil {
+		e.PublicRequests = newPublicRequests()
+	}
 	if e.VerificationURI == "" {
 		e.VerificationURI = strings.TrimSuffix(config.Issuer, "/") + "/device"
 	}
@@ -98,6 +105,9 @@ type deviceAuthorizationResponse struct {
 func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	if !req.Client.CheckGrantType(deviceCodeGrantType) {
 		return nil, server.NewError(server.UnauthorizedClient, "The client may not use this 'grant_type'.")
+	}
+	if err := checkPublicRequest(ctx, req, e.PublicRequests); err != nil {
+		return nil, err
 	}
 	if err := req.CheckAuthorization(ctx); err != nil {
 		return nil, err

@@ -55,6 +55,8 @@ func FuzzEndpoints(f *testing.F) {
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES}})
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
+	pushed := gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)
+	device.PublicRequests, pushed.PublicRequests = ratelimit.Unlimited{}, ratelimit.Unlimited{}
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
 	registration.Open, registration.Attempts = true, ratelimit.Unlimited{}
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](db)
@@ -62,7 +64,7 @@ func FuzzEndpoints(f *testing.F) {
 	anything := func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }
 	for _, err := range []error{
 		p.Server.RegisterEndpoint(device), p.Server.RegisterEndpoint(registration), p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}),
-		p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)),
+		p.Server.RegisterEndpoint(pushed),
 		p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}, &clientauth.SelfSignedTLSClientAuth{},
 			&clientauth.TLSClientAuth{Roots: x509.NewCertPool()}, &clientauth.ClientSecretJWT{Key: make([]byte, 32), Replays: replays}),
 		p.Server.Register(gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.CertificateBoundTokens{}, &grant.RequestObjects{Replays: replays, Decryption: keys},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // PushedAuthorizationRequest is the pushed authorization request endpoint (RFC
@@ -26,6 +27,10 @@ type PushedAuthorizationRequest struct {
 	// Required refuses authorization requests that were not pushed. Otherwise a
 	// client's metadata can ask for it: require_pushed_authorization_requests.
 	Required bool
+	// PublicRequests bounds how many requests are stored for public clients, which
+	// anybody can be, by network address; nil allows 300 in ten minutes, counted in
+	// this process.
+	PublicRequests ratelimit.Limiter
 }
 
 const (
@@ -48,7 +53,7 @@ func (e *PushedAuthorizationRequest) PrepareMetadata(s *server.Server, metadata 
 	}
 }
 
-// CheckConfig names what is missing.
+// CheckConfig names what is missing, and fills in what may be left out.
 func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -56,6 +61,9 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	}
 	if e.ExpiresIn < 0 {
 		faults = append(faults, errors.New("endpoint: PushedAuthorizationRequest.ExpiresIn must not be negative"))
+	}
+	if e.PublicRequests == nil {
+		e.PublicRequests = newPublicRequests()
 	}
 	return errors.Join(faults...)
 }
@@ -65,6 +73,9 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	if req.Params.Has("request_uri") { // RFC 9126 section 2.1
 		return nil, server.NewError(server.InvalidRequest, "A pushed request cannot have a 'request_uri'.")
+	}
+	if err := checkPublicRequest(ctx, req, e.PublicRequests); err != nil {
+		return nil, err
 	}
 	if err := req.CheckAuthorizationRequest(ctx); err != nil {
 		return nil, err

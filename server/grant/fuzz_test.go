@@ -57,7 +57,9 @@ func FuzzUserCode(f *testing.F) {
 	for _, seed := range []string{"BBBB-BBBB", "bbbbbbbb", " b b-b\u00a0", "", "\x00", strings.Repeat("B", 5000)} {
 		f.Add(seed)
 	}
-	d := newDevices(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...), func(e *endpoint.DeviceAuthorization) { e.Attempts = ratelimit.Unlimited{} })
+	d := newDevices(f, testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...), func(e *endpoint.DeviceAuthorization) {
+		e.Attempts, e.PublicRequests = ratelimit.Unlimited{}, ratelimit.Unlimited{}
+	})
 	client := d.NewClient(television)
 	codes := d.Post("/oauth/device_authorization", client, "scope=profile").Body
 	letters := func(code string) string {

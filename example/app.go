@@ -16,7 +16,6 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/oidc"
-	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -83,11 +82,6 @@ const enabled = "disabled = ?"
 // fail answers a request that could not be answered for a reason inside. The
 // reason goes to the log alone.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, ratelimit.ErrBusy) { // a flood, of which nothing is broken
-		w.Header().Set("Retry-After", "5")
-		a.errorPage(w, http.StatusServiceUnavailable)
-		return
-	}
 	if !errors.Is(err, context.Canceled) {
 		a.log.ErrorContext(r.Context(), "a request failed inside", slog.String("path", r.URL.Path), slog.String("error", err.Error()))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/http"
 	"sync"
 
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -14,60 +15,43 @@ import (
 // one, leave this to it.
 const maxConnections = 256
 
-// fairListener is a listener that closes what is more than one address may have.
-type fairListener struct {
-	net.Listener
+// connections counts those that are open, by address.
+type connections struct {
 	most int
 
 	mu   sync.Mutex
-	open map[string]int // by address
+	open map[string]int
 }
 
-func newFairListener(listener net.Listener, most int) *fairListener {
-	return &fairListener{Listener: listener, most: most, open: make(map[string]int)}
+func newConnections(most int) *connections {
+	return &connections{most: most, open: make(map[string]int)}
 }
 
-// Accept waits for a connection from an address that may have one more.
-func (l *fairListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
+// changed is an http.Server's ConnState: it closes a new connection that is one too
+// many.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	address := ratelimit.Address(conn.RemoteAddr().String())
+	switch state {
+	case http.StateNew:
+		if c.opened(address) > c.most {
+			_ = conn.Close() // and then it is in StateClosed, like any other
 		}
-		address := ratelimit.Address(conn.RemoteAddr().String())
-		if l.enter(address) {
-			return &fairConn{conn, sync.OnceFunc(func() { l.leave(address) })}, nil
-		}
-		_ = conn.Close()
+	case http.StateClosed, http.StateHijacked:
+		c.closed(address)
 	}
 }
 
-func (l *fairListener) enter(address string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[address] == l.most {
-		return false
+func (c *connections) opened(address string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[address]++
+	return c.open[address]
+}
+
+func (c *connections) closed(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[address]--; c.open[address] == 0 {
+		delete(c.open, address)
 	}
-	l.open[address]++
-	return true
-}
-
-func (l *fairListener) leave(address string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[address]--; l.open[address] == 0 {
-		delete(l.open, address)
-	}
-}
-
-// fairConn makes room for another connection when it is closed.
-type fairConn struct {
-	net.Conn
-	leave func()
-}
-
-// Close closes the connection.
-func (c *fairConn) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
 }

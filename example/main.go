@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	background.Go(func() { app.keys.Maintain(ctx, log) })
 
 	greet(stdout, cfg)
-	return serve(ctx, newFairListener(listener, maxConnections), app.routes(), cfg, log)
+	return serve(ctx, listener, app.routes(), cfg, log)
 }
 
 // drainTimeout is how long requests in flight may take once the program is
@@ -113,6 +113,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         newConnections(maxConnections).changed,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		// A certificate is asked for and not looked at: what it is worth, the server
 		// decides for each client (RFC 8705).

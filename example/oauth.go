@@ -49,6 +49,7 @@ func newServer(a *app) (*server.Server, error) {
 		Issuer:          a.cfg.issuer,
 		QueryClient:     documents.Query,
 		ScopesSupported: scopeNames(),
+		SlowSecrets:     a.passwords.checks,
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,
 	}, parts...)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"runtime"
 	"time"
 
@@ -26,7 +25,8 @@ type passwords struct {
 	// byUser. People who share an address share this, so it is the larger of the two;
 	// those who are signed in already notice nothing.
 	byAddress ratelimit.Limiter
-	// checks bounds how many passwords are checked at once, by address in turn.
+	// checks bounds how many passwords are checked at once, by address in turn,
+	// together with the secrets of clients.
 	checks *ratelimit.Concurrency
 }
 
@@ -60,8 +60,8 @@ func hashPassword(password string) (string, error) {
 
 // check returns the user with this password, nil when there is none. It takes
 // as long for a user who does not exist, so that nobody can learn who does.
-// After too many failures from the address it is a [server.TooManyRequests], and
-// nothing is checked.
+// After too many failures from the address it is a [server.TooManyRequests], in a
+// flood a [server.TooBusy], and nothing is checked.
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
 	limits := []limit{{p.byAddress, address}, {p.byUser, server.Digest(username + "\x00" + address)}}
 	if err := tooMany(ctx, limits, limit.wait); err != nil {
@@ -82,7 +82,7 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 		user, err = nil, tooMany(ctx, limits, limit.failed)
 	})
 	if busy != nil {
-		return nil, errors.Join(server.ErrUnavailable, busy)
+		return nil, server.TooBusy(passwordPatience, "Many passwords are being checked. Please try again later.")
 	}
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -15,7 +14,7 @@ import (
 const (
 	failedAuthentications    = 100
 	failedAuthenticationsPer = 10 * time.Minute
-	slowSecretPatience       = 2 * time.Second
+	slowSecretPatience       = 3 * time.Second
 )
 
 // TooManyRequests is the answer to somebody who has to wait (RFC 6585 section
@@ -24,6 +23,14 @@ func TooManyRequests(wait time.Duration, description string) *Error {
 	failure := NewError(TemporarilyUnavailable, description)
 	failure.Status = http.StatusTooManyRequests
 	failure.Header = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
+	return failure
+}
+
+// TooBusy is the answer to somebody who came in a flood (RFC 9110 section
+// 15.6.4): nothing is broken, and nothing was looked at.
+func TooBusy(wait time.Duration, description string) *Error {
+	failure := TooManyRequests(wait, description)
+	failure.Status = http.StatusServiceUnavailable
 	return failure
 }
 
@@ -89,14 +96,14 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, secret s
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
 		return client.CheckClientSecret(secret, r.Time), nil
 	}
-	busy := r.Server.slowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() {
+	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() {
 		// Whoever waited among others that failed in the meantime is one of too many.
 		if err = r.attempt.check(ctx); err == nil {
 			good = client.CheckClientSecret(secret, r.Time)
 		}
 	})
 	if busy != nil {
-		return false, errors.Join(busy, ErrUnavailable)
+		return false, TooBusy(slowSecretPatience, "Many secrets are being checked. Please try again later.")
 	}
 	return good, err
 }

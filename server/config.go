@@ -91,6 +91,11 @@ type Config struct {
 	// in ten minutes, counted in this process. [ratelimit.Unlimited] is for a
 	// program that has such a bound in front of it.
 	FailedAuthentications ratelimit.Limiter
+	// SlowSecrets bounds how many secrets with a password's digest are checked at
+	// once, by network address in turn; nil leaves half of the processors to
+	// everything else. A program that checks passwords gives its own bound, so that
+	// both together leave that half.
+	SlowSecrets *ratelimit.Concurrency
 	// RemoteAddress says where a request comes from; nil is the other end of the
 	// connection. Behind a proxy set it, to what the proxy says: otherwise all
 	// clients have the proxy's address, and whoever fails shuts the others out.
@@ -205,6 +210,9 @@ func (c Config) filled() Config {
 	}
 	if c.FailedAuthentications == nil {
 		c.FailedAuthentications = ratelimit.New(failedAuthentications, failedAuthenticationsPer)
+	}
+	if c.SlowSecrets == nil {
+		c.SlowSecrets = newSlowSecrets()
 	}
 	if c.RemoteAddress == nil {
 		c.RemoteAddress = ratelimit.RemoteAddress

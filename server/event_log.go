@@ -76,7 +76,7 @@ func (e *event) level(o *Observation) slog.Level {
 	switch {
 	case o.Failed():
 		return slog.LevelError
-	case e.reused, code == InvalidClient, o.Status == http.StatusTooManyRequests:
+	case e.reused, code == InvalidClient, o.Status == http.StatusTooManyRequests, o.tooBusy():
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo

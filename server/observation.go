@@ -63,8 +63,13 @@ func (o Observation) ErrorCode() string {
 }
 
 // Failed reports whether the server is at fault: a 5xx that somebody waited for.
+// The answer of [TooBusy] is none of these.
 func (o Observation) Failed() bool {
-	return o.Status >= http.StatusInternalServerError && o.ErrorCode() != Canceled
+	return o.Status >= http.StatusInternalServerError && o.ErrorCode() != Canceled && !o.tooBusy()
+}
+
+func (o Observation) tooBusy() bool {
+	return o.Error != nil && o.Error.Code == TemporarilyUnavailable && o.Error.cause == nil
 }
 
 // Observers are hooks that observe requests.

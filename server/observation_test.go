@@ -265,3 +265,24 @@ func TestThePageOfDevicesIsObserved(t *testing.T) {
 	assert.Equal(t, http.StatusTooManyRequests, got.Status)
 	assert.False(t, got.Failed())
 }
+
+// Whoever floods the server is told so by a 503, and cannot have it look broken.
+func TestAFloodIsNoFailure(t *testing.T) {
+	for rule, row := range map[string]struct {
+		err    error
+		failed bool
+	}{
+		"a flood":                 {server.TooBusy(time.Second, "Later."), false},
+		"a database that is away": {server.ErrUnavailable, true},
+	} {
+		o := new(observer)
+		p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
+			c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, row.err }
+		})
+		require.NoError(t, p.Server.Register(o))
+		a := p.Token(nil, "grant_type=client_credentials&client_id=x")
+		assert.Equal(t, http.StatusServiceUnavailable, a.Status, rule)
+		assert.NotEmpty(t, a.Header.Get("Retry-After"), rule)
+		assert.Equal(t, row.failed, o.take(t).Failed(), rule)
+	}
+}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -119,7 +117,7 @@ func (s *Server) Init(config Config) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	s.config, s.given, s.initialized, s.slowSecrets = config, given, true, newSlowSecrets()
+	s.config, s.given, s.initialized = config, given, true
 	if err := s.RegisterClientAuthMethod(config.ClientAuthMethods...); err != nil {
 		s.config, s.given, s.initialized = Config{}, Config{}, false
 		return err

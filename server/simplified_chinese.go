@@ -123,6 +123,7 @@ var simplifiedChinese = map[string]string{
 	"The access token is of a user or a client that is gone or disabled.":                                                             "访问令牌所属的用户或客户端已不存在或已被停用。",
 	"The request has more than one access token.":                                                                                     "请求包含多个访问令牌。",
 	"The client failed to authenticate too often. Please try again later.":                                                            "客户端身份验证失败次数过多，请稍后再试。",
+	"Many secrets are being checked. Please try again later.":                                                                         "正在校验的密钥过多，请稍后再试。",
 	"These were many registrations. Please try again later.":                                                                          "尝试的注册过多，请稍后再试。",
 	"These were many requests. Please try again later.":                                                                               "请求过多，请稍后再试。",
 	"The body must not be compressed.":                                                                                                "请求正文不得压缩。",

@@ -107,7 +107,7 @@ func isDescribed(call *ast.CallExpr) bool {
 	case *ast.SelectorExpr:
 		name = f.Sel.Name
 	}
-	return (name == "NewError" || name == "invalidClient" || name == "TooManyRequests") && len(call.Args) >= 2
+	return (name == "NewError" || name == "invalidClient" || name == "TooManyRequests" || name == "TooBusy") && len(call.Args) >= 2
 }
 
 // Every translation says what its description says, and names what it names.

@@ -115,3 +115,26 @@ func TestAFloodOfWrongSecretsStarvesNobody(t *testing.T) {
 		assert.Equal(t, http.StatusOK, p.Serve(elsewhere).Status)
 	})
 }
+
+// A program that checks passwords has one bound for these and the secrets of clients:
+// who finds no slot is told so, and clients without a slow secret need none.
+func TestSlowSecretsShareABound(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	shared := ratelimit.NewConcurrency(1, time.Millisecond)
+	p := oauthtest.New(t, db, func(c *server.Config) { c.SlowSecrets = shared })
+	slow, fast := p.NewClient(oauthtest.Grants("client_credentials")), p.NewClient(oauthtest.Grants("client_credentials"))
+	digest, err := bcrypt.GenerateFromPassword([]byte("correct horse"), bcrypt.MinCost)
+	require.NoError(t, err)
+	setSecret(t, db, slow, string(digest))
+	ask := func() oauthtest.Answer {
+		return p.Token(nil, "grant_type=client_credentials", basic(slow.ClientID, "correct horse")...)
+	}
+	require.NoError(t, shared.Do(t.Context(), "a password", func() {
+		a := ask()
+		assert.Equal(t, http.StatusServiceUnavailable, a.Status, a.Raw)
+		assert.Equal(t, server.TemporarilyUnavailable, a.Body["error"])
+		assert.NotEmpty(t, a.Header.Get("Retry-After"))
+		assert.Equal(t, http.StatusOK, p.Token(fast, "grant_type=client_credentials").Status)
+	}))
+	assert.Equal(t, http.StatusOK, ask().Status)
+}

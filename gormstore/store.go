@@ -174,7 +174,7 @@ func (s *store) hooksOnUpdate() bool {
 // returns the number of rows, which is 1 but for one that is inserted on a
 // condition.
 func (s *store) insert(db *gorm.DB, model any) (int64, error) {
-	result := single(db, s.hooksOnCreate()).Omit(clause.Associations).Create(model)
+	result := single(expectingDuplicates(db), s.hooksOnCreate()).Omit(clause.Associations).Create(model)
 	return result.RowsAffected, result.Error
 }
 

@@ -34,7 +34,9 @@ const (
 	wrongPasswords            = 20
 	wrongPasswordsFromAddress = 100
 	wrongPasswordsPer         = 10 * time.Minute
-	passwordPatience          = 3 * time.Second
+	// In a flood each address that takes part has a turn before somebody's who comes from
+	// elsewhere: people rather wait than be sent away.
+	passwordPatience = 10 * time.Second
 )
 
 func newPasswords(db *gorm.DB) (*passwords, error) {

@@ -51,12 +51,14 @@ func (c *Concurrency) Do(ctx context.Context, key string, f func()) error {
 	defer cancel()
 	q := c.enter(key)
 	defer c.leave(key, q)
-	for _, s := range []*semaphore.Weighted{q.turns, c.slots} {
-		if s.Acquire(waiting, 1) != nil {
-			return ErrBusy
-		}
-		defer s.Release(1)
+	if q.turns.Acquire(waiting, 1) != nil {
+		return ErrBusy
 	}
+	defer q.turns.Release(1)
+	if c.slots.Acquire(waiting, 1) != nil {
+		return ErrBusy
+	}
+	defer c.slots.Release(1)
 	f()
 	return nil
 }

@@ -22,8 +22,6 @@ type Server struct {
 	registrations
 
 	generators map[string]TokenGenerator
-	// slowSecrets bounds how many secrets with a password's digest are checked at once.
-	slowSecrets *ratelimit.Concurrency
 }
 
 // registrations are all that a server does.

@@ -287,7 +287,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	requests := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db)
 	codes := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
-	nobody := func(context.Context, string, string) (server.User, error) { return nil, nil }
+	nobody := func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil }
 	for fault, register := range map[string]func() error{
 		"5.3.2.1: the password grant is registered": func() error {
 			return p.Server.RegisterGrant(&grant.Password{AuthenticateUser: nobody})

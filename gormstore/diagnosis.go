@@ -35,7 +35,7 @@ func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
 	x.examineModels(models)
 	pool, err := db.DB()
 	if err != nil {
-		x.unseen("the database", fmt.Errorf("%w: hand over the handle of a pool, outside of a transaction", err))
+		x.unseen("the database", fmt.Errorf("%w: hand over the handle of a pool", err))
 		return x.findings
 	}
 	x.pool = pool

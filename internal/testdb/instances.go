@@ -89,7 +89,7 @@ func openReplicated(tb testing.TB, models []any) []*gorm.DB {
 func replicate(tb testing.TB, db *gorm.DB, dsn string) {
 	tb.Helper()
 	resolver := dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{postgres.Open(dsn)}})
-	if err := db.Use(resolver.SetMaxOpenConns(8)); err != nil {
+	if err := db.Use(resolver.SetMaxOpenConns(8).SetMaxIdleConns(8)); err != nil {
 		tb.Fatalf("testdb: open the replica: %v", err)
 	}
 	tb.Cleanup(func() {

@@ -59,6 +59,7 @@ func (a *attacker) attack(ctx context.Context, p *program, network int) {
 	clients := make([]*client, a.from)
 	for i := range clients {
 		clients[i] = p.clientAt(fmt.Sprintf("127.0.%d.%d", network, i+2))
+		defer clients[i].http.CloseIdleConnections()
 	}
 	var all sync.WaitGroup
 	slots := make(chan struct{}, concurrent)

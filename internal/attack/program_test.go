@@ -129,7 +129,7 @@ func (p *program) usage() (u usage, err error) {
 // millions would take hours.
 type sampled struct {
 	program *program
-	next    http.RoundTripper
+	next    *http.Transport
 
 	mu   sync.Mutex
 	left int
@@ -145,6 +145,9 @@ func (s *sampled) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return s.next.RoundTrip(r)
 }
+
+// CloseIdleConnections is for http.Client's.
+func (s *sampled) CloseIdleConnections() { s.next.CloseIdleConnections() }
 
 // peak is the most that the program has of anything during a time.
 func (p *program) peak(t *testing.T, d time.Duration) (most usage) {

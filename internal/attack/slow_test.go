@@ -38,7 +38,8 @@ func slowClients() []*slow {
 		{name: "slow headers", connections: 50, closedAfter: 5 * time.Second, behave: drip("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")},
 		{name: "slow bodies", connections: 50, closedAfter: 15 * time.Second,
 			behave: drip("POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ngrant_type=")},
-		{name: "never reading", connections: 10, closedAfter: 30 * time.Second, behave: neverRead},
+		// Each answer has half a minute, and the system takes some of them before one waits.
+		{name: "never reading", connections: 10, closedAfter: time.Minute, behave: neverRead},
 		{name: "idle", connections: 100, closedAfter: time.Minute, behave: func(ctx context.Context, conn net.Conn) {
 			_, _ = io.WriteString(conn, "GET /static/logo.svg HTTP/1.1\r\nHost: x\r\n\r\n")
 			silence(ctx, conn)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +112,9 @@ func (t *trail) note(tx *gorm.DB, entries ...entry) error {
 	ctx := tx.Statement.Context
 	req := server.RequestFromContext(ctx)
 	conn := t.store.conn(WithTransaction(ctx, tx))
-	for some := range slices.Chunk(entries, entriesAtOnce) {
+	for len(entries) > 0 {
+		some := entries[:min(entriesAtOnce, len(entries))]
+		entries = entries[len(some):]
 		rows := reflect.New(reflect.SliceOf(reflect.PointerTo(t.store.schema.ModelType)))
 		for _, e := range some {
 			row, err := t.row(e, req)

@@ -455,3 +455,25 @@ func TestAMistakeInAModelOfTheTrailIsRefused(t *testing.T) {
 		assert.ErrorContains(t, c.err, c.want, rule)
 	}
 }
+
+// However much ends at once, each of it has an entry.
+func TestAnActOfManyEntries(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		const grants = 250
+		a := newAudited(t, db)
+		sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, Token, AuthorizationCode](a.DB)
+		sid := "of a session"
+		_, err := sessions.JoinSession(t.Context(), &models.SessionMixin{SID: sid, SessionID: "s", ClientID: a.client.ClientID, ExpiresAt: a.Now.Add(time.Hour).Unix()}, a.User)
+		require.NoError(t, err)
+		for range grants {
+			require.NoError(t, db.Create(&Token{UserID: &a.User.ID, TokenMixin: models.TokenMixin{AccessToken: rand.Text(), GrantID: rand.Text(), SessionID: &sid}}).Error)
+		}
+		_, err = sessions.EndSession(t.Context(), oidc.SessionEnd{SessionID: "s", Time: a.Now, Revokes: func(string) bool { return true }})
+		require.NoError(t, err)
+		ended := make(map[string]bool)
+		for _, e := range a.take() {
+			ended[e.Event+e.GrantID] = true
+		}
+		assert.Len(t, ended, grants+1)
+	})
+}

@@ -32,10 +32,13 @@
 // The UserID of Token is a pointer because a token of the client credentials
 // grant has no user: its column is NULL then.
 //
-// [OpenID], as one more part, makes the server an OpenID Provider, and [MCP] is the
-// authorization server of an MCP server in one call.
+// [OpenID], as one more part, makes the server an OpenID Provider,
+// [FAPI2SecurityProfile] holds it to that profile, and [MCP] is the authorization
+// server of an MCP server in one call. [WithAudit] keeps who did what, and [Diagnose]
+// names what is wrong.
 //
 // Packages: models has the mixins, server the engine, server/grant,
-// server/endpoint, server/clientauth, server/oidc and server/resource what
-// registers with it, gormstore the queries.
+// server/endpoint, server/clientauth, server/oidc, server/fapi and server/resource
+// what registers with it, server/doctor what looks at the program around it,
+// gormstore the queries.
 package gormoauth

@@ -78,7 +78,7 @@ func startExample(t *testing.T, binary, db string) string {
 	cmd := exec.CommandContext(ctx, binary, "-addr", "127.0.0.1:0", "-db", db)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	var stderr strings.Builder
+	var stderr lockedBuffer
 	cmd.Stderr = &stderr
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

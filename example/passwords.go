@@ -34,8 +34,7 @@ const (
 	wrongPasswords            = 20
 	wrongPasswordsFromAddress = 100
 	wrongPasswordsPer         = 10 * time.Minute
-	// In a flood each address that takes part has a turn before somebody's who comes from
-	// elsewhere: people rather wait than be sent away.
+	// People rather wait than be sent away.
 	passwordPatience = 10 * time.Second
 )
 
@@ -73,15 +72,16 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 	if err != nil {
 		return nil, err
 	}
-	busy := p.checks.Do(ctx, address, func() {
+	busy := p.checks.Do(ctx, address, func() (good bool) {
 		// Whoever waited among others that failed in the meantime is one of too many.
 		if err = tooMany(ctx, limits, limit.wait); err != nil {
-			return
+			return false
 		}
 		if matches(hash, password) && user != nil {
-			return
+			return true
 		}
 		user, err = nil, tooMany(ctx, limits, limit.failed)
+		return false
 	})
 	if busy != nil {
 		return nil, server.TooBusy(passwordPatience, "Many passwords are being checked. Please try again later.")

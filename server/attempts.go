@@ -38,7 +38,9 @@ func TooBusy(wait time.Duration, description string) *Error {
 func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteAddress(r) }
 
 // attempt is a client's attempt to authenticate. Failures are counted by client
-// and address: by the client alone, a stranger could shut it out.
+// and address: by the client alone, a stranger could shut it out. The clients of one
+// address share 4096 counts: whoever invents clients without end has no more of them,
+// and cannot push others out of a limiter's memory.
 type attempt struct {
 	req *Request
 	key string // empty until the client that it claims to be is looked up
@@ -49,7 +51,7 @@ type attempt struct {
 func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 	return func(ctx context.Context, clientID string) (Client, error) {
 		s := a.req.Server
-		a.key = Digest(clientID + "\x00" + s.RemoteAddress(a.req.HTTP))
+		a.key = Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
 		if err := a.check(ctx); err != nil {
 			return nil, err
 		}
@@ -96,11 +98,12 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, secret s
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
 		return client.CheckClientSecret(secret, r.Time), nil
 	}
-	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() {
+	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() bool {
 		// Whoever waited among others that failed in the meantime is one of too many.
 		if err = r.attempt.check(ctx); err == nil {
 			good = client.CheckClientSecret(secret, r.Time)
 		}
+		return good
 	})
 	if busy != nil {
 		return false, TooBusy(slowSecretPatience, "Many secrets are being checked. Please try again later.")

@@ -6,6 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Error codes, with the section that defines each.
@@ -99,13 +102,16 @@ func statusOf(code string) int {
 	}
 }
 
-// AsError returns err as an OAuth error. One that is not becomes server_error,
-// or temporarily_unavailable for an [ErrUnavailable], with err as its cause,
-// which no client sees.
+// AsError returns err as an OAuth error. A [ratelimit.ErrBusy] becomes [TooBusy].
+// Any other becomes server_error, or temporarily_unavailable for an
+// [ErrUnavailable], with err as its cause, which no client sees.
 func AsError(err error) *Error {
 	var oauth *Error
 	if errors.As(err, &oauth) {
 		return oauth
+	}
+	if errors.Is(err, ratelimit.ErrBusy) {
+		return TooBusy(time.Second, "Many others are being answered. Please try again later.")
 	}
 	failure := NewError(ServerError, "The server could not answer the request.")
 	if errors.Is(err, ErrUnavailable) {

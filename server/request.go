@@ -176,6 +176,9 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 		if int64(len(r.URL.RawQuery)) > s.config.MaxRequestBytes {
 			return req, NewError(InvalidRequest, "The query is too long.")
 		}
+		if hasTooMany(r.URL.RawQuery) {
+			return req, errTooManyParameters()
+		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil {
 			return req, NewError(InvalidRequest, "The query is not form-urlencoded.")
@@ -229,6 +232,9 @@ func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 			failure.Status = http.StatusRequestEntityTooLarge
 			return nil, failure
 		}
+		if hasTooMany(string(text)) {
+			return nil, errTooManyParameters()
+		}
 		form, formErr := url.ParseQuery(string(text))
 		if err != nil || formErr != nil {
 			return nil, NewError(InvalidRequest, "The body is not form-urlencoded.")
@@ -236,6 +242,14 @@ func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 		r.PostForm = form // for the program's own page, which cannot read the body again
 	}
 	return r.PostForm, nil
+}
+
+// hasTooMany counts parameters before they are read: to read thousands costs more than
+// to answer all of an honest request.
+func hasTooMany(text string) bool { return strings.Count(text, "&") >= maxParameters }
+
+func errTooManyParameters() error {
+	return NewError(InvalidRequest, "The request has too many parameters.")
 }
 
 func merge(a, b url.Values) url.Values {
@@ -252,9 +266,9 @@ func merge(a, b url.Values) url.Values {
 // parameter may be: too many, repeated, not UTF-8, or with a NUL, which some
 // databases do not store.
 func (r *Request) setParams(params url.Values) error {
-	r.Params = make(url.Values, len(params))
+	r.Params = make(url.Values, min(len(params), maxParameters))
 	if len(params) > maxParameters {
-		return NewError(InvalidRequest, "The request has too many parameters.")
+		return errTooManyParameters()
 	}
 	for name, values := range params {
 		if !wellFormed(name) || !allWellFormed(values) {

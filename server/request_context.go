@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"net/http"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 type requestKey struct{}
@@ -18,7 +20,7 @@ func RequestFromContext(ctx context.Context) *Request {
 // newRequest is the one way in which a request comes about that is answered.
 func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
 	req := &Request{Server: s, HTTP: r, Endpoint: endpoint, Time: s.config.Clock()}
-	req.ctx = context.WithValue(r.Context(), requestKey{}, req)
+	req.ctx = ratelimit.OnBehalf(context.WithValue(r.Context(), requestKey{}, req), s.RemoteAddress(r))
 	return req
 }
 

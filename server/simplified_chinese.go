@@ -124,6 +124,7 @@ var simplifiedChinese = map[string]string{
 	"The request has more than one access token.":                                                                                     "请求包含多个访问令牌。",
 	"The client failed to authenticate too often. Please try again later.":                                                            "客户端身份验证失败次数过多，请稍后再试。",
 	"Many secrets are being checked. Please try again later.":                                                                         "正在校验的密钥过多，请稍后再试。",
+	"Many others are being answered. Please try again later.":                                                                         "正在处理的请求过多，请稍后再试。",
 	"These were many registrations. Please try again later.":                                                                          "尝试的注册过多，请稍后再试。",
 	"These were many requests. Please try again later.":                                                                               "请求过多，请稍后再试。",
 	"The body must not be compressed.":                                                                                                "请求正文不得压缩。",

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -83,9 +84,21 @@ var defaultTranslator = sync.OnceValue(func() *Translator {
 // maxLanguages bounds what a request can make the matcher do.
 const maxLanguages = 10
 
+// queryParam returns one parameter of a query, of which it keeps nothing else: also one
+// that was refused for its length is answered in a language.
+func queryParam(query, name string) string {
+	for pair := range strings.SplitSeq(query, "&") {
+		if value, found := strings.CutPrefix(pair, name+"="); found {
+			value, _ = url.QueryUnescape(value)
+			return value
+		}
+	}
+	return ""
+}
+
 func requestLanguages(r *http.Request) []language.Tag {
 	var tags []language.Tag
-	locales := r.URL.Query().Get("ui_locales")
+	locales := queryParam(r.URL.RawQuery, "ui_locales")
 	if locales == "" {
 		locales = r.PostForm.Get("ui_locales")
 	}

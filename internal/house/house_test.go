@@ -31,8 +31,8 @@ var floors = []struct {
 	floor int
 }{
 	{module + "/models", 0},
-	{module + "/server/fetch", 0},
 	{module + "/server/ratelimit", 0},
+	{module + "/server/fetch", 1},
 	{module + "/server", 1},
 	{module + "/server/generator", 2},
 	{module + "/server/grant", 2},

@@ -1,8 +1,10 @@
 package clientauth_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,14 +22,19 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
+// named is a client with an id that shares its count with no other of these tests.
+func named(id string) func(*oauthtest.Client) {
+	return func(c *oauthtest.Client) { c.ClientID = id }
+}
+
 // Whoever guesses a secret soon gets nowhere, also with the right one, and shuts
 // out nobody else.
 func TestNobodyGuessesASecret(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
 		c.FailedAuthentications = ratelimit.New(3, time.Hour)
 	})
-	basicClient := p.NewClient(oauthtest.Grants("client_credentials"))
-	post := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) {
+	basicClient := p.NewClient(oauthtest.All(named("basic"), oauthtest.Grants("client_credentials")))
+	post := p.NewClient(oauthtest.All(named("post"), oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) {
 		c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretPost
 	}))
 	for _, row := range []struct {
@@ -78,12 +85,40 @@ func TestNobodyGuessesASecret(t *testing.T) {
 	})
 }
 
+// Whoever invents clients, one for each attempt, makes few keys: in a limiter with a
+// bounded memory nobody else's failures are forgotten for them.
+func TestInventedClientsShareTheirFailures(t *testing.T) {
+	counted := &countedKeys{Limiter: ratelimit.New(3, time.Hour), keys: make(map[string]bool)}
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.FailedAuthentications = counted })
+	guessed := p.NewClient(oauthtest.Grants("client_credentials"))
+	for range 3 {
+		p.Token(nil, "grant_type=client_credentials", basic(guessed.ClientID, "wrong")...)
+	}
+	for i := range 10_000 {
+		p.Token(nil, "grant_type=client_credentials", basic("nobody-"+strconv.Itoa(i), "wrong")...)
+	}
+	assert.LessOrEqual(t, len(counted.keys), 4096)
+	assert.Greater(t, len(counted.keys), 3000, "they are spread")
+	assert.Equal(t, http.StatusTooManyRequests, p.Token(nil, "grant_type=client_credentials", basic(guessed.ClientID, guessed.Secret)...).Status)
+}
+
+// countedKeys remembers what was counted.
+type countedKeys struct {
+	ratelimit.Limiter
+	keys map[string]bool
+}
+
+func (c *countedKeys) Allow(ctx context.Context, key string) (time.Duration, error) {
+	c.keys[key] = true
+	return c.Limiter.Allow(ctx, key)
+}
+
 // While a flood of wrong secrets is checked against a slow digest, a client with
 // another secret is answered, and the flood is answered, too.
 func TestAFloodOfWrongSecretsStarvesNobody(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		p := oauthtest.New(t, db, func(c *server.Config) { c.FailedAuthentications = ratelimit.New(8, time.Hour) })
-		slow, honest := p.NewClient(oauthtest.Grants("client_credentials")), p.NewClient(oauthtest.Grants("client_credentials"))
+		slow, honest := p.NewClient(oauthtest.All(named("slow"), oauthtest.Grants("client_credentials"))), p.NewClient(oauthtest.All(named("honest"), oauthtest.Grants("client_credentials")))
 		digest, err := bcrypt.GenerateFromPassword([]byte("correct horse"), 10)
 		require.NoError(t, err)
 		setSecret(t, db, slow, string(digest))
@@ -129,12 +164,13 @@ func TestSlowSecretsShareABound(t *testing.T) {
 	ask := func() oauthtest.Answer {
 		return p.Token(nil, "grant_type=client_credentials", basic(slow.ClientID, "correct horse")...)
 	}
-	require.NoError(t, shared.Do(t.Context(), "a password", func() {
+	require.NoError(t, shared.Do(t.Context(), "a password", func() bool {
 		a := ask()
 		assert.Equal(t, http.StatusServiceUnavailable, a.Status, a.Raw)
 		assert.Equal(t, server.TemporarilyUnavailable, a.Body["error"])
 		assert.NotEmpty(t, a.Header.Get("Retry-After"))
 		assert.Equal(t, http.StatusOK, p.Token(fast, "grant_type=client_credentials").Status)
+		return true
 	}))
 	assert.Equal(t, http.StatusOK, ask().Status)
 }

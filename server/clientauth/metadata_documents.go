@@ -101,14 +101,15 @@ func (m *MetadataDocuments) Query(ctx context.Context, clientID string) (server.
 		}
 	}
 	text, err := m.Fetcher.Get(ctx, clientID)
-	if errors.Is(err, fetch.ErrRefused) {
+	switch {
+	case err == nil:
+	case row != nil && within(row, m.KeepFor, defaultKeepDocuments, now):
 		m.log(ctx, clientID, err)
-		if row != nil && within(row, m.KeepFor, defaultKeepDocuments, now) {
-			return stored, nil
-		}
+		return stored, nil
+	case errors.Is(err, fetch.ErrRefused):
+		m.log(ctx, clientID, err)
 		return nil, nil
-	}
-	if err != nil {
+	default:
 		return nil, err
 	}
 	metadata, err := m.read(ctx, clientID, text)

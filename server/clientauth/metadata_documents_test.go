@@ -225,6 +225,45 @@ func TestADocumentChanges(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(s.put("/wanted", app())), "")).Status)
 }
 
+// Strangers name addresses that never answer, as many as they like: nobody else has to
+// wait for them, and they are told to come back.
+func TestAFloodOfDocumentsThatNeverCome(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p, documents, s := newDocuments(t, db)
+	var waiting atomic.Int32
+	come := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		waiting.Add(1)
+		<-come
+	}))
+	t.Cleanup(slow.Close)
+	documents.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true, Concurrency: 2, Timeout: 500 * time.Millisecond})
+	ask := func(from, clientID string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/token", strings.NewReader("grant_type=authorization_code&code=x&client_id="+url.QueryEscape(clientID)))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.RemoteAddr = from + ":1"
+		w := httptest.NewRecorder()
+		p.Server.CreateTokenResponse(w, r)
+		return w
+	}
+	const flood = 5
+	var all sync.WaitGroup
+	var statuses [flood]int
+	for i := range flood {
+		all.Go(func() { statuses[i] = ask("192.0.2.66", slow.URL+"/app-"+string(rune('a'+i))).Code })
+	}
+	require.Eventually(t, func() bool { return waiting.Load() > 0 }, 10*time.Second, time.Millisecond)
+	answered := ask("192.0.2.1", s.put("/app", app()))
+	assert.Contains(t, answered.Body.String(), server.InvalidGrant, "a client at another address is known at once")
+	assert.EqualValues(t, 1, waiting.Load(), "one address has half of what is fetched at once")
+	all.Wait()
+	close(come)
+	assert.Contains(t, statuses, http.StatusServiceUnavailable, "it was not its turn in time")
+	for _, status := range statuses {
+		assert.Contains(t, []int{http.StatusServiceUnavailable, http.StatusBadRequest, http.StatusUnauthorized}, status)
+	}
+}
+
 // A client that the operator made keeps what the operator said, whatever is at
 // the address that its id happens to be.
 func TestAClientMadeByHandHasNoDocument(t *testing.T) {

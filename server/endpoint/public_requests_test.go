@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -18,11 +19,14 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// What anybody can have stored is bounded by address; a client that proved who it is,
-// such as a server for many people, is not held to that.
+// What anybody can have stored is bounded by address, and is gone a while later; a
+// client that proved who it is, such as a server for many people, is not held to that.
 func TestAFloodOfPublicRequests(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
+	p.Now = time.Now().AddDate(0, 0, -1) // what is stored has expired by now
+	prune := gormoauth.CreatePruneFunc[oauthtest.Token, oauthtest.AuthorizationCode](db,
+		gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db), gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db))
 	pushed := gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)
 	devices := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
 	pushed.PublicRequests, devices.PublicRequests = ratelimit.New(3, time.Hour), ratelimit.New(3, time.Hour)
@@ -69,6 +73,9 @@ func TestAFloodOfPublicRequests(t *testing.T) {
 			for range 5 {
 				assert.Equal(t, row.good, from("192.0.2.1:1", confidential).Status, "a server for many people")
 			}
+			assert.EqualValues(t, 9, p.Rows(row.stored))
+			require.NoError(t, prune(t.Context(), gormstore.PruneOptions{}))
+			assert.Zero(t, p.Rows(row.stored))
 		})
 	}
 }

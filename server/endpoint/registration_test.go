@@ -493,6 +493,12 @@ func TestAFloodOfRegistrations(t *testing.T) {
 	}
 	assert.EqualValues(t, 3, r.Rows(&oauthtest.Client{}))
 	assert.Equal(t, http.StatusCreated, from("192.0.2.2:1").Status, "others may")
+
+	r.Now = time.Now().AddDate(-1, 0, 0)
+	require.Equal(t, http.StatusCreated, from("192.0.2.3:1").Status)
+	prune := gormoauth.CreatePruneFunc[oauthtest.Token, oauthtest.AuthorizationCode](db, gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](db))
+	require.NoError(t, prune(t.Context(), gormstore.PruneOptions{}))
+	assert.EqualValues(t, 4, r.Rows(&oauthtest.Client{}), "what a flood leaves behind, and nobody uses, is gone a while later")
 }
 
 // JSON in JSON in JSON costs whoever reads it: what is deeper than anything that

@@ -16,6 +16,8 @@ import (
 
 	"code.dny.dev/ssrf"
 	"github.com/maypok86/otter/v2"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Options bound what is fetched. The zero value is secure.
@@ -26,6 +28,10 @@ type Options struct {
 	MaxBytes int64
 	// CacheFor is for how long a document is remembered; 0 is five minutes.
 	CacheFor time.Duration
+	// Concurrency is how many documents are fetched at once, in turn by who asks
+	// ([ratelimit.OnBehalf]), so that whoever names many slow addresses keeps nobody
+	// else waiting; 0 is 64.
+	Concurrency int
 	// AllowPrivateAddresses lets clients name addresses of the program's own
 	// network, and any port, by https or http. It is for tests and for networks
 	// without strangers: elsewhere it opens what is behind the firewall.
@@ -40,6 +46,7 @@ type Fetcher struct {
 	options Options
 	client  *http.Client
 	cache   *otter.Cache[string, document]
+	turns   *ratelimit.Concurrency
 }
 
 type document struct {
@@ -66,6 +73,9 @@ func New(options Options) *Fetcher {
 	if options.CacheFor == 0 {
 		options.CacheFor = 5 * time.Minute
 	}
+	if options.Concurrency == 0 {
+		options.Concurrency = 64
+	}
 	transport := &http.Transport{}
 	if options.Transport != nil {
 		transport = options.Transport.Clone()
@@ -87,6 +97,7 @@ func New(options Options) *Fetcher {
 		cache: otter.Must(&otter.Options[string, document]{
 			MaximumSize: maxDocuments, ExpiryCalculator: otter.ExpiryWriting[string, document](options.CacheFor),
 		}),
+		turns: ratelimit.NewConcurrency(options.Concurrency, options.Timeout),
 	}
 }
 
@@ -95,7 +106,8 @@ func New(options Options) *Fetcher {
 var ErrRefused = errors.New("fetch: refused")
 
 // Get returns the document, from memory when it was fetched a short while ago. An
-// address that has none is asked again after half a minute.
+// address that has none is asked again after half a minute. It is a
+// [ratelimit.ErrBusy] when others kept it waiting for as long as a fetch may take.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 	if known, ok := f.cache.GetIfPresent(address); ok && known.err != nil && time.Since(known.fetchedAt) > refreshPause {
 		f.cache.Invalidate(address)
@@ -115,9 +127,14 @@ func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
 
 // load fetches for everybody who waits for the document, so that none of them
 // can have it fail for the others.
-func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
-	body, err := f.fetch(context.WithoutCancel(ctx), address)
-	return document{body, err, time.Now()}, nil
+func (f *Fetcher) load(ctx context.Context, address string) (found document, busy error) {
+	ctx = context.WithoutCancel(ctx)
+	busy = f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
+		body, err := f.fetch(ctx, address)
+		found = document{body, err, time.Now()}
+		return err == nil
+	})
+	return found, busy
 }
 
 // Post sends a form to an address that a client named, and returns the status of

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 func TestFetcher(t *testing.T) {
@@ -64,6 +66,34 @@ func TestFetcher(t *testing.T) {
 		_, err := f.Get(t.Context(), address)
 		assert.ErrorIs(t, err, ErrRefused, address)
 	}
+}
+
+// Whoever names many addresses that never answer waits for its own, and nothing that
+// was not asked for is remembered.
+func TestFetchesTakeTurns(t *testing.T) {
+	come := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	t.Cleanup(s.Close)
+	f := New(Options{AllowPrivateAddresses: true, Concurrency: 2, Timeout: 500 * time.Millisecond})
+	flood, other := ratelimit.OnBehalf(t.Context(), "flood"), ratelimit.OnBehalf(t.Context(), "other")
+	held := make(chan struct{})
+	go func() { // in the flood's only slot
+		_ = f.turns.Do(context.Background(), "flood", func() bool {
+			close(held)
+			<-come
+			return true
+		})
+	}()
+	<-held
+	_, err := f.Get(flood, s.URL+"/document")
+	require.ErrorIs(t, err, ratelimit.ErrBusy)
+	body, err := f.Get(other, s.URL+"/document")
+	require.NoError(t, err, "it is nothing that is remembered")
+	assert.Equal(t, "{}", string(body))
+	body, err = f.Get(flood, s.URL+"/document")
+	require.NoError(t, err, "what is remembered needs no turn")
+	assert.Equal(t, "{}", string(body))
+	close(come)
 }
 
 // What is behind the firewall is not a client's to ask for.

@@ -2,7 +2,9 @@ package ratelimit
 
 import (
 	"context"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,23 +16,36 @@ import (
 func TestConcurrency(t *testing.T) {
 	c := NewConcurrency(1, 10*time.Millisecond)
 	called := false
-	require.NoError(t, c.Do(t.Context(), "a", func() {
-		require.ErrorIs(t, c.Do(t.Context(), "b", func() { called = true }), ErrBusy, "one more than there are slots")
+	call := func() bool {
+		called = true
+		return true
+	}
+	require.NoError(t, c.Do(t.Context(), "a", func() bool {
+		require.ErrorIs(t, c.Do(t.Context(), "b", call), ErrBusy, "one more than there are slots")
+		return true
 	}))
 	assert.False(t, called)
-	require.NoError(t, c.Do(t.Context(), "a", func() { called = true }), "the slot is free again")
+	require.NoError(t, c.Do(t.Context(), "a", call), "the slot is free again")
 	assert.True(t, called)
 
-	assert.Panics(t, func() { _ = c.Do(t.Context(), "a", func() { panic("x") }) })
-	require.NoError(t, c.Do(t.Context(), "a", func() {}), "and after a panic, too")
+	assert.Panics(t, func() { _ = c.Do(t.Context(), "a", func() bool { panic("x") }) })
+	require.NoError(t, c.Do(t.Context(), "a", call), "and after a panic, too")
 	assert.Empty(t, c.queues, "nobody is remembered who has gone")
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	patient := NewConcurrency(1, time.Hour)
-	require.NoError(t, patient.Do(t.Context(), "a", func() {
-		require.ErrorIs(t, patient.Do(gone, "b", func() {}), ErrBusy, "somebody who has gone waits for nothing")
+	require.NoError(t, patient.Do(t.Context(), "a", func() bool {
+		require.ErrorIs(t, patient.Do(gone, "b", call), ErrBusy, "somebody who has gone waits for nothing")
+		return true
 	}))
+}
+
+func TestOnBehalf(t *testing.T) {
+	assert.Empty(t, Key(t.Context()))
+	ctx := OnBehalf(t.Context(), "192.0.2.1")
+	assert.Equal(t, "192.0.2.1", Key(ctx))
+	assert.Equal(t, "192.0.2.2", Key(OnBehalf(ctx, "192.0.2.2")))
 }
 
 // However many wait at one address, somebody from another waits for the turn of one
@@ -45,25 +60,76 @@ func TestAFloodFromOneAddressDelaysNobodyElse(t *testing.T) {
 		"four slots": {4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c := NewConcurrency(row.slots, time.Hour)
 			synctest.Test(t, func(t *testing.T) {
-				c := NewConcurrency(row.slots, time.Hour)
 				var done sync.WaitGroup
 				for range flood {
 					done.Go(func() {
-						assert.NoError(t, c.Do(t.Context(), "flood", func() { time.Sleep(work) }))
+						assert.NoError(t, c.Do(t.Context(), "flood", func() bool {
+							time.Sleep(work)
+							return true
+						}))
 					})
 				}
 				synctest.Wait()
 				for range 3 {
 					begin := time.Now()
-					require.NoError(t, c.Do(t.Context(), "elsewhere", func() {
+					require.NoError(t, c.Do(t.Context(), "elsewhere", func() bool {
 						assert.Equal(t, row.wait, time.Since(begin))
+						return true
 					}))
 					time.Sleep(work / 2)
 					row.wait = min(row.wait, work/2) // until the one that has begun ends
 				}
 				done.Wait()
 				assert.Empty(t, c.queues)
+			})
+		})
+	}
+}
+
+// Those for whom it went wrong take turns with each other, however many they are, and
+// leave the machine alone for half of the time.
+func TestAFloodFromManyAddressesDelaysNobodyElse(t *testing.T) {
+	const work, addresses, each = time.Second, 20, 5
+	for name, slots := range map[string]int{"one slot": 1, "four slots": 4} {
+		t.Run(name, func(t *testing.T) {
+			c := NewConcurrency(slots, time.Hour)
+			synctest.Test(t, func(t *testing.T) {
+				var done sync.WaitGroup
+				var atOnce, most, worked atomic.Int64
+				wrong := func() bool {
+					most.Store(max(most.Load(), atOnce.Add(1)))
+					time.Sleep(work)
+					worked.Add(int64(work))
+					atOnce.Add(-1)
+					return false
+				}
+				for i := range addresses {
+					assert.NoError(t, c.Do(t.Context(), strconv.Itoa(i), wrong), "whoever fails for the first time is nobody special")
+				}
+				begin := time.Now()
+				worked.Store(0)
+				most.Store(0)
+				for i := range addresses * each {
+					done.Go(func() { assert.NoError(t, c.Do(t.Context(), strconv.Itoa(i%addresses), wrong)) })
+				}
+				for range 5 {
+					time.Sleep(3*work + work/2)
+					due := time.Now()
+					require.NoError(t, c.Do(t.Context(), "elsewhere", func() bool {
+						assert.LessOrEqual(t, time.Since(due), work, "one of them at most is before who comes from elsewhere")
+						return true
+					}))
+				}
+				done.Wait()
+				share := max(1, slots/2)
+				assert.EqualValues(t, share, most.Load())
+				assert.LessOrEqual(t, float64(worked.Load()), float64(time.Since(begin))*float64(share)*0.51)
+				time.Sleep(suspicion)
+				left, err := c.wrong.Wait(t.Context(), "0")
+				require.NoError(t, err)
+				assert.Zero(t, left, "nobody is suspected for ever")
 			})
 		})
 	}

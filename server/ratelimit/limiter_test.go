@@ -1,6 +1,8 @@
 package ratelimit
 
 import (
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -69,4 +71,37 @@ func TestUnlimited(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, wait)
 	}
+}
+
+// A flood of keys costs a bounded memory: the least recent are forgotten.
+func TestAFloodOfKeys(t *testing.T) {
+	l := New(1, time.Hour)
+	allowed := func(key string) bool {
+		wait, err := l.Allow(t.Context(), key)
+		require.NoError(t, err)
+		return wait == 0
+	}
+	for i := range 2 * maxKeys {
+		require.True(t, allowed(strconv.Itoa(i)))
+	}
+	l.keys.CleanUp()
+	assert.LessOrEqual(t, l.keys.EstimatedSize(), maxKeys)
+	assert.False(t, allowed(strconv.Itoa(2*maxKeys-1)))
+}
+
+// BenchmarkManyKeys is of a limiter that is full.
+func BenchmarkManyKeys(b *testing.B) {
+	l := New(3, time.Hour)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 2 * maxKeys {
+		_, _ = l.Allow(b.Context(), strconv.Itoa(i))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for i := 0; b.Loop(); i++ {
+		_, _ = l.Allow(b.Context(), strconv.Itoa(2*maxKeys+i))
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MB-when-full")
 }

@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +19,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/gormoauth/gormoauth/internal/demo"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
@@ -61,43 +58,19 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// buildExample builds the program that a user runs.
-func buildExample(t *testing.T) (binary string) {
-	t.Helper()
-	binary = filepath.Join(t.TempDir(), "example")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(output))
-	return binary
-}
-
-// startExample runs it on a free port and returns its address. At the end of
-// the test it is asked to stop, and must do so well.
+// startExample runs what was built, and returns its address.
 func startExample(t *testing.T, binary, db string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	cmd := exec.CommandContext(ctx, binary, "-addr", "127.0.0.1:0", "-db", db)
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	var stderr lockedBuffer
-	cmd.Stderr = &stderr
-	require.NoError(t, cmd.Start())
+	var log lockedBuffer
 	t.Cleanup(func() {
-		defer cancel()
-		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		assert.NoError(t, cmd.Wait(), "it exits with 0\n%s", stderr.String())
-		for line := range strings.Lines(stderr.String()) {
+		for line := range strings.Lines(log.String()) {
 			// The servers for tests are quick, and not durable, of which the doctor tells.
 			assert.False(t, strings.Contains(line, "level=ERROR") && !strings.Contains(line, "finding.check=durability"), line)
 		}
-		assert.Contains(t, stderr.String(), "endpoint=token status=200")
-		nothingSecretIn(t, stderr.String())
+		assert.Contains(t, log.String(), "endpoint=token status=200")
+		nothingSecretIn(t, log.String())
 	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err, stderr.String())
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(line)
-	require.NotEmpty(t, address, line)
-	return address
+	return demo.Start(t, binary, db, &log).Address
 }
 
 const callback = "http://127.0.0.1:8081/callback"
@@ -217,7 +190,8 @@ func revoke(t *testing.T, address, id, secret, token string) int {
 }
 
 func TestTheWholeWay(t *testing.T) {
-	binary := buildExample(t)
+	t.Parallel()
+	binary := demo.Build(t)
 	for engine, database := range map[string]func(*testing.T) string{
 		"sqlite":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "a % ? # name.db") },
 		"memory":   func(*testing.T) string { return ":memory:" },
@@ -378,7 +352,8 @@ func makeClient(t *testing.T, b *browser, address string) {
 
 // A device that shows a code, driven by golang.org/x/oauth2.
 func TestADeviceIsConnected(t *testing.T) {
-	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "device.db"))
+	t.Parallel()
+	address := startExample(t, demo.Build(t), filepath.Join(t.TempDir(), "device.db"))
 	conf := clientConfig(address, "demo-device", "", oauth2.AuthStyleInParams)
 	conf.Scopes = []string{"profile"}
 	conf.Endpoint.DeviceAuthURL = address + "/oauth/device_authorization"
@@ -424,7 +399,8 @@ func TestADeviceIsConnected(t *testing.T) {
 
 // A client that wants a recent sign-in has the person sign in again.
 func TestARecentSignInIsAskedFor(t *testing.T) {
-	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "recent.db"))
+	t.Parallel()
+	address := startExample(t, demo.Build(t), filepath.Join(t.TempDir(), "recent.db"))
 	conf, verifier := clientConfig(address, "demo-web", "demo-web-secret", oauth2.AuthStyleInHeader), oauth2.GenerateVerifier()
 	b := newBrowser(t, address)
 	b.open(address + "/login")
@@ -448,7 +424,8 @@ func TestARecentSignInIsAskedFor(t *testing.T) {
 
 // A client that nobody knew registers, signs a person in, and leaves.
 func TestAClientRegistersItself(t *testing.T) {
-	address := startExample(t, buildExample(t), filepath.Join(t.TempDir(), "registration.db"))
+	t.Parallel()
+	address := startExample(t, demo.Build(t), filepath.Join(t.TempDir(), "registration.db"))
 	send := func(method, target, token, body string) (int, map[string]any) {
 		r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 		require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"gorm.io/gorm/logger"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/gormoauth/gormoauth/internal/demo"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -30,6 +32,7 @@ var duration = flag.Duration("for", 6*time.Second, "how long each attack lasts")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	debug.SetGCPercent(800) // who measures how long others wait has to be quick
 	testdb.Main(m)
 }
 
@@ -46,7 +49,7 @@ func TestTheExampleUnderAttack(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("attackers need addresses of their own, and the program's figures are read in /proc")
 	}
-	binary := buildExample(t)
+	binary := demo.Build(t)
 	t.Run("sqlite", func(t *testing.T) { attack(t, binary, filepath.Join(t.TempDir(), "example.db")) })
 	t.Run("postgres", func(t *testing.T) { attack(t, binary, testdb.PostgresDSN(t)) })
 }

@@ -145,7 +145,7 @@ func attackers(t *testing.T, p *program, key *ecdsa.PrivateKey) []*attacker {
 	require.NoError(t, bob.signIn(t.Context(), "bob", "builder"))
 	signing, err := ownKey(t.Context(), bob)
 	require.NoError(t, err)
-	f := forger{t, p.address, signing}
+	f := forger{t, p.Address, signing}
 
 	return slices.Concat(guessers(bob), replayers(f, bob, oauthtest.NewKey(t), key), forgers(f, oauthtest.NewKey(t)), flooders(), oversized())
 }

@@ -92,7 +92,7 @@ func basic(id, secret string) with { return func(r *http.Request) { r.SetBasicAu
 func header(name, value string) with { return func(r *http.Request) { r.Header.Set(name, value) } }
 
 func (c *client) do(ctx context.Context, method, path, body string, changes ...with) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.program.address+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, c.program.Address+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}

@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -141,19 +142,21 @@ func (h *honest) work(ctx context.Context) *figures {
 	return f
 }
 
-// paced calls f again and again at a steady rate until ctx ends. f must not block.
+// paced calls f again and again until ctx ends, at a steady rate and at random times
+// (a Poisson process): people, programs and strangers do not keep in step with each
+// other. f must not block.
 func paced(ctx context.Context, every time.Duration, f func(n int, due time.Time)) {
-	begin := time.Now()
+	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := 0; ; n++ {
-		due := begin.Add(time.Duration(n) * every)
 		timer.Reset(time.Until(due))
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 			f(n, due)
+			due = due.Add(time.Duration(rand.ExpFloat64() * float64(every)))
 		}
 	}
 }

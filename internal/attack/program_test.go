@@ -1,64 +1,35 @@
 package attack
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gormoauth/gormoauth/internal/demo"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 )
 
 // program is the example, as its users build and start it.
 type program struct {
-	address string
-	pid     int
+	demo.Program
 	log     log
 	secrets oauthtest.Secrets // that it was sent and has answered, some of them
 }
 
-func buildExample(t *testing.T) (binary string) {
-	t.Helper()
-	binary = filepath.Join(t.TempDir(), "example")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/gormoauth/gormoauth/example").CombinedOutput()
-	require.NoError(t, err, string(output))
-	return binary
-}
-
-// startProgram starts it. At the end of the test it is asked to stop, and must do
-// so well.
+// startProgram starts what was built.
 func startProgram(t *testing.T, binary, db string) *program {
 	t.Helper()
 	p := new(program)
-	cmd := exec.Command(binary, "-addr", "127.0.0.1:0", "-db", db)
-	cmd.Stderr = &p.log
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	p.pid = cmd.Process.Pid
-	t.Cleanup(func() {
-		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		assert.NoError(t, cmd.Wait(), "it exits with 0")
-		p.checkLog(t)
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err, p.log.text.String())
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-	p.address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(line)
-	require.NotEmpty(t, p.address, line)
+	t.Cleanup(func() { p.checkLog(t) })
+	p.Program = demo.Start(t, binary, db, &p.log)
 	return p
 }
 
@@ -110,18 +81,18 @@ type usage struct {
 }
 
 func (p *program) usage() (u usage, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
 		return u, err
 	}
 	_, rss, found := bytes.Cut(status, []byte("VmRSS:"))
 	if !found {
-		return u, fmt.Errorf("%d has no resident memory", p.pid)
+		return u, fmt.Errorf("%d has no resident memory", p.PID)
 	}
 	if _, err := fmt.Sscan(string(rss), &u.kilobytes); err != nil {
 		return u, err
 	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID))
 	u.files = len(files)
 	return u, err
 }

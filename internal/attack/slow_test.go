@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -27,6 +28,10 @@ type slow struct {
 
 	opened, closed, longest atomic.Int64
 }
+
+// spread is the time over which they come: otherwise they would all be closed at the
+// same moment, and come back together.
+const spread = 3 * time.Second
 
 // slowest is by how much later than it should a connection may be closed on a
 // machine that is busy.
@@ -55,8 +60,9 @@ func (s *slow) attack(ctx context.Context, p *program, network int) {
 	var all sync.WaitGroup
 	for range s.connections {
 		all.Go(func() {
+			wait(ctx, rand.N(spread))
 			for ctx.Err() == nil {
-				s.connect(ctx, dialer, strings.TrimPrefix(p.address, "http://"))
+				s.connect(ctx, dialer, strings.TrimPrefix(p.Address, "http://"))
 			}
 		})
 	}

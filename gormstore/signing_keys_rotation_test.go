@@ -73,12 +73,12 @@ func TestRotationThatNobodyNotices(t *testing.T) {
 				}
 				ended := 0
 				for i, one := range living {
-					parsed := server.ParseAssertion(one.text, nil)
-					require.NotNil(t, parsed)
 					if i >= len(living)-instances || !now.Before(one.ends.Add(-time.Hour)) { // the youngest and the oldest
+						parsed := server.ParseAssertion(one.text, nil)
+						require.NotNil(t, parsed)
 						require.True(t, parsed.VerifiedBy(known), "%s: a token that ends at %s is not verified", now, one.ends)
+						kids[parsed.KeyID()] = true
 					}
-					kids[parsed.KeyID()] = true
 					if !now.Before(one.ends) {
 						ended = i + 1
 					}

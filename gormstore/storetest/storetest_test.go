@@ -30,6 +30,7 @@ func run[T any, P gormstore.TokenModel[T]](t *testing.T, config storetest.Config
 func TestEveryEngine(t *testing.T) {
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel() // most of the time one of them waits
 			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
 			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
 				storetest.DeviceCodes[oauthtest.DeviceCode](), storetest.PushedRequests[oauthtest.PushedRequest](),
@@ -45,6 +46,7 @@ func TestEveryEngine(t *testing.T) {
 func TestWithATrail(t *testing.T) {
 	for _, engine := range []string{testdb.SQLiteGo, testdb.PostgresSerializable} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
 			for i, db := range instances {
 				audited, err := gormstore.WithAudit[oauthtest.Audit](db)

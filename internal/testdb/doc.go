@@ -28,5 +28,7 @@
 //
 // A test that asks for a server that is not installed is skipped, or fails when
 // GORMOAUTH_TEST_REQUIRE contains its word: postgres, pgbouncer or galera. A
-// server that is installed and does not work is a failure.
+// server that is installed and does not work is a failure. What the environment
+// variable GORMOAUTH_TEST_LEAVE_OUT contains, by the same words, counts as not
+// installed.
 package testdb

@@ -69,6 +69,9 @@ type galera struct{ install, server, provider string }
 
 func findGalera() (galera, error) {
 	var g galera
+	if leftOut("galera") {
+		return g, fmt.Errorf("a Galera cluster is %w", errMissing)
+	}
 	for _, candidates := range []struct {
 		found *string
 		paths []string

@@ -17,6 +17,9 @@ import (
 // bouncer is a PgBouncer before the private server, in transaction mode: each
 // transaction may run on another connection to the server.
 var bouncer = sync.OnceValues(func() (server *Server, err error) {
+	if leftOut("pgbouncer") {
+		return nil, fmt.Errorf("PgBouncer is %w", errMissing)
+	}
 	primary, err := privatePostgres()
 	if err != nil {
 		return nil, err

@@ -115,6 +115,9 @@ func maxConnections() int { return max(100, 20+16*runtime.GOMAXPROCS(0)) }
 // postgresPrograms returns the directory that holds initdb and postgres. Debian
 // keeps every version's outside of PATH.
 func postgresPrograms() (string, error) {
+	if leftOut("postgres") {
+		return "", errNoPostgres
+	}
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil && isFile(filepath.Dir(path), "postgres") {
 			return filepath.Dir(path), nil

@@ -139,7 +139,7 @@ const (
 	// What the program may keep: memory that the collector has not given back yet, and
 	// the connections of honest clients.
 	moreFiles     = 100
-	moreKilobytes = 200 << 10
+	moreKilobytes = 300 << 10
 )
 
 // calm waits until the program is what it was before, for a bounded time.

@@ -30,5 +30,5 @@
 // GORMOAUTH_TEST_REQUIRE contains its word: postgres, pgbouncer or galera. A
 // server that is installed and does not work is a failure. What the environment
 // variable GORMOAUTH_TEST_LEAVE_OUT contains, by the same words, counts as not
-// installed.
+// installed, and an engine that it names is none of [Engines].
 package testdb

@@ -41,7 +41,7 @@ const (
 	// less there are too few of them.
 	long = 2 * time.Minute
 	// bound is how much longer the slowest of a hundred may wait under attack: of all,
-	// and of each operation but those that wait for their turn.
+	// and of each operation.
 	bound = 2
 )
 
@@ -91,12 +91,9 @@ func attack(t *testing.T, binary, db string) {
 	for _, s := range slowOnes {
 		s.check(t, *duration)
 	}
-	operations, bounded := []string{everything}, []string{everything}
+	operations := []string{everything}
 	for _, op := range h.operations() {
 		operations = append(operations, op.name)
-		if !op.turns {
-			bounded = append(bounded, op.name)
-		}
 		assert.NotZero(t, underAttack.count(op.name), op.name)
 	}
 	t.Logf("%v alone, %v under attack\n\n%s\n%s\n%s\n%s", max(2*time.Second, *duration/4), *duration,
@@ -104,7 +101,7 @@ func attack(t *testing.T, binary, db string) {
 		tableOf("| slow clients | connections | opened | closed by the server | the longest |\n|---|---|---|---|---|", slowOnes),
 		usageTable(before, most, after))
 	if *duration >= long {
-		for _, name := range bounded {
+		for _, name := range operations {
 			assert.LessOrEqual(t, underAttack.ratio(name, idle), float64(bound), "%s: p99 under attack, times idle", name)
 		}
 	}

@@ -28,9 +28,6 @@ type honest struct {
 type operation struct {
 	name  string
 	every time.Duration
-	// turns says that it waits for a slow digest, in the turn of its address, and so
-	// while a flood lasts for one more digest by each address that takes part.
-	turns bool
 	do    func(ctx context.Context) error
 }
 
@@ -56,20 +53,20 @@ func newHonest(t *testing.T, p *program) *honest {
 
 func (h *honest) operations() []operation {
 	return []operation{
-		{"client credentials", 100 * time.Millisecond, false, h.clientCredentials},
-		{"code flow, with its page", 250 * time.Millisecond, false, func(ctx context.Context) error {
+		{"client credentials", 100 * time.Millisecond, h.clientCredentials},
+		{"code flow, with its page", 250 * time.Millisecond, func(ctx context.Context) error {
 			_, _, err := h.client.tokens(ctx)
 			return err
 		}},
-		{"refresh", 200 * time.Millisecond, false, h.rotate},
-		{"API call", 100 * time.Millisecond, false, func(ctx context.Context) error {
+		{"refresh", 200 * time.Millisecond, h.rotate},
+		{"API call", 100 * time.Millisecond, func(ctx context.Context) error {
 			return right(h.service.me(ctx, h.access))
 		}},
-		{"introspection", 200 * time.Millisecond, false, h.introspect},
-		{"sign-in", 2 * time.Second, true, func(ctx context.Context) error {
+		{"introspection", 200 * time.Millisecond, h.introspect},
+		{"sign-in", 2 * time.Second, func(ctx context.Context) error {
 			return h.service.withoutCookies().signIn(ctx, "alice", "wonderland")
 		}},
-		{"client with a slow secret", 2 * time.Second, true, func(ctx context.Context) error {
+		{"client with a slow secret", 2 * time.Second, func(ctx context.Context) error {
 			return right(h.service.post(ctx, "/oauth/token", form("grant_type", "client_credentials"), basic(slowClient, slowSecret)))
 		}},
 	}

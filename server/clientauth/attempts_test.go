@@ -94,11 +94,11 @@ func TestInventedClientsShareTheirFailures(t *testing.T) {
 	for range 3 {
 		p.Token(nil, "grant_type=client_credentials", basic(guessed.ClientID, "wrong")...)
 	}
-	for i := range 10_000 {
+	for i := range 4500 {
 		p.Token(nil, "grant_type=client_credentials", basic("nobody-"+strconv.Itoa(i), "wrong")...)
 	}
 	assert.LessOrEqual(t, len(counted.keys), 4096)
-	assert.Greater(t, len(counted.keys), 3000, "they are spread")
+	assert.Greater(t, len(counted.keys), 2000, "they are spread")
 	assert.Equal(t, http.StatusTooManyRequests, p.Token(nil, "grant_type=client_credentials", basic(guessed.ClientID, guessed.Secret)...).Status)
 }
 

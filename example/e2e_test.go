@@ -63,6 +63,9 @@ func startExample(t *testing.T, binary, db string) string {
 	t.Helper()
 	var log lockedBuffer
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.String())
+		}
 		for line := range strings.Lines(log.String()) {
 			// The servers for tests are quick, and not durable, of which the doctor tells.
 			assert.False(t, strings.Contains(line, "level=ERROR") && !strings.Contains(line, "finding.check=durability"), line)

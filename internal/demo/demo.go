@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Build builds the program, and returns where it is.
@@ -51,6 +52,8 @@ func Start(tb testing.TB, binary, db string, log io.Writer, args ...string) Prog
 		tb.Fatalf("demo: start the example: %v", err)
 	}
 	tb.Cleanup(func() {
+		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			tb.Errorf("demo: stop the example: %v", err)
 		}

@@ -109,11 +109,22 @@ var ErrRefused = errors.New("fetch: refused")
 // address that has none is asked again after half a minute. It is a
 // [ratelimit.ErrBusy] when others kept it waiting for as long as a fetch may take.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
-	if known, ok := f.cache.GetIfPresent(address); ok && known.err != nil && time.Since(known.fetchedAt) > refreshPause {
+	found, known := f.cache.GetIfPresent(address)
+	if known && found.err != nil && time.Since(found.fetchedAt) > refreshPause {
 		f.cache.Invalidate(address)
+		known = false
 	}
-	found, err := f.cache.Get(ctx, address, otter.LoaderFunc[string, document](f.load))
-	return found.body, errors.Join(err, found.err)
+	if known {
+		return found.body, found.err
+	}
+	// Each waits for a turn of its own, and only then for a fetch that is shared: one
+	// that waits in a flood would keep everybody waiting who wants the same.
+	var err error
+	busy := f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
+		found, err = f.cache.Get(ctx, address, otter.LoaderFunc[string, document](f.load))
+		return err == nil && found.err == nil
+	})
+	return found.body, errors.Join(busy, err, found.err)
 }
 
 // Refresh is Get for somebody who did not find in the document what should be
@@ -127,14 +138,9 @@ func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
 
 // load fetches for everybody who waits for the document, so that none of them
 // can have it fail for the others.
-func (f *Fetcher) load(ctx context.Context, address string) (found document, busy error) {
-	ctx = context.WithoutCancel(ctx)
-	busy = f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
-		body, err := f.fetch(ctx, address)
-		found = document{body, err, time.Now()}
-		return err == nil
-	})
-	return found, busy
+func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
+	body, err := f.fetch(context.WithoutCancel(ctx), address)
+	return document{body, err, time.Now()}, nil
 }
 
 // Post sends a form to an address that a client named, and returns the status of

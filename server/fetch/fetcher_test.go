@@ -85,11 +85,22 @@ func TestFetchesTakeTurns(t *testing.T) {
 		})
 	}()
 	<-held
-	_, err := f.Get(flood, s.URL+"/document")
-	require.ErrorIs(t, err, ratelimit.ErrBusy)
+	refused := make(chan error)
+	go func() {
+		_, err := f.Get(flood, s.URL+"/document")
+		refused <- err
+	}()
+	time.Sleep(100 * time.Millisecond) // it waits now
+	begin := time.Now()
 	body, err := f.Get(other, s.URL+"/document")
-	require.NoError(t, err, "it is nothing that is remembered")
+	require.NoError(t, err, "somebody else wants the same, and does not wait with the flood")
 	assert.Equal(t, "{}", string(body))
+	assert.Less(t, time.Since(begin), 300*time.Millisecond)
+	require.ErrorIs(t, <-refused, ratelimit.ErrBusy)
+	_, err = f.Get(flood, s.URL+"/another")
+	require.ErrorIs(t, err, ratelimit.ErrBusy)
+	_, err = f.Get(other, s.URL+"/another")
+	require.NoError(t, err, "it is nothing that is remembered")
 	body, err = f.Get(flood, s.URL+"/document")
 	require.NoError(t, err, "what is remembered needs no turn")
 	assert.Equal(t, "{}", string(body))

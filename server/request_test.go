@@ -167,3 +167,13 @@ func TestACompressedBodyIsRefused(t *testing.T) {
 	}
 	assert.Equal(t, http.StatusOK, p.Token(client, body, "Content-Encoding", "identity").Status)
 }
+
+// Parameters are counted before they are read, also those of one name.
+func TestManyParametersAreNotRead(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	many := strings.Repeat("a=1&", 128) + "a=1"
+	for place, a := range map[string]oauthtest.Answer{"body": p.Token(nil, many), "query": p.Consent(many)} {
+		assert.Equal(t, "invalid_request", a.Body["error"], place)
+		assert.Contains(t, a.Body["error_description"], "too many parameters", place)
+	}
+}

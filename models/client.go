@@ -95,10 +95,11 @@ func (c *ClientMixin) GetDefaultRedirectURI() string {
 }
 
 // GetAllowedScope returns the part of a requested scope that the client is
-// registered for, in the order of the request. ok is false when something was
-// left out; a client's own request is then refused with invalid_scope.
-// Override it to give a default for an empty request, to narrow silently
-// (return the narrower scope and true) or to refuse an empty one.
+// registered for, in the order of the request. ok is false when nothing of it
+// is left; the client's own request is then refused with invalid_scope. What
+// was left out the answer to the client says (RFC 6749 section 3.3).
+// Override it to give a default for an empty request, to refuse an empty one,
+// or to refuse what is asked for (return false) instead of narrowing it.
 func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
 	registered := strings.Fields(c.ClientMetadata.Scope)
 	requested := strings.Fields(scope)
@@ -108,7 +109,7 @@ func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
 			kept = append(kept, s)
 		}
 	}
-	return strings.Join(kept, " "), len(kept) == len(requested)
+	return strings.Join(kept, " "), len(kept) > 0 || len(requested) == 0
 }
 
 // CheckRedirectURI reports whether uri is registered: the same string, but

@@ -28,11 +28,11 @@ func TestAllowedScope(t *testing.T) {
 		"profile":              {"profile", true},
 		"email profile":        {"email profile", true},
 		"  email   profile ":   {"email profile", true},
-		"profile admin":        {"profile", false},
+		"profile admin":        {"profile", true},
 		"admin":                {"", false},
 		"Profile":              {"", false},
 		"prof":                 {"", false},
-		"profile email openid": {"profile email", false},
+		"profile email openid": {"profile email", true},
 	} {
 		allowed, ok := c.GetAllowedScope(requested)
 		assert.Equal(t, want.allowed, allowed, requested)

@@ -71,7 +71,8 @@ func TestAuthorizationRequest(t *testing.T) {
 		{"the response type must exist", nil, "response_type=magic&client_id={id}&" + valid, oauthtest.RedirectURI, "unsupported_response_type"},
 		{"the client must be registered for it", oauthtest.Grants("refresh_token"), "response_type=code&client_id={id}&redirect_uri=https://client.example/cb&" + valid, oauthtest.RedirectURI, "unauthorized_client"},
 		{"a scope of the client is fine", nil, "response_type=code&client_id={id}&scope=email+profile&" + valid, page, ""},
-		{"no other", nil, "response_type=code&client_id={id}&scope=profile+admin&" + valid, oauthtest.RedirectURI, "invalid_scope"},
+		{"another is left out", nil, "response_type=code&client_id={id}&scope=profile+admin&" + valid, page, ""},
+		{"if nothing is left the request is refused", nil, "response_type=code&client_id={id}&scope=admin&" + valid, oauthtest.RedirectURI, "invalid_scope"},
 		{"a scope has no quotes", nil, "response_type=code&client_id={id}&scope=%22&" + valid, oauthtest.RedirectURI, "invalid_scope"},
 		{"an empty scope may be refused", func(c *oauthtest.Client) { c.RefuseEmpty = true }, "response_type=code&client_id={id}&" + valid, oauthtest.RedirectURI, "invalid_scope"},
 
@@ -232,7 +233,7 @@ func TestScopesOfTheServer(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(client, "scope=profile")).Status)
 	a := p.Consent(oauthtest.AuthorizeQuery(client, "scope=email"))
 	assert.Equal(t, "invalid_scope", a.Query.Get("error"))
-	assert.Equal(t, "The server has no scope 'email'.", a.Query.Get("error_description"))
+	assert.Equal(t, "The client cannot have the scope 'email': the server does not know it, or the client is not registered for it.", a.Query.Get("error_description"))
 }
 
 // Whatever a client registered long ago, no answer goes where a browser would

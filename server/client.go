@@ -11,8 +11,11 @@ type Client interface {
 	// GetDefaultRedirectURI returns the redirect URI of a request that names
 	// none, or empty when the request must name one.
 	GetDefaultRedirectURI() string
-	// GetAllowedScope returns what the client may have of the scope asked for.
-	// With ok false the client's own request is refused with invalid_scope.
+	// GetAllowedScope returns what the client may have of the scope asked for, and
+	// for an empty one the client's default. With ok false the client's own request
+	// is refused with invalid_scope; otherwise it gets what is returned, unless
+	// Config.StrictScope refuses what leaves a word out. A word that the server does
+	// not know is not asked about.
 	GetAllowedScope(scope string) (allowed string, ok bool)
 	// CheckRedirectURI reports whether the client registered the URI.
 	CheckRedirectURI(uri string) bool

@@ -82,6 +82,11 @@ type Config struct {
 	// ScopesSupported is every scope there is; nil leaves it to the clients'
 	// registrations.
 	ScopesSupported []string
+	// StrictScope refuses a request that asks for a scope which the server does not
+	// know or the client may not have. Otherwise such a word is left out, and the
+	// answer says what was given (RFC 6749 section 3.3); a request of which nothing
+	// would be left, or not the "openid" that it asks for, is refused in any case.
+	StrictScope bool
 	// Generators are the token generators that settings may name, see
 	// [Config.Load].
 	Generators map[string]TokenGenerator

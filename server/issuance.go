@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -24,6 +25,10 @@ type Issuance struct {
 	User User
 	// Scope is what the access token is to stand for.
 	Scope string
+	// NoDefaultScope keeps an empty Scope empty, where the request exchanges something
+	// whose scope is the most that the token can have. Otherwise the client may have a
+	// default.
+	NoDefaultScope bool
 	// Audience is the resources that it is for, space separated, where the grant
 	// itself decides on them.
 	Audience string
@@ -200,19 +205,20 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	return nil
 }
 
-// checkIssuedScope sets req.Scope. What a credential stands for can only
-// become less; what a client asks for by itself must be its own.
-func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) error {
-	if issuance.Credential == nil {
-		scope, err := s.checkScope(req.Client, issuance.Scope)
-		req.Scope = scope
-		return err
+// checkIssuedScope sets req.Scope. What was granted can only become less; what a
+// client asks for by itself must be its own.
+func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) (err error) {
+	switch {
+	case issuance.Credential != nil:
+		req.Scope, err = s.limitScope(req.Client, issuance.Scope, issuance.Credential.Scope)
+	case req.Endpoint == authorizationEndpoint: // the user has seen what the request gets
+		req.Scope = keep(cmp.Or(issuance.Scope, req.Scope), negate(notIn(req.Scope)))
+	case issuance.NoDefaultScope && isEmptyScope(issuance.Scope):
+		req.Scope = ""
+	default:
+		req.Scope, err = s.checkScope(req.Client, issuance.Scope)
 	}
-	if !subset(issuance.Scope, issuance.Credential.Scope) {
-		return NewError(InvalidScope, "The scope is more than what was granted.")
-	}
-	req.Scope = s.narrowScope(req.Client, issuance.Scope)
-	return nil
+	return err
 }
 
 // revokeReused ends a grant whose credential was presented a second time: one

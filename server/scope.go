@@ -18,26 +18,78 @@ func wellFormedScope(scope string) bool {
 
 // subset reports whether every word of scope is in whole.
 func subset(scope, whole string) bool {
-	words := strings.Fields(whole)
-	return !slices.ContainsFunc(strings.Fields(scope), func(word string) bool { return !slices.Contains(words, word) })
+	return !slices.ContainsFunc(strings.Fields(scope), notIn(whole))
 }
 
-// checkScope returns the scope that a client's own request gets: all of what
-// it asks for, or what the client's GetAllowedScope makes of it.
+// openID is the word that makes a request one of OpenID Connect (Core section
+// 3.1.2.1). A client that asks for it cannot do without: it waits for an ID token.
+const openID = "openid"
+
+// checkScope returns the scope that a client's own request gets. Words that the
+// server does not know, or that are not the client's, are left out, and the answer
+// says what was given (RFC 6749 section 3.3, OpenID Connect Core section 3.1.2.1).
+// The client's default is for a request that names no scope.
 func (s *Server) checkScope(client Client, scope string) (string, error) {
+	if err := checkScopeAlphabet(scope); err != nil {
+		return "", err
+	}
+	known := keep(scope, s.supports)
+	if known == "" && !isEmptyScope(scope) {
+		return "", errNotGiven(scope)
+	}
+	allowed, ok := client.GetAllowedScope(known)
+	given := keep(allowed, s.supports) // a default of the client's own was not asked for
+	switch missing := keep(scope, notIn(given)); {
+	case isEmptyScope(scope) && !ok:
+		return "", NewError(InvalidScope, "The request has no 'scope', and the client has no default.")
+	case isEmptyScope(scope):
+		return given, nil
+	case !ok && missing == "": // the program's model refuses what it returned
+		return "", errNotGiven(scope)
+	case !ok, given == "", s.config.StrictScope && missing != "", !notIn(missing)(openID):
+		return "", errNotGiven(missing)
+	}
+	return given, nil
+}
+
+func checkScopeAlphabet(scope string) error {
 	if !wellFormedScope(scope) {
-		return "", NewError(InvalidScope, "The scope has a character that no scope has.")
+		return NewError(InvalidScope, "The scope has a character that no scope has.")
 	}
-	for word := range strings.FieldsSeq(scope) {
-		if !s.supports(word) {
-			return "", NewError(InvalidScope, "The server has no scope '%s'.", word)
-		}
+	return nil
+}
+
+func isEmptyScope(scope string) bool { return strings.Trim(scope, " ") == "" }
+
+func errNotGiven(missing string) error {
+	return NewError(InvalidScope, "The client cannot have the scope '%s': the server does not know it, or the client is not registered for it.", named(missing))
+}
+
+// named returns the words of a well-formed scope as an error may name them: not
+// more than a person reads.
+func named(scope string) string {
+	const most = 200
+	words := strings.Join(strings.Fields(scope), " ")
+	if len(words) > most {
+		return words[:most] + "..."
 	}
-	allowed, ok := client.GetAllowedScope(scope)
-	if !ok {
-		return "", NewError(InvalidScope, "The client may not have all of the scope that it asks for.")
+	return words
+}
+
+// limitScope returns what is left today of a scope that was granted before. What
+// asks for more is refused.
+func (s *Server) limitScope(client Client, scope, granted string) (string, error) {
+	if err := checkScopeAlphabet(scope); err != nil {
+		return "", err
 	}
-	return keep(allowed, s.supports), nil // a default of the client's own was not asked for
+	if more := keep(scope, notIn(granted)); more != "" {
+		return "", NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more))
+	}
+	left := s.narrowScope(client, scope)
+	if left == "" && !isEmptyScope(scope) {
+		return "", errNotGiven(scope)
+	}
+	return left, nil
 }
 
 // narrowScope returns what is left of a granted scope today: the server or
@@ -51,6 +103,12 @@ func (s *Server) narrowScope(client Client, scope string) string {
 // supports reports whether the server has a scope.
 func (s *Server) supports(word string) bool {
 	return s.config.ScopesSupported == nil || slices.Contains(s.config.ScopesSupported, word)
+}
+
+// notIn returns a function that reports whether a word is missing in a scope.
+func notIn(scope string) func(word string) bool {
+	words := strings.Fields(scope)
+	return func(word string) bool { return !slices.Contains(words, word) }
 }
 
 // keep returns the words of a scope that are wanted.

@@ -47,7 +47,7 @@ func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
 	a := p.Consent("client_id="+client.ClientID+"&ui_locales=zh-CN+fr", "Accept-Language", "en")
 	assert.Equal(t, "请求缺少 “response_type”。", a.Query.Get("error_description"), "ui_locales goes first")
 	a = p.Consent(oauthtest.AuthorizeQuery(client, "scope=nothing&ui_locales=zh-CN"))
-	assert.Equal(t, "客户端无权获得其请求的全部权限范围。", a.Query.Get("error_description"))
+	assert.Equal(t, "客户端无法获得权限范围 “nothing”：服务器不认识它，或客户端未注册它。", a.Query.Get("error_description"))
 }
 
 // Every description in the source has a translation, and none is left over.

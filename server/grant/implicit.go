@@ -42,7 +42,7 @@ func (g *Implicit) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 
 // Authorize issues the token.
 func (*Implicit) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
-	response, err := req.IssueToken(ctx, grantTypeImplicit, &server.Issuance{User: req.User, Scope: req.Params.Get("scope")})
+	response, err := req.IssueToken(ctx, grantTypeImplicit, &server.Issuance{User: req.User, Scope: req.Scope})
 	if err != nil {
 		return nil, err
 	}

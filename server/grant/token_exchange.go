@@ -268,7 +268,7 @@ func (e *Exchange) takeScope(req *server.Request) error {
 
 // issuance is what comes of an exchange that was allowed.
 func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
-	issuance := &server.Issuance{User: e.Subject.User, Scope: e.Scope, Audience: strings.Join(e.Audience, " ")}
+	issuance := &server.Issuance{User: e.Subject.User, Scope: e.Scope, NoDefaultScope: true, Audience: strings.Join(e.Audience, " ")}
 	if e.Act != nil {
 		act, err := json.Marshal(e.Act)
 		if err != nil {

@@ -25,6 +25,7 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		p := newProvider(t, db)
 		client, codeOnly := p.client(), p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.Scope = scope })
+		plain := p.NewClient(nil)
 		bob := &oauthtest.User{}
 		require.NoError(t, db.Create(bob).Error)
 		idToken := p.signIn(client)["id_token"]
@@ -44,7 +45,9 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 			{"no redirect_uri", client, p.alice(), []string{"redirect_uri="}, "invalid_request"},
 			{"an ID token without the scope openid", client, p.alice(), []string{"response_type=id_token", "scope=profile"}, "invalid_scope"},
 			{"the same beside a code", client, p.alice(), []string{"response_type=code id_token", "scope=profile"}, "invalid_scope"},
-			{"a scope that the client has not registered", client, p.alice(), []string{"scope=openid admin"}, "invalid_scope"},
+			{"a scope that the client has not registered is left out", client, p.alice(), []string{"scope=openid admin"}, ""},
+			{"nothing but such a scope", client, p.alice(), []string{"scope=admin"}, "invalid_scope"},
+			{"openid is not left out", plain, p.alice(), []string{"scope=openid profile"}, "invalid_scope"},
 			{"no nonce for an ID token of the front channel", client, p.alice(), []string{"response_type=id_token", "nonce="}, "invalid_request"},
 			{"no nonce beside an access token", client, p.alice(), []string{"response_type=id_token token", "nonce="}, "invalid_request"},
 			{"no nonce beside a code", client, p.alice(), []string{"response_type=code id_token", "nonce="}, "invalid_request"},

@@ -429,6 +429,10 @@ func generateKey(algorithm string) (any, error) {
 	switch algorithm {
 	case string(jose.ES256), string(jose.ECDH_ES), string(jose.ECDH_ES_A256KW):
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case string(jose.ES384):
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case string(jose.ES512):
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	case string(jose.EdDSA):
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -137,16 +136,6 @@ func (a *Assertion) VerifiedWith(secret []byte) bool {
 	return err == nil
 }
 
-// minRSABits is how long the modulus of an RSA key is at least (RFC 7518 sections
-// 3.3 and 3.5).
-const minRSABits = 2048
-
-// strongEnough reports whether a public key may sign.
-func strongEnough(key jose.JSONWebKey) bool {
-	public, isRSA := key.Key.(*rsa.PublicKey)
-	return !isRSA || public.N.BitLen() >= minRSABits
-}
-
 // VerifiedBy reports whether one of the public keys of a key set, as JSON, made
 // the signature: the one that it names, where it names one.
 func (a *Assertion) VerifiedBy(keySet []byte) bool {
@@ -158,7 +147,7 @@ func (a *Assertion) VerifiedBy(keySet []byte) bool {
 	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
 		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
-		if !named || !meant || !strongEnough(key) {
+		if !named || !meant || !IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
 			return false
 		}
 		_, err := a.signed.Verify(key)

@@ -138,7 +138,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProo
 	}
 	header := signed.Signatures[0].Header
 	key := header.JSONWebKey
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil || !strongEnough(*key) { // go-jose takes a public key alone
+	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose takes a public key alone
 		return nil
 	}
 	payload, err := signed.Verify(key)

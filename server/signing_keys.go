@@ -2,8 +2,13 @@ package server
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -29,10 +34,37 @@ type DecryptionKeys interface {
 	DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
-// SignatureAlgorithms are those that this library signs by and, but for what a
-// client signs with its secret, takes signatures by. "none" is no signature.
+// SignatureAlgorithms are those by which signatures of a key pair are verified unless
+// a setting says otherwise, and by which there can be keys to sign (RFC 7518 section
+// 3.1, RFC 8037 section 3.1). Neither "none" nor an algorithm with a shared secret is
+// among them.
 func SignatureAlgorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
+	return []jose.SignatureAlgorithm{
+		jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
+	}
+}
+
+// minRSABits is how long the modulus of an RSA key is at least (RFC 7518 sections
+// 3.3 and 3.5).
+const minRSABits = 2048
+
+// IsKeyFor reports whether a public key may verify signatures by an algorithm: an RSA
+// key of at least 2048 bits, an elliptic key on the algorithm's own curve (RFC 7518
+// section 3.4), which JOSE libraries do not compare by themselves, or an Ed25519 key.
+func IsKeyFor(key jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
+	if !key.Valid() {
+		return false
+	}
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		return public.N.BitLen() >= minRSABits && (strings.HasPrefix(string(algorithm), "RS") || strings.HasPrefix(string(algorithm), "PS"))
+	case *ecdsa.PublicKey:
+		return algorithm == map[elliptic.Curve]jose.SignatureAlgorithm{elliptic.P256(): jose.ES256, elliptic.P384(): jose.ES384, elliptic.P521(): jose.ES512}[public.Curve]
+	case ed25519.PublicKey:
+		return algorithm == jose.EdDSA
+	default:
+		return false
+	}
 }
 
 // SignJWT returns a signed JWT of the type, such as "at+jwt" (RFC 9068 section

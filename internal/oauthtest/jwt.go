@@ -3,11 +3,16 @@ package oauthtest
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
+	"sync"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -44,6 +49,69 @@ func NewKey(t testing.TB) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }) //nolint:mnd // bits
+
+// NewKeyFor returns a key pair that signs by the algorithm. All of RSA are the same.
+func NewKeyFor(t testing.TB, algorithm jose.SignatureAlgorithm) crypto.Signer {
+	t.Helper()
+	var key crypto.Signer
+	var err error
+	switch algorithm {
+	case jose.ES256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case jose.ES512:
+		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case jose.EdDSA:
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		key, err = rsaKey()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// SignByWrongCurve returns a JWT whose header says ES384, signed by a key on the curve
+// of ES256, which the verification of a JOSE library accepts (RFC 7518 section 3.4).
+func SignByWrongCurve(t testing.TB, key *ecdsa.PrivateKey, header map[jose.HeaderKey]any, claims map[string]any) string {
+	t.Helper()
+	header = maps.Clone(header)
+	if header == nil {
+		header = make(map[jose.HeaderKey]any)
+	}
+	header["alg"] = jose.ES384
+	head, headErr := json.Marshal(header)
+	payload, payloadErr := json.Marshal(claims)
+	text := base64.RawURLEncoding.EncodeToString(head) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	sum := sha512.Sum384([]byte(text))
+	r, s, signErr := ecdsa.Sign(rand.Reader, key, sum[:])
+	if err := errors.Join(headErr, payloadErr, signErr); err != nil {
+		t.Fatal(err)
+	}
+	const size = 48
+	signature := make([]byte, 2*size)
+	r.FillBytes(signature[:size])
+	s.FillBytes(signature[size:])
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// KeySetOf returns the public keys as a key set, without ids.
+func KeySetOf(t testing.TB, keys ...crypto.Signer) json.RawMessage {
+	t.Helper()
+	var set jose.JSONWebKeySet
+	for _, key := range keys {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public()})
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // KeySet returns the public key as a key set, with the id "1".

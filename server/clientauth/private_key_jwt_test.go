@@ -103,6 +103,18 @@ func TestPrivateKeyJWT(t *testing.T) {
 				assert.Equal(t, want, a.Status, "%d bits: %s", bits, a.Raw)
 			}
 		})
+		for _, algorithm := range server.SignatureAlgorithms() {
+			private := oauthtest.NewKeyFor(t, algorithm)
+			client := p.NewClient(signsItself(oauthtest.KeySetOf(t, oauthtest.NewKey(t), private), ""))
+			a := try(assertionBody(signAssertion(t, private, algorithm, "", claims("iss", client.ClientID, "sub", client.ClientID))))
+			assert.Equal(t, http.StatusOK, a.Status, "%s is taken by default: %s", algorithm, a.Raw)
+		}
+		t.Run("an elliptic key signs by the algorithm of its own curve alone", func(t *testing.T) { // RFC 7518 section 3.4
+			client := p.NewClient(signsItself(oauthtest.KeySetOf(t, pair.private), ""))
+			mine := claims("iss", client.ClientID, "sub", client.ClientID)
+			assert.Equal(t, http.StatusUnauthorized, try(assertionBody(oauthtest.SignByWrongCurve(t, pair.private, nil, mine))).Status)
+			assert.Equal(t, http.StatusOK, try(assertionBody(signAssertion(t, pair.private, jose.ES256, "", mine))).Status)
+		})
 		for rule, assertion := range map[string]string{
 			"the issuer is the audience":      sign(),
 			"a list of one":                   sign("aud", []string{oauthtest.Issuer}),
@@ -179,7 +191,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 		}
 		metadata := p.Get("/.well-known/oauth-authorization-server").Body
 		assert.Contains(t, metadata["token_endpoint_auth_methods_supported"], models.PrivateKeyJWT)
-		assert.JSONEq(t, `["ES256","EdDSA","PS256","RS256"]`, metadata["token_endpoint_auth_signing_alg_values_supported"])
+		assert.JSONEq(t, `["ES256","ES384","ES512","EdDSA","PS256","PS384","PS512","RS256","RS384","RS512"]`, metadata["token_endpoint_auth_signing_alg_values_supported"])
 	})
 }
 

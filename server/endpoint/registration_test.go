@@ -411,6 +411,7 @@ func TestSoftwareStatements(t *testing.T) {
 	for rule, row := range map[string][2]string{
 		"a stranger's signature":     {sign(stranger, jose.ES256, claims()), server.InvalidSoftwareStatement},
 		"no signature":               {unsigned, server.InvalidSoftwareStatement},
+		"another curve's algorithm":  {oauthtest.SignByWrongCurve(t, trusted, map[jose.HeaderKey]any{"kid": "1"}, claims()), server.InvalidSoftwareStatement},
 		"a secret's signature":       {sign([]byte(strings.Repeat("s", 32)), jose.HS256, claims()), server.InvalidSoftwareStatement},
 		"another issuer":             {sign(trusted, jose.ES256, claims("iss", "https://other.example")), server.UnapprovedSoftwareStatement},
 		"no issuer":                  {sign(trusted, jose.ES256, claims("iss", "")), server.InvalidSoftwareStatement},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -24,9 +25,6 @@ type SoftwareStatements struct {
 	// Required refuses a client without a statement.
 	Required bool
 }
-
-// statementAlgorithms are those of signatures by a key pair.
-var statementAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
 func (s *SoftwareStatements) check() error {
 	if s.Keys == nil {
@@ -62,7 +60,7 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 
 // verify returns the claims of a statement whose issuer is trusted.
 func (s *SoftwareStatements) verify(ctx context.Context, statement string, now time.Time) (map[string]json.RawMessage, error) {
-	token, err := jwt.ParseSigned(statement, statementAlgorithms)
+	token, err := jwt.ParseSigned(statement, server.SignatureAlgorithms())
 	if err != nil {
 		return nil, errInvalidStatement()
 	}
@@ -77,6 +75,8 @@ func (s *SoftwareStatements) verify(ctx context.Context, statement string, now t
 	if keys == nil {
 		return nil, server.NewError(server.UnapprovedSoftwareStatement, "The issuer of the software statement is not one that the server trusts.")
 	}
+	algorithm := jose.SignatureAlgorithm(token.Headers[0].Algorithm)
+	keys = &jose.JSONWebKeySet{Keys: slices.DeleteFunc(slices.Clone(keys.Keys), func(key jose.JSONWebKey) bool { return !server.IsKeyFor(key, algorithm) })}
 	var registered jwt.Claims
 	var claims map[string]json.RawMessage
 	const leeway = time.Minute

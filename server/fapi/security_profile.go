@@ -194,7 +194,8 @@ func (SecurityProfile) PrepareToken(_ context.Context, _ *server.Request, record
 // PrepareTokenResponse refuses to hand out a JWT that is signed by another
 // algorithm, for which a generator of the program's own is to blame.
 func (SecurityProfile) PrepareTokenResponse(_ context.Context, _ *server.Request, _ *models.TokenMixin, response *server.TokenResponse) error {
-	if _, err := jose.ParseSignedCompact(response.AccessToken, server.SignatureAlgorithms()); err != nil {
+	every := append(server.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512)
+	if _, err := jose.ParseSignedCompact(response.AccessToken, every); err != nil {
 		return nil // it is no JWT
 	}
 	if _, err := jose.ParseSignedCompact(response.AccessToken, Algorithms()); err != nil {

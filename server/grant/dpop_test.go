@@ -106,11 +106,12 @@ func TestDPoP(t *testing.T) {
 				"without a key":              {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "dpop+jwt"}, claims)},
 				"with a private key":         {oauthtest.SignJWT(t, key, jose.ES256, private, claims)},
 				"by an RSA key of 1024 bits": {oauthtest.SignJWT(t, short, jose.PS256, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: short.Public()}}, claims)},
-				"signed by another key":      {oauthtest.SignJWT(t, other, jose.ES256, public, claims)},
-				"signed by a shared secret":  {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
-				"not signed":                 {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},
-				"by an algorithm named none": {"eyJhbGciOiJub25lIiwidHlwIjoiZHBvcCtqd3QifQ." + parts[1] + "."},
-				"with another's payload":     {strings.Split(good, ".")[0] + "." + parts[1] + "." + strings.Split(good, ".")[2]},
+				"by an elliptic key of another algorithm": {oauthtest.SignByWrongCurve(t, key, public, claims)},
+				"signed by another key":                   {oauthtest.SignJWT(t, other, jose.ES256, public, claims)},
+				"signed by a shared secret":               {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
+				"not signed":                              {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},
+				"by an algorithm named none":              {"eyJhbGciOiJub25lIiwidHlwIjoiZHBvcCtqd3QifQ." + parts[1] + "."},
+				"with another's payload":                  {strings.Split(good, ".")[0] + "." + parts[1] + "." + strings.Split(good, ".")[2]},
 			} {
 				var header []string
 				for _, proof := range proofs {
@@ -119,6 +120,12 @@ func TestDPoP(t *testing.T) {
 				a := p.Token(service, "grant_type=client_credentials", header...)
 				assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", rule, a.Raw)
 				assert.Equal(t, server.InvalidDPoPProof, a.Body["error"], rule)
+			}
+			for _, algorithm := range server.SignatureAlgorithms() {
+				signer := oauthtest.NewKeyFor(t, algorithm)
+				header := map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: signer.Public()}}
+				a := p.Token(service, "grant_type=client_credentials", "DPoP", oauthtest.SignJWT(t, signer, algorithm, header, oauthtest.Claims(claims, "jti", string(algorithm))))
+				assert.Equal(t, http.StatusOK, a.Status, "%s is taken by default: %s", algorithm, a.Raw)
 			}
 			for rule, target := range map[string]string{"a query": tokenEndpoint + "?a=b#c", "a port": "https://id.example:443/oauth/token", "letters": "HTTPS://ID.example/oauth/token"} {
 				a := p.Token(service, "grant_type=client_credentials", "DPoP", p.DPoP(key, http.MethodPost, target))

@@ -2,8 +2,8 @@ package oidc_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
+	"crypto"
+	_ "crypto/sha512" // SHA-384 and SHA-512
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -29,11 +29,13 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
-func halfOf(sum []byte) string { return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]) }
+func sha256Half(text string) string { return half(crypto.SHA256, text) }
 
-func sha256Half(text string) string { sum := sha256.Sum256([]byte(text)); return halfOf(sum[:]) }
-
-func sha512Half(text string) string { sum := sha512.Sum512([]byte(text)); return halfOf(sum[:]) }
+func half(hash crypto.Hash, text string) string {
+	h := hash.New()
+	h.Write([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:hash.Size()/2])
+}
 
 // The code flow, on every engine: what the ID token says, what a refreshed one says,
 // and what UserInfo says (OpenID Connect Core sections 2, 3.1, 5.3, 12).
@@ -219,11 +221,14 @@ func TestSignaturesAndEncryption(t *testing.T) {
 		tokens := p.signIn(p.client("id_token_signed_response_alg", algorithm))
 		claims, header := verify(t, tokens["id_token"])
 		assert.Equal(t, string(algorithm), header.Algorithm)
-		want := sha256Half
-		if algorithm == jose.EdDSA {
-			want = sha512Half
+		hash := crypto.SHA256
+		switch algorithm {
+		case jose.ES384, jose.RS384, jose.PS384:
+			hash = crypto.SHA384
+		case jose.ES512, jose.RS512, jose.PS512, jose.EdDSA:
+			hash = crypto.SHA512
 		}
-		assert.Equal(t, want(tokens["access_token"]), claims["at_hash"], algorithm)
+		assert.Equal(t, half(hash, tokens["access_token"]), claims["at_hash"], algorithm)
 	}
 	for _, algorithm := range []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256, jose.RSA_OAEP} {
 		private, set := encryptionKeys(t, algorithm)
@@ -485,7 +490,7 @@ func TestDiscovery(t *testing.T) {
 		"end_session_endpoint":     oauthtest.Issuer + "/oauth/end_session",
 		"response_types_supported": []any{"code", "code id_token", "code id_token token", "code token", "id_token", "id_token token", "token"},
 		"response_modes_supported": []any{"form_post", "fragment", "query"},
-		"subject_types_supported":  []any{"pairwise", "public"}, "id_token_signing_alg_values_supported": []any{"ES256", "EdDSA", "PS256", "RS256"},
+		"subject_types_supported":  []any{"pairwise", "public"}, "id_token_signing_alg_values_supported": []any{"ES256", "ES384", "ES512", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"},
 		"claims_parameter_supported": true, "prompt_values_supported": []any{"consent", "login", "none", "select_account"}, "acr_values_supported": []any{"phr"},
 		"display_values_supported": []any{"page", "popup", "touch", "wap"}, "claim_types_supported": []any{"normal"},
 		"backchannel_logout_supported": true, "backchannel_logout_session_supported": true, "frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,

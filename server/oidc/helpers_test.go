@@ -45,14 +45,20 @@ type keys []jose.JSONWebKey
 var signingKeys = sync.OnceValue(func() keys {
 	rsaKey, err1 := rsa.GenerateKey(rand.Reader, 2048)
 	ecKey, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	_, edKey, err3 := ed25519.GenerateKey(rand.Reader)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	ec384, err3 := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	ec521, err4 := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	_, edKey, err5 := ed25519.GenerateKey(rand.Reader)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		panic(err)
 	}
-	return keys{
-		{Key: rsaKey, KeyID: "rs", Algorithm: "RS256", Use: "sig"}, {Key: rsaKey, KeyID: "ps", Algorithm: "PS256", Use: "sig"},
-		{Key: ecKey, KeyID: "es", Algorithm: "ES256", Use: "sig"}, {Key: edKey, KeyID: "ed", Algorithm: "EdDSA", Use: "sig"},
+	all := keys{
+		{Key: ecKey, KeyID: "es", Algorithm: "ES256", Use: "sig"}, {Key: ec384, KeyID: "es384", Algorithm: "ES384", Use: "sig"},
+		{Key: ec521, KeyID: "es512", Algorithm: "ES512", Use: "sig"}, {Key: edKey, KeyID: "ed", Algorithm: "EdDSA", Use: "sig"},
 	}
+	for _, algorithm := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
+		all = append(all, jose.JSONWebKey{Key: rsaKey, KeyID: algorithm, Algorithm: algorithm, Use: "sig"})
+	}
+	return all
 })
 
 func (k keys) SigningKey(_ context.Context, algorithm jose.SignatureAlgorithm, _ time.Time) (*jose.JSONWebKey, error) {
@@ -230,7 +236,7 @@ func encryptionKeys(t *testing.T, algorithm jose.KeyAlgorithm) (private any, set
 	t.Helper()
 	var public crypto.PublicKey
 	if strings.HasPrefix(string(algorithm), "RSA") {
-		key := signingKeys()[0].Key.(*rsa.PrivateKey)
+		key := oauthtest.NewKeyFor(t, jose.RS256)
 		private, public = key, key.Public()
 	} else {
 		key := oauthtest.NewKey(t)

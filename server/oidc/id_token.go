@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -70,16 +71,17 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 }
 
 // halfHash is the left half of a hash by the hash of the signature algorithm (OpenID
-// Connect Core section 3.1.3.6). Ed25519 signs by SHA-512.
+// Connect Core section 3.1.3.6), which its name ends with. Ed25519 signs by SHA-512.
 func halfHash(algorithm jose.SignatureAlgorithm, text string) string {
-	var sum []byte
-	if algorithm == jose.EdDSA {
-		whole := sha512.Sum512([]byte(text))
-		sum = whole[:]
-	} else {
-		whole := sha256.Sum256([]byte(text))
-		sum = whole[:]
+	hash := sha256.New()
+	switch name := string(algorithm); {
+	case strings.HasSuffix(name, "384"):
+		hash = sha512.New384()
+	case strings.HasSuffix(name, "512"), algorithm == jose.EdDSA:
+		hash = sha512.New()
 	}
+	hash.Write([]byte(text))
+	sum := hash.Sum(nil)
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 

@@ -85,7 +85,7 @@ func TestDPoPTokens(t *testing.T) {
 				w := call("DPoP", token, once)
 				assert.Equal(t, http.StatusUnauthorized, w.Code)
 				challenges := w.Header().Values("WWW-Authenticate")
-				assert.Contains(t, strings.Join(challenges, "\n"), `DPoP realm="api", algs="ES256 RS256 PS256 EdDSA", error="invalid_dpop_proof"`)
+				assert.Contains(t, strings.Join(challenges, "\n"), `DPoP realm="api", algs="ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512 EdDSA", error="invalid_dpop_proof"`)
 				assert.Contains(t, challenges, `Bearer realm="api"`, "the scheme that was not used has nothing to say")
 			})
 		}

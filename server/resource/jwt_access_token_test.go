@@ -57,7 +57,7 @@ func decode(t *testing.T, part string) (members map[string]any) {
 
 func TestJWTAccessTokens(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		for _, algorithm := range server.SignatureAlgorithms() {
+		for _, algorithm := range []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA} {
 			t.Run(string(algorithm), func(t *testing.T) {
 				require.NoError(t, db.Where("1 = 1").Delete(&oauthtest.SigningKey{}).Error)
 				p, keys, validator := newJWTProvider(t, db, algorithm)
@@ -180,6 +180,34 @@ func TestForgedJWTs(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, p.Call(opaque).Status)
 	validator.Opaque = gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
 	assert.Equal(t, http.StatusOK, p.Call(opaque).Status, "both kinds at once")
+}
+
+// Every algorithm signs, and is taken by default. RSA keys take their time: here all
+// have the same.
+func TestJWTAccessTokensByEveryAlgorithm(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	for _, algorithm := range server.SignatureAlgorithms() {
+		p, _, validator := newJWTProvider(t, db, algorithm)
+		if strings.HasPrefix(string(algorithm), "RS") || strings.HasPrefix(string(algorithm), "PS") {
+			key := oneKey{jose.JSONWebKey{Key: oauthtest.NewKeyFor(t, algorithm), KeyID: "1", Algorithm: string(algorithm)}}
+			p.Server.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: key, Algorithm: algorithm, Audience: api}).Generate)
+			validator.Keys = key
+		}
+		text := p.Token(p.NewClient(oauthtest.Grants("client_credentials")), "grant_type=client_credentials&scope=profile").Body["access_token"]
+		assert.Equal(t, string(algorithm), decode(t, strings.Split(text, ".")[0])["alg"])
+		assert.Equal(t, http.StatusOK, p.Call(text).Status, algorithm)
+	}
+}
+
+// oneKey is a server.SigningKeys of one key.
+type oneKey struct{ key jose.JSONWebKey }
+
+func (k oneKey) SigningKey(context.Context, jose.SignatureAlgorithm, time.Time) (*jose.JSONWebKey, error) {
+	return &k.key, nil
+}
+
+func (k oneKey) PublicKeys(context.Context, time.Time) (*jose.JSONWebKeySet, error) {
+	return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.key.Public()}}, nil
 }
 
 // An RSA key signs by PS256 as well as by RS256; what counts is what it is for.

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // Assertion is a signed JWT by which a client, or somebody whom the server
@@ -26,10 +29,10 @@ type Assertion struct {
 	Claims map[string]json.RawMessage
 
 	signed    *jose.JSONWebSignature
-	audience  []string
-	expiresAt int64
-	notBefore int64
-	issuedAt  int64
+	audience  jwt.Audience
+	expiresAt NumericDate
+	notBefore NumericDate
+	issuedAt  NumericDate
 }
 
 // Limits of an assertion.
@@ -50,30 +53,22 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertio
 	if algorithms == nil {
 		algorithms = SignatureAlgorithms()
 	}
-	signed, err := jose.ParseSignedCompact(text, algorithms)
+	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
 		return nil
 	}
 	a := &Assertion{signed: signed}
-	if json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &a.Claims) != nil {
+	if a.Claims, err = strictjson.Object(signed.UnsafePayloadWithoutVerification()); err != nil {
 		return nil
 	}
 	for name, into := range map[string]any{
-		"iss": &a.Issuer, "sub": &a.Subject, "jti": &a.ID, "exp": &a.expiresAt, "nbf": &a.notBefore, "iat": &a.issuedAt,
+		"iss": &a.Issuer, "sub": &a.Subject, "aud": &a.audience, "jti": &a.ID, "exp": &a.expiresAt, "nbf": &a.notBefore, "iat": &a.issuedAt,
 	} {
-		if value, ok := a.Claims[name]; ok && json.Unmarshal(value, into) != nil {
+		if value, ok := a.Claims[name]; ok && strictjson.Unmarshal(value, into) != nil {
 			return nil
 		}
 	}
-	var one string
-	if len(a.Claims["aud"]) == 0 {
-		a.audience = nil
-	} else if json.Unmarshal(a.Claims["aud"], &one) == nil {
-		a.audience = []string{one}
-	} else if json.Unmarshal(a.Claims["aud"], &a.audience) != nil {
-		return nil
-	}
-	a.ExpiresAt = time.Unix(a.expiresAt, 0)
+	a.ExpiresAt = a.expiresAt.Time()
 	return a
 }
 
@@ -102,8 +97,8 @@ func (a *Assertion) Audience() []string { return a.audience }
 // long.
 func (a *Assertion) IsCurrent(now time.Time) bool {
 	return len(a.ID) <= maxAssertionIDSize &&
-		now.Add(-assertionLeeway).Unix() < a.expiresAt && a.expiresAt <= now.Add(maxAssertionLife).Unix() &&
-		a.notBefore <= now.Add(assertionLeeway).Unix() && a.issuedAt <= now.Add(assertionLeeway).Unix()
+		now.Add(-assertionLeeway).Unix() < int64(a.expiresAt) && int64(a.expiresAt) <= now.Add(maxAssertionLife).Unix() &&
+		int64(a.notBefore) <= now.Add(assertionLeeway).Unix() && int64(a.issuedAt) <= now.Add(assertionLeeway).Unix()
 }
 
 // Algorithm returns what it is signed by.
@@ -136,11 +131,16 @@ func (a *Assertion) VerifiedWith(secret []byte) bool {
 	return err == nil
 }
 
-// VerifiedBy reports whether one of the public keys of a key set, as JSON, made
-// the signature: the one that it names, where it names one.
+// VerifiedBy is [Assertion.VerifiedByKeys] for a key set as JSON.
 func (a *Assertion) VerifiedBy(keySet []byte) bool {
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(keySet, &keys) != nil || len(keys.Keys) > maxAssertionKeys {
+	keys, err := ParseKeySet(keySet)
+	return err == nil && a.VerifiedByKeys(keys)
+}
+
+// VerifiedByKeys reports whether one of the public keys of a key set made the
+// signature: the one that it names, where it names one. nil has no keys.
+func (a *Assertion) VerifiedByKeys(keys *jose.JSONWebKeySet) bool {
+	if keys == nil || len(keys.Keys) > maxAssertionKeys {
 		return false
 	}
 	header := a.signed.Signatures[0].Header

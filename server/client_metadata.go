@@ -7,9 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -54,7 +53,7 @@ func AsksFor(client Client, member string) bool {
 // CheckBoolMember refuses metadata in which the member is neither true nor false.
 func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 	var value bool
-	if raw, ok := metadata.Extra[member]; ok && json.Unmarshal(raw, &value) != nil {
+	if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, &value) != nil {
 		return NewError(InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is neither true nor false")
 	}
 	return nil
@@ -167,12 +166,15 @@ func keySetProblem(text json.RawMessage) string {
 	if len(text) == 0 {
 		return ""
 	}
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(text, &keys) != nil || len(keys.Keys) == 0 {
+	raw, err := keysOf(text)
+	if err != nil {
 		return "is not a JSON Web Key Set"
 	}
-	if slices.ContainsFunc(keys.Keys, func(k jose.JSONWebKey) bool { return !k.Valid() || !k.IsPublic() }) {
+	if slices.ContainsFunc(raw, func(key json.RawMessage) bool { return holdsSecret(key) }) {
 		return "has a key that is not public"
+	}
+	if keys, err := ParseKeySet(text); err != nil || len(keys.Keys) == 0 {
+		return "has no key that the server understands"
 	}
 	return ""
 }

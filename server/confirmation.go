@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // Confirmation methods: how a token says which key it is bound to.
@@ -35,8 +37,8 @@ func ConfirmationMethod(confirmation string) string {
 	if confirmation == "" {
 		return ""
 	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(confirmation), &members) != nil || len(members) != 1 {
+	members, err := strictjson.Object([]byte(confirmation))
+	if err != nil || len(members) != 1 {
 		return "?"
 	}
 	for method := range members {

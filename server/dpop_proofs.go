@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +16,9 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // DPoPProofs checks proofs of possession (RFC 9449 section 4.3): a client signs
@@ -85,7 +87,7 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 	if proof == nil {
 		return "", NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.")
 	}
-	issuedAt := time.Unix(proof.IssuedAt, 0)
+	issuedAt := proof.IssuedAt.Time()
 	switch {
 	case proof.ID == "" || len(proof.ID) > maxProofID:
 		return "", NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
@@ -116,12 +118,12 @@ func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.T
 
 // dpopProof is the claims of RFC 9449 section 4.2.
 type dpopProof struct {
-	ID              string `json:"jti"`
-	Method          string `json:"htm"`
-	Target          string `json:"htu"`
-	IssuedAt        int64  `json:"iat"`
-	AccessTokenHash string `json:"ath"`
-	Nonce           string `json:"nonce"`
+	ID              string      `json:"jti"`
+	Method          string      `json:"htm"`
+	Target          string      `json:"htu"`
+	IssuedAt        NumericDate `json:"iat"`
+	AccessTokenHash string      `json:"ath"`
+	Nonce           string      `json:"nonce"`
 
 	thumbprint string
 }
@@ -132,7 +134,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProo
 	if len(text) > maxProof {
 		return nil
 	}
-	signed, err := jose.ParseSignedCompact(text, algorithms)
+	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
 		return nil
 	}
@@ -150,7 +152,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProo
 		return nil
 	}
 	proof := &dpopProof{}
-	if json.Unmarshal(payload, proof) != nil {
+	if strictjson.Unmarshal(payload, proof) != nil {
 		return nil
 	}
 	proof.thumbprint = base64.RawURLEncoding.EncodeToString(thumbprint)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // Names of the settings that [Config.Load] reads.
@@ -73,7 +75,7 @@ func (c *Config) LoadMap(settings map[string]any) error {
 
 func (c *Config) loadTokenExpiresIn(value []byte) error {
 	var seconds map[string]int64
-	if json.Unmarshal(value, &seconds) != nil {
+	if strictjson.Unmarshal(value, &seconds) != nil {
 		return errors.New(`want a JSON object of whole seconds by grant type, such as {"authorization_code": 864000}`)
 	}
 	lifetimes := maps.Clone(c.TokenExpiresIn)
@@ -99,9 +101,9 @@ func (c *Config) loadAccessTokenGenerator(value []byte) error {
 }
 
 func (c *Config) loadRefreshTokenGenerator(value []byte) error {
-	var on bool
-	if json.Unmarshal(value, &on) == nil {
-		c.NoRefreshTokens, c.RefreshTokenGenerator = !on, nil
+	var on *bool
+	if strictjson.Unmarshal(value, &on) == nil && on != nil {
+		c.NoRefreshTokens, c.RefreshTokenGenerator = !*on, nil
 		return nil
 	}
 	generator, err := c.generatorNamed(value)
@@ -115,7 +117,7 @@ func (c *Config) loadRefreshTokenGenerator(value []byte) error {
 // an environment nobody writes them.
 func (c *Config) generatorNamed(value []byte) (TokenGenerator, error) {
 	var name string
-	if json.Unmarshal(value, &name) != nil {
+	if strictjson.Unmarshal(value, &name) != nil {
 		name = string(value)
 	}
 	if generator := c.Generators[name]; generator != nil {
@@ -126,7 +128,7 @@ func (c *Config) generatorNamed(value []byte) (TokenGenerator, error) {
 
 func (c *Config) loadErrorURIs(value []byte) error {
 	var pairs [][]string
-	if json.Unmarshal(value, &pairs) != nil || slices.ContainsFunc(pairs, func(p []string) bool { return len(p) != 2 }) {
+	if strictjson.Unmarshal(value, &pairs) != nil || slices.ContainsFunc(pairs, func(p []string) bool { return len(p) != 2 }) {
 		return errors.New(`want a JSON list of pairs, such as [["invalid_client", "https://example.com/errors#invalid_client"]]`)
 	}
 	uris := make(map[string]string, len(pairs))
@@ -139,7 +141,7 @@ func (c *Config) loadErrorURIs(value []byte) error {
 
 func (c *Config) loadScopesSupported(value []byte) error {
 	var scopes []string
-	if json.Unmarshal(value, &scopes) != nil {
+	if strictjson.Unmarshal(value, &scopes) != nil {
 		return errors.New(`want a JSON list of scopes, such as ["profile", "email"]`)
 	}
 	c.ScopesSupported = scopes

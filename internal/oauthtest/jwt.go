@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
@@ -39,6 +40,20 @@ func SignJWT(t testing.TB, key any, algorithm jose.SignatureAlgorithm, header ma
 		t.Fatal(err)
 	}
 	return text
+}
+
+// SignRaw returns a JWT of a header and claims as they are written, signed by ES256:
+// what no library would write.
+func SignRaw(t testing.TB, key *ecdsa.PrivateKey, header, claims string) string {
+	t.Helper()
+	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	sum := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 32 // bytes of each half of a signature by P-256
+	return input + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 }
 
 // NewKey returns a key pair.

@@ -1,0 +1,81 @@
+package strictjson
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Stored reads an object that was stored before it had to be strict, member by
+// member. A member that is not as it has to be is left out, all that go by a name
+// that is given twice as well, and stands in faults. An error is an [*Error] about a
+// text that is no object at all.
+func Stored(text []byte) (members map[string]stdjson.RawMessage, faults []*Error, err error) {
+	if members, err = Object(text); err == nil {
+		return members, nil, nil
+	}
+	decoder := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '{' {
+		return nil, nil, &Error{Reason: ErrType}
+	}
+	members = make(map[string]stdjson.RawMessage)
+	var left []string
+	leave := func(name string, path []string, reason error) {
+		left = append(left, name)
+		faults = append(faults, &Error{Path: append([]string{name}, path...), Reason: reason})
+	}
+	for decoder.PeekKind() == '"' {
+		quoted, err := decoder.ReadValue()
+		if err != nil {
+			return nil, nil, &Error{Reason: ErrSyntax}
+		}
+		name, bad := nameOf(quoted)
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return nil, nil, &Error{Reason: ErrSyntax}
+		}
+		var fault *Error
+		_, twice := members[name]
+		switch {
+		case bad != nil:
+			leave(name, nil, ErrSyntax)
+		case twice:
+			leave(name, nil, ErrDuplicate)
+		case errors.As(Check(value), &fault):
+			leave(name, fault.Path, fault.Reason)
+		default:
+			members[name] = bytes.Clone(value)
+		}
+	}
+	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '}' {
+		return nil, nil, &Error{Reason: ErrSyntax}
+	}
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, nil, &Error{Reason: ErrSyntax}
+	}
+	for _, name := range left {
+		delete(members, name)
+	}
+	return members, faults, nil
+}
+
+// nameOf returns the name of a member, and an error for one that is not valid UTF-8.
+func nameOf(quoted []byte) (name string, err error) {
+	unquoted, err := jsontext.AppendUnquote(nil, quoted)
+	if err == nil && !utf8.Valid(quoted) {
+		err = ErrSyntax
+	}
+	return strings.ToValidUTF8(string(unquoted), "\uFFFD"), err
+}
+
+// Resembles reports whether a name is not one of the names, and is taken for one by
+// readers that fold case, as encoding/json does.
+func Resembles(name string, names []string) bool {
+	return !slices.Contains(names, name) && slices.ContainsFunc(names, func(one string) bool { return strings.EqualFold(one, name) })
+}

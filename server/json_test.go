@@ -1,0 +1,153 @@
+package server_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+func TestANumericDateMayHaveAFraction(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1800000000": 1_800_000_000, "1800000000.5": 1_800_000_000, "1800000000.999999": 1_800_000_000, "1.8e9": 1_800_000_000, "1.8E+9": 1_800_000_000,
+		"18000000000e-1": 1_800_000_000, "0": 0, "0.5": 0, "-0": 0, "1e-400": 0, "null": 0, "253402300799": 253_402_300_799, "253402300799.9": 253_402_300_799,
+		"1800000000." + strings.Repeat("0", 5000): 1_800_000_000,
+	} {
+		var date server.NumericDate
+		require.NoError(t, server.ReadJSON([]byte(text), &date), text)
+		assert.EqualValues(t, want, date, text)
+		assert.Equal(t, want, date.Time().Unix(), text)
+	}
+	for _, text := range []string{
+		"-1", "-0.5", "-1e9", "253402300800", "1e12", "9223372036854775807", "9223372036854775808", "18446744073709551617", "1e400", "-1e400", "1e999999999",
+		"NaN", "Infinity", "-Infinity", `"1800000000"`, "true", "[]", "{}", "0x6b49d200", "01", "1.", "1_800_000_000", "１８", "", "1 2", strings.Repeat("9", 5000),
+	} {
+		date := server.NumericDate(7)
+		assert.Error(t, server.ReadJSON([]byte(text), &date), text)
+		assert.Zero(t, date, text)
+	}
+	text, err := json.Marshal(server.NumericDate(1_800_000_000))
+	require.NoError(t, err)
+	assert.Equal(t, "1800000000", string(text))
+}
+
+func TestReadJSONHasOneReading(t *testing.T) {
+	var read struct {
+		Scope string `json:"scope"`
+	}
+	require.NoError(t, server.ReadJSON([]byte(`{"ſcope":"admin"}`), &read))
+	assert.Empty(t, read.Scope)
+	assert.Error(t, server.ReadJSON([]byte(`{"scope":"a","scope":"b"}`), &read))
+	assert.Error(t, server.ReadJSON([]byte(`{"x":[{"y":1,"y":1}]}`), &read))
+}
+
+// keysNotUnderstood are keys that a set may have beside those that count (RFC 7517
+// section 5).
+var keysNotUnderstood = map[string]string{
+	"AKP":                `{"kty":"AKP","alg":"ML-DSA-44","kid":"a","pub":"AAAA"}`,
+	"unknown kty":        `{"kty":"FUTURE","kid":"b","use":"sig"}`,
+	"X25519":             `{"kty":"OKP","crv":"X25519","kid":"c","use":"enc","x":"3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"}`,
+	"X448":               `{"kty":"OKP","crv":"X448","x":"AAAA"}`,
+	"secp256k1":          `{"kty":"EC","crv":"secp256k1","x":"AAAA","y":"AAAA"}`,
+	"empty":              `{}`,
+	"a member missing":   `{"kty":"RSA","e":"AQAB"}`,
+	"kty is a number":    `{"kty":1}`,
+	"not on the curve":   `{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
+	"no certificate":     `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","x5c":["AAAA"]}`,
+	"a key set":          `{"keys":[]}`,
+	"no object":          `"key"`,
+	"null":               `null`,
+	"a list":             `[]`,
+	"kty by case":        `{"Kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+	"kty by folded case": `{"\u212Aty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+}
+
+// withKey returns a key set with one more key in front of the others.
+func withKey(keySet []byte, key string) []byte {
+	return []byte(strings.Replace(string(keySet), `[`, `[`+key+`,`, 1))
+}
+
+func TestAKeyThatIsNotUnderstoodIsIgnored(t *testing.T) {
+	signing := oauthtest.NewKey(t)
+	assertion := server.ParseAssertion(oauthtest.SignJWT(t, signing, jose.ES256, nil, map[string]any{"iss": "i"}), nil)
+	for name, key := range keysNotUnderstood {
+		t.Run(name, func(t *testing.T) {
+			set := withKey(oauthtest.KeySet(t, signing), key)
+			keys, err := server.ParseKeySet(set)
+			require.NoError(t, err)
+			require.Len(t, keys.Keys, 1)
+			assert.Equal(t, "1", keys.Keys[0].KeyID)
+			assert.True(t, assertion.VerifiedBy(set))
+
+			alone, err := server.ParseKeySet([]byte(`{"keys":[` + key + `]}`))
+			require.NoError(t, err)
+			assert.Empty(t, alone.Keys)
+			assert.False(t, assertion.VerifiedBy([]byte(`{"keys":[`+key+`]}`)))
+		})
+	}
+}
+
+func TestWhatIsNoKeySet(t *testing.T) {
+	for _, text := range []string{
+		``, `null`, `[]`, `{}`, `"keys"`, `{"keys":null}`, `{"keys":{}}`, `{"keys":"a"}`, `{"Keys":[]}`, `{"\u212Aeys":[]}`, `{"keyſ":[]}`,
+		`{"keys":[],"keys":[]}`, `{"keys":[{"kty":"OKP","kty":"OKP"}]}`, `{"keys":[{"x":{"y":1,"y":2}}]}`, `{"keys":[]}x`, "{\"keys\":[\"\xff\"]}",
+	} {
+		_, err := server.ParseKeySet([]byte(text))
+		assert.Error(t, err, text)
+	}
+	keys, err := server.ParseKeySet([]byte(`{"keys":[],"more":1}`))
+	require.NoError(t, err)
+	assert.Empty(t, keys.Keys)
+}
+
+// go-jose is lenient here: two readers of a header could see two things.
+func TestAHeaderHasOneReading(t *testing.T) {
+	key := oauthtest.NewKey(t)
+	for rule, header := range map[string]string{
+		"twice":               `{"alg":"ES256","kid":"1","kid":"1"}`,
+		"twice within":        `{"alg":"ES256","x":{"y":1,"y":2}}`,
+		"twice within a jwk":  `{"alg":"ES256","jwk":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","more":{"y":1,"y":2}}}`,
+		"no UTF-8":            "{\"alg\":\"ES256\",\"kid\":\"\xff\"}",
+		"too deep":            `{"alg":"ES256","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+		"something behind it": `{"alg":"ES256"}{}`,
+		"by another case":     `{"Alg":"ES256"}`,
+	} {
+		signed := oauthtest.SignRaw(t, key, header, `{"iss":"i"}`)
+		assert.Nil(t, server.ParseAssertion(signed, nil), rule)
+	}
+	signed := server.ParseAssertion(oauthtest.SignRaw(t, key, `{"alg":"ES256","Kid":"2","ſub":{"x":[]}}`, `{"iss":"i"}`), nil)
+	require.NotNil(t, signed)
+	assert.True(t, signed.VerifiedBy(oauthtest.KeySet(t, key)))
+}
+
+func TestAnAssertionHasOneReading(t *testing.T) {
+	key := oauthtest.NewKey(t)
+	parse := func(payload string) *server.Assertion {
+		return server.ParseAssertion(oauthtest.SignRaw(t, key, `{"alg":"ES256"}`, payload), nil)
+	}
+	for _, payload := range []string{
+		`{"iss":"i","iss":"j"}`, `{"iss":"i","x":[{"y":1,"y":1}]}`, "{\"iss\":\"\xff\"}", `{"iss":"\ud800"}`, `{"iss":1}`, `{"aud":[1]}`, `{"aud":{}}`, `{"exp":"1"}`, `{"exp":1e400}`,
+		`{"nbf":-1}`, `{"iat":1e300}`, `[]`, `null`, `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+	} {
+		assert.Nil(t, parse(payload), payload)
+	}
+	folded := parse(`{"ſub":"1","Iss":"i","AUD":"a","Exp":1}`)
+	require.NotNil(t, folded)
+	assert.Empty(t, folded.Subject+folded.Issuer+strings.Join(folded.Audience(), ""))
+	assert.Zero(t, folded.ExpiresAt.Unix())
+
+	for payload, want := range map[string]string{`{"aud":"a"}`: "a", `{"aud":["a","b"]}`: "a b", `{"aud":[]}`: "", `{"aud":null}`: "", `{}`: ""} {
+		assert.Equal(t, want, strings.Join(parse(payload).Audience(), " "), payload)
+	}
+	dated := parse(`{"exp":1800000000.5,"iat":1.8e9,"nbf":1799999999.25}`)
+	require.NotNil(t, dated)
+	assert.EqualValues(t, 1_800_000_000, dated.ExpiresAt.Unix())
+	assert.True(t, dated.IsCurrent(time.Unix(1_799_999_990, 0)))
+}

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
+)
+
+// ParseKeySet reads a JWK Set (RFC 7517 section 5), as [ReadJSON] reads JSON. A key
+// that is not understood is left out, such as one of a kty or a curve that this
+// server does not know, or one that lacks a member: the others are as good as
+// without it. There may be none left. An error is for what is not a JWK Set at all.
+//
+// A key set may have private and symmetric keys: who needs public ones asks each key
+// whether it is one.
+func ParseKeySet(text []byte) (*jose.JSONWebKeySet, error) {
+	raw, err := keysOf(text)
+	if err != nil {
+		return nil, err
+	}
+	set := &jose.JSONWebKeySet{Keys: make([]jose.JSONWebKey, 0, len(raw))}
+	for _, one := range raw {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(one) == nil && key.Valid() {
+			set.Keys = append(set.Keys, key)
+		}
+	}
+	return set, nil
+}
+
+// keysOf returns the keys of a JWK Set, understood or not.
+func keysOf(text []byte) ([]json.RawMessage, error) {
+	var set struct {
+		Keys *[]json.RawMessage `json:"keys"`
+	}
+	if err := strictjson.Unmarshal(text, &set); err != nil {
+		return nil, err
+	}
+	if set.Keys == nil {
+		return nil, errors.New("server: a JWK Set has the member \"keys\", a list")
+	}
+	return *set.Keys, nil
+}
+
+// holdsSecret reports whether a key has a private or a symmetric part, understood or
+// not (RFC 7518 section 6, RFC 8037 section 2).
+func holdsSecret(key []byte) bool {
+	members, _ := strictjson.Object(key) // what is no object is no key
+	for _, name := range []string{"d", "k", "priv"} {
+		if _, given := members[name]; given {
+			return true
+		}
+	}
+	return false
+}

@@ -3,24 +3,22 @@ package main
 import (
 	"net/http"
 	"slices"
-
-	"github.com/rs/cors"
 )
 
 // routes is every address there is.
 func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
 
-	// For programs. The library answers every method itself.
-	programs := anyOrigin()
+	// For programs. The library answers every method itself, and pages of any origin.
 	for path, handler := range a.oauth.Routes() {
-		mux.Handle(path, programs(handler))
+		mux.Handle(path, handler)
 	}
 	for path, handler := range a.api.Routes() {
-		mux.Handle(path, programs(handler))
+		mux.Handle(path, handler)
 	}
-	mux.Handle("GET /api/me", programs(a.api.Require("profile")(http.HandlerFunc(a.me))))
-	mux.Handle("OPTIONS /api/me", programs(http.NotFoundHandler()))
+	me := a.api.Require("profile")(http.HandlerFunc(a.me))
+	mux.Handle("GET /api/me", me)
+	mux.Handle("OPTIONS /api/me", me)
 	mux.HandleFunc("GET /healthz", a.healthz)
 
 	// For people.
@@ -48,18 +46,6 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /static/logo.svg", serveStatic("logo.svg"))
 
 	return securityHeaders(a.cfg.secure(), a.withErrorPages(mux))
-}
-
-// anyOrigin lets single-page apps of any site call what programs call. Nothing
-// there looks at cookies, so a page can do no more than any other program.
-func anyOrigin() func(http.Handler) http.Handler {
-	return cors.New(cors.Options{
-		AllowedOrigins: []string{"*"},
-		AllowedMethods: []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type"},
-		ExposedHeaders: []string{"WWW-Authenticate"},
-		MaxAge:         600,
-	}).Handler
 }
 
 // pageMiddleware gives a page its session, and refuses forms that other sites

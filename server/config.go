@@ -106,6 +106,11 @@ type Config struct {
 	// clients have the proxy's address, and whoever fails shuts the others out.
 	RemoteAddress func(r *http.Request) string
 
+	// AllowOrigin says which pages of other origins may call the endpoints that
+	// programs call, without credentials; nil is those of every origin. The
+	// authorization endpoint is a page itself, and no other page may read it.
+	AllowOrigin func(origin string) bool
+
 	// TokenPrefix begins every generated secret, so that leak scanners find
 	// them: lowercase letters and digits, [DefaultTokenPrefix] when empty.
 	TokenPrefix string

@@ -48,9 +48,10 @@ type Response struct {
 }
 
 // CreateEndpointResponse answers a request to a registered endpoint. A name
-// that is not registered is answered with 404.
+// that is not registered is answered with 404, and the preflight of a page that is
+// about to make a request by Config.AllowOrigin.
 func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, name string) {
-	if !s.ready(w) {
+	if !s.ready(w) || s.crossOrigin.Handle(w, r) {
 		return
 	}
 	endpoint, ok := s.endpoints[name]

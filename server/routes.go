@@ -69,28 +69,43 @@ func (s *Server) endpointPath(name string) string {
 }
 
 // Routes are the paths of everything that is registered, each with its
-// handler, but for the authorization endpoint, whose page is the program's:
+// handler, except the authorization endpoint, whose page is the program's:
 //
 //	for path, handler := range srv.Routes() {
 //		mux.Handle(path, handler)
 //	}
+//
+// Where the issuer has a path, each is there below it, and also without it: a proxy,
+// [http.StripPrefix] or a group of a router may have taken it off. Every path is plain,
+// and its handler answers every method.
 func (s *Server) Routes() iter.Seq2[string, http.Handler] {
 	return func(yield func(string, http.Handler) bool) {
 		names := slices.Sorted(maps.Keys(s.endpoints))
 		for _, name := range append(names, tokenEndpoint) {
-			u, err := url.Parse(s.EndpointURL(name))
-			if err != nil || u.Path == "" {
-				continue
-			}
 			handler := s.EndpointHandler(name)
 			if name == tokenEndpoint {
 				handler = s.CreateTokenResponse
 			}
-			if !yield(u.Path, handler) {
-				return
+			for _, path := range s.pathsOf(name) {
+				if !yield(path, handler) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// pathsOf returns the paths at which requests to an endpoint may come in: that of its
+// address, and what is left of it where the issuer's path was taken off.
+func (s *Server) pathsOf(name string) []string {
+	u, err := url.Parse(s.EndpointURL(name))
+	if err != nil || u.Path == "" {
+		return nil
+	}
+	if stripped := s.endpointPath(name); stripped != u.Path {
+		return []string{u.Path, stripped}
+	}
+	return []string{u.Path}
 }
 
 // answered is a registered grant, and what it answers that no later

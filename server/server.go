@@ -21,7 +21,8 @@ type Server struct {
 	initialized bool
 	registrations
 
-	generators map[string]TokenGenerator
+	generators  map[string]TokenGenerator
+	crossOrigin *CrossOrigin
 }
 
 // registrations are all that a server does.
@@ -116,6 +117,7 @@ func (s *Server) Init(config Config) error {
 		return err
 	}
 	s.config, s.given, s.initialized = config, given, true
+	s.crossOrigin = NewCrossOrigin(config.AllowOrigin)
 	if err := s.RegisterClientAuthMethod(config.ClientAuthMethods...); err != nil {
 		s.config, s.given, s.initialized = Config{}, Config{}, false
 		return err

@@ -78,9 +78,10 @@ func (t *TokenResponse) Parameters() map[string][]string {
 }
 
 // CreateTokenResponse answers a request to the token endpoint (RFC 6749
-// section 3.2). It is an [http.HandlerFunc].
+// section 3.2), and the preflight of a page that is about to make one. It is an
+// [http.HandlerFunc].
 func (s *Server) CreateTokenResponse(w http.ResponseWriter, r *http.Request) {
-	if !s.ready(w) {
+	if !s.ready(w) || s.crossOrigin.Handle(w, r) {
 		return
 	}
 	s.serve(w, r, tokenEndpoint, s.answerTokenRequest)

@@ -63,6 +63,9 @@ func (p *Protector) Routes() iter.Seq2[string, http.Handler] {
 }
 
 func (p *Protector) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	if p.crossOrigin.Handle(w, r) {
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", http.MethodGet)
 		w.WriteHeader(http.StatusMethodNotAllowed)

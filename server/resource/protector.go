@@ -25,6 +25,10 @@ type Config struct {
 	// BoundTokensOnly refuses tokens that are bound to no key and no certificate (FAPI
 	// 2.0 Security Profile section 5.3.4).
 	BoundTokensOnly bool
+	// AllowOrigin says which pages of other origins may call the API, without
+	// credentials; nil is those of every origin. A preflight is answered before a
+	// token is looked for, so register the API's path for every method.
+	AllowOrigin func(origin string) bool
 	// ErrorURIs is the page about an error, by error code.
 	ErrorURIs map[string]string
 	// Translator translates the error descriptions of bodies; nil is English
@@ -72,6 +76,8 @@ type Protector struct {
 	metadata   *url.URL // where it is, nil when there is none
 	validators []TokenValidator
 	hooks      []TokenAuthenticatedHook
+
+	crossOrigin *server.CrossOrigin
 }
 
 // NewProtector returns a protector with its validators, or what is wrong with
@@ -96,7 +102,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	p := &Protector{config: config}
+	p := &Protector{config: config, crossOrigin: server.NewCrossOrigin(config.AllowOrigin)}
 	if config.Metadata != nil {
 		var err error
 		if p.metadata, err = config.Metadata.address(); err != nil {
@@ -147,7 +153,8 @@ func (p *Protector) Register(hooks ...TokenAuthenticatedHook) { p.hooks = append
 
 // Require is middleware that lets a request through whose token has all of one
 // of the scopes; without scopes, any valid token does. The token is in the
-// request's context, see [TokenFromContext].
+// request's context, see [TokenFromContext]. A page of another origin may call it by
+// Config.AllowOrigin.
 func (p *Protector) Require(scopes ...string) func(http.Handler) http.Handler {
 	return p.middleware(false, scopes)
 }
@@ -161,6 +168,9 @@ func (p *Protector) Optional(scopes ...string) func(http.Handler) http.Handler {
 func (p *Protector) middleware(optional bool, scopes []string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if p.crossOrigin.Handle(w, r) {
+				return
+			}
 			if optional && len(r.Header.Values("Authorization")) == 0 {
 				next.ServeHTTP(w, r)
 				return

@@ -198,6 +198,8 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 	return req.checkRedirectURI()
 }
 
+// checkRedirectURI finds where the answer goes. What is registered is checked again: a
+// row may be older than the rules, or come from somewhere else.
 func (r *Request) checkRedirectURI() error {
 	uri := r.Params.Get("redirect_uri")
 	switch {
@@ -206,10 +208,10 @@ func (r *Request) checkRedirectURI() error {
 			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client does not have exactly one.")
 		}
 	case !r.Client.CheckRedirectURI(uri):
-		return NewError(InvalidRequest, "The 'redirect_uri' is none that the client registered.")
+		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", Excerpt(uri))
 	}
-	if !safeRedirectURI(uri) {
-		return NewError(InvalidRequest, "The 'redirect_uri' is not an absolute URI without a fragment.")
+	if err := r.Server.MayRedirect(r.Client, uri); err != nil {
+		return NewError(InvalidRequest, "The client cannot use its 'redirect_uri' '%s': it %s.", Excerpt(uri), err)
 	}
 	r.RedirectURI = uri
 	return nil
@@ -308,23 +310,6 @@ func (s *Server) redirectable(req *Request, err error) error {
 	}
 	failure.redirect = req
 	return req.failure(&failure)
-}
-
-// safeRedirectURI holds whatever a client registered to what RFC 6749 section
-// 3.1.2 demands, and keeps out what a browser would run.
-func safeRedirectURI(uri string) bool {
-	u, err := url.Parse(uri)
-	if err != nil || !u.IsAbs() || strings.ContainsAny(uri, "#\\") || u.User != nil {
-		return false
-	}
-	switch strings.ToLower(u.Scheme) {
-	case "javascript", "data", "vbscript", "file", "blob", "about":
-		return false
-	case "http", "https":
-		return u.Host != ""
-	default:
-		return true
-	}
 }
 
 // isSeconds reports whether a text is a number of seconds, of some years at most.

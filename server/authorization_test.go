@@ -12,7 +12,6 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -234,20 +233,4 @@ func TestScopesOfTheServer(t *testing.T) {
 	a := p.Consent(oauthtest.AuthorizeQuery(client, "scope=email"))
 	assert.Equal(t, "invalid_scope", a.Query.Get("error"))
 	assert.Equal(t, "The client cannot have the scope 'email': the server does not know it, or the client is not registered for it.", a.Query.Get("error_description"))
-}
-
-// Whatever a client registered long ago, no answer goes where a browser would
-// run it.
-func TestADangerousRegisteredRedirectURIIsNotUsed(t *testing.T) {
-	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	p := oauthtest.New(t, db)
-	for i, uri := range []string{"javascript:alert(1)", "data:text/html,x", "https://client.example/cb#f", "/cb", "//client.example/cb", "https://u@client.example/"} {
-		client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "old" + string(rune('a'+i)), ClientMetadata: models.ClientMetadata{
-			RedirectURIs: []string{uri}, ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"},
-		}}}
-		require.NoError(t, db.Create(client).Error)
-		a := p.Grant(oauthtest.AuthorizeQuery(client, ""))
-		assert.Equal(t, http.StatusBadRequest, a.Status, uri)
-		assert.Empty(t, a.Header.Get("Location"), uri)
-	}
 }

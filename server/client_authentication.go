@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -133,7 +134,7 @@ func (s *Server) invalidClient(req *Request, description string) *Error {
 	failure := NewError(InvalidClient, description)
 	if req.HTTP.Header.Get("Authorization") != "" || req.Params.Get("client_id") == "" {
 		failure.Status = http.StatusUnauthorized
-		failure.Header = http.Header{"Www-Authenticate": {`Basic realm="` + s.config.Issuer + `", charset="UTF-8"`}}
+		failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Basic", "realm", s.config.Issuer, "charset", "UTF-8")}}
 	}
 	return failure
 }

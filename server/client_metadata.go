@@ -2,12 +2,10 @@ package server
 
 import (
 	"encoding/json"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -19,10 +17,11 @@ type ClientMetadataError struct{ Faults []ClientMetadataFault }
 type ClientMetadataFault struct {
 	// Member is the member's name, such as "redirect_uris".
 	Member string
-	// Value is what stands there, where that helps to find it.
+	// Value is what stands there, where that helps to find it, as it was sent: see
+	// [Excerpt].
 	Value string
-	// Problem says what is wrong with it, for the person who registers the
-	// client. It holds nothing of what was sent.
+	// Problem says what is wrong with it and how to mend it, for the person who
+	// registers the client. It holds nothing of what was sent.
 	Problem string
 }
 
@@ -31,7 +30,7 @@ func (f ClientMetadataFault) String() string {
 	if f.Value == "" {
 		return f.Member + ": " + f.Problem
 	}
-	return f.Member + ": " + strconv.Quote(f.Value) + " " + f.Problem
+	return f.Member + ": " + strconv.Quote(bounded(f.Value, longestExcerpt)) + " " + f.Problem
 }
 
 // Error returns the faults, one a line.
@@ -62,11 +61,24 @@ func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 // maxMember is how long a member of metadata may be.
 const maxMember = 2048
 
-// ValidateClientMetadata returns every fault of a client's metadata (RFC 7591
-// section 2, RFC 9700 section 2.1) as a [*ClientMetadataError]. It is for the
-// moment a client is made; at a request the engine checks again what it relies
-// on.
+// ValidateClientMetadata returns every fault of the metadata (RFC 7591 section 2, RFC
+// 9700 section 2.1) of a client that the operator makes as a [*ClientMetadataError]. It
+// is for the moment a client is made; at a request the engine checks again what it
+// relies on. A client that registers itself is held to
+// [Server.ValidateClientMetadata].
 func ValidateClientMetadata(m *models.ClientMetadata) error {
+	return validateClientMetadata(m, uriRulesOf(models.ClientByHand, nil))
+}
+
+// ValidateClientMetadata is the function of that name for a client from the source:
+// [models.ClientByHand], [models.ClientByRegistration] or [models.ClientByDocument]. One
+// that chose its metadata itself has no private-use scheme without a dot but those of
+// Config.PrivateUseSchemes (RFC 8252 section 7.1).
+func (s *Server) ValidateClientMetadata(m *models.ClientMetadata, source string) error {
+	return validateClientMetadata(m, uriRulesOf(source, s.config.PrivateUseSchemes))
+}
+
+func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	var faults []ClientMetadataFault
 	fault := func(member, value, problem string) {
 		faults = append(faults, ClientMetadataFault{member, value, problem})
@@ -78,16 +90,7 @@ func ValidateClientMetadata(m *models.ClientMetadata) error {
 			}
 		}
 	}
-	for _, uri := range m.RedirectURIs {
-		if problem := redirectURIProblem(uri); problem != "" {
-			fault("redirect_uris", uri, problem)
-		}
-	}
-	for member, uri := range map[string]string{"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "tos_uri": m.TosURI, "policy_uri": m.PolicyURI, "jwks_uri": m.JWKsURI} {
-		if uri != "" && !IsWebAddress(uri) {
-			fault(member, uri, "is not an https address")
-		}
-	}
+	faults = append(append(faults, uris.faults(m)...), nameFaults(m)...)
 	if !wellFormedScope(m.Scope) {
 		fault("scope", "", "has a character that no scope has")
 	}
@@ -132,32 +135,6 @@ func textMembers(m *models.ClientMetadata) map[string][]string {
 		"policy_uri": {m.PolicyURI}, "jwks_uri": {m.JWKsURI}, "software_id": {m.SoftwareID}, "software_version": {m.SoftwareVersion},
 		"token_endpoint_auth_method": {m.TokenEndpointAuthMethod},
 	}
-}
-
-// redirectURIProblem says why a redirect URI would leak what it is sent, or
-// returns nothing.
-func redirectURIProblem(uri string) string {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || !safeRedirectURI(uri):
-		return "is not an absolute URI without fragment and user name"
-	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
-		return "must be https; http is for loopback addresses alone"
-	case strings.Contains(uri, "*"):
-		return "has a wildcard; redirect URIs are compared as they are"
-	}
-	return ""
-}
-
-// IsRedirectURI reports whether a browser may be sent back to a client at the URI:
-// one that [ValidateClientMetadata] takes as a redirect URI.
-func IsRedirectURI(uri string) bool { return redirectURIProblem(uri) == "" }
-
-// IsWebAddress reports whether a browser may be sent to an address that a
-// client names.
-func IsWebAddress(uri string) bool {
-	u, err := url.Parse(uri)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()))
 }
 
 // keySetProblem says why a key set is not one of public keys (RFC 7517), or

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -111,6 +111,13 @@ type Config struct {
 	// authorization endpoint is a page itself, and no other page may read it.
 	AllowOrigin func(origin string) bool
 
+	// PrivateUseSchemes are the private-use URI schemes without a dot, such as "cursor",
+	// that the redirect URIs of a client may have that registered itself or came by a
+	// metadata document; nil is [DefaultPrivateUseSchemes]. Schemes with a dot, which are
+	// a domain name in reverse (RFC 8252 section 7.1), need no permission, and a client
+	// that the operator made has any that starts no programs or scripts.
+	PrivateUseSchemes []string
+
 	// TokenPrefix begins every generated secret, so that leak scanners find
 	// them: lowercase letters and digits, [DefaultTokenPrefix] when empty.
 	TokenPrefix string
@@ -184,13 +191,18 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	for _, code := range slices.Sorted(maps.Keys(c.ErrorURIs)) {
-		if u, err := url.Parse(c.ErrorURIs[code]); err != nil || !u.IsAbs() {
-			fault("ErrorURIs[%q] must be an absolute URI", code)
+		if _, err := weburi.Parse(c.ErrorURIs[code]); err != nil {
+			fault("ErrorURIs[%q] %w", code, err)
 		}
 	}
 	for _, scope := range c.ScopesSupported {
 		if scope == "" || strings.Contains(scope, " ") || !wellFormedScope(scope) {
 			fault("ScopesSupported: %q is not one scope", scope)
+		}
+	}
+	for _, scheme := range c.PrivateUseSchemes {
+		if !weburi.IsPrivateUseScheme(scheme) {
+			fault("PrivateUseSchemes: %q is not a scheme in lowercase that starts no programs or scripts; write it without the colon", scheme)
 		}
 	}
 	if strings.Trim(c.TokenPrefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || len(c.TokenPrefix) > 16 {
@@ -217,6 +229,9 @@ func (c Config) filled() Config {
 	}
 	if c.TokenPrefix == "" {
 		c.TokenPrefix = DefaultTokenPrefix
+	}
+	if c.PrivateUseSchemes == nil {
+		c.PrivateUseSchemes = DefaultPrivateUseSchemes()
 	}
 	if c.FailedAuthentications == nil {
 		c.FailedAuthentications = ratelimit.New(failedAuthentications, failedAuthenticationsPer)
@@ -255,12 +270,12 @@ func (c Config) filled() Config {
 }
 
 func checkIssuer(issuer string) error {
-	u, err := url.Parse(issuer)
+	u, err := weburi.Parse(issuer)
 	switch {
 	case issuer == "":
 		return errors.New("is missing: write the https URL under which clients know this server")
-	case err != nil || u.Host == "" || u.User != nil:
-		return fmt.Errorf("%q is not an absolute URL", issuer)
+	case err != nil:
+		return fmt.Errorf("%q is not an absolute URL: it %w", issuer, err)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return fmt.Errorf("%q must have no query and no fragment", issuer)
 	case u.Scheme == "http" && loopback.Is(u.Hostname()), u.Scheme == "https":

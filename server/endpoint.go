@@ -3,10 +3,11 @@ package server
 import (
 	"cmp"
 	"context"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/header"
 )
 
 // Endpoint is an endpoint beside authorization and token, such as revocation.
@@ -114,7 +115,7 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response 
 	if response.Header.Get("Cache-Control") != "" {
 		w.Header().Del("Pragma")
 	}
-	maps.Copy(w.Header(), response.Header)
+	header.Copy(w, response.Header)
 	status := response.Status
 	if status == 0 {
 		status = http.StatusOK

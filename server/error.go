@@ -60,9 +60,9 @@ type Error struct {
 	// characters that RFC 6749 section 5.2 allows: ASCII without " and \. It
 	// is also the key under which translations are found.
 	Description string
-	// Args are what Description names. They never hold what a stranger wrote, except
-	// words of a scope: those have an alphabet of their own (RFC 6749 section 3.3), in
-	// which there is no quote, and are named up to a length.
+	// Args are what Description names. What a stranger wrote is there as [Excerpt]
+	// returns it, and words of a scope as they are, up to a length: those have an
+	// alphabet of their own (RFC 6749 section 3.3), in which there is no quote.
 	Args []any
 	// URI is a page about the error; empty for the one in Config.ErrorURIs.
 	URI string

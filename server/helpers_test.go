@@ -1,10 +1,25 @@
 package server_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 )
+
+// minimalConfig is the least that a server needs.
+func minimalConfig() server.Config {
+	return server.Config{
+		Issuer:            "https://id.example",
+		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
+		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		ClientAuthMethods: clientauth.Defaults(),
+	}
+}
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
 

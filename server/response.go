@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+
+	"github.com/gormoauth/gormoauth/internal/header"
 )
 
 // WriteError answers with an error: sent to the client's redirect URI when it
@@ -31,9 +33,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
 	default:
-		for name, values := range failure.Header {
-			w.Header()[name] = values
-		}
+		header.Copy(w, failure.Header)
 		s.writeJSON(w, r, failure.Status, failure.members(description))
 	}
 }

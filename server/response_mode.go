@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/header"
 )
 
 // Response modes of authorization responses (OAuth 2.0 Multiple Response Type
@@ -99,9 +101,7 @@ func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values)
 			separator = "&"
 		}
 	}
-	w.Header().Set("Location", req.RedirectURI+separator+params.Encode())
-	w.WriteHeader(http.StatusFound)
-	return nil
+	return header.Redirect(w, req.RedirectURI+separator+params.Encode(), http.StatusFound)
 }
 
 const formPostScript = "document.forms[0].submit()"

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -51,6 +51,8 @@ type MetadataDocuments struct {
 	Logger *slog.Logger
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
+
+	server *server.Server
 }
 
 const (
@@ -68,6 +70,12 @@ func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 	return nil
 }
 
+// CheckRegistration notes the server to whose rules documents are held.
+func (m *MetadataDocuments) CheckRegistration(s *server.Server) error {
+	m.server = s
+	return nil
+}
+
 // PrepareMetadata says that documents are taken.
 func (*MetadataDocuments) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata["client_id_metadata_document_supported"] = true
@@ -77,12 +85,12 @@ func (*MetadataDocuments) PrepareMetadata(_ *server.Server, metadata server.Meta
 // with a path, and in no other spelling than its own. http is for loopback
 // addresses, which a fetcher refuses unless private addresses are allowed.
 func IsDocumentURL(clientID string) bool {
-	u, err := url.Parse(clientID)
-	if err != nil || u.Host == "" || u.User != nil || strings.Contains(clientID, "#") || len(clientID) > maxDocumentURL || strings.Trim(u.Path, "/") == "" {
+	u, err := weburi.ParseAddress(clientID)
+	if err != nil || strings.Contains(clientID, "#") || len(clientID) > maxDocumentURL || strings.Trim(u.Path, "/") == "" {
 		return false
 	}
 	segments := strings.Split(u.Path, "/")
-	return !slices.Contains(segments, ".") && !slices.Contains(segments, "..") && (u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()))
+	return !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }
 
 // Query finds a client, by its row or by its document; it is a
@@ -175,7 +183,11 @@ func (m *MetadataDocuments) read(ctx context.Context, clientID string, text []by
 		return nil, fmt.Errorf("the token_endpoint_auth_method %.40q is none of a client without a secret", metadata.TokenEndpointAuthMethod)
 	}
 	complete(metadata, m.Scope)
-	if err := server.ValidateClientMetadata(metadata); err != nil {
+	registered := m.server
+	if registered == nil {
+		registered = new(server.Server) // which is no more permissive
+	}
+	if err := registered.ValidateClientMetadata(metadata, models.ClientByDocument); err != nil {
 		return nil, err
 	}
 	if m.Check != nil {

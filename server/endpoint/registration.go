@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -329,7 +330,7 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 		return nil, err
 	}
 	var faults *server.ClientMetadataError
-	if err := server.ValidateClientMetadata(metadata); errors.As(err, &faults) {
+	if err := req.Server.ValidateClientMetadata(metadata, models.ClientByRegistration); errors.As(err, &faults) {
 		return nil, invalidMetadata(faults.Faults[0])
 	}
 	if err := req.CheckClientMetadata(ctx, metadata); err != nil {
@@ -358,7 +359,11 @@ func invalidMetadata(fault server.ClientMetadataFault) error {
 	if fault.Member == "redirect_uris" {
 		code = server.InvalidRedirectURI
 	}
-	return server.NewError(code, "The client metadata is not valid: %s %s.", fault.Member, fault.Problem)
+	member := server.Excerpt(fault.Member)
+	if fault.Value != "" {
+		member += " '" + server.Excerpt(fault.Value) + "'"
+	}
+	return server.NewError(code, "The client metadata is not valid: %s %s.", member, fault.Problem)
 }
 
 // keepUnderstood drops members that mean nothing here (RFC 7591 section 2), but
@@ -491,12 +496,10 @@ func bearer(req *server.Request) string {
 // challenge asks for a bearer token (RFC 6750 section 3). It names an error only
 // to a request that had one.
 func challenge(req *server.Request, failure *server.Error) error {
-	value := `Bearer realm="` + req.Server.Issuer() + `"`
-	if failure.Code != server.MissingAuthorization {
-		value += `, error="` + failure.Code + `"`
-	} else {
-		failure.Code = server.InvalidToken // of the body: RFC 7591 has no other
+	code := failure.Code
+	if code == server.MissingAuthorization {
+		code, failure.Code = "", server.InvalidToken // of the body: RFC 7591 has no other
 	}
-	failure.Header = http.Header{"Www-Authenticate": {value}}
+	failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Bearer", "realm", req.Server.Issuer(), "error", code)}}
 	return failure
 }

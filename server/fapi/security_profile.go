@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -151,8 +151,8 @@ func (SecurityProfile) CheckAuthorizationRequest(_ context.Context, req *server.
 // encrypted reports whether a response can be read on its way to a redirect URI by
 // nobody else.
 func encrypted(redirectURI string) bool {
-	u, err := url.Parse(redirectURI)
-	return err == nil && (!strings.EqualFold(u.Scheme, "http") || loopback.Is(u.Hostname()))
+	u, err := weburi.Parse(redirectURI)
+	return err == nil && (u.Scheme != "http" || loopback.Is(u.Hostname()))
 }
 
 // PrepareAuthorizationCode has a code end within a minute.

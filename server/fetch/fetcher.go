@@ -17,6 +17,7 @@ import (
 	"code.dny.dev/ssrf"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -160,8 +161,11 @@ func (f *Fetcher) Post(ctx context.Context, address string, form url.Values) (st
 
 // request returns a request to an address that anybody may name.
 func (f *Fetcher) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || len(address) > maxAddress || u.Scheme != "https" && (u.Scheme != "http" || !f.options.AllowPrivateAddresses) {
+	u, err := weburi.Parse(address)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %.200q %w", ErrRefused, address, err)
+	case len(address) > maxAddress || u.Scheme != "https" && (u.Scheme != "http" || !f.options.AllowPrivateAddresses):
 		return nil, fmt.Errorf("%w: %.200q is not an https address", ErrRefused, address)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, address, body)

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -76,7 +76,7 @@ func isRecognizable(req *server.Request) bool {
 	if !req.Client.CheckEndpointAuthMethod(models.None, "token") {
 		return true
 	}
-	u, err := url.Parse(req.RedirectURI)
+	u, err := weburi.Parse(req.RedirectURI)
 	return err == nil && u.Scheme == "https"
 }
 

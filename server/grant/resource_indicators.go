@@ -2,10 +2,10 @@ package grant
 
 import (
 	"context"
-	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -62,7 +62,7 @@ func (r ResourceIndicators) requested(req *server.Request, otherwise string) (au
 		return otherwise, nil
 	}
 	for _, resource := range named {
-		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.ContainsAny(resource, "# ") {
+		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
 			return "", server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
 		}
 	}

@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -211,7 +211,7 @@ func (e *Exchange) prepare(req *server.Request) error {
 		}
 	}
 	for _, resource := range req.Params["resource"] {
-		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.Contains(resource, "#") {
+		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
 			return server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
 		}
 	}

@@ -115,11 +115,11 @@ func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) erro
 	if err != nil {
 		return err
 	}
-	address := textMember(metadataOf(client), backChannelLogoutURI)
-	if address == "" {
+	address := p.addressOf(ctx, client, backChannelLogoutURI)
+	if address == nil {
 		return p.Logouts.DeleteLogout(ctx, logout.LogoutID)
 	}
-	told := p.tell(ctx, client, logout, address)
+	told := p.tell(ctx, client, logout, address.String())
 	if told == nil {
 		return p.Logouts.DeleteLogout(ctx, logout.LogoutID)
 	}

@@ -50,7 +50,7 @@ func TestRedirectURIsWithAQuery(t *testing.T) {
 	assert.NotEmpty(t, a.Query.Get("code"))
 	for _, uri := range []string{"?foo=bar&x=y", "?foo=baz", "", "?"} {
 		_, failure := p.ask(p.alice(), query(client, "redirect_uri="+oauthtest.RedirectURI+uri))
-		assert.Contains(t, failure, "none that the client registered", uri)
+		assert.Contains(t, failure, "is not registered for this client", uri)
 	}
 	refused := p.Register(`{"redirect_uris":["https://client.example/cb#fragment"]}`)
 	assert.Equal(t, http.StatusBadRequest, refused.Status)

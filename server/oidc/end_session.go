@@ -4,12 +4,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -73,7 +77,11 @@ func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user 
 	case logout.Client == nil:
 		return nil, req.Failure(server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'."))
 	case !slices.Contains(listMember(metadataOf(logout.Client), postLogoutRedirectURIs), uri):
-		return nil, req.Failure(server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' is none that the client registered."))
+		return nil, req.Failure(server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri)))
+	default:
+		if err := p.server.MayRedirect(logout.Client, uri); err != nil {
+			return nil, req.Failure(server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err))
+		}
 	}
 	logout.PostLogoutRedirectURI = uri
 	return logout, nil
@@ -129,8 +137,8 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 		if err != nil {
 			return nil, err
 		}
-		u, err := url.Parse(textMember(metadataOf(client), frontChannelLogoutURI))
-		if err != nil || u.Host == "" {
+		u := p.addressOf(ctx, client, frontChannelLogoutURI)
+		if u == nil || server.PolicySource(u.String()) == "" { // which no page could load
 			continue
 		}
 		query := u.Query()
@@ -160,17 +168,41 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 		}
 		next += separator + url.Values{"state": {logout.State}}.Encode()
 	}
+	if next != "" {
+		if err := p.server.MayRedirect(logout.Client, next); err != nil {
+			p.server.WriteError(w, r, fmt.Errorf("oidc: the PostLogoutRedirectURI %q %w", next, err))
+			return true
+		}
+	}
 	switch {
 	case len(frames) > 0:
 		writeLogoutPage(w, frames, next)
 	case next != "":
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Location", next)
-		w.WriteHeader(http.StatusSeeOther)
+		if err := header.Redirect(w, next, http.StatusSeeOther); err != nil {
+			p.server.WriteError(w, r, err)
+		}
 	default:
 		return false
 	}
 	return true
+}
+
+// addressOf returns an address of a client's to which a browser or the server goes, nil
+// when there is none. One that no client may have, which stands in a row that is older
+// than the rules or came from somewhere else, is not used, and named in the log.
+func (p *Provider) addressOf(ctx context.Context, client server.Client, member string) *url.URL {
+	text := textMember(metadataOf(client), member)
+	if text == "" {
+		return nil
+	}
+	u, err := weburi.ParseAddress(text)
+	if err != nil {
+		p.server.Logger().WarnContext(ctx, "an address of a client is not used", slog.String("client_id", client.GetClientID()),
+			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("error", err.Error()))
+		return nil
+	}
+	return u
 }
 
 // logoutScript goes on once every client has been told, or after three seconds.
@@ -199,8 +231,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
 	origins := make([]string, len(frames))
 	sources := make([]template.URL, len(frames))
 	for i, frame := range frames {
-		u, _ := url.Parse(frame) // which was made of one
-		origins[i] = u.Scheme + "://" + u.Host
+		origins[i] = server.PolicySource(frame)
 		sources[i] = template.URL(frame) //nolint:gosec // an address that a client registered, https or loopback
 	}
 	slices.Sort(origins)
@@ -213,7 +244,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
 		Frames []template.URL
 		Script template.JS
 		Style  template.CSS
-	}{template.URL(next), sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that the client registered, and no javascript: one
+	}{template.URL(next), sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that may be redirected to
 }
 
 func digestOf(text string) string {

@@ -2,8 +2,8 @@ package oidc
 
 import (
 	"fmt"
-	"net/url"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -20,14 +20,19 @@ type InitiateLogin struct {
 }
 
 // InitiateLoginURL returns the address to which the user's browser goes. A client
-// that registered no initiate_login_uri has none, which is an error.
+// that registered no initiate_login_uri, or one that no client may have, has none, which is an
+// error.
 func (p *Provider) InitiateLoginURL(client server.Client, login InitiateLogin) (string, error) {
 	if p.server == nil {
 		return "", ErrNotRegistered
 	}
-	u, err := url.Parse(textMember(metadataOf(client), initiateLoginURI))
-	if err != nil || u.Host == "" {
+	text := textMember(metadataOf(client), initiateLoginURI)
+	if text == "" {
 		return "", fmt.Errorf("oidc: the client %q has no %s", client.GetClientID(), initiateLoginURI)
+	}
+	u, err := weburi.ParseAddress(text)
+	if err != nil {
+		return "", fmt.Errorf("oidc: the %s of the client %q %w", initiateLoginURI, client.GetClientID(), err)
 	}
 	query := u.Query()
 	query.Set("iss", p.server.Issuer())

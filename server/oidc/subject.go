@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"net/url"
 	"slices"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -61,7 +61,7 @@ func sectorOf(metadata *models.ClientMetadata) (sector string, ok bool) {
 }
 
 func hostOf(uri string) string {
-	u, err := url.Parse(uri)
+	u, err := weburi.Parse(uri)
 	if err != nil {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
 // Metadata is what an API says of itself (RFC 9728), so that a client that was
@@ -39,9 +40,11 @@ const metadataPath = "/.well-known/oauth-protected-resource"
 // address returns where the metadata is: the well-known part stands before the
 // resource's path (RFC 9728 section 3.1).
 func (m *Metadata) address() (*url.URL, error) {
-	u, err := url.Parse(m.Resource)
+	u, err := weburi.Parse(m.Resource)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || strings.Contains(m.Resource, "#"):
+	case err != nil:
+		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL: it %w", m.Resource, err)
+	case u.Host == "" || strings.Contains(m.Resource, "#"):
 		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL without a fragment", m.Resource)
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
 		return nil, fmt.Errorf("resource: Metadata.Resource: %q must be https; http is for loopback addresses alone", m.Resource)

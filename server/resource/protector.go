@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -86,7 +87,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Realm == "" {
 		config.Realm = "api"
 	}
-	if !quotable(config.Realm) {
+	if !header.IsQuotable(config.Realm) {
 		return nil, errors.New(`resource: Config.Realm must be printable ASCII without " and \`)
 	}
 	if config.Translator == nil {
@@ -295,9 +296,7 @@ func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error
 		body["error_uri"] = failure.URI
 	}
 	text, _ := json.Marshal(body) // strings alone cannot fail
-	for name, values := range failure.Header {
-		w.Header()[name] = values
-	}
+	header.Copy(w, failure.Header)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(failure.Status)
@@ -317,35 +316,22 @@ func (p *Protector) log(r *http.Request, failure *server.Error) {
 
 // challenge is what a scheme says to a request, which may have used another one.
 func (p *Protector) challenge(v TokenValidator, used string, failure *server.Error, uri string) string {
-	attributes := []string{`realm="` + p.config.Realm + `"`}
-	add := func(name, value string) {
-		if value != "" && quotable(value) {
-			attributes = append(attributes, name+`="`+value+`"`)
-		}
-	}
+	parameters := []string{"realm", p.config.Realm}
 	if p.metadata != nil {
-		add("resource_metadata", p.metadata.String()) // RFC 9728 section 5.1
+		parameters = append(parameters, "resource_metadata", p.metadata.String()) // RFC 9728 section 5.1
+	}
+	add := func(values map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			parameters = append(parameters, name, values[name])
+		}
 	}
 	if hook, ok := v.(ChallengeHook); ok {
-		parameters := hook.ChallengeParameters()
-		for _, name := range slices.Sorted(maps.Keys(parameters)) {
-			add(name, parameters[name])
-		}
+		add(hook.ChallengeParameters())
 	}
 	if failure.Code != server.MissingAuthorization && strings.EqualFold(used, v.TokenType()) {
-		add("error", failure.Code)
-		add("error_description", failure.Text())
-		add("error_uri", uri)
+		parameters = append(parameters, "error", failure.Code, "error_description", failure.Text(), "error_uri", uri)
 	}
-	add("scope", failure.Scope)
-	for _, name := range slices.Sorted(maps.Keys(failure.Parameters)) {
-		add(name, failure.Parameters[name])
-	}
-	return v.TokenType() + " " + strings.Join(attributes, ", ")
-}
-
-// quotable reports whether a value may stand in a quoted string (RFC 6750
-// section 3).
-func quotable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e || c == '"' || c == '\\' })
+	parameters = append(parameters, "scope", failure.Scope)
+	add(failure.Parameters)
+	return header.Challenge(v.TokenType(), parameters...)
 }

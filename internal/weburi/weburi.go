@@ -1,0 +1,174 @@
+// Package weburi reads URIs that come from outside, in one strict way.
+//
+// [net/url.Parse] takes more than RFC 3986 allows: a host with ';', a quote or a
+// space, a zone behind an IP literal, letters that only look like Latin ones. What is
+// read here can be written into a header, into a Content-Security-Policy and onto a
+// page as it stands.
+package weburi
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/loopback"
+)
+
+// Parse reads an absolute URI (RFC 3986 section 4.3, with an optional fragment). It
+// has RFC 3986's characters alone, no user name, and a host that is an ASCII domain
+// name or an IP literal without a zone. http and https need a host. The error says
+// what is wrong and how to mend it, as the end of a sentence about the URI.
+func Parse(text string) (*url.URL, error) {
+	if i := strings.IndexFunc(text, func(c rune) bool { return c > 0x7f }); i >= 0 {
+		return nil, errors.New("has a character that is not ASCII; write a host in its punycode form (xn--...) and percent-encode all else")
+	}
+	if !hasOnlyURICharacters(text) {
+		return nil, errors.New("has a character that no URI has; percent-encode it")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil && hasScheme(text):
+		return nil, errors.New("is not an absolute URI of RFC 3986; correct its host or its port")
+	case err != nil || u.Scheme == "":
+		return nil, errors.New("is not an absolute URI; begin with a scheme such as https://")
+	case u.User != nil:
+		return nil, errors.New("has a user name; leave out what stands before the @")
+	case u.Host == "" && IsWeb(u.Scheme):
+		return nil, errors.New("has no host; write it after https://")
+	}
+	if u.Host != "" {
+		if err := checkHost(u); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// hasScheme reports whether a text that is no URI at least begins like one.
+func hasScheme(text string) bool {
+	scheme, _, found := strings.Cut(text, "://")
+	return found && scheme != "" && isLetter(scheme[0])
+}
+
+// IsWeb reports whether a scheme is http or https.
+func IsWeb(scheme string) bool { return scheme == "https" || scheme == "http" }
+
+// hasOnlyURICharacters reports whether a text has the characters of RFC 3986 section
+// 2 alone.
+func hasOnlyURICharacters(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case isLetter(c), isDigit(c), strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0:
+		case c != '%' || i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2]):
+			return false
+		}
+	}
+	return true
+}
+
+func checkHost(u *url.URL) error {
+	host := u.Hostname()
+	switch {
+	case strings.HasPrefix(u.Host, "["):
+		address, err := netip.ParseAddr(host)
+		if err != nil || !address.Is6() || address.Zone() != "" {
+			return errors.New("has a host that is not an IP address without a zone")
+		}
+	case IsWeb(u.Scheme) && endsInNumber(host):
+		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
+			return errors.New("has a host that browsers read as an IPv4 address; write it as four decimal numbers")
+		}
+	case !isDomainName(host, IsWeb(u.Scheme)):
+		return errors.New("has a host that is not a domain name of ASCII letters, digits and hyphens; write it in its punycode form (xn--...)")
+	}
+	if _, port, found := strings.Cut(strings.TrimPrefix(u.Host, "["+host+"]"), ":"); found && !isPort(port) {
+		return errors.New("has a port that is not a number from 1 to 65535")
+	}
+	return nil
+}
+
+// endsInNumber reports whether browsers take a host for an IPv4 address (the WHATWG URL
+// standard's "ends in a number"): 127.1 and 0x7f000001 are 127.0.0.1 to them.
+func endsInNumber(host string) bool {
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if digits, found := strings.CutPrefix(last, "0x"); found {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
+// isDomainName reports whether a host is labels of letters, digits and hyphens (RFC
+// 1123 section 2.1). What stands there behind a private-use scheme is no host of the
+// network, and may have an underscore, too.
+func isDomainName(host string, strict bool) bool {
+	const maxName, maxLabel = 253, 63
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := range len(label) {
+			if c := label[i]; !isLetter(c) && !isDigit(c) && c != '-' && (strict || c != '_') {
+				return false
+			}
+		}
+	}
+	return len(host) <= maxName
+}
+
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0 && strconv.FormatUint(port, 10) == text
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+// ParseAddress reads an address that a browser may be sent to, and that may be fetched
+// where the fetcher allows it: https, or http on a loopback address.
+func ParseAddress(text string) (*url.URL, error) {
+	u, err := Parse(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Scheme == "https", u.Scheme == "http" && loopback.Is(u.Hostname()):
+		return u, nil
+	default:
+		return nil, errors.New("must be https; http is for loopback addresses alone")
+	}
+}
+
+// Source returns the source of a Content-Security-Policy that allows a URI: its
+// origin, or its scheme where that is not http or https. It is empty for what has
+// none: a bad URI, one that starts a program or a script, and an IPv6 address, which
+// the policy's grammar does not have.
+func Source(text string) string {
+	u, err := Parse(text)
+	switch {
+	case err != nil || StartsPrograms(u.Scheme):
+		return ""
+	case !IsWeb(u.Scheme):
+		return u.Scheme + ":"
+	case strings.HasPrefix(u.Host, "["):
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
+
+// Display returns in short where a URI leads, for a page: the host in its punycode
+// form with the port, or the scheme with a colon where that is not http or https. It is
+// empty for a bad URI.
+func Display(text string) string {
+	u, err := Parse(text)
+	switch {
+	case err != nil:
+		return ""
+	case !IsWeb(u.Scheme):
+		return u.Scheme + ":"
+	}
+	return strings.ToLower(u.Host)
+}

@@ -1,0 +1,118 @@
+package server_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// Names that people read, what is wrong with them, and what a page shows of one that is
+// stored all the same.
+func TestNames(t *testing.T) {
+	for name, row := range map[string]struct{ problem, shown string }{
+		"An app":                          {"", "An app"},
+		"Café — 東京 (β) №1, “x”":           {"", "Café — 東京 (β) №1, “x”"},
+		"تطبيق":                           {"", "تطبيق"},
+		"<b>bold</b>":                     {"", "<b>bold</b>"},
+		"Rocket 🚀":                        {"", "Rocket 🚀"},
+		"Lightning ⚡\ufe0f":               {"", "Lightning ⚡\ufe0f"},
+		"Coder 👩\u200d💻":                  {"", "Coder 👩\u200d💻"},
+		"Tiếng Việt":                      {"", "Tiếng Việt"},
+		"กำลัง":                           {"", "กำลัง"},
+		strings.Repeat("é", 100):          {"", strings.Repeat("é", 100)},
+		strings.Repeat("é", 101):          {"longer than 100 characters", strings.Repeat("é", 99) + "…"},
+		strings.Repeat("a", 5000):         {"longer than 100 characters", strings.Repeat("a", 99) + "…"},
+		"a\x00b":                          {"U+0000", "ab"},
+		"a\nb":                            {"U+000A", "a b"},
+		"a\tb":                            {"U+0009", "a b"},
+		"a\x7fb":                          {"U+007F", "ab"},
+		"a\u0085b":                        {"U+0085", "a b"},
+		"a\u202eb":                        {"U+202E", "ab"},
+		"a\u202ab":                        {"U+202A", "ab"},
+		"a\u2066b":                        {"U+2066", "ab"},
+		"a\u2069b":                        {"U+2069", "ab"},
+		"a\u200eb":                        {"U+200E", "ab"},
+		"a\u200fb":                        {"U+200F", "ab"},
+		"a\u061cb":                        {"U+061C", "ab"},
+		"a\u200bb":                        {"U+200B", "ab"},
+		"a\u200cb":                        {"U+200C", "ab"},
+		"a\u200db":                        {"U+200D", "ab"},
+		"a\u2060b":                        {"U+2060", "ab"},
+		"a\ufeffb":                        {"U+FEFF", "ab"},
+		"a\u00adb":                        {"U+00AD", "ab"},
+		"a\u180eb":                        {"U+180E", "ab"},
+		"a\u034fb":                        {"U+034F", "ab"},
+		"a\ufe0fb":                        {"U+FE0F", "ab"},
+		"a\u00a0b":                        {"U+00A0", "a b"},
+		"a\u202fb":                        {"U+202F", "a b"},
+		"a\u3000b":                        {"U+3000", "a b"},
+		"a\u2003b":                        {"U+2003", "a b"},
+		"a\u2028b":                        {"U+2028", "a b"},
+		"a\u115fb":                        {"U+115F", "ab"},
+		"a\u1160b":                        {"U+1160", "ab"},
+		"a\u3164b":                        {"U+3164", "ab"},
+		"a\uffa0b":                        {"U+FFA0", "ab"},
+		"a\u2800b":                        {"U+2800", "ab"},
+		"a\U000e0041b":                    {"U+E0041", "ab"},
+		"a\U000e0101b":                    {"U+E0101", "ab"},
+		"a\U0001d159b":                    {"U+1D159", "ab"},
+		"a\ue000b":                        {"U+E000", "ab"},
+		"a\U0010ffffb":                    {"U+10FFFF", "ab"},
+		"a" + strings.Repeat("\u0301", 5): {"combining marks", "a" + strings.Repeat("\u0301", 4)},
+		"   ":                             {"is blank", "the id"},
+		"\u3164\u2800":                    {"U+3164", "the id"},
+		"\u0301":                          {"is blank", "the id"},
+		"":                                {"", "the id"},
+	} {
+		for _, member := range []string{"client_name", "client_name#ja", "client_name#zh-Hans"} {
+			m := new(models.ClientMetadata)
+			text, err := json.Marshal(map[string]string{member: name})
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(text, m))
+			err = server.ValidateClientMetadata(m)
+			if row.problem == "" {
+				assert.NoError(t, err, "%s %q", member, name)
+			} else {
+				require.ErrorContains(t, err, row.problem, "%s %q", member, name)
+				assert.Contains(t, err.Error(), member)
+			}
+		}
+		client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "the id", ClientMetadata: models.ClientMetadata{ClientName: name}}}
+		assert.Equal(t, row.shown, server.DisplayName(client), "%q", name)
+	}
+	assert.Equal(t, "ab", server.DisplayText("a\xffb"), "what is not UTF-8 is left out")
+	err := server.ValidateClientMetadata(&models.ClientMetadata{ClientName: "a\u202eb"})
+	assert.Contains(t, err.Error(), `"a\u202eb"`, "and is never written as it is")
+	for _, m := range []models.ClientMetadata{
+		{Contacts: []string{"a\u202eb@app.example"}}, {SoftwareID: "a\u200bb"}, {SoftwareVersion: "1\x002"},
+		{Extra: map[string]json.RawMessage{"client_name#ja": json.RawMessage("1")}},
+	} {
+		assert.Error(t, server.ValidateClientMetadata(&m), "%v", m)
+	}
+	assert.NoError(t, server.ValidateClientMetadata(&models.ClientMetadata{Contacts: []string{"Ümit <a@app.example>"}, SoftwareID: "4NRB1-0XZABZI9E6-5SM3R", SoftwareVersion: "1.0 β"}))
+}
+
+func TestDisplayName(t *testing.T) {
+	client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "https://app.example/client.json", ClientMetadata: models.ClientMetadata{
+		ClientName: "App", Extra: map[string]json.RawMessage{
+			"client_name#ja": json.RawMessage(`"アプリ"`), "client_name#zh-Hans": json.RawMessage(`"应\u202e用"`), "client_name#de": json.RawMessage(`"\u200b"`),
+			"client_name#fr": json.RawMessage(`1`),
+		},
+	}}}
+	for want, languages := range map[string][]string{"App": {"it", "fr", "de", ""}, "アプリ": {"it", "JA"}, "应用": {"zh-hans", "ja"}} {
+		assert.Equal(t, want, server.DisplayName(client, languages...))
+	}
+	assert.Equal(t, "App", server.DisplayName(client))
+	client.ClientMetadata = models.ClientMetadata{}
+	assert.Equal(t, "app.example", server.DisplayName(client), "the host of a client id that is an address")
+	client.ClientID = strings.Repeat("x", 300)
+	assert.Len(t, []rune(server.DisplayName(client)), 100)
+	assert.Equal(t, "xn--pple-43d.com:8443", server.DisplayHost("https://XN--pple-43d.com:8443/x"))
+}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// DefaultPrivateUseSchemes returns the schemes of Config.PrivateUseSchemes unless that
+// is set: those by which well-known editors and assistants have themselves called back.
+func DefaultPrivateUseSchemes() []string {
+	return []string{"claude", "cursor", "kiro", "raycast", "vscode", "vscode-insiders", "vscodium", "warp", "windsurf", "zed"}
+}
+
+// RegisteredItself reports whether a client chose its own metadata: by registration
+// (RFC 7591) or by a metadata document. Any other is the operator's own, or that of a
+// user who made it by hand.
+func RegisteredItself(client Client) bool {
+	registered, ok := client.(RegisteredClient)
+	return ok && registeredItself(registered.AsClientMixin())
+}
+
+func registeredItself(client *models.ClientMixin) bool {
+	return isOwnChoice(client.ClientSource) || client.ClientSource == "" && client.RegistrationAccessToken != ""
+}
+
+func isOwnChoice(source string) bool {
+	return source == models.ClientByRegistration || source == models.ClientByDocument
+}
+
+// uriRules say which URIs a client may name.
+type uriRules struct {
+	// privateUse are the private-use schemes without a dot; nil are all that start
+	// nothing.
+	privateUse []string
+}
+
+// uriRulesOf returns the rules for a client that comes from the source.
+func uriRulesOf(source string, privateUse []string) uriRules {
+	if !isOwnChoice(source) {
+		return uriRules{}
+	}
+	return uriRules{append([]string{}, privateUse...)}
+}
+
+func (s *Server) uriRules(client Client) uriRules {
+	if RegisteredItself(client) {
+		return uriRulesOf(models.ClientByRegistration, s.config.PrivateUseSchemes)
+	}
+	return uriRulesOf(models.ClientByHand, nil)
+}
+
+// redirectProblem says why a browser may not be sent back to a client at the URI, or
+// returns nothing.
+func (r uriRules) redirectProblem(uri string) string {
+	u, err := weburi.Parse(uri)
+	switch {
+	case strings.Contains(uri, "*"):
+		return "has a wildcard; register each redirect URI as it is, and a loopback address without a port, which stands for every port"
+	case err != nil:
+		return err.Error()
+	case strings.Contains(uri, "#"):
+		return "has a fragment; leave out the # and what follows it"
+	case weburi.StartsPrograms(u.Scheme):
+		return "has a scheme that starts programs or scripts; use https"
+	case u.Scheme == "https", u.Scheme == "http" && loopback.Is(u.Hostname()):
+		return ""
+	case u.Scheme == "http":
+		return "must be https; http is for loopback addresses alone"
+	case r.privateUse != nil && !strings.Contains(u.Scheme, ".") && !slices.Contains(r.privateUse, u.Scheme):
+		return "has a private-use scheme without a dot; use a domain name in reverse, such as com.example.app, or https, or http on a loopback address"
+	}
+	return ""
+}
+
+// IsRedirectURI reports whether a browser may be sent back to a client at the URI: one
+// that [ValidateClientMetadata] takes as a redirect URI.
+func IsRedirectURI(uri string) bool { return uriRules{}.redirectProblem(uri) == "" }
+
+// MayRedirect returns nil if a browser may be sent back to the client at the URI, and
+// otherwise an error that says why not. It is asked where a URI that was registered is
+// used, since a row may be older than the rules, or come from somewhere else.
+func (s *Server) MayRedirect(client Client, uri string) error {
+	if problem := s.uriRules(client).redirectProblem(uri); problem != "" {
+		return errors.New(problem)
+	}
+	return nil
+}
+
+// IsWebAddress reports whether a browser may be sent to an address that a client names,
+// or something be fetched from there: https, or http on a loopback address, in the
+// characters of RFC 3986, with an ASCII host and without a user name. A program asks it
+// of a client_uri, logo_uri, tos_uri or policy_uri before it shows one.
+func IsWebAddress(uri string) bool {
+	_, err := weburi.ParseAddress(uri)
+	return err == nil
+}
+
+// uriMember is a member of a client's metadata that holds one URI or a list of them.
+type uriMember struct {
+	name string
+	list bool
+	kind uriKind
+}
+
+// uriKind is what a URI is for.
+type uriKind int
+
+const (
+	webAddress      uriKind = iota // a page, or a document to fetch
+	webEndpoint                    // an address without a fragment, to which something is sent
+	redirectAddress                // where a browser goes with an answer
+)
+
+// uriMembers are all members that hold URIs: of RFC 7591, of OpenID Connect Dynamic
+// Client Registration and of the logout specifications.
+func uriMembers() []uriMember {
+	return []uriMember{
+		{"redirect_uris", true, redirectAddress}, {"post_logout_redirect_uris", true, redirectAddress},
+		{"backchannel_logout_uri", false, webEndpoint}, {"frontchannel_logout_uri", false, webEndpoint},
+		{"initiate_login_uri", false, webAddress}, {"sector_identifier_uri", false, webAddress}, {"request_uris", true, webAddress},
+		{"client_uri", false, webAddress}, {"logo_uri", false, webAddress}, {"tos_uri", false, webAddress},
+		{"policy_uri", false, webAddress}, {"jwks_uri", false, webAddress},
+	}
+}
+
+// problem says why a client may not name the URI, or returns nothing.
+func (r uriRules) problem(kind uriKind, uri string) string {
+	if kind == redirectAddress {
+		return r.redirectProblem(uri)
+	}
+	_, err := weburi.ParseAddress(uri)
+	switch {
+	case err != nil:
+		return err.Error()
+	case kind == webEndpoint && strings.Contains(uri, "#"):
+		return "has a fragment; leave out the # and what follows it"
+	}
+	return ""
+}
+
+// faults returns what is wrong with the URIs of a client's metadata, in every language.
+func (r uriRules) faults(m *models.ClientMetadata) (faults []ClientMetadataFault) {
+	named := map[string][]string{
+		"redirect_uris": m.RedirectURIs, "client_uri": {m.ClientURI}, "logo_uri": {m.LogoURI}, "tos_uri": {m.TosURI},
+		"policy_uri": {m.PolicyURI}, "jwks_uri": {m.JWKsURI},
+	}
+	check := func(member string, kind uriKind, uris []string) {
+		for _, uri := range uris {
+			if uri == "" && kind != redirectAddress {
+				continue
+			}
+			if problem := r.problem(kind, uri); problem != "" {
+				faults = append(faults, ClientMetadataFault{member, uri, problem})
+			}
+		}
+	}
+	for _, member := range uriMembers() {
+		check(member.name, member.kind, named[member.name])
+		for name, raw := range m.Extra {
+			if base, _, _ := strings.Cut(name, "#"); base != member.name {
+				continue
+			}
+			uris, ok := texts(raw, member.list)
+			if !ok {
+				faults = append(faults, ClientMetadataFault{name, "", "is not " + map[bool]string{true: "a list of texts", false: "text"}[member.list]})
+			}
+			check(name, member.kind, uris)
+		}
+	}
+	return faults
+}
+
+// texts reads a text, or a list of them.
+func texts(raw json.RawMessage, list bool) (values []string, ok bool) {
+	if list {
+		err := json.Unmarshal(raw, &values)
+		return values, err == nil
+	}
+	var value string
+	if json.Unmarshal(raw, &value) != nil {
+		return nil, false
+	}
+	return []string{value}, true
+}
+
+// PolicySource returns the source expression of a Content-Security-Policy that allows a
+// client's URI, such as in frame-src: its origin, or its scheme with a colon where that
+// is not http or https. It is empty for what the policy cannot have: a bad URI, a scheme
+// that starts programs or scripts, an IPv6 address. Nothing else of a client's belongs
+// into a header.
+func PolicySource(uri string) string { return weburi.Source(uri) }

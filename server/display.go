@@ -1,13 +1,13 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -48,7 +48,7 @@ func namesOf(client Client, languages []string) (names []string) {
 		for _, language := range languages {
 			for member, raw := range extra {
 				var name string
-				if strings.EqualFold(member, "client_name#"+language) && json.Unmarshal(raw, &name) == nil {
+				if strings.EqualFold(member, "client_name#"+language) && strictjson.Unmarshal(raw, &name) == nil {
 					names = append(names, name)
 				}
 			}

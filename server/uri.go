@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -179,11 +180,11 @@ func (r uriRules) faults(m *models.ClientMetadata) (faults []ClientMetadataFault
 // texts reads a text, or a list of them.
 func texts(raw json.RawMessage, list bool) (values []string, ok bool) {
 	if list {
-		err := json.Unmarshal(raw, &values)
+		err := strictjson.Unmarshal(raw, &values)
 		return values, err == nil
 	}
 	var value string
-	if json.Unmarshal(raw, &value) != nil {
+	if strictjson.Unmarshal(raw, &value) != nil {
 		return nil, false
 	}
 	return []string{value}, true

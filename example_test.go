@@ -79,7 +79,7 @@ func ExampleNew() {
 	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
 		GrantTypes: []string{"client_credentials"}, Scope: "reports",
 	}}}
-	secret, err := gormoauth.CreateClientFactory[Client](db).Create(context.Background(), client)
+	secret, err := gormoauth.CreateClientFactory[Client](db, srv).Create(context.Background(), client)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -30,18 +30,16 @@ func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB) serve
 }
 
 // CreateMetadataDocuments returns the clients whose id is the address of their
-// metadata, which the fetcher gets, with rows in the model M. It panics when M
-// cannot hold them.
+// metadata, which the fetcher gets, with rows in the model M, to be registered by
+// [server.Server.Register]. It panics when M cannot hold them.
 func CreateMetadataDocuments[M any, P gormstore.ClientModel[M]](db *gorm.DB, fetcher *fetch.Fetcher) *clientauth.MetadataDocuments {
-	return &clientauth.MetadataDocuments{
-		QueryClient: CreateQueryClientFunc[M, P](db), Storage: must(gormstore.NewClientDocuments[M, P](db)), Fetcher: fetcher,
-	}
+	return &clientauth.MetadataDocuments{Storage: must(gormstore.NewClientDocuments[M, P](db)), Fetcher: fetcher}
 }
 
-// CreateClientFactory returns a factory that stores clients in the model M and
-// tells each secret once. It panics when M cannot hold them.
-func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB) *gormstore.ClientFactory[M, P] {
-	return must(gormstore.NewClientFactory[M, P](db))
+// CreateClientFactory returns a factory that stores clients of the server in the model M
+// and tells each secret once. It panics when M cannot hold them, and without a server.
+func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB, srv *server.Server) *gormstore.ClientFactory[M, P] {
+	return must(gormstore.NewClientFactory[M, P](db, srv))
 }
 
 // CreateQueryUserFunc returns a function that finds users by the primary key

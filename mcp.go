@@ -59,9 +59,7 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 		config.Fetcher = fetch.New(fetch.Options{})
 	}
 	documents := a.documents(config.Fetcher)
-	documents.QueryClient, documents.Scope = a.config.QueryClient, strings.Join(config.Scopes, " ")
-	documents.Logger, documents.Clock = a.config.Logger, a.config.Clock
-	a.config.QueryClient = documents.Query
+	documents.Scope = strings.Join(config.Scopes, " ")
 	for _, registration := range a.registrations {
 		registration.DefaultScope = documents.Scope
 	}

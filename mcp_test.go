@@ -67,6 +67,7 @@ func TestMCP(t *testing.T) {
 		mux.HandleFunc("/oauth/authorize", func(w http.ResponseWriter, r *http.Request) { mcp.CreateAuthorizationResponse(w, r, user) })
 		clientID := s.URL + "/app/client.json"
 		mux.HandleFunc("/app/client.json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
 			_, _ = fmt.Fprintf(w, `{"client_id":%q,"client_name":"An app","redirect_uris":["http://127.0.0.1/cb"],"grant_types":["authorization_code","refresh_token"]}`, clientID)
 		})
 

@@ -47,7 +47,7 @@ func TestOpenID(t *testing.T) {
 	client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
 		RedirectURIs: []string{oauthtest.RedirectURI}, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}, Scope: "openid email",
 	}}}
-	secret, err := gormoauth.CreateClientFactory[oauthtest.Client](db).Create(t.Context(), client)
+	secret, err := gormoauth.CreateClientFactory[oauthtest.Client](db, srv).Create(t.Context(), client)
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
 	srv.CreateAuthorizationResponse(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost,

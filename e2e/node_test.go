@@ -97,6 +97,7 @@ func TestClientsInNode(t *testing.T) {
 func serveDocument(t *testing.T, callback string) (clientID, certificate string) {
 	t.Helper()
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"client_id": clientID, "client_name": "MCP client", "redirect_uris": []string{callback}, "token_endpoint_auth_method": "none",
 			"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},

@@ -43,18 +43,17 @@ type app struct {
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a := &app{cfg: cfg, db: db, log: log}
 	a.sessions = newSessions(a)
-	var faults [9]error
+	var faults [8]error
 	a.pages, faults[0] = newPages(log)
 	a.users, faults[1] = gormstore.NewUsers[User](db.Where(enabled, false))
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
-	a.clients, faults[3] = gormstore.NewClientFactory[Client](db)
-	a.passwords, faults[4] = newPasswords(db)
-	a.keys, faults[5] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
+	a.passwords, faults[3] = newPasswords(db)
+	a.keys, faults[4] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
 		Algorithms: cfg.signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
 	})
-	a.consents, faults[6] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
-	a.registrations, faults[7] = gormstore.NewClientRegistration[Client, Token](db)
-	a.audits, faults[8] = gormstore.NewAudits[Audit](db, gormstore.AuditOptions{})
+	a.consents, faults[5] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
+	a.registrations, faults[6] = gormstore.NewClientRegistration[Client, Token](db)
+	a.audits, faults[7] = gormstore.NewAudits[Audit](db, gormstore.AuditOptions{})
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
 	}
@@ -63,7 +62,10 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	if a.api, err = newProtector(a); err != nil {
 		return nil, err
 	}
-	a.oauth, err = newServer(a)
+	if a.oauth, err = newServer(a); err != nil {
+		return nil, err
+	}
+	a.clients, err = gormstore.NewClientFactory[Client](db, a.oauth)
 	return a, err
 }
 

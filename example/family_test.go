@@ -116,6 +116,7 @@ func TestTheFamily(t *testing.T) {
 	t.Run("a client that is known by its document", func(t *testing.T) {
 		var clientID string
 		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(map[string]any{"client_id": clientID, "client_name": "Visitor", "redirect_uris": []string{callback}})
 		}))
 		t.Cleanup(site.Close)

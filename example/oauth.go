@@ -35,7 +35,7 @@ func newServer(a *app) (*server.Server, error) {
 	// may be on this machine.
 	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo})
 	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
-	documents.Scope, documents.Logger = strings.Join(scopeNames(), " "), a.log
+	documents.Scope = strings.Join(scopeNames(), " ")
 	parts := []gormoauth.Part{
 		gormoauth.Clients[Client](),
 		gormoauth.Tokens[Token](),
@@ -47,7 +47,6 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
-		QueryClient:     documents.Query,
 		ScopesSupported: scopeNames(),
 		SlowSecrets:     a.passwords.checks,
 		RenderError:     a.oauthErrorPage,
@@ -124,7 +123,6 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 	)
 	if a.cfg.secret != "" {
 		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte(a.cfg.secret), Replays: replays}))
-		a.clients.NewSecret = srv.NewClientSecret
 	}
 	return err
 }

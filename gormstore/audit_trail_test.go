@@ -163,7 +163,7 @@ func TestWhoDidWhat(t *testing.T) {
 			a.take(), "the program revokes a client's tokens")
 
 		page := a.Server.PageContext(httptest.NewRequestWithContext(ctx, http.MethodPost, "/", http.NoBody), "settings", a.User)
-		_, err = gormoauth.CreateClientFactory[Client](a.DB).RotateSecret(page, service.ClientID, gormstore.SecretRotation{})
+		_, err = gormoauth.CreateClientFactory[Client](a.DB, a.Server).RotateSecret(page, service.ClientID, gormstore.SecretRotation{})
 		require.NoError(t, err)
 		entries = a.take()
 		require.Len(t, entries, 1)

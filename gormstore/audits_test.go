@@ -222,7 +222,7 @@ func TestAFaultNeitherLosesNorDoublesAnEntry(t *testing.T) {
 		consents, err := gormstore.NewConsents[oauthtest.Consent, Token, AuthorizationCode](broken)
 		require.NoError(t, err)
 		registration := gormoauth.CreateClientRegistrationStorage[Client, Token](broken)
-		factory := gormoauth.CreateClientFactory[Client](broken)
+		factory := gormoauth.CreateClientFactory[Client](broken, p.Server)
 		first := func() answer { return answerOf(healthy.Redeem(p.client, healthy.Code(p.client, "scope=email"))) }
 		must := func(err error) bool { return assert.NoError(t, err) }
 

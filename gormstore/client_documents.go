@@ -2,9 +2,11 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -49,14 +51,53 @@ func (d *ClientDocuments[M, P]) SaveDocumentClient(ctx context.Context, record *
 	return err
 }
 
-// UpdateDocumentClient stores what a document says now. A client that the
-// operator has taken over stays as it is.
-func (d *ClientDocuments[M, P]) UpdateDocumentClient(ctx context.Context, record *models.ClientMixin) error {
-	s, names := d.clients.store, d.clients.columns
-	return s.write(ctx, func(bool) error {
-		_, err := s.update(s.conn(ctx), new(M), map[string]any{
-			names["ClientMetadata"]: record.ClientMetadata, names["DocumentFetchedAt"]: record.DocumentFetchedAt,
-		}, eq(names["ClientID"], record.ClientID), eq(names["ClientSource"], models.ClientByDocument))
-		return err
+// HidesClient reports whether there is a row of the client that [Clients.Query] does not
+// return: a deleted one, also by the model's own soft deletion, or one that a condition
+// of the handle leaves out.
+func (d *ClientDocuments[M, P]) HidesClient(ctx context.Context, clientID string) (bool, error) {
+	c := d.clients
+	row := new(M)
+	found := false
+	err := retry(ctx, func(bool) error {
+		result := c.store.bare(ctx).Unscoped().
+			Clauses(clause.Where{Exprs: []clause.Expression{eq(c.columns["ClientID"], models.ClientKey(clientID))}}).Limit(1).Find(row)
+		found = result.RowsAffected == 1
+		return result.Error
 	})
+	return found && P(row).AsClientMixin().GetClientID() == clientID, err
+}
+
+// UpdateDocumentClient stores what a document says now, with an entry in the audit trail
+// where it says something else than before. Of several instances that have fetched it
+// one stores it. A client that the operator has taken over stays as it is.
+func (d *ClientDocuments[M, P]) UpdateDocumentClient(ctx context.Context, old, record *models.ClientMixin) error {
+	s, names := d.clients.store, d.clients.columns
+	changed, err := metadataDiffers(old.ClientMetadata, record.ClientMetadata)
+	if err != nil {
+		return err
+	}
+	step := func(db *gorm.DB) error {
+		updated, err := s.update(db, new(M), map[string]any{
+			names["ClientMetadata"]: record.ClientMetadata, names["DocumentFetchedAt"]: record.DocumentFetchedAt,
+			names["DocumentExpiresAt"]: record.DocumentExpiresAt, names["DocumentValidator"]: record.DocumentValidator,
+		}, eq(names["ClientID"], record.ClientID), eq(names["ClientSource"], models.ClientByDocument),
+			eq(names["ClientDeletedAt"], 0), eq(names["DocumentFetchedAt"], old.DocumentFetchedAt))
+		if err != nil || updated == 0 || !changed {
+			return err
+		}
+		return s.trail.note(db, clientEntry(models.AuditClientUpdated, record.GetClientID(), time.Time{}))
+	}
+	return s.write(ctx, func(bool) error {
+		if !changed {
+			return step(s.conn(ctx))
+		}
+		return s.trail.together(s.conn(ctx), step)
+	})
+}
+
+// metadataDiffers reports whether two registrations are stored as different texts.
+func metadataDiffers(a, b models.ClientMetadata) (bool, error) {
+	one, errA := a.Value()
+	other, errB := b.Value()
+	return one != other, errors.Join(errA, errB)
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -16,52 +18,56 @@ import (
 
 // ClientFactory makes clients, and tells their secrets once.
 type ClientFactory[M any, P ClientModel[M]] struct {
-	// TokenPrefix begins every secret; see [server.Config].
-	TokenPrefix string
-	// NewSecret makes the secrets, where they are not just random: that of
-	// [server.Server.NewClientSecret] for client_secret_jwt.
-	NewSecret func(authMethod, clientID string) (secret, stored string)
-	// Clock tells the time; nil is time.Now.
-	Clock func() time.Time
-
 	clients *Clients[M, P]
+	server  *server.Server
 }
 
 // ErrNoClient is returned for a client that does not exist.
 var ErrNoClient = errors.New("gormstore: there is no such client")
 
-// NewClientFactory returns a factory, or what is wrong with the model.
-func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB) (*ClientFactory[M, P], error) {
+// NewClientFactory returns a factory, or what is wrong with the model. The server checks
+// every client before it is stored, see [server.Server.CheckClient]: register its grants,
+// extensions and authentication methods before the first client is made.
+func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) (*ClientFactory[M, P], error) {
 	clients, err := NewClients[M, P](db)
 	if err != nil {
 		return nil, err
 	}
-	return &ClientFactory[M, P]{TokenPrefix: server.DefaultTokenPrefix, Clock: time.Now, clients: clients}, nil
+	if srv == nil {
+		return nil, errors.New("gormstore: ClientFactory: the *server.Server is nil: hand it the server that the clients are for, which checks their metadata")
+	}
+	return &ClientFactory[M, P]{clients, srv}, nil
 }
 
-// Create stores a new client. Fill its metadata first; a client id that is
-// empty is generated. The secret is returned this once: only its digest is
-// kept. A public client (token_endpoint_auth_method "none") and one that signs
-// by a key of its own ("private_key_jwt") have none, and the secret is empty. Metadata that no client may have is refused with a
-// [*server.ClientMetadataError].
+// Create stores a new client. Fill its metadata first; what is left out gets the
+// defaults of RFC 7591 section 2, so that a client without grant types is one of the
+// authorization code grant; an empty list that is not nil is none. A client id that is
+// empty is generated. Metadata that no client of the server may have is refused, with a
+// [*server.ClientMetadataError] or a [*server.Error].
+//
+// The secret is returned this once: only its digest is kept. A client that authenticates
+// without a secret, such as a public one ("none") or one that signs by a key of its own
+// ("private_key_jwt"), has none, and the secret is empty. A ClientSecret that is set
+// already stays: a digest (see [models.IsHashedClientSecret]) as it is, and nothing is
+// returned; a plaintext as its digest by [models.HashClientSecret], which needs 128 random
+// bits, so hash one that a person chose by bcrypt or argon2id first.
 func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret string, err error) {
 	mixin := P(client).AsClientMixin()
-	if err := server.ValidateClientMetadata(&mixin.ClientMetadata); err != nil {
-		return "", err
-	}
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()
 	}
 	if !server.IsClientID(mixin.ClientID) {
 		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
-	mixin.ClientID, mixin.LongClientID = models.SplitClientID(mixin.ClientID)
-	mixin.ClientIDIssuedAt = f.Clock().Unix()
-	mixin.ClientSource = models.ClientByHand
-	mixin.ClientSecret = ""
-	if secret, mixin.ClientSecret, err = f.newSecret(mixin); err != nil {
+	if err := f.check(ctx, mixin); err != nil {
 		return "", err
 	}
+	if secret, err = f.setSecret(mixin); err != nil {
+		return "", err
+	}
+	mixin.ClientID, mixin.LongClientID = models.SplitClientID(mixin.ClientID)
+	mixin.ClientIDIssuedAt = f.server.Now().Unix()
+	mixin.ClientSource = models.ClientByHand
 	s, names := f.clients.store, f.clients.columns
 	// An id that the program chose may be another client's.
 	own := clause.And(eq(names["ClientID"], mixin.ClientID), eq(names["ClientSecret"], mixin.ClientSecret), eq(names["ClientIDIssuedAt"], mixin.ClientIDIssuedAt))
@@ -69,28 +75,38 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		if _, err := s.insert(db, client); err != nil {
 			return err
 		}
-		return s.trail.note(db, clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.Clock()))
+		return s.trail.note(db, clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.server.Now()))
 	}); err != nil {
 		return "", err
 	}
 	return secret, nil
 }
 
-// newSecret returns a secret for the client, and what is stored of it; nothing for
-// one that has none.
-func (f *ClientFactory[M, P]) newSecret(client *models.ClientMixin) (secret, stored string, err error) {
-	method := client.GetTokenEndpointAuthMethod()
-	switch {
-	case !models.UsesClientSecret(method):
-		return "", "", nil
-	case f.NewSecret != nil:
-		secret, stored = f.NewSecret(method, client.GetClientID())
-		return secret, stored, nil
-	case method == models.ClientSecretJWT:
-		return "", "", errors.New("gormstore: ClientFactory.NewSecret is missing: a secret for client_secret_jwt is made by the server's NewClientSecret")
+// check takes a client's metadata through the door of all clients.
+func (f *ClientFactory[M, P]) check(ctx context.Context, client *models.ClientMixin) error {
+	metadata, err := f.server.CheckClient(ctx, server.ClientCheck{Source: models.ClientByHand, Metadata: client.ClientMetadata})
+	if err == nil {
+		client.ClientMetadata = *metadata
 	}
-	secret = server.GenerateSecret(f.TokenPrefix, server.ClientSecretKind)
-	return secret, models.HashClientSecret(secret), nil
+	return err
+}
+
+// setSecret gives a client a secret, unless it has one, and returns what it is told.
+func (f *ClientFactory[M, P]) setSecret(client *models.ClientMixin) (told string, err error) {
+	given, method := client.ClientSecret, client.GetTokenEndpointAuthMethod()
+	switch {
+	case given == "":
+		told, client.ClientSecret = f.server.NewClientSecret(method, client.GetClientID())
+		return told, nil
+	case !models.UsesClientSecret(method):
+		return "", fmt.Errorf("gormstore: ClientSecret is set, and a client that authenticates by %s has none: leave it empty", method)
+	case models.IsDerivedClientSecret(given) != (method == models.ClientSecretJWT):
+		return "", fmt.Errorf("gormstore: ClientSecret is set to what a client that authenticates by %s cannot use: leave it empty, and one is made", method)
+	case models.IsHashedClientSecret(given):
+		return "", nil
+	}
+	client.ClientSecret = models.HashClientSecret(given)
+	return given, nil
 }
 
 // SecretRotation says how a secret is replaced. The zero value voids the old
@@ -106,53 +122,119 @@ type SecretRotation struct {
 // RotateSecret replaces a client's secret and returns the new one, this once.
 // [ErrNoClient] is returned for a client that does not exist or has no secret.
 func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
-	s, names := f.clients.store, f.clients.columns
-	const attempts = 5 // another rotation may come in between
+	err = f.change(ctx, clientID, models.AuditClientSecretRotated, func(old *models.ClientMixin) (map[string]any, error) {
+		method := old.GetTokenEndpointAuthMethod()
+		if !models.UsesClientSecret(method) {
+			return nil, ErrNoClient
+		}
+		if !slices.Contains(f.server.AuthMethods(), method) {
+			return nil, fmt.Errorf("gormstore: the client %q authenticates by %s, which the server does not have: register the method", clientID, method)
+		}
+		var stored string
+		secret, stored = f.server.NewClientSecret(method, clientID)
+		return f.rotated(old, stored, rotation), nil
+	})
+	return secret, err
+}
+
+// Update replaces what is said of a client, as [ClientFactory.Create] checks it; what the
+// metadata leaves out is gone. A client that now needs a secret and has none gets one,
+// which is returned this once; from one that needs none any more it is taken. A client of a
+// metadata document is the operator's own from then on, and its document says nothing
+// any more. [ErrNoClient] is returned for a client that does not exist.
+func (f *ClientFactory[M, P]) Update(ctx context.Context, clientID string, metadata models.ClientMetadata) (secret string, err error) {
+	names := f.clients.columns
+	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
+		client := *old
+		client.ClientMetadata = metadata
+		if err := f.check(ctx, &client); err != nil {
+			return nil, err
+		}
+		values := make(map[string]any)
+		differs, err := metadataDiffers(old.ClientMetadata, client.ClientMetadata)
+		if err != nil {
+			return nil, err
+		}
+		if differs {
+			values[names["ClientMetadata"]] = client.ClientMetadata
+		}
+		if old.ClientSource == models.ClientByDocument {
+			values[names["ClientSource"]] = models.ClientByHand
+		}
+		method, stored := client.GetTokenEndpointAuthMethod(), ""
+		secret = ""
+		switch {
+		case !models.UsesClientSecret(method) && old.ClientSecret == "":
+			return values, nil
+		case models.UsesClientSecret(method) && old.ClientSecret != "" && models.IsDerivedClientSecret(old.ClientSecret) == (method == models.ClientSecretJWT):
+			return values, nil
+		}
+		secret, stored = f.server.NewClientSecret(method, clientID)
+		maps.Copy(values, f.rotated(old, stored, SecretRotation{}))
+		return values, nil
+	})
+	return secret, err
+}
+
+// change updates a client's row with an entry in the audit trail, on the condition that
+// its secret is still the one by which the values were found. No values are no change.
+func (f *ClientFactory[M, P]) change(ctx context.Context, clientID, event string, valuesFor func(old *models.ClientMixin) (map[string]any, error)) error {
+	s, names, theirs := f.clients.store, f.clients.columns, eq(f.clients.columns["ClientID"], models.ClientKey(clientID))
+	const attempts = 5 // another change may come in between
 	for range attempts {
 		row, err := f.clients.find(ctx, clientID)
 		if err != nil {
-			return "", err
+			return err
 		}
-		if row == nil || !models.UsesClientSecret(P(row).AsClientMixin().GetTokenEndpointAuthMethod()) {
-			return "", ErrNoClient
+		if row == nil {
+			return ErrNoClient
 		}
 		old := P(row).AsClientMixin().ClientSecret
 		if !models.IsHashedClientSecret(old) { // of an older program; a plaintext appears in no statement
 			if err := f.clients.digestSecret(ctx, row); err != nil {
-				return "", err
+				return err
 			}
 			continue
 		}
-		secret, stored, err := f.newSecret(P(row).AsClientMixin())
-		if err != nil {
-			return "", err
+		values, err := valuesFor(P(row).AsClientMixin())
+		if err != nil || len(values) == 0 {
+			return err
 		}
-		values := f.rotated(P(row).AsClientMixin(), stored, rotation)
-		theirs := eq(names["ClientID"], models.ClientKey(clientID))
-		err = s.act(ctx, clause.And(theirs, eq(names["ClientSecret"], stored)), func(db *gorm.DB) error {
-			changed, err := s.update(db, row, values, theirs, eq(names["ClientSecret"], old))
+		stored, ok := values[names["ClientSecret"]].(string)
+		if !ok {
+			stored = old
+		}
+		err = s.act(ctx, clause.And(theirs, f.clients.secretIs(stored)), func(db *gorm.DB) error {
+			changed, err := s.update(db, row, values, theirs, f.clients.secretIs(old), eq(names["ClientDeletedAt"], 0))
 			switch {
 			case err != nil:
 				return err
 			case changed == 0:
 				return errUpdated
 			}
-			return s.trail.note(db, clientEntry(models.AuditClientSecretRotated, clientID, f.Clock()))
+			return s.trail.note(db, clientEntry(event, clientID, f.server.Now()))
 		})
-		switch {
-		case err == nil:
-			return secret, nil
-		case !errors.Is(err, errUpdated):
-			return "", err
+		if !errors.Is(err, errUpdated) {
+			return err
 		}
 	}
-	return "", fmt.Errorf("gormstore: the secret of %q is being rotated by others: %w", clientID, server.ErrUnavailable)
+	return fmt.Errorf("gormstore: the client %q is being changed by others: %w", clientID, server.ErrUnavailable)
+}
+
+// secretIs is true of a row with the secret as it is stored. An older program may have
+// left NULL where there is none.
+func (c *Clients[M, P]) secretIs(stored string) clause.Expression {
+	secret := c.columns["ClientSecret"]
+	if stored == "" {
+		return clause.Or(eq(secret, ""), eq(secret, nil))
+	}
+	return eq(secret, stored)
 }
 
 // rotated returns the columns of a client with a new secret. The old one keeps
 // its own end where that comes sooner.
 func (f *ClientFactory[M, P]) rotated(old *models.ClientMixin, stored string, rotation SecretRotation) map[string]any {
-	names, now := f.clients.columns, f.Clock()
+	names, now := f.clients.columns, f.server.Now()
 	values := map[string]any{
 		names["ClientSecret"]: stored, names["ClientSecretExpiresAt"]: int64(0),
 		names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: int64(0),

@@ -10,13 +10,14 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 )
 
 func TestAClientsSecretIsToldOnce(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
-		factory, err := gormstore.NewClientFactory[Client](db)
+		factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
 		require.NoError(t, err)
 		client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
 		secret, err := factory.Create(t.Context(), client)
@@ -37,10 +38,10 @@ func TestAClientsSecretIsToldOnce(t *testing.T) {
 // A client that runs in many places changes over while both secrets are valid.
 func TestTwoSecretsOverlap(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
-		now := time.Unix(1_800_000_000, 0)
-		factory, err := gormstore.NewClientFactory[Client](db)
+		p := oauthtest.New(t, db)
+		now := p.Now
+		factory, err := gormstore.NewClientFactory[Client](db, p.Server)
 		require.NoError(t, err)
-		factory.Clock = func() time.Time { return now }
 		client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
 		first, err := factory.Create(t.Context(), client)
 		require.NoError(t, err)
@@ -98,9 +99,9 @@ func stored(t *testing.T, db *gorm.DB, clientID string) *Client {
 
 func TestAPublicClientHasNoSecret(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
-	factory, err := gormstore.NewClientFactory[Client](db)
+	factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
 	require.NoError(t, err)
-	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None, RedirectURIs: []string{"https://app.example/cb"}}}}
 	secret, err := factory.Create(t.Context(), client)
 	require.NoError(t, err)
 	assert.Empty(t, secret)
@@ -111,7 +112,7 @@ func TestAPublicClientHasNoSecret(t *testing.T) {
 
 func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
-	factory, err := gormstore.NewClientFactory[Client](db)
+	factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
 	require.NoError(t, err)
 	code := func(uri string) models.ClientMetadata {
 		return models.ClientMetadata{RedirectURIs: []string{uri}, ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}
@@ -130,7 +131,7 @@ func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
 		"nor a wildcard":                    {code("https://*.app.example/cb"), "wildcard"},
 		"nor a path":                        {code("/cb"), "is not an absolute URI"},
 		"a code needs a redirect URI":       {models.ClientMetadata{ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}, "needs one"},
-		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, ResponseTypes: []string{"code"}}, `goes with the grant type authorization_code`},
+		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, GrantTypes: []string{"client_credentials"}, ResponseTypes: []string{"code"}}, `goes with the grant type authorization_code`},
 		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "not for a client without a secret"},
 		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "scope"},
 		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "must be UTF-8 text"},
@@ -161,10 +162,10 @@ func TestRevokingAClientEndsItsTokensAlone(t *testing.T) {
 
 func TestAClientIDIsPrintableASCII(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
-	factory, err := gormstore.NewClientFactory[Client](db)
+	factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
 	require.NoError(t, err)
 	for id, fine := range map[string]bool{"my app/1": true, "https://app.example/id": true, "café": false, "a\tb": false} {
-		client := &Client{ClientMixin: models.ClientMixin{ClientID: id, ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+		client := &Client{ClientMixin: models.ClientMixin{ClientID: id, ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None, GrantTypes: []string{}}}}
 		_, err := factory.Create(t.Context(), client)
 		assert.Equal(t, fine, err == nil, "%q: %v", id, err)
 	}

@@ -3,6 +3,7 @@ package gormstore
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -83,22 +84,38 @@ func (r *ClientRegistration[C, PC, T, PT]) UpdateClient(ctx context.Context, old
 var errUpdated = errors.New("gormstore: the client was updated before")
 
 // DeleteClient removes a client for good, also where the model has soft
-// deletion, and revokes its tokens, in one transaction.
+// deletion, and revokes its tokens, in one transaction. Of a client whose id is an
+// address a row stays that says nothing except that the client was deleted: its metadata
+// document would bring it back otherwise.
 func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
 	s := r.clients.store
 	return s.write(ctx, func(bool) error {
 		return atomically(s.conn(ctx), func(tx *gorm.DB) error {
-			result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(r.clients.columns["ClientID"], models.ClientKey(clientID))}}).Delete(new(C))
-			if result.Error != nil {
-				return result.Error
+			removed, err := r.clients.remove(tx, clientID, now)
+			if err != nil {
+				return err
 			}
 			revoked, err := r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
-			if err != nil || result.RowsAffected+revoked == 0 {
+			if err != nil || removed+revoked == 0 {
 				return err
 			}
 			return s.trail.note(tx, clientEntry(models.AuditClientDeleted, clientID, now))
 		})
 	})
+}
+
+// remove deletes a client's row, or makes it a mark where its id is an address.
+func (c *Clients[M, P]) remove(tx *gorm.DB, clientID string, now time.Time) (rows int64, err error) {
+	names, theirs := c.columns, eq(c.columns["ClientID"], models.ClientKey(clientID))
+	if !strings.Contains(clientID, "://") {
+		result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{theirs}}).Delete(new(M))
+		return result.RowsAffected, result.Error
+	}
+	return c.store.update(tx.Unscoped(), new(M), map[string]any{
+		names["ClientDeletedAt"]: max(now.Unix(), 1), names["ClientMetadata"]: models.ClientMetadata{},
+		names["ClientSecret"]: "", names["ClientSecretExpiresAt"]: 0, names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: 0,
+		names["RegistrationAccessToken"]: "", names["DocumentValidator"]: "",
+	}, theirs, eq(names["ClientDeletedAt"], 0))
 }
 
 // KeepClient notes that a client is in use.
@@ -110,10 +127,10 @@ func (r *ClientRegistration[C, PC, T, PT]) KeepClient(ctx context.Context, clien
 	})
 }
 
+// pruning is of clients that were never used. One that was deleted stays as a mark, be it
+// by [ClientRegistration.DeleteClient] or by the model's own soft deletion.
 func (r *ClientRegistration[C, PC, T, PT]) pruning(grants, time.Time) pruning {
-	names := r.clients.columns
-	return pruning{
-		store: r.clients.store, key: names["ClientID"], expiresAt: names["UnusedExpiresAt"],
-		also: clause.Gt{Column: column(names["UnusedExpiresAt"]), Value: 0}, // 0 is never
-	}
+	s, names := r.clients.store, r.clients.columns
+	conditions := append(s.notSoftDeleted(), clause.Gt{Column: column(names["UnusedExpiresAt"]), Value: 0}, eq(names["ClientDeletedAt"], 0)) // 0 is never
+	return pruning{store: s, key: names["ClientID"], expiresAt: names["UnusedExpiresAt"], also: clause.And(conditions...)}
 }

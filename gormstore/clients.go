@@ -32,8 +32,9 @@ func NewClients[M any, P ClientModel[M]](db *gorm.DB) (*Clients[M, P], error) {
 	return &Clients[M, P]{s, names}, nil
 }
 
-// Query finds a client by its id; it is a [server.QueryClientFunc]. A secret
-// that an older program left as plaintext is replaced by its digest.
+// Query finds a client by its id; it is a [server.QueryClientFunc]. It finds none that
+// was deleted and left a mark. A secret that an older program left as plaintext is
+// replaced by its digest.
 func (c *Clients[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
 	row, err := c.find(ctx, clientID)
 	if err != nil || row == nil {
@@ -51,7 +52,7 @@ func (c *Clients[M, P]) find(ctx context.Context, clientID string) (*M, error) {
 	row := new(M)
 	found, err := c.store.find(ctx, row, eq(c.columns["ClientID"], models.ClientKey(clientID)))
 	// Some collations find a client with other letters.
-	if err != nil || !found || P(row).AsClientMixin().GetClientID() != clientID {
+	if err != nil || !found || P(row).AsClientMixin().GetClientID() != clientID || P(row).AsClientMixin().ClientDeletedAt != 0 {
 		return nil, err
 	}
 	return row, nil

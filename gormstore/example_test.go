@@ -7,9 +7,11 @@ import (
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func ExampleNewTokens() {
@@ -39,7 +41,13 @@ func ExampleWithAudit() {
 		return
 	}
 	ctx := context.Background()
-	clients, err := gormstore.NewClientFactory[oauthtest.Client](db)
+	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example.com"}, gormoauth.Clients[oauthtest.Client](),
+		gormoauth.Tokens[oauthtest.Token](), gormoauth.Users[oauthtest.User]())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	clients, err := gormstore.NewClientFactory[oauthtest.Client](db, srv)
 	if err != nil {
 		fmt.Println(err)
 		return

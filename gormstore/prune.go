@@ -285,3 +285,14 @@ func (p pruning) table(ctx context.Context) *gorm.DB {
 }
 
 func (p pruning) model() any { return reflect.New(p.store.schema.ModelType).Interface() }
+
+// notSoftDeleted is what the model's own soft deletion, such as a gorm.DeletedAt, adds to
+// a query.
+func (s *store) notSoftDeleted() []clause.Expression {
+	stmt := &gorm.Statement{DB: s.db, Schema: s.schema, Table: s.schema.Table, Clauses: make(map[string]clause.Clause)}
+	for _, c := range s.schema.QueryClauses {
+		stmt.AddClause(c)
+	}
+	where, _ := stmt.Clauses["WHERE"].Expression.(clause.Where)
+	return where.Exprs
+}

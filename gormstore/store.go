@@ -95,6 +95,15 @@ func (s *store) primary(ctx context.Context) *gorm.DB {
 	return inTransactionOf(ctx, db)
 }
 
+// bare begins one query of the primary without the handle's own conditions.
+func (s *store) bare(ctx context.Context) *gorm.DB {
+	db := s.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set("gorm:db_resolver:write", struct{}{})
+	if table := s.db.Statement.Table; table != "" {
+		db = db.Table(table)
+	}
+	return inTransactionOf(ctx, db)
+}
+
 func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
 	if tx := transactionOf(ctx); tx != nil {
 		db.Statement.ConnPool = tx.Statement.ConnPool

@@ -65,6 +65,17 @@ type ClientMixin struct {
 	// DocumentFetchedAt is when the metadata of a [ClientByDocument] was last
 	// fetched, in Unix seconds.
 	DocumentFetchedAt int64 `gorm:"column:document_fetched_at;not null;default:0" json:"-"`
+	// DocumentExpiresAt is until when the metadata of a [ClientByDocument] counts
+	// without being fetched again, in Unix seconds; 0 is a row of an older program.
+	DocumentExpiresAt int64 `gorm:"column:document_expires_at;not null;default:0" json:"-"`
+	// DocumentValidator tells the document from the next one at its address (RFC 9110
+	// section 8.8.3); empty when it cannot be told.
+	DocumentValidator string `gorm:"column:document_validator;type:varchar(255);not null;default:''" json:"-"`
+	// ClientDeletedAt is when the client was deleted whose row stays as a mark, so
+	// that its metadata document does not bring it back, in Unix seconds; 0 is never.
+	// Look-ups do not return such a row, and it is never pruned: leave it out of the
+	// program's own lists.
+	ClientDeletedAt int64 `gorm:"column:client_deleted_at;not null;default:0" json:"-"`
 }
 
 // Where a client came from.

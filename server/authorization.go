@@ -283,18 +283,26 @@ func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Va
 	return response, nil
 }
 
-// QueryClient finds a client, or returns nil, nil. It compares the id once more,
-// since some databases find one with other letters, and some cannot compare
-// what is no client's id to begin with.
+// QueryClient finds a client, by Config.QueryClient and every [ClientLookupHook], or
+// returns nil, nil. It compares the id once more, since some databases find one with
+// other letters, and some cannot compare what is no client's id to begin with.
 func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, error) {
 	if !IsClientID(clientID) {
 		return nil, nil
 	}
 	client, err := s.config.QueryClient(ctx, clientID)
-	if err != nil || isNil(client) || client.GetClientID() != clientID {
-		return nil, err
+	for i := 0; ; i++ {
+		switch {
+		case err != nil:
+			return nil, err
+		case isNil(client) || client.GetClientID() != clientID:
+			client = nil
+		}
+		if i == len(s.lookups) {
+			return client, nil
+		}
+		client, err = s.lookups[i].LookUpClient(ctx, s, clientID, client)
 	}
-	return client, nil
 }
 
 // redirectable marks an error for delivery to the client. invalid_grant is

@@ -42,6 +42,20 @@ func (e *ClientMetadataError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// clientError is the first fault as an answer to the client (RFC 7591 section 3.2.2).
+func (e *ClientMetadataError) clientError() *Error {
+	fault := e.Faults[0]
+	code := InvalidClientMetadata
+	if fault.Member == "redirect_uris" {
+		code = InvalidRedirectURI
+	}
+	member := Excerpt(fault.Member)
+	if fault.Value != "" {
+		member += " '" + Excerpt(fault.Value) + "'"
+	}
+	return NewError(code, "The client metadata is not valid: %s %s.", member, fault.Problem)
+}
+
 // AsksFor reports whether a member of a client's metadata that is true or false is
 // true, such as dpop_bound_access_tokens.
 func AsksFor(client Client, member string) bool {
@@ -100,7 +114,7 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
 		fault("redirect_uris", "", "a client with a response_type needs one")
 	}
-	for _, pair := range [][2]string{{"code", "authorization_code"}, {"token", "implicit"}} {
+	for _, pair := range responseTypesOf() {
 		if slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) != slices.Contains(m.GrantTypes, pair[1]) {
 			fault("response_types", pair[0], "goes with the grant type "+pair[1]+", and neither without the other")
 		}
@@ -116,6 +130,12 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	}
 	slices.SortStableFunc(faults, func(a, b ClientMetadataFault) int { return strings.Compare(a.Member, b.Member) })
 	return &ClientMetadataError{faults}
+}
+
+// responseTypesOf returns what a response type issues, with the grant type that goes with
+// it.
+func responseTypesOf() [][2]string {
+	return [][2]string{{"code", "authorization_code"}, {"token", "implicit"}}
 }
 
 // issues reports whether a response type has a code, or else a token of either kind,

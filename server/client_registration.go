@@ -24,7 +24,8 @@ type ClientRegistrationStorage interface {
 	// updated or deleted since old was read: updated is then false.
 	UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error)
 	// DeleteClient removes a client and revokes its tokens. One that is gone is
-	// no error.
+	// no error. Of a client whose id is an address a mark stays, so that its
+	// metadata document does not bring it back.
 	DeleteClient(ctx context.Context, clientID string, now time.Time) error
 	// KeepClient notes that a client is in use, and no longer to be forgotten.
 	KeepClient(ctx context.Context, clientID string) error
@@ -36,8 +37,13 @@ type ClientDocumentStorage interface {
 	// DocumentClient returns a client of the program's own model that has no row
 	// yet.
 	DocumentClient(record *models.ClientMixin) Client
+	// HidesClient reports whether there is a row of the client that look-ups do not
+	// return: it was deleted, or a condition leaves it out. Its document must not bring
+	// it back.
+	HidesClient(ctx context.Context, clientID string) (bool, error)
 	// SaveDocumentClient stores a client. One that has a row already is no error.
 	SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error
-	// UpdateDocumentClient stores what its document says now.
-	UpdateDocumentClient(ctx context.Context, record *models.ClientMixin) error
+	// UpdateDocumentClient stores what its document says now, unless the client was
+	// updated, deleted or made the operator's own since old was read.
+	UpdateDocumentClient(ctx context.Context, old, record *models.ClientMixin) error
 }

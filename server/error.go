@@ -104,13 +104,18 @@ func statusOf(code string) int {
 	}
 }
 
-// AsError returns err as an OAuth error. A [ratelimit.ErrBusy] becomes [TooBusy].
+// AsError returns err as an OAuth error. A [*ClientMetadataError] becomes
+// invalid_redirect_uri or invalid_client_metadata, a [ratelimit.ErrBusy] [TooBusy].
 // Any other becomes server_error, or temporarily_unavailable for an
 // [ErrUnavailable], with err as its cause, which no client sees.
 func AsError(err error) *Error {
 	var oauth *Error
 	if errors.As(err, &oauth) {
 		return oauth
+	}
+	var metadata *ClientMetadataError
+	if errors.As(err, &metadata) {
+		return metadata.clientError()
 	}
 	if errors.Is(err, ratelimit.ErrBusy) {
 		return TooBusy(time.Second, "Many others are being answered. Please try again later.")

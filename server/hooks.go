@@ -101,11 +101,21 @@ type IntrospectionHook interface {
 	PrepareIntrospection(ctx context.Context, req *Request, token *StoredToken, response map[string]any) error
 }
 
-// ClientMetadataHook checks the metadata of a client that registers or is
-// updated (RFC 7591), after what all clients have in common.
+// ClientLookupHook finds clients that are not, or not only, in the program's storage,
+// such as those of metadata documents.
+type ClientLookupHook interface {
+	// LookUpClient is asked at every look-up of a client. found is what
+	// Config.QueryClient or a hook before returned, nil for none; the hook returns
+	// that, another client in its place, or nil. An error is a failure, never "not
+	// found".
+	LookUpClient(ctx context.Context, s *Server, clientID string, found Client) (Client, error)
+}
+
+// ClientMetadataHook checks the metadata of every client before it is stored, after
+// what all clients have in common; see [Server.CheckClient].
 type ClientMetadataHook interface {
 	// ClientMetadataMembers are members beyond RFC 7591 that the hook
-	// understands. Others are dropped.
+	// understands. Of a client that registers itself others are dropped.
 	ClientMetadataMembers() []string
 	// CheckClientMetadata may change the metadata, or refuse it.
 	CheckClientMetadata(ctx context.Context, req *Request, metadata *models.ClientMetadata) error
@@ -178,7 +188,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
-		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
 		return false
@@ -229,18 +239,6 @@ func (s *Server) Subject(client Client, userID string) string {
 // PrepareIntrospection runs the hooks that add to what introspection tells.
 func (r *Request) PrepareIntrospection(ctx context.Context, token *StoredToken, response map[string]any) error {
 	return each(r, func(hook IntrospectionHook) error { return hook.PrepareIntrospection(ctx, r, token, response) })
-}
-
-// ClientMetadataMembers returns the members of client metadata beyond RFC 7591
-// that somebody understands.
-func (r *Request) ClientMetadataMembers() (members []string) {
-	tell(r, func(hook ClientMetadataHook) { members = append(members, hook.ClientMetadataMembers()...) })
-	return members
-}
-
-// CheckClientMetadata runs the hooks that check what a client says of itself.
-func (r *Request) CheckClientMetadata(ctx context.Context, metadata *models.ClientMetadata) error {
-	return each(r, func(hook ClientMetadataHook) error { return hook.CheckClientMetadata(ctx, r, metadata) })
 }
 
 // TokenRevoked tells the hooks of a revocation. An endpoint calls it after it

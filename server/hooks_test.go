@@ -138,6 +138,7 @@ func (record) GetGrantID() string                 { return "g" }
 func TestNoGrantCanForgetACheck(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
+	require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return nil }}))
 	client := p.NewClient(oauthtest.Grants("careless"))
 	disabled := &oauthtest.User{Disabled: true}
 	require.NoError(t, db.Create(disabled).Error)

@@ -144,11 +144,11 @@ func TestAUserWithoutAnIDGetsNothing(t *testing.T) {
 		},
 	} {
 		p := oauthtest.New(t, db, change)
+		require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return &server.Issuance{User: server.UserID("")} }}))
 		client := p.NewClient(oauthtest.Grants("authorization_code", "careless"))
 		a := p.Decide(oauthtest.AuthorizeQuery(client, ""), "", server.UserID(""))
 		assert.Equal(t, "server_error", a.Query.Get("error"))
 		assert.Empty(t, a.Query.Get("code"))
-		require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return &server.Issuance{User: server.UserID("")} }}))
 		assert.Equal(t, "server_error", p.Token(client, "grant_type=careless").Body["error"])
 	}
 }
@@ -187,8 +187,8 @@ func (idle) Authorize(context.Context, *server.Request) (map[string][]string, er
 func TestAGrantThatReturnsNothingIssuesNothing(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
-	client := p.NewClient(oauthtest.Grants("careless"))
 	require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return nil }}))
+	client := p.NewClient(oauthtest.Grants("careless"))
 	assert.NotPanics(t, func() {
 		assert.Equal(t, "server_error", p.Token(client, "grant_type=careless").Body["error"])
 	}, "an Issuance that is nil")

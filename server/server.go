@@ -33,6 +33,7 @@ type registrations struct {
 	extensions []any
 	repeatable []string
 	observers  Observers
+	lookups    []ClientLookupHook
 	// otherHooks are the endpoints, by name, and the client authentication
 	// methods that are hooks as well.
 	otherHooks []any
@@ -131,7 +132,7 @@ func (s *Server) register(change func(*registrations)) error {
 	before := s.registrations
 	s.registrations = registrations{
 		slices.Clone(before.grants), maps.Clone(before.endpoints), slices.Clone(before.methods), slices.Clone(before.extensions),
-		slices.Clone(before.repeatable), nil, nil,
+		slices.Clone(before.repeatable), nil, nil, nil,
 	}
 	change(&s.registrations)
 	s.noteHooks()
@@ -168,6 +169,9 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 	for _, extension := range extensions {
 		if _, ok := extension.(ObserveHook); ok {
 			return fmt.Errorf("server: RegisterGrant(%T): %T observes requests before their grant is known: use Server.Register", grant, extension)
+		}
+		if _, ok := extension.(ClientLookupHook); ok {
+			return fmt.Errorf("server: RegisterGrant(%T): %T finds clients before the grant is known: use Server.Register", grant, extension)
 		}
 	}
 	if s.initialized {
@@ -270,7 +274,7 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 }
 
 // noteHooks collects the endpoints and client authentication methods that are
-// hooks as well, and all that observe requests.
+// hooks as well, all that observe requests, and all that find clients.
 func (r *registrations) noteHooks() {
 	for _, name := range slices.Sorted(maps.Keys(r.endpoints)) {
 		if isHook(r.endpoints[name]) {
@@ -285,6 +289,9 @@ func (r *registrations) noteHooks() {
 	for _, value := range slices.Concat(r.extensions, r.otherHooks) {
 		if hook, ok := value.(ObserveHook); ok {
 			r.observers = append(r.observers, hook)
+		}
+		if hook, ok := value.(ClientLookupHook); ok {
+			r.lookups = append(r.lookups, hook)
 		}
 	}
 }

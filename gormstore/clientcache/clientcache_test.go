@@ -55,7 +55,7 @@ func setUpOn(t *testing.T, db *gorm.DB, options clientcache.Options) *fixture {
 	var err error
 	f.query, err = clientcache.New[Client](f.db, options)
 	require.NoError(t, err)
-	f.factory, err = gormstore.NewClientFactory[Client](f.db)
+	f.factory, err = gormstore.NewClientFactory[Client](f.db, oauthtest.New(t, db).Server)
 	require.NoError(t, err)
 	f.clientID = f.create(t)
 	return f
@@ -293,7 +293,7 @@ func TestWhoDoesNotExistIsNotRemembered(t *testing.T) {
 		assert.Nil(t, client)
 		assert.EqualValues(t, 1, cost)
 	}
-	client := &Client{ClientMixin: models.ClientMixin{ClientID: "nobody", ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
+	client := &Client{ClientMixin: models.ClientMixin{ClientID: "nobody", ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
 	_, err := f.factory.Create(t.Context(), client)
 	require.NoError(t, err)
 	found, _ := f.look(t, "nobody")

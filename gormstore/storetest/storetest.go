@@ -66,7 +66,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		row := new(C)
 		PC(row).AsClientMixin().ClientMetadata = metadata
 		config.Prepare(row)
-		secret, err := gormoauth.CreateClientFactory[C, PC](db).Create(t.Context(), row)
+		secret, err := gormoauth.CreateClientFactory[C, PC](db, k.on(t, db).server).Create(t.Context(), row)
 		if err != nil {
 			t.Fatalf("storetest: store a client (Config.Prepare fills what it needs): %v", err)
 		}
@@ -82,8 +82,8 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 				gormoauth.Tokens[T, PT](), gormoauth.AuthorizationCodes[A, PA]()))(t),
 			protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}))(t),
 			tokens:    tokens, codes: codes, queryClient: clients.Query,
-			rotateSecret: gormoauth.CreateClientFactory[C, PC](db).RotateSecret,
 		}
+		in.rotateSecret = gormoauth.CreateClientFactory[C, PC](db, in.server).RotateSecret
 		check(t, in.server.Register(grant.ResourceIndicators{Resources: []string{resourceA, resourceB}}))
 		allowed := func(context.Context, *server.Request, *grant.Exchange) error { return nil }
 		check(t, in.server.RegisterGrant(&grant.TokenExchange{QueryToken: tokens.Query, Policy: allowed}))

@@ -26,8 +26,7 @@ func TestClientSecretJWT(t *testing.T) {
 		replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 		require.NoError(t, p.Server.RegisterClientAuthMethod(
 			&clientauth.ClientSecretJWT{Key: []byte(strings.Repeat("k", 32)), Replays: replays}, &clientauth.PrivateKeyJWT{Replays: replays}))
-		factory := gormoauth.CreateClientFactory[oauthtest.Client](db)
-		factory.NewSecret, factory.Clock = p.Server.NewClientSecret, func() time.Time { return p.Now }
+		factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
 		create := func() (*oauthtest.Client, string) {
 			client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
 				TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"},
@@ -108,8 +107,8 @@ func TestClientSecretJWTNeedsItsSettings(t *testing.T) {
 	err := p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte("short")})
 	require.ErrorContains(t, err, "Key")
 	require.ErrorContains(t, err, "Replays")
-	_, err = gormoauth.CreateClientFactory[oauthtest.Client](db).Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{
-		ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretJWT},
+	_, err = gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server).Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{
+		ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"}},
 	}})
-	require.ErrorContains(t, err, "NewSecret")
+	require.ErrorContains(t, err, "token_endpoint_auth_method", "the server does not have the method")
 }

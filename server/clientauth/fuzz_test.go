@@ -26,16 +26,23 @@ func FuzzMetadataDocument(f *testing.F) {
 		f.Add(seed)
 	}
 	var document atomic.Value
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(document.Load().(string))) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(document.Load().(string)))
+	}))
 	f.Cleanup(s.Close)
 	db := testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...)
 	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
+	p := oauthtest.New(f, db)
+	if err := p.Server.Register(documents); err != nil {
+		f.Fatal(err)
+	}
 	number := 0
 	f.Fuzz(func(t *testing.T, text string) {
 		number++
 		clientID := fmt.Sprintf("%s/%d", s.URL, number)
 		document.Store(strings.ReplaceAll(text, "{id}", clientID))
-		client, err := documents.Query(t.Context(), clientID)
+		client, err := p.Server.QueryClient(t.Context(), clientID)
 		if err != nil {
 			t.Fatal(err)
 		}

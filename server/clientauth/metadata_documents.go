@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,24 +16,27 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // MetadataDocuments has clients whose client id is the https address of their
 // metadata (OAuth Client ID Metadata Document,
 // draft-ietf-oauth-client-id-metadata-document): a client that nobody has
-// registered is known by who serves that address. Register it, and have it find
-// the clients:
+// registered is known by who serves that address. Register it:
 //
 //	documents := gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))
-//	srv, err := gormoauth.New(db, server.Config{QueryClient: documents.Query, …}, …)
-//	err = srv.Register(documents)
+//	documents.Scope = "profile email"
+//	err := srv.Register(documents)
 //
-// Such a client is a public one, or signs with a key of its own. It gets a row
-// with its first token. The page that asks for consent should show the host of
-// its id and of its redirect URI: its name is its own choice.
+// Such a client is a public one, or signs with a key of its own. What its document says
+// goes through [server.Server.CheckClient], as every client's metadata does. It gets a
+// row with its first token. The page that asks for consent should show the host of its
+// id and of its redirect URI: its name is its own choice.
+//
+// A client stays gone that was deleted: by the storage of client registration, or by
+// soft deletion of its row. A row that is deleted by SQL leaves no mark, and the client
+// may come again.
 type MetadataDocuments struct {
-	// QueryClient finds the clients that have a row.
-	QueryClient server.QueryClientFunc
 	// Storage keeps those that got a token.
 	Storage server.ClientDocumentStorage
 	// Fetcher gets the documents.
@@ -40,39 +44,41 @@ type MetadataDocuments struct {
 	// Scope is what such a client may ask for that names no scope of its own, and
 	// the most that any may ask for; empty is nothing.
 	Scope string
-	// Check is the operator's own say: it may change the metadata, or refuse the
-	// client by an error, which goes to the log. nil takes what is valid.
+	// Check is the operator's own check: it may change the metadata, or refuse the
+	// client by an error, which goes to the log. nil takes what is valid. It is asked
+	// again about every document that is fetched again; of one that has not changed it
+	// sees what it made of it before.
 	Check func(ctx context.Context, clientID *url.URL, metadata *models.ClientMetadata) error
-	// CacheFor is for how long a document counts once it was fetched; 0 is an hour.
+	// CacheFor is for how long a document counts once it was fetched that does not say
+	// so itself (RFC 9111); 0 is an hour.
 	CacheFor time.Duration
 	// KeepFor is for how long it counts while it cannot be fetched; 0 is a day.
 	KeepFor time.Duration
-	// Logger gets what is wrong with a document; nil logs nothing.
-	Logger *slog.Logger
-	// Clock tells the time; nil is time.Now.
-	Clock func() time.Time
-
-	server *server.Server
+	// Attempts bounds how often documents are fetched of clients that have no row yet,
+	// by network address; nil allows 300 in ten minutes, counted in this process.
+	Attempts ratelimit.Limiter
 }
 
 const (
 	defaultCacheDocuments = time.Hour
 	defaultKeepDocuments  = 24 * time.Hour
+	documentAttempts      = 300
+	documentAttemptsPer   = 10 * time.Minute
 	maxDocument           = 16 << 10
 	maxDocumentURL        = 1024
 )
 
 // CheckConfig names what is missing.
 func (m *MetadataDocuments) CheckConfig(*server.Config) error {
-	if m.QueryClient == nil || m.Storage == nil || m.Fetcher == nil {
-		return errors.New("clientauth: MetadataDocuments.QueryClient, Storage or Fetcher is missing: write gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))")
+	if m.Storage == nil || m.Fetcher == nil {
+		return errors.New("clientauth: MetadataDocuments.Storage or Fetcher is missing: write gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))")
 	}
-	return nil
-}
-
-// CheckRegistration notes the server to whose rules documents are held.
-func (m *MetadataDocuments) CheckRegistration(s *server.Server) error {
-	m.server = s
+	if m.CacheFor < 0 || m.KeepFor < 0 {
+		return errors.New("clientauth: MetadataDocuments.CacheFor and KeepFor must not be negative")
+	}
+	if m.Attempts == nil {
+		m.Attempts = ratelimit.New(documentAttempts, documentAttemptsPer)
+	}
 	return nil
 }
 
@@ -93,132 +99,219 @@ func IsDocumentURL(clientID string) bool {
 	return !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }
 
-// Query finds a client, by its row or by its document; it is a
-// [server.QueryClientFunc].
-func (m *MetadataDocuments) Query(ctx context.Context, clientID string) (server.Client, error) {
-	stored, err := m.QueryClient(ctx, clientID)
-	if err != nil || !IsDocumentURL(clientID) {
-		return stored, err
+// LookUpClient finds a client by its document, unless its row is current or the
+// operator's own.
+func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found server.Client) (server.Client, error) {
+	if !IsDocumentURL(clientID) {
+		return found, nil
 	}
-	now := m.now()
-	var row *models.ClientMixin
-	if registered, ok := stored.(server.RegisteredClient); ok {
-		row = registered.AsClientMixin()
-		if row.ClientSource != models.ClientByDocument || within(row, m.CacheFor, defaultCacheDocuments, now) {
-			return stored, nil
-		}
+	lookup := documentLookup{m, s, clientID}
+	if found == nil {
+		return lookup.first(ctx)
 	}
-	text, err := m.Fetcher.Get(ctx, clientID)
-	switch {
-	case err == nil:
-	case row != nil && within(row, m.KeepFor, defaultKeepDocuments, now):
-		m.log(ctx, clientID, err)
-		return stored, nil
-	case errors.Is(err, fetch.ErrRefused):
-		m.log(ctx, clientID, err)
-		return nil, nil
-	default:
+	registered, ok := found.(server.RegisteredClient)
+	if !ok || registered.AsClientMixin().ClientSource != models.ClientByDocument {
+		return found, nil
+	}
+	return lookup.again(ctx, registered)
+}
+
+// documentLookup is one look-up of a client.
+type documentLookup struct {
+	*MetadataDocuments
+	server   *server.Server
+	clientID string
+}
+
+// first finds a client that has no row. Whether somebody may sign in to it is decided by
+// what its document says now; a device that asks again and again for its token is known
+// by what is remembered.
+func (l documentLookup) first(ctx context.Context) (server.Client, error) {
+	if hidden, err := l.Storage.HidesClient(ctx, l.clientID); err != nil || hidden {
 		return nil, err
 	}
-	metadata, err := m.read(ctx, clientID, text)
+	request := fetch.Request{Anew: true, Permit: l.permit}
+	if req := server.RequestFromContext(ctx); req != nil && req.Endpoint == "token" {
+		request.Anew = false
+	}
+	document, err := l.Fetcher.Fetch(ctx, l.clientID, request)
 	if err != nil {
-		m.log(ctx, clientID, err)
-		return nil, nil
+		return nil, l.unlessRefused(ctx, err)
 	}
-	if row != nil {
-		row.ClientMetadata, row.DocumentFetchedAt = *metadata, now.Unix()
-		return stored, m.Storage.UpdateDocumentClient(ctx, row)
+	metadata, err := l.read(ctx, document)
+	if err != nil {
+		return nil, l.unlessRefused(ctx, err)
 	}
-	key, long := models.SplitClientID(clientID)
-	return m.Storage.DocumentClient(&models.ClientMixin{
-		ClientID: key, LongClientID: long, ClientMetadata: *metadata, ClientSource: models.ClientByDocument, DocumentFetchedAt: now.Unix(),
-	}), nil
+	record := &models.ClientMixin{ClientMetadata: *metadata, ClientSource: models.ClientByDocument}
+	record.ClientID, record.LongClientID = models.SplitClientID(l.clientID)
+	l.note(record, document)
+	return l.Storage.DocumentClient(record), nil
 }
 
-func (m *MetadataDocuments) now() time.Time {
-	if m.Clock == nil {
-		return time.Now()
+// again finds a client that has a row, whose document is fetched again once it no longer
+// counts. A row that never went through the door does not count at all.
+func (l documentLookup) again(ctx context.Context, found server.RegisteredClient) (server.Client, error) {
+	row, now := found.AsClientMixin(), l.server.Now().Unix()
+	if now < row.DocumentExpiresAt {
+		return found, nil
 	}
-	return m.Clock()
+	document, err := l.Fetcher.Fetch(ctx, l.clientID, fetch.Request{Validator: l.validatorOf(row)})
+	if err != nil {
+		if keepFor := orDefault(l.KeepFor, defaultKeepDocuments); row.DocumentExpiresAt != 0 && now-row.DocumentFetchedAt < seconds(keepFor) {
+			l.log(ctx, err)
+			return found, nil
+		}
+		return nil, l.unlessRefused(ctx, err)
+	}
+	metadata := &row.ClientMetadata
+	if document.NotModified {
+		metadata, err = l.check(ctx, *metadata)
+	} else {
+		metadata, err = l.read(ctx, document)
+	}
+	if err != nil {
+		return nil, l.unlessRefused(ctx, err)
+	}
+	old := *row
+	row.ClientMetadata = *metadata
+	l.note(row, document)
+	return found, l.Storage.UpdateDocumentClient(ctx, &old, row)
 }
 
-func (m *MetadataDocuments) log(ctx context.Context, clientID string, err error) {
-	if m.Logger != nil {
-		m.Logger.InfoContext(ctx, "a client's metadata document was refused", slog.String("client_id", clientID), slog.String("error", err.Error()))
+// permit bounds what one network address can have fetched.
+func (l documentLookup) permit(ctx context.Context) error {
+	address := ratelimit.Key(ctx)
+	if address == "" { // the program itself asks
+		return nil
+	}
+	wait, err := l.Attempts.Allow(ctx, address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("limit the documents that are fetched: %w", err)
+	case wait > 0:
+		return server.TooManyRequests(wait, "These were many requests. Please try again later.")
+	default:
+		return nil
 	}
 }
 
-// within reports whether a document was fetched no longer ago than it may be.
-func within(row *models.ClientMixin, life, otherwise time.Duration, now time.Time) bool {
+// note notes when a document was fetched, until when it counts, and by what it is told
+// from the next one.
+func (l documentLookup) note(record *models.ClientMixin, document fetch.Document) {
+	record.DocumentFetchedAt = l.server.Now().Unix() - seconds(document.Age)
+	life := document.FreshFor
 	if life == 0 {
-		life = otherwise
+		life = orDefault(l.CacheFor, defaultCacheDocuments)
 	}
-	return now.Unix()-row.DocumentFetchedAt < int64(life/time.Second)
+	record.DocumentExpiresAt = record.DocumentFetchedAt + seconds(life)
+	if !document.NotModified {
+		record.DocumentValidator = ""
+	}
+	if document.Validator != "" {
+		record.DocumentValidator = l.offer() + document.Validator
+	}
+}
+
+// validatorOf is the validator of a row's document, empty where it has none or where the
+// server offers something else by now: then the whole document is looked at again.
+func (l documentLookup) validatorOf(row *models.ClientMixin) string {
+	if row.DocumentValidator == "" {
+		return ""
+	}
+	validator, same := strings.CutPrefix(row.DocumentValidator, l.offer())
+	if !same {
+		return ""
+	}
+	return validator
+}
+
+// offer names what the server offers such clients, by which their documents are
+// filtered.
+func (l documentLookup) offer() string {
+	const size = 16
+	text, err := json.Marshal([]any{l.server.Metadata(), l.Scope})
+	if err != nil {
+		return ""
+	}
+	return server.Digest(string(text))[:size]
+}
+
+func orDefault(life, otherwise time.Duration) time.Duration {
+	if life == 0 {
+		return otherwise
+	}
+	return life
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// unlessRefused returns err where something failed inside. What is wrong with a document
+// goes to the log, and there is no such client.
+func (l documentLookup) unlessRefused(ctx context.Context, err error) error {
+	var invalid *server.ClientMetadataError
+	var failure *server.Error
+	switch {
+	case errors.As(err, &failure) && failure.Status != http.StatusBadRequest:
+		return err
+	case errors.As(err, &failure), errors.As(err, &invalid), errors.Is(err, fetch.ErrRefused), errors.Is(err, errDocument):
+		l.log(ctx, err)
+		return nil
+	}
+	return err
+}
+
+func (l documentLookup) log(ctx context.Context, err error) {
+	l.server.Logger().InfoContext(ctx, "a client's metadata document was refused", slog.String("client_id", l.clientID), slog.String("error", err.Error()))
+}
+
+// errDocument is for a document that is not one of such a client.
+var errDocument = errors.New("clientauth: metadata document")
+
+func invalidDocument(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{errDocument}, args...)...)
 }
 
 // read holds a document to what such a client may be.
-func (m *MetadataDocuments) read(ctx context.Context, clientID string, text []byte) (*models.ClientMetadata, error) {
-	if len(text) > maxDocument {
-		return nil, fmt.Errorf("the document is longer than %d bytes", maxDocument)
+func (l documentLookup) read(ctx context.Context, document fetch.Document) (*models.ClientMetadata, error) {
+	switch {
+	case !document.IsJSON():
+		return nil, invalidDocument("its media type is %.100q; serve it as application/json", document.MediaType)
+	case len(document.Body) > maxDocument:
+		return nil, invalidDocument("it is longer than %d bytes", maxDocument)
 	}
-	metadata := new(models.ClientMetadata)
-	if err := json.Unmarshal(text, metadata); err != nil {
-		return nil, err
+	var metadata models.ClientMetadata
+	if err := json.Unmarshal(document.Body, &metadata); err != nil {
+		return nil, invalidDocument("%w", err)
 	}
 	var named string
-	if json.Unmarshal(metadata.Extra["client_id"], &named) != nil || named != clientID {
-		return nil, errors.New("the document is of another client_id")
+	if json.Unmarshal(metadata.Extra["client_id"], &named) != nil || named != l.clientID {
+		return nil, invalidDocument("its client_id is not its own address")
 	}
 	for _, member := range []string{"client_secret", "client_secret_expires_at"} {
 		if _, given := metadata.Extra[member]; given {
-			return nil, fmt.Errorf("the document has a %s, which everybody could read", member)
+			return nil, invalidDocument("it has the member %s, which everybody could read", member)
 		}
 	}
 	delete(metadata.Extra, "client_id")
-	switch metadata.TokenEndpointAuthMethod {
-	case "":
-		metadata.TokenEndpointAuthMethod = models.None
-	case models.None, models.PrivateKeyJWT:
-	default:
-		return nil, fmt.Errorf("the token_endpoint_auth_method %.40q is none of a client without a secret", metadata.TokenEndpointAuthMethod)
-	}
-	complete(metadata, m.Scope)
-	registered := m.server
-	if registered == nil {
-		registered = new(server.Server) // which is no more permissive
-	}
-	if err := registered.ValidateClientMetadata(metadata, models.ClientByDocument); err != nil {
-		return nil, err
-	}
-	if m.Check != nil {
-		address, err := url.Parse(clientID)
-		if err != nil {
-			return nil, err
-		}
-		if err := m.Check(ctx, address, metadata); err != nil {
-			return nil, err
-		}
-	}
-	return metadata, nil
+	return l.check(ctx, metadata)
 }
 
-// complete leaves of the grant types those in which a user consents, and of the
-// scope what the operator allows.
-func complete(metadata *models.ClientMetadata, allowed string) {
-	if metadata.GrantTypes == nil {
-		metadata.GrantTypes = []string{"authorization_code"}
+// check takes the metadata through the door of all clients.
+func (l documentLookup) check(ctx context.Context, metadata models.ClientMetadata) (*models.ClientMetadata, error) {
+	check := server.ClientCheck{Source: models.ClientByDocument, Metadata: metadata, Scope: l.Scope, DefaultScope: l.Scope}
+	if l.Check != nil {
+		check.Check = func(ctx context.Context, metadata *models.ClientMetadata) error {
+			address, err := url.Parse(l.clientID)
+			if err == nil {
+				err = l.Check(ctx, address, metadata)
+			}
+			if err != nil {
+				return invalidDocument("%w", err)
+			}
+			return nil
+		}
 	}
-	consented := []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"}
-	metadata.GrantTypes = slices.DeleteFunc(metadata.GrantTypes, func(grantType string) bool { return !slices.Contains(consented, grantType) })
-	metadata.ResponseTypes = nil
-	if slices.Contains(metadata.GrantTypes, "authorization_code") {
-		metadata.ResponseTypes = []string{"code"}
-	}
-	if metadata.Scope == "" {
-		metadata.Scope = allowed
-	}
-	known := strings.Fields(allowed)
-	metadata.Scope = strings.Join(slices.DeleteFunc(strings.Fields(metadata.Scope), func(scope string) bool { return !slices.Contains(known, scope) }), " ")
+	return l.server.CheckClient(ctx, check)
 }
 
 // TokenIssued stores a client that got its first token.

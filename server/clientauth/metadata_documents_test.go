@@ -48,6 +48,7 @@ func newSite(t *testing.T) *site {
 			http.NotFound(w, r)
 			return
 		}
+		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(document))
 	}))
 	t.Cleanup(s.Close)
@@ -83,7 +84,7 @@ func newDocuments(t *testing.T, db *gorm.DB) (*oauthtest.Provider, *clientauth.M
 	t.Helper()
 	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
 	documents.Scope = "profile email"
-	p := oauthtest.New(t, db, func(c *server.Config) { c.QueryClient, documents.Clock = documents.Query, c.Clock })
+	p := oauthtest.New(t, db)
 	require.NoError(t, p.Server.Register(documents))
 	return p, documents, newSite(t)
 }
@@ -158,9 +159,11 @@ func TestMetadataDocuments(t *testing.T) {
 			s.documents["/no-json"] = "<html>"
 			s.mu.Unlock()
 			assert.Equal(t, server.InvalidClient, p.Consent(oauthtest.AuthorizeQuery(by(s.URL+"/no-json"), "")).Body["error"])
+			ask := func() { p.Token(by(s.URL+"/gone"), "grant_type=authorization_code&code=x") }
+			ask()
 			asked := s.asked.Load()
 			for range 3 {
-				p.Consent(oauthtest.AuthorizeQuery(by(s.URL+"/gone"), ""))
+				ask()
 			}
 			assert.Equal(t, asked, s.asked.Load(), "what is not there is not asked for again at once")
 		})
@@ -192,7 +195,7 @@ func TestADocumentChanges(t *testing.T) {
 	client := by(s.put("/client", app()))
 	require.Equal(t, http.StatusOK, p.Redeem(client, p.Code(client, "")).Status)
 	name := func() string {
-		found, err := documents.Query(t.Context(), client.ClientID)
+		found, err := p.Server.QueryClient(t.Context(), client.ClientID)
 		require.NoError(t, err)
 		if found == nil {
 			return ""

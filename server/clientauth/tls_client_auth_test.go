@@ -131,7 +131,7 @@ func TestTLSClientAuth(t *testing.T) {
 			} {
 				metadata := &models.ClientMetadata{TokenEndpointAuthMethod: models.TLSClientAuth, Extra: extra}
 				require.Error(t, method.CheckClientMetadata(t.Context(), nil, metadata), rule)
-				row := p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata = *metadata })
+				row := p.StoreClient(func(c *oauthtest.Client) { c.ClientMetadata = *metadata })
 				assert.Equal(t, server.InvalidClient, p.PostTLS("/oauth/token", itself(row), []*oauthtest.Certificate{good}).Body["error"], rule)
 			}
 		})

@@ -48,10 +48,6 @@ func FuzzEndpoints(f *testing.F) {
 		c.FailedAuthentications = ratelimit.Unlimited{}
 		c.ClientCertificates = server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
 	})
-	web := p.NewClient(oauthtest.Grants("urn:ietf:params:oauth:grant-type:token-exchange"))
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(web.ClientID+":"+web.Secret))
-	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(
-		"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer")))
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES}})
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
@@ -82,6 +78,10 @@ func FuzzEndpoints(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
+	web := p.NewClient(oauthtest.Grants("urn:ietf:params:oauth:grant-type:token-exchange"))
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(web.ClientID+":"+web.Secret))
+	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(
+		"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer")))
 	handlers := []http.Handler{
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.Server.CreateAuthorizationResponse(w, r, p.User) }),
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

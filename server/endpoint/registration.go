@@ -40,7 +40,9 @@ type Registration struct {
 	// authorization_code, refresh_token and the device code's, in which a user
 	// consents. With client_credentials a client gets tokens of its own at once.
 	GrantTypes []string
-	// DefaultScope is the scope of a client that names none.
+	// DefaultScope is the scope of a client that asks for none that the server has;
+	// offline_access belongs to it where the server supports that scope and the client
+	// may use refresh tokens.
 	DefaultScope string
 	// Check is the operator's own say: it may change the metadata, or refuse it
 	// with a [*server.Error]. nil takes what is valid.
@@ -65,8 +67,6 @@ const (
 	registrationAttempts    = 100
 	registrationAttemptsPer = 10 * time.Minute
 )
-
-var defaultRegistrationGrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType}
 
 // EndpointName returns "registration".
 func (*Registration) EndpointName() string { return "registration" }
@@ -308,7 +308,8 @@ func text(members map[string]json.RawMessage, name string) (value string, ok boo
 	return value, !present || json.Unmarshal(raw, &value) == nil
 }
 
-// metadata reads, completes and validates what a client says of itself.
+// metadata reads what a client says of itself, and takes it through the door of all
+// clients.
 func (e *Registration) metadata(ctx context.Context, req *server.Request, members map[string]json.RawMessage) (*models.ClientMetadata, error) {
 	if err := e.applyStatement(ctx, req, members); err != nil {
 		return nil, err
@@ -320,108 +321,24 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 	if err != nil {
 		return nil, err
 	}
-	metadata := new(models.ClientMetadata)
-	if err := json.Unmarshal(encoded, metadata); err != nil {
-		return nil, invalidMetadata(typeFault(err))
-	}
-	metadata.Extra = keepUnderstood(metadata.Extra, req.ClientMetadataMembers())
-	e.complete(metadata)
-	if err := e.checkSupported(req, metadata); err != nil {
-		return nil, err
-	}
-	var faults *server.ClientMetadataError
-	if err := req.Server.ValidateClientMetadata(metadata, models.ClientByRegistration); errors.As(err, &faults) {
-		return nil, invalidMetadata(faults.Faults[0])
-	}
-	if err := req.CheckClientMetadata(ctx, metadata); err != nil {
-		return nil, err
+	check := server.ClientCheck{Source: models.ClientByRegistration, GrantTypes: e.GrantTypes, DefaultScope: e.DefaultScope}
+	if err := json.Unmarshal(encoded, &check.Metadata); err != nil {
+		return nil, typeFault(err)
 	}
 	if e.Check != nil {
-		if err := e.Check(ctx, req, metadata); err != nil {
-			return nil, err
-		}
+		check.Check = func(ctx context.Context, metadata *models.ClientMetadata) error { return e.Check(ctx, req, metadata) }
 	}
-	return metadata, nil
+	return req.Server.CheckClient(ctx, check)
 }
 
 // typeFault names the member that has another JSON type than it should.
-func typeFault(err error) server.ClientMetadataFault {
+func typeFault(err error) error {
 	fault := server.ClientMetadataFault{Member: "a member", Problem: "has another JSON type than RFC 7591 gives it"}
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
 		fault.Member, _, _ = strings.Cut(wrongType.Field, ".")
 	}
-	return fault
-}
-
-func invalidMetadata(fault server.ClientMetadataFault) error {
-	code := server.InvalidClientMetadata
-	if fault.Member == "redirect_uris" {
-		code = server.InvalidRedirectURI
-	}
-	member := server.Excerpt(fault.Member)
-	if fault.Value != "" {
-		member += " '" + server.Excerpt(fault.Value) + "'"
-	}
-	return server.NewError(code, "The client metadata is not valid: %s %s.", member, fault.Problem)
-}
-
-// keepUnderstood drops members that mean nothing here (RFC 7591 section 2), but
-// for those in another language, such as client_name#ja (section 2.2).
-func keepUnderstood(extra map[string]json.RawMessage, members []string) map[string]json.RawMessage {
-	translated := []string{"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"}
-	maps.DeleteFunc(extra, func(name string, value json.RawMessage) bool {
-		base, _, tagged := strings.Cut(name, "#")
-		if tagged && slices.Contains(translated, base) {
-			var words string
-			return json.Unmarshal(value, &words) != nil
-		}
-		return !slices.Contains(members, name)
-	})
-	return extra
-}
-
-// complete fills in what RFC 7591 section 2 says of a member that is left out.
-func (e *Registration) complete(m *models.ClientMetadata) {
-	if m.TokenEndpointAuthMethod == "" {
-		m.TokenEndpointAuthMethod = models.ClientSecretBasic
-	}
-	if m.GrantTypes == nil {
-		m.GrantTypes = []string{"authorization_code"}
-	}
-	if m.ResponseTypes == nil && slices.Contains(m.GrantTypes, "authorization_code") {
-		m.ResponseTypes = []string{"code"}
-	}
-	if m.Scope == "" {
-		m.Scope = e.DefaultScope
-	}
-}
-
-// checkSupported holds a client to what the server's metadata promises.
-func (e *Registration) checkSupported(req *server.Request, m *models.ClientMetadata) error {
-	supported := req.Server.Metadata()
-	allowed := e.GrantTypes
-	if allowed == nil {
-		allowed = defaultRegistrationGrantTypes
-	}
-	grantTypes, _ := supported["grant_types_supported"].([]string)
-	grantTypes = slices.DeleteFunc(slices.Clone(grantTypes), func(grantType string) bool { return !slices.Contains(allowed, grantType) })
-	for _, row := range []struct {
-		member    string
-		values    []string
-		supported any
-	}{
-		{"token_endpoint_auth_method", []string{m.TokenEndpointAuthMethod}, supported["token_endpoint_auth_methods_supported"]},
-		{"grant_types", m.GrantTypes, grantTypes},
-		{"response_types", m.ResponseTypes, supported["response_types_supported"]},
-		{"scope", strings.Fields(m.Scope), supported["scopes_supported"]},
-	} {
-		known, restricted := row.supported.([]string)
-		if restricted && slices.ContainsFunc(row.values, func(value string) bool { return !slices.ContainsFunc(known, server.SameWords(value)) }) {
-			return invalidMetadata(server.ClientMetadataFault{Member: row.member, Problem: "has a value that cannot be registered here"})
-		}
-	}
-	return nil
+	return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{fault}}
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).

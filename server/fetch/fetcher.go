@@ -27,7 +27,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBytes is how long a document may be; 0 is 64 KiB.
 	MaxBytes int64
-	// CacheFor is for how long a document is remembered; 0 is five minutes.
+	// CacheFor is for how long a document is remembered that does not ask to be fetched
+	// again sooner (RFC 9111); 0 is five minutes.
 	CacheFor time.Duration
 	// Concurrency is how many documents are fetched at once, in turn by who asks
 	// ([ratelimit.OnBehalf]), so that whoever names many slow addresses keeps nobody
@@ -46,12 +47,13 @@ type Options struct {
 type Fetcher struct {
 	options Options
 	client  *http.Client
-	cache   *otter.Cache[string, document]
+	cache   *otter.Cache[string, remembered]
 	turns   *ratelimit.Concurrency
 }
 
-type document struct {
-	body      []byte
+// remembered is what came of a fetch.
+type remembered struct {
+	document  Document
 	err       error // why there is none, remembered for a while as well
 	fetchedAt time.Time
 }
@@ -95,8 +97,8 @@ func New(options Options) *Fetcher {
 		client: &http.Client{Transport: transport, Timeout: options.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect would lead elsewhere
 		}},
-		cache: otter.Must(&otter.Options[string, document]{
-			MaximumSize: maxDocuments, ExpiryCalculator: otter.ExpiryWriting[string, document](options.CacheFor),
+		cache: otter.Must(&otter.Options[string, remembered]{
+			MaximumSize: maxDocuments, ExpiryCalculator: otter.ExpiryWriting[string, remembered](options.CacheFor),
 		}),
 		turns: ratelimit.NewConcurrency(options.Concurrency, options.Timeout),
 	}
@@ -110,38 +112,109 @@ var ErrRefused = errors.New("fetch: refused")
 // address that has none is asked again after half a minute. It is a
 // [ratelimit.ErrBusy] when others kept it waiting for as long as a fetch may take.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
-	found, known := f.cache.GetIfPresent(address)
-	if known && found.err != nil && time.Since(found.fetchedAt) > refreshPause {
-		f.cache.Invalidate(address)
-		known = false
-	}
-	if known {
-		return found.body, found.err
-	}
-	// Each waits for a turn of its own, and only then for a fetch that is shared: one
-	// that waits in a flood would keep everybody waiting who wants the same.
-	var err error
-	busy := f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
-		found, err = f.cache.Get(ctx, address, otter.LoaderFunc[string, document](f.load))
-		return err == nil && found.err == nil
-	})
-	return found.body, errors.Join(busy, err, found.err)
+	document, err := f.Fetch(ctx, address, Request{})
+	return document.Body, err
 }
 
 // Refresh is Get for somebody who did not find in the document what should be
 // there: it is fetched again, but not twice in half a minute.
 func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
-	if known, ok := f.cache.GetIfPresent(address); ok && time.Since(known.fetchedAt) > refreshPause {
-		f.cache.Invalidate(address)
-	}
+	f.forget(address, time.Now().Add(-refreshPause))
 	return f.Get(ctx, address)
 }
 
-// load fetches for everybody who waits for the document, so that none of them
-// can have it fail for the others.
-func (f *Fetcher) load(ctx context.Context, address string) (document, error) {
-	body, err := f.fetch(context.WithoutCancel(ctx), address)
-	return document{body, err, time.Now()}, nil
+// Request says how a document is wanted. The zero value takes what is remembered.
+type Request struct {
+	// Anew asks the address now: for what is decided once, such as whether a client
+	// may register, which yesterday's answer must not decide.
+	Anew bool
+	// Validator is that of the document that the caller has already; an address that
+	// still has the same one says so, and does not send it again.
+	Validator string
+	// Permit is asked before the address is. Its error is returned in the place of a
+	// document.
+	Permit func(ctx context.Context) error
+}
+
+// Fetch returns the document as the request wants it. Its errors are those of
+// [Fetcher.Get].
+func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (Document, error) {
+	key := address
+	if request.Validator != "" {
+		key += " " + request.Validator
+	}
+	notBefore := time.Time{}
+	if request.Anew {
+		notBefore = time.Now()
+	}
+	if found, ok := f.cache.GetIfPresent(key); ok && f.counts(found, notBefore) {
+		return found.since()
+	}
+	if request.Permit != nil {
+		if err := request.Permit(ctx); err != nil {
+			return Document{}, err
+		}
+	}
+	// Each waits for a turn of its own, and only then for a fetch that is shared: one
+	// that waits in a flood would keep everybody waiting who wants the same.
+	var found remembered
+	var err error
+	busy := f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
+		found, err = f.load(ctx, key, address, request.Validator, notBefore)
+		return err == nil && found.err == nil
+	})
+	if err := errors.Join(busy, err); err != nil {
+		return Document{}, err
+	}
+	return found.since()
+}
+
+// counts reports whether what is remembered may still be used, by somebody who wants
+// nothing from before a moment.
+func (f *Fetcher) counts(found remembered, notBefore time.Time) bool {
+	life := f.options.CacheFor
+	switch {
+	case found.err != nil:
+		life = refreshPause
+	case found.document.FreshFor > 0:
+		life = min(life, found.document.FreshFor)
+	}
+	return !found.fetchedAt.Before(notBefore) && time.Since(found.fetchedAt) <= life
+}
+
+// since is what was remembered, as it is now.
+func (r remembered) since() (Document, error) {
+	r.document.Age = time.Since(r.fetchedAt)
+	return r.document, r.err
+}
+
+// forget forgets what was fetched before a moment.
+func (f *Fetcher) forget(key string, before time.Time) {
+	f.cache.ComputeIfPresent(key, func(found remembered) (remembered, otter.ComputeOp) {
+		if found.fetchedAt.Before(before) {
+			return found, otter.InvalidateOp
+		}
+		return found, otter.CancelOp
+	})
+}
+
+// load fetches for everybody who waits for the document, so that none of them can have
+// it fail for the others. Who wants it anew may meet a fetch that began before, and
+// waits for the next one.
+func (f *Fetcher) load(ctx context.Context, key, address, validator string, notBefore time.Time) (remembered, error) {
+	for {
+		if found, ok := f.cache.GetIfPresent(key); ok && !f.counts(found, notBefore) {
+			f.forget(key, found.fetchedAt.Add(1))
+		}
+		found, err := f.cache.Get(ctx, key, otter.LoaderFunc[string, remembered](func(ctx context.Context, _ string) (remembered, error) {
+			began := time.Now()
+			document, err := f.fetch(context.WithoutCancel(ctx), address, validator)
+			return remembered{document, err, began}, nil
+		}))
+		if err != nil || !found.fetchedAt.Before(notBefore) {
+			return found, err
+		}
+	}
 }
 
 // Post sends a form to an address that a client named, and returns the status of
@@ -176,25 +249,33 @@ func (f *Fetcher) request(ctx context.Context, method, address string, body io.R
 	return r, nil
 }
 
-func (f *Fetcher) fetch(ctx context.Context, address string) ([]byte, error) {
+func (f *Fetcher) fetch(ctx context.Context, address, validator string) (Document, error) {
 	r, err := f.request(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return nil, err
+		return Document{}, err
+	}
+	if validator != "" {
+		r.Header.Set("If-None-Match", validator)
 	}
 	response, err := f.client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return Document{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	document := documentOf(response.Header, time.Now())
+	if validator != "" && response.StatusCode == http.StatusNotModified {
+		document.NotModified = true
+		return document, nil
+	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: %.200q answers with %s", ErrRefused, address, response.Status)
+		return Document{}, fmt.Errorf("%w: %.200q answers with %s", ErrRefused, address, response.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, f.options.MaxBytes+1))
+	document.Body, err = io.ReadAll(io.LimitReader(response.Body, f.options.MaxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return Document{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if int64(len(body)) > f.options.MaxBytes {
-		return nil, fmt.Errorf("%w: %.200q is longer than %d bytes", ErrRefused, address, f.options.MaxBytes)
+	if int64(len(document.Body)) > f.options.MaxBytes {
+		return Document{}, fmt.Errorf("%w: %.200q is longer than %d bytes", ErrRefused, address, f.options.MaxBytes)
 	}
-	return body, nil
+	return document, nil
 }

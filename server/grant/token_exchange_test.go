@@ -177,7 +177,7 @@ func TestTokenExchange(t *testing.T) {
 			}
 			less := p.exchange(p.service, subject, "scope", "email").Body["access_token"]
 			assert.Equal(t, server.InvalidScope, p.exchange(p.next, less, "scope", "profile").Body["error"], "more than the subject token has")
-			spa := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(exchangeGrant)))
+			spa := p.StoreClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(exchangeGrant)))
 			assert.Equal(t, server.InvalidClient, p.exchange(spa, subject).Body["error"], "whoever stole a token could exchange it")
 			require.NoError(t, db.Model(p.User).UpdateColumn("disabled", true).Error)
 			assert.Equal(t, server.InvalidGrant, p.exchange(p.service, subject).Body["error"], "the user is gone")

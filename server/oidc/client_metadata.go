@@ -171,10 +171,10 @@ func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetad
 	if p.Fetcher == nil {
 		return invalid(sectorMember, "is for a server that fetches documents")
 	}
-	text, err := p.Fetcher.Get(ctx, address)
+	document, err := p.Fetcher.Fetch(ctx, address, fetch.Request{Anew: true}) // a redirect URI that was taken out a moment ago is out
 	var listed []string
 	switch {
-	case errors.Is(err, fetch.ErrRefused), err == nil && json.Unmarshal(text, &listed) != nil:
+	case errors.Is(err, fetch.ErrRefused), err == nil && json.Unmarshal(document.Body, &listed) != nil:
 		return invalid(sectorMember, "has no list of redirect URIs")
 	case err != nil:
 		return err

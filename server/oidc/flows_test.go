@@ -22,7 +22,6 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
@@ -245,7 +244,9 @@ func TestSignaturesAndEncryption(t *testing.T) {
 		}
 	}
 	_, set := encryptionKeys(t, jose.ECDH_ES)
-	client := p.client("jwks", set, "id_token_encrypted_response_alg", jose.RSA_OAEP_256)
+	client := p.client("jwks", set, "id_token_encrypted_response_alg", jose.ECDH_ES)
+	client.ClientMetadata.Extra["id_token_encrypted_response_alg"] = json.RawMessage(`"RSA-OAEP-256"`)
+	require.NoError(t, p.DB.Model(client).Update("client_metadata", client.ClientMetadata).Error)
 	code := p.authorize(client)["code"]
 	a := p.Token(client, "grant_type=authorization_code&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI)+"&code="+code)
 	assert.Equal(t, server.InvalidRequest, a.Body["error"], "a client whose key is gone is told so: %s", a.Raw)
@@ -256,16 +257,9 @@ func TestKeysAtAnAddress(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	private, set := encryptionKeys(t, jose.ECDH_ES)
 	address := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) })
-	client := p.client("id_token_encrypted_response_alg", "ECDH-ES")
-	require.NoError(t, p.DB.Model(client).Update("client_metadata", withKeysAt(client, address)).Error)
+	client := p.client("id_token_encrypted_response_alg", "ECDH-ES", "jwks_uri", address)
 	plain, _ := decrypt(t, p.signIn(client)["id_token"], private)
 	verify(t, string(plain))
-}
-
-func withKeysAt(client *oauthtest.Client, address string) models.ClientMetadata {
-	metadata := client.ClientMetadata
-	metadata.JWKsURI = address
-	return metadata
 }
 
 func serve(t *testing.T, handler http.HandlerFunc) string {
@@ -458,8 +452,11 @@ func TestPairwiseSubjects(t *testing.T) {
 		assert.NotEqual(t, p.User.GetUserID(), one)
 		assert.Len(t, one, 43)
 		assert.Equal(t, one, subject(), "another client of the same sector")
-		assert.NotEqual(t, one, subject("sector_identifier_uri", "https://sector.example/uris.json"))
-		assert.Equal(t, subject("sector_identifier_uri", "https://sector.example/a"), subject("sector_identifier_uri", "https://sector.example/b"), "whose host is the sector")
+		sector := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`["` + oauthtest.RedirectURI + `"]`))
+		})
+		assert.NotEqual(t, one, subject("sector_identifier_uri", sector+"/uris.json"))
+		assert.Equal(t, subject("sector_identifier_uri", sector+"/a"), subject("sector_identifier_uri", sector+"/b"), "whose host is the sector")
 		device := p.client("subject_type", "pairwise")
 		metadata := device.ClientMetadata
 		metadata.GrantTypes = append(metadata.GrantTypes, "urn:ietf:params:oauth:grant-type:device_code")

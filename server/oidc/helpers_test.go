@@ -134,8 +134,15 @@ func (p *provider) client(more ...any) *oauthtest.Client {
 		m.Scope = scope
 		m.Extra = make(map[string]json.RawMessage)
 		for i := 0; i+1 < len(more); i += 2 {
-			if keySet, ok := more[i+1].(json.RawMessage); ok {
-				m.JWKs = keySet
+			switch more[i] {
+			case "jwks":
+				m.JWKs = more[i+1].(json.RawMessage)
+				continue
+			case "jwks_uri":
+				m.JWKsURI = more[i+1].(string)
+				continue
+			case "redirect_uris":
+				m.RedirectURIs = more[i+1].([]string)
 				continue
 			}
 			text, err := json.Marshal(more[i+1])

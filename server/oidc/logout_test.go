@@ -221,8 +221,8 @@ func (p *provider) accessJWT(client *oauthtest.Client) string {
 // Clients with a front channel are told in frames (Front-Channel Logout 1.0).
 func TestFrontChannelLogout(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	one := p.client("frontchannel_logout_uri", "https://one.example/logout?a=b", "post_logout_redirect_uris", []string{"https://one.example/bye?x=y"})
-	two := p.client("frontchannel_logout_uri", "https://two.example/logout")
+	one := p.client("redirect_uris", []string{oauthtest.RedirectURI, "https://one.example/cb"}, "frontchannel_logout_uri", "https://one.example/logout?a=b", "post_logout_redirect_uris", []string{"https://one.example/bye?x=y"})
+	two := p.client("redirect_uris", []string{oauthtest.RedirectURI, "https://two.example/cb"}, "frontchannel_logout_uri", "https://two.example/logout")
 	p.signIn(p.client())
 	claims, _ := verify(t, p.signIn(one)["id_token"])
 	p.signIn(two)

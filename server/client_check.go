@@ -1,0 +1,362 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/models"
+)
+
+// ClientCheck is a client's metadata on its way into storage, see
+// [Server.CheckClient].
+type ClientCheck struct {
+	// Source is where the client comes from: [models.ClientByHand],
+	// [models.ClientByRegistration] or [models.ClientByDocument]; empty is by hand.
+	Source string
+	// Metadata is what is said of the client. It is not changed.
+	Metadata models.ClientMetadata
+	// GrantTypes are those that a client may have that registers itself or comes by a
+	// document; nil is authorization_code, refresh_token and the device code's, in
+	// which a user consents.
+	GrantTypes []string
+	// Scope is the most that such a client may have, space separated; empty is every
+	// scope of the server.
+	Scope string
+	// DefaultScope is the scope of such a client that asks for none.
+	DefaultScope string
+	// Check is the operator's own check: it may change the metadata, or refuse it by
+	// an error. nil takes what is valid.
+	Check func(ctx context.Context, metadata *models.ClientMetadata) error
+}
+
+// deviceCodeGrantType is the grant type of RFC 8628.
+const deviceCodeGrantType = "urn:ietf:params:oauth:grant-type:device_code"
+
+// consentedGrantTypes are those in which a user consents.
+func consentedGrantTypes() []string {
+	return []string{"authorization_code", "refresh_token", deviceCodeGrantType}
+}
+
+// CheckClient is the one door through which a client's metadata goes before it is
+// stored, however the client comes into being or changes. It returns the metadata to
+// store: with the defaults of RFC 7591 section 2, checked by [Server.ValidateClientMetadata],
+// by every registered [ClientMetadataHook] and by the operator's own check.
+//
+// Of a client that registers itself, or that comes by a document, it leaves out grant
+// types, response types, scopes and members that the server does not have (RFC 7591
+// section 3.2.1). It refuses everything that such a client would rely on: addresses,
+// authentication methods, algorithms, and members that demand security, such as
+// require_pushed_authorization_requests. A client made by hand is refused for an
+// unknown grant type, response type or authentication method as well, since it can
+// be mended at once.
+//
+// What is wrong with the metadata is a [*ClientMetadataError] or an [*Error]; for any
+// other error see [AsError].
+func (s *Server) CheckClient(ctx context.Context, check ClientCheck) (*models.ClientMetadata, error) {
+	if !s.initialized {
+		return nil, ErrNotInitialized
+	}
+	c := &clientCheck{ClientCheck: check, server: s, supported: s.Metadata(), hooks: s.clientMetadataHooks()}
+	c.metadata = cloneMetadata(check.Metadata)
+	c.normalize()
+	c.refuseDemands()
+	c.complete()
+	if c.registersItself() {
+		c.filter()
+	} else {
+		c.checkSupported()
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	req := RequestFromContext(ctx)
+	if req == nil || req.Server != s {
+		req = &Request{Server: s, Time: s.Now(), ctx: ctx}
+	}
+	for _, hook := range c.hooks {
+		if err := hook.CheckClientMetadata(ctx, req, c.metadata); err != nil {
+			return nil, err
+		}
+	}
+	if c.Check != nil {
+		if err := c.Check(ctx, c.metadata); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.validate(); err != nil { // what the hooks and the operator made of it
+		return nil, err
+	}
+	return c.metadata, nil
+}
+
+// clientCheck is a check that runs.
+type clientCheck struct {
+	ClientCheck
+	server    *Server
+	supported Metadata
+	hooks     []ClientMetadataHook
+	metadata  *models.ClientMetadata
+	faults    []ClientMetadataFault
+}
+
+// registersItself reports whether the metadata is the client's own word.
+func (c *clientCheck) registersItself() bool {
+	return isOwnChoice(c.Source)
+}
+
+func (c *clientCheck) fault(member, value, format string, args ...any) {
+	c.faults = append(c.faults, ClientMetadataFault{member, value, fmt.Sprintf(format, args...)})
+}
+
+// validate returns what was found, and what is wrong with the metadata as such.
+func (c *clientCheck) validate() error {
+	var invalid *ClientMetadataError
+	if err := c.server.ValidateClientMetadata(c.metadata, cmp.Or(c.Source, models.ClientByHand)); errors.As(err, &invalid) {
+		c.faults = append(c.faults, invalid.Faults...)
+	}
+	if len(c.faults) == 0 {
+		return nil
+	}
+	return &ClientMetadataError{c.faults}
+}
+
+// clientMetadataHooks are all that check metadata, each once: an extension may belong
+// to several grants.
+func (s *Server) clientMetadataHooks() (hooks []ClientMetadataHook) {
+	for _, value := range s.registered() {
+		hook, ok := value.(ClientMetadataHook)
+		if ok && (!reflect.TypeOf(value).Comparable() || !slices.Contains(hooks, hook)) {
+			hooks = append(hooks, hook)
+		}
+	}
+	return hooks
+}
+
+// cloneMetadata returns a copy that shares nothing which is changed here.
+func cloneMetadata(m models.ClientMetadata) *models.ClientMetadata {
+	m.RedirectURIs, m.GrantTypes, m.ResponseTypes = slices.Clone(m.RedirectURIs), slices.Clone(m.GrantTypes), slices.Clone(m.ResponseTypes)
+	m.Extra = maps.Clone(m.Extra)
+	return &m
+}
+
+// normalize brings what can be said in two ways into one of them: a member that is null
+// is one that is left out (RFC 7592 section 2.2), and a loopback redirect URI with any
+// port is one without a port, which any port matches (RFC 8252 section 7.3).
+func (c *clientCheck) normalize() {
+	m := c.metadata
+	if isNull(m.JWKs) {
+		m.JWKs = nil
+	}
+	maps.DeleteFunc(m.Extra, func(_ string, value json.RawMessage) bool { return isNull(value) })
+	for i, uri := range m.RedirectURIs {
+		m.RedirectURIs[i] = withoutAnyPort(uri)
+	}
+}
+
+func isNull(value json.RawMessage) bool { return string(bytes.TrimSpace(value)) == "null" }
+
+// withoutAnyPort writes http://localhost:*/callback as http://localhost/callback.
+func withoutAnyPort(uri string) string {
+	for _, host := range []string{"http://127.0.0.1", "http://[::1]", "http://localhost"} {
+		rest, ok := strings.CutPrefix(uri, host+":*")
+		if ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
+			return host + rest
+		}
+	}
+	return uri
+}
+
+// refuseDemands refuses a member that demands security of the server which no hook can
+// give: to leave it out would have the client rely on it in vain.
+func (c *clientCheck) refuseDemands() {
+	known := c.members()
+	for _, name := range slices.Sorted(maps.Keys(c.metadata.Extra)) {
+		switch {
+		case slices.Contains(known, name):
+		case (strings.HasPrefix(name, "require_") || strings.HasSuffix(name, "_bound_access_tokens")) && string(bytes.TrimSpace(c.metadata.Extra[name])) != "false",
+			strings.HasSuffix(name, "_encrypted_response_alg"):
+			c.fault(name, "", "demands what this server does not have; leave it out")
+		}
+	}
+}
+
+// members are those beyond RFC 7591 that some hook understands.
+func (c *clientCheck) members() (members []string) {
+	for _, hook := range c.hooks {
+		members = append(members, hook.ClientMetadataMembers()...)
+	}
+	return members
+}
+
+// complete fills in what RFC 7591 section 2 says of a member that is left out. A
+// document has no secret, so that its client is public where it says nothing.
+func (c *clientCheck) complete() {
+	m := c.metadata
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = models.ClientSecretBasic
+		if c.Source == models.ClientByDocument {
+			m.TokenEndpointAuthMethod = models.None
+		}
+	}
+	if m.GrantTypes == nil {
+		m.GrantTypes = []string{"authorization_code"}
+	}
+	if m.ResponseTypes == nil && slices.Contains(m.GrantTypes, "authorization_code") && !c.registersItself() {
+		m.ResponseTypes = []string{"code"}
+	}
+}
+
+// list returns a list of the server's metadata.
+func (c *clientCheck) list(member string) []string {
+	values, _ := c.supported[member].([]string)
+	return values
+}
+
+// checkSupported refuses what a client made by hand could never use.
+func (c *clientCheck) checkSupported() {
+	c.checkAuthMethod(c.server.AuthMethods())
+	for _, grantType := range c.metadata.GrantTypes {
+		switch known := c.list("grant_types_supported"); {
+		case !slices.Contains(known, grantType):
+			c.fault("grant_types", grantType, "is not a grant type of this server, which has %s: register the grant with the server first", words(known))
+		case !c.server.mayUseGrant(grantType, c.metadata.TokenEndpointAuthMethod):
+			c.fault("grant_types", grantType, "is not for a client whose token_endpoint_auth_method is %s", c.metadata.TokenEndpointAuthMethod)
+		}
+	}
+	for _, responseType := range c.metadata.ResponseTypes {
+		if known := c.list("response_types_supported"); !slices.ContainsFunc(known, SameWords(responseType)) {
+			c.fault("response_types", responseType, "is not a response type of this server, which has %s: register its grant with the server first", words(known))
+		}
+	}
+}
+
+func (c *clientCheck) checkAuthMethod(allowed []string) {
+	if method := c.metadata.TokenEndpointAuthMethod; !slices.Contains(allowed, method) {
+		c.fault("token_endpoint_auth_method", method, "cannot be registered here; choose one of %s", words(allowed))
+	}
+}
+
+// words is a list in a sentence.
+func words(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+// filter leaves of what a client says of itself what the server has (RFC 7591 section
+// 3.2.1).
+func (c *clientCheck) filter() {
+	methods := c.server.AuthMethods()
+	if c.Source == models.ClientByDocument { // which everybody reads
+		methods = slices.DeleteFunc(methods, models.UsesClientSecret)
+	}
+	c.checkAuthMethod(methods)
+	c.filterGrantTypes()
+	c.filterScope()
+	c.metadata.Extra = keepUnderstood(c.metadata.Extra, c.members())
+}
+
+// filterGrantTypes leaves the grant types that such a client may have, and the response
+// types that go with them. A refresh token comes of another grant, so that it is not
+// one by itself.
+func (c *clientCheck) filterGrantTypes() {
+	m, allowed := c.metadata, c.GrantTypes
+	if allowed == nil {
+		allowed = consentedGrantTypes()
+	}
+	allowed = slices.DeleteFunc(slices.Clone(c.list("grant_types_supported")), func(grantType string) bool {
+		return !slices.Contains(allowed, grantType) || !c.server.mayUseGrant(grantType, m.TokenEndpointAuthMethod)
+	})
+	asked := m.GrantTypes
+	m.GrantTypes = slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return !slices.Contains(allowed, grantType) })
+	c.filterResponseTypes()
+	if !slices.ContainsFunc(m.GrantTypes, func(grantType string) bool { return grantType != "refresh_token" }) {
+		refused := slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return slices.Contains(m.GrantTypes, grantType) })
+		c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose among %s", words(allowed))
+	}
+}
+
+// mayUseGrant reports whether a client that authenticates by the method may use the
+// grant of a grant type.
+func (s *Server) mayUseGrant(grantType, authMethod string) bool {
+	grant, _ := s.tokenGrant(grantType)
+	hook, ok := grant.(AuthMethodHook)
+	return !ok || hook.CheckAuthMethod(authMethod)
+}
+
+// filterResponseTypes leaves the response types whose grant types the client has, and
+// leaves out a grant type to which none belongs. Where nothing is left that was asked
+// for, they follow from the grant types.
+func (c *clientCheck) filterResponseTypes() {
+	m, known := c.metadata, c.list("response_types_supported")
+	granted := func(responseType string) bool {
+		return (issues("code")(responseType) || issues("token")(responseType)) &&
+			(!issues("code")(responseType) || slices.Contains(m.GrantTypes, "authorization_code")) &&
+			(!issues("token")(responseType) || slices.Contains(m.GrantTypes, "implicit"))
+	}
+	asked := slices.DeleteFunc(slices.Clone(m.ResponseTypes), func(responseType string) bool {
+		return !slices.ContainsFunc(known, SameWords(responseType)) || !granted(responseType)
+	})
+	if m.ResponseTypes = asked; len(asked) == 0 {
+		m.ResponseTypes = slices.DeleteFunc(slices.Clone(known), func(responseType string) bool {
+			return !granted(responseType) || issues("code")(responseType) && issues("token")(responseType)
+		})
+	}
+	for _, pair := range responseTypesOf() {
+		if !slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) {
+			m.GrantTypes = slices.DeleteFunc(m.GrantTypes, func(grantType string) bool { return grantType == pair[1] })
+		}
+	}
+	if len(m.ResponseTypes) == 0 {
+		m.ResponseTypes = nil
+	}
+}
+
+// filterScope leaves the scopes that the client may have. A client that asks for none of
+// them gets the default, with which it stays signed in if it may.
+func (c *clientCheck) filterScope() {
+	m, most := c.metadata, strings.Fields(c.Scope)
+	may := func(word string) bool {
+		return c.server.supports(word) && (c.Scope == "" && c.Source != models.ClientByDocument || slices.Contains(most, word))
+	}
+	if !wellFormedScope(m.Scope) { // which is refused
+		return
+	}
+	if m.Scope = keep(m.Scope, may); m.Scope != "" {
+		return
+	}
+	words := strings.Fields(keep(c.DefaultScope, may))
+	offered := slices.Contains(c.list("scopes_supported"), offlineAccess) && may(offlineAccess)
+	if len(words) > 0 && offered && slices.Contains(m.GrantTypes, "refresh_token") && !slices.Contains(words, offlineAccess) {
+		words = append(words, offlineAccess)
+	}
+	m.Scope = strings.Join(words, " ")
+}
+
+// offlineAccess is the scope of OpenID Connect Core section 11.
+const offlineAccess = "offline_access"
+
+// keepUnderstood drops members that mean nothing here (RFC 7591 section 2), except
+// those in another language, such as client_name#ja (section 2.2).
+func keepUnderstood(extra map[string]json.RawMessage, members []string) map[string]json.RawMessage {
+	translated := []string{"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"}
+	maps.DeleteFunc(extra, func(name string, value json.RawMessage) bool {
+		base, _, tagged := strings.Cut(name, "#")
+		if tagged && slices.Contains(translated, base) {
+			var words string
+			return strictjson.Unmarshal(value, &words) != nil
+		}
+		return !slices.Contains(members, name)
+	})
+	return extra
+}

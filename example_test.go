@@ -19,7 +19,6 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
-	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -133,7 +132,7 @@ func Example_joined() {
 		log.Fatal(err)
 	}
 	fmt.Println(
-		srv.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](db), grant.CodeChallenge{OptionalForConfidentialClients: true}),
+		srv.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](db)),
 		srv.RegisterGrant(gormoauth.CreateRefreshTokenGrant[Token](db)),
 		srv.RegisterEndpoint(gormoauth.CreateRevocationEndpoint[Token](db)),
 		srv.Register(server.OnTokenIssued(func(_ context.Context, req *server.Request, _ *models.TokenMixin) {

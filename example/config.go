@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // config is what the flags and the environment say.
@@ -20,6 +22,8 @@ type config struct {
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
 	fapi   bool   // whether the server keeps to the FAPI 2.0 Security Profile
+
+	pkce server.PKCE // who needs a code_challenge
 
 	command string // prune, erase or doctor: do that, and end; empty serves
 	user    string // whom to erase
@@ -68,6 +72,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		flags.BoolVar(&cfg.outside, "outside", false, "also fetch from the issuer what clients fetch; the server has to run")
 	}
 	flags.BoolVar(&cfg.fapi, "fapi", fapi, "keep to the FAPI 2.0 Security Profile (GORMOAUTH_FAPI)")
+	pkce := flags.String("pkce", cmp.Or(getenv("GORMOAUTH_PKCE"), string(server.PKCEWithNonce)), "`who` needs PKCE: required (everybody), with-nonce (not a confidential client that sends a nonce), optional (public clients alone) (GORMOAUTH_PKCE)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {
@@ -81,6 +86,10 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("unexpected argument %q (-help lists the flags; a false flag is written -demo=false)", flags.Arg(0))
 	case cfg.db == "":
 		return nil, errors.New("-db is empty; name a SQLite file, :memory: or a postgres:// URL")
+	}
+	cfg.pkce = server.PKCE(*pkce)
+	if !slices.Contains([]server.PKCE{server.PKCERequired, server.PKCEWithNonce, server.PKCEOptional}, cfg.pkce) {
+		return nil, fmt.Errorf("-pkce is %q; write required, with-nonce or optional", *pkce)
 	}
 	if (cfg.tlsCert == "") != (cfg.tlsKey == "") {
 		return nil, errors.New("-tls-cert and -tls-key go together")

@@ -29,6 +29,8 @@ func TestRefusesToStart(t *testing.T) {
 		"bad flag value":           {args: []string{"-demo=perhaps"}, want: "-demo"},
 		"value after a space":      {args: []string{"-demo", "false"}, want: "-demo=false"},
 		"bad environment":          {env: map[string]string{"GORMOAUTH_DEMO": "perhaps"}, want: "GORMOAUTH_DEMO"},
+		"bad PKCE":                 {args: []string{"-pkce", "sometimes"}, want: `-pkce is "sometimes"; write required, with-nonce or optional`},
+		"bad PKCE of environment":  {env: map[string]string{"GORMOAUTH_PKCE": "on"}, want: `-pkce is "on"`},
 		"bad address":              {args: []string{"-addr", "nowhere"}, want: "host:port"},
 		"port in use":              {args: []string{"-addr", taken.Addr().String()}, want: "address already in use"},
 		"demo on a public issuer":  {args: []string{"-issuer", "https://id.example.com"}, want: "-demo=false"},
@@ -65,7 +67,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), []string{"-help"}, noEnvironment, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
+	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
 		if !strings.Contains(stdout.String(), name) {
 			t.Errorf("help does not mention %s", name)
 		}

@@ -48,6 +48,7 @@ func newServer(a *app) (*server.Server, error) {
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
 		ScopesSupported: scopeNames(),
+		PKCE:            a.cfg.pkce,
 		SlowSecrets:     a.passwords.checks,
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,

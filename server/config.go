@@ -87,6 +87,9 @@ type Config struct {
 	// answer says what was given (RFC 6749 section 3.3); a request of which nothing
 	// would be left, or not the "openid" that it asks for, is refused in any case.
 	StrictScope bool
+	// PKCE says which requests for a code must have a 'code_challenge'; empty is
+	// [PKCEWithNonce].
+	PKCE PKCE
 	// Generators are the token generators that settings may name, see
 	// [Config.Load].
 	Generators map[string]TokenGenerator
@@ -204,6 +207,9 @@ func (c Config) withDefaults() (Config, error) {
 		if !weburi.IsPrivateUseScheme(scheme) {
 			fault("PrivateUseSchemes: %q is not a scheme in lowercase that starts no programs or scripts; write it without the colon", scheme)
 		}
+	}
+	if err := c.PKCE.check(); err != nil {
+		fault("%w", err)
 	}
 	if strings.Trim(c.TokenPrefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || len(c.TokenPrefix) > 16 {
 		fault("TokenPrefix must be at most 16 lowercase letters and digits")

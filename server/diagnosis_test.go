@@ -111,6 +111,8 @@ func TestWhateverIsRegisteredSaysWhatIsWrongWithItself(t *testing.T) {
 		QueryAuthorizationCode: gormoauth.CreateQueryAuthorizationCodeFunc[oauthtest.AuthorizationCode](p.DB),
 	}, grant.CodeChallenge{AllowPlain: true}))
 	assert.Equal(t, []string{"code_challenge grant.CodeChallenge.AllowPlain"}, checks(p.Server.Diagnose(t.Context())))
+	p = oauthtest.New(t, p.DB, func(c *server.Config) { c.PKCE = server.PKCEOptional })
+	assert.Equal(t, []string{"pkce server.Config.PKCE"}, checks(p.Server.Diagnose(t.Context())))
 }
 
 func TestFindings(t *testing.T) {

@@ -187,7 +187,8 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+	case IDTokenHook, CodeChallengeHook,
+		ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

@@ -42,6 +42,7 @@ type registrations struct {
 // registration is a grant with its extensions, the grant first.
 type registration struct {
 	grant      any
+	given      []any // the extensions that it was registered with
 	extensions []any
 }
 
@@ -71,6 +72,17 @@ type AuthorizationGrant interface {
 // in their place.
 type DefaultExtensionsHook interface {
 	DefaultExtensions() []any
+}
+
+// WrappingGrant is for a grant that gives what another one gives, and something
+// beside it. What holds for the other holds for it as well: the other is a hook for
+// its requests, and so are the extensions of the grant that answers the other's
+// response types on this server, or the other's default ones where there is none. An
+// extension of the same type that the wrapping grant is registered with takes the
+// place of one of those.
+type WrappingGrant interface {
+	// WrappedGrant returns the other grant.
+	WrappedGrant() AuthorizationGrant
 }
 
 // ConfigChecker is for a grant, an endpoint, a hook or a client authentication
@@ -135,6 +147,7 @@ func (s *Server) register(change func(*registrations)) error {
 		slices.Clone(before.repeatable), nil, nil, nil,
 	}
 	change(&s.registrations)
+	s.inherit()
 	s.noteHooks()
 	if !s.initialized {
 		return nil
@@ -147,10 +160,23 @@ func (s *Server) register(change func(*registrations)) error {
 }
 
 func checkConfig(value any, config *Config) error {
+	var faults []error
 	if checker, ok := value.(ConfigChecker); ok {
-		return checker.CheckConfig(config)
+		faults = append(faults, checker.CheckConfig(config))
 	}
-	return nil
+	if wrapped := wrappedBy(value); wrapped != nil {
+		faults = append(faults, checkConfig(wrapped, config))
+	}
+	return errors.Join(faults...)
+}
+
+// wrappedBy returns the grant that a grant wraps, or nil.
+func wrappedBy(grant any) AuthorizationGrant {
+	wrapping, ok := grant.(WrappingGrant)
+	if !ok {
+		return nil
+	}
+	return wrapping.WrappedGrant()
 }
 
 // RegisterGrant adds a grant: a [TokenGrant], an [AuthorizationGrant] or both.
@@ -179,14 +205,39 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 			return err
 		}
 	}
-	if defaults, ok := grant.(DefaultExtensionsHook); ok {
-		extensions = withDefaultExtensions(extensions, defaults.DefaultExtensions())
-	}
-	values := append([]any{grant}, extensions...)
+	added := registration{grant, extensions, withDefaultExtensions(extensions, defaultExtensions(grant))}
+	added.extensions = slices.Insert(added.extensions, 0, grant)
 	return s.register(func(r *registrations) {
-		r.noteRepeatable(values)
-		r.grants = slices.Insert(r.grants, 0, registration{grant, values})
+		r.noteRepeatable(added.extensions)
+		r.grants = slices.Insert(r.grants, 0, added)
 	})
+}
+
+// defaultExtensions are those that a grant brings itself, what it wraps included.
+func defaultExtensions(grant any) (extensions []any) {
+	if wrapped := wrappedBy(grant); wrapped != nil {
+		extensions = append(extensions, wrapped)
+		extensions = append(extensions, defaultExtensions(wrapped)...)
+	}
+	if hook, ok := grant.(DefaultExtensionsHook); ok {
+		extensions = append(extensions, hook.DefaultExtensions()...)
+	}
+	return extensions
+}
+
+// inherit gives a grant that wraps another the extensions of the one that answers
+// the other's requests here: it is there that codes are redeemed.
+func (r *registrations) inherit() {
+	for i, wrapping := range r.grants {
+		wrapped := wrappedBy(wrapping.grant)
+		if wrapped == nil || len(wrapped.ResponseTypes()) == 0 {
+			continue
+		}
+		if other := r.answering(wrapped.ResponseTypes()[0]); other != nil && other.grant != wrapping.grant {
+			inherited := append([]any{wrapped}, other.extensions[1:]...)
+			r.grants[i].extensions = slices.Insert(withDefaultExtensions(wrapping.given, inherited), 0, wrapping.grant)
+		}
+	}
 }
 
 func withDefaultExtensions(given, defaults []any) []any {
@@ -343,10 +394,18 @@ func (s *Server) tokenGrant(grantType string) (TokenGrant, []any) {
 // authorizationGrant returns the registration for a response type, whose
 // words may come in any order.
 func (s *Server) authorizationGrant(responseType string) (AuthorizationGrant, []any) {
-	for _, r := range s.grants {
-		if g, ok := r.grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), SameWords(responseType)) {
-			return g, r.extensions
-		}
+	if r := s.answering(responseType); r != nil {
+		return r.grant.(AuthorizationGrant), r.extensions
 	}
 	return nil, nil
+}
+
+// answering returns the registration that answers a response type, or nil.
+func (r *registrations) answering(responseType string) *registration {
+	for i := range r.grants {
+		if g, ok := r.grants[i].grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), SameWords(responseType)) {
+			return &r.grants[i]
+		}
+	}
+	return nil
 }

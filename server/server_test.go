@@ -90,6 +90,7 @@ func TestFaultsOfAConfigurationNameTheirField(t *testing.T) {
 		`ErrorURIs["invalid_grant"]`: func(c *server.Config) { c.ErrorURIs = map[string]string{"invalid_grant": "docs"} },
 		"ScopesSupported":            func(c *server.Config) { c.ScopesSupported = []string{"two words"} },
 		"TokenPrefix":                func(c *server.Config) { c.TokenPrefix = "With_Underscore" },
+		"PKCE":                       func(c *server.Config) { c.PKCE = "sometimes" },
 		"MaxRequestBytes":            func(c *server.Config) { c.MaxRequestBytes = -1 },
 	} {
 		assert.ErrorContains(t, newServer(change), "Config."+field)

@@ -142,11 +142,12 @@ func (SecurityProfile) CheckAuthorizationRequest(_ context.Context, req *server.
 		return server.NewError(server.InvalidRequest, "The request has no 'redirect_uri'.")
 	case !encrypted(req.RedirectURI):
 		return server.NewError(server.InvalidRequest, "The 'redirect_uri' must be https, or a loopback address of a native app.")
-	case req.Params.Get("code_challenge") == "":
-		return server.NewError(server.InvalidRequest, "The request has no 'code_challenge' (RFC 7636).")
 	}
 	return nil
 }
+
+// RequiresCodeChallenge has every client use PKCE (section 5.3.2.2).
+func (SecurityProfile) RequiresCodeChallenge() bool { return true }
 
 // encrypted reports whether a response can be read on its way to a redirect URI by
 // nobody else.

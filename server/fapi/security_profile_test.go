@@ -61,7 +61,7 @@ func newProvider(t *testing.T, db *gorm.DB, parts ...gormoauth.Part) *provider {
 	require.NoError(t, db.Create(p.User).Error)
 	clock := func() time.Time { return p.Now }
 	var err error
-	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock}, append(parts,
+	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock, PKCE: server.PKCEOptional}, append(parts,
 		gormoauth.FAPI2SecurityProfile[oauthtest.PushedRequest, oauthtest.Replay](), gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
 		gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]("disabled = ?", false))...)
 	require.NoError(t, err)
@@ -216,11 +216,12 @@ func TestSecurityProfile(t *testing.T) {
 		t.Run("what no authorization request may be", func(t *testing.T) {
 			withoutRedirect := oauthtest.AuthorizeQuery(p.client, "scope=openid")
 			for rule, request := range map[string]string{
-				"without a redirect URI":      withoutRedirect,
-				"without a code challenge":    "response_type=code&client_id=" + p.client.ClientID + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI),
-				"with a plain code challenge": strings.Replace(p.request(""), "S256", "plain", 1),
-				"for a token":                 strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=token", 1),
-				"for an ID token":             strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=id_token", 1),
+				"without a redirect URI":                        withoutRedirect,
+				"without a code challenge":                      "response_type=code&client_id=" + p.client.ClientID + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI),
+				"with a nonce in the place of a code challenge": "scope=openid&nonce=n&response_type=code&client_id=" + p.client.ClientID + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI),
+				"with a plain code challenge":                   strings.Replace(p.request(""), "S256", "plain", 1),
+				"for a token":                                   strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=token", 1),
+				"for an ID token":                               strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=id_token", 1),
 			} {
 				a := p.push(request)
 				assert.Equal(t, http.StatusBadRequest, a.Status, rule)

@@ -12,7 +12,7 @@ import (
 )
 
 // AuthorizationCode is the authorization code grant (RFC 6749 section 4.1),
-// with PKCE unless a [CodeChallenge] extension says otherwise.
+// with PKCE as server.Config.PKCE says. The extension [CodeChallenge] comes by itself.
 type AuthorizationCode struct {
 	// SaveAuthorizationCode stores a code.
 	SaveAuthorizationCode server.SaveAuthorizationCodeFunc

@@ -12,11 +12,8 @@ import (
 )
 
 // CodeChallenge is Proof Key for Code Exchange (RFC 7636), an extension of
-// [AuthorizationCode]. The zero value demands it of every client, by S256.
+// [AuthorizationCode], by S256. Who needs it server.Config.PKCE says.
 type CodeChallenge struct {
-	// OptionalForConfidentialClients lets a client that has a secret do
-	// without. A public client never may (RFC 9700 section 2.1.1).
-	OptionalForConfidentialClients bool
 	// AllowPlain accepts the method "plain", which protects nothing from
 	// someone who can read the authorization request.
 	AllowPlain bool
@@ -35,16 +32,24 @@ func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadat
 	}
 }
 
-// Diagnose finds that "plain" is accepted.
-func (c CodeChallenge) Diagnose(context.Context, *server.Server) server.Findings {
-	if !c.AllowPlain {
-		return nil
+// Diagnose finds that "plain" is accepted, and that confidential clients may do
+// without a challenge.
+func (c CodeChallenge) Diagnose(_ context.Context, s *server.Server) (findings server.Findings) {
+	if c.AllowPlain {
+		findings = append(findings, server.Finding{
+			Check: "code_challenge", Severity: server.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
+			Consequence: "whoever can read an authorization request of a client that uses it can redeem its code",
+			Remedy:      "leave it out, once no client needs it",
+		})
 	}
-	return server.Findings{{
-		Check: "code_challenge", Severity: server.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
-		Consequence: "whoever can read an authorization request of a client that uses it can redeem its code",
-		Remedy:      "leave it out, once no client needs it",
-	}}
+	if s.GivenConfig().PKCE == server.PKCEOptional {
+		findings = append(findings, server.Finding{
+			Check: "pkce", Severity: server.Hint, Where: "server.Config.PKCE", Problem: "is optional",
+			Consequence: "a stolen code of a client that sends neither 'code_challenge' nor 'nonce' can be used in that client",
+			Remedy:      "PKCE: server.PKCEWithNonce, and a rule of their own for the clients that cannot (server.PKCEClient)",
+		})
+	}
+	return findings
 }
 
 // CheckAuthorizationRequest refuses a request without a challenge, or with one
@@ -55,10 +60,10 @@ func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.
 		if req.Params.Has("code_challenge_method") {
 			return server.NewError(server.InvalidRequest, "The request has a 'code_challenge_method' but no 'code_challenge'.")
 		}
-		if c.OptionalForConfidentialClients && !req.Client.CheckEndpointAuthMethod(models.None, "token") {
-			return nil
+		if req.Server.NeedsCodeChallenge(req.Client, req.Scope, req.Params.Get("nonce")) {
+			return server.NewError(server.InvalidRequest, "The request has no 'code_challenge' (RFC 7636).")
 		}
-		return server.NewError(server.InvalidRequest, "The request has no 'code_challenge' (RFC 7636).")
+		return nil
 	}
 	switch method := challengeMethod(req); {
 	case method != methodS256 && method != methodPlain:
@@ -81,7 +86,8 @@ func (CodeChallenge) PrepareAuthorizationCode(_ context.Context, req *server.Req
 
 // CheckIssuance compares the verifier with the challenge. A verifier for a
 // code that was requested without a challenge is refused, too: somebody may
-// have stripped it (RFC 9700 section 4.8.2).
+// have stripped it (RFC 9700 section 4.8.2). So is a code that needs a challenge and
+// has none, whichever grant gave it.
 func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
 	if issuance.Credential == nil {
 		return nil
@@ -93,15 +99,27 @@ func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issua
 	challenge, verifier := code.GetCodeChallenge(), req.Params.Get("code_verifier")
 	switch {
 	case challenge == "" && verifier == "":
-		return nil
+		return checkUnprotected(req, code)
 	case challenge == "":
 		return server.NewError(server.InvalidRequest, "The request has a 'code_verifier', but the authorization request had no 'code_challenge'.")
 	case verifier == "":
-		return server.NewError(server.InvalidRequest, "The request has no 'code_verifier'.")
+		return server.NewError(server.InvalidGrant, "The request has no 'code_verifier', and the 'code' was requested with a 'code_challenge'.")
 	case !wellFormedVerifier(verifier):
 		return server.NewError(server.InvalidRequest, "The 'code_verifier' is malformed.")
 	case !matches(code.GetCodeChallengeMethod(), challenge, verifier):
 		return server.NewError(server.InvalidGrant, "The 'code_verifier' is not that of the 'code_challenge'.")
+	}
+	return nil
+}
+
+// checkUnprotected checks a code that was requested without a challenge.
+func checkUnprotected(req *server.Request, code server.AuthorizationCode) error {
+	nonce := ""
+	if record, ok := code.(interface{ GetNonce() string }); ok {
+		nonce = record.GetNonce()
+	}
+	if req.Server.NeedsCodeChallenge(req.Client, code.GetScope(), nonce) {
+		return server.NewError(server.InvalidGrant, "The 'code' was requested without a 'code_challenge', which this client needs.")
 	}
 	return nil
 }

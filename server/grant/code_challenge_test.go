@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -23,33 +24,28 @@ func TestCodeChallengeOfAnAuthorizationRequest(t *testing.T) {
 	for _, row := range []struct {
 		rule      string
 		extension grant.CodeChallenge
-		public    bool
+		pkce      server.PKCE
 		query     string
 		want      string
 	}{
-		{"S256 is accepted", grant.CodeChallenge{}, false, s256, ok},
-		{"a confidential client needs it by default", grant.CodeChallenge{}, false, "", refused},
-		{"a public client needs it", grant.CodeChallenge{}, true, "", refused},
-		{"a confidential client may do without by option", grant.CodeChallenge{OptionalForConfidentialClients: true}, false, "", ok},
-		{"a public client never may", grant.CodeChallenge{OptionalForConfidentialClients: true}, true, "", refused},
-		{"plain is refused", grant.CodeChallenge{}, false, plain + "&code_challenge_method=plain", refused},
-		{"also as the default method", grant.CodeChallenge{}, false, plain, refused},
-		{"plain is accepted by option", grant.CodeChallenge{AllowPlain: true}, false, plain, ok},
-		{"there is no other method", grant.CodeChallenge{AllowPlain: true}, false, plain + "&code_challenge_method=S128", refused},
-		{"a method needs a challenge", grant.CodeChallenge{OptionalForConfidentialClients: true}, false, "code_challenge_method=S256", refused},
-		{"a challenge has at least 43 characters", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=abc", refused},
-		{"and at most 128", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=" + strings.Repeat("p", 129), refused},
-		{"of the unreserved ones", grant.CodeChallenge{AllowPlain: true}, false, "code_challenge=" + strings.Repeat("%2B", 43), refused},
-		{"one of S256 has 43", grant.CodeChallenge{}, false, s256 + "x", refused},
+		{"S256 is accepted", grant.CodeChallenge{}, "", s256, ok},
+		{"without OpenID Connect no nonce takes its place", grant.CodeChallenge{}, "", "scope=openid&nonce=n", refused},
+		{"it is demanded", grant.CodeChallenge{}, server.PKCERequired, "", refused},
+		{"or optional", grant.CodeChallenge{}, server.PKCEOptional, "", ok},
+		{"plain is refused", grant.CodeChallenge{}, "", plain + "&code_challenge_method=plain", refused},
+		{"also as the default method", grant.CodeChallenge{}, "", plain, refused},
+		{"plain is accepted by option", grant.CodeChallenge{AllowPlain: true}, "", plain, ok},
+		{"there is no other method", grant.CodeChallenge{AllowPlain: true}, "", plain + "&code_challenge_method=S128", refused},
+		{"a method needs a challenge", grant.CodeChallenge{}, server.PKCEOptional, "code_challenge_method=S256", refused},
+		{"a challenge has at least 43 characters", grant.CodeChallenge{AllowPlain: true}, "", "code_challenge=abc", refused},
+		{"and at most 128", grant.CodeChallenge{AllowPlain: true}, "", "code_challenge=" + strings.Repeat("p", 129), refused},
+		{"of the unreserved ones", grant.CodeChallenge{AllowPlain: true}, "", "code_challenge=" + strings.Repeat("%2B", 43), refused},
+		{"one of S256 has 43", grant.CodeChallenge{}, "", s256 + "x", refused},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
-			p := oauthtest.New(t, db)
+			p := oauthtest.New(t, db, func(c *server.Config) { c.PKCE = row.pkce })
 			require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db), row.extension))
-			client := p.NewClient(func(c *oauthtest.Client) {
-				if row.public {
-					oauthtest.Public(c)
-				}
-			})
+			client := p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.Scope = "openid" })
 			a := p.Consent("response_type=code&client_id=" + client.ClientID + "&" + row.query)
 			assert.Equal(t, row.want, a.Query.Get("error"))
 			assert.Equal(t, row.want == ok, a.Status == http.StatusOK)
@@ -57,14 +53,15 @@ func TestCodeChallengeOfAnAuthorizationRequest(t *testing.T) {
 	}
 }
 
+func optionalPKCE(c *server.Config) { c.PKCE = server.PKCEOptional }
+
 func TestCodeVerifier(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), testCodeVerifier)
 }
 
 func testCodeVerifier(t *testing.T, db *gorm.DB) {
-	p := oauthtest.New(t, db)
-	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db),
-		grant.CodeChallenge{OptionalForConfidentialClients: true, AllowPlain: true}))
+	p := oauthtest.New(t, db, optionalPKCE)
+	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db), grant.CodeChallenge{AllowPlain: true}))
 	client := p.NewClient(nil)
 	s256 := "code_challenge_method=S256&code_challenge=" + oauthtest.Challenge
 	plain := "code_challenge=" + oauthtest.Verifier
@@ -78,7 +75,7 @@ func testCodeVerifier(t *testing.T, db *gorm.DB) {
 		{"so is one with a space", s256, oauthtest.Verifier + "+", "invalid_request"},
 		{"a method that nobody named is plain's", "code_challenge=" + oauthtest.Challenge, oauthtest.Verifier, "invalid_grant"},
 		{"neither needs none", "", "", ""},
-		{"a challenge needs its verifier", s256, "", "invalid_request"},
+		{"a challenge needs its verifier", s256, "", "invalid_grant"},
 		{"another verifier is wrong", s256, strings.Repeat("x", 43), "invalid_grant"},
 		{"the challenge is not its verifier", s256, oauthtest.Challenge, "invalid_grant"},
 		{"a short one is malformed", s256, "short", "invalid_request"},
@@ -98,9 +95,9 @@ func TestAGivenExtensionTakesThePlaceOfTheDefault(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	require.NoError(t, p.Server.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db),
-		&grant.CodeChallenge{OptionalForConfidentialClients: true}))
+		&grant.CodeChallenge{AllowPlain: true}))
 	client := p.NewClient(nil)
-	assert.Equal(t, http.StatusOK, p.Consent("response_type=code&client_id="+client.ClientID).Status)
+	assert.Equal(t, http.StatusOK, p.Consent("response_type=code&client_id="+client.ClientID+"&code_challenge="+strings.Repeat("p", 43)).Status)
 }
 
 // Whoever guesses wrong neither gets a token nor spoils the client's code.

@@ -16,7 +16,7 @@ func ExampleCodeChallenge() {
 		QueryAuthorizationCode: func(context.Context, string) (*server.StoredAuthorizationCode, error) {
 			return nil, nil
 		},
-	}, grant.CodeChallenge{OptionalForConfidentialClients: true}) // without it PKCE is demanded of all
+	}, grant.CodeChallenge{}) // which comes by itself: who needs it server.Config.PKCE says
 	fmt.Println(err)
 	// Output: <nil>
 }

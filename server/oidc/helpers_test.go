@@ -32,7 +32,6 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
-	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -93,7 +92,7 @@ type provider struct {
 
 func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *provider {
 	t.Helper()
-	p := &provider{Provider: oauthtest.New(t, db)}
+	p := &provider{Provider: oauthtest.New(t, db, func(c *server.Config) { c.PKCE = server.PKCEOptional })}
 	sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](db)
 	p.oidc = &oidc.Provider{
 		Keys: signingKeys(), Algorithms: server.SignatureAlgorithms(), Scopes: map[string][]string{"department": {"department", "floor"}},
@@ -109,12 +108,11 @@ func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 	registration.Open, registration.Attempts = true, ratelimit.Unlimited{}
 	registration.GrantTypes = []string{"authorization_code", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
-	optional := grant.CodeChallenge{OptionalForConfidentialClients: true}
 	require.NoError(t, errors.Join(
 		p.oidc.Register(p.Server, p.Protector),
-		p.Server.RegisterGrant(code, optional),
+		p.Server.RegisterGrant(code),
 		p.Server.RegisterGrant(&oidc.Implicit{Provider: p.oidc}),
-		p.Server.RegisterGrant(&oidc.Hybrid{Provider: p.oidc, Code: code}, optional),
+		p.Server.RegisterGrant(&oidc.Hybrid{Provider: p.oidc, Code: code}),
 		p.Server.RegisterEndpoint(registration),
 		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
 		p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: signingKeys()}),

@@ -50,8 +50,8 @@ type Hybrid struct {
 	// Provider issues the ID tokens.
 	Provider *Provider
 	// Code is the authorization code grant, such as that of
-	// gormoauth.CreateAuthorizationCodeGrant. Its own extensions hold here as well;
-	// others that it was registered with, register with this one, too.
+	// gormoauth.CreateAuthorizationCodeGrant. The extensions of the one that answers
+	// the response type "code" on the server hold here as well.
 	Code server.AuthorizationGrant
 }
 
@@ -63,13 +63,9 @@ func (*Hybrid) ResponseTypes() []string {
 // ResponseMode returns "fragment".
 func (*Hybrid) ResponseMode() string { return "fragment" }
 
-// DefaultExtensions returns those of the authorization code grant.
-func (g *Hybrid) DefaultExtensions() []any {
-	if hook, ok := g.Code.(server.DefaultExtensionsHook); ok {
-		return hook.DefaultExtensions()
-	}
-	return nil
-}
+// WrappedGrant returns the authorization code grant, whose extensions hold for the
+// hybrid flow as well.
+func (g *Hybrid) WrappedGrant() server.AuthorizationGrant { return g.Code }
 
 // CheckConfig names what is missing.
 func (g *Hybrid) CheckConfig(*server.Config) error {

@@ -227,6 +227,9 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 	return nil
 }
 
+// IssuesIDTokens reports whether a scope has the word "openid".
+func (*Provider) IssuesIDTokens(scope string) bool { return isOpenID(scope) }
+
 // PrepareAuthorizationCode keeps with a code what its ID token will say.
 func (p *Provider) PrepareAuthorizationCode(_ context.Context, req *server.Request, record *models.AuthorizationCodeMixin) error {
 	if !isOpenID(req.Scope) {

@@ -66,7 +66,7 @@ func (a *app) clientNames(ctx context.Context, ids []string) (map[string]string,
 		return nil, err
 	}
 	for _, client := range clients {
-		names[client.ClientID] = nameOf(&client)
+		names[client.ClientID] = client.Name()
 	}
 	return names, nil
 }

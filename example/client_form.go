@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -32,7 +30,6 @@ const (
 )
 
 const (
-	maxClientName   = 100 // characters
 	maxRedirectURIs = 10
 	maxRedirectURI  = 2000 // bytes
 )
@@ -69,21 +66,17 @@ func (f clientForm) metadata() models.ClientMetadata {
 	return m
 }
 
+// inTheForm says what the members of the registration are called in the form.
+var inTheForm = strings.NewReplacer("redirect_uris:", "The redirect URI", "client_name:", "The name")
+
 // check returns what is wrong with the form, in sentences for the person who
 // filled it in. What any client has to be, the library checks.
 func (f clientForm) check() []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
-	switch {
-	case f.ClientName == "":
+	if f.ClientName == "" {
 		fault("Give the application a name.")
-	case utf8.RuneCountInString(f.ClientName) > maxClientName:
-		fault("The name is longer than %d characters.", maxClientName)
-	case strings.ContainsFunc(f.ClientName, func(c rune) bool { return !unicode.IsPrint(c) }):
-		// People will read it on the consent page: invisible characters could
-		// turn its words around.
-		fault("The name has a character that cannot be seen.")
 	}
 	if !slices.Contains([]string{typeWeb, typePublic, typeService}, f.Type) {
 		fault("Choose what kind of application it is.")
@@ -107,7 +100,7 @@ func (f clientForm) check() []string {
 	default:
 		if err := server.ValidateClientMetadata(&m); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				fault("%s.", strings.Replace(strings.TrimSpace(line), "redirect_uris:", "The redirect URI", 1))
+				fault("%s.", inTheForm.Replace(strings.TrimSpace(line)))
 			}
 		}
 	}

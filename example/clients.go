@@ -108,7 +108,7 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 		a.fail(w, r, err)
 		return
 	}
-	a.notify(r, "The client “"+nameOf(client)+"” was deleted, and its tokens are void.")
+	a.notify(r, "The client “"+client.Name()+"” was deleted, and its tokens are void.")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

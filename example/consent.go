@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
@@ -79,7 +80,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(consent.RedirectURI)))
 	a.pages.render(w, http.StatusOK, "consent", consentView{
 		layout:      layout{Title: "Allow access", User: user},
-		ClientName:  nameOf(client),
+		ClientName:  client.Name(),
 		ClientID:    client.GetClientID(),
 		Destination: destination(consent.RedirectURI),
 		Scopes:      scopesInWords(consent.Scope),
@@ -123,26 +124,22 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request, granting server.Use
 	a.oauth.CreateAuthorizationResponse(w, r, granting)
 }
 
-// nameOf is what a person knows a client by.
-func nameOf(client *Client) string {
-	if name := client.GetClientName(); name != "" {
-		return name
-	}
-	return client.GetClientID()
-}
+// Name is what a person knows the client by.
+func (c *Client) Name() string { return server.DisplayName(c) }
 
 // destination says in short where a redirect URI leads: a client chooses its
 // name freely, but not where it can be reached.
 func destination(redirectURI string) string {
+	host := server.DisplayHost(redirectURI)
 	u, err := url.Parse(redirectURI)
 	switch {
-	case err != nil:
+	case err != nil || host == "":
 		return ""
-	case u.Host == "":
-		return "an app on this device (" + u.Scheme + ":)"
+	case strings.HasSuffix(host, ":"):
+		return "an app on this device (" + host + ")"
 	case isLoopback(u.Hostname()):
-		return "a program on this device (" + u.Host + ")"
+		return "a program on this device (" + host + ")"
 	default:
-		return u.Host
+		return host
 	}
 }

@@ -55,7 +55,7 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 func newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
 	client := consent.Client.(*Client)
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
-	return &deviceConsent{nameOf(client), client.GetClientID(), scopesInWords(consent.Scope), payments}, err
+	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments}, err
 }
 
 // deviceResult is the view, or why there is none.

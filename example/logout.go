@@ -73,7 +73,7 @@ func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
 	if user != nil && !logout.Confirmed && form.Get("confirm") != "yes" {
 		view := logoutView{layout: layout{Title: "Sign out", User: user}, Action: r.URL.RequestURI()}
 		if client, ok := logout.Client.(*Client); ok {
-			view.ClientName = nameOf(client)
+			view.ClientName = client.Name()
 		}
 		if logout.PostLogoutRedirectURI != "" {
 			w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(logout.PostLogoutRedirectURI)))

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 var (
@@ -36,6 +38,7 @@ type pages struct {
 
 func newPages(log *slog.Logger) (*pages, error) {
 	functions := template.FuncMap{
+		"uri":      server.DisplayURI,
 		"date":     func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2 January 2006, 15:04 UTC") },
 		"datetime": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) },
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -37,8 +36,8 @@ func checkPayment(_ context.Context, _ *server.Request, detail grant.Authorizati
 		return err
 	case !paymentAmount.MatchString(p.Amount), !paymentCurrency.MatchString(p.Currency):
 		return errors.New("the amount or the currency is none")
-	case p.Creditor == "", len(p.Creditor) > 70, strings.ContainsFunc(p.Creditor, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return errors.New("the creditor is no name")
+	case strings.TrimSpace(p.Creditor) == "", len(p.Creditor) > 70, server.DisplayText(p.Creditor) != p.Creditor:
+		return errors.New("the creditor is not a name of 70 bytes at most that can be seen")
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // securityHeaders sets what holds for every answer. There is no script
@@ -32,21 +34,15 @@ func contentSecurityPolicy(formTarget string) string {
 		"; frame-ancestors 'none'; base-uri 'none'"
 }
 
-// formTarget is a redirect URI as a source of form-action: its origin, or its
-// scheme where a host cannot be written (an app's own scheme, an IPv6
-// address). Chromium holds the redirect that follows a form to form-action.
+// formTarget is a redirect URI as a source of form-action. Chromium holds the redirect
+// that follows a form to form-action, and knows no source for an IPv6 address, such as a
+// native app's, but its scheme.
 func formTarget(redirectURI string) string {
-	u, err := url.Parse(redirectURI)
-	if err != nil {
-		return ""
+	source := server.PolicySource(redirectURI)
+	if source == "" && strings.HasPrefix(redirectURI, "http://[::1]") {
+		return "http:"
 	}
-	// Whoever registers a client chooses the host: a ";" in it would begin a
-	// directive of its own.
-	const hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:"
-	if u.Host == "" || strings.Trim(u.Host, hostCharacters) != "" {
-		return u.Scheme + ":"
-	}
-	return u.Scheme + "://" + u.Host
+	return source
 }
 
 // formTargetOf is where a form leads in the end that leads on to next: for what is

@@ -47,9 +47,11 @@ func TestFormTarget(t *testing.T) {
 		"http://127.0.0.1:8081/callback":         "http://127.0.0.1:8081",
 		"http://[::1]:8081/callback":             "http:",
 		"com.example.app:/callback":              "com.example.app:",
-		"https://a;script-src.example/":          "https:",
-		"https://a,b.example/":                   "https:",
-		"https://a'b.example/":                   "https:",
+		"https://a;script-src.example/":          "",
+		"https://a,b.example/":                   "",
+		"https://a'b.example/":                   "",
+		"javascript:alert(1)":                    "",
+		"http://[::1]:8081/;script-src":          "http:",
 		"https://xn--bcher-kva.example:8443/cb/": "https://xn--bcher-kva.example:8443",
 	} {
 		if got := formTarget(uri); got != want {

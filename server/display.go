@@ -66,6 +66,15 @@ func namesOf(client Client, languages []string) (names []string) {
 // sent to.
 func DisplayHost(uri string) string { return weburi.Display(uri) }
 
+// DisplayURI returns a URI of a client for people to read: as it is where it is valid,
+// which is ASCII, and as [Excerpt] returns it otherwise.
+func DisplayURI(uri string) string {
+	if _, err := weburi.Parse(uri); err != nil {
+		return Excerpt(uri)
+	}
+	return uri
+}
+
 // DisplayText returns a stranger's text for people to read: on one line, at most 100
 // characters, without those that cannot be seen or that turn text around. What was cut
 // off ends in "…".

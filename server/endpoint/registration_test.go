@@ -125,6 +125,32 @@ func TestRegistration(t *testing.T) {
 			assert.Equal(t, said, got, "with what means nothing here left out, and no secret for a public client")
 			assert.Empty(t, told.Secret)
 		})
+		t.Run("a refusal names the value and the remedy", func(t *testing.T) {
+			for body, want := range map[string]string{
+				`{"redirect_uris":["javascript:alert(1)"]}`:              "redirect_uris 'javascript:alert(1)' has a scheme that starts programs or scripts; use https.",
+				`{"redirect_uris":["myapp:/cb"]}`:                        "redirect_uris 'myapp:/cb' has a private-use scheme without a dot; use a domain name in reverse, such as com.example.app",
+				`{"redirect_uris":["https://\u0430pple.com/cb"]}`:        "redirect_uris 'https://%D0%B0pple.com/cb' has a character that is not ASCII; write a host in its punycode form",
+				`{` + webClient + `,"client_name":"a\"\u202eb"}`:         "client_name 'a%22%E2%80%AEb' has the character U+202E, which cannot be seen or turns text around; leave it out.",
+				`{` + webClient + `,"policy_uri#ja":"http://x.example"}`: "policy_uri#ja 'http://x.example' must be https; http is for loopback addresses alone.",
+			} {
+				a, _ := r.register(body)
+				assert.Contains(t, a.Body["error_description"], want)
+				assert.NotRegexp(t, `[^ !#-\[\]-~]`, a.Body["error_description"], "RFC 6749 section 5.2")
+			}
+		})
+		t.Run("an editor, with a scheme of its own and a host in punycode", func(t *testing.T) {
+			uris := []string{"cursor://anysphere.cursor-mcp/oauth/callback", "vscode://x/cb", "com.example.app:/cb", "https://xn--pple-43d.com/cb", "http://localhost:8787/callback"}
+			a, told := r.register(`{"redirect_uris":` + fmtJSON(uris) + `,"client_name":"Éditeur","client_name#ja":"エディタ","policy_uri#ja":"https://app.example/ja"}`)
+			require.Equal(t, http.StatusCreated, a.Status, a.Raw)
+			var row oauthtest.Client
+			require.NoError(t, db.Where("client_id = ?", told.ID).First(&row).Error)
+			for _, uri := range uris {
+				client := told.client(row.ClientMetadata)
+				answer := r.Grant(oauthtest.AuthorizeQuery(client, "redirect_uri="+url.QueryEscape(uri)))
+				assert.True(t, strings.HasPrefix(answer.Header.Get("Location"), uri+"?"), answer.Header.Get("Location"))
+			}
+			assert.Equal(t, "エディタ", server.DisplayName(&row, "ja"))
+		})
 		t.Run("what no client can say", func(t *testing.T) {
 			for _, row := range []struct{ body, code string }{
 				{``, server.InvalidRequest}, {`[]`, server.InvalidRequest}, {`null`, server.InvalidRequest}, {`{`, server.InvalidRequest}, {`"x"`, server.InvalidRequest},
@@ -138,6 +164,16 @@ func TestRegistration(t *testing.T) {
 				{`{"redirect_uris":["/cb"]}`, server.InvalidRedirectURI},
 				{`{"redirect_uris":"https://client.example/cb"}`, server.InvalidRedirectURI},
 				{`{"redirect_uris":["https://client.example/` + strings.Repeat("a", 3000) + `"]}`, server.InvalidRedirectURI},
+				{`{"redirect_uris":["https://\u0430pple.com/cb"]}`, server.InvalidRedirectURI},
+				{`{"redirect_uris":["https://[::1%25%20;script-src%20'unsafe-inline'%20;x]/"]}`, server.InvalidRedirectURI},
+				{`{"redirect_uris":["myapp:/cb"]}`, server.InvalidRedirectURI},
+				{`{"redirect_uris":["ms-settings:x"]}`, server.InvalidRedirectURI},
+				{`{` + webClient + `,"policy_uri#ja":"javascript:alert(1)"}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"client_uri":"https://a'b.example/"}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"client_name":"` + strings.Repeat("a", 101) + `"}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"client_name#ja":"a\u202eb"}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"client_name":" "}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"contacts":["\u200b"]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":["password"]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":["client_credentials"],"response_types":[]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":[]}`, server.InvalidClientMetadata},

@@ -146,8 +146,8 @@ func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *gran
 	if len(exchange.Audience) == 0 {
 		exchange.Audience = []string{a.cfg.issuer}
 	}
-	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return one != a.cfg.issuer }) {
-		return server.NewError(server.InvalidTarget, "A 'resource' is none that this server issues tokens for.")
+	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return !server.SameResource(one, a.cfg.issuer) }) {
+		return server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.")
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
 // DPoPProofs checks proofs of possession (RFC 9449 section 4.3): a client signs
@@ -184,25 +184,15 @@ func (p *DPoPProofs) goodNonce(nonce string, now time.Time) bool {
 	return good == 1
 }
 
-// sameTarget compares two addresses but for query and fragment, after the
-// normalization of RFC 3986 section 6.2.2 and 6.2.3.
+// sameTarget compares two addresses without query and fragment, after the
+// normalization of RFC 3986 sections 6.2.2 and 6.2.3 (RFC 9449 section 4.3).
 func sameTarget(a, b string) bool {
-	x, errX := url.Parse(a)
-	y, errY := url.Parse(b)
-	return errX == nil && errY == nil && strings.EqualFold(x.Scheme, y.Scheme) && hostOf(x) == hostOf(y) && pathOf(x) == pathOf(y)
+	return weburi.Normal(withoutQuery(a)) == weburi.Normal(withoutQuery(b))
 }
 
-func hostOf(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+func withoutQuery(address string) string {
+	if i := strings.IndexAny(address, "?#"); i >= 0 {
+		return address[:i]
 	}
-	return strings.ToLower(u.Hostname()) + ":" + port
-}
-
-func pathOf(u *url.URL) string {
-	if u.Path == "" {
-		return "/"
-	}
-	return u.Path
+	return address
 }

@@ -44,7 +44,7 @@ const (
 	InvalidClientMetadata           = "invalid_client_metadata"           // RFC 7591 section 3.2.2
 	InvalidSoftwareStatement        = "invalid_software_statement"        // RFC 7591 section 3.2.2
 	UnapprovedSoftwareStatement     = "unapproved_software_statement"     // RFC 7591 section 3.2.2
-	MissingAuthorization            = "missing_authorization"             // no credentials at all, RFC 6750 section 3.1
+	MissingAuthorization            = "missing_authorization"             // for logs alone: no credentials at all, RFC 6750 section 3.1
 	InvalidToken                    = "invalid_token"                     // RFC 6750 section 3.1
 	InsufficientUserAuthentication  = "insufficient_user_authentication"  // RFC 9470 section 3
 	UnmetAuthenticationRequirements = "unmet_authentication_requirements" // RFC 9470 section 5
@@ -168,9 +168,14 @@ func (e *Error) answerStatus() int {
 	return http.StatusFound
 }
 
-// members returns what an answer says of the error: the members of a JSON
-// object or the parameters of a redirect. Empty ones are left out.
-func (e *Error) members(description string) map[string]string {
+// Members returns what an answer says of the error, with its description in the
+// language of the reader: the members of a JSON object or the parameters of a redirect.
+// Empty ones are left out. There are none for a request that has no credentials at all:
+// it did not know that it needs some (RFC 6750 section 3.1).
+func (e *Error) Members(description string) map[string]string {
+	if e.Code == MissingAuthorization {
+		return map[string]string{}
+	}
 	members := map[string]string{"error": e.Code, "error_description": description, "error_uri": e.URI, "state": e.state}
 	maps.DeleteFunc(members, func(_, value string) bool { return value == "" })
 	return members
@@ -178,7 +183,7 @@ func (e *Error) members(description string) map[string]string {
 
 func (e *Error) parameters(description string) url.Values {
 	values := make(url.Values, 4)
-	for name, value := range e.members(description) {
+	for name, value := range e.Members(description) {
 		values.Set(name, value)
 	}
 	return values

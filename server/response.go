@@ -34,7 +34,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		s.config.RenderError(w, r, &failure, description)
 	default:
 		header.Copy(w, failure.Header)
-		s.writeJSON(w, r, failure.Status, failure.members(description))
+		s.writeJSON(w, r, failure.Status, failure.Members(description))
 	}
 }
 

@@ -415,7 +415,7 @@ func bearer(req *server.Request) string {
 func challenge(req *server.Request, failure *server.Error) error {
 	code := failure.Code
 	if code == server.MissingAuthorization {
-		code, failure.Code = "", server.InvalidToken // of the body: RFC 7591 has no other
+		code = ""
 	}
 	failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Bearer", "realm", req.Server.Issuer(), "error", code)}}
 	return failure

@@ -86,32 +86,37 @@ func TestDPoP(t *testing.T) {
 			good := p.DPoP(key, http.MethodPost, tokenEndpoint)
 			parts := strings.Split(p.DPoP(other, http.MethodPost, tokenEndpoint), ".")
 			for rule, proofs := range map[string][]string{
-				"two":                        {good, p.DPoP(key, http.MethodPost, tokenEndpoint)},
-				"no JWT":                     {"x"},
-				"empty":                      {""},
-				"very long":                  {p.DPoP(key, http.MethodPost, tokenEndpoint, "x", strings.Repeat("x", 5000))},
-				"without an id":              {p.DPoP(key, http.MethodPost, tokenEndpoint, "jti", nil)},
-				"with a very long id":        {p.DPoP(key, http.MethodPost, tokenEndpoint, "jti", strings.Repeat("x", 600))},
-				"for another method":         {p.DPoP(key, http.MethodGet, tokenEndpoint)},
-				"without a method":           {p.DPoP(key, http.MethodPost, tokenEndpoint, "htm", nil)},
-				"for another address":        {p.DPoP(key, http.MethodPost, "https://id.example/oauth/par")},
-				"for another host":           {p.DPoP(key, http.MethodPost, "https://x.example/oauth/token")},
-				"for http":                   {p.DPoP(key, http.MethodPost, "http://id.example/oauth/token")},
-				"without an address":         {p.DPoP(key, http.MethodPost, tokenEndpoint, "htu", nil)},
-				"of the past":                {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(-3*time.Minute).Unix())},
-				"of the future":              {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(61*time.Second).Unix())},
-				"without a time":             {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", nil)},
-				"with a time that is none":   {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", "now")},
-				"of another type":            {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT", "jwk": jose.JSONWebKey{Key: key.Public()}}, claims)},
-				"without a key":              {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "dpop+jwt"}, claims)},
-				"with a private key":         {oauthtest.SignJWT(t, key, jose.ES256, private, claims)},
-				"by an RSA key of 1024 bits": {oauthtest.SignJWT(t, short, jose.PS256, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: short.Public()}}, claims)},
-				"by an elliptic key of another algorithm": {oauthtest.SignByWrongCurve(t, key, public, claims)},
-				"signed by another key":                   {oauthtest.SignJWT(t, other, jose.ES256, public, claims)},
-				"signed by a shared secret":               {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
-				"not signed":                              {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},
-				"by an algorithm named none":              {"eyJhbGciOiJub25lIiwidHlwIjoiZHBvcCtqd3QifQ." + parts[1] + "."},
-				"with another's payload":                  {strings.Split(good, ".")[0] + "." + parts[1] + "." + strings.Split(good, ".")[2]},
+				"two":                 {good, p.DPoP(key, http.MethodPost, tokenEndpoint)},
+				"no JWT":              {"x"},
+				"empty":               {""},
+				"very long":           {p.DPoP(key, http.MethodPost, tokenEndpoint, "x", strings.Repeat("x", 5000))},
+				"without an id":       {p.DPoP(key, http.MethodPost, tokenEndpoint, "jti", nil)},
+				"with a very long id": {p.DPoP(key, http.MethodPost, tokenEndpoint, "jti", strings.Repeat("x", 600))},
+				"for another method":  {p.DPoP(key, http.MethodGet, tokenEndpoint)},
+				"without a method":    {p.DPoP(key, http.MethodPost, tokenEndpoint, "htm", nil)},
+				"for another address": {p.DPoP(key, http.MethodPost, "https://id.example/oauth/par")},
+				"for another host":    {p.DPoP(key, http.MethodPost, "https://x.example/oauth/token")},
+				"for http":            {p.DPoP(key, http.MethodPost, "http://id.example/oauth/token")},
+				"for an address that has an encoded slash": {p.DPoP(key, http.MethodPost, "https://id.example/oauth%2Ftoken")},
+				"for an address in other letters":          {p.DPoP(key, http.MethodPost, "https://id.example/OAuth/token")},
+				"for an address of somebody at the host":   {p.DPoP(key, http.MethodPost, "https://id.example@id.example/oauth/token")},
+				"for an address with two slashes":          {p.DPoP(key, http.MethodPost, "https://id.example//oauth/token")},
+				"for a path":                               {p.DPoP(key, http.MethodPost, "/oauth/token")},
+				"without an address":                       {p.DPoP(key, http.MethodPost, tokenEndpoint, "htu", nil)},
+				"of the past":                              {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(-3*time.Minute).Unix())},
+				"of the future":                            {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", p.Now.Add(61*time.Second).Unix())},
+				"without a time":                           {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", nil)},
+				"with a time that is none":                 {p.DPoP(key, http.MethodPost, tokenEndpoint, "iat", "now")},
+				"of another type":                          {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT", "jwk": jose.JSONWebKey{Key: key.Public()}}, claims)},
+				"without a key":                            {oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"typ": "dpop+jwt"}, claims)},
+				"with a private key":                       {oauthtest.SignJWT(t, key, jose.ES256, private, claims)},
+				"by an RSA key of 1024 bits":               {oauthtest.SignJWT(t, short, jose.PS256, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: short.Public()}}, claims)},
+				"by an elliptic key of another algorithm":  {oauthtest.SignByWrongCurve(t, key, public, claims)},
+				"signed by another key":                    {oauthtest.SignJWT(t, other, jose.ES256, public, claims)},
+				"signed by a shared secret":                {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
+				"not signed":                               {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},
+				"by an algorithm named none":               {"eyJhbGciOiJub25lIiwidHlwIjoiZHBvcCtqd3QifQ." + parts[1] + "."},
+				"with another's payload":                   {strings.Split(good, ".")[0] + "." + parts[1] + "." + strings.Split(good, ".")[2]},
 			} {
 				var header []string
 				for _, proof := range proofs {
@@ -127,7 +132,10 @@ func TestDPoP(t *testing.T) {
 				a := p.Token(service, "grant_type=client_credentials", "DPoP", oauthtest.SignJWT(t, signer, algorithm, header, oauthtest.Claims(claims, "jti", string(algorithm))))
 				assert.Equal(t, http.StatusOK, a.Status, "%s is taken by default: %s", algorithm, a.Raw)
 			}
-			for rule, target := range map[string]string{"a query": tokenEndpoint + "?a=b#c", "a port": "https://id.example:443/oauth/token", "letters": "HTTPS://ID.example/oauth/token"} {
+			for rule, target := range map[string]string{
+				"a query": tokenEndpoint + "?a=b#c", "a port": "https://id.example:443/oauth/token", "letters": "HTTPS://ID.example/oauth/token",
+				"an encoded letter": "https://id.example/oauth/%74oken", "a dot segment": "https://id.example/x/../oauth/./token",
+			} {
 				a := p.Token(service, "grant_type=client_credentials", "DPoP", p.DPoP(key, http.MethodPost, target))
 				assert.Equal(t, http.StatusOK, a.Status, "%s makes no difference: %s", rule, a.Raw)
 			}

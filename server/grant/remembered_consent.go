@@ -82,7 +82,7 @@ func isRecognizable(req *server.Request) bool {
 
 // covers reports whether a consent includes all that a request asks for.
 func covers(known *models.ConsentMixin, req *server.Request) bool {
-	return includes(known.Scope, req.Scope) && includes(known.Audience, req.Audience) &&
+	return includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
 		(req.Claims == "" || req.Claims == known.Claims) && len(newDetails(known.AuthorizationDetails, req.AuthorizationDetails)) == 0
 }
 

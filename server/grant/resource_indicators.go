@@ -2,6 +2,8 @@ package grant
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,11 +20,31 @@ import (
 // A token of another resource does not end the one before.
 type ResourceIndicators struct {
 	// Resources are the resources that tokens can be for. A request for any other
-	// is refused with invalid_target.
+	// is refused with invalid_target. They are compared by [server.SameResource], and
+	// an audience has the spelling that stands here.
 	Resources []string
 	// Default is what a request is for that names none: one of Resources, or
 	// empty, for a token of no particular resource.
 	Default string
+}
+
+// CheckConfig names what is wrong.
+func (r ResourceIndicators) CheckConfig(*server.Config) error {
+	var faults []error
+	for i, resource := range r.Resources {
+		if _, err := weburi.Parse(resource); err != nil {
+			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q %w", resource, err))
+		} else if strings.Contains(resource, "#") {
+			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q has a fragment; leave it out", resource))
+		}
+		if server.HasResource(r.Resources[:i], resource) {
+			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q is there twice: an empty path is the same as a slash", resource))
+		}
+	}
+	if r.Default != "" && !server.HasResource(r.Resources, r.Default) {
+		faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Default: %q is not one of Resources: add it there", r.Default))
+	}
+	return errors.Join(faults...)
 }
 
 // RepeatableParameters returns "resource".
@@ -30,14 +52,14 @@ func (ResourceIndicators) RepeatableParameters() []string { return []string{"res
 
 // CheckAuthorizationRequest takes the resources of an authorization request.
 func (r ResourceIndicators) CheckAuthorizationRequest(_ context.Context, req *server.Request) (err error) {
-	req.Audience, err = r.requested(req, r.Default)
+	req.Audience, err = r.requested(req, r.byDefault())
 	return err
 }
 
 // CheckIssuance takes those of a token request, which can be no more than what
 // was granted (RFC 8707 section 2.2).
 func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
-	granted := r.Default
+	granted := r.byDefault()
 	if issuance.Credential != nil {
 		granted = issuance.Credential.Audience
 	}
@@ -46,10 +68,11 @@ func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request
 		return err
 	}
 	if issuance.Audience != "" { // the grant itself has decided
+		req.Audience = strings.Join(r.spelled(strings.Fields(issuance.Audience)), " ")
 		return nil
 	}
-	if issuance.Credential != nil && !contains(strings.Fields(granted), strings.Fields(requested)) {
-		return server.NewError(server.InvalidTarget, "A 'resource' is none of those that were granted.")
+	if issuance.Credential != nil && !names(strings.Fields(granted), strings.Fields(requested)) {
+		return server.NewError(server.InvalidTarget, "A 'resource' is not one that was granted.")
 	}
 	req.Audience = requested
 	return nil
@@ -66,14 +89,33 @@ func (r ResourceIndicators) requested(req *server.Request, otherwise string) (au
 			return "", server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
 		}
 	}
-	if !contains(r.Resources, named) {
-		return "", server.NewError(server.InvalidTarget, "A 'resource' is none that this server issues tokens for.")
+	if !names(r.Resources, named) {
+		return "", server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.")
 	}
-	named = slices.Clone(named)
+	named = r.spelled(named)
 	slices.Sort(named)
-	return strings.Join(slices.Compact(named), " "), nil
+	return strings.Join(named, " "), nil
 }
 
-func contains(all, some []string) bool {
-	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
+func (r ResourceIndicators) byDefault() string {
+	return strings.Join(r.spelled(strings.Fields(r.Default)), " ")
+}
+
+// spelled returns each of the resources once, as the server spells it.
+func (r ResourceIndicators) spelled(resources []string) []string {
+	all := make([]string, 0, len(resources))
+	for _, resource := range resources {
+		if i := slices.IndexFunc(r.Resources, func(ours string) bool { return server.SameResource(ours, resource) }); i >= 0 {
+			resource = r.Resources[i]
+		}
+		if !server.HasResource(all, resource) {
+			all = append(all, resource)
+		}
+	}
+	return all
+}
+
+// names reports whether all of some resources are among those of an audience.
+func names(audience, some []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !server.HasResource(audience, one) })
 }

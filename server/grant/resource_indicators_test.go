@@ -2,6 +2,8 @@ package grant_test
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,6 +60,21 @@ func TestResourceIndicators(t *testing.T) {
 				a := p.Consent(oauthtest.AuthorizeQuery(client, bad))
 				assert.Equal(t, server.InvalidTarget, a.Query.Get("error"), bad)
 				assert.Equal(t, oauthtest.RedirectURI, a.To)
+			}
+		})
+		t.Run("one resource has many spellings, and the server's own stands in the token", func(t *testing.T) { // RFC 3986 section 6.2.3
+			const c = "https://c.example"
+			for _, spelled := range []string{c, c + "/", "HTTPS://C.example", c + ":443", c + "/."} {
+				ask := "resource=" + url.QueryEscape(spelled)
+				assert.Equal(t, c, audience(redeem(ask, "")), spelled)
+				assert.Equal(t, c, audience(redeem("resource="+url.QueryEscape(c), ask)), spelled)
+				assert.Equal(t, c, audience(redeem(ask+"&resource="+url.QueryEscape(c)+"&"+ask, "")), "and once")
+				a := redeem(ask+"&"+askA, "")
+				assert.Equal(t, c, audience(p.Refresh(client, a.Body["refresh_token"], "&"+ask)), spelled)
+			}
+			for _, other := range []string{c + ":/", c + "//", c + "/v1", c + "?", c + ":80", "http://c.example", c + "%2F", "https://c.example.", "https://c@c.example", "c.example"} {
+				a := p.Consent(oauthtest.AuthorizeQuery(client, "resource="+url.QueryEscape(other)))
+				assert.Equal(t, server.InvalidTarget, a.Query.Get("error"), other)
 			}
 		})
 		t.Run("tokens of several resources live side by side", func(t *testing.T) {
@@ -133,4 +150,36 @@ func TestResourceIndicatorsByDefault(t *testing.T) {
 		require.NoError(t, plain.Server.Register(grant.ResourceIndicators{}))
 		return plain.Consent(oauthtest.AuthorizeQuery(client, askA)).Query.Get("error")
 	}(), "no resource is one by itself")
+}
+
+func TestResourceIndicatorsThatMakeNoSense(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	for fault, indicators := range map[string]grant.ResourceIndicators{
+		`"https://c.example/" is there twice`:                   {Resources: []string{"https://c.example", apiA, "https://c.example/"}},
+		`"/api" is not an absolute URI`:                         {Resources: []string{"/api"}},
+		`"https://c.example/#f" has a fragment`:                 {Resources: []string{"https://c.example/#f"}},
+		`"https://c.example https://d.example" has a character`: {Resources: []string{"https://c.example https://d.example"}},
+		`Default: "https://c.example" is not one of Resources`:  {Resources: []string{apiA}, Default: "https://c.example"},
+	} {
+		assert.ErrorContains(t, p.Server.Register(indicators), fault)
+	}
+	assert.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{"https://c.example/", "urn:example:d"}, Default: "https://c.example"}))
+}
+
+// A token that is exchanged is for the resource as the server spells it, whichever
+// parameter names it.
+func TestAnExchangedTokenIsForOneResourceHoweverItIsSpelled(t *testing.T) {
+	p := newExchange(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{apiA}, Default: apiA}))
+	subject, _ := p.userToken()
+	for _, more := range [][]string{
+		{"resource", apiA + "/"}, {"audience", apiA + ":443"}, {"resource", apiA, "audience", apiA + "/"}, {"audience", "billing", "audience", "HTTPS://A.example"},
+	} {
+		a := p.exchange(p.service, subject, more...)
+		require.Equal(t, http.StatusOK, a.Status, a.Raw)
+		var row oauthtest.Token
+		require.NoError(t, p.DB.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&row).Error)
+		assert.Equal(t, apiA, strings.TrimPrefix(row.Audience, "billing "), "%v", more)
+	}
+	assert.Equal(t, server.InvalidTarget, p.exchange(p.service, subject, "resource", apiA+"//").Body["error"])
 }

@@ -49,7 +49,7 @@ type Exchange struct {
 	// asked for.
 	Scope string
 	// Audience is whom the new token will be for: the request's "audience" and
-	// "resource".
+	// "resource", as the client spells them. Compare them by [server.SameResource].
 	Audience []string
 	// Act is who acts for the user, as the new token will say it (RFC 8693 section
 	// 4.1): the actor, and within it who acted before. nil is nobody.
@@ -260,7 +260,7 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
-	case !contains(strings.Fields(subject), strings.Fields(e.Scope)):
+	case !includes(subject, e.Scope):
 		return server.NewError(server.InvalidScope, "The scope is more than that of the 'subject_token'.")
 	}
 	return nil

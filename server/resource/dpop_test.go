@@ -89,6 +89,27 @@ func TestDPoPTokens(t *testing.T) {
 				assert.Contains(t, challenges, `Bearer realm="api"`, "the scheme that was not used has nothing to say")
 			})
 		}
+		t.Run("an address is compared after its normalization", func(t *testing.T) { // RFC 9449 section 4.3
+			token := issue()
+			for _, row := range []struct {
+				path, htu string
+				same      bool
+			}{
+				{"/v1/me", "/v1/me", true}, {"/v1/me", "/v1/%6de", true}, {"/v1/%6De", "/v1/me", true}, {"/v1/me", "/v1/me?a=b", true}, {"/v1/me?a=b", "/v1/me#c", true},
+				{"/v1/a%2Fb", "/v1/a%2fb", true}, {"/v1/a%2fb", "/v1/a%2Fb?c", true}, {"/v1/a%20b", "/v1/a%20b", true}, {"/v1/a~b", "/v1/a%7Eb", true},
+				{"/v1/x/../me", "/v1/me", true}, {"/v1/%2e%2e/v1/me", "/v1/me", true}, {"/v1/me", "/v1/./me", true},
+				{"/v1/a%2Fb", "/v1/a/b", false}, {"/v1/a/b", "/v1/a%2Fb", false}, {"/v1/a%252Fb", "/v1/a%2Fb", false}, {"/v1/a%3Fb", "/v1/a?b", false}, {"/v1/a%23b", "/v1/a#b", false},
+				{"/v1/me", "/v1/me/", false}, {"/v1/me", "/v1//me", false}, {"/v1/me", "/v1/Me", false}, {"/v1/me", "/v1/me%00", false}, {"/v1/me", "/v1/me%20", false},
+				{"/v1/a+b", "/v1/a%2Bb", false}, {"/v1/a+b", "/v1/a%20b", false}, {"/v1/x%2F..%2Fme", "/v1/me", false},
+			} {
+				r := httptest.NewRequest(http.MethodGet, row.path, http.NoBody)
+				r.Header.Set("Authorization", "DPoP "+token)
+				r.Header.Set("DPoP", proof(key, token, "htu", apiURL+row.htu))
+				w := httptest.NewRecorder()
+				http.StripPrefix("/v1", p.Protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))).ServeHTTP(w, r)
+				assert.Equal(t, row.same, w.Code == http.StatusOK, "%s by a proof for %s: %s", row.path, row.htu, w.Body)
+			}
+		})
 		t.Run("a bearer token is no DPoP token", func(t *testing.T) {
 			token := p.Token(client, "grant_type=client_credentials&scope=profile").Body["access_token"]
 			assert.Equal(t, http.StatusUnauthorized, call("DPoP", token, proof(key, token)).Code)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -157,7 +156,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwt
 		claims.Issuer != v.Issuer || claims.Subject == "" || claims.ClientID == "" || claims.ID == "",
 		claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0,
 		claims.NotBefore > now.Unix()+jwtLeeway || claims.IssuedAt > now.Unix()+jwtLeeway,
-		v.Audience != "" && !slices.Contains(claims.Audience, v.Audience), len(claims.Audience) == 0:
+		v.Audience != "" && !server.HasResource(claims.Audience, v.Audience), len(claims.Audience) == 0:
 		return nil, nil
 	}
 	return claims, nil

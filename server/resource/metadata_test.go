@@ -3,6 +3,8 @@ package resource_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,6 +48,37 @@ func TestAnAPIThatTakesItsOwnTokensAlone(t *testing.T) {
 		p.Protector.Require("profile email", "admin")(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 		assert.Equal(t, `Bearer realm="api", `+address+`, scope="profile email"`, w.Header().Get("WWW-Authenticate"), "who has no token learns where to get one, and which")
 		assert.Contains(t, p.Call(token(own), "email").Header.Get("WWW-Authenticate"), address)
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Authorization", "Basic eDp5")
+		w = httptest.NewRecorder()
+		p.Protector.Require("profile")(http.NotFoundHandler()).ServeHTTP(w, r)
+		assert.Equal(t, []string{"401", "{}", `Bearer realm="api", ` + address + `, scope="profile"`}, []string{strconv.Itoa(w.Code), w.Body.String(), w.Header().Get("WWW-Authenticate")}, "and so does who tries another scheme")
+	})
+}
+
+// However an API and the token's audience spell it, a resource is one (RFC 3986 section
+// 6.2.3): tokens that were issued under another spelling are taken.
+func TestAnAPIIsOneResourceHoweverItIsSpelled(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{"https://api.example", "https://api.example/v1", "https://api.example//"}}))
+		client := p.NewClient(nil)
+		protect := func(identifier string) {
+			var err error
+			p.Protector, err = resource.NewProtector(resource.Config{
+				Clock: p.Protector.Clock(), Metadata: &resource.Metadata{Resource: identifier, AuthorizationServers: []string{oauthtest.Issuer}},
+			}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+			require.NoError(t, err)
+		}
+		for asked, opens := range map[string]bool{
+			"https://api.example": true, "https://api.example/": true, "https://API.example:443": true, "https://api.example/v1": false, "https://api.example//": false,
+		} {
+			token := p.Redeem(client, p.Code(client, "resource="+url.QueryEscape(asked))).Body["access_token"]
+			for _, identifier := range []string{"https://api.example", "https://api.example/", "https://api.example:443", "https://API.EXAMPLE"} {
+				protect(identifier)
+				assert.Equal(t, opens, p.Call(token).Status == http.StatusOK, "a token for %s at %s", asked, identifier)
+			}
+		}
 	})
 }
 

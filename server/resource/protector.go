@@ -220,7 +220,7 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
 		return token, server.NewError(server.InvalidToken, "The access token is bound to no key.")
 	}
-	if m := p.config.Metadata; m != nil && !slices.Contains(strings.Fields(token.Token.GetAudience()), m.Resource) {
+	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
 		return token, server.NewError(server.InvalidToken, "The access token is for another resource.")
 	}
 	for _, hook := range p.hooks {
@@ -229,7 +229,8 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 	return token, nil
 }
 
-// needing says to a request without a token which scope it would need.
+// needing says to a request without a token, or with another scheme, which scope it
+// would need.
 func needing(err error, scopes []string) error {
 	failure := server.AsError(err)
 	if failure.Code == server.MissingAuthorization && len(scopes) > 0 {
@@ -257,17 +258,15 @@ func (p *Protector) presented(r *http.Request) (TokenValidator, string, error) {
 		}
 		return v, text, nil
 	}
-	failure := server.NewError(server.UnsupportedTokenType, "The 'Authorization' header has another scheme than this API takes.")
-	failure.Status = http.StatusUnauthorized
-	return nil, "", failure
+	return nil, "", server.NewError(server.MissingAuthorization, "The 'Authorization' header has another scheme than this API takes.")
 }
 
 // maxTokenLength bounds what is hashed or verified for a stranger.
 const maxTokenLength = 8 << 10
 
 // Refusal returns an error with the challenges of a request that has no valid
-// token. They name an error only to a request that presented one (RFC 6750 section
-// 3.1).
+// token. They name an error only to a request that presented one of a scheme that the
+// API takes (RFC 6750 section 3.1).
 func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 	failure := *server.AsError(err)
 	failure.Header = maps.Clone(failure.Header)
@@ -291,11 +290,7 @@ func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	failure := p.Refusal(r, err)
 	p.log(r, failure)
-	body := map[string]string{"error": failure.Code, "error_description": p.config.Translator.Describe(r, failure)}
-	if failure.URI != "" {
-		body["error_uri"] = failure.URI
-	}
-	text, _ := json.Marshal(body) // strings alone cannot fail
+	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
 	header.Copy(w, failure.Header)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")

@@ -51,16 +51,16 @@ func TestProtector(t *testing.T) {
 			{"one alternative is enough", []string{"Bearer " + good}, []string{"email", "profile"}, 200, "", ""},
 			{"all words of one are needed", []string{"Bearer " + good}, []string{"profile email"}, 403, "insufficient_scope",
 				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="profile email"`},
-			{"no token: no error in the challenge", nil, nil, 401, "missing_authorization", realm},
-			{"another scheme: neither", []string{"Basic eDp5"}, nil, 401, "unsupported_token_type", realm},
+			{"no token: no error at all", nil, nil, 401, "", realm},
+			{"another scheme: none", []string{"Basic eDp5"}, nil, 401, "", realm},
 			{"an unknown token", []string{"Bearer unknown"}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"a revoked token", []string{"Bearer " + revoked}, nil, 401, "invalid_token", invalid("The access token was revoked.")},
 			{"an expired token", []string{"Bearer " + expired}, nil, 401, "invalid_token", invalid("The access token has expired.")},
 			{"a refresh token", []string{"Bearer " + refresh}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"the digest is no token", []string{"Bearer " + server.Digest(good)}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"nothing behind the scheme", []string{"Bearer "}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
-			{"a header without a scheme", []string{""}, nil, 401, "unsupported_token_type", realm},
-			{"a token with the scheme glued to it", []string{"Bearer" + good}, nil, 401, "unsupported_token_type", realm},
+			{"a header without a scheme", []string{""}, nil, 401, "", realm},
+			{"a token with the scheme glued to it", []string{"Bearer" + good}, nil, 401, "", realm},
 			{"no alternative is met", []string{"Bearer " + good}, []string{"email", "admin"}, 403, "insufficient_scope",
 				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="email"`},
 			{"a scope is compared as a whole", []string{"Bearer " + good}, []string{"prof"}, 403, "insufficient_scope",
@@ -95,8 +95,11 @@ func TestProtector(t *testing.T) {
 				assert.Equal(t, row.status == http.StatusOK, reached, row.rule)
 				assert.Equal(t, row.status, w.Code, row.rule)
 				assert.Equal(t, row.challenge, w.Header().Get("WWW-Authenticate"), row.rule)
-				if row.code != "" {
+				switch {
+				case row.code != "":
 					assert.Contains(t, w.Body.String(), `"error":"`+row.code+`"`, row.rule)
+				case row.status != http.StatusOK:
+					assert.Equal(t, "{}", w.Body.String(), "%s: RFC 6750 section 3.1", row.rule)
 				}
 			}
 		}
@@ -150,16 +153,17 @@ func TestSeveralTokenTypes(t *testing.T) {
 }
 
 func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {
-	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"missing_authorization": "https://docs.example/"}})
+	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"invalid_request": "https://docs.example/"}})
 	require.NoError(t, err)
 	require.NoError(t, protector.RegisterTokenValidator(&resource.BearerTokenValidator{}))
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Accept-Language", "zh-CN")
+	r.Header.Set("Authorization", "Bearer ")
 	w := httptest.NewRecorder()
 	protector.Require()(http.NotFoundHandler()).ServeHTTP(w, r)
-	assert.Contains(t, w.Body.String(), "请求缺少")
+	assert.Contains(t, w.Body.String(), "格式正确的令牌")
 	assert.Contains(t, w.Body.String(), "https://docs.example/")
-	assert.Equal(t, `Bearer realm="api"`, w.Header().Get("WWW-Authenticate"))
+	assert.Equal(t, `Bearer realm="api", error="invalid_request", error_description="The 'Authorization' header has no well-formed token.", error_uri="https://docs.example/"`, w.Header().Get("WWW-Authenticate"))
 }
 
 // RFC 6750 section 2.3: a token in an address leaks, so none is taken there,

@@ -3,21 +3,25 @@ package oidc_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -49,7 +53,7 @@ func (p *provider) store(client *oauthtest.Client, source string, members map[st
 func TestABadAddressOfARowIsNotUsed(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		p := newProvider(t, db)
-		good := p.client("frontchannel_logout_uri", "https://good.example/logout")
+		good := p.client("frontchannel_logout_uri", "https://client.example/logout")
 		client := p.client()
 		for _, bad := range badAddresses() {
 			p.store(client, "", map[string]any{
@@ -70,7 +74,7 @@ func TestABadAddressOfARowIsNotUsed(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody)
 			require.True(t, p.oidc.CreateLogoutResponse(w, r, &oidc.LogoutRequest{Client: client}, ended))
 			policy := w.Header().Get("Content-Security-Policy")
-			assert.Contains(t, policy, "frame-src https://good.example;", bad)
+			assert.Contains(t, policy, "frame-src https://client.example;", bad)
 			assert.Equal(t, 1, strings.Count(policy, "script-src"), bad)
 			assert.NotContains(t, policy, "unsafe")
 			assert.NotContains(t, w.Body.String(), bad)
@@ -107,6 +111,46 @@ func TestABadAddressOfARowIsNotUsed(t *testing.T) {
 			require.NoError(t, err)
 			assert.Zero(t, p.Rows(&oauthtest.Logout{}), "%s: there is nobody to tell, and nothing is tried again", bad)
 		}
+	})
+}
+
+// A document whose addresses no client may have is refused, and leaves no row; one that
+// names good ones is a client like any other.
+func TestAddressesOfADocument(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db)
+		var documents sync.Map
+		site := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			document, _ := documents.Load(r.URL.Path)
+			_, _ = w.Write(document.([]byte))
+		})
+		fetched := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
+		fetched.Scope = "openid"
+		require.NoError(t, p.Server.Register(fetched))
+		put := func(path, member string, value any) (clientID string) {
+			text, err := json.Marshal(map[string]any{
+				"client_id": site + path, "redirect_uris": []string{oauthtest.RedirectURI}, "token_endpoint_auth_method": "none", member: value,
+			})
+			require.NoError(t, err)
+			documents.Store(path, text)
+			return site + path
+		}
+		ask := func(clientID string) string {
+			_, failure := p.ask(p.alice(), query(&oauthtest.Client{}, "client_id="+clientID, "code_challenge="+oauthtest.Challenge, "code_challenge_method=S256"))
+			return failure
+		}
+		before := p.Rows(&oauthtest.Client{})
+		for i, bad := range badAddresses() {
+			for member, value := range map[string]any{
+				"frontchannel_logout_uri": bad, "backchannel_logout_uri": bad, "initiate_login_uri": bad, "sector_identifier_uri": bad, "policy_uri#ja": bad,
+				"post_logout_redirect_uris": []string{bad}, "redirect_uris": []string{oauthtest.RedirectURI, bad}, "client_uri": bad, "jwks_uri": bad,
+			} {
+				assert.Contains(t, ask(put(fmt.Sprintf("/%d/%s", i, strings.ReplaceAll(member, "#", "-")), member, value)), server.InvalidClient, "%s %s", member, bad)
+			}
+		}
+		assert.Equal(t, before, p.Rows(&oauthtest.Client{}))
+		assert.Empty(t, ask(put("/good", "frontchannel_logout_uri", "https://client.example/logout")))
 	})
 }
 

@@ -96,8 +96,14 @@ func (a *Assertion) Audience() []string { return a.audience }
 // IsCurrent reports whether the assertion is valid now, and will not be for
 // long.
 func (a *Assertion) IsCurrent(now time.Time) bool {
-	return len(a.ID) <= maxAssertionIDSize &&
-		now.Add(-assertionLeeway).Unix() < int64(a.expiresAt) && int64(a.expiresAt) <= now.Add(maxAssertionLife).Unix() &&
+	return a.IsTimely(now) && a.expiresAt != 0 && int64(a.expiresAt) <= now.Add(maxAssertionLife).Unix()
+}
+
+// IsTimely reports whether now lies within the times that the assertion names. One
+// that names none is valid at any time, which [Assertion.IsCurrent] does not take.
+func (a *Assertion) IsTimely(now time.Time) bool {
+	_, ends := a.Claims["exp"]
+	return len(a.ID) <= maxAssertionIDSize && (!ends || now.Add(-assertionLeeway).Unix() < int64(a.expiresAt)) &&
 		int64(a.notBefore) <= now.Add(assertionLeeway).Unix() && int64(a.issuedAt) <= now.Add(assertionLeeway).Unix()
 }
 
@@ -107,10 +113,12 @@ func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Al
 // KeyID returns the id of the key that it names, empty when it names none.
 func (a *Assertion) KeyID() string { return a.signed.Signatures[0].Header.KeyID }
 
-// Type returns the type that its header names, empty when it names none.
+// Type returns the media type that its header names, in small letters and without
+// "application/", which need not be written (RFC 7515 section 4.1.9). It is empty
+// when the header names none.
 func (a *Assertion) Type() string {
 	typ, _ := a.signed.Signatures[0].Header.ExtraHeaders[jose.HeaderType].(string)
-	return typ
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
 // ReplayKey is what the assertion is remembered by: its id, or else what it
@@ -122,7 +130,7 @@ func (a *Assertion) ReplayKey() string {
 	return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID)
 }
 
-// RememberUntil is when the assertion could not be presented again anyway.
+// RememberUntil is when an assertion that ends could not be presented again anyway.
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
 
 // VerifiedWith reports whether a shared secret made the signature.

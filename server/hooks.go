@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -127,6 +128,13 @@ type AssertionHook interface {
 	CheckAssertion(req *Request, assertion *Assertion) bool
 }
 
+// RequestObjectHook is for a profile that asks more of request objects (RFC 9101).
+type RequestObjectHook interface {
+	// HoldsRequestObjectsStrictly reports whether they must name their type and their
+	// time, end soon, and are good for one decision.
+	HoldsRequestObjectsStrictly() bool
+}
+
 // RegistrationHook holds the whole server to rules of its own.
 type RegistrationHook interface {
 	// CheckRegistration is asked after each registration, the hook's own included,
@@ -187,7 +195,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case IDTokenHook, CodeChallengeHook,
+	case IDTokenHook, CodeChallengeHook, RequestObjectHook,
 		ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
@@ -215,6 +223,17 @@ func each[H any](req *Request, f func(H) error) error {
 // tell is each for hooks that cannot fail.
 func tell[H any](req *Request, f func(H)) {
 	_ = each(req, func(hook H) error { f(hook); return nil })
+}
+
+// anyHook reports whether one of the server's hooks says so.
+func (s *Server) anyHook(says func(hook any) bool) bool {
+	return slices.ContainsFunc(s.extensions, says) || slices.ContainsFunc(s.otherHooks, says)
+}
+
+// HoldsRequestObjectsStrictly reports whether a profile asks for strict request objects, see
+// [RequestObjectHook].
+func (s *Server) HoldsRequestObjectsStrictly() bool {
+	return s.anyHook(func(hook any) bool { h, ok := hook.(RequestObjectHook); return ok && h.HoldsRequestObjectsStrictly() })
 }
 
 // PrepareAuthorizationCode runs the hooks that complete the record of a code.

@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -80,9 +79,4 @@ func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
 func requiresCodeChallenge(hook any) bool {
 	h, ok := hook.(CodeChallengeHook)
 	return ok && h.RequiresCodeChallenge()
-}
-
-// anyHook reports whether one of the server's hooks says so.
-func (s *Server) anyHook(says func(hook any) bool) bool {
-	return slices.ContainsFunc(s.extensions, says) || slices.ContainsFunc(s.otherHooks, says)
 }

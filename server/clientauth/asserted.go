@@ -17,6 +17,11 @@ const (
 	signingAlgMember = "token_endpoint_auth_signing_alg"
 )
 
+// assertionJWTTypes are the types of a client assertion: what its client signed for
+// another purpose, such as a request object, does not authenticate it (RFC 8725
+// section 3.11).
+var assertionJWTTypes = [...]string{"", "jwt", "client-authentication+jwt"}
+
 // asserted is what the methods have in common in which a client signs something
 // (RFC 7523 section 3).
 type asserted struct {
@@ -32,7 +37,7 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.")
 	}
 	assertion := server.ParseAssertion(req.Params.Get("client_assertion"), a.algorithms)
-	if assertion == nil || assertion.Issuer != assertion.Subject || !assertion.IsFor(req) {
+	if assertion == nil || !slices.Contains(assertionJWTTypes[:], assertion.Type()) || assertion.Issuer != assertion.Subject || !assertion.IsFor(req) {
 		return nil, nil
 	}
 	client, err := query(ctx, assertion.Subject)

@@ -90,6 +90,9 @@ func TestPrivateKeyJWT(t *testing.T) {
 		sign := func(more ...any) string {
 			return signAssertion(t, pair.private, jose.ES256, "1", claims(more...))
 		}
+		typed := func(typ string) string {
+			return oauthtest.SignJWT(t, pair.private, jose.ES256, map[jose.HeaderKey]any{"kid": "1", "typ": typ}, claims())
+		}
 		try := func(body string) oauthtest.Answer { return p.Token(nil, body) }
 
 		t.Run("an RSA key has 2048 bits", func(t *testing.T) { // RFC 7518 section 3.5
@@ -120,6 +123,9 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"a list of one":                   sign("aud", []string{oauthtest.Issuer}),
 			"or the token endpoint":           sign("aud", oauthtest.Issuer+"/oauth/token"),
 			"without the name of the key":     signAssertion(t, pair.private, jose.ES256, "", claims()),
+			"one that says it is a JWT":       typed("JWT"),
+			"one that says what it is for":    typed("client-authentication+jwt"),
+			"also in the long form":           typed("application/Client-Authentication+JWT"),
 			"without the time it was made":    sign("iat", nil),
 			"a clock that is a little ahead":  sign("iat", now+29, "nbf", now+29),
 			"a clock that is a little behind": sign("exp", now-29),
@@ -158,6 +164,8 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"what is no JWT":                  "a.b.c",
 			"nothing much":                    "x",
 			"too long":                        sign("more", strings.Repeat("a", 17<<10)),
+			"a request object":                typed("oauth-authz-req+jwt"),
+			"a JWT for something else":        typed("at+jwt"),
 			"a claim of another type":         sign("jti", 7),
 		} {
 			a := try(assertionBody(assertion))

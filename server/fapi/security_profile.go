@@ -149,6 +149,10 @@ func (SecurityProfile) CheckAuthorizationRequest(_ context.Context, req *server.
 // RequiresCodeChallenge has every client use PKCE (section 5.3.2.2).
 func (SecurityProfile) RequiresCodeChallenge() bool { return true }
 
+// HoldsRequestObjectsStrictly has request objects be what FAPI 2.0 Message Signing
+// section 5.3.1 asks for.
+func (SecurityProfile) HoldsRequestObjectsStrictly() bool { return true }
+
 // encrypted reports whether a response can be read on its way to a redirect URI by
 // nobody else.
 func encrypted(redirectURI string) bool {

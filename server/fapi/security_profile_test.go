@@ -231,6 +231,7 @@ func TestSecurityProfile(t *testing.T) {
 			assert.Equal(t, http.StatusUnauthorized, p.post("/oauth/par", strings.Replace(p.request(""), "client_id="+p.client.ClientID+"&", "", 1)).Status, "pushed by nobody")
 			assert.Equal(t, "invalid_client", p.post("/oauth/par", p.request("")).Body["error"], "pushed without authentication")
 		})
+		assert.True(t, p.Server.HoldsRequestObjectsStrictly(), "FAPI 2.0 Message Signing section 5.3.1")
 		t.Run("no response is sent where it can be read on its way", func(t *testing.T) {
 			for uri, want := range map[string]int{"http://client.example/cb": http.StatusBadRequest, "http://127.0.0.1/cb": http.StatusCreated, "com.example.app:/cb": http.StatusCreated} {
 				p.client = p.NewClient(func(c *oauthtest.Client) { p.withKey(c) })

@@ -2,14 +2,13 @@ package grant
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -24,9 +23,10 @@ import (
 //
 //	srv.Register(&grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[Replay](db)})
 //
-// A request object lasts an hour at most and is good for one decision. Its client
-// signs it by one of the keys that it registered; what stands beside it in the
-// request means nothing.
+// Its client signs a request object by one of the keys that it registered; what
+// stands beside it in the request means nothing. It need not end, and one that is kept
+// at a request_uri is used again and again; but one with a 'jti' is good for one
+// decision.
 type RequestObjects struct {
 	// Replays remembers which were used.
 	Replays server.ReplayStorage
@@ -39,10 +39,10 @@ type RequestObjects struct {
 	// Algorithms are those by which clients may sign; nil is
 	// [server.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
-	// AllowChangingRequestURIs takes a request_uri without the digest of the request
-	// object as its fragment. A client could then show the user one request, and have
-	// another one granted.
-	AllowChangingRequestURIs bool
+	// Strict refuses a request object that does not name its type and its time, or
+	// that lasts for more than an hour, and takes each for one decision, be it that it
+	// has no 'jti'. A profile may ask for the same ([server.RequestObjectHook]).
+	Strict bool
 	// Required refuses requests that are not signed. Otherwise a client's metadata
 	// can ask for it: require_signed_request_object.
 	Required bool
@@ -56,6 +56,11 @@ const (
 	requestObjectEncryptionAlg = "request_object_encryption_alg"
 	requestObjectEncryptionEnc = "request_object_encryption_enc"
 	maxRequestObject           = 16 << 10
+	requestObjectType          = "oauth-authz-req+jwt"
+
+	// rememberEndless is for how long the 'jti' of a request object is remembered that
+	// does not end.
+	rememberEndless = 365 * 24 * time.Hour
 )
 
 // CheckConfig names what is missing.
@@ -157,37 +162,32 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 }
 
 // fetch gets a request object from an address that the client registered. The
-// address has the object's digest as its fragment (OpenID Connect Core section
-// 6.2), so that what the user has looked at is what is granted.
+// fragment says nothing but that what is remembered under another one is old (OpenID
+// Connect Core section 6.2).
 func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetadata, address string) (string, error) {
 	var registered []string
 	_ = json.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
-	base, digest, pinned := strings.Cut(address, "#")
-	if r.Fetcher == nil || !slices.Contains(registered, address) && !slices.Contains(registered, base) {
-		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is none that the client registered and the server fetches.")
+	same := func(uri string) bool { return withoutFragment(uri) == withoutFragment(address) }
+	if r.Fetcher == nil || !slices.ContainsFunc(registered, same) {
+		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.")
 	}
-	if !pinned && !r.AllowChangingRequestURIs {
-		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' does not have the SHA-256 digest of the request object as its fragment.")
-	}
-	text, err := r.Fetcher.Get(ctx, address)
+	text, err := r.Fetcher.Get(ctx, address) // which remembers by the whole address
 	if errors.Is(err, fetch.ErrRefused) {
 		return "", server.NewError(server.InvalidRequestURI, "There is no request object at the 'request_uri'.")
-	}
-	if sum := sha256.Sum256(text); err == nil && pinned && base64.RawURLEncoding.EncodeToString(sum[:]) != digest {
-		return "", server.NewError(server.InvalidRequestURI, "The request object at the 'request_uri' is another one than that of the digest.")
 	}
 	return strings.TrimSpace(string(text)), err
 }
 
-func errNoRequestObject() error {
-	return server.NewError(server.InvalidRequestObject, "The request object is not one that the client signed for this server and for now.")
+func withoutFragment(uri string) string {
+	base, _, _ := strings.Cut(uri, "#")
+	return base
 }
 
 // verify returns the request object when the client signed it, for this server
 // and for now.
 func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client server.Client, metadata *models.ClientMetadata, text string) (*server.Assertion, error) {
 	if len(text) > maxRequestObject {
-		return nil, errNoRequestObject()
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is too long.")
 	}
 	if strings.Count(text, ".") == 4 {
 		var err error
@@ -196,41 +196,64 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 		}
 	}
 	object := server.ParseAssertion(text, r.algorithms())
-	if object == nil || !slices.Contains([]string{"", "jwt", "oauth-authz-req+jwt", "application/oauth-authz-req+jwt"}, strings.ToLower(object.Type())) {
-		return nil, errNoRequestObject()
+	if object == nil {
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT that is signed by an algorithm which the server takes.")
 	}
-	var named string
-	if raw, ok := object.Claims["client_id"]; ok && (json.Unmarshal(raw, &named) != nil || named != client.GetClientID()) {
-		return nil, errNoRequestObject()
-	}
-	var algorithm string
-	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (json.Unmarshal(raw, &algorithm) != nil || algorithm != object.Algorithm()) {
-		return nil, errNoRequestObject()
-	}
-	// One with a subject is a client assertion that somebody got hold of (RFC 9101
-	// section 10.8).
-	if object.Issuer != client.GetClientID() || object.Subject != "" || !object.IsAddressedTo(req.Server.Issuer()) || !object.IsCurrent(req.Time) {
-		return nil, errNoRequestObject()
+	if err := r.check(req, client, metadata, object); err != nil {
+		return nil, err
 	}
 	signed, err := r.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, object.VerifiedBy)
 	if err != nil {
 		return nil, err
 	}
 	if !signed {
-		return nil, errNoRequestObject()
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not signed by a key of the client.")
 	}
 	return object, nil
+}
+
+// check holds a request object to RFC 9101 section 4 and OpenID Connect Core section
+// 6.1, neither of which asks for 'exp', 'iat' or 'typ'.
+func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *server.Assertion) error {
+	strict, typed := r.isStrict(req.Server), object.Type() == requestObjectType
+	var named, algorithm string
+	rawID, hasID := object.Claims["client_id"]
+	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
+	switch {
+	case !typed && (strict || object.Type() != "" && object.Type() != "jwt"):
+		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType)
+	case hasID && (json.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
+		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.")
+	case hasAlgorithm && (json.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
+		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.")
+	case object.Issuer != client.GetClientID():
+		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's id.")
+	case !typed && object.Subject == client.GetClientID(): // RFC 9101 section 10.8
+		return server.NewError(server.InvalidRequestObject, "A client assertion is not a request object: leave 'sub' out, or set 'typ' to %s.", requestObjectType)
+	case !object.IsAddressedTo(req.Server.Issuer()):
+		return server.NewError(server.InvalidRequestObject, "The 'aud' of the request object must be the issuer of this server.")
+	case !object.IsTimely(req.Time):
+		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.")
+	case strict && (!object.IsCurrent(req.Time) || object.Claims["iat"] == nil && object.Claims["nbf"] == nil):
+		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.")
+	}
+	return nil
+}
+
+// isStrict reports whether the option or a profile asks for strict request objects.
+func (r *RequestObjects) isStrict(s *server.Server) bool {
+	return r.Strict || s.HoldsRequestObjectsStrictly()
 }
 
 // decrypt reads what was encrypted for this server, and signed before (RFC 9101
 // section 6.1).
 func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text string) (string, error) {
 	if r.Decryption == nil {
-		return "", errNoRequestObject()
+		return "", errNotForUs()
 	}
 	encrypted, err := jose.ParseEncryptedCompact(text, r.Decryption.EncryptionAlgorithms(), contentEncryptions())
 	if err != nil {
-		return "", errNoRequestObject()
+		return "", errNotForUs()
 	}
 	keys, err := r.Decryption.DecryptionKeys(ctx, req.Time)
 	if err != nil {
@@ -244,7 +267,11 @@ func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text 
 			return string(plain), nil
 		}
 	}
-	return "", errNoRequestObject()
+	return "", errNotForUs()
+}
+
+func errNotForUs() error {
+	return server.NewError(server.InvalidRequestObject, "The request object is not encrypted for a key of this server.")
 }
 
 // parametersOf returns the claims of a request object as parameters: texts as
@@ -256,7 +283,7 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 		case "iss", "aud", "exp", "nbf", "iat", "jti", "sub":
 			continue
 		case "request", "request_uri": // RFC 9101 section 4
-			return nil, errNoRequestObject()
+			return nil, server.NewError(server.InvalidRequestObject, "The request object must not have a 'request' or 'request_uri'.")
 		}
 		var one string
 		var several []string
@@ -285,14 +312,18 @@ func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *serve
 	return nil
 }
 
-// DecideAuthorizationRequest uses a request object up. Of two decisions at once
-// one counts.
+// DecideAuthorizationRequest uses a request object up that is good for one decision.
+// Of two decisions at once one counts.
 func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *server.Request) error {
 	object := req.RequestObject
-	if object == nil {
+	if object == nil || object.ID == "" && !r.isStrict(req.Server) {
 		return nil
 	}
-	first, err := r.Replays.FirstUse(ctx, "request object "+object.ReplayKey(), object.RememberUntil())
+	until := req.Time.Add(rememberEndless)
+	if _, ends := object.Claims["exp"]; ends {
+		until = object.RememberUntil()
+	}
+	first, err := r.Replays.FirstUse(ctx, "request object "+object.ReplayKey(), until)
 	if err != nil {
 		return fmt.Errorf("remember a request object: %w", err)
 	}
@@ -300,6 +331,12 @@ func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *se
 		return server.NewError(server.InvalidRequestObject, "The request object was used before.")
 	}
 	return nil
+}
+
+// PreparePushedRequest uses up a request object that is pushed: what is pushed is
+// decided on once itself.
+func (r *RequestObjects) PreparePushedRequest(ctx context.Context, req *server.Request, _ *models.PushedRequestMixin) error {
+	return r.DecideAuthorizationRequest(ctx, req)
 }
 
 // ClientMetadataMembers returns the members by which a client says how it signs.

@@ -2,8 +2,6 @@ package grant_test
 
 import (
 	"crypto/ecdsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -33,15 +31,16 @@ import (
 type requestObjectTest struct {
 	*oauthtest.Provider
 	objects *grant.RequestObjects
+	profile *profile
 	key     *ecdsa.PrivateKey
 	client  *oauthtest.Client
 }
 
 func newRequestObjects(t *testing.T, db *gorm.DB) *requestObjectTest {
 	t.Helper()
-	p := &requestObjectTest{Provider: oauthtest.New(t, db), key: oauthtest.NewKey(t)}
+	p := &requestObjectTest{Provider: oauthtest.New(t, db), profile: new(profile), key: oauthtest.NewKey(t)}
 	p.objects = &grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db), Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true})}
-	require.NoError(t, p.Server.Register(p.objects))
+	require.NoError(t, p.Server.Register(p.objects, p.profile))
 	require.NoError(t, p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)))
 	p.client = p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.JWKs = oauthtest.KeySet(t, p.key) })
 	return p
@@ -57,6 +56,34 @@ func (p *requestObjectTest) claims(more ...any) map[string]any {
 func (p *requestObjectTest) sign(more ...any) string {
 	return oauthtest.SignJWT(p.T, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "oauth-authz-req+jwt"}, p.claims(more...))
 }
+
+// signUntyped is sign without a 'typ'.
+func (p *requestObjectTest) signUntyped(more ...any) string {
+	return oauthtest.SignJWT(p.T, p.key, jose.ES256, nil, p.claims(more...))
+}
+
+// onceOf decides on a request several times at once: one decision counts.
+func (p *requestObjectTest) onceOf(query string) {
+	p.T.Helper()
+	var granted atomic.Int32
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if a := p.Decide(query, "confirm=yes", p.user()); a.Query.Has("code") {
+				granted.Add(1)
+			} else {
+				assert.Equal(p.T, server.InvalidRequestObject, a.Query.Get("error"), a.Raw)
+			}
+		})
+	}
+	wait.Wait()
+	assert.EqualValues(p.T, 1, granted.Load())
+}
+
+// profile is one that may ask for strict request objects.
+type profile struct{ strict bool }
+
+func (p *profile) HoldsRequestObjectsStrictly() bool { return p.strict }
 
 func (p *requestObjectTest) query(more ...string) string {
 	q := url.Values{"client_id": {p.client.ClientID}}
@@ -101,10 +128,12 @@ func TestRequestObjects(t *testing.T) {
 				"for another server":          p.sign("aud", "https://x.example"),
 				"for nobody":                  p.sign("aud", nil),
 				"expired":                     p.sign("exp", p.Now.Add(-time.Minute).Unix()),
-				"without end":                 p.sign("exp", nil),
-				"for too long":                p.sign("exp", p.Now.Add(2*time.Hour).Unix()),
+				"that ends at null":           p.sign("exp", json.RawMessage("null")),
 				"not yet":                     p.sign("nbf", p.Now.Add(2*time.Minute).Unix()),
-				"a client assertion":          p.sign("sub", p.client.ClientID),
+				"of the future":               p.sign("iat", p.Now.Add(2*time.Minute).Unix()),
+				"with a very long id":         p.sign("jti", strings.Repeat("x", 600)),
+				"a client assertion":          p.signUntyped("sub", p.client.ClientID, "jti", "x"),
+				"one that says it is a JWT":   oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, p.claims("sub", p.client.ClientID)),
 				"with another in it":          p.sign("request", "x"),
 				"with a reference in it":      p.sign("request_uri", "https://x.example"),
 				"encrypted, which nobody can": "a.b.c.d.e",
@@ -121,64 +150,105 @@ func TestRequestObjects(t *testing.T) {
 			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request", p.sign("scope", []string{"a", "b"}))).Body["error"], "and what stands twice")
 			assert.Equal(t, http.StatusOK, p.Consent(p.query("request", p.sign("aud", []string{"https://x.example", oauthtest.Issuer}))).Status)
 		})
-		t.Run("it is good for one decision", func(t *testing.T) {
-			for _, object := range []string{p.sign("jti", "1"), p.sign("nonce", "2")} {
-				var granted atomic.Int32
-				var wait sync.WaitGroup
-				for range 8 {
-					wait.Go(func() {
-						if a := p.Decide(p.query("request", object), "confirm=yes", p.user()); a.Query.Has("code") {
-							granted.Add(1)
-						} else {
-							assert.Equal(t, server.InvalidRequestObject, a.Query.Get("error"), a.Raw)
-						}
-					})
+		t.Run("it needs neither 'exp' nor 'iat' nor 'typ'", func(t *testing.T) { // RFC 9101 section 4
+			for rule, object := range map[string]string{
+				"without end":                           p.sign("exp", nil),
+				"for long":                              p.sign("exp", p.Now.Add(1000*time.Hour).Unix()),
+				"made long ago":                         p.sign("exp", nil, "iat", p.Now.Add(-1000*time.Hour).Unix()),
+				"without a type":                        p.signUntyped("exp", nil),
+				"of another user, which means nothing":  p.signUntyped("sub", "alice"),
+				"of the client, by its type no other's": p.sign("sub", p.client.ClientID),
+			} {
+				query := p.query("request", object)
+				assert.Equal(t, http.StatusOK, p.Consent(query).Status, rule)
+				for range 2 {
+					a := p.Decide(query, "confirm=yes", p.user())
+					assert.NotEmpty(t, a.Query.Get("code"), "%s: it has no 'jti', and is used again: %s", rule, a.Raw)
 				}
-				wait.Wait()
-				assert.EqualValues(t, 1, granted.Load())
+			}
+		})
+		t.Run("with a 'jti' it is good for one decision", func(t *testing.T) {
+			for _, object := range []string{p.sign("jti", "1"), p.sign("jti", "2", "exp", nil)} {
+				p.onceOf(p.query("request", object))
+			}
+			later := p.Now.Add(300 * 24 * time.Hour)
+			var remembered int64
+			require.NoError(t, db.Model(&oauthtest.Replay{}).Where("expires_at > ?", later.Unix()).Count(&remembered).Error)
+			assert.EqualValues(t, 1, remembered, "what does not end is remembered for long")
+			denied := p.query("request", p.sign("jti", "4"))
+			assert.Equal(t, server.AccessDenied, p.Decide(denied, "confirm=no", nil).Query.Get("error"))
+			assert.Equal(t, server.InvalidRequestObject, p.Decide(denied, "confirm=yes", p.user()).Query.Get("error"), "a denial is a decision")
+		})
+		t.Run("strict, by the option or by a profile", func(t *testing.T) { // FAPI 2.0 Message Signing section 5.3.1
+			for by, strict := range map[string]func(bool){
+				"the option": func(on bool) { p.objects.Strict = on }, "a profile": func(on bool) { p.profile.strict = on },
+			} {
+				strict(true)
+				now := p.Now.Unix()
+				for rule, object := range map[string]string{
+					"without end":       p.sign("exp", nil, "iat", now),
+					"for long":          p.sign("exp", p.Now.Add(2*time.Hour).Unix(), "iat", now),
+					"without its time":  p.sign(),
+					"without a type":    p.signUntyped("iat", now),
+					"of a general type": oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, p.claims("iat", now)),
+				} {
+					assert.Equal(t, server.InvalidRequestObject, p.Consent(p.query("request", object)).Body["error"], "%s: %s", by, rule)
+				}
+				assert.Equal(t, http.StatusOK, p.Consent(p.query("request", p.sign("nbf", now))).Status, by)
+				p.onceOf(p.query("request", p.sign("iat", now, "nonce", by)))
+				strict(false)
 			}
 		})
 		t.Run("at an address of the client's", func(t *testing.T) {
 			var objects sync.Map
-			objects.Store("/object", p.sign("jti", "kept")+"\n")
-			objects.Store("/changes", p.sign("jti", "changes"))
+			var asked atomic.Int32
 			files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				object, ok := objects.Load(r.URL.Path)
+				asked.Add(1)
+				object, ok := objects.Load(r.URL.RequestURI())
 				if !ok {
 					http.NotFound(w, r)
 					return
 				}
 				_, _ = w.Write([]byte(object.(string)))
 			}))
-			pinned := func(path string) string {
-				object, _ := objects.Load(path)
-				sum := sha256.Sum256([]byte(object.(string)))
-				return files.URL + path + "#" + base64.RawURLEncoding.EncodeToString(sum[:])
-			}
 			t.Cleanup(files.Close)
-			uris, err := json.Marshal([]string{files.URL + "/object", files.URL + "/gone", files.URL + "/changes"})
+			objects.Store("/object", p.sign("exp", nil)+"\n")
+			objects.Store("/once", p.sign("jti", "kept"))
+			uris, err := json.Marshal([]string{files.URL + "/object", files.URL + "/once", files.URL + "/gone", files.URL + "/fragment#of-yesterday"})
 			require.NoError(t, err)
 			p.client.ClientMetadata.Extra = map[string]json.RawMessage{"request_uris": uris}
 			require.NoError(t, db.Save(p.client).Error)
-			a := p.Decide(p.query("request_uri", pinned("/object")), "confirm=yes", p.user())
-			assert.NotEmpty(t, a.Query.Get("code"), a.Raw)
+			for range 2 {
+				a := p.Decide(p.query("request_uri", files.URL+"/object"), "confirm=yes", p.user())
+				assert.Equal(t, "profile", p.Redeem(p.client, a.Query.Get("code")).Body["scope"], "what is kept at an address is used again: %s", a.Raw)
+			}
+			p.onceOf(p.query("request_uri", files.URL+"/once"))
 			for rule, uri := range map[string]string{
-				"gone": files.URL + "/gone#x", "not registered": files.URL + "/object?x#x", "no address": "x", "another digest": files.URL + "/object#x", "no digest": files.URL + "/object",
+				"gone": files.URL + "/gone#x", "not registered": files.URL + "/object?x", "nor is a part of it": files.URL + "/obj", "no address": "x",
 			} {
 				assert.Equal(t, server.InvalidRequestURI, p.Consent(p.query("request_uri", uri)).Body["error"], rule)
 			}
-			shown := pinned("/changes")
-			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", shown)).Status)
-			objects.Store("/changes", p.sign("jti", "changed", "scope", "profile email"))
-			p.objects.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
-			assert.Equal(t, server.InvalidRequestURI, p.Decide(p.query("request_uri", shown), "confirm=yes", p.user()).Body["error"], "what the user looked at is what is granted")
-			p.objects.AllowChangingRequestURIs = true
-			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/changes")).Status)
-			p.objects.AllowChangingRequestURIs = false
+
+			// OpenID Connect Core section 6.2: the fragment says that what is remembered is
+			// old, and nothing else.
+			scope := func(fragment string) string {
+				a := p.Decide(p.query("request_uri", files.URL+"/object"+fragment), "confirm=yes", p.user())
+				return p.Redeem(p.client, a.Query.Get("code")).Body["scope"]
+			}
+			objects.Store("/object", p.sign("exp", nil, "scope", "email"))
+			before := asked.Load()
+			assert.Equal(t, "profile", scope(""), "it is remembered for a while")
+			assert.Equal(t, before, asked.Load())
+			assert.Equal(t, "email", scope("#no-digest-of-it"), "another fragment fetches it anew")
+			assert.Equal(t, "email", scope("#no-digest-of-it"))
+			assert.Equal(t, before+1, asked.Load(), "once")
+			objects.Store("/fragment", p.sign("exp", nil))
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/fragment#of-today")).Status, "the registered one is of yesterday, too")
+			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/fragment")).Status)
 
 			p.client.ClientMetadata.Extra["require_pushed_authorization_requests"] = json.RawMessage("true")
 			require.NoError(t, db.Save(p.client).Error)
-			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request_uri", pinned("/changes"))).Query.Get("error"), "by reference is not pushed")
+			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request_uri", files.URL+"/object")).Query.Get("error"), "by reference is not pushed")
 			delete(p.client.ClientMetadata.Extra, "require_pushed_authorization_requests")
 			require.NoError(t, db.Save(p.client).Error)
 		})
@@ -191,6 +261,10 @@ func TestRequestObjects(t *testing.T) {
 			require.Equal(t, http.StatusCreated, pushed.Status, pushed.Raw)
 			a := p.Decide(p.query("request_uri", pushed.Body["request_uri"]), "confirm=yes", p.user())
 			assert.Equal(t, "profile", p.Redeem(p.client, a.Query.Get("code")).Body["scope"])
+			once := p.sign("jti", "pushed")
+			require.Equal(t, http.StatusCreated, push(once).Status)
+			assert.Equal(t, server.InvalidRequestObject, push(once).Body["error"], "and is not pushed for a second decision")
+			assert.Equal(t, server.InvalidRequestObject, p.Decide(p.query("request", once), "confirm=yes", p.user()).Query.Get("error"))
 		})
 		t.Run("required, by the client or by the server", func(t *testing.T) {
 			plain := p.NewClient(nil)

@@ -20,7 +20,7 @@ type hint struct {
 // server.
 func (p *Provider) readHint(ctx context.Context, req *server.Request, text string) (*hint, error) {
 	token := server.ParseAssertion(text, nil)
-	if token == nil || token.Issuer != req.Server.Issuer() || token.Type() != "JWT" || token.Subject == "" {
+	if token == nil || token.Issuer != req.Server.Issuer() || token.Type() != "jwt" || token.Subject == "" {
 		return nil, nil
 	}
 	keys, err := p.Keys.PublicKeys(ctx, req.Time)

@@ -83,12 +83,8 @@ func (a *Audits[M, P]) Query(ctx context.Context, query AuditQuery) (entries []P
 	}}
 	var rows []M
 	err = retry(ctx, func(bool) error {
-		rows = nil
-		db := a.trail.store.primary(ctx)
-		if len(conditions) > 0 {
-			db = db.Clauses(clause.Where{Exprs: conditions})
-		}
-		return db.Clauses(newest).Limit(cmp.Or(query.Limit, defaultAuditLimit)).Find(&rows).Error
+		rows, err = list[M](a.trail.store, a.trail.store.primary(ctx).Limit(cmp.Or(query.Limit, defaultAuditLimit)), conditions, newest)
+		return err
 	})
 	for i := range rows {
 		entries = append(entries, &rows[i])

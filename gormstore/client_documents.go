@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -59,8 +58,7 @@ func (d *ClientDocuments[M, P]) HidesClient(ctx context.Context, clientID string
 	row := new(M)
 	found := false
 	err := retry(ctx, func(bool) error {
-		result := c.store.bare(ctx).Unscoped().
-			Clauses(clause.Where{Exprs: []clause.Expression{eq(c.columns["ClientID"], models.ClientKey(clientID))}}).Limit(1).Find(row)
+		result := where(c.store.bare(ctx).Unscoped(), eq(c.columns["ClientID"], models.ClientKey(clientID))).Limit(1).Find(row)
 		found = result.RowsAffected == 1
 		return result.Error
 	})

@@ -108,8 +108,7 @@ func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, cli
 func (c *Clients[M, P]) remove(tx *gorm.DB, clientID string, now time.Time) (rows int64, err error) {
 	names, theirs := c.columns, eq(c.columns["ClientID"], models.ClientKey(clientID))
 	if !strings.Contains(clientID, "://") {
-		result := tx.Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{theirs}}).Delete(new(M))
-		return result.RowsAffected, result.Error
+		return c.store.remove(tx, theirs)
 	}
 	return c.store.update(tx.Unscoped(), new(M), map[string]any{
 		names["ClientDeletedAt"]: max(now.Unix(), 1), names["ClientMetadata"]: models.ClientMetadata{},

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -63,8 +62,6 @@ func (c *Clients[M, P]) find(ctx context.Context, clientID string) (*M, error) {
 func (c *Clients[M, P]) digestSecret(ctx context.Context, row *M) error {
 	mixin := P(row).AsClientMixin()
 	secret := c.columns["ClientSecret"]
-	result := c.store.conn(ctx).Unscoped().Model(row).
-		Clauses(clause.Where{Exprs: append(plaintextSecret(secret), eq(c.columns["ClientID"], mixin.ClientID))}).
-		UpdateColumn(secret, models.HashClientSecret(mixin.ClientSecret))
-	return result.Error
+	theirs := append(plaintextSecret(secret), eq(c.columns["ClientID"], mixin.ClientID))
+	return where(c.store.conn(ctx).Unscoped().Model(row), theirs...).UpdateColumn(secret, models.HashClientSecret(mixin.ClientSecret)).Error
 }

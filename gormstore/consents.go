@@ -118,9 +118,9 @@ func (c *Consents[M, P, T, PT, C, PC]) Of(ctx context.Context, userID string) (c
 	}
 	var rows []M
 	err = retry(ctx, func(bool) error {
-		rows = nil
-		return c.store.primary(ctx).Clauses(clause.Where{Exprs: []clause.Expression{theirs}},
-			clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(c.columns["GrantedAt"]), Desc: true}}}).Find(&rows).Error
+		rows, err = list[M](c.store, c.store.primary(ctx), []clause.Expression{theirs},
+			clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(c.columns["GrantedAt"]), Desc: true}}})
+		return err
 	})
 	for i := range rows {
 		consents = append(consents, &rows[i])
@@ -162,9 +162,9 @@ func (c *Consents[M, P, T, PT, C, PC]) Revoke(ctx context.Context, userID, clien
 	key := models.ClientKey(clientID)
 	return c.store.write(ctx, func(bool) error {
 		return atomically(c.store.conn(ctx), func(tx *gorm.DB) error {
-			forgotten := single(tx, false).Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(c.columns["ConsentKey"], consentKey(userID, clientID))}}).Delete(new(M))
-			if forgotten.Error != nil {
-				return forgotten.Error
+			forgotten, err := c.store.remove(tx, eq(c.columns["ConsentKey"], consentKey(userID, clientID)))
+			if err != nil {
+				return err
 			}
 			// A code that is redeemed meanwhile is waited for, and its token is seen then.
 			voided, err := c.codes.void(tx, now, theirCodes, eq(c.codes.columns["ClientID"], key))
@@ -172,7 +172,7 @@ func (c *Consents[M, P, T, PT, C, PC]) Revoke(ctx context.Context, userID, clien
 				return err
 			}
 			revoked, err := c.tokens.revokeGrants(tx, now, theirTokens, c.tokens.is("ClientID", key))
-			if err != nil || forgotten.RowsAffected+voided+revoked == 0 {
+			if err != nil || forgotten+voided+revoked == 0 {
 				return err
 			}
 			e := clientEntry(models.AuditConsentRevoked, clientID, now)

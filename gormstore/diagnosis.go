@@ -26,25 +26,28 @@ const diagnosisLimit = 10 * time.Second
 // and by a role that may not read everything. What it could not look at is a
 // [server.Hint].
 func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
+	db, handleErr := handle(db)
+	x := &examination{ctx: ctx, db: db}
+	x.refused("database", "the database:", handleErr)
 	if db == nil {
-		return server.Findings{{Check: "database", Severity: server.Grave, Where: "the *gorm.DB", Problem: "is nil"}}
+		return x.findings
 	}
 	ctx, cancel := context.WithTimeout(ctx, diagnosisLimit)
 	defer cancel()
-	x := &examination{ctx: ctx, db: db}
+	x.ctx = ctx
 	x.examineModels(models)
+	if handleErr != nil {
+		return x.findings
+	}
 	pool, err := db.DB()
 	if err != nil {
 		x.unseen("the database", fmt.Errorf("%w: hand over the handle of a pool", err))
 		return x.findings
 	}
 	x.pool = pool
-	if engine := engineOf(db); engine != nil {
-		x.examineDatabase(engine)
-		x.examinePrimary(engine)
-	} else {
-		x.unseen("the database", fmt.Errorf("the catalog of %q is not known", db.Name()))
-	}
+	engine := engineOf(db)
+	x.examineDatabase(engine)
+	x.examinePrimary(engine)
 	return x.findings
 }
 
@@ -74,14 +77,13 @@ type engine interface {
 
 func engineOf(db *gorm.DB) engine {
 	switch db.Name() {
-	case "sqlite":
-		return sqliteEngine{}
 	case "postgres":
 		return postgresEngine{}
 	case "mysql":
 		return mysqlEngine{}
+	default: // there are no others, see [handle]
+		return sqliteEngine{}
 	}
-	return nil
 }
 
 // examineDatabase holds one connection for all that it asks, since there may be no

@@ -33,9 +33,9 @@ var mixins = []struct {
 // examineModels finds what the constructors would refuse, of all models at once.
 func (x *examination) examineModels(all []any) {
 	for _, model := range all {
-		s, err := newStore(x.db, model)
+		s, err := parse(x.db, model)
 		if err != nil {
-			x.refused(err)
+			x.refused("model", "the models:", err)
 			continue
 		}
 		m := &examinedModel{s, make(map[string]columns)}
@@ -54,9 +54,7 @@ func (x *examination) examineModels(all []any) {
 				s.userID, userIDErr = s.userIDColumn()
 				err = errors.Join(err, userIDErr)
 			}
-			if err != nil {
-				x.refused(err)
-			}
+			x.refused("model", "the models:", err)
 		}
 	}
 	x.examineUserIndexes()
@@ -76,18 +74,19 @@ func (x *examination) examineUserIndexes() {
 		if m.store.userID == nil || !slices.ContainsFunc(m.mixins(), func(name string) bool { return needed[name] }) {
 			continue
 		}
-		if err := m.store.needsUserIndex(); err != nil {
-			x.refused(err)
-		}
+		x.refused("model", "the models:", m.store.needsUserIndex())
 	}
 }
 
 // refused says what a constructor returns as an error.
-func (x *examination) refused(err error) {
+func (x *examination) refused(check, where string, err error) {
+	if err == nil {
+		return
+	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		line, remedy, _ := strings.Cut(strings.TrimPrefix(line, "gormstore: "), "; ")
 		x.find(server.Finding{
-			Check: "model", Severity: server.Grave, Where: "the models:", Problem: line,
+			Check: check, Severity: server.Grave, Where: where, Problem: line,
 			Consequence: "the constructors refuse it", Remedy: remedy,
 		})
 	}

@@ -73,7 +73,9 @@ func (x *examination) examinePrimary(engine engine) {
 	if engine.replica() == "" || x.found("read_only") || x.found("prepared_statements") {
 		return
 	}
-	type answer struct{ Replica bool }
+	type answer struct {
+		Replica bool `gorm:"column:replica"`
+	}
 	var answers []answer
 	s := store{db: x.db.Session(&gorm.Session{Logger: logger.Discard})}
 	err := s.primary(x.ctx).Table("(SELECT " + engine.replica() + " AS replica) AS t").Find(&answers).Error

@@ -92,8 +92,8 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 		var keys []string
 		err := retry(ctx, func(bool) error {
 			keys = nil
-			return e.store.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(model).
-				Clauses(clause.Where{Exprs: []clause.Expression{theirs}}).Limit(eraseBatch).Pluck(e.key, &keys).Error
+			return where(e.store.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(model), theirs).
+				Limit(eraseBatch).Pluck(e.key, &keys).Error
 		})
 		if err != nil || len(keys) == 0 {
 			return removed, err
@@ -103,8 +103,8 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 			values[i] = key
 		}
 		err = e.store.write(ctx, func(bool) error {
-			batch := single(e.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped(), false).
-				Model(model).Clauses(clause.Where{Exprs: []clause.Expression{theirs, clause.IN{Column: column(e.key), Values: values}}})
+			batch := where(single(e.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped(), false).Model(model),
+				theirs, clause.IN{Column: column(e.key), Values: values})
 			var result *gorm.DB
 			if e.blank == nil {
 				result = batch.Delete(model)

@@ -23,6 +23,10 @@ const migrationLock int64 = 0x676f726d6f617574
 // itself and no lock spans a cluster, what another instance has just created is
 // left to it.
 func AutoMigrate(db *gorm.DB, models ...any) error {
+	db, err := handle(db)
+	if err != nil {
+		return err
+	}
 	options := &sql.TxOptions{}
 	if db.Name() == "postgres" {
 		// A snapshot for the whole transaction would be taken before the lock is
@@ -68,7 +72,7 @@ func createMissing(tx *gorm.DB, models []any) error {
 
 // addMissing adds the columns and indexes that a table lacks.
 func addMissing(tx *gorm.DB, model any) error {
-	s, err := newStore(tx, model)
+	s, err := parse(tx, model)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,9 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -247,13 +249,21 @@ func TestAHookThatFailsLeavesTheCodeUnspent(t *testing.T) {
 }
 
 func TestOtherNamingStrategies(t *testing.T) {
-	db := testdb.Open(t, testdb.SQLiteGo)
-	db.NamingStrategy = schema.NamingStrategy{TablePrefix: "acme_", SingularTable: true}
-	require.NoError(t, db.AutoMigrate(allModels...))
-	p := newProvider(t, db)
-	first := p.redeem(p.code("profile"))
-	assert.True(t, p.valid(first.AccessToken), first.Description)
-	assert.True(t, p.valid(p.refresh(first.RefreshToken).AccessToken))
+	for _, strategy := range []schema.NamingStrategy{{TablePrefix: "acme_", SingularTable: true}, {NoLowerCase: true}} {
+		db := testdb.Open(t, testdb.SQLiteGo)
+		db.NamingStrategy = strategy
+		require.NoError(t, db.AutoMigrate(allModels...))
+		users := gormoauth.CreateQueryUserFunc[User](db)
+		p := provider{oauthtest.New(t, db, func(config *server.Config) { config.QueryUser = users }), nil}
+		p.client = p.NewClient(oauthtest.Public)
+		first := p.redeem(p.code("profile"))
+		assert.True(t, p.valid(first.AccessToken), first.Description)
+		assert.True(t, p.valid(p.refresh(first.RefreshToken).AccessToken))
+		p.Now = time.Unix(1, 0)
+		p.redeem(p.code("profile"))
+		require.NoError(t, gormoauth.CreatePruneFunc[Token, AuthorizationCode](db)(t.Context(), gormstore.PruneOptions{}))
+		assert.EqualValues(t, 1, p.Rows(&Token{}), "what has expired is found by its columns")
+	}
 }
 
 // A credential of an unknown kind must never become a token.

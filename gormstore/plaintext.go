@@ -24,7 +24,7 @@ func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int
 		return 0, t.store.fault("has no primary key, by which old rows are converted")
 	}
 	var old []*M
-	err = t.store.primary(ctx).Unscoped().Clauses(t.unconverted()).Limit(limit).Find(&old).Error
+	err = where(t.store.primary(ctx).Unscoped(), t.unconverted()).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}
@@ -36,8 +36,8 @@ func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int
 	return len(old), nil
 }
 
-func (t *Tokens[M, P]) unconverted() clause.Where {
-	return clause.Where{Exprs: []clause.Expression{clause.Or(t.is("GrantID", nil), t.is("GrantID", ""))}}
+func (t *Tokens[M, P]) unconverted() clause.Expression {
+	return clause.Or(t.is("GrantID", nil), t.is("GrantID", ""))
 }
 
 func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
@@ -57,7 +57,7 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 	}
 	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
 	// The primary key names the row, so that no plaintext is in the statement.
-	return t.store.conn(ctx).Unscoped().Model(row).Clauses(t.unconverted()).UpdateColumns(t.values(values)).Error
+	return where(t.store.conn(ctx).Unscoped().Model(row), t.unconverted()).UpdateColumns(t.values(values)).Error
 }
 
 // DigestPlaintext replaces the secrets of a table that an older program kept
@@ -66,7 +66,7 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 func (c *Clients[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	var old []*M
 	secret := c.columns["ClientSecret"]
-	err = c.store.primary(ctx).Unscoped().Clauses(clause.Where{Exprs: append(plaintextSecret(secret), neq(secret, ""))}).Limit(limit).Find(&old).Error
+	err = where(c.store.primary(ctx).Unscoped(), append(plaintextSecret(secret), neq(secret, ""))...).Limit(limit).Find(&old).Error
 	if err != nil {
 		return 0, err
 	}

@@ -165,8 +165,8 @@ type pruning struct {
 // cursor is the last row that was looked at: what had to stay is not looked at
 // again.
 type cursor struct {
-	ExpiresAt int64
-	Digest    string
+	ExpiresAt int64  `gorm:"column:expires_at"`
+	Digest    string `gorm:"column:digest"`
 }
 
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
@@ -235,7 +235,7 @@ func (p pruning) expired(before time.Time) []clause.Expression {
 
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
 	err = retry(ctx, func(bool) error {
-		return p.table(ctx).Clauses(clause.Where{Exprs: p.expired(before)}).Count(&rows).Error
+		return where(p.table(ctx), p.expired(before)...).Count(&rows).Error
 	})
 	return rows, err
 }
@@ -254,10 +254,8 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 	}
 	err = retry(ctx, func(bool) error {
 		batch = nil
-		return p.table(ctx).Select("? AS expires_at, ? AS digest", column(p.expiresAt), column(p.key)).
-			Clauses(clause.Where{Exprs: conditions}, clause.OrderBy{Columns: []clause.OrderByColumn{
-				{Column: column(p.expiresAt)}, {Column: column(p.key)},
-			}}).
+		return where(p.table(ctx), conditions...).Select("? AS expires_at, ? AS digest", column(p.expiresAt), column(p.key)).
+			Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(p.expiresAt)}, {Column: column(p.key)}}}).
 			Limit(size).Scan(&batch).Error
 	})
 	return batch, err
@@ -272,7 +270,7 @@ func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (
 	}
 	conditions := append(p.expired(before), clause.IN{Column: column(p.key), Values: digests})
 	err = p.store.write(ctx, func(bool) error {
-		result := single(p.table(ctx), false).Clauses(clause.Where{Exprs: conditions}).Delete(p.model())
+		result := where(single(p.table(ctx), false), conditions...).Delete(p.model())
 		removed = result.RowsAffected
 		return result.Error
 	})

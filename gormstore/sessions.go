@@ -104,7 +104,7 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) EndSession(ctx context.Context, e
 				return err
 			}
 			// What nobody heard of may have been this very step.
-			rows, err := s.rows(tx, which, eq(s.columns["EndedAt"], end.Time.Unix()))
+			rows, err := list[S](s.store, tx, []clause.Expression{which, eq(s.columns["EndedAt"], end.Time.Unix())})
 			for i := range rows {
 				ended.Clients = append(ended.Clients, *PS(&rows[i]).AsSessionMixin())
 			}
@@ -115,7 +115,7 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) EndSession(ctx context.Context, e
 }
 
 func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {
-	alive, err := s.rows(tx, which, eq(s.columns["EndedAt"], 0))
+	alive, err := list[S](s.store, tx, []clause.Expression{which, eq(s.columns["EndedAt"], 0)})
 	if err != nil {
 		return err
 	}
@@ -155,21 +155,14 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Exp
 	return s.logouts.add(tx, ended.Clients, end)
 }
 
-// rows returns the sessions that the conditions name.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) rows(tx *gorm.DB, conditions ...clause.Expression) (rows []S, err error) {
-	err = tx.Clauses(clause.Where{Exprs: conditions}).Find(&rows).Error
-	return rows, err
-}
-
 // revoke revokes the grants that end with the sessions, and all that came of them. It
 // returns what that is to the audit trail.
 func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	// A locking read sees what was committed since the transaction began, on MySQL as
 	// elsewhere; SQLite, which has one writer, knows no other.
-	var tokens []T
-	err = tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}, clause.Where{Exprs: []clause.Expression{
+	tokens, err := list[T](s.tokens.store, tx, []clause.Expression{
 		clause.IN{Column: column(s.tokens.columns["SessionID"]), Values: sids}, s.tokens.is("RefreshTokenRevokedAt", 0),
-	}}).Find(&tokens).Error
+	}, clause.Locking{Strength: clause.LockingStrengthUpdate})
 	if err != nil {
 		return nil, err
 	}
@@ -211,10 +204,10 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) DueLogouts(ctx context.Context, n
 	o := s.logouts
 	var rows []L
 	err = retry(ctx, func(bool) error {
-		rows = nil
-		return o.store.primary(ctx).Clauses(clause.Where{Exprs: []clause.Expression{
+		rows, err = list[L](o.store, o.store.primary(ctx).Limit(limit), []clause.Expression{
 			clause.Lte{Column: column(o.columns["NextAttemptAt"]), Value: now.Unix()}, clause.Gt{Column: column(o.columns["ExpiresAt"]), Value: now.Unix()},
-		}}, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(o.columns["NextAttemptAt"])}}}).Limit(limit).Find(&rows).Error
+		}, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(o.columns["NextAttemptAt"])}}})
+		return err
 	})
 	for i := range rows {
 		due = append(due, *PL(&rows[i]).AsLogoutMixin())
@@ -240,7 +233,8 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) ClaimLogout(ctx context.Context, 
 func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) DeleteLogout(ctx context.Context, logoutID string) error {
 	o := s.logouts
 	return o.store.write(ctx, func(bool) error {
-		return single(o.store.conn(ctx), false).Unscoped().Clauses(clause.Where{Exprs: []clause.Expression{eq(o.columns["LogoutID"], logoutID)}}).Delete(new(L)).Error
+		_, err := o.store.remove(o.store.conn(ctx), eq(o.columns["LogoutID"], logoutID))
+		return err
 	})
 }
 

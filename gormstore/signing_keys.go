@@ -343,9 +343,9 @@ func (k *SigningKeys[M, P]) latest(algorithm string) *signingKey {
 // read reads the keys.
 func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
 	var rows []M
-	err := retry(ctx, func(bool) error {
-		rows = nil
-		return k.store.primary(ctx).Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.columns["Generation"])}}}).Find(&rows).Error
+	err := retry(ctx, func(bool) (err error) {
+		rows, err = list[M](k.store, k.store.primary(ctx), nil, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.columns["Generation"])}}})
+		return err
 	})
 	if err != nil {
 		return err

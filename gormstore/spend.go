@@ -22,20 +22,22 @@ type Spender interface {
 
 // SpendOnce marks a row as spent: it sets the column spentAt, which holds 0
 // until then, in the row of the model in which the column key has the value.
-// Of any number of callers, one wins.
+// Of any number of callers, one wins. Conditions of tx are put in brackets.
 func SpendOnce(tx *gorm.DB, model any, key, value, spentAt string, now time.Time) (won bool, err error) {
 	result := spendOnce(tx, model, key, value, spentAt, now)
 	return result.RowsAffected == 1, result.Error
 }
 
 func spendOnce(tx *gorm.DB, model any, key, value, spentAt string, now time.Time) *gorm.DB {
-	return tx.Model(model).
-		Clauses(clause.Where{Exprs: []clause.Expression{eq(key, value), eq(spentAt, 0)}}).
+	return where(tx.Model(model), eq(key, value), eq(spentAt, 0)).
 		Omit(clause.Associations).Updates(map[string]any{spentAt: now.Unix()})
 }
 
 // spend spends whatever a request exchanges.
 func spend(tx *gorm.DB, credential *server.Credential, now time.Time) (won bool, err error) {
+	// What is exchanged for a token is in another table than the tokens' handle is about,
+	// and was found by the conditions of its own.
+	tx = unconditional(tx)
 	if record, ok := credential.Record.(Spender); ok {
 		return record.Spend(tx, now)
 	}
@@ -57,7 +59,7 @@ func spendingStatement(db *gorm.DB, credential *server.Credential, now time.Time
 	if err != nil || s.hooksOnUpdate() {
 		return nil, err
 	}
-	dry := db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true})
+	dry := unconditional(db).Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true})
 	result := spendOnce(dry, credential.Record, s.key, credential.Presented.Digest, s.spentAt, now)
 	return result.Statement, result.Error
 }
@@ -84,7 +86,7 @@ func newSingleUse(db *gorm.DB, row any) (*singleUse, error) {
 		// Never a token for a credential that nobody spends.
 		return nil, fmt.Errorf("gormstore: the credential %T is neither a code of this package's nor a gormstore.Spender", row)
 	}
-	s, err := newStore(db, row)
+	s, err := parse(db, row)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -23,12 +24,28 @@ type store struct {
 	trail  *trail        // of what is done, nil where none is kept
 }
 
+// newStore returns the store of a model that is read and written, or what is wrong
+// with the program's handle and the model.
 func newStore(db *gorm.DB, model any) (*store, error) {
-	if db == nil {
-		return nil, errors.New("gormstore: the *gorm.DB is nil")
+	s, err := newReadingStore(db, model)
+	if s == nil {
+		return nil, err
 	}
-	// A chained handle would otherwise pile up conditions.
-	db = db.Session(&gorm.Session{})
+	return s, errors.Join(err, s.needsPlainTable())
+}
+
+// newReadingStore is newStore for a model that is only read.
+func newReadingStore(db *gorm.DB, model any) (*store, error) {
+	db, handleErr := handle(db)
+	if db == nil {
+		return nil, handleErr
+	}
+	s, err := parse(db, model)
+	return s, errors.Join(handleErr, err)
+}
+
+// parse returns the store of a model on a handle that was found in order.
+func parse(db *gorm.DB, model any) (*store, error) {
 	stmt := &gorm.Statement{DB: db}
 	if err := stmt.Parse(model); err != nil {
 		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
@@ -40,21 +57,22 @@ func newStore(db *gorm.DB, model any) (*store, error) {
 // the mixin's columns.
 func newMixinStore(db *gorm.DB, model, mixin any) (*store, columns, error) {
 	s, err := newStore(db, model)
-	if err != nil {
+	if s == nil {
 		return nil, nil, err
 	}
-	names, err := s.mixinColumns(mixin)
-	return s, names, err
+	names, mixinErr := s.mixinColumns(mixin)
+	return s, names, errors.Join(err, mixinErr)
 }
 
 // newGrantedStore is newMixinStore for a model whose rows belong to a user.
 func newGrantedStore(db *gorm.DB, model, mixin any) (*store, columns, error) {
 	s, names, err := newMixinStore(db, model, mixin)
-	if err != nil {
+	if s == nil {
 		return nil, nil, err
 	}
-	s.userID, err = s.userIDColumn()
-	return s, names, err
+	var userIDErr error
+	s.userID, userIDErr = s.userIDColumn()
+	return s, names, errors.Join(err, userIDErr)
 }
 
 type transactionKey struct{}
@@ -97,11 +115,7 @@ func (s *store) primary(ctx context.Context) *gorm.DB {
 
 // bare begins one query of the primary without the handle's own conditions.
 func (s *store) bare(ctx context.Context) *gorm.DB {
-	db := s.db.Session(&gorm.Session{NewDB: true, Context: ctx}).Set("gorm:db_resolver:write", struct{}{})
-	if table := s.db.Statement.Table; table != "" {
-		db = db.Table(table)
-	}
-	return inTransactionOf(ctx, db)
+	return inTransactionOf(ctx, unconditional(s.db.WithContext(ctx)).Set("gorm:db_resolver:write", struct{}{}))
 }
 
 func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
@@ -112,7 +126,8 @@ func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
 }
 
 // find loads the one row that the conditions name. It reports whether there
-// is one, and logs nothing when there is none.
+// is one, and logs nothing when there is none. A row that the database answered with
+// and that the conditions do not name is none.
 func (s *store) find(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
 	err = retry(ctx, func(bool) (err error) {
 		found, err = s.load(ctx, into, conditions...)
@@ -122,8 +137,23 @@ func (s *store) find(ctx context.Context, into any, conditions ...clause.Express
 }
 
 func (s *store) load(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
-	result := s.primary(ctx).Clauses(clause.Where{Exprs: conditions}).Limit(1).Find(into)
-	return result.RowsAffected == 1, result.Error
+	result := where(s.primary(ctx), conditions...).Limit(1).Find(into)
+	if result.Error != nil || result.RowsAffected != 1 {
+		return false, result.Error
+	}
+	return s.holds(ctx, reflect.ValueOf(into).Elem(), conditions...), nil
+}
+
+// list loads the rows that the conditions name, in the order and number that more says.
+func list[M any](s *store, db *gorm.DB, conditions []clause.Expression, more ...clause.Expression) (rows []M, err error) {
+	if len(conditions) > 0 {
+		db = where(db, conditions...)
+	}
+	result := db.Clauses(more...).Find(&rows)
+	rows = slices.DeleteFunc(rows, func(row M) bool {
+		return !s.holds(result.Statement.Context, reflect.ValueOf(&row).Elem(), conditions...)
+	})
+	return rows, result.Error
 }
 
 // act is [store.once] for what somebody does: the step and what it notes in the audit
@@ -179,6 +209,8 @@ func (s *store) hooksOnUpdate() bool {
 	return s.schema.BeforeUpdate || s.schema.AfterUpdate || s.schema.BeforeSave || s.schema.AfterSave
 }
 
+func (s *store) hooksOnDelete() bool { return s.schema.BeforeDelete || s.schema.AfterDelete }
+
 // insert creates a row of the model, and of nothing that it refers to. It
 // returns the number of rows, which is 1 but for one that is inserted on a
 // condition.
@@ -190,8 +222,14 @@ func (s *store) insert(db *gorm.DB, model any) (int64, error) {
 // update changes the columns of the rows that the conditions name, and returns
 // how many there were.
 func (s *store) update(db *gorm.DB, model any, values map[string]any, conditions ...clause.Expression) (int64, error) {
-	result := single(db, s.hooksOnUpdate()).
-		Model(model).Clauses(clause.Where{Exprs: conditions}).Omit(clause.Associations).Updates(values)
+	result := where(single(db, s.hooksOnUpdate()).Model(model), conditions...).Omit(clause.Associations).Updates(values)
+	return result.RowsAffected, result.Error
+}
+
+// remove deletes the rows that the conditions name for good, also where the model has
+// soft deletion, and returns how many there were.
+func (s *store) remove(db *gorm.DB, conditions ...clause.Expression) (int64, error) {
+	result := where(single(db, s.hooksOnDelete()).Unscoped(), conditions...).Delete(reflect.New(s.schema.ModelType).Interface())
 	return result.RowsAffected, result.Error
 }
 

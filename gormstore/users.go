@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"reflect"
 
 	"gorm.io/gorm"
@@ -26,15 +27,15 @@ type Users[M any, P UserModel[M]] struct {
 
 // NewUsers returns the store, or what is wrong with the model.
 func NewUsers[M any, P UserModel[M]](db *gorm.DB) (*Users[M, P], error) {
-	s, err := newStore(db, new(M))
-	if err != nil {
+	s, err := newReadingStore(db, new(M))
+	if s == nil {
 		return nil, err
 	}
 	if len(s.schema.PrimaryFields) != 1 {
-		return nil, s.fault("has %d primary keys; give server.Config a QueryUser of your own", len(s.schema.PrimaryFields))
+		return nil, errors.Join(err, s.fault("has %d primary keys; give server.Config a QueryUser of your own", len(s.schema.PrimaryFields)))
 	}
-	id, err := s.textField(s.schema.PrimaryFields[0])
-	if err != nil {
+	id, idErr := s.textField(s.schema.PrimaryFields[0])
+	if err := errors.Join(err, idErr); err != nil {
 		return nil, err
 	}
 	return &Users[M, P]{s, id}, nil

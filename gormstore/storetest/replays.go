@@ -56,7 +56,7 @@ func (k *kit) replays(t *testing.T, model any) {
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		rows := func(key string) (rows int64) {
 			check(t, again(func() error {
-				return k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where("replay_key = ?", server.Digest(key)).Count(&rows).Error
+				return k.everyRow().Model(model).Where("replay_key = ?", server.Digest(key)).Count(&rows).Error
 			}))
 			return rows
 		}

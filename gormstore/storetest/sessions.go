@@ -206,10 +206,10 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		in(0).authorize(c, user, openid)
 		end(0, id)
 		check(t, again(func() error {
-			return k.handles[0].Model(sessionModel).Where("ended_at > 0").Update("expires_at", 1).Error
+			return k.everyRow().Model(sessionModel).Where("ended_at > 0").Update("expires_at", 1).Error
 		}))
 		check(t, again(func() error {
-			return k.handles[0].Model(logoutModel).Where("ended_at > 0").Update("expires_at", 1).Error
+			return k.everyRow().Model(logoutModel).Where("ended_at > 0").Update("expires_at", 1).Error
 		}))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		if rows := k.count(t, sessionModel, "session_id", server.Digest(id)); rows != 0 {
@@ -230,7 +230,7 @@ func (k *kit) dueLogouts(t testing.TB, in *instance) []models.LogoutMixin {
 func (k *kit) count(t testing.TB, model any, column string, value any) (rows int64) {
 	t.Helper()
 	check(t, again(func() error {
-		return k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where(column+" = ?", value).Count(&rows).Error
+		return k.everyRow().Model(model).Where(column+" = ?", value).Count(&rows).Error
 	}))
 	return rows
 }

@@ -133,11 +133,17 @@ type kit struct {
 	assemble  func(t testing.TB, db *gorm.DB, config server.Config) *instance
 }
 
+// everyRow is a handle for the kit's own statements, without the conditions of the
+// program's.
+func (k *kit) everyRow() *gorm.DB {
+	return k.handles[0].Session(&gorm.Session{NewDB: true}).Set("gorm:db_resolver:write", struct{}{})
+}
+
 // rows counts the rows of a model that belong to a client.
 func (k *kit) rows(t testing.TB, model any, c client) (rows int64) {
 	t.Helper()
 	check(t, again(func() error {
-		return k.handles[0].Set("gorm:db_resolver:write", struct{}{}).Model(model).Where("client_id = ?", c.id).Count(&rows).Error
+		return k.everyRow().Model(model).Where("client_id = ?", c.id).Count(&rows).Error
 	}))
 	return rows
 }

@@ -58,7 +58,7 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	replays := gormoauth.CreateReplayStorage[Replay](a.db)
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
-	introspection.Keys = a.keys
+	introspection.Keys, introspection.Fetcher = a.keys, fetcher
 	introspection.Username = func(user server.User) string { return user.(*User).Username }
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
@@ -72,7 +72,7 @@ func newServer(a *app) (*server.Server, error) {
 			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},
 			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys, Algorithms: a.cfg.signatureAlgorithms()},
-			&grant.JARM{Keys: a.keys},
+			&grant.JARM{Keys: a.keys, Fetcher: fetcher},
 			&grant.CertificateBoundTokens{},
 			&grant.RememberedConsent{Storage: a.consents},
 		),

@@ -12,8 +12,10 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/clientjwt"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
 // Introspection is the token introspection endpoint (RFC 7662), named
@@ -29,8 +31,14 @@ type Introspection struct {
 	// Keys sign answers as JWTs (RFC 9701) for callers that ask for one; nil
 	// answers all in JSON.
 	Keys server.SigningKeys
-	// Algorithm is what they sign by; empty is ES256.
-	Algorithm jose.SignatureAlgorithm
+	// Algorithms are those that a caller may choose among, by
+	// introspection_signed_response_alg in its metadata; nil is every one that Keys
+	// have, or RS256 where those do not say. A caller that does not say gets RS256, or
+	// else the first.
+	Algorithms []jose.SignatureAlgorithm
+	// Fetcher gets the keys of callers with a jwks_uri that registered for encrypted
+	// answers (introspection_encrypted_response_alg); nil refuses to encrypt for those.
+	Fetcher *fetch.Fetcher
 	// Username returns the name that people know the user by; nil tells none.
 	Username func(user server.User) string
 }
@@ -48,15 +56,29 @@ func (e *Introspection) PrepareMetadata(s *server.Server, metadata server.Metada
 		return !e.CheckAuthMethod(method)
 	})
 	if e.Keys != nil {
-		metadata.Add("introspection_signing_alg_values_supported", string(e.algorithm()))
+		e.answer().PrepareMetadata(metadata)
 	}
 }
 
-func (e *Introspection) algorithm() jose.SignatureAlgorithm {
-	if e.Algorithm == "" {
-		return jose.ES256
+func (e *Introspection) answer() clientjwt.Answer {
+	return clientjwt.Answer{Called: "introspection", Keys: e.Keys, Algorithms: clientjwt.Algorithms(e.Algorithms, e.Keys), Fetcher: e.Fetcher}
+}
+
+// ClientMetadataMembers returns the members by which a caller says how it wants answers
+// that are JWTs (RFC 9701 section 6); none where there are no keys for them.
+func (e *Introspection) ClientMetadataMembers() []string {
+	if e.Keys == nil {
+		return nil
 	}
-	return e.Algorithm
+	return e.answer().Members()
+}
+
+// CheckClientMetadata refuses algorithms that the server does not have.
+func (e *Introspection) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	if e.Keys == nil {
+		return nil
+	}
+	return e.answer().CheckClientMetadata(metadata)
 }
 
 // CheckAuthMethod refuses a public client: whoever may ask could try out
@@ -67,6 +89,9 @@ func (*Introspection) CheckAuthMethod(method string) bool { return method != mod
 func (e *Introspection) CheckConfig(*server.Config) error {
 	if e.QueryToken == nil {
 		return errors.New("endpoint: Introspection.QueryToken is missing: write gormoauth.CreateIntrospectionEndpoint[Token](db)")
+	}
+	if e.Keys != nil {
+		return clientjwt.CheckAlgorithms("endpoint: Introspection", e.Algorithms, e.Keys)
 	}
 	return nil
 }
@@ -89,7 +114,7 @@ func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request)
 	if e.Keys == nil || !accepts(req.HTTP, introspectionMediaType) {
 		return &server.Response{Body: claims}, nil
 	}
-	text, err := server.SignJWT(ctx, e.Keys, e.algorithm(), req.Time, "token-introspection+jwt", map[string]any{
+	text, err := e.answer().Sign(ctx, req.Client, req.Time, "token-introspection+jwt", map[string]any{
 		"iss": req.Server.Issuer(), "aud": req.Client.GetClientID(), "iat": req.Time.Unix(), "token_introspection": claims,
 	})
 	if err != nil {

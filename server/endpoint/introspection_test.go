@@ -2,11 +2,13 @@ package endpoint_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -15,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 )
@@ -177,4 +180,47 @@ func TestIntrospectionAsJWT(t *testing.T) {
 	a := p.Introspect(client, "", "Accept", media)
 	assert.Equal(t, "application/json", a.Header.Get("Content-Type"), "an error is JSON")
 	assert.JSONEq(t, `["ES256"]`, p.Get("/.well-known/oauth-authorization-server").Body["introspection_signing_alg_values_supported"])
+}
+
+// A caller says by what answers are signed and encrypted (RFC 9701 section 6).
+func TestIntrospectionAsTheCallerAsksForIt(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.ES256, jose.RS256}})
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), Keys: keys}))
+	private := oauthtest.NewKey(t)
+	caller := func(members map[string]json.RawMessage) *oauthtest.Client {
+		return p.NewClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.Extra, c.ClientMetadata.JWKs = members, oauthtest.KeySet(t, private)
+		})
+	}
+	ask := func(client *oauthtest.Client) string {
+		a := p.Introspect(client, "token=unknown", "Accept", "application/token-introspection+jwt")
+		require.Equal(t, http.StatusOK, a.Status, a.Raw)
+		return a.Raw
+	}
+	signedBy := func(text string, algorithm jose.SignatureAlgorithm) {
+		_, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{algorithm})
+		require.NoError(t, err, algorithm)
+	}
+	signedBy(ask(caller(nil)), jose.RS256)
+	signedBy(ask(caller(map[string]json.RawMessage{"introspection_signed_response_alg": json.RawMessage(`"ES256"`)})), jose.ES256)
+	text := ask(caller(map[string]json.RawMessage{
+		"introspection_encrypted_response_alg": json.RawMessage(`"ECDH-ES+A256KW"`), "introspection_encrypted_response_enc": json.RawMessage(`"A256GCM"`),
+	}))
+	encrypted, err := jose.ParseEncryptedCompact(text, []jose.KeyAlgorithm{jose.ECDH_ES_A256KW}, []jose.ContentEncryption{jose.A256GCM})
+	require.NoError(t, err)
+	plain, err := encrypted.Decrypt(private)
+	require.NoError(t, err)
+	signedBy(string(plain), jose.RS256)
+
+	factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
+	for member, value := range map[string]string{
+		"introspection_signed_response_alg": `"none"`, "introspection_encrypted_response_alg": `"dir"`, "introspection_encrypted_response_enc": `"A128GCM"`,
+	} {
+		_, err := factory.Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
+			GrantTypes: []string{"client_credentials"}, Extra: map[string]json.RawMessage{member: json.RawMessage(value)},
+		}}})
+		require.ErrorContains(t, err, member)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
@@ -135,6 +136,70 @@ func TestJARM(t *testing.T) {
 	assert.JSONEq(t, `["form_post","form_post.jwt","fragment","fragment.jwt","jwt","query","query.jwt"]`, metadata["response_modes_supported"])
 	assert.JSONEq(t, `["ES256"]`, metadata["authorization_signing_alg_values_supported"])
 
-	require.NoError(t, p.Server.Register(&grant.JARM{}))
-	assert.Equal(t, http.StatusInternalServerError, p.Grant(ask("jwt")).Status, "what cannot be signed is not sent unsigned")
+	require.ErrorContains(t, p.Server.Register(&grant.JARM{}), "JARM.Keys is missing")
+	require.ErrorContains(t, p.Server.Register(&grant.JARM{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.RS256}}), "has none for RS256")
+}
+
+// A client says by what its responses are signed and encrypted (JARM section 3).
+func TestJARMAsTheClientAsksForIt(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	private := oauthtest.NewKey(t)
+	set := oauthtest.KeySet(t, private)
+	for _, server := range []struct {
+		keys      []jose.SignatureAlgorithm
+		byDefault string
+	}{
+		{[]jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256}, "RS256"},
+		{[]jose.SignatureAlgorithm{jose.PS256, jose.ES256}, "PS256"}, // as under a profile that forbids RS256
+	} {
+		p := oauthtest.New(t, db)
+		keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: server.keys})
+		require.NoError(t, p.Server.Register(&grant.JARM{Keys: keys}))
+		endpoint := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
+		endpoint.Open, endpoint.DefaultScope = true, "profile"
+		require.NoError(t, p.Server.RegisterEndpoint(endpoint))
+		register := func(members string) oauthtest.Answer {
+			return p.Register(`{"redirect_uris":["` + oauthtest.RedirectURI + `"],"token_endpoint_auth_method":"none"` + members + `}`)
+		}
+		response := func(a oauthtest.Answer) string {
+			require.NotEmpty(t, a.Body["client_id"], a.Raw)
+			client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: a.Body["client_id"]}}
+			return p.Grant(oauthtest.AuthorizeQuery(client, "response_mode=jwt")).Query.Get("response")
+		}
+		signedBy := func(text, algorithm string) {
+			signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)})
+			require.NoError(t, err, algorithm)
+			public, err := keys.PublicKeys(t.Context(), p.Now)
+			require.NoError(t, err)
+			_, err = signed.Verify(public)
+			require.NoError(t, err)
+		}
+		signedBy(response(register("")), server.byDefault)
+		signedBy(response(register(`,"authorization_signed_response_alg":"ES256"`)), "ES256")
+		asked := register(`,"authorization_signed_response_alg":"PS256","authorization_encrypted_response_alg":"ECDH-ES","jwks":` + string(set))
+		assert.Equal(t, "PS256", asked.Body["authorization_signed_response_alg"], "it is told so")
+		encrypted, err := jose.ParseEncryptedCompact(response(asked), []jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A128CBC_HS256})
+		require.NoError(t, err)
+		plain, err := encrypted.Decrypt(private)
+		require.NoError(t, err)
+		signedBy(string(plain), "PS256")
+
+		for rule, members := range map[string]string{
+			"no signature":                  `,"authorization_signed_response_alg":"none"`,
+			"a secret's signature":          `,"authorization_signed_response_alg":"HS256"`,
+			"no text":                       `,"authorization_signed_response_alg":1`,
+			"encryption without a key":      `,"authorization_encrypted_response_alg":"ECDH-ES"`,
+			"encryption by what is weak":    `,"authorization_encrypted_response_alg":"RSA1_5","jwks":` + string(set),
+			"an odd content encryption":     `,"authorization_encrypted_response_alg":"ECDH-ES","authorization_encrypted_response_enc":"x","jwks":` + string(set),
+			"a content encryption alone":    `,"authorization_encrypted_response_enc":"A128GCM"`,
+			"keys that nobody here fetches": `,"authorization_encrypted_response_alg":"ECDH-ES","jwks_uri":"https://client.example/jwks"`,
+		} {
+			a := register(members)
+			assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", rule, a.Raw)
+			assert.Equal(t, "invalid_client_metadata", a.Body["error"], rule)
+		}
+		named := p.Get("/.well-known/oauth-authorization-server").Body
+		assert.Equal(t, len(server.keys), strings.Count(named["authorization_signing_alg_values_supported"], ",")+1, "the metadata says what there is")
+		assert.Contains(t, named["authorization_encryption_alg_values_supported"], "ECDH-ES")
+	}
 }

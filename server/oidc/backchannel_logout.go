@@ -138,10 +138,10 @@ func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) erro
 // tell posts a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.5).
 func (p *Provider) tell(ctx context.Context, client server.Client, logout *models.LogoutMixin, address string) error {
 	now := p.server.Now()
-	token, err := p.sign(ctx, client, now, "logout+jwt", p.algorithmOf(client), map[string]any{
+	token, err := p.answer("id_token").Sign(ctx, client, now, "logout+jwt", map[string]any{
 		"iss": p.server.Issuer(), "aud": client.GetClientID(), "iat": now.Unix(), "exp": now.Add(logoutTokenLife).Unix(),
 		"jti": logout.LogoutID, "sub": logout.Subject, "sid": logout.SID, "events": map[string]any{logoutEvent: struct{}{}},
-	}, "id_token")
+	})
 	if err != nil {
 		return err
 	}

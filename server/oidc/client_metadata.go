@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
@@ -46,7 +44,7 @@ func (p *Provider) CheckClientMetadata(ctx context.Context, _ *server.Request, m
 		return err
 	}
 	for _, check := range []func(*models.ClientMetadata) error{
-		checkApplicationType, p.checkAlgorithms, p.checkEncryption, p.checkLogout,
+		checkApplicationType, p.answer("id_token").CheckClientMetadata, p.answer("userinfo").CheckClientMetadata, p.checkLogout,
 	} {
 		if err := check(metadata); err != nil {
 			return err
@@ -95,35 +93,6 @@ func checkApplicationType(metadata *models.ClientMetadata) error {
 			return invalid("redirect_uris", "has one that no web application of the implicit grant has")
 		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
 			return invalid("redirect_uris", "has one that no web application has")
-		}
-	}
-	return nil
-}
-
-func (p *Provider) checkAlgorithms(metadata *models.ClientMetadata) error {
-	for _, member := range []string{"id_token_signed_response_alg", "userinfo_signed_response_alg"} {
-		chosen := textMember(metadata, member)
-		if chosen != "" && !slices.Contains(p.algorithms(), jose.SignatureAlgorithm(chosen)) {
-			return invalid(member, "is none that the server signs by")
-		}
-	}
-	return nil
-}
-
-func (p *Provider) checkEncryption(metadata *models.ClientMetadata) error {
-	for _, called := range []string{"id_token", "userinfo"} {
-		alg, enc := textMember(metadata, called+"_encrypted_response_alg"), textMember(metadata, called+"_encrypted_response_enc")
-		switch {
-		case alg == "" && enc == "":
-		case alg == "":
-			return invalid(called+"_encrypted_response_enc", "goes with "+called+"_encrypted_response_alg, and not without it")
-		case !slices.Contains(keyAlgorithms(), jose.KeyAlgorithm(alg)):
-			return invalid(called+"_encrypted_response_alg", "is none that the server encrypts by")
-		case enc != "" && !slices.Contains(contentEncryptions(), jose.ContentEncryption(enc)):
-			return invalid(called+"_encrypted_response_enc", "is none that the server encrypts by")
-		case len(metadata.JWKs) > 0 && encryptionKey(metadata.JWKs, jose.KeyAlgorithm(alg)) == nil,
-			len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || p.Fetcher == nil):
-			return invalid("jwks", "has no key to encrypt for")
 		}
 	}
 	return nil

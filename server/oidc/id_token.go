@@ -1,20 +1,16 @@
 package oidc
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/internal/clientjwt"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -42,7 +38,8 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 	if err != nil {
 		return "", err
 	}
-	now, how, algorithm := req.Time.Unix(), token.authentication, p.algorithmOf(req.Client)
+	answer := p.answer("id_token")
+	now, how, algorithm := req.Time.Unix(), token.authentication, answer.Algorithm(req.Client)
 	set := func(name string, value any, known bool) {
 		if known {
 			claims[name] = value
@@ -67,7 +64,7 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 	vouch("at_hash", token.accessToken)
 	vouch("c_hash", token.code)
 	vouch("s_hash", token.state)
-	return p.sign(ctx, req.Client, req.Time, "JWT", algorithm, claims, "id_token")
+	return answer.Sign(ctx, req.Client, req.Time, "JWT", claims)
 }
 
 // halfHash is the left half of a hash by the hash of the signature algorithm (OpenID
@@ -85,83 +82,8 @@ func halfHash(algorithm jose.SignatureAlgorithm, text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// algorithmOf is what a client's ID tokens are signed by.
-func (p *Provider) algorithmOf(client server.Client) jose.SignatureAlgorithm {
-	chosen := jose.SignatureAlgorithm(textMember(metadataOf(client), "id_token_signed_response_alg"))
-	algorithms := p.algorithms()
-	switch {
-	case slices.Contains(algorithms, chosen):
-		return chosen
-	case slices.Contains(algorithms, jose.RS256):
-		return jose.RS256
-	default:
-		return algorithms[0]
-	}
-}
-
-// sign signs claims, and encrypts the JWT for a client that wants that of what is
-// called so in its metadata: "id_token" or "userinfo".
-func (p *Provider) sign(ctx context.Context, client server.Client, now time.Time, typ string, algorithm jose.SignatureAlgorithm, claims map[string]any, called string) (string, error) {
-	text, err := server.SignJWT(ctx, p.Keys, algorithm, now, typ, claims)
-	metadata := metadataOf(client)
-	if err != nil || textMember(metadata, called+"_encrypted_response_alg") == "" {
-		return text, err
-	}
-	return p.encrypt(ctx, metadata, called, []byte(text), "JWT")
-}
-
-func keyAlgorithms() []jose.KeyAlgorithm {
-	return []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256, jose.RSA_OAEP}
-}
-
-func contentEncryptions() []jose.ContentEncryption {
-	return []jose.ContentEncryption{jose.A128CBC_HS256, jose.A256CBC_HS512, jose.A128GCM, jose.A256GCM}
-}
-
-// encrypt encrypts a text for a client, by what its metadata says of what is called
-// so (OpenID Connect Core section 10.2).
-func (p *Provider) encrypt(ctx context.Context, metadata *models.ClientMetadata, called string, text []byte, contentType jose.ContentType) (string, error) {
-	algorithm := jose.KeyAlgorithm(textMember(metadata, called+"_encrypted_response_alg"))
-	encryption := jose.ContentEncryption(cmp.Or(textMember(metadata, called+"_encrypted_response_enc"), string(jose.A128CBC_HS256)))
-	var recipient *jose.JSONWebKey
-	_, err := p.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, func(keySet []byte) bool {
-		recipient = encryptionKey(keySet, algorithm)
-		return recipient != nil
-	})
-	if err != nil {
-		return "", err
-	}
-	if recipient == nil {
-		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted answers, and has no key for them.")
-	}
-	options := new(jose.EncrypterOptions)
-	if contentType != "" {
-		options = options.WithContentType(contentType)
-	}
-	encrypter, err := jose.NewEncrypter(encryption, jose.Recipient{Algorithm: algorithm, Key: recipient.Key, KeyID: recipient.KeyID}, options)
-	if err != nil {
-		return "", fmt.Errorf("oidc: encrypt for a client: %w", err)
-	}
-	encrypted, err := encrypter.Encrypt(text)
-	if err != nil {
-		return "", fmt.Errorf("oidc: encrypt for a client: %w", err)
-	}
-	return encrypted.CompactSerialize()
-}
-
-// encryptionKey returns the key of a key set that is good for the algorithm, or nil.
-func encryptionKey(keySet []byte, algorithm jose.KeyAlgorithm) *jose.JSONWebKey {
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(keySet, &keys) != nil {
-		return nil
-	}
-	for _, key := range keys.Keys {
-		if key.Use == "sig" || key.Algorithm != "" && key.Algorithm != string(algorithm) || !key.IsPublic() {
-			continue
-		}
-		if _, err := jose.NewEncrypter(jose.A128GCM, jose.Recipient{Algorithm: algorithm, Key: key.Key}, nil); err == nil {
-			return &key
-		}
-	}
-	return nil
+// answer is how a client is told what is called so in its metadata: "id_token" or
+// "userinfo".
+func (p *Provider) answer(called string) clientjwt.Answer {
+	return clientjwt.Answer{Called: called, Keys: p.Keys, Algorithms: p.algorithms(), Fetcher: p.Fetcher}
 }

@@ -153,18 +153,8 @@ func (p *Provider) CheckConfig(*server.Config) error {
 
 // PrepareMetadata says what there is (OpenID Connect Discovery section 3).
 func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
-	for _, algorithm := range p.algorithms() {
-		metadata.Add("id_token_signing_alg_values_supported", string(algorithm))
-		metadata.Add("userinfo_signing_alg_values_supported", string(algorithm))
-	}
-	for _, use := range []string{"id_token", "userinfo"} {
-		for _, algorithm := range keyAlgorithms() {
-			metadata.Add(use+"_encryption_alg_values_supported", string(algorithm))
-		}
-		for _, encryption := range contentEncryptions() {
-			metadata.Add(use+"_encryption_enc_values_supported", string(encryption))
-		}
-	}
+	p.answer("id_token").PrepareMetadata(metadata)
+	p.answer("userinfo").PrepareMetadata(metadata)
 	metadata.Add("subject_types_supported", "public")
 	if p.PairwiseSalt != nil {
 		metadata.Add("subject_types_supported", "pairwise")

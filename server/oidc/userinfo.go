@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -101,22 +99,21 @@ func (e *UserInfo) claims(ctx context.Context, client server.Client, user server
 // respond writes the claims as JSON, or, for a client that registered for that, as a
 // signed or encrypted JWT (OpenID Connect Core section 5.3.2).
 func (e *UserInfo) respond(ctx context.Context, req *server.Request, client server.Client, claims map[string]any) (*server.Response, error) {
-	metadata := metadataOf(client)
-	algorithm, encrypted := textMember(metadata, "userinfo_signed_response_alg"), textMember(metadata, "userinfo_encrypted_response_alg") != ""
-	if algorithm == "" && !encrypted {
+	answer := e.Provider.answer("userinfo")
+	if !answer.Signs(client) && !answer.Encrypts(client) {
 		return &server.Response{Body: claims}, nil
 	}
 	var text string
 	var err error
-	if algorithm == "" {
-		var plain []byte
-		if plain, err = json.Marshal(claims); err == nil {
-			text, err = e.Provider.encrypt(ctx, metadata, "userinfo", plain, "")
-		}
-	} else {
+	if answer.Signs(client) {
 		signed := maps.Clone(claims)
 		signed["iss"], signed["aud"], signed["iat"] = req.Server.Issuer(), client.GetClientID(), req.Time.Unix()
-		text, err = e.Provider.sign(ctx, client, req.Time, "JWT", jose.SignatureAlgorithm(algorithm), signed, "userinfo")
+		text, err = answer.Sign(ctx, client, req.Time, "JWT", signed)
+	} else {
+		var plain []byte
+		if plain, err = json.Marshal(claims); err == nil {
+			text, err = answer.Encrypt(ctx, client, plain, "")
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 		fault("jwks", "", "and jwks_uri exclude one another")
 	}
 	if problem := keySetProblem(m.JWKs); problem != "" {
-		fault("jwks", "", problem)
+		fault("jwks", keyNames(m.JWKs), problem)
 	}
 	if len(faults) == 0 {
 		return nil

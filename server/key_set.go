@@ -1,12 +1,17 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // ParseKeySet reads a JWK Set (RFC 7517 section 5), as [ReadJSON] reads JSON. A key
@@ -55,4 +60,46 @@ func holdsSecret(key []byte) bool {
 		}
 	}
 	return false
+}
+
+// keyNames names the keys of a JWK Set for the person who registers it: each by its kid,
+// or else by its kind.
+func keyNames(text []byte) string {
+	raw, _ := keysOf(text) // what is no key set has no keys
+	names := make([]string, len(raw))
+	for i, one := range raw {
+		var key struct {
+			ID    string `json:"kid"`
+			Type  string `json:"kty"`
+			Curve string `json:"crv"`
+		}
+		_ = strictjson.Unmarshal(one, &key) // what is no key has no name
+		names[i] = cmp.Or(key.ID, strings.TrimSpace(key.Type+" "+key.Curve), "a key without a kid")
+	}
+	return strings.Join(names, ", ")
+}
+
+// CheckSigningKeys refuses a client whose key set (jwks) has no key that may sign by any
+// of the algorithms, so that the client could never sign anything. It names the keys. A
+// key set at a jwks_uri is seen when it is used.
+func CheckSigningKeys(metadata *models.ClientMetadata, algorithms []jose.SignatureAlgorithm) error {
+	if len(metadata.JWKs) == 0 {
+		return nil
+	}
+	fault := ClientMetadataFault{Member: "jwks", Value: keyNames(metadata.JWKs)}
+	keys, err := ParseKeySet(metadata.JWKs)
+	signs := func(key jose.JSONWebKey) bool {
+		return !strings.EqualFold(key.Use, "enc") && slices.ContainsFunc(algorithms, func(algorithm jose.SignatureAlgorithm) bool {
+			return (key.Algorithm == "" || key.Algorithm == string(algorithm)) && IsKeyFor(key, algorithm)
+		})
+	}
+	switch {
+	case err == nil && len(keys.Keys) > maxAssertionKeys:
+		fault.Problem = fmt.Sprintf("has more than %d keys", maxAssertionKeys)
+	case err != nil || !slices.ContainsFunc(keys.Keys, signs):
+		fault.Problem = fmt.Sprintf("cannot sign by any of %v; register a key that can", algorithms)
+	default:
+		return nil
+	}
+	return &ClientMetadataError{[]ClientMetadataFault{fault}}
 }

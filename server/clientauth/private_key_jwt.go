@@ -56,10 +56,20 @@ func (*PrivateKeyJWT) ClientMetadataMembers() []string { return []string{signing
 
 // CheckClientMetadata refuses a client that could not authenticate.
 func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	if metadata.TokenEndpointAuthMethod == models.PrivateKeyJWT && len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
+	if metadata.TokenEndpointAuthMethod != models.PrivateKeyJWT {
+		return nil
+	}
+	if len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
 		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by private_key_jwt needs its keys: jwks, or jwks_uri where the server fetches them.")
 	}
-	return checkSigningAlgorithm(metadata, models.PrivateKeyJWT, m.algorithms())
+	if err := checkSigningAlgorithm(metadata, models.PrivateKeyJWT, m.algorithms()); err != nil {
+		return err
+	}
+	algorithms := m.algorithms()
+	if chosen, given := metadata.Extra[signingAlgMember]; given {
+		algorithms = []jose.SignatureAlgorithm{registeredAlgorithm(chosen)}
+	}
+	return server.CheckSigningKeys(metadata, algorithms)
 }
 
 // Presented reports whether the request has a client assertion that is not

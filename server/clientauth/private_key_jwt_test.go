@@ -101,7 +101,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 				require.NoError(t, err)
 				set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: private.Public(), KeyID: "1"}}})
 				require.NoError(t, err)
-				client := p.NewClient(signsItself(set, ""))
+				client := p.StoreClient(signsItself(set, ""))
 				a := try(assertionBody(signAssertion(t, private, jose.PS256, "1", claims("iss", client.ClientID, "sub", client.ClientID))))
 				assert.Equal(t, want, a.Status, "%d bits: %s", bits, a.Raw)
 			}
@@ -254,5 +254,50 @@ func TestClientsThatSignAreRegistered(t *testing.T) {
 	assert.NotContains(t, a.Body, "client_secret", "it needs none")
 	for _, more := range []string{"", `,"jwks_uri":"https://client.example/keys"`, keys + `,"token_endpoint_auth_signing_alg":"none"`, keys + `,"token_endpoint_auth_signing_alg":7`} {
 		assert.Equal(t, server.InvalidClientMetadata, register(more).Body["error"], more)
+	}
+}
+
+// A key that could never be used is refused by its name, unless another one can be.
+func TestAKeyThatCanNeverSignIsNotRegistered(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	key := func(id, use, algorithm string, public any) jose.JSONWebKey {
+		return jose.JSONWebKey{Key: public, KeyID: id, Use: use, Algorithm: algorithm}
+	}
+	p384, p256 := oauthtest.NewKeyFor(t, jose.ES384).Public(), oauthtest.NewKeyFor(t, jose.ES256).Public()
+	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{
+		Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db), Algorithms: []jose.SignatureAlgorithm{jose.PS256, jose.ES256, jose.EdDSA},
+	}))
+	factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
+	for rule, c := range map[string]struct {
+		keys   []jose.JSONWebKey
+		chosen string
+		named  string // of the keys in the refusal, empty where one will do
+	}{
+		"a curve that is not taken":        {[]jose.JSONWebKey{key("big", "", "", p384)}, "", "big"},
+		"beside one that is":               {[]jose.JSONWebKey{key("big", "", "", p384), key("small", "", "", p256)}, "", ""},
+		"without a name":                   {[]jose.JSONWebKey{key("", "", "", p384)}, "", "EC P-384"},
+		"a short RSA key":                  {[]jose.JSONWebKey{key("weak", "", "", weak.Public())}, "", "weak"},
+		"for encryption":                   {[]jose.JSONWebKey{key("enc", "enc", "", p256)}, "", "enc"},
+		"for another algorithm":            {[]jose.JSONWebKey{key("other", "", "ES384", p256)}, "", "other"},
+		"another than the client's choice": {[]jose.JSONWebKey{key("small", "", "", p256)}, "PS256", "small"},
+		"that of the client's choice":      {[]jose.JSONWebKey{key("small", "", "", p256)}, "ES256", ""},
+	} {
+		set, err := json.Marshal(jose.JSONWebKeySet{Keys: c.keys})
+		require.NoError(t, err)
+		client := new(oauthtest.Client)
+		signsItself(set, "")(client)
+		if c.chosen != "" {
+			client.ClientMetadata.Extra = map[string]json.RawMessage{"token_endpoint_auth_signing_alg": json.RawMessage(`"` + c.chosen + `"`)}
+		}
+		_, err = factory.Create(t.Context(), client)
+		if c.named == "" {
+			require.NoError(t, err, rule)
+			continue
+		}
+		require.ErrorContains(t, err, "jwks", rule)
+		require.ErrorContains(t, err, c.named, rule)
 	}
 }

@@ -356,7 +356,23 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, _ *server.Reques
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
 	}
-	return nil
+	return r.checkKeys(metadata, algorithm)
+}
+
+// checkKeys refuses a client that has to sign, or says how it will, and has no key for it.
+func (r *RequestObjects) checkKeys(metadata *models.ClientMetadata, chosen jose.SignatureAlgorithm) error {
+	hasTo := (r.Required || string(metadata.Extra[requireSigned]) == "true") && len(metadata.ResponseTypes) > 0
+	switch {
+	case !hasTo && chosen == "":
+		return nil
+	case hasTo && len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || r.Fetcher == nil):
+		return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{{
+			Member: "jwks", Problem: "is missing, and the client's authorization requests have to be signed; register its keys",
+		}}}
+	case chosen != "":
+		return server.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
+	}
+	return server.CheckSigningKeys(metadata, r.algorithms())
 }
 
 // checkEncryption refuses a client that could not encrypt as it says. That it may send

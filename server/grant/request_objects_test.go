@@ -270,6 +270,7 @@ func TestRequestObjects(t *testing.T) {
 			plain := p.NewClient(nil)
 			asks := p.NewClient(func(c *oauthtest.Client) {
 				c.ClientMetadata.Extra = map[string]json.RawMessage{"require_signed_request_object": json.RawMessage("true")}
+				c.ClientMetadata.JWKs = oauthtest.KeySet(t, p.key)
 			})
 			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(plain, "")).Status)
 			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(asks, "")).Query.Get("error"))
@@ -342,6 +343,26 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), metadata))
 		assert.Equal(t, ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, text)
 	}
+	p384 := oauthtest.KeySetOf(t, oauthtest.NewKeyFor(t, jose.ES384))
+	for rule, c := range map[string]struct {
+		text string
+		keys json.RawMessage
+		ok   bool
+	}{
+		"who has to sign has a key":             {`{"response_types":["code"],"require_signed_request_object":true}`, nil, false},
+		"who never asks does not":               {`{"require_signed_request_object":true}`, nil, true},
+		"one that the server takes":             {`{"response_types":["code"],"require_signed_request_object":true}`, p384, false},
+		"and that is good for what it says":     {`{"request_object_signing_alg":"ES256"}`, oauthtest.KeySet(t, oauthtest.NewKey(t)), true},
+		"a key of another curve is not":         {`{"request_object_signing_alg":"ES256"}`, p384, false},
+		"a key that is not for requests is any": {`{}`, p384, true},
+	} {
+		metadata := new(models.ClientMetadata)
+		require.NoError(t, json.Unmarshal([]byte(c.text), metadata))
+		metadata.JWKs = c.keys
+		objects.Algorithms = []jose.SignatureAlgorithm{jose.ES256}
+		assert.Equal(t, c.ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, rule)
+	}
+	objects.Algorithms = nil
 	objects.Decryption = nil
 	metadata := new(models.ClientMetadata)
 	require.NoError(t, json.Unmarshal([]byte(enc), metadata))

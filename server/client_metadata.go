@@ -119,7 +119,7 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 			fault("response_types", pair[0], "goes with the grant type "+pair[1]+", and neither without the other")
 		}
 	}
-	if len(m.JWKs) > 0 && m.JWKsURI != "" {
+	if len(m.JWKs) > 0 && !isNull(m.JWKs) && m.JWKsURI != "" {
 		fault("jwks", "", "and jwks_uri exclude one another")
 	}
 	if problem := keySetProblem(m.JWKs); problem != "" {
@@ -160,7 +160,7 @@ func textMembers(m *models.ClientMetadata) map[string][]string {
 // keySetProblem says why a key set is not one of public keys (RFC 7517), or
 // returns nothing.
 func keySetProblem(text json.RawMessage) string {
-	if len(text) == 0 {
+	if len(text) == 0 || isNull(text) {
 		return ""
 	}
 	raw, err := keysOf(text)

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 )
@@ -10,7 +11,7 @@ import (
 // have it is fetched again: the key may be new. For a nil Fetcher nothing is at an
 // address.
 func (f *Fetcher) InKeySet(ctx context.Context, jwks []byte, jwksURI string, has func(keySet []byte) bool) (bool, error) {
-	if len(jwks) > 0 {
+	if len(jwks) > 0 && string(bytes.TrimSpace(jwks)) != "null" { // a member that is null is left out
 		return has(jwks), nil
 	}
 	if jwksURI == "" || f == nil {

@@ -144,6 +144,18 @@ func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 
+// HasExpiredClientSecret reports whether secret was the client's, or the one before, and
+// is no longer valid at now. It is for a log that tells an expired secret from a wrong
+// one; a client must not be told.
+func (c *ClientMixin) HasExpiredClientSecret(secret string, now time.Time) bool {
+	current := c.ClientSecretExpiresAt != 0 && now.Unix() >= c.ClientSecretExpiresAt
+	if current && verifyClientSecret(c.ClientSecret, secret) {
+		return true
+	}
+	previous := c.PreviousClientSecret != "" && now.Unix() >= c.PreviousClientSecretExpiresAt
+	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
+}
+
 // HasPasswordDigest reports whether a secret of the client is stored as bcrypt or
 // argon2id, which takes long to check, on purpose.
 func (c *ClientMixin) HasPasswordDigest() bool {

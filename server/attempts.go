@@ -37,21 +37,29 @@ func TooBusy(wait time.Duration, description string) *Error {
 // RemoteAddress is where a request comes from, by Config.RemoteAddress.
 func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteAddress(r) }
 
-// attempt is a client's attempt to authenticate. Failures are counted by client
-// and address: by the client alone, a stranger could shut it out. The clients of one
-// address share 4096 counts: whoever invents clients without end has no more of them,
-// and cannot push others out of a limiter's memory.
+// attempt is a client's attempt to authenticate. Guesses are counted by client and
+// address: by the client alone, a stranger could shut it out. Unknown clients are counted
+// like others, so that no count tells which there are. The clients of one address share
+// 4096 counts: whoever invents clients without end has no more of them, and cannot push
+// others out of a limiter's memory.
+//
+// A request that proves nothing but names its client, or comes with a certificate, has
+// nothing to be guessed. It is neither counted nor held up by others' guesses.
 type attempt struct {
-	req *Request
-	key string // empty until the client that it claims to be is looked up
+	req    *Request
+	proves bool
+	key    string // empty until the client that it claims to be is looked up, or where nothing can be guessed
 }
 
-// limited is query, but refuses a client that has failed too often before its
-// credentials are looked at.
+// limited is query, but refuses a client for which there were too many guesses before
+// its credentials are looked at.
 func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 	return func(ctx context.Context, clientID string) (Client, error) {
 		s := a.req.Server
-		a.key = Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
+		a.req.claimed = clientID
+		if a.proves {
+			a.key = Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
+		}
 		if err := a.check(ctx); err != nil {
 			return nil, err
 		}
@@ -62,13 +70,13 @@ func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 // check returns what to answer when there were too many failures before, nil
 // otherwise.
 func (a *attempt) check(ctx context.Context) error {
-	if a == nil {
-		return nil // a secret that is checked elsewhere
+	if a == nil || a.key == "" { // a secret that is checked elsewhere, or nothing to guess
+		return nil
 	}
 	return tooManyFailures(a.req.Server.config.FailedAuthentications.Wait(ctx, a.key))
 }
 
-// failed counts the attempt. It returns what to answer when it was one too many,
+// failed counts a guess. It returns what to answer when it was one too many,
 // nil otherwise.
 func (a *attempt) failed(ctx context.Context) error {
 	if a.key == "" {
@@ -88,27 +96,75 @@ func tooManyFailures(wait time.Duration, err error) error {
 	}
 }
 
-// CheckClientSecret reports whether a secret is the client's. Of secrets that are
-// stored as a password's digest few are checked at once, and in turn by network
-// address, so that a flood of wrong ones keeps neither the machine from everything
-// else nor other clients waiting; whoever makes it is answered
+// CheckClientSecret returns nil for a client's secret, in one of its spellings, and
+// otherwise a [*NotAuthenticated]: of no client, of a client without it, or of one whose
+// secret has expired. Of secrets that are stored as a password's digest few are checked at
+// once, and in turn by network address, so that a flood of wrong ones keeps neither the
+// machine from everything else nor other clients waiting; whoever makes it is answered
 // temporarily_unavailable.
-func (r *Request) CheckClientSecret(ctx context.Context, client Client, secret string) (good bool, err error) {
+func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
+	if isNil(client) {
+		return &NotAuthenticated{Reason: "the client is unknown", Guess: true}
+	}
+	found := wrongSecret
+	for _, secret := range spellings {
+		is, err := r.compareSecret(ctx, client, secret)
+		if err != nil || is == rightSecret {
+			return err
+		}
+		found = max(found, is)
+	}
+	if found == expiredSecret {
+		return &NotAuthenticated{Reason: "the client secret has expired"}
+	}
+	return &NotAuthenticated{Reason: "the client secret is wrong", Guess: true}
+}
+
+// secretComparison is what a secret turned out to be.
+type secretComparison int
+
+const (
+	wrongSecret secretComparison = iota
+	expiredSecret
+	rightSecret
+)
+
+func (r *Request) compareSecret(ctx context.Context, client Client, secret string) (is secretComparison, err error) {
 	registered, ok := client.(RegisteredClient)
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
-		return client.CheckClientSecret(secret, r.Time), nil
+		return r.secretIs(client, secret), nil
 	}
 	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() bool {
 		// Whoever waited among others that failed in the meantime is one of too many.
 		if err = r.attempt.check(ctx); err == nil {
-			good = client.CheckClientSecret(secret, r.Time)
+			is = r.secretIs(client, secret)
 		}
-		return good
+		return is != wrongSecret
 	})
 	if busy != nil {
-		return false, TooBusy(slowSecretPatience, "Many secrets are being checked. Please try again later.")
+		return wrongSecret, TooBusy(slowSecretPatience, "Many secrets are being checked. Please try again later.")
 	}
-	return good, err
+	return is, err
+}
+
+func (r *Request) secretIs(client Client, secret string) secretComparison {
+	if client.CheckClientSecret(secret, r.Time) {
+		return rightSecret
+	}
+	registered, ok := client.(RegisteredClient)
+	if !ok {
+		return wrongSecret
+	}
+	row := registered.AsClientMixin()
+	for _, method := range r.Server.methods {
+		if hook, ok := method.(DerivedSecretHook); ok && hook.CheckDerivedSecret(row, secret, r.Time) {
+			return rightSecret
+		}
+	}
+	if row.HasExpiredClientSecret(secret, r.Time) {
+		return expiredSecret
+	}
+	return wrongSecret
 }
 
 // newSlowSecrets leaves half of the processors to everything else.

@@ -1,10 +1,16 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -17,10 +23,30 @@ type ClientAuthMethod interface {
 	// Presented reports whether the request carries credentials of this
 	// method. A request that carries those of two is refused.
 	Presented(req *Request) bool
-	// AuthenticateClient returns the client whose credentials these are, or
-	// nil when they are nobody's.
+	// AuthenticateClient returns the client whose credentials these are. The error
+	// of a request that has no client's credentials is a [*NotAuthenticated]; a nil
+	// client without an error is one as well, and is counted as a guess.
 	AuthenticateClient(ctx context.Context, req *Request, query QueryClientFunc) (Client, error)
 }
+
+// NotAuthenticated is why a request is not a client's. The answer is invalid_client
+// and the same for every reason; the log has the reason.
+type NotAuthenticated struct {
+	// Reason is why, in words that never change, such as "the client is unknown".
+	Reason string
+	// Values are what the reason is about, such as the audience of an assertion, and
+	// never a secret.
+	Values []slog.Attr
+	// ClientID is the client that the request claims to come from, where the method
+	// found that out without looking the client up.
+	ClientID string
+	// Guess is whether the request has a secret or a signature that is not the
+	// client's. Only these are counted, see Config.FailedAuthentications.
+	Guess bool
+}
+
+// Error returns the reason.
+func (e *NotAuthenticated) Error() string { return e.Reason }
 
 // ImplicitAuthMethod is a method that adds nothing to a request but the
 // client_id: "none" has nothing to add, and a certificate comes with the
@@ -60,6 +86,18 @@ type AuthMethodHook interface {
 	CheckAuthMethod(method string) bool
 }
 
+// DerivedSecretHook is for a client authentication method that derives the secrets of
+// its clients and stores none of them.
+type DerivedSecretHook interface {
+	// CheckDerivedSecret reports whether the secret is the client's and valid.
+	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) bool
+}
+
+// RequireAuthMethodMember is the member of a client's metadata that insists on its
+// token_endpoint_auth_method where Config.StrictClientSecretMethod does not: true or
+// false.
+const RequireAuthMethodMember = "require_token_endpoint_auth_method"
+
 // authenticateClient finds out who asks, before anything else is looked at.
 func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	methods, err := s.presentedMethods(req)
@@ -73,23 +111,89 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
-	req.attempt = &attempt{req: req}
+	req.attempt = &attempt{req: req, proves: !isImplicit(method)}
 	client, err := method.AuthenticateClient(ctx, req, req.attempt.limited(query))
+	if err == nil && isNil(client) {
+		err = &NotAuthenticated{Reason: "the credentials are not those of a client", Guess: true}
+	}
 	if err != nil {
-		return err
+		return s.notAuthenticated(ctx, req, err)
 	}
-	if isNil(client) || !client.CheckEndpointAuthMethod(method.AuthMethod(), req.Endpoint) {
-		if err := req.attempt.failed(ctx); err != nil {
-			return err
-		}
-		return s.invalidClient(req, "The client authentication failed.")
+	if !s.mayAuthenticate(client, method.AuthMethod(), req.Endpoint) {
+		return s.wrongAuthMethod(req, client, method)
 	}
-	if id := req.Params.Get("client_id"); id != "" && id != client.GetClientID() {
+	if !isNamed(req, client.GetClientID()) {
 		return NewError(InvalidRequest, "The 'client_id' is not that of the client that authenticated.")
 	}
 	req.Client, req.AuthMethod = client, method.AuthMethod()
 	tell(req, func(hook ClientAuthenticatedHook) { hook.ClientAuthenticated(ctx, req) })
 	return nil
+}
+
+// notAuthenticated is the answer to an error of a method. It counts a guess.
+func (s *Server) notAuthenticated(ctx context.Context, req *Request, err error) error {
+	var why *NotAuthenticated
+	if !errors.As(err, &why) {
+		return err
+	}
+	if why.ClientID != "" {
+		req.claimed = why.ClientID
+	}
+	if why.Guess {
+		if err := req.attempt.failed(ctx); err != nil {
+			return err
+		}
+	}
+	return s.invalidClient(req, "The client authentication failed.")
+}
+
+// mayAuthenticate reports whether a client may authenticate by a method. A secret in the
+// header and one in the body stand for each other: clients try one, and then the other,
+// whatever was registered. No other method has a stand-in.
+func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
+	if client.CheckEndpointAuthMethod(method, endpoint) {
+		return true
+	}
+	standIn := map[string]string{
+		models.ClientSecretBasic: models.ClientSecretPost,
+		models.ClientSecretPost:  models.ClientSecretBasic,
+	}[method]
+	return standIn != "" && !s.config.StrictClientSecretMethod && !AsksFor(client, RequireAuthMethodMember) && client.CheckEndpointAuthMethod(standIn, endpoint)
+}
+
+// wrongAuthMethod is the answer to a client that is not registered for the method. One
+// that proved who it is learns which it is registered for.
+func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
+	if isImplicit(method) {
+		return s.invalidClient(req, "The client authentication failed.")
+	}
+	var registered []string
+	for _, m := range s.methods {
+		if client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) {
+			registered = append(registered, m.AuthMethod())
+		}
+	}
+	if registered == nil {
+		return s.invalidClient(req, "The client is not registered for the authentication method '%s'.", method.AuthMethod())
+	}
+	return s.invalidClient(req, "The client is registered for the authentication method '%s', and not for '%s'.", strings.Join(registered, ", "), method.AuthMethod())
+}
+
+func isImplicit(method ClientAuthMethod) bool { _, ok := method.(ImplicitAuthMethod); return ok }
+
+// ClaimedClientID returns the client that the request says to come from: the name of its
+// Basic header, or its client_id. It is empty where neither is there, and nothing is
+// proved by it.
+func (r *Request) ClaimedClientID() string {
+	basic, _ := basicauth.Of(r.HTTP)
+	return cmp.Or(basic.ClientID, r.Params.Get("client_id"))
+}
+
+// isNamed reports whether the request names the client wherever it names one.
+func isNamed(req *Request, clientID string) bool {
+	basic, _ := basicauth.Of(req.HTTP)
+	inBody := req.Params.Get("client_id")
+	return (inBody == "" || inBody == clientID) && (basic.ClientID == "" || basic.ClientID == clientID)
 }
 
 // presentedMethods returns the methods whose credentials the request may carry:
@@ -101,7 +205,7 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 			presented = append(presented, m)
 		}
 	}
-	explicit := func(m ClientAuthMethod) bool { _, implicit := m.(ImplicitAuthMethod); return !implicit }
+	explicit := func(m ClientAuthMethod) bool { return !isImplicit(m) }
 	if len(presented) > 1 && slices.ContainsFunc(presented, explicit) {
 		return nil, NewError(InvalidRequest, "The request has more than one client authentication.")
 	}
@@ -114,7 +218,7 @@ func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []C
 	if len(methods) == 1 {
 		return methods[0], s.QueryClient, nil
 	}
-	client, err := s.QueryClient(ctx, req.Params.Get("client_id"))
+	client, err := s.QueryClient(ctx, req.ClaimedClientID())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,8 +234,8 @@ func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []C
 // invalidClient is 401 with a challenge when the client used the Authorization
 // header or nothing at all, and 400 when its credentials stood in the body
 // (RFC 6749 section 5.2). It never tells an unknown client from a wrong secret.
-func (s *Server) invalidClient(req *Request, description string) *Error {
-	failure := NewError(InvalidClient, description)
+func (s *Server) invalidClient(req *Request, description string, args ...any) *Error {
+	failure := NewError(InvalidClient, description, args...)
 	if req.HTTP.Header.Get("Authorization") != "" || req.Params.Get("client_id") == "" {
 		failure.Status = http.StatusUnauthorized
 		failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Basic", "realm", s.config.Issuer, "charset", "UTF-8")}}

@@ -39,6 +39,11 @@ type Config struct {
 	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
 
+	// StrictClientSecretMethod holds a client with a secret to the one of
+	// client_secret_basic and client_secret_post that it is registered for. Otherwise
+	// either does, unless the client insists by [RequireAuthMethodMember].
+	StrictClientSecretMethod bool
+
 	// ClientCertificates returns the certificates that a client presented, for
 	// authentication by certificate and certificate-bound tokens (RFC 8705); nil
 	// takes those of the connection. Behind a proxy that ends TLS, see
@@ -94,10 +99,11 @@ type Config struct {
 	// [Config.Load].
 	Generators map[string]TokenGenerator
 
-	// FailedAuthentications bounds how often a client may fail to authenticate, by
-	// client and network address, so that nobody guesses a secret; nil allows 100
-	// in ten minutes, counted in this process. [ratelimit.Unlimited] is for a
-	// program that has such a bound in front of it.
+	// FailedAuthentications bounds how often a client may present a wrong secret or a
+	// wrong signature, by client and network address, so that nobody guesses a
+	// secret; nil allows 100 in ten minutes, counted in this process. Nothing else
+	// counts: neither a stale refresh token nor a secret that has expired.
+	// [ratelimit.Unlimited] is for a program that has such a bound in front of it.
 	FailedAuthentications ratelimit.Limiter
 	// SlowSecrets bounds how many secrets with a password's digest are checked at
 	// once, by network address in turn; nil leaves half of the processors to

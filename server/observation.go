@@ -182,9 +182,9 @@ func (o *Observation) describe(req *Request) {
 
 // claimedClientID is who a request says to come from.
 func claimedClientID(req *Request) string {
-	claimed := req.Params.Get("client_id")
+	claimed := req.claimed
 	if claimed == "" {
-		claimed, _, _ = req.HTTP.BasicAuth()
+		claimed = req.ClaimedClientID()
 	}
 	if !IsClientID(claimed) {
 		return ""

@@ -80,6 +80,7 @@ type Request struct {
 	grant      any
 	extensions []any
 	attempt    *attempt // of the client to authenticate
+	claimed    string   // the client that this is an attempt of
 }
 
 // failure is err as the answer to this request.

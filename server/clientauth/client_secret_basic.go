@@ -2,9 +2,9 @@ package clientauth
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -16,44 +16,43 @@ type ClientSecretBasic struct{}
 // AuthMethod returns "client_secret_basic".
 func (ClientSecretBasic) AuthMethod() string { return models.ClientSecretBasic }
 
-// Presented reports whether the request has a Basic Authorization header.
+// Presented reports whether the request has a Basic Authorization header with a secret.
+// One without is a public client's, see [None].
 func (ClientSecretBasic) Presented(req *server.Request) bool {
 	scheme, _, _ := strings.Cut(req.HTTP.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Basic")
+	return strings.EqualFold(scheme, "Basic") && !hasEmptyBasic(req)
+}
+
+// hasEmptyBasic reports whether the request has a Basic header with a name and no secret.
+func hasEmptyBasic(req *server.Request) bool {
+	header, ok := basicauth.Of(req.HTTP)
+	return ok && header.Secrets == nil
+}
+
+// ClientMetadataMembers returns the member by which a client insists on its method.
+func (ClientSecretBasic) ClientMetadataMembers() []string {
+	return []string{server.RequireAuthMethodMember}
+}
+
+// CheckClientMetadata refuses a member that is neither true nor false.
+func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
 }
 
 // AuthenticateClient checks the id and secret of the header. RFC 6749 has them
 // form-urlencoded first; many clients send their secret as it is, so that
 // spelling of it counts, too.
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	rawID, rawSecret, ok := req.HTTP.BasicAuth()
+	header, ok := basicauth.Of(req.HTTP)
 	if !ok {
-		return nil, nil
+		return nil, &server.NotAuthenticated{Reason: "the Basic header is malformed"}
 	}
-	id, secret := decoded(rawID), decoded(rawSecret)
-	if !storable(id) {
-		return nil, nil
-	}
-	client, err := query(ctx, id)
+	client, err := query(ctx, header.ClientID)
 	if err != nil {
 		return nil, err
 	}
-	if client == nil {
-		return nil, nil
-	}
-	good, err := req.CheckClientSecret(ctx, client, secret)
-	if err == nil && !good && secret != rawSecret {
-		good, err = req.CheckClientSecret(ctx, client, rawSecret)
-	}
-	if err != nil || !good {
+	if err := req.CheckClientSecret(ctx, client, header.Secrets...); err != nil {
 		return nil, err
 	}
 	return client, nil
-}
-
-func decoded(s string) string {
-	if d, err := url.QueryUnescape(s); err == nil {
-		return d
-	}
-	return s
 }

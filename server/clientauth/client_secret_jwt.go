@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -93,8 +94,18 @@ func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Re
 	return a.authenticate(ctx, req, query)
 }
 
+// CheckDerivedSecret reports whether a client sent the secret with which it is to sign.
+func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) bool {
+	return m.anySecret(client, now, func(derived string) bool { return hmac.Equal([]byte(derived), []byte(secret)) })
+}
+
 // verify reports whether one of the client's secrets made the signature.
 func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (bool, error) {
+	return m.anySecret(client, req.Time, func(derived string) bool { return assertion.VerifiedWith([]byte(derived)) }), nil
+}
+
+// anySecret reports whether one of the client's secrets that are valid does.
+func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) bool {
 	for _, stored := range []struct {
 		secret    string
 		expiresAt int64
@@ -103,10 +114,10 @@ func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, asserti
 		{client.PreviousClientSecret, client.PreviousClientSecretExpiresAt},
 	} {
 		nonce, ok := strings.CutPrefix(stored.secret, models.DerivedClientSecret(""))
-		ended := stored.expiresAt != 0 && req.Time.Unix() >= stored.expiresAt
-		if ok && !ended && assertion.VerifiedWith([]byte(m.derive(client.GetClientID(), nonce))) {
-			return true, nil
+		ended := stored.expiresAt != 0 && now.Unix() >= stored.expiresAt
+		if ok && !ended && does(m.derive(client.GetClientID(), nonce)) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }

@@ -2,7 +2,9 @@ package clientauth
 
 import (
 	"context"
+	"slices"
 
+	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -14,17 +16,36 @@ type ClientSecretPost struct{}
 // AuthMethod returns "client_secret_post".
 func (ClientSecretPost) AuthMethod() string { return models.ClientSecretPost }
 
-// Presented reports whether the body has a client_secret.
-func (ClientSecretPost) Presented(req *server.Request) bool { return req.Params.Has("client_secret") }
+// Presented reports whether the body has a client_secret. The one of the header, once
+// more, is no second client authentication, unless the server is strict: several
+// libraries of clients send both.
+func (ClientSecretPost) Presented(req *server.Request) bool {
+	return req.Params.Has("client_secret") && (req.Server.GivenConfig().StrictClientSecretMethod || !repeatsHeader(req))
+}
+
+// repeatsHeader reports whether the body has the credentials of the Basic header.
+func repeatsHeader(req *server.Request) bool {
+	header, ok := basicauth.Of(req.HTTP)
+	return ok && req.Params.Get("client_id") == header.ClientID && slices.Contains(header.Secrets, req.Params.Get("client_secret"))
+}
+
+// ClientMetadataMembers returns the member by which a client insists on its method.
+func (ClientSecretPost) ClientMetadataMembers() []string {
+	return []string{server.RequireAuthMethodMember}
+}
+
+// CheckClientMetadata refuses a member that is neither true nor false.
+func (ClientSecretPost) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
+}
 
 // AuthenticateClient checks the id and secret of the body.
 func (ClientSecretPost) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	client, err := query(ctx, req.Params.Get("client_id"))
-	if err != nil || client == nil {
+	if err != nil {
 		return nil, err
 	}
-	good, err := req.CheckClientSecret(ctx, client, req.Params.Get("client_secret"))
-	if err != nil || !good {
+	if err := req.CheckClientSecret(ctx, client, req.Params.Get("client_secret")); err != nil {
 		return nil, err
 	}
 	return client, nil

@@ -2,8 +2,6 @@ package clientauth
 
 import (
 	"context"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -19,20 +17,30 @@ func (None) AuthMethod() string { return models.None }
 // ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
 func (None) ImpliedByRegistration() {}
 
-// Presented reports whether the request has a client_id and nothing that would
-// prove it.
+// Presented reports whether the request names a client and has nothing that would
+// prove it: a client_id, or a Basic header without a secret.
 func (None) Presented(req *server.Request) bool { return onlyNamesItself(req) }
 
 func onlyNamesItself(req *server.Request) bool {
-	return req.Params.Has("client_id") && !req.Params.Has("client_secret") &&
-		!req.Params.Has("client_assertion") && req.HTTP.Header.Get("Authorization") == ""
+	if req.Params.Has("client_secret") || req.Params.Has("client_assertion") {
+		return false
+	}
+	if req.HTTP.Header.Get("Authorization") != "" {
+		return hasEmptyBasic(req)
+	}
+	return req.Params.Has("client_id")
 }
 
 // AuthenticateClient returns the client of that id.
 func (None) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	return query(ctx, req.Params.Get("client_id"))
+	return named(ctx, req, query)
 }
 
-// storable reports whether a database can be asked for the text: parameters
-// were checked when the request was parsed, a header was not.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+// named returns the client that a request names, and nothing else.
+func named(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+	client, err := query(ctx, req.ClaimedClientID())
+	if err == nil && client == nil {
+		err = &server.NotAuthenticated{Reason: "the client is unknown"}
+	}
+	return client, err
+}

@@ -50,8 +50,8 @@ func (*SelfSignedTLSClientAuth) Presented(req *server.Request) bool {
 
 // AuthenticateClient looks the certificate up in the client's key set.
 func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	client, err := query(ctx, req.Params.Get("client_id"))
-	if err != nil || client == nil {
+	client, err := named(ctx, req, query)
+	if err != nil {
 		return nil, err
 	}
 	registered, err := registeredClient(client, models.SelfSignedTLSClientAuth)

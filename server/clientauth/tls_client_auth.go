@@ -104,8 +104,8 @@ func (*TLSClientAuth) Presented(req *server.Request) bool {
 
 // AuthenticateClient verifies the certificate.
 func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	client, err := query(ctx, req.Params.Get("client_id"))
-	if err != nil || client == nil {
+	client, err := named(ctx, req, query)
+	if err != nil {
 		return nil, err
 	}
 	registered, err := registeredClient(client, models.TLSClientAuth)

@@ -187,9 +187,12 @@ func (f *gormFloor) poll(db *gorm.DB, presented string) error {
 	if paced.RowsAffected == 1 {
 		return errPending
 	}
-	tooSoon := db.Model(&deviceCode{}).Where("device_code = ?", code.DeviceCode).Updates(map[string]any{"last_polled_at": now, "poll_interval": gorm.Expr("poll_interval + 5")})
+	tooSoon := db.Model(&deviceCode{}).Where("device_code = ? AND last_polled_at < ?", code.DeviceCode, now-1).Updates(map[string]any{"last_polled_at": now, "poll_interval": gorm.Expr("poll_interval + 5")})
 	if tooSoon.Error != nil {
 		return tooSoon.Error
+	}
+	if tooSoon.RowsAffected == 0 { // the same poll once more
+		return errPending
 	}
 	return errSlowDown
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
@@ -139,14 +140,15 @@ func pollsRight(t *testing.T, c *caller) {
 	t.Helper()
 	codes, err := c.seeds(deviceSeed, 1)
 	require.NoError(t, err)
-	for _, poll := range []struct{ code, answer string }{
-		{codes[0], "authorization_pending"}, {codes[0], "slow_down"}, {codes[0], "slow_down"}, {"unknown", "invalid_grant"},
-	} {
-		status, text, err := c.do(http.MethodPost, providerPath, deviceForm(poll.code), nil)
+	poll := func(code string) string {
+		status, text, err := c.do(http.MethodPost, providerPath, deviceForm(code), nil)
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusBadRequest, status)
-		assert.Equal(t, poll.answer, errorCode(text))
+		return errorCode(text)
 	}
+	assert.Equal(t, "authorization_pending", poll(codes[0]))
+	require.Eventually(t, func() bool { return poll(codes[0]) == "slow_down" }, 5*time.Second, 200*time.Millisecond)
+	assert.Equal(t, "invalid_grant", poll("unknown"))
 }
 
 func identifiesRight(t *testing.T, c *caller) {

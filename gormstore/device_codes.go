@@ -66,19 +66,21 @@ func (d *DeviceCodes[M, P]) QueryDeviceCode(ctx context.Context, query server.De
 	return &server.StoredDeviceCode{DeviceCode: P(row), UserID: d.store.userID.get(row)}, nil
 }
 
-// PollDeviceCode notes that the device asked. Of two polls at once, one came
-// too soon.
+// PollDeviceCode notes that the device asked. Of two polls at once, one is noted.
 func (d *DeviceCodes[M, P]) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
-	interval := column(d.columns["PollInterval"])
-	paced := clause.Expr{SQL: "? <= ? - ?", Vars: []any{column(d.columns["LastPolledAt"]), now.Unix(), interval}}
+	last, interval := column(d.columns["LastPolledAt"]), column(d.columns["PollInterval"])
+	paced := clause.Expr{SQL: "? <= ? - ?", Vars: []any{last, now.Unix(), interval}}
+	noRepeat := clause.Expr{SQL: "? < ?", Vars: []any{last, now.Add(-server.DevicePollRepeat).Unix()}}
 	err = d.store.write(ctx, func(bool) error {
+		tooSoon = false
 		asked := map[string]any{d.columns["LastPolledAt"]: now.Unix()}
 		changed, err := d.update(ctx, asked, deviceCode, paced)
-		if tooSoon = err == nil && changed == 0; !tooSoon {
+		if err != nil || changed > 0 {
 			return err
 		}
 		asked[d.columns["PollInterval"]] = gorm.Expr("? + ?", interval, int64(slower/time.Second))
-		_, err = d.update(ctx, asked, deviceCode)
+		changed, err = d.update(ctx, asked, deviceCode, noRepeat)
+		tooSoon = changed > 0
 		return err
 	})
 	return tooSoon, err

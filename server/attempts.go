@@ -22,7 +22,8 @@ const (
 func TooManyRequests(wait time.Duration, description string) *Error {
 	failure := NewError(TemporarilyUnavailable, description)
 	failure.Status = http.StatusTooManyRequests
-	failure.Header = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
+	seconds := max(1, int((wait+time.Second-1)/time.Second)) // by then it works again
+	failure.Header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
 	return failure
 }
 
@@ -104,7 +105,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 // temporarily_unavailable.
 func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
 	if isNil(client) {
-		return &NotAuthenticated{Reason: "the client is unknown", Guess: true}
+		return &NotAuthenticated{Reason: NewReason("the client is unknown"), Guess: true}
 	}
 	found := wrongSecret
 	for _, secret := range spellings {
@@ -115,9 +116,9 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 		found = max(found, is)
 	}
 	if found == expiredSecret {
-		return &NotAuthenticated{Reason: "the client secret has expired"}
+		return &NotAuthenticated{Reason: NewReason("the client secret has expired")}
 	}
-	return &NotAuthenticated{Reason: "the client secret is wrong", Guess: true}
+	return &NotAuthenticated{Reason: NewReason("the client secret is wrong"), Guess: true}
 }
 
 // secretComparison is what a secret turned out to be.

@@ -21,8 +21,10 @@ type Client interface {
 	CheckRedirectURI(uri string) bool
 	// CheckClientSecret reports whether the secret is the client's and valid.
 	CheckClientSecret(secret string, now time.Time) bool
-	// CheckEndpointAuthMethod reports whether the client may authenticate with
-	// the method ("client_secret_basic", …) at the endpoint ("token", …).
+	// CheckEndpointAuthMethod reports whether the client is registered for
+	// authenticating with the method ("client_secret_basic", …) at the endpoint
+	// ("token", …). A client that is for one of client_secret_basic and
+	// client_secret_post may use the other one, too, unless it or the server insists.
 	CheckEndpointAuthMethod(method, endpoint string) bool
 	// CheckResponseType reports whether the client may use the response type.
 	CheckResponseType(responseType string) bool

@@ -32,11 +32,8 @@ type ClientAuthMethod interface {
 // NotAuthenticated is why a request is not a client's. The answer is invalid_client
 // and the same for every reason; the log has the reason.
 type NotAuthenticated struct {
-	// Reason is why, in words that never change, such as "the client is unknown".
-	Reason string
-	// Values are what the reason is about, such as the audience of an assertion, and
-	// never a secret.
-	Values []slog.Attr
+	// Reason is why, such as a [*Reason].
+	Reason error
 	// ClientID is the client that the request claims to come from, where the method
 	// found that out without looking the client up.
 	ClientID string
@@ -46,7 +43,10 @@ type NotAuthenticated struct {
 }
 
 // Error returns the reason.
-func (e *NotAuthenticated) Error() string { return e.Reason }
+func (e *NotAuthenticated) Error() string { return e.Reason.Error() }
+
+// Unwrap returns the reason.
+func (e *NotAuthenticated) Unwrap() error { return e.Reason }
 
 // ImplicitAuthMethod is a method that adds nothing to a request but the
 // client_id: "none" has nothing to add, and a certificate comes with the
@@ -114,7 +114,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	req.attempt = &attempt{req: req, proves: !isImplicit(method)}
 	client, err := method.AuthenticateClient(ctx, req, req.attempt.limited(query))
 	if err == nil && isNil(client) {
-		err = &NotAuthenticated{Reason: "the credentials are not those of a client", Guess: true}
+		err = &NotAuthenticated{Reason: NewReason("the credentials are not those of a client"), Guess: true}
 	}
 	if err != nil {
 		return s.notAuthenticated(ctx, req, err)
@@ -144,7 +144,7 @@ func (s *Server) notAuthenticated(ctx context.Context, req *Request, err error) 
 			return err
 		}
 	}
-	return s.invalidClient(req, "The client authentication failed.")
+	return s.invalidClient(req, "The client authentication failed.").BecauseOf(why)
 }
 
 // mayAuthenticate reports whether a client may authenticate by a method. A secret in the
@@ -164,19 +164,21 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 // wrongAuthMethod is the answer to a client that is not registered for the method. One
 // that proved who it is learns which it is registered for.
 func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
-	if isImplicit(method) {
-		return s.invalidClient(req, "The client authentication failed.")
-	}
-	var registered []string
+	var names []string
 	for _, m := range s.methods {
 		if client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) {
-			registered = append(registered, m.AuthMethod())
+			names = append(names, m.AuthMethod())
 		}
 	}
-	if registered == nil {
-		return s.invalidClient(req, "The client is not registered for the authentication method '%s'.", method.AuthMethod())
+	registered, used := strings.Join(names, ", "), method.AuthMethod()
+	failure := s.invalidClient(req, "The client is registered for the authentication method '%s', and not for '%s'.", registered, used)
+	switch {
+	case isImplicit(method):
+		failure = s.invalidClient(req, "The client authentication failed.")
+	case registered == "":
+		failure = s.invalidClient(req, "The client is not registered for the authentication method '%s'.", used)
 	}
-	return s.invalidClient(req, "The client is registered for the authentication method '%s', and not for '%s'.", strings.Join(registered, ", "), method.AuthMethod())
+	return failure.Because("the client is not registered for the authentication method", slog.String("auth_method", used), slog.String("registered_auth_method", registered))
 }
 
 func isImplicit(method ClientAuthMethod) bool { _, ok := method.(ImplicitAuthMethod); return ok }

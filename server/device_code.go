@@ -60,12 +60,18 @@ type DeviceCodeStorage interface {
 	// QueryDeviceCode finds one, or returns nil, nil.
 	QueryDeviceCode(ctx context.Context, query DeviceCodeQuery) (*StoredDeviceCode, error)
 	// PollDeviceCode notes that the device asked. When it did so before its
-	// interval was over, tooSoon is true, and the interval grows by slower.
+	// interval was over, tooSoon is true, and the interval grows by slower. A poll
+	// within [DevicePollRepeat] of the one before is the same poll once more: it is not
+	// noted, and not too soon.
 	PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error)
 	// DecideDeviceCode stores a user's decision, unless there is one or the codes
 	// have ended: decided is then false.
 	DecideDeviceCode(ctx context.Context, userCode string, decision DeviceDecision) (decided bool, err error)
 }
+
+// DevicePollRepeat is how soon after a poll a client repeats it with its credentials in
+// another place, as clients do that do not know where the server wants them.
+const DevicePollRepeat = time.Second
 
 // DeviceCodeQuery says by which of the two codes a device authorization is
 // looked for: by the digest of one of them.

@@ -77,6 +77,7 @@ type Error struct {
 	Header http.Header
 
 	cause     error
+	reason    error    // see Because
 	redirect  *Request // whose redirect URI the error is delivered to: one that was found to be the client's
 	state     string
 	clientID  string // for the log

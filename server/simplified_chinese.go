@@ -25,6 +25,8 @@ var simplifiedChinese = map[string]string{
 	"The access token was revoked.":                                                                                     "访问令牌已被撤销。",
 	"The body is not form-urlencoded.":                                                                                  "请求正文不是 form-urlencoded 格式。",
 	"The body is too long.":                                                                                             "请求正文过长。",
+	"The client is registered for the authentication method '%s', and not for '%s'.":                                    "客户端注册的认证方式是 “%s”，而不是 “%s”。",
+	"The client is not registered for the authentication method '%s'.":                                                  "客户端未注册认证方式 “%s”。",
 	"The client authentication failed.":                                                                                 "客户端认证失败。",
 	"The client cannot use this endpoint with its client authentication.":                                               "客户端不能以其身份认证方式使用此端点。",
 	"The software statement is not a signed JWT that is valid now.":                                                     "软件声明不是当前有效的已签名 JWT。",

@@ -110,11 +110,24 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 			}
 		}
 	})
-	t.Run("of two polls at once, one is too soon", func(t *testing.T) {
+	t.Run("two polls at once are one, and of two that come too soon one is counted", func(t *testing.T) {
+		now := time.Now()
+		var timed []*instance
+		for _, db := range k.handles {
+			timed = append(timed, k.on(t, db, at(func() time.Time { return now })))
+		}
 		for round := range rounds {
 			codes := in(round).device(t, c)
-			answers := race(2, func(i int) answer { return in(round+i).poll(c, codes.DeviceCode) })
-			if answers[0].Error == answers[1].Error || answers[0].ok() || answers[1].ok() {
+			twice := func() []answer {
+				return race(2, func(i int) answer { return timed[(round+i)%len(timed)].poll(c, codes.DeviceCode) })
+			}
+			answers := twice()
+			if answers[0].Error != server.AuthorizationPending || answers[1].Error != server.AuthorizationPending {
+				t.Errorf("they are told %+v and %+v", answers[0], answers[1])
+			}
+			now = now.Add(4 * time.Second)
+			answers = twice()
+			if slowed := (answers[0].Error == server.SlowDown) != (answers[1].Error == server.SlowDown); !slowed || answers[0].ok() || answers[1].ok() {
 				t.Errorf("they are told %+v and %+v", answers[0], answers[1])
 			}
 		}

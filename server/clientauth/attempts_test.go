@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -77,12 +80,73 @@ func TestNobodyGuessesASecret(t *testing.T) {
 			assert.Equal(t, http.StatusOK, from("192.0.2.2:1", row.client.Secret).Status, "the client itself, elsewhere")
 		})
 	}
+	t.Run("header and body are one count, and a public client is not held up by what strangers try with its name", func(t *testing.T) {
+		both, public := p.NewClient(oauthtest.All(named("both"), oauthtest.Grants("client_credentials"))), p.NewClient(oauthtest.All(named("spa"), oauthtest.Public))
+		for _, client := range []*oauthtest.Client{both, public} {
+			guess := []func() oauthtest.Answer{
+				func() oauthtest.Answer {
+					return p.Token(nil, "grant_type=client_credentials", basic(client.ClientID, "wrong")...)
+				},
+				func() oauthtest.Answer {
+					return p.Token(nil, "grant_type=client_credentials&client_secret=wrong&client_id="+client.ClientID)
+				},
+			}
+			for i := range 3 {
+				assert.Equal(t, server.InvalidClient, guess[i%2]().Body["error"])
+			}
+			for _, ask := range guess {
+				assert.Equal(t, http.StatusTooManyRequests, ask().Status)
+			}
+		}
+		assert.Equal(t, http.StatusTooManyRequests, p.Token(both, "grant_type=client_credentials").Status)
+		assert.Equal(t, server.InvalidGrant, p.Refresh(public, "x", "").Body["error"])
+	})
 	t.Run("an unknown client is told the same", func(t *testing.T) {
 		for range 3 {
 			assert.Equal(t, server.InvalidClient, p.Token(nil, "grant_type=client_credentials", basic("nobody", "wrong")...).Body["error"])
 		}
 		assert.Equal(t, http.StatusTooManyRequests, p.Token(nil, "grant_type=client_credentials", basic("nobody", "wrong")...).Status)
 	})
+}
+
+// Retry-After is the second from which on the right secret is taken again.
+func TestRetryAfterTellsTheTruth(t *testing.T) {
+	client := &oauthtest.Client{ClientMixin: models.ClientMixin{
+		ClientID: "web", ClientSecret: models.HashClientSecret("right"), ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}},
+	}}
+	for name, limiter := range map[string]ratelimit.Limiter{
+		"the default": nil, "whole seconds": ratelimit.New(3, time.Hour), "parts of one": ratelimit.New(3, 10*time.Second),
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := server.New(server.Config{
+				Issuer: oauthtest.Issuer, ClientAuthMethods: clientauth.Defaults(), FailedAuthentications: limiter,
+				QueryClient: func(context.Context, string) (server.Client, error) { return client, nil },
+				SaveToken:   func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+			})
+			require.NoError(t, err)
+			require.NoError(t, srv.RegisterGrant(&grant.ClientCredentials{}))
+			synctest.Test(t, func(t *testing.T) {
+				ask := func(secret string) *httptest.ResponseRecorder {
+					r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader("grant_type=client_credentials"))
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+					r.SetBasicAuth("web", secret)
+					w := httptest.NewRecorder()
+					srv.CreateTokenResponse(w, r)
+					return w
+				}
+				var refused *httptest.ResponseRecorder
+				for refused == nil || refused.Code != http.StatusTooManyRequests {
+					refused = ask("wrong")
+				}
+				seconds, err := strconv.Atoi(refused.Header().Get("Retry-After"))
+				require.NoError(t, err)
+				time.Sleep(time.Duration(seconds-1) * time.Second)
+				assert.Equal(t, http.StatusTooManyRequests, ask("right").Code, "not before")
+				time.Sleep(time.Second)
+				assert.Equal(t, http.StatusOK, ask("right").Code)
+			})
+		})
+	}
 }
 
 // Whoever invents clients, one for each attempt, makes few keys: in a limiter with a

@@ -2,6 +2,7 @@ package clientauth_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -14,10 +15,12 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 )
 
 func basic(id, secret string) []string {
@@ -53,6 +56,11 @@ func TestClientAuthentication(t *testing.T) {
 			{"with a secret that no decoding leaves as it is", body, basic(percent.ClientID, "100%+a"), 200, ""},
 			{"or its encoding", body, basic(percent.ClientID, url.QueryEscape("100%+a")), 200, ""},
 			{"post", inBody(post.ClientID, post.Secret), nil, 200, ""},
+			{"basic for a client of post", body, basic(post.ClientID, post.Secret), 200, ""},
+			{"post for a client of basic", inBody(web.ClientID, web.Secret), nil, 200, ""},
+			{"the same credentials in both places", inBody(post.ClientID, post.Secret), basic(post.ClientID, post.Secret), 200, ""},
+			{"the same, encoded in the header", inBody(url.QueryEscape(odd.ClientID), url.QueryEscape(oddSecret)), basic(url.QueryEscape(odd.ClientID), url.QueryEscape(oddSecret)), 200, ""},
+			{"a secret in the body, and its client in the header as well", inBody(post.ClientID, post.Secret), basic(post.ClientID, ""), 200, ""},
 			{"the client_id may be repeated in the body", body + "&client_id=" + web.ClientID, basic(web.ClientID, web.Secret), 200, ""},
 
 			{"nothing", body, nil, 401, "invalid_client"},
@@ -60,7 +68,7 @@ func TestClientAuthentication(t *testing.T) {
 			{"an unknown client", body, basic("nobody", "wrong"), 401, "invalid_client"},
 			{"an empty secret", body, basic(web.ClientID, ""), 401, "invalid_client"},
 			{"the stored digest is no secret", body, basic(web.ClientID, models.HashClientSecret(web.Secret)), 401, "invalid_client"},
-			{"a public client by basic", body, basic(public.ClientID, ""), 401, "invalid_client"},
+			{"a grant that no public client may use, by basic", body, basic(public.ClientID, ""), 401, "invalid_client"},
 			{"a header that is no base64", body, []string{"Authorization", "Basic %%%"}, 401, "invalid_client"},
 			{"a header without a colon", body, []string{"Authorization", "Basic YWJj"}, 401, "invalid_client"},
 			{"a header with a NUL", body, basic("a\x00b", "x"), 401, "invalid_client"},
@@ -70,11 +78,13 @@ func TestClientAuthentication(t *testing.T) {
 			{"an unknown client in the body", inBody("nobody", "wrong"), nil, 400, "invalid_client"},
 			{"an unknown client without a secret", body + "&client_id=nobody", nil, 400, "invalid_client"},
 			{"a confidential client without its secret", body + "&client_id=" + web.ClientID, nil, 400, "invalid_client"},
-			{"basic for a client of post", body, basic(post.ClientID, post.Secret), 401, "invalid_client"},
-			{"post for a client of basic", inBody(web.ClientID, web.Secret), nil, 400, "invalid_client"},
 			{"a secret without an id", body + "&client_secret=x", nil, 401, "invalid_client"},
+			{"a header with a secret without an id", body, basic("", web.Secret), 401, "invalid_client"},
+			{"the secret of a public client, which has none", inBody(public.ClientID, "x"), nil, 400, "invalid_client"},
 
-			{"two ways at once", inBody(post.ClientID, post.Secret), basic(post.ClientID, post.Secret), 400, "invalid_request"},
+			{"two secrets", inBody(post.ClientID, "wrong"), basic(post.ClientID, post.Secret), 400, "invalid_request"},
+			{"two clients", inBody(post.ClientID, post.Secret), basic(web.ClientID, web.Secret), 400, "invalid_request"},
+			{"a header without a secret, of another client", inBody(post.ClientID, post.Secret), basic(web.ClientID, ""), 400, "invalid_request"},
 			{"another client_id in the body", body + "&client_id=" + post.ClientID, basic(web.ClientID, web.Secret), 400, "invalid_request"},
 			{"two headers", body, append(basic(web.ClientID, web.Secret), basic(web.ClientID, web.Secret)...), 400, "invalid_request"},
 			{"a very long header", body, basic(web.ClientID, strings.Repeat("x", 9000)), 400, "invalid_request"},
@@ -95,6 +105,90 @@ func TestClientAuthentication(t *testing.T) {
 		assert.Equal(t, wrong.Raw, unknown.Raw, "nor from a body")
 		unknown, wrong = p.Token(nil, body+"&client_id=nobody"), p.Token(nil, body+"&client_id="+web.ClientID)
 		assert.Equal(t, wrong.Raw, unknown.Raw, "nor without a secret")
+	})
+}
+
+// Of client_secret_basic and client_secret_post the registered one alone is taken where
+// server or client insists. A client that proved itself learns which that is.
+func TestAClientIsHeldToItsMethod(t *testing.T) {
+	const body = "grant_type=client_credentials"
+	grants := oauthtest.Grants("client_credentials")
+	bySecret := func(c *oauthtest.Client) (inHeader, inBody []string) {
+		return append([]string{body}, basic(c.ClientID, c.Secret)...), []string{body + "&client_id=" + c.ClientID + "&client_secret=" + c.Secret}
+	}
+	for name, strict := range map[string]bool{"the server insists": true, "the client insists": false} {
+		t.Run(name, func(t *testing.T) {
+			db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+			p := oauthtest.New(t, db, func(c *server.Config) { c.StrictClientSecretMethod = strict })
+			insist := insists
+			if strict {
+				insist = func(*oauthtest.Client) {}
+			}
+			web, post := p.NewClient(oauthtest.All(grants, insist)), p.NewClient(oauthtest.All(grants, insist, byPost))
+			ask := func(request []string) oauthtest.Answer { return p.Token(nil, request[0], request[1:]...) }
+			inHeader, inBody := bySecret(web)
+			assert.Equal(t, http.StatusOK, ask(inHeader).Status)
+			a := ask(inBody)
+			assert.Equal(t, server.InvalidClient, a.Body["error"])
+			assert.Equal(t, "The client is registered for the authentication method 'client_secret_basic', and not for 'client_secret_post'.", a.Body["error_description"])
+			both := ask(append(inBody, inHeader[1:]...))
+			assert.Equal(t, !strict, both.Status == http.StatusOK, both.Raw)
+
+			inHeader, inBody = bySecret(post)
+			assert.Equal(t, http.StatusOK, ask(inBody).Status)
+			a = ask(inHeader)
+			assert.Equal(t, http.StatusUnauthorized, a.Status)
+			assert.Equal(t, "The client is registered for the authentication method 'client_secret_post', and not for 'client_secret_basic'.", a.Body["error_description"])
+			post.Secret = "wrong"
+			inHeader, _ = bySecret(post)
+			assert.Equal(t, "The client authentication failed.", ask(inHeader).Body["error_description"], "nobody else learns it")
+		})
+	}
+}
+
+func TestAClientInsistsWhenItRegisters(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
+	registration.Open, registration.GrantTypes = true, []string{"authorization_code", "client_credentials"}
+	require.NoError(t, p.Server.RegisterEndpoint(registration))
+	metadata := func(value string) string {
+		return `{"redirect_uris":["` + oauthtest.RedirectURI + `"],"grant_types":["authorization_code","client_credentials"],"require_token_endpoint_auth_method":` + value + `}`
+	}
+	a := p.Register(metadata("true"))
+	require.Equal(t, http.StatusCreated, a.Status, a.Raw)
+	assert.Equal(t, "true", a.Body["require_token_endpoint_auth_method"])
+	const body = "grant_type=client_credentials"
+	assert.Equal(t, http.StatusOK, p.Token(nil, body, basic(a.Body["client_id"], a.Body["client_secret"])...).Status)
+	assert.Equal(t, server.InvalidClient, p.Token(nil, body+"&client_id="+a.Body["client_id"]+"&client_secret="+a.Body["client_secret"]).Body["error"])
+	assert.Equal(t, server.InvalidClientMetadata, p.Register(metadata(`"yes"`)).Body["error"])
+}
+
+// A client that is registered for no secret never enters by one, whatever its row holds.
+func TestNobodyEntersByASecretThatIsNotRegisteredForIt(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
+		require.NoError(t, p.Server.RegisterClientAuthMethod(
+			&clientauth.PrivateKeyJWT{Replays: replays}, &clientauth.SelfSignedTLSClientAuth{}, &clientauth.TLSClientAuth{Roots: x509.NewCertPool()},
+			&clientauth.ClientSecretJWT{Key: []byte(strings.Repeat("k", 32)), Replays: replays}))
+		const body, secret = "grant_type=refresh_token&refresh_token=x", "an old secret"
+		for _, method := range []string{models.None, models.PrivateKeyJWT, models.TLSClientAuth, models.SelfSignedTLSClientAuth, models.ClientSecretJWT, "by_name"} {
+			client := p.NewClient(nil)
+			client.ClientMetadata.TokenEndpointAuthMethod, client.ClientSecret = method, models.HashClientSecret(secret)
+			require.NoError(t, db.Save(client).Error)
+			for place, a := range map[string]oauthtest.Answer{
+				"header": p.Token(nil, body, basic(client.ClientID, secret)...),
+				"body":   p.Token(nil, body+"&client_id="+client.ClientID+"&client_secret="+secret),
+			} {
+				assert.Equal(t, server.InvalidClient, a.Body["error"], "%s in the %s: %s", method, place, a.Raw)
+				if method != "by_name" {
+					assert.Contains(t, a.Body["error_description"], "registered for the authentication method '"+method+"'", "it is the client's secret")
+				}
+			}
+			wrong := p.Token(nil, body, basic(client.ClientID, "wrong")...)
+			assert.Equal(t, p.Token(nil, body, basic("nobody", "wrong")...).Raw, wrong.Raw, "%s: a stranger learns nothing", method)
+		}
 	})
 }
 

@@ -45,7 +45,7 @@ func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Reques
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	header, ok := basicauth.Of(req.HTTP)
 	if !ok {
-		return nil, &server.NotAuthenticated{Reason: "the Basic header is malformed"}
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the Basic header is malformed")}
 	}
 	client, err := query(ctx, header.ClientID)
 	if err != nil {

@@ -73,7 +73,9 @@ func TestClientSecretJWT(t *testing.T) {
 		basicClient := p.NewClient(oauthtest.Grants("client_credentials"))
 		assert.Equal(t, server.InvalidClient, ask(sign(basicClient.Secret, "iss", basicClient.ClientID, "sub", basicClient.ClientID)).Body["error"], "a secret that is not derived signs nothing")
 		for _, sent := range []string{secret, row.ClientSecret} {
-			assert.Equal(t, server.InvalidClient, p.Token(nil, "grant_type=client_credentials", basic(client.ClientID, sent)...).Body["error"], "nor is one sent that signs")
+			a := p.Token(nil, "grant_type=client_credentials", basic(client.ClientID, sent)...)
+			assert.Equal(t, server.InvalidClient, a.Body["error"], "nor is one sent that signs")
+			assert.Equal(t, sent == secret, strings.Contains(a.Body["error_description"], "'client_secret_jwt'"), "whoever has it learns where it belongs")
 		}
 
 		t.Run("two secrets live while one takes the other's place", func(t *testing.T) {

@@ -150,6 +150,8 @@ func TestDeviceAuthorization(t *testing.T) {
 				{0, server.AuthorizationPending}, {5, server.AuthorizationPending}, {4, server.SlowDown}, // now ten
 				{9, server.SlowDown}, // now fifteen
 				{15, server.AuthorizationPending}, {14, server.SlowDown}, {20, server.AuthorizationPending},
+				{0, server.AuthorizationPending}, {1, server.AuthorizationPending}, // the same poll once more
+				{19, server.AuthorizationPending}, {2, server.SlowDown},
 			} {
 				d.Now = d.Now.Add(time.Duration(step.seconds) * time.Second)
 				a := d.poll(client, deviceCode)

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+)
+
+// Reason is why something was refused, for the log alone.
+type Reason struct {
+	// Text says why, in words that never change, such as "the client secret is wrong".
+	Text string
+	// Values are what the reason is about, such as a redirect URI that is not
+	// registered, and never a secret, a code or a token. They may be a stranger's text:
+	// the log bounds them and prints them on one line.
+	Values []slog.Attr
+}
+
+// NewReason returns a reason.
+func NewReason(text string, values ...slog.Attr) *Reason { return &Reason{text, values} }
+
+// Error returns the text.
+func (r *Reason) Error() string { return r.Text }
+
+// Because sets why the error is answered, beyond what its description says: the client
+// does not learn it, and the log has it.
+func (e *Error) Because(reason string, values ...slog.Attr) *Error {
+	return e.BecauseOf(NewReason(reason, values...))
+}
+
+// BecauseOf is Because for a reason that is an error, such as a [*Reason].
+func (e *Error) BecauseOf(reason error) *Error {
+	e.reason = reason
+	return e
+}
+
+// Reason returns why the error is answered, beyond what its description says, and the
+// values that this is about. It is empty where the description says all.
+func (e *Error) Reason() (text string, values []slog.Attr) {
+	if e.reason == nil {
+		return "", nil
+	}
+	var reason *Reason
+	if errors.As(e.reason, &reason) {
+		values = reason.Values
+	}
+	return e.reason.Error(), values
+}

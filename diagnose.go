@@ -10,7 +10,7 @@ import (
 )
 
 // Diagnose returns what is wrong with the models, their tables, the database and its
-// pool, see [gormstore.Diagnose], and with the server and what is registered with it,
+// pool, see [gormstore.DiagnoseFor], and with the server and what is registered with it,
 // see [server.Server.Diagnose]. It returns nil when nothing is. The models are those
 // that [AutoMigrate] takes; more is what else to look at, such as doctor.Program.
 //
@@ -23,5 +23,5 @@ import (
 //		return err
 //	}
 func Diagnose(ctx context.Context, srv *server.Server, db *gorm.DB, models []any, more ...server.DiagnoseHook) server.Findings {
-	return append(gormstore.Diagnose(ctx, db, models...), srv.Diagnose(ctx, more...)...)
+	return append(gormstore.DiagnoseFor(ctx, srv, db, models...), srv.Diagnose(ctx, more...)...)
 }

@@ -26,9 +26,18 @@ const diagnosisLimit = 10 * time.Second
 // and by a role that may not read everything. What it could not look at is a
 // [server.Hint].
 func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
+	return DiagnoseFor(ctx, nil, db, models...)
+}
+
+// DiagnoseFor is [Diagnose] for a server, by whose settings it looks at clients. Without
+// one it takes the defaults.
+func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ...any) server.Findings {
 	db, handleErr := handle(db)
 	x := &examination{ctx: ctx, db: db}
 	x.refused("database", "the database:", handleErr)
+	if srv != nil {
+		x.privateUse = srv.GivenConfig().PrivateUseSchemes
+	}
 	if db == nil {
 		return x.findings
 	}
@@ -53,12 +62,14 @@ func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
 
 // examination is one call of [Diagnose].
 type examination struct {
-	ctx      context.Context
-	db       *gorm.DB
-	pool     *sql.DB
-	conn     *sql.Conn
-	models   []*examinedModel
-	findings server.Findings
+	ctx    context.Context
+	db     *gorm.DB
+	pool   *sql.DB
+	conn   *sql.Conn
+	models []*examinedModel
+	// privateUse are the server's private-use schemes without a dot, nil for the usual.
+	privateUse []string
+	findings   server.Findings
 }
 
 // engine is what differs from one database to another.

@@ -14,8 +14,10 @@ const (
 	namedDuplicates = 5
 )
 
-// examineRows finds what an older program kept in plaintext.
+// examineRows finds what an older program kept in plaintext, and clients that could not
+// be made today.
 func (x *examination) examineRows(m *examinedModel, t *table) {
+	x.examineClients(m, t)
 	table := x.quote(m.store.schema.Table)
 	if grantID := m.columns["TokenMixin"]["GrantID"]; grantID != "" && t.hasColumns([]string{grantID}) {
 		column := x.quote(grantID)

@@ -128,8 +128,12 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	if len(faults) == 0 {
 		return nil
 	}
+	return &ClientMetadataError{sortedFaults(faults)}
+}
+
+func sortedFaults(faults []ClientMetadataFault) []ClientMetadataFault {
 	slices.SortStableFunc(faults, func(a, b ClientMetadataFault) int { return strings.Compare(a.Member, b.Member) })
-	return &ClientMetadataError{faults}
+	return faults
 }
 
 // responseTypesOf returns what a response type issues, with the grant type that goes with

@@ -69,7 +69,7 @@ func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, status int, c
 		s.config.Logger.ErrorContext(r.Context(), "an OAuth answer is not JSON", slog.String("error", err.Error()))
 		status, text = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
 	}
-	w.Header().Set("Content-Type", contentType)
+	header.Set(w, "Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }

@@ -125,7 +125,7 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!DOCTYPE html
 func writeFormPost(w http.ResponseWriter, redirectURI string, params url.Values) {
 	digest := sha256.Sum256([]byte(formPostScript))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; script-src 'sha256-"+
+	header.Set(w, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; script-src 'sha256-"+
 		base64.StdEncoding.EncodeToString(digest[:])+"'")
 	_ = formPostPage.Execute(w, struct {
 		Action template.URL

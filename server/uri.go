@@ -102,6 +102,22 @@ func IsWebAddress(uri string) bool {
 	return err == nil
 }
 
+// ClientFaults returns what is wrong with the addresses and names of a stored client, as
+// [Server.ValidateClientMetadata] of a server with the private-use schemes would say
+// (Config.PrivateUseSchemes). Such an address is never used, and such a name is not shown
+// as it is.
+func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []ClientMetadataFault {
+	if privateUseSchemes == nil {
+		privateUseSchemes = DefaultPrivateUseSchemes()
+	}
+	source := client.ClientSource
+	if registeredItself(client) {
+		source = models.ClientByRegistration
+	}
+	faults := append(uriRulesOf(source, privateUseSchemes).faults(&client.ClientMetadata), nameFaults(&client.ClientMetadata)...)
+	return sortedFaults(faults)
+}
+
 // uriMember is a member of a client's metadata that holds one URI or a list of them.
 type uriMember struct {
 	name string

@@ -203,6 +203,54 @@ func TestNoInitFunctions(t *testing.T) {
 	}
 }
 
+// What the library writes into the header of an answer is a constant, or goes through
+// internal/header, which has a strict alphabet.
+func TestHeadersAreWrittenInOnePlace(t *testing.T) {
+	isHeader := func(node ast.Expr) bool { // w.Header()
+		call, ok := node.(*ast.CallExpr)
+		if !ok {
+			return false
+		}
+		selector, ok := call.Fun.(*ast.SelectorExpr)
+		return ok && selector.Sel.Name == "Header" && len(call.Args) == 0
+	}
+	isConstant := func(node ast.Expr) bool {
+		switch value := node.(type) {
+		case *ast.BasicLit:
+			return true
+		case *ast.SelectorExpr:
+			name, ok := value.X.(*ast.Ident)
+			return ok && name.Name == "http"
+		}
+		return false
+	}
+	for _, room := range []string{"../../server", "../../otel", "../.."} {
+		eachFile(t, room, func(path string, file *ast.File) {
+			ast.Inspect(file, func(node ast.Node) bool {
+				switch node := node.(type) {
+				case *ast.IndexExpr:
+					assert.False(t, isHeader(node.X), "%s writes w.Header()[...]: use header.Set", path)
+				case *ast.CallExpr:
+					selector, ok := node.Fun.(*ast.SelectorExpr)
+					if !ok {
+						return true
+					}
+					if method := selector.Sel.Name; isHeader(selector.X) && (method == "Set" || method == "Add") {
+						assert.True(t, isConstant(node.Args[len(node.Args)-1]), "%s writes a header that is not constant: use header.Set", path)
+					}
+					if from, ok := selector.X.(*ast.Ident); ok && from.Name == "http" {
+						assert.NotEqual(t, "Redirect", selector.Sel.Name, "%s: use header.Redirect", path)
+					}
+					for _, argument := range node.Args {
+						assert.False(t, isHeader(argument), "%s hands on w.Header(): use header.Copy", path)
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
 func eachFile(t *testing.T, root string, f func(path string, file *ast.File)) {
 	t.Helper()
 	skip := []string{".git", "example", "internal", "tools", "e2e", "bench"}

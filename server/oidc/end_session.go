@@ -237,7 +237,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
 	slices.Sort(origins)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; frame-src "+
+	header.Set(w, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; frame-src "+
 		strings.Join(slices.Compact(origins), " ")+"; script-src 'sha256-"+digestOf(logoutScript)+"'; style-src 'sha256-"+digestOf(logoutStyle)+"'")
 	_ = logoutPage.Execute(w, struct {
 		Next   template.URL

@@ -1,0 +1,78 @@
+package gormstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
+)
+
+// An address or a name in a row that no client may have is named, with its client.
+func TestBadAddressesAndNamesAreFound(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		row := func(id, source string, metadata models.ClientMetadata) Client {
+			return Client{ClientMixin: models.ClientMixin{ClientID: id, ClientSource: source, ClientMetadata: metadata}}
+		}
+		uris := func(uris ...string) models.ClientMetadata { return models.ClientMetadata{RedirectURIs: uris} }
+		extra := func(member, value string) models.ClientMetadata {
+			return models.ClientMetadata{Extra: map[string]json.RawMessage{member: json.RawMessage(value)}}
+		}
+		good := []Client{
+			row("good-1", "", uris("https://app.example/cb", "myapp:/cb")), row("good-2", models.ClientByRegistration, uris("cursor://x/cb")),
+			row("good-3", models.ClientByHand, extra("client_name#ja", `"アプリ"`)),
+		}
+		require.NoError(t, db.Create(&good).Error)
+		assert.Empty(t, diagnosed(t, db))
+
+		many := make([]Client, 1100) // more than one look takes
+		for i := range many {
+			many[i] = row(fmt.Sprintf("k-%04d", i), "", uris("https://app.example/cb"))
+		}
+		many[1099].ClientMetadata = uris("javascript:alert(1)")
+		require.NoError(t, db.CreateInBatches(&many, 100).Error)
+		finding := diagnosed(t, db)["client_metadata table clients"]
+		assert.Equal(t, server.Warning, finding.Severity)
+		assert.Contains(t, finding.Problem, `in 1 of its rows: "k-1099": redirect_uris: "javascript:alert(1)" has a scheme that starts programs or scripts`)
+		require.NoError(t, db.Where("client_id LIKE 'k-%'").Delete(&Client{}).Error)
+
+		for want, bad := range map[string]Client{
+			`policy_uri#ja: "javascript:alert(1)"`:                                                  row("a", "", extra("policy_uri#ja", `"javascript:alert(1)"`)),
+			`frontchannel_logout_uri: "https://[::1%25%20;script-src%20'unsafe-inline'%20;x]/" has`: row("b", "", extra("frontchannel_logout_uri", `"https://[::1%25%20;script-src%20'unsafe-inline'%20;x]/"`)),
+			`post_logout_redirect_uris: "data:x"`:                                                   row("c", "", extra("post_logout_redirect_uris", `["https://app.example/","data:x"]`)),
+			`redirect_uris: "https://аpple.com/cb" has a character that is not ASCII`:               row("d", "", uris("https://аpple.com/cb")),
+			`redirect_uris: "myapp:/cb" has a private-use scheme without a dot`:                     row("e", models.ClientByDocument, uris("myapp:/cb")),
+			`client_name: "a\u202eb" has the character U+202E`:                                      row("f", "", models.ClientMetadata{ClientName: "a\u202eb"}),
+			`client_name#ja: "` + strings.Repeat("a", 100) + `…" is longer than 100 characters`:     row("g", "", extra("client_name#ja", `"`+strings.Repeat("a", 5000)+`"`)),
+		} {
+			require.NoError(t, db.Create(&bad).Error)
+			finding := diagnosed(t, db)["client_metadata table clients"]
+			assert.Contains(t, finding.Problem, fmt.Sprintf("in 1 of its rows: %q: %s", bad.ClientID, want))
+			assert.Less(t, len(finding.Problem), 1000)
+			require.NoError(t, db.Delete(&bad).Error)
+		}
+		assert.Empty(t, diagnosed(t, db))
+
+		srv, err := server.New(server.Config{
+			Issuer: "https://id.example", PrivateUseSchemes: []string{"myapp"}, QueryClient: func(context.Context, string) (server.Client, error) { return nil, nil },
+			SaveToken: func(context.Context, *models.TokenMixin, *server.Request) error { return nil }, ClientAuthMethods: clientauth.Defaults(),
+		})
+		require.NoError(t, err)
+		own := row("own", models.ClientByRegistration, uris("myapp:/cb"))
+		require.NoError(t, db.Create(&own).Error)
+		assert.Contains(t, gormstore.Diagnose(t.Context(), db, allModels...).String(), "myapp")
+		text := gormstore.DiagnoseFor(t.Context(), srv, db, allModels...).String()
+		assert.NotContains(t, text, "myapp", "the server takes that scheme")
+		assert.Contains(t, text, "cursor:", "and no other")
+	})
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -137,6 +138,7 @@ func TestGosOwnClient(t *testing.T) {
 func TestWhatIsNoGuess(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) { c.FailedAuthentications = ratelimit.New(1, time.Hour) })
+	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
 	signs := newKeyPair(t, "1")
 	grants := oauthtest.Grants("authorization_code", "refresh_token", "client_credentials")
 	web, public := p.NewClient(oauthtest.All(named("web"), grants)), p.NewClient(oauthtest.All(named("public"), oauthtest.Public))

@@ -22,11 +22,15 @@ type UserWithClaims[M any] interface {
 
 // OpenID makes the server an OpenID Provider: ID tokens by RS256 and ES256, UserInfo,
 // discovery, and the keys in the model K. What is known of a user, the model U
-// answers with its method GetClaims. It needs the part [Tokens]. For sessions and
-// logout, other flows, or settings, register an [oidc.Provider] afterwards instead.
-func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]]() Part {
+// answers with its method GetClaims. It needs the part [Tokens]. The functions change
+// the provider's settings, such as ScopeClaimsInIDToken. For sessions and logout, or
+// other flows, register an [oidc.Provider] afterwards instead.
+func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](change ...func(*oidc.Provider)) Part {
 	return func(a *assembly) error {
 		a.openID = &oidc.Provider{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}}
+		for _, f := range change {
+			f(a.openID)
+		}
 		a.openIDKeys = func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error) {
 			return gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{Algorithms: algorithms})
 		}

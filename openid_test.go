@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
 // One more part makes the server an OpenID Provider.
@@ -25,7 +26,7 @@ func TestOpenID(t *testing.T) {
 	require.NoError(t, db.Create(user).Error)
 	parts := []gormoauth.Part{
 		gormoauth.Clients[oauthtest.Client](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User](),
-		gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
+		gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](func(p *oidc.Provider) { p.ScopeClaimsInIDToken = true }),
 	}
 	config := server.Config{Issuer: oauthtest.Issuer, SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db)}
 	_, err := gormoauth.New(db, config, parts...)
@@ -70,6 +71,7 @@ func TestOpenID(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, parsed.VerifiedBy(set))
 	assert.Equal(t, user.GetUserID(), parsed.Subject)
+	assert.JSONEq(t, `"alice@example.com"`, string(parsed.Claims["email"]), "the part takes settings of the provider")
 	access, _ := tokens["access_token"].(string)
 	assert.Equal(t, "alice@example.com", get("/oauth/userinfo", access)["email"])
 	assert.Equal(t, oauthtest.Issuer+"/oauth/userinfo", get("/.well-known/openid-configuration", "")["userinfo_endpoint"])

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"slices"
 	"strconv"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -23,6 +21,8 @@ type User struct {
 	PasswordHash string `gorm:"size:60;not null"`
 	Name         string `gorm:"size:200;not null"`
 	Email        string `gorm:"size:200;not null"`
+	// Personal is what else there is to know of the user.
+	Personal personal `gorm:"serializer:json;type:text"`
 	// Disabled ends everything that the user signed in to or granted.
 	Disabled bool `gorm:"not null"`
 	// Demo marks an account whose password everybody knows.
@@ -31,18 +31,6 @@ type User struct {
 
 // GetUserID makes User a server.User.
 func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
-
-// GetClaims makes User an oidc.User: what applications learn of a person.
-func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) { //nolint:unparam // another program would ask its database
-	claims := make(map[string]any)
-	if slices.Contains(scopes, "profile") {
-		claims["name"], claims["preferred_username"] = u.Name, u.Username
-	}
-	if slices.Contains(scopes, "email") && u.Email != "" {
-		claims["email"], claims["email_verified"] = u.Email, false // nobody has sent a message there
-	}
-	return claims, nil
-}
 
 // Client is an application that may ask for tokens.
 type Client struct {

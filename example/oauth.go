@@ -101,7 +101,7 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
-		registration.Open, registration.DefaultScope = true, "openid profile email"
+		registration.Open, registration.DefaultScope = true, "openid profile email address phone"
 		registration.GrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType, "implicit"}
 		err = errors.Join(err, srv.RegisterEndpoint(registration))
 	}
@@ -131,7 +131,7 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 // newProvider returns what makes the server an OpenID Provider.
 func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
 	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
-	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions}
+	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions, ACRValues: []string{acrPassword}}
 	if a.cfg.secret != "" {
 		salt := hmac.New(sha256.New, []byte(a.cfg.secret))
 		salt.Write([]byte("pairwise subjects"))

@@ -9,6 +9,8 @@ var scopes = []scope{
 	{"openid", "Recognise you when you come back"},
 	{"profile", "See your name and user name"},
 	{"email", "See your e-mail address"},
+	{"address", "See where you live"},
+	{"phone", "See your telephone number"},
 	{"offline_access", "Keep this access while you are away"},
 }
 

@@ -11,11 +11,32 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-type demoUser struct{ Username, Password, Name, Email string }
+type demoUser struct {
+	Username, Password, Name, Email string
+	Personal                        personal
+}
 
 var demoUsers = []demoUser{
-	{"alice", "wonderland", "Alice Liddell", "alice@example.com"},
-	{"bob", "builder", "Bob Baumeister", "bob@example.com"},
+	{"alice", "wonderland", "Alice Liddell", "alice@example.com", personal{
+		GivenName: "Alice", FamilyName: "Liddell", MiddleName: "Pleasance", Nickname: "Ali",
+		Profile: "https://alice.example/about", Picture: "https://alice.example/picture.png", Website: "https://alice.example/",
+		Gender: "female", Birthdate: "1992-05-04", ZoneInfo: "Europe/London", Locale: "en-GB", PhoneNumber: "+441632960100",
+		Address: map[string]string{
+			"formatted": "1 Looking-Glass Lane\nOxford\nOxfordshire\nOX1 0AA\nUnited Kingdom", "street_address": "1 Looking-Glass Lane",
+			"locality": "Oxford", "region": "Oxfordshire", "postal_code": "OX1 0AA", "country": "United Kingdom",
+		},
+		UpdatedAt: 1_767_225_600,
+	}},
+	{"bob", "builder", "Bob Baumeister", "bob@example.com", personal{
+		GivenName: "Bob", FamilyName: "Baumeister", MiddleName: "Emil", Nickname: "Bobby",
+		Profile: "https://bob.example/about", Picture: "https://bob.example/picture.png", Website: "https://bob.example/",
+		Gender: "male", Birthdate: "1999-04-12", ZoneInfo: "Europe/Berlin", Locale: "de-DE", PhoneNumber: "+493023125100",
+		Address: map[string]string{
+			"formatted": "Bauplatz 1\n10115 Berlin\nDeutschland", "street_address": "Bauplatz 1",
+			"locality": "Berlin", "region": "Berlin", "postal_code": "10115", "country": "Deutschland",
+		},
+		UpdatedAt: 1_767_225_600,
+	}},
 }
 
 type demoClient struct {
@@ -25,7 +46,7 @@ type demoClient struct {
 
 const (
 	demoRedirectURI = "http://127.0.0.1:8081/callback"
-	demoScope       = "openid profile email offline_access"
+	demoScope       = "openid profile email address phone offline_access"
 
 	deviceCodeGrantType    = "urn:ietf:params:oauth:grant-type:device_code"
 	jwtBearerGrantType     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -122,7 +143,7 @@ func seedUser(tx *gorm.DB, demo demoUser) error {
 		}
 		user.PasswordHash = hash
 	}
-	user.Username, user.Name, user.Email, user.Disabled, user.Demo = demo.Username, demo.Name, demo.Email, false, true
+	user.Username, user.Name, user.Email, user.Personal, user.Disabled, user.Demo = demo.Username, demo.Name, demo.Email, demo.Personal, false, true
 	return tx.Save(&user).Error
 }
 

@@ -25,6 +25,10 @@ const (
 	sessionNotice     = "notice"
 )
 
+// acrPassword is the authentication context class of a sign-in with a password, the
+// only one that there is (OASIS SAML 2.0 Authentication Context).
+const acrPassword = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
+
 // newSessions keeps sessions in the database, so that they outlive a restart
 // and are shared by all instances. Only digests of their tokens are stored.
 func newSessions(a *app) *scs.SessionManager {
@@ -62,7 +66,7 @@ func (a *app) authenticated(r *http.Request, user *User) server.User {
 	}
 	ctx := r.Context()
 	return server.SignedIn{User: user, Authentication: server.Authentication{
-		Time: a.sessions.GetInt64(ctx, sessionSignedInAt), AMR: []string{"pwd"},
+		Time: a.sessions.GetInt64(ctx, sessionSignedInAt), ACR: acrPassword, AMR: []string{"pwd"},
 		ReturnTo: a.sessions.GetString(ctx, sessionReturnTo), ReturnedAt: a.sessions.GetInt64(ctx, sessionReturnedAt),
 		SessionID: a.sessions.GetString(ctx, sessionID),
 	}}

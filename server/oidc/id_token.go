@@ -23,8 +23,8 @@ type idToken struct {
 	sid            string
 	// What is delivered with it, and what it vouches for by a hash; empty is not.
 	accessToken, code, state string
-	// alone is whether no access token comes that UserInfo could be asked with.
-	alone bool
+	// byScope is whether it has the claims of the scope.
+	byScope bool
 }
 
 // idToken returns the ID token of a request.
@@ -34,7 +34,7 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 		return "", err
 	}
 	claims := make(map[string]any)
-	err = p.userClaims(ctx, &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: claims}, token.alone, requested.IDToken)
+	err = p.userClaims(ctx, &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: claims}, token.byScope, requested.IDToken)
 	if err != nil {
 		return "", err
 	}

@@ -31,6 +31,7 @@ func (g *Implicit) CheckConfig(*server.Config) error { return needsProvider("Imp
 // PrepareMetadata names the grant type, which no token request has.
 func (*Implicit) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("grant_types_supported", implicitGrantType)
+	metadata.Add("claims_supported", "s_hash")
 }
 
 // CheckAuthorizationRequest checks what the flow needs (OpenID Connect Core section
@@ -66,6 +67,11 @@ func (*Hybrid) ResponseMode() string { return "fragment" }
 // WrappedGrant returns the authorization code grant, whose extensions hold for the
 // hybrid flow as well.
 func (g *Hybrid) WrappedGrant() server.AuthorizationGrant { return g.Code }
+
+// PrepareMetadata names what an ID token says of a code that comes beside it.
+func (*Hybrid) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("claims_supported", "c_hash", "s_hash")
+}
 
 // CheckConfig names what is missing.
 func (g *Hybrid) CheckConfig(*server.Config) error {
@@ -146,7 +152,7 @@ func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params
 		token.accessToken = response.AccessToken
 	}
 	if slices.Contains(wanted, "id_token") {
-		token.alone = token.accessToken == "" && code == ""
+		token.byScope = token.accessToken == "" && code == "" // nothing comes that UserInfo could be asked with
 		text, err := p.idToken(ctx, req, token)
 		if err != nil {
 			return nil, err

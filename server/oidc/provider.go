@@ -39,8 +39,15 @@ type Provider struct {
 	IDTokenExpiresIn time.Duration
 
 	// Scopes are the claims of the program's own scopes, by scope, beside those of
-	// profile, email, address and phone (OpenID Connect Core section 5.4).
+	// profile, email, address and phone (OpenID Connect Core section 5.4). One of these
+	// four that stands here has the claims that are named here and no others: name what
+	// the users have, so that claims_supported lists nothing that nobody has.
 	Scopes map[string][]string
+	// ScopeClaimsInIDToken puts the claims of the granted scope into every ID token of
+	// the token endpoint, where some relying parties look for a name and nowhere else.
+	// Otherwise UserInfo has them, as OpenID Connect Core section 5.4 says, and an ID
+	// token stays short: it goes along as an id_token_hint, and may be kept for long.
+	ScopeClaimsInIDToken bool
 	// Claims is asked about all that a client is about to be told: it may add claims,
 	// and take some out, by the client, the user, and where they go. The claims of the
 	// protocol itself it cannot change.
@@ -51,7 +58,8 @@ type Provider struct {
 	// verifies such a client's JWTs by itself knows the user by that subject, too.
 	PairwiseSalt []byte
 	// ACRValues are the authentication context classes that the program's sign-in can
-	// reach, for discovery.
+	// reach. Each sign-in says which one it reached ([server.Authentication]), and the
+	// ID token has it as "acr".
 	ACRValues []string
 	// Fetcher gets what clients name by its address: their keys, sector identifiers, and
 	// the addresses at which they are told of logouts. nil refuses clients that do.
@@ -159,7 +167,7 @@ func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	if p.PairwiseSalt != nil {
 		metadata.Add("subject_types_supported", "pairwise")
 	}
-	metadata.Add("claims_supported", "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash")
+	metadata.Add("claims_supported", "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "azp", "at_hash")
 	supported, restricted := metadata["scopes_supported"].([]string)
 	for scope, claims := range p.scopes() {
 		if !restricted || slices.Contains(supported, scope) {
@@ -172,6 +180,7 @@ func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata.Add("display_values_supported", displays()...)
 	if len(p.ACRValues) > 0 {
 		metadata.Add("acr_values_supported", p.ACRValues...)
+		metadata.Add("claims_supported", "acr")
 	}
 	if p.Sessions == nil {
 		return
@@ -269,6 +278,7 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 	}
 	text, err := p.idToken(ctx, req, idToken{
 		authentication: req.Credential.Authentication, nonce: nonce, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
+		byScope: p.ScopeClaimsInIDToken,
 	})
 	if err == nil {
 		response.SetExtra("id_token", text)

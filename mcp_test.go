@@ -64,7 +64,13 @@ func TestMCP(t *testing.T) {
 			mux.Handle(path, handler)
 		}
 		mux.Handle("/mcp", mcp.Protector.Require("tools")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
-		mux.HandleFunc("/oauth/authorize", func(w http.ResponseWriter, r *http.Request) { mcp.CreateAuthorizationResponse(w, r, user) })
+		mux.Handle("/oauth/authorize", mcp.AuthorizationHandler(server.AuthorizationPages{
+			User:   func(*http.Request) (server.User, error) { return user, nil },
+			SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
+			Consent: func(w http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
+				_, _ = io.WriteString(w, string(consent.Decision))
+			},
+		}))
 		clientID := s.URL + "/app/client.json"
 		mux.HandleFunc("/app/client.json", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -91,7 +97,9 @@ func TestMCP(t *testing.T) {
 				"response_type": {"code"}, "client_id": {id}, "redirect_uri": {"http://127.0.0.1:4711/cb"}, "scope": {"tools"}, "resource": {s.URL + "/mcp"},
 				"code_challenge": {oauthtest.Challenge}, "code_challenge_method": {"S256"}, "state": {"s"},
 			}
-			back, err := url.Parse(send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil).header.Get("Location"))
+			address := metadata["authorization_endpoint"].(string) + "?" + ask.Encode()
+			decision := url.Values{"confirm": {"yes"}, "decision": {send(t, http.MethodGet, address, "", nil).raw}}
+			back, err := url.Parse(send(t, http.MethodPost, address, "application/x-www-form-urlencoded", strings.NewReader(decision.Encode())).header.Get("Location"))
 			require.NoError(t, err)
 			assert.Equal(t, issuer, back.Query().Get("iss"), kind)
 			form := url.Values{
@@ -104,9 +112,8 @@ func TestMCP(t *testing.T) {
 			call := send(t, http.MethodPost, s.URL+"/mcp", "Bearer "+tokens.body["access_token"].(string), nil)
 			assert.Equal(t, http.StatusOK, call.status, kind)
 			ask.Set("resource", "https://elsewhere.example")
-			refused, err := url.Parse(send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil).header.Get("Location"))
-			require.NoError(t, err)
-			assert.Equal(t, server.InvalidTarget, refused.Query().Get("error"), kind)
+			refused := send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil)
+			assert.Equal(t, server.InvalidTarget, refused.body["error"], "%s: here, as nobody has decided", kind)
 		}
 	})
 }

@@ -50,9 +50,12 @@ func TestOpenID(t *testing.T) {
 	}}}
 	secret, err := gormoauth.CreateClientFactory[oauthtest.Client](db, srv).Create(t.Context(), client)
 	require.NoError(t, err)
-	w := httptest.NewRecorder()
-	srv.CreateAuthorizationResponse(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost,
-		"/?"+oauthtest.AuthorizeQuery(client, "scope=openid+email&nonce=n&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI)), http.NoBody), user)
+	address := "/?" + oauthtest.AuthorizeQuery(client, "scope=openid+email&nonce=n&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI))
+	consent, err := srv.GetConsentGrant(httptest.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody), user)
+	require.NoError(t, err)
+	w, decision := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader("decision="+string(consent.Decision)))
+	decision.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	srv.CreateAuthorizationResponse(w, decision, user)
 	location, err := url.Parse(w.Header().Get("Location"))
 	require.NoError(t, err)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader(url.Values{

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -138,9 +139,15 @@ func authorize(ctx context.Context, srv *server.Server, query url.Values) (strin
 		"code_challenge": challenge, "code_challenge_method": "S256"} {
 		query.Set(name, value)
 	}
+	signedIn := server.SignedIn{User: &user{ID: 1}, Authentication: server.Authentication{Time: time.Now().Unix()}}
+	page, err := srv.GetConsentGrant(httptest.NewRequestWithContext(ctx, http.MethodGet, "/?"+query.Encode(), http.NoBody), signedIn)
+	if err != nil {
+		return "", err
+	}
 	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?"+query.Encode(), http.NoBody)
-	srv.CreateAuthorizationResponse(w, r, server.SignedIn{User: &user{ID: 1}, Authentication: server.Authentication{Time: time.Now().Unix()}})
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, page.ReturnTo, strings.NewReader(server.DecisionField+"="+string(page.Decision)))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	srv.CreateAuthorizationResponse(w, r, signedIn)
 	location, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || location.Query().Get("code") == "" {
 		return "", errors.New("no code: " + w.Body.String() + w.Header().Get("Location"))

@@ -1,6 +1,11 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+)
 
 type accountsView struct {
 	layout
@@ -10,7 +15,7 @@ type accountsView struct {
 // showAccounts lets a person choose with which account to go on, for an application
 // that asks for it (prompt=select_account).
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, user *User) {
-	next := localPath(r.URL.Query().Get("next"))
+	next := server.LocalPath(r.URL.Query().Get("next"))
 	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(a.formTargetOf(r, next)))
 	a.pages.render(w, http.StatusOK, "accounts", accountsView{layout{Title: "Choose an account", User: user}, next})
 }
@@ -21,7 +26,8 @@ func (a *app) chooseAccount(w http.ResponseWriter, r *http.Request, _ *User) {
 	if !ok {
 		return
 	}
-	next := localPath(form.Get("next"))
-	a.returning(r, next)
+	next := server.LocalPath(form.Get("next"))
+	a.sessions.Put(r.Context(), sessionChosenFor, next) // which is no sign-in
+	a.sessions.Put(r.Context(), sessionChosenAt, time.Now().Unix())
 	redirectLocal(w, r, next)
 }

@@ -18,7 +18,7 @@ func TestActivity(t *testing.T) {
 	p.visit(t).get("/activity").wantRedirect(t, "/login")
 
 	// Each of these is told, on the page of who did it, and from where.
-	redirected(t, alice.post(authorizePath("demo-web"), form("confirm", "yes")))
+	redirected(t, alice.decide(authorizePath("demo-web"), form("confirm", "yes")))
 	passwordToken(t, alice, "alice", "wonderland")
 	alice.post("/consents/revoke", form("client_id", "demo-legacy")).wantRedirect(t, "/")
 	created := alice.post("/clients", form("client_name", "Mine", "type", "service", "scope", "profile"))

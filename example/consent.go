@@ -19,39 +19,30 @@ type consentView struct {
 	Payments    []payment
 	// Action is this same page with its query: the form adds the decision and
 	// nothing else.
-	Action string
+	Action   string
+	Decision server.Decision
+	// Again is whether the person decided already, on a page that says something else.
+	Again bool
 }
 
-// showConsent does what the request asks of a page: it has somebody sign in or choose
-// an account, asks whether the application may have what it asks for, or answers at
-// once where all of that was said before.
-func (a *app) showConsent(w http.ResponseWriter, r *http.Request) {
-	user, err := a.currentUser(r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	consent, err := a.oauth.GetConsentGrant(r, a.authenticated(r, user))
-	if err != nil {
-		a.oauth.WriteError(w, r, err)
-		return
-	}
-	switch consent.Interaction {
-	case server.SignIn:
-		a.signInFor(w, r, consent, user != nil)
-	case server.SelectAccount:
-		redirectWith(w, r, "/accounts", url.Values{"next": {consent.ReturnTo}})
-	case server.NoInteraction:
-		a.answer(w, r, a.authenticated(r, user))
-	default:
-		a.askConsent(w, r, consent, user)
-	}
+// authorize is the authorization endpoint. What a request asks of the person, and
+// whether they have decided, the library says.
+func (a *app) authorize() http.HandlerFunc {
+	return a.oauth.AuthorizationHandler(server.AuthorizationPages{
+		User:   a.signedInUser,
+		SignIn: a.signInFor,
+		SelectAccount: func(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
+			redirectWith(w, r, "/accounts", url.Values{"next": {consent.ReturnTo}})
+		},
+		Consent:   a.askConsent,
+		Answering: a.forgetReturning,
+	})
 }
 
 // signInFor sends a person to sign in, and from there back to the request.
-func (a *app) signInFor(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant, again bool) {
+func (a *app) signInFor(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
 	query := url.Values{"next": {consent.ReturnTo}}
-	if again {
+	if consent.User != nil {
 		query.Set("again", "")
 	}
 	if hint := consent.Request.Params.Get("login_hint"); hint != "" {
@@ -65,7 +56,7 @@ func redirectWith(w http.ResponseWriter, r *http.Request, path string, query url
 	redirectLocal(w, r, path+"?"+query.Encode())
 }
 
-func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant, user *User) {
+func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
 	if err != nil {
 		a.fail(w, r, err)
@@ -76,7 +67,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		a.fail(w, r, err)
 		return
 	}
-	client := consent.Client.(*Client)
+	client, user := consent.Client.(*Client), consent.User.(*User)
 	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(consent.RedirectURI)))
 	a.pages.render(w, http.StatusOK, "consent", consentView{
 		layout:      layout{Title: "Allow access", User: user},
@@ -87,41 +78,9 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		Claims:      requested.Names(),
 		Payments:    payments,
 		Action:      consent.ReturnTo,
+		Decision:    consent.Decision,
+		Again:       r.Method == http.MethodPost,
 	})
-}
-
-// consent answers the application. Anything but a clear yes is a no, for which
-// the library wants a nil that is not a nil *User.
-func (a *app) consent(w http.ResponseWriter, r *http.Request) {
-	form, ok := a.readForm(w, r)
-	if !ok {
-		return
-	}
-	if r.URL.RawQuery == "" && !form.Has("confirm") { // it is not from the page
-		a.askInstead(w, r)
-		return
-	}
-	user, err := a.currentUser(r)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	if user == nil {
-		redirectWith(w, r, "/login", url.Values{"next": {r.URL.RequestURI()}})
-		return
-	}
-	var granting server.User
-	if form.Get("confirm") == "yes" {
-		granting = a.authenticated(r, user)
-	}
-	a.answer(w, r, granting)
-}
-
-// answer answers an application. The user has then returned from whatever it was for:
-// the same request of tomorrow is another one.
-func (a *app) answer(w http.ResponseWriter, r *http.Request, granting server.User) {
-	a.sessions.Remove(r.Context(), sessionReturnTo)
-	a.oauth.CreateAuthorizationResponse(w, r, granting)
 }
 
 // Name is what a person knows the client by.

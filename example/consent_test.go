@@ -68,12 +68,12 @@ func TestConsentDecision(t *testing.T) {
 	b := startProgram(t).signedIn(t, "alice", "wonderland")
 	path := authorizePath("demo-spa")
 	for _, decision := range []url.Values{form("confirm", "no"), form("confirm", ""), form("confirm", "YES"), form()} {
-		location := redirected(t, b.post(path, decision))
+		location := redirected(t, b.decide(path, decision))
 		if location.Get("error") != "access_denied" || location.Get("state") != "a&b" || location.Has("code") {
 			t.Errorf("%v: %v", decision, location)
 		}
 	}
-	granted := redirected(t, b.post(path, form("confirm", "yes")))
+	granted := redirected(t, b.decide(path, form("confirm", "yes")))
 	if granted.Get("code") == "" || granted.Get("state") != "a&b" {
 		t.Errorf("yes: %v", granted)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -15,6 +16,7 @@ type deviceView struct {
 	Failure  string // why the code was refused
 	Consent  *deviceConsent
 	Outcome  string // what the user decided: "allowed", "denied"
+	Again    bool   // the user decided already, on a page that says something else
 }
 
 type deviceConsent struct {
@@ -22,6 +24,7 @@ type deviceConsent struct {
 	ClientID   string
 	Scopes     []scope
 	Payments   []payment
+	Decision   server.Decision
 }
 
 // showDevice asks for the code. One that came with the link is filled in, but
@@ -41,10 +44,13 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 	a.devicePage(w, r, func(user *User) (int, deviceView) {
 		view := deviceView{UserCode: printable(form.Get("user_code"))}
 		if decision := form.Get("confirm"); decision != "" {
-			view.Outcome = map[bool]string{true: "allowed", false: "denied"}[decision == "yes"]
-			return a.deviceResult(r, view, a.devices.Decide(a.oauth, r, a.authenticated(r, user), decision == "yes"))
+			err := a.devices.Decide(a.oauth, r, a.authenticated(r, user), decision == "yes")
+			if view.Again = errors.Is(err, server.ErrNoDecision); !view.Again {
+				view.Outcome = map[bool]string{true: "allowed", false: "denied"}[decision == "yes"]
+				return a.deviceResult(r, view, err)
+			}
 		}
-		consent, err := a.devices.GetConsentGrant(a.oauth, r, user)
+		consent, err := a.devices.GetConsentGrant(a.oauth, r, a.authenticated(r, user))
 		if err == nil {
 			view.Consent, err = newDeviceConsent(consent)
 		}
@@ -55,7 +61,7 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 func newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
 	client := consent.Client.(*Client)
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
-	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments}, err
+	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments, consent.Decision}, err
 }
 
 // deviceResult is the view, or why there is none.
@@ -74,7 +80,7 @@ func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user 
 		return
 	}
 	if user == nil {
-		next := "/device?" + url.Values{"user_code": {r.FormValue("user_code")}}.Encode()
+		next := "/device?" + url.Values{"user_code": {printable(r.FormValue("user_code"))}}.Encode()
 		http.Redirect(w, r, "/login?next="+url.QueryEscape(next), http.StatusSeeOther)
 		return
 	}

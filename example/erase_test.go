@@ -15,7 +15,7 @@ func TestErase(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "example.db")
 	p := startProgramOn(t, "-db", database)
 	bob := p.signedIn(t, "bob", "builder")
-	redirected(t, bob.post(authorizePath("demo-web"), form("confirm", "yes")))
+	redirected(t, bob.decide(authorizePath("demo-web"), form("confirm", "yes")))
 	if err := p.end(); err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,8 @@ func TestTheFamily(t *testing.T) {
 		assert.Equal(t, "signed", back.Get("state"))
 		assert.NotEmpty(t, back.Get("code"))
 		b.open(address + "/oauth/authorize?" + request(id).Encode())
-		assert.Equal(t, "invalid_request", b.at.Query().Get("error"), "one that is not signed is refused")
+		assert.Equal(t, http.StatusBadRequest, b.status, "one that is not signed is refused")
+		assert.Contains(t, b.page, "Back to 127.0.0.1:8081", "and leads there by a click alone: the client registered itself")
 	})
 	t.Run("a client that signs with its secret", func(t *testing.T) {
 		client := register(t, address, map[string]any{"token_endpoint_auth_method": "client_secret_jwt", "redirect_uris": []string{callback}})

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 const maxFormBytes = 64 << 10
@@ -42,22 +44,7 @@ func storableForm(form url.Values) bool {
 	return true
 }
 
-// localPath returns next when it is a page of this site, and otherwise the
-// home page: a link to the sign-in form must not be able to send people
-// elsewhere. A browser takes "//host" and "/\host" for another host, and skips
-// tabs and newlines.
-func localPath(next string) string {
-	u, err := url.Parse(next)
-	switch {
-	case err != nil, u.Scheme != "", u.Host != "", u.User != nil,
-		!strings.HasPrefix(next, "/"), strings.HasPrefix(next, "//"),
-		strings.Contains(next, `\`), strings.ContainsFunc(next, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		return "/"
-	}
-	return next
-}
-
 // redirectLocal sends a person on to a page of this site, and nowhere else.
 func redirectLocal(w http.ResponseWriter, r *http.Request, next string) {
-	http.Redirect(w, r, localPath(next), http.StatusSeeOther) //nolint:gosec // G710: localPath lets no other host through
+	http.Redirect(w, r, server.LocalPath(next), http.StatusSeeOther) //nolint:gosec // G710: LocalPath lets no other host through
 }

@@ -19,7 +19,7 @@ type loginView struct {
 }
 
 func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
-	next := localPath(r.URL.Query().Get("next"))
+	next := server.LocalPath(r.URL.Query().Get("next"))
 	user, err := a.currentUser(r)
 	switch {
 	case err != nil:
@@ -40,7 +40,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	next := localPath(form.Get("next"))
+	next := server.LocalPath(form.Get("next"))
 	user, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), form.Get("username"), form.Get("password"))
 	var later *server.Error
 	switch {
@@ -71,7 +71,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	}
 	a.sessions.Put(r.Context(), sessionUserID, user.GetUserID())
 	a.sessions.Put(r.Context(), sessionSignedInAt, time.Now().Unix())
-	a.returning(r, next)
+	a.sessions.Put(r.Context(), sessionReturnTo, next)
+	a.sessions.Put(r.Context(), sessionReturnedAt, time.Now().Unix())
 	if a.sessions.GetString(r.Context(), sessionID) == "" {
 		a.sessions.Put(r.Context(), sessionID, rand.Text())
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -11,7 +12,8 @@ type logoutView struct {
 	// ClientName is the application that asks, empty when the person came by themselves.
 	ClientName string
 	// Action is where the form goes, with what the application has sent.
-	Action string
+	Action   string
+	Decision server.Decision
 }
 
 // showLogout asks first: a mere link must not sign anybody out.
@@ -56,10 +58,6 @@ func (a *app) endSession(r *http.Request) (*oidc.EndedSession, error) {
 // endOpenIDSession is the address to which applications send people to sign out
 // (RP-Initiated Logout). Whom it does not know to come from there it asks.
 func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
-	form, ok := a.readForm(w, r)
-	if !ok {
-		return
-	}
 	user, err := a.currentUser(r)
 	if err != nil {
 		a.fail(w, r, err)
@@ -70,8 +68,8 @@ func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
 		a.oauth.WriteError(w, r, err)
 		return
 	}
-	if user != nil && !logout.Confirmed && form.Get("confirm") != "yes" {
-		view := logoutView{layout: layout{Title: "Sign out", User: user}, Action: r.URL.RequestURI()}
+	if user != nil && !logout.Confirmed {
+		view := logoutView{layout: layout{Title: "Sign out", User: user}, Action: logout.ReturnTo, Decision: logout.Decision}
 		if client, ok := logout.Client.(*Client); ok {
 			view.ClientName = client.Name()
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"os"
@@ -233,12 +234,14 @@ func noteUse(ctx context.Context, db *gorm.DB, token *Token, now time.Time) erro
 }
 
 // oauthErrorPage shows a person what is wrong with an authorization request
-// that cannot be sent back to the application.
+// that cannot be sent back to the application, or not without them.
 func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, failure *server.Error, description string) {
 	a.pages.render(w, failure.Status, "error", errorView{
 		layout:  layout{Title: "This request cannot be answered"},
 		Heading: "This request cannot be answered",
 		Message: "The application that sent you here made a mistake, or the link is damaged. Nothing was shared with it.",
 		Detail:  failure.Code + ": " + description,
+		WayBack: template.URL(failure.WayBack()), //nolint:gosec // G203: a redirect URI that the application registered, and no script
+		Place:   server.DisplayHost(failure.WayBack()),
 	})
 }

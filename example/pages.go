@@ -28,6 +28,8 @@ type layout struct {
 type errorView struct {
 	layout
 	Heading, Message, Detail string
+	WayBack                  template.URL // to the application, for whoever wants to go there
+	Place                    string
 }
 
 // pages renders the templates.

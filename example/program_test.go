@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -170,6 +171,35 @@ func (b *visitor) do(method, path string, body io.Reader, header http.Header) an
 		b.t.Fatal(err)
 	}
 	return answer{response.StatusCode, response.Header, string(text)}
+}
+
+// decide looks at the page of an authorization request, and posts its form with all of
+// its hidden fields.
+func (b *visitor) decide(path string, decision url.Values) answer {
+	b.t.Helper()
+	page := b.get(path)
+	action, hidden := page.consentForm(b.t)
+	for name, values := range decision {
+		hidden[name] = values
+	}
+	return b.post(action, hidden)
+}
+
+// consentForm is the form of a page that asks for consent: where it goes, and with what.
+func (p answer) consentForm(t *testing.T) (action string, hidden url.Values) {
+	t.Helper()
+	hidden = make(url.Values)
+	for _, form := range formPattern.FindAllStringSubmatch(p.body, -1) {
+		if !strings.Contains(form[2], `name="confirm"`) {
+			continue
+		}
+		for _, input := range inputPattern.FindAllStringSubmatch(form[2], -1) {
+			hidden.Set(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
+		}
+		return html.UnescapeString(form[1]), hidden
+	}
+	t.Fatalf("the page (%d) asks for no consent:\n%s", p.status, p.body)
+	return "", nil
 }
 
 // plant sets the session's cookie.

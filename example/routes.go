@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"slices"
 )
 
 // routes is every address there is.
@@ -22,7 +21,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", a.healthz)
 
 	// For people.
-	page := a.pageMiddleware()
+	page, clients := a.pageMiddleware(), a.clientMiddleware()
 	mux.Handle("GET /{$}", page(a.showHome))
 	mux.Handle("GET /login", page(a.showLogin))
 	mux.Handle("POST /login", page(a.login))
@@ -30,10 +29,10 @@ func (a *app) routes() http.Handler {
 	mux.Handle("POST /logout", page(a.logout))
 	mux.Handle("GET /accounts", page(a.signedIn(a.showAccounts)))
 	mux.Handle("POST /accounts", page(a.signedIn(a.chooseAccount)))
-	mux.Handle("GET /oauth/end_session", page(a.endOpenIDSession))
-	mux.Handle("POST /oauth/end_session", page(a.endOpenIDSession))
-	mux.Handle("GET /oauth/authorize", page(a.showConsent))
-	mux.Handle("POST /oauth/authorize", page(a.consent))
+	mux.Handle("GET /oauth/end_session", clients(a.endOpenIDSession))
+	mux.Handle("POST /oauth/end_session", clients(a.endOpenIDSession))
+	mux.Handle("GET /oauth/authorize", clients(a.authorize()))
+	mux.Handle("POST /oauth/authorize", clients(a.authorize()))
 	mux.Handle("GET /device", page(a.showDevice))
 	mux.Handle("POST /device", page(a.device))
 	mux.Handle("GET /activity", page(a.signedIn(a.showActivity)))
@@ -49,30 +48,19 @@ func (a *app) routes() http.Handler {
 }
 
 // pageMiddleware gives a page its session, and refuses forms that other sites
-// send: the cookie would come with them.
+// send: the cookie might come with them.
 func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if applicationsPost := []string{"/oauth/authorize", "/oauth/end_session"}; slices.Contains(applicationsPost, r.URL.Path) && r.URL.RawQuery == "" {
-			a.askInstead(w, r)
-			return
-		}
-		a.errorPage(w, http.StatusForbidden)
-	}))
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { a.errorPage(w, http.StatusForbidden) }))
 	return func(handler http.HandlerFunc) http.Handler {
 		return sameOrigin.Handler(a.sessions.LoadAndSave(handler))
 	}
 }
 
-// askInstead takes a request that an application sends in a form, but no decision,
-// which is the person's: that form could be anybody's.
-func (a *app) askInstead(w http.ResponseWriter, r *http.Request) {
-	form, ok := a.readForm(w, r)
-	if !ok {
-		return
-	}
-	form.Del("confirm")
-	redirectWith(w, r, r.URL.Path, form)
+// clientMiddleware gives a page its session to which applications send people, also by
+// forms of their own: there the library tells those from what the person decides.
+func (a *app) clientMiddleware() func(http.HandlerFunc) http.Handler {
+	return func(handler http.HandlerFunc) http.Handler { return a.sessions.LoadAndSave(handler) }
 }
 
 // withErrorPages answers what the mux has no handler for with a page instead

@@ -71,7 +71,7 @@ func TestCrossOriginFormsAreRefused(t *testing.T) {
 		"old browser":  {"Origin": {"https://evil.example"}},
 		"sandbox":      {"Origin": {"null"}},
 	} {
-		for _, path := range []string{"/login", "/logout", "/clients", "/clients/x/secret", "/clients/x/delete", "/applications/1/revoke", authorizePath("demo-spa")} {
+		for _, path := range []string{"/login", "/logout", "/clients", "/clients/x/secret", "/clients/x/delete", "/applications/1/revoke"} {
 			answer := alice.do(http.MethodPost, path, strings.NewReader("confirm=yes"), header)
 			answer.want(t, http.StatusForbidden, "another site")
 			if answer.header.Get("Location") != "" || answer.header.Get("Set-Cookie") != "" {

@@ -20,8 +20,10 @@ const (
 	sessionUserID     = "user_id"
 	sessionSignedInAt = "signed_in_at" // in Unix seconds
 	sessionID         = "id"           // by which applications know that it has ended
-	sessionReturnTo   = "return_to"    // for what the user signed in, or chose the account
+	sessionReturnTo   = "return_to"    // for what the user signed in
 	sessionReturnedAt = "returned_at"  // in Unix seconds
+	sessionChosenFor  = "chosen_for"   // for what the user chose the account
+	sessionChosenAt   = "chosen_at"    // in Unix seconds
 	sessionNotice     = "notice"
 )
 
@@ -68,14 +70,22 @@ func (a *app) authenticated(r *http.Request, user *User) server.User {
 	return server.SignedIn{User: user, Authentication: server.Authentication{
 		Time: a.sessions.GetInt64(ctx, sessionSignedInAt), ACR: acrPassword, AMR: []string{"pwd"},
 		ReturnTo: a.sessions.GetString(ctx, sessionReturnTo), ReturnedAt: a.sessions.GetInt64(ctx, sessionReturnedAt),
+		AccountChosenFor: a.sessions.GetString(ctx, sessionChosenFor), AccountChosenAt: a.sessions.GetInt64(ctx, sessionChosenAt),
 		SessionID: a.sessions.GetString(ctx, sessionID),
 	}}
 }
 
-// returning remembers for what the user signed in, or chose the account.
-func (a *app) returning(r *http.Request, next string) {
-	a.sessions.Put(r.Context(), sessionReturnTo, next)
-	a.sessions.Put(r.Context(), sessionReturnedAt, time.Now().Unix())
+// signedInUser is who is signed in, with when and how.
+func (a *app) signedInUser(r *http.Request) (server.User, error) {
+	user, err := a.currentUser(r)
+	return a.authenticated(r, user), err
+}
+
+// forgetReturning is called when a request is answered: the same request of tomorrow is
+// another one.
+func (a *app) forgetReturning(r *http.Request) {
+	a.sessions.Remove(r.Context(), sessionReturnTo)
+	a.sessions.Remove(r.Context(), sessionChosenFor)
 }
 
 // signedIn lets those through who are signed in, and sends others to sign in.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -181,9 +180,7 @@ func TestWhoLetDevicesInAndTookBackWhat(t *testing.T) {
 		require.NoError(t, a.Server.RegisterEndpoint(devices))
 		device := func() oauthtest.Answer { return a.Post("/oauth/device_authorization", a.client, "scope=email") }
 		decide := func(userCode string, approved bool) {
-			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/device", strings.NewReader(url.Values{"user_code": {userCode}}.Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			require.NoError(t, devices.Decide(a.Server, r, a.User, approved))
+			require.NoError(t, a.DecideDevice(devices, userCode, a.User, approved))
 		}
 		asked := device()
 		assert.Empty(t, a.take(), "a device that asks got nothing yet")

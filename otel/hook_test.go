@@ -130,7 +130,9 @@ func TestEveryRequestIsASpan(t *testing.T) {
 	o.fault = context.Canceled
 	o.Redeem(client, code)
 	spans := o.spans.GetSpans()
-	require.Len(t, spans, 5)
+	require.Len(t, spans, 6)
+	assert.Equal(t, "oauth.authorization_page", spans[0].Name)
+	spans = spans[1:] // of the decision, and what follows
 	for i, want := range []struct {
 		name       string
 		attributes map[string]string

@@ -18,14 +18,19 @@ type Authentication struct {
 	// AMR is the authentication methods that were used, such as "pwd" and "otp"
 	// (RFC 8176).
 	AMR []string
-	// ReturnTo is where the user came back to after they had signed in or chosen an
-	// account: the ReturnTo of the [ConsentGrant] that had sent them. It is what says
-	// that they did so for that very request, and has to be forgotten once that was
-	// answered: the same request of tomorrow is another one.
+	// ReturnTo is where the user came back to after they had signed in: the ReturnTo of
+	// the [ConsentGrant] that had sent them. It is what says that they signed in for that
+	// very request, and has to be forgotten once that was answered, see
+	// [AuthorizationPages]: the same request of tomorrow is another one.
 	ReturnTo string
 	// ReturnedAt is when, in Unix seconds. Ten minutes later ReturnTo says nothing any
 	// more.
 	ReturnedAt int64
+	// AccountChosenFor is ReturnTo for a user who chose an account and did not sign in:
+	// it does for prompt=select_account, and not for prompt=login or max_age.
+	AccountChosenFor string
+	// AccountChosenAt is when, in Unix seconds.
+	AccountChosenAt int64
 	// SessionID names the session that the user signed in to, such as a random text
 	// that the program put into it: the same from one sign-in to the next sign-out,
 	// and no other session's. Empty has nobody told when the session ends.

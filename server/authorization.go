@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // ConsentGrant is a valid authorization request, for the page that asks the
@@ -27,19 +29,30 @@ type ConsentGrant struct {
 	Request *Request
 	// Interaction is what the page has to do next.
 	Interaction Interaction
-	// ReturnTo is the address of this request, path and query, for the user to come
-	// back to from signing in or from choosing an account. Whoever does is known by
-	// [Authentication], whose ReturnTo is then the same.
+	// ReturnTo is the address of this request, path and query: where the user comes
+	// back to from signing in or from choosing an account, and where the form of the
+	// page is posted to. A user who has come back is known by [Authentication], whose
+	// ReturnTo or AccountChosenFor is then the same.
 	ReturnTo string
-	// Deciding is whether the user has decided already, so that all that hooks still
-	// have to say is whether they may.
+	// Decision is what the form of the page gives back in a hidden field, see
+	// [Decision.Input].
+	Decision Decision
+	// Deciding is whether this request is the user's decision, from the page as it
+	// would be shown now. All that hooks still have to say is whether the user may.
 	Deciding bool
 
 	requires requirements
+	agreed   bool // where the request is the user's decision: what it is
 }
 
 // Scopes returns the scope as a list.
 func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
+
+// ClientName is what a page calls the client, see [DisplayName].
+func (c *ConsentGrant) ClientName() string { return DisplayName(c.Client) }
+
+// Destination is where the answer will go, as a page says it, see [DisplayHost].
+func (c *ConsentGrant) Destination() string { return DisplayHost(c.RedirectURI) }
 
 // consentTime is how long a user may look at the page that asks for consent, by
 // which the sign-in grows older than it was when max_age was looked at.
@@ -57,9 +70,10 @@ func (r *Request) recentEnough(more time.Duration) bool {
 
 // GetConsentGrant validates an authorization request before it is shown to
 // the user: the one who has signed in, or nil when nobody has. What the page has
-// to do then is the consent grant's Interaction. Hand an error to
-// [Server.WriteError]: it goes back
-// to the client, or to the person where the client is not trustworthy.
+// to do then is the consent grant's Interaction, unless the request is the user's
+// decision already, see ConsentGrant.Deciding. Hand an error to [Server.WriteError]: it
+// goes back to the client, or to the person where the client is not trustworthy; or it
+// has the browser come again by GET, where another site has posted the request.
 func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
@@ -77,12 +91,10 @@ func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGra
 	if err != nil {
 		return req, nil, err
 	}
-	if IsNilUser(user) {
-		user = nil
-	}
 	req.SetUser(user)
-	consent, err := s.interact(req.Context(), req, false)
-	if err == nil {
+	consent, err := s.interact(req.Context(), req)
+	if err == nil && !consent.Deciding {
+		consent.logUndecided()
 		err = consent.silent()
 	}
 	if err != nil {
@@ -94,83 +106,113 @@ func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGra
 // CreateAuthorizationResponse validates the request again and answers it: with
 // what was granted when there is a user, with access_denied when there is
 // none, be it a bare nil or a nil pointer.
+//
+// It issues and denies nothing unless the request is the user's decision: a POST from
+// the program's own page that brings along the page's [Decision]. Without it the
+// browser is sent to the page. A GET is answered where nothing is left to ask
+// ([NoInteraction]).
 func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Request, user User) {
 	if !s.ready(w) {
 		return
 	}
 	s.serve(w, r, authorizationEndpoint, func(w http.ResponseWriter, r *http.Request) (*Request, error) {
-		req, err := s.authorizationRequest(r)
+		req, consent, err := s.decidedRequest(r, user)
 		if err != nil {
 			return req, err
 		}
-		params, err := s.authorize(req.Context(), req, user)
-		if err != nil {
-			return req, s.redirectable(req, err)
-		}
-		return req, s.deliver(w, req, params)
+		return req, s.answer(w, consent, !IsNilUser(user))
 	})
 }
 
-// Decision is what became of a consent page.
-type Decision int
-
-// A consent page was shown and waits (the zero value), or the user decided.
-const (
-	Pending Decision = iota
-	Denied
-	Granted
-)
-
-// AuthorizationHandler is the authorization endpoint as one handler. user returns
-// who has signed in, nil when nobody has. page does what the consent grant's
-// Interaction says and returns Pending; or it reads the user's decision and
-// returns that. A GET for which there is nothing to ask is answered without it.
-func (s *Server) AuthorizationHandler(user func(r *http.Request) (User, error), page func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant) Decision) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !s.ready(w) {
-			return
-		}
-		signedIn, err := user(r)
-		if err != nil {
-			s.serve(w, r, authorizationPage, func(http.ResponseWriter, *http.Request) (*Request, error) { return nil, err })
-			return
-		}
-		consent, err := s.GetConsentGrant(r, signedIn)
-		if err != nil {
-			s.WriteError(w, r, err)
-			return
-		}
-		decision := Granted
-		if consent.Interaction != NoInteraction || r.Method != http.MethodGet { // a decision is never overruled
-			decision = page(w, r, consent)
-		}
-		switch decision {
-		case Granted:
-			s.CreateAuthorizationResponse(w, r, signedIn)
-		case Denied:
-			s.CreateAuthorizationResponse(w, r, nil)
-		}
+// decidedRequest is a request that the user has decided on, or had before. Of any other
+// it says what to do instead.
+func (s *Server) decidedRequest(r *http.Request, user User) (*Request, *ConsentGrant, error) {
+	req, err := s.authorizationRequest(r)
+	if err != nil {
+		return req, nil, err
 	}
+	req.SetUser(user)
+	consent, err := s.interact(req.Context(), req)
+	switch {
+	case req.User == nil && req.isDenial(consent.Decision):
+		req.decided = true
+		return req, consent, nil
+	case err != nil:
+	case consent.Deciding, consent.nothingToAsk():
+		return req, consent, nil
+	default:
+		err = consent.undecided()
+	}
+	return req, nil, s.redirectable(req, err)
+}
+
+// nothingToAsk reports whether the request is answered without the page. Only a GET
+// is: a POST may be the decision on an older page, which is not overruled.
+func (c *ConsentGrant) nothingToAsk() bool {
+	return c.Request.HTTP.Method == http.MethodGet && c.User != nil && c.Interaction == NoInteraction
+}
+
+// undecided is the answer to a request that should have been a decision.
+func (c *ConsentGrant) undecided() error {
+	c.logUndecided()
+	if err := c.silent(); err != nil {
+		return err
+	}
+	if c.Request.HTTP.Method == http.MethodPost {
+		return SeeOther(c.ReturnTo)
+	}
+	return c.Request.stays(NewError(InvalidRequest, "The decision of the user must be a POST from the page that asks for it."))
+}
+
+// answer answers a request that the user has decided on.
+func (s *Server) answer(w http.ResponseWriter, consent *ConsentGrant, granted bool) error {
+	req := consent.Request
+	req.decided = true
+	params, err := s.authorize(req.Context(), consent, granted)
+	if err != nil {
+		return s.redirectable(req, err)
+	}
+	return s.deliver(w, req, params)
 }
 
 // authorizationRequest is the gate of the authorization endpoint. Nothing is
 // delivered to a redirect URI before that was found to be the client's. It returns
 // what it read of a request that it refuses.
 func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
+	if err := checkMethod(r, http.MethodGet, http.MethodPost); err != nil {
+		return s.newRequest(r, authorizationEndpoint).refused(err)
+	}
 	req, err := s.parse(r, authorizationEndpoint, true)
 	if err != nil {
 		return req.refused(err)
 	}
-	if err := s.resolve(req.Context(), req); err != nil {
-		return req.refused(err)
+	moving := r.Method == http.MethodPost && !req.isOnPage()
+	if here := req.Address(req.Params); moving && len(here) <= MaxAddress {
+		return req, SeeOther(here)
 	}
-	if err := s.checkAuthorizationClient(req.Context(), req); err != nil {
-		return req.refused(err)
+	posted := req.Params
+	if err := s.checkAuthorization(req); err != nil {
+		return req, err
 	}
-	if err := s.checkAuthorizationRequest(req.Context(), req); err != nil {
-		return req, s.redirectable(req, err)
+	if moving {
+		return req, s.moveOn(req, posted)
 	}
 	return req, nil
+}
+
+// checkAuthorization finds what there is to know of an authorization request, and
+// whether it is valid.
+func (s *Server) checkAuthorization(req *Request) error {
+	ctx := req.Context()
+	for _, check := range []func(context.Context, *Request) error{s.restore, s.resolve, s.checkAuthorizationClient} {
+		if err := check(ctx, req); err != nil {
+			return req.failure(err)
+		}
+	}
+	if err := s.checkAuthorizationRequest(ctx, req); err != nil {
+		return s.redirectable(req, err)
+	}
+	return nil
 }
 
 // resolve puts the parameters of a request in the place of what stands for it.
@@ -246,22 +288,19 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	return req.CheckAuthorization(ctx)
 }
 
-// authorize answers a request that the user has decided on.
-func (s *Server) authorize(ctx context.Context, req *Request, user User) (url.Values, error) {
+// authorize returns the answer to a request that the user has decided on.
+func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted bool) (url.Values, error) {
+	req := consent.Request
 	if err := each(req, func(hook AuthorizationDecisionHook) error { return hook.DecideAuthorizationRequest(ctx, req) }); err != nil {
 		return nil, err
 	}
-	if IsNilUser(user) {
+	if !granted {
 		return nil, NewError(AccessDenied, "The resource owner denied the request.")
 	}
-	if err := s.checkUser(ctx, req, user); err != nil {
+	if err := s.checkUser(ctx, req, req.User); err != nil {
 		return nil, err
 	}
-	consent, err := s.interact(ctx, req, true)
-	if err == nil {
-		err = consent.decided()
-	}
-	if err != nil {
+	if err := consent.mayDecide(); err != nil {
 		return nil, err
 	}
 	params, err := req.grant.(AuthorizationGrant).Authorize(ctx, req)
@@ -305,19 +344,50 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	}
 }
 
-// redirectable marks an error for delivery to the client. invalid_grant is
+// redirectable marks an error for delivery to the client, or, where nobody may be
+// redirected to it yet, for a page that can lead there. invalid_grant is
 // not an error of this endpoint (RFC 6749 section 4.1.2.1): what it says here
 // is that the user may not grant.
 func (s *Server) redirectable(req *Request, err error) error {
-	if errors.Is(err, context.Canceled) {
+	failure := *AsError(err)
+	if errors.Is(err, context.Canceled) || failure.stays || failure.isSeeOther() {
 		return err
 	}
-	failure := *AsError(err)
 	if failure.Code == InvalidGrant {
 		failure.Code = AccessDenied
 	}
-	failure.redirect = req
+	if req.mayRedirect() {
+		failure.redirect = req
+	} else {
+		failure.held = req
+	}
 	return req.failure(&failure)
+}
+
+// mayRedirect reports whether the browser may be sent to the client without a person
+// who does it. To a client that the operator did not choose it is sent once a person
+// has signed in and decided: otherwise the endpoint would lead anybody anywhere (RFC
+// 9700 section 4.11.2). A request that forbids all pages has no other answer (OpenID
+// Connect Core section 3.1.2.1).
+func (r *Request) mayRedirect() bool {
+	return r.decided || !IsSelfMade(r.Client) || r.isSilent()
+}
+
+// IsSelfMade reports whether a client made itself: it registered by itself, or came
+// by a metadata document. Where the program's model does not tell, it did not.
+func IsSelfMade(client Client) bool {
+	registered, ok := client.(RegisteredClient)
+	if !ok {
+		return false
+	}
+	source := registered.AsClientMixin().ClientSource
+	return source == models.ClientByRegistration || source == models.ClientByDocument
+}
+
+// isSilent reports whether the request forbids all pages.
+func (r *Request) isSilent() (silent bool) {
+	tell(r, func(hook SilenceHook) { silent = silent || hook.IsSilent(r) })
+	return silent
 }
 
 // isSeconds reports whether a text is a number of seconds, of some years at most.

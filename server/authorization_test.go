@@ -165,9 +165,9 @@ func TestAuthorizationResponse(t *testing.T) {
 			assert.Equal(t, oauthtest.Issuer, a.Query.Get("iss"), rule)
 		}
 
-		a = p.Decide("", query+"&confirm=yes", p.User)
-		assert.NotEmpty(t, a.Query.Get("code"), "the parameters may come in the body")
-		a = p.Decide(query, "client_id="+client.ClientID, p.User)
+		a = p.Send(http.MethodPost, "", query+"&confirm=yes", p.User)
+		assert.Equal(t, http.StatusSeeOther, a.Status, "the parameters may come in the body, and travel on")
+		a = p.Send(http.MethodPost, query, "client_id="+client.ClientID, p.User)
 		assert.Equal(t, "invalid_request", a.Body["error"], "but not in both")
 
 		p.User.Disabled = true
@@ -175,27 +175,6 @@ func TestAuthorizationResponse(t *testing.T) {
 		assert.Equal(t, "access_denied", p.Grant(query).Query.Get("error"), "a disabled user grants nothing")
 		assert.Equal(t, "access_denied", p.Decide(query, "", server.UserID("4711")).Query.Get("error"), "nor does one who is gone")
 	})
-}
-
-func TestAuthorizationHandler(t *testing.T) {
-	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	p := oauthtest.New(t, db)
-	client := p.NewClient(nil)
-	for decision, want := range map[server.Decision]string{server.Granted: "code", server.Denied: "error", server.Pending: ""} {
-		w := newRecorder()
-		user := func(*http.Request) (server.User, error) { return p.User, nil }
-		p.Server.AuthorizationHandler(user, func(_ http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) server.Decision {
-			assert.Equal(t, []string{"profile"}, consent.Scopes())
-			return decision
-		})(w, get("/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "scope=profile")))
-		location, err := url.Parse(w.Header().Get("Location"))
-		require.NoError(t, err)
-		if want == "" {
-			assert.Empty(t, location.String(), "a page waits for the user")
-		} else {
-			assert.True(t, location.Query().Has(want), location)
-		}
-	}
 }
 
 func TestARenderedErrorIsForThePersonAlone(t *testing.T) {

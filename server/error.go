@@ -79,9 +79,13 @@ type Error struct {
 	cause     error
 	reason    error    // see Because
 	redirect  *Request // whose redirect URI the error is delivered to: one that was found to be the client's
+	held      *Request // whose redirect URI nobody is sent to yet: a person may go there
+	wayBack   string   // where that is
 	state     string
 	clientID  string // for the log
 	forPerson bool   // an error of the authorization endpoint, which a person sees
+	stays     bool   // and which no client gets
+	undecided bool   // see ErrNoDecision
 }
 
 // NewError returns an error with the status that its code has in a direct
@@ -132,6 +136,9 @@ func AsError(err error) *Error {
 
 // Error returns code, description and, for the log, the cause.
 func (e *Error) Error() string {
+	if e.isSeeOther() {
+		return "the browser is sent on to " + e.Header.Get("Location")
+	}
 	text := e.Code
 	if e.Description != "" {
 		text += ": " + e.Text()
@@ -147,6 +154,15 @@ func (e *Error) Text() string { return fmt.Sprintf(e.Description, e.Args...) }
 
 // Unwrap returns what went wrong inside, nil for a client's own fault.
 func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is [ErrNoDecision] and the error is one of those.
+func (e *Error) Is(target error) bool { return e.undecided && target == ErrNoDecision }
+
+// WayBack returns the address at which the client learns of an error that a person is
+// shown, empty when there is none. The page may have a link or a button that leads
+// there and names its host: nobody is sent there without one, as the client made itself
+// and no person has decided on it (RFC 9700 section 4.11.2).
+func (e *Error) WayBack() string { return e.wayBack }
 
 // RedirectURI returns the address that the error is delivered to, empty when
 // it is to be shown to the person: an error never leaves for an address that

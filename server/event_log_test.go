@@ -57,7 +57,10 @@ func TestOneLineForEveryRequest(t *testing.T) {
 		return all[0]
 	}
 	user := p.User.GetUserID()
-	code := p.Code(client, "scope=profile")
+	query := oauthtest.AuthorizeQuery(client, "scope=profile")
+	decision := p.Decision(query, p.User)
+	assert.Equal(t, "authorization_page", one()["endpoint"])
+	code := p.Send(http.MethodPost, query, "decision="+string(decision), p.User).Query.Get("code")
 	assert.Equal(t, map[string]any{"level": "INFO", "endpoint": "authorization", "status": 302., "duration": 0., "client_id": client.ClientID, "user": user, "scope": "profile"}, one())
 
 	issued := p.Redeem(client, code)
@@ -100,7 +103,7 @@ func TestOneLineForEveryRequest(t *testing.T) {
 	fault = nil
 
 	events.WithoutUsers, events.RemoteAddress = true, func(r *http.Request) string { return r.RemoteAddr }
-	p.Code(client, "")
+	p.Consent(query)
 	private := one()
 	assert.NotContains(t, private, "user")
 	assert.NotEmpty(t, private["remote_address"])

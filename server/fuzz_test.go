@@ -40,6 +40,7 @@ func FuzzRequests(f *testing.F) {
 			p.Server.CreateTokenResponse,
 			p.Server.EndpointHandler("revocation"),
 			func(w http.ResponseWriter, r *http.Request) { p.Server.CreateAuthorizationResponse(w, r, p.User) },
+			func(w http.ResponseWriter, _ *http.Request) { decide(p, w, params) },
 		} {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(params))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -51,12 +52,28 @@ func FuzzRequests(f *testing.F) {
 			}
 			if location := w.Header().Get("Location"); location != "" {
 				u, err := url.Parse(location)
-				if err != nil || u.Scheme+"://"+u.Host+u.Path != oauthtest.RedirectURI {
+				here := err == nil && w.Code == http.StatusSeeOther && u.Host == "" && u.Path == "/"
+				if err != nil || !here && u.Scheme+"://"+u.Host+u.Path != oauthtest.RedirectURI {
 					t.Fatalf("led to %q", location)
 				}
 			}
 		}
 	})
+}
+
+// decide has the user look at the page of a request, and agree.
+func decide(p *oauthtest.Provider, w http.ResponseWriter, params string) {
+	page := get("/")
+	page.URL.RawQuery = params
+	consent, err := p.Server.GetConsentGrant(page, p.User)
+	if err != nil {
+		p.Server.WriteError(w, page, err)
+		return
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("confirm=yes&decision="+string(consent.Decision)))
+	r.URL.RawQuery = params
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	p.Server.CreateAuthorizationResponse(w, r, p.User)
 }
 
 // FuzzLoad reads any setting: it is taken or refused, and what is refused

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"net/url"
 	"slices"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -32,6 +33,24 @@ type ObserveHook interface {
 // looked at. Its errors are for the person: the client is not known yet.
 type ResolveRequestHook interface {
 	ResolveAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
+// KeepRequestHook keeps authorization requests that clients have posted and that are
+// too long for an address. What travels on, also through sign-in, is a request_uri.
+type KeepRequestHook interface {
+	// KeepAuthorizationRequest stores the parameters for a short time, and returns the
+	// request_uri that stands for them.
+	KeepAuthorizationRequest(ctx context.Context, req *Request, parameters url.Values) (requestURI string, err error)
+	// KeptAuthorizationRequest returns the parameters that the request's request_uri
+	// stands for, nil where it is of another kind.
+	KeptAuthorizationRequest(ctx context.Context, req *Request) (url.Values, error)
+}
+
+// SilenceHook says whether an authorization request forbids all pages, so that its
+// client is told even what is wrong with it (OpenID Connect Core section 3.1.2.1,
+// prompt=none).
+type SilenceHook interface {
+	IsSilent(req *Request) bool
 }
 
 // SubjectHook says by what a client knows a user where that is not the user's id
@@ -196,7 +215,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case IDTokenHook, CodeChallengeHook, RequestObjectHook,
-		ObserveHook, ResolveRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+		ObserveHook, ResolveRequestHook, KeepRequestHook, SilenceHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

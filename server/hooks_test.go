@@ -86,7 +86,7 @@ func TestAValueIsUsedForEveryHookThatItHas(t *testing.T) {
 	client := p.NewClient(nil)
 
 	a := p.Grant(oauthtest.AuthorizeQuery(client, "resource=a&resource=b"))
-	assert.Equal(t, []string{"request", "code", "response"}, all.take())
+	assert.Equal(t, []string{"request", "request", "code", "response"}, all.take(), "the page, and the decision")
 	assert.Equal(t, "1", a.Query.Get("extra"))
 	code := a.Query.Get("code")
 	first := p.Redeem(client, code)

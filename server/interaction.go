@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,42 +57,65 @@ func (c *ConsentGrant) Agreed() { c.requires.agreed = true }
 // (OpenID Connect Core section 3.1.2.1, prompt=none).
 func (c *ConsentGrant) ForbidInteraction() { c.requires.silence = true }
 
-// Returned reports whether the user has come back from signing in, or from
-// choosing an account, for this very request.
+// Returned reports whether the user has come back from signing in for this very
+// request.
 func (c *ConsentGrant) Returned() bool {
 	how := c.Request.Authentication
-	return how.ReturnTo == c.ReturnTo && c.Request.Time.Unix()-how.ReturnedAt <= int64(consentTime/time.Second)
+	return c.returned(how.ReturnTo, how.ReturnedAt)
 }
 
-// interact says what the page has to do.
-func (s *Server) interact(ctx context.Context, req *Request, deciding bool) (*ConsentGrant, error) {
+// chosen reports whether the user has come back from choosing an account for this very
+// request, be it by signing in.
+func (c *ConsentGrant) chosen() bool {
+	how := c.Request.Authentication
+	return c.Returned() || c.returned(how.AccountChosenFor, how.AccountChosenAt)
+}
+
+func (c *ConsentGrant) returned(to string, at int64) bool {
+	return to == c.ReturnTo && c.Request.Time.Unix()-at <= int64(consentTime/time.Second)
+}
+
+// interact says what the page has to do, and whether the request is what the user has
+// decided on it.
+func (s *Server) interact(ctx context.Context, req *Request) (*ConsentGrant, error) {
 	consent := &ConsentGrant{
-		Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req, ReturnTo: returnTo(req.HTTP),
-		Deciding: deciding,
+		Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req, ReturnTo: req.returnTo(),
+		Decision: req.Decision(req.Params),
+	}
+	if req.User != nil {
+		consent.Deciding, consent.agreed = req.IsDecision(consent.Decision)
+		req.decided = consent.Deciding
 	}
 	err := each(req, func(hook InteractionHook) error { return hook.PrepareInteraction(ctx, req, consent) })
 	consent.Interaction = consent.next()
 	return consent, err
 }
 
-// returnTo is the address of a request, whose parameters may have come in a body.
-func returnTo(r *http.Request) string {
-	if r.Method == http.MethodPost && r.URL.RawQuery == "" && len(r.PostForm) > 0 {
-		return r.URL.EscapedPath() + "?" + r.PostForm.Encode()
+// logUndecided tells the operator why a form that was posted is no decision.
+func (c *ConsentGrant) logUndecided() {
+	req := c.Request
+	if req.HTTP.Method != http.MethodPost {
+		return
 	}
-	return r.URL.RequestURI()
+	reason := "the user, the client or the request is not the one that the page was for"
+	if len(req.HTTP.PostForm[DecisionField]) == 0 {
+		reason = "the form has no field '" + DecisionField + "': write {{.Decision.Input}} into it"
+	}
+	req.Server.config.Logger.InfoContext(req.Context(), "a form was not taken for the decision of the user",
+		slog.String("client_id", bounded(req.Client.GetClientID(), maxLoggedID)), slog.String("reason", reason))
 }
 
-// next is what the page has to do. Whoever has come back from signing in has done
+// next is what the page has to do. A user who has come back from signing in has done
 // what they could: a request may ask for more by acr_values, and for less than a
-// second by max_age.
+// second by max_age. What acr_values asks for is voluntary (OpenID Connect Core section
+// 5.5.1.1), so a request that forbids all pages does without.
 func (c *ConsentGrant) next() Interaction {
 	requires, returned := c.requires, c.Returned()
 	recent := c.Request.recentEnough(0) || returned && c.Request.recentEnough(consentTime)
 	switch {
-	case c.User == nil, !recent, requires.otherUser, (requires.signIn || c.weaker()) && !returned:
+	case c.User == nil, !recent, requires.otherUser, (requires.signIn || c.weaker() && !requires.silence) && !returned:
 		return SignIn
-	case requires.accountChoice && !returned:
+	case requires.accountChoice && !c.chosen():
 		return SelectAccount
 	case requires.agreed && !requires.consent:
 		return NoInteraction
@@ -124,9 +148,9 @@ func (c *ConsentGrant) silent() error {
 	}
 }
 
-// decided refuses the decision of a user who was not asked for what the request
+// mayDecide refuses the decision of a user who was not asked for what the request
 // wants: the page forgot, or somebody else has signed in meanwhile.
-func (c *ConsentGrant) decided() error {
+func (c *ConsentGrant) mayDecide() error {
 	requires, returned := c.requires, c.Returned()
 	switch {
 	case !c.Request.recentEnough(consentTime):
@@ -135,7 +159,7 @@ func (c *ConsentGrant) decided() error {
 		return NewError(LoginRequired, "The user is not the one for whom the request is.")
 	case requires.signIn && !returned:
 		return NewError(LoginRequired, "The user did not sign in for this request, as it asks.")
-	case requires.accountChoice && !returned:
+	case requires.accountChoice && !c.chosen():
 		return NewError(AccountSelectionRequired, "The user did not choose an account for this request, as it asks.")
 	}
 	return nil

@@ -152,7 +152,7 @@ func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Reques
 	}()
 	req, status, err := f(inner)
 	observation.Status, observation.Error = status, nil
-	if err != nil {
+	if err != nil && !AsError(err).isSeeOther() {
 		observation.Error = AsError(err)
 	}
 	if req != nil {

@@ -61,10 +61,16 @@ func TestEveryRequestIsObserved(t *testing.T) {
 			return query(ctx, id)
 		}
 	})
-	o := new(observer)
-	require.NoError(t, p.Server.Register(o))
 	service := p.NewClient(oauthtest.Grants("client_credentials"))
 	web := p.NewClient(nil)
+	decide := func(more string, user server.User) func() {
+		query := oauthtest.AuthorizeQuery(web, more)
+		decision := p.Decision(query, p.User) // before anybody observes it
+		return func() { p.Send(http.MethodPost, query, "decision="+string(decision), user) }
+	}
+	granted, inAForm, denied := decide("scope=email", p.User), decide("response_mode=form_post", p.User), decide("", nil)
+	o := new(observer)
+	require.NoError(t, p.Server.Register(o))
 	wrong := &oauthtest.Client{ClientMixin: service.ClientMixin, Secret: "wrong"}
 	long := strings.Repeat("x", 200)
 	failing := func(err error, request func()) func() {
@@ -116,10 +122,15 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		"a page with an error":          {func() { p.Consent(oauthtest.AuthorizeQuery(web, "scope=admin")) }, seen{"authorization_page", web.ClientID, "", "", "", "", "", "invalid_scope", 302}},
 		"a page whose error is a form":  {func() { p.Consent(oauthtest.AuthorizeQuery(web, "scope=admin&response_mode=form_post")) }, seen{"authorization_page", web.ClientID, "", "", "", "", "", "invalid_scope", 200}},
 		"a page that cannot be read":    {func() { p.Consent("%zz") }, seen{"authorization_page", "", "", "", "", "", "", "invalid_request", 400}},
-		"a decision":                    {func() { p.Grant(oauthtest.AuthorizeQuery(web, "scope=email")) }, seen{"authorization", web.ClientID, "", "", "", user, "email", "", 302}},
-		"a decision, sent in a form":    {func() { p.Grant(oauthtest.AuthorizeQuery(web, "response_mode=form_post")) }, seen{"authorization", web.ClientID, "", "", "", user, "", "", 200}},
-		"a denial":                      {func() { p.Decide(oauthtest.AuthorizeQuery(web, ""), "", nil) }, seen{"authorization", web.ClientID, "", "", "", "", "", "access_denied", 302}},
-		"a decision on nobody's client": {func() { p.Grant("client_id=x") }, seen{"authorization", "", "x", "", "", "", "", "invalid_client", 400}},
+		"a decision":                    {granted, seen{"authorization", web.ClientID, "", "", "", user, "email", "", 302}},
+		"a decision, sent in a form":    {inAForm, seen{"authorization", web.ClientID, "", "", "", user, "", "", 200}},
+		"a denial":                      {denied, seen{"authorization", web.ClientID, "", "", "", "", "", "access_denied", 302}},
+		"a decision on nobody's client": {func() { p.Send(http.MethodPost, "client_id=x", "", p.User) }, seen{"authorization", "", "x", "", "", "", "", "invalid_client", 400}},
+		"a form that is no decision": {func() { p.Send(http.MethodPost, oauthtest.AuthorizeQuery(web, ""), "confirm=yes", p.User) },
+			seen{"authorization", web.ClientID, "", "", "", user, "", "", 303}},
+		"a form of another site": {func() {
+			p.Send(http.MethodPost, "", oauthtest.AuthorizeQuery(web, ""), p.User, "Sec-Fetch-Site", "cross-site")
+		}, seen{"authorization", "", web.ClientID, "", "", "", "", "", 303}},
 		"a fault inside": {failing(errors.New("no table"), token(service, "grant_type=client_credentials")),
 			seen{"token", "", service.ClientID, "", "client_credentials", "", "", "server_error", 500}},
 		"a database that is away": {failing(server.ErrUnavailable, token(service, "grant_type=client_credentials")),
@@ -188,14 +199,23 @@ func TestAnObservedPageCanStillReadItsForm(t *testing.T) {
 	o := new(observer)
 	require.NoError(t, p.Server.Register(o))
 	client, fails := p.NewClient(nil), error(nil)
-	handler := p.Server.AuthorizationHandler(func(*http.Request) (server.User, error) { return p.User, fails },
-		func(_ http.ResponseWriter, r *http.Request, _ *server.ConsentGrant) server.Decision {
+	var decision server.Decision
+	handler := p.Server.AuthorizationHandler(server.AuthorizationPages{
+		User:   func(*http.Request) (server.User, error) { return p.User, fails },
+		SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
+		Consent: func(_ http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
+			decision = consent.Decision
+		},
+		Answering: func(r *http.Request) {
 			assert.Equal(t, "yes", r.PostFormValue("confirm"))
-			return server.Granted
-		})
+		},
+	})
+	address := "/oauth/authorize?" + oauthtest.AuthorizeQuery(client, "")
+	handler(newRecorder(), get(address))
+	assert.Equal(t, "authorization_page", o.take(t).Endpoint)
 	post := func() int {
-		r, w := get("/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "")), newRecorder()
-		r.Method, r.Body, r.ContentLength = http.MethodPost, readCloser{strings.NewReader("confirm=yes")}, -1
+		r, w := get(address), newRecorder()
+		r.Method, r.Body, r.ContentLength = http.MethodPost, readCloser{strings.NewReader("confirm=yes&decision=" + string(decision))}, -1
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		handler(w, r)
 		return w.Code

@@ -81,6 +81,7 @@ type Request struct {
 	extensions []any
 	attempt    *attempt // of the client to authenticate
 	claimed    string   // the client that this is an attempt of
+	decided    bool     // whether the user has decided on the authorization request
 }
 
 // failure is err as the answer to this request.
@@ -93,6 +94,13 @@ func (r *Request) failure(err error) error {
 	if r.Endpoint == authorizationEndpoint {
 		failure.state, failure.forPerson = r.State, true
 	}
+	return &failure
+}
+
+// stays is err as an answer that a person is shown and no client gets.
+func (r *Request) stays(err error) error {
+	failure := *AsError(r.Failure(err))
+	failure.stays = true
 	return &failure
 }
 
@@ -120,10 +128,17 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 }
 
 // ParsePageRequest is ParseRequest for a page to which a client sends the user's
-// browser: its errors are shown to the person.
+// browser, by GET or POST: its errors are shown to the person.
 func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error) {
-	req, err := s.ParseRequest(r, page)
-	if err != nil && req != nil {
+	if !s.initialized {
+		return nil, ErrNotInitialized
+	}
+	if err := checkMethod(r, http.MethodGet, http.MethodPost); err != nil {
+		req := s.newRequest(r, page)
+		return req, req.Failure(err)
+	}
+	req, err := s.parse(r, page, true)
+	if err != nil {
 		err = req.Failure(err)
 	}
 	return req, err
@@ -136,8 +151,15 @@ func (r *Request) Failure(err error) error {
 	return &failure
 }
 
-// SetUser sets the user, and what is known of how they signed in.
-func (r *Request) SetUser(user User) { r.User, r.Authentication, _ = signedIn(user) }
+// SetUser sets the user, and what is known of how they signed in. A nil pointer is no
+// user.
+func (r *Request) SetUser(user User) {
+	if IsNilUser(user) {
+		r.User, r.Authentication = nil, Authentication{}
+		return
+	}
+	r.User, r.Authentication, _ = signedIn(user)
+}
 
 // CheckAuthorizationRequest checks an authorization request that came by another
 // way than the authorization endpoint, whose client is known: what stands for it,
@@ -200,7 +222,12 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 		if err != nil {
 			return req, err
 		}
-		params = merge(params, body)
+		if endpoint != authorizationEndpoint || !req.isOnPage() {
+			params = merge(params, body)
+		}
+	}
+	if withQuery {
+		params = withoutDecision(params)
 	}
 	err := req.setParams(params)
 	req.State = req.Params.Get("state")

@@ -19,9 +19,15 @@ func RequestFromContext(ctx context.Context) *Request {
 
 // newRequest is the one way in which a request comes about that is answered.
 func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
-	req := &Request{Server: s, HTTP: r, Endpoint: endpoint, Time: s.config.Clock()}
-	req.ctx = ratelimit.OnBehalf(context.WithValue(r.Context(), requestKey{}, req), s.RemoteAddress(r))
+	req := &Request{Server: s, Endpoint: endpoint, Time: s.config.Clock()}
+	req.enter(r)
 	return req
+}
+
+// enter has the request go on with an HTTP request, in whose context it is found.
+func (r *Request) enter(request *http.Request) {
+	r.HTTP = request
+	r.ctx = ratelimit.OnBehalf(context.WithValue(request.Context(), requestKey{}, r), r.Server.RemoteAddress(request))
 }
 
 // Context returns the context in which everything of the request runs: that of its

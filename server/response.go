@@ -19,11 +19,20 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	failure := *AsError(err)
+	if failure.isSeeOther() {
+		noStore(w)
+		w.Header()["Location"] = failure.Header["Location"]
+		w.WriteHeader(failure.Status)
+		return
+	}
 	s.log(r, &failure)
 	if failure.URI == "" {
 		failure.URI = s.config.ErrorURIs[failure.Code]
 	}
 	description := s.config.Translator.Describe(r, &failure)
+	if failure.held != nil {
+		failure.wayBack = s.wayBack(&failure, description)
+	}
 	switch {
 	case failure.redirect != nil:
 		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
@@ -32,10 +41,22 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	case s.config.RenderError != nil && failure.forPerson:
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
+	case failure.forPerson && acceptsHTML(r):
+		writeErrorPage(w, &failure, description)
 	default:
 		header.Copy(w, failure.Header)
 		s.writeJSON(w, r, failure.Status, failure.Members(description))
 	}
+}
+
+// wayBack is the address at which the client learns of an error, empty where it would
+// have to be posted there.
+func (s *Server) wayBack(failure *Error, description string) string {
+	mode, params, err := s.responseParams(failure.held, failure.parameters(description))
+	if err != nil || mode == modeFormPost {
+		return ""
+	}
+	return responseAddress(failure.held.RedirectURI, mode, params)
 }
 
 // Describe returns what a person may know of an error, in the language of the

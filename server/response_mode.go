@@ -78,30 +78,41 @@ func usualResponseMode(req *Request) string {
 }
 
 // deliver sends an authorization response to the redirect URI, which was found
-// to be the client's, with the issuer (RFC 9207). On an error nothing was written.
+// to be the client's. On an error nothing was written.
 func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values) error {
-	mode, wrap, _ := responseMode(req)
-	params.Set("iss", s.config.Issuer)
-	if wrap != nil {
-		wrapped, err := wrap.WrapAuthorizationResponse(req.Context(), req, params)
-		if err != nil {
-			return err
-		}
-		params = wrapped
+	mode, params, err := s.responseParams(req, params)
+	if err != nil {
+		return err
 	}
 	noStore(w)
 	if mode == modeFormPost {
 		writeFormPost(w, req.RedirectURI, params)
 		return nil
 	}
+	return header.Redirect(w, responseAddress(req.RedirectURI, mode, params), http.StatusFound)
+}
+
+// responseParams returns the parameters of an authorization response as they are sent,
+// with the issuer (RFC 9207), and how.
+func (s *Server) responseParams(req *Request, params url.Values) (mode string, sent url.Values, err error) {
+	mode, wrap, _ := responseMode(req)
+	params.Set("iss", s.config.Issuer)
+	if wrap != nil {
+		params, err = wrap.WrapAuthorizationResponse(req.Context(), req, params)
+	}
+	return mode, params, err
+}
+
+// responseAddress is a redirect URI with the parameters of a response.
+func responseAddress(redirectURI, mode string, params url.Values) string {
 	separator := "#"
 	if mode == modeQuery {
 		separator = "?"
-		if strings.Contains(req.RedirectURI, "?") {
+		if strings.Contains(redirectURI, "?") {
 			separator = "&"
 		}
 	}
-	return header.Redirect(w, req.RedirectURI+separator+params.Encode(), http.StatusFound)
+	return redirectURI + separator + params.Encode()
 }
 
 const formPostScript = "document.forms[0].submit()"

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -63,9 +62,7 @@ func (p *scopeTest) ways(scope string) map[string]oauthtest.Answer {
 	answers["pushed request"] = a
 	a = p.Post("/oauth/device_authorization", p.client, more)
 	if code := a.Body["user_code"]; code != "" {
-		r, err := http.NewRequestWithContext(p.T.Context(), http.MethodGet, "/device?user_code="+code, http.NoBody)
-		require.NoError(p.T, err)
-		require.NoError(p.T, p.device.Decide(p.Server, r, p.User, true))
+		require.NoError(p.T, p.DecideDevice(p.device, code, p.User, true))
 		a = p.Token(p.client, "grant_type="+deviceGrantType+"&device_code="+a.Body["device_code"])
 	}
 	answers["device"] = a

@@ -22,6 +22,9 @@ const (
 	ClientSecretKind      SecretKind = "cs"
 	// PushedRequestKind is the secret part of a request_uri (RFC 9126).
 	PushedRequestKind SecretKind = "pr"
+	// KeptRequestKind is the secret part of a request_uri for a request that nobody has
+	// authenticated for, see [KeepRequestHook].
+	KeptRequestKind SecretKind = "kr"
 	// RegistrationTokenKind is a registration access token (RFC 7592).
 	RegistrationTokenKind SecretKind = "ra"
 )
@@ -92,7 +95,7 @@ func Malformed(secret string, kind SecretKind) bool {
 	}
 	length := secretLength + checksumLength
 	switch SecretKind(parts[1]) {
-	case AccessTokenKind, ClientSecretKind, RegistrationTokenKind, PushedRequestKind:
+	case AccessTokenKind, ClientSecretKind, RegistrationTokenKind, PushedRequestKind, KeptRequestKind:
 	case RefreshTokenKind, AuthorizationCodeKind, DeviceCodeKind:
 		length += 1 + grantLength
 	default:

@@ -30,8 +30,12 @@ func TestBeforeInitEveryMethodAnswers(t *testing.T) {
 		"CreateAuthorizationResponse": func(w http.ResponseWriter, r *http.Request) { srv.CreateAuthorizationResponse(w, r, nil) },
 		"CreateTokenResponse":         srv.CreateTokenResponse,
 		"CreateEndpointResponse":      srv.EndpointHandler("revocation"),
-		"AuthorizationHandler":        srv.AuthorizationHandler(nil, nil),
-		"WriteError":                  func(w http.ResponseWriter, r *http.Request) { srv.WriteError(w, r, errors.New("x")) },
+		"AuthorizationHandler": srv.AuthorizationHandler(server.AuthorizationPages{
+			User:    func(*http.Request) (server.User, error) { return nil, nil },
+			SignIn:  func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
+			Consent: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
+		}),
+		"WriteError": func(w http.ResponseWriter, r *http.Request) { srv.WriteError(w, r, errors.New("x")) },
 	} {
 		w := newRecorder()
 		serve(w, get("/"))

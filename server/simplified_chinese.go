@@ -3,6 +3,10 @@ package server
 // simplifiedChinese has every description of this module, by its English text.
 // It is also the list of what there is to translate, see [Descriptions].
 var simplifiedChinese = map[string]string{
+	"The page has changed since it was shown. Please decide again.":             "页面在显示之后已有变化，请重新决定。",
+	"The decision of the user must be a POST from the page that asks for it.":   "用户的决定必须由询问页面以 POST 提交。",
+	"The request is too long to be sent on by GET. Push it instead (RFC 9126).": "请求过长，无法以 GET 转发。请改用推送方式（RFC 9126）。",
+	"The request is too long.":                                                                                          "请求过长。",
 	"A parameter is not well-formed UTF-8 text.":                                                                        "某个参数不是有效的 UTF-8 文本。",
 	"The 'Authorization' header has another scheme than this API takes.":                                                "“Authorization” 请求头使用了此 API 不接受的认证方案。",
 	"The 'Authorization' header has no well-formed token.":                                                              "“Authorization” 请求头中没有格式正确的令牌。",

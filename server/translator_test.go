@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -129,14 +130,12 @@ func TestTranslationsKeepTheirArguments(t *testing.T) {
 	assert.Equal(t, "Only here.", translator.Describe(chinese, server.NewError("x", "Only here.")), "a description of the program's own")
 }
 
-// An authorization request may come by POST (RFC 6749 section 3.1), with
-// ui_locales among its other parameters.
+// ui_locales may come in a body, among other parameters.
 func TestUILocalesMayComeInTheBody(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
-	client := p.NewClient(nil)
-	a := p.Decide("", "ui_locales=zh-CN&client_id="+client.ClientID, p.User)
-	assert.Equal(t, "请求缺少 “response_type”。", a.Query.Get("error_description"))
+	a := p.Send(http.MethodPost, "response_type=code", "ui_locales=zh-CN", p.User)
+	assert.Equal(t, "请求缺少 “client_id”。", a.Body["error_description"])
 }
 
 func TestATranslatorThatCannotBeBuiltSaysSo(t *testing.T) {

@@ -52,7 +52,13 @@ func (in *instance) poll(c client, deviceCode string) answer {
 }
 
 func (in *instance) decide(userCode string, user server.User, approved bool) error {
-	return in.devices.Decide(in.server, form(url.Values{"user_code": {userCode}}), user, approved)
+	values := url.Values{"user_code": {userCode}}
+	consent, err := in.devices.GetConsentGrant(in.server, form(values), user)
+	if err != nil {
+		return err
+	}
+	values.Set(server.DecisionField, string(consent.Decision))
+	return in.devices.Decide(in.server, form(values), user, approved)
 }
 
 // deviceCodes: every column comes back, a device gets one token, one decision

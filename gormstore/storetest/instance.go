@@ -159,7 +159,22 @@ func (in *instance) authorize(c client, user server.User, more url.Values) (int,
 	for name, values := range more {
 		query[name] = values
 	}
-	r := httptest.NewRequest(http.MethodPost, "/?"+query.Encode(), http.NoBody) //nolint:noctx // a request of a test's client
+	return in.agree(query.Encode(), in.page(query.Encode(), user), user)
+}
+
+// page is what the page of a request gives back that the user is shown.
+func (in *instance) page(query string, user server.User) server.Decision {
+	consent, err := in.server.GetConsentGrant(httptest.NewRequest(http.MethodGet, "/?"+query, http.NoBody), user) //nolint:noctx // a request of a test's browser
+	if err != nil {
+		return "" // of which the answer tells
+	}
+	return consent.Decision
+}
+
+// agree has the user allow what the page shows.
+func (in *instance) agree(query string, page server.Decision, user server.User) (int, url.Values) {
+	r := form(url.Values{server.DecisionField: {string(page)}, server.ConfirmField: {"yes"}})
+	r.URL.RawQuery = query
 	w := httptest.NewRecorder()
 	in.server.CreateAuthorizationResponse(w, r, user)
 	location, err := url.Parse(w.Header().Get("Location"))

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -61,18 +60,13 @@ func (k *kit) pushedRequests(t *testing.T, model any) {
 	t.Run("a request is decided on once", func(t *testing.T) {
 		for round := range rounds {
 			query := in(round).push(t, c)
+			page := in(round).page(query, k.user)
 			codes := race(4, func(i int) string {
-				w := httptest.NewRecorder()
-				r := httptest.NewRequest("POST", "/?"+query, nil) //nolint:noctx // a request of a test's browser
-				in(round+i).server.CreateAuthorizationResponse(w, r, k.user)
-				location, _ := url.Parse(w.Header().Get("Location"))
-				if location == nil {
-					return ""
-				}
-				if state := location.Query().Get("state"); location.Query().Has("code") && state != oddText {
+				_, params := in(round+i).agree(query, page, k.user)
+				if state := params.Get("state"); params.Has("code") && state != oddText {
 					t.Errorf("the state comes back as %q", state)
 				}
-				return location.Query().Get("code")
+				return params.Get("code")
 			})
 			got := 0
 			for _, code := range codes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -136,6 +137,8 @@ func (c *client) signIn(ctx context.Context, username, password string) error {
 	return a.want(http.StatusSeeOther)
 }
 
+var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+
 var consentForm = regexp.MustCompile(`<form class="actions even" method="post" action="([^"]*)"`)
 
 // authorize has the user who signed in consent, on the page, and returns the code.
@@ -153,7 +156,11 @@ func (c *client) authorize(ctx context.Context) (code string, err error) {
 	if !consentForm.MatchString(page.body) {
 		return "", fmt.Errorf("no consent page: %s", page)
 	}
-	a, err := c.post(ctx, path, form("confirm", "yes"))
+	decision := form("confirm", "yes")
+	for _, input := range hiddenInput.FindAllStringSubmatch(page.body, -1) {
+		decision.Set(html.UnescapeString(input[1]), html.UnescapeString(input[2]))
+	}
+	a, err := c.post(ctx, path, decision)
 	if err != nil {
 		return "", err
 	}

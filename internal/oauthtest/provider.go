@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -343,12 +344,50 @@ func (p *Provider) Consent(rawQuery string, header ...string) Answer {
 	return p.answer(w)
 }
 
-// Decide sends the user's decision; a nil user is a denial.
+// Decide looks at the page as the user, and sends their decision from it; a nil user is
+// a denial. What has no page is sent without.
 func (p *Provider) Decide(rawQuery, body string, user server.User) Answer {
 	p.T.Helper()
+	asked := user
+	if server.IsNilUser(user) {
+		asked = p.User
+	}
+	if decision := p.Decision(rawQuery, asked); decision != "" {
+		body += "&" + server.DecisionField + "=" + string(decision)
+	}
+	return p.Send(http.MethodPost, rawQuery, body, user)
+}
+
+// Decision is what the page gives back that the user is shown; empty when there is none.
+func (p *Provider) Decision(rawQuery string, user server.User) server.Decision {
+	p.T.Helper()
+	consent, err := p.Server.GetConsentGrant(p.newRequest(http.MethodGet, "/oauth/authorize?"+rawQuery, "", nil), user)
+	if err != nil {
+		return ""
+	}
+	return consent.Decision
+}
+
+// Send sends a request to the authorization endpoint as it is, of a program that takes
+// it for the decision of the user; a nil user is a denial.
+func (p *Provider) Send(method, rawQuery, body string, user server.User, header ...string) Answer {
+	p.T.Helper()
 	w := httptest.NewRecorder()
-	p.Server.CreateAuthorizationResponse(w, p.newRequest(http.MethodPost, "/oauth/authorize?"+rawQuery, body, nil), user)
+	p.Server.CreateAuthorizationResponse(w, p.newRequest(method, "/oauth/authorize?"+rawQuery, body, header), user)
 	return p.answer(w)
+}
+
+// DecideDevice looks at the verification page as the user, and sends their decision on
+// the device from it.
+func (p *Provider) DecideDevice(devices *endpoint.DeviceAuthorization, userCode string, user server.User, approved bool) error {
+	p.T.Helper()
+	body := url.Values{"user_code": {userCode}}
+	consent, err := devices.GetConsentGrant(p.Server, p.newRequest(http.MethodPost, "/device", body.Encode(), nil), user)
+	if err != nil {
+		return err
+	}
+	body.Set(server.DecisionField, string(consent.Decision))
+	return devices.Decide(p.Server, p.newRequest(http.MethodPost, "/device", body.Encode(), nil), user, approved)
 }
 
 // Grant is Decide for a user who agrees.

@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // client is an instance as a client sees it, over HTTP. It may be called by
@@ -87,7 +89,16 @@ func (c *client) ask(method, path string, form url.Values, bearer string) histor
 func (c *client) Authorize() string {
 	query := url.Values{"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI},
 		"code_challenge": {oauthtest.Challenge}, "code_challenge_method": {"S256"}}
-	response := c.send(http.MethodPost, "/authorize?"+query.Encode(), nil, "")
+	page := c.send(http.MethodGet, "/authorize?"+query.Encode(), nil, "")
+	if page == nil {
+		return ""
+	}
+	defer page.Body.Close()
+	decision, err := io.ReadAll(page.Body)
+	if err != nil {
+		return ""
+	}
+	response := c.send(http.MethodPost, "/authorize?"+query.Encode(), url.Values{server.DecisionField: {string(decision)}, server.ConfirmField: {"yes"}}, "")
 	if response == nil {
 		return ""
 	}

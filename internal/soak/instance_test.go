@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -120,9 +121,13 @@ func newProgram(db *gorm.DB, s setting) (http.Handler, error) {
 	}
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /authorize", func(w http.ResponseWriter, r *http.Request) {
-		srv.CreateAuthorizationResponse(w, r, &oauthtest.User{ID: 1})
-	})
+	mux.Handle("/authorize", srv.AuthorizationHandler(server.AuthorizationPages{
+		User:   func(*http.Request) (server.User, error) { return &oauthtest.User{ID: 1}, nil },
+		SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
+		Consent: func(w http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
+			_, _ = io.WriteString(w, string(consent.Decision))
+		},
+	}))
 	mux.HandleFunc("POST /token", srv.CreateTokenResponse)
 	mux.HandleFunc("POST /revoke", srv.EndpointHandler("revocation"))
 	mux.Handle("GET /api", protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))

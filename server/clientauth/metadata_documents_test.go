@@ -178,9 +178,9 @@ func TestMetadataDocuments(t *testing.T) {
 		t.Run("it gets what users consent to, of what the operator allows", func(t *testing.T) {
 			greedy := by(s.put("/greedy", app("grant_types", []string{"client_credentials", "password", "authorization_code"}, "scope", "admin profile")))
 			assert.Equal(t, server.UnauthorizedClient, p.Token(greedy, "grant_type=password&username=x&password="+oauthtest.Password).Body["error"])
-			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=admin")).Query.Get("error"))
+			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=admin")).Body["error"], "on a page: nobody has decided")
 			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=profile")).Status)
-			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=email")).Query.Get("error"), "which it does not ask for")
+			assert.Equal(t, server.InvalidScope, p.Consent(oauthtest.AuthorizeQuery(greedy, "scope=email")).Body["error"], "which it does not ask for")
 		})
 		t.Run("one that signs with a key of its own", func(t *testing.T) {
 			require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))

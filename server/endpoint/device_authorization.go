@@ -212,7 +212,8 @@ func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Reques
 	err = srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, _, err := e.pending(srv, r, user)
 		if err == nil {
-			consent = &server.ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, Request: req}
+			consent = &server.ConsentGrant{Client: req.Client, User: req.User, Scope: req.Scope, Request: req, Decision: decisionOn(req)}
+			consent.Deciding, _ = req.IsDecision(consent.Decision)
 		}
 		return req, err
 	})
@@ -222,15 +223,25 @@ func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Reques
 // devicePage is the name of the verification page.
 const devicePage = "device"
 
+// decisionOn is what the page gives back on which the user decides on a device.
+func decisionOn(req *server.Request) server.Decision {
+	return req.Decision(digestUserCode(req.Params.Get("user_code")))
+}
+
 // Decide stores the user's decision on the device that the request's user_code
-// names. The errors are those of [DeviceAuthorization.GetConsentGrant].
+// names. It has to come from the page: a POST with the consent grant's Decision.
+// Otherwise the error is [server.ErrNoDecision]: show the page again. Others are those
+// of [DeviceAuthorization.GetConsentGrant].
 func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user server.User, approved bool) error {
 	return srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, device, err := e.pending(srv, r, user)
-		if err == nil {
-			err = e.decide(req, device, approved)
+		if err != nil {
+			return req, err
 		}
-		return req, err
+		if decided, _ := req.IsDecision(decisionOn(req)); !decided {
+			return req, server.NoDecision()
+		}
+		return req, e.decide(req, device, approved)
 	})
 }
 

@@ -110,6 +110,9 @@ func FuzzEndpoints(f *testing.F) {
 					}
 					if location := w.Header().Get("Location"); location != "" {
 						u, err := url.Parse(location)
+						if err == nil && w.Code == http.StatusSeeOther && u.Host == "" && u.Path == "/" {
+							continue // to the page
+						}
 						if err != nil || u.Scheme+"://"+u.Host+u.Path != oauthtest.RedirectURI {
 							t.Fatalf("led to %q", location)
 						}

@@ -27,6 +27,12 @@ func checkPublicRequest(ctx context.Context, req *server.Request, limiter rateli
 	if req.AuthMethod != models.None {
 		return nil
 	}
+	return allowRequest(ctx, req, limiter)
+}
+
+// allowRequest refuses a request that is to be stored when there were many from the
+// address.
+func allowRequest(ctx context.Context, req *server.Request, limiter ratelimit.Limiter) error {
 	wait, err := limiter.Allow(ctx, req.Server.RemoteAddress(req.HTTP))
 	switch {
 	case err != nil:

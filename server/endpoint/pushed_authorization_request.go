@@ -28,8 +28,8 @@ type PushedAuthorizationRequest struct {
 	// client's metadata can ask for it: require_pushed_authorization_requests.
 	Required bool
 	// PublicRequests bounds how many requests are stored for public clients, which
-	// anybody can be, by network address; nil allows 300 in ten minutes, counted in
-	// this process.
+	// anybody can be, and for browsers that bring one by POST that is too long for an
+	// address, by network address; nil allows 300 in ten minutes, counted in this process.
 	PublicRequests ratelimit.Limiter
 }
 
@@ -37,6 +37,7 @@ const (
 	defaultPushedRequestExpiresIn = 10 * time.Minute
 	requestURIPrefix              = "urn:ietf:params:oauth:request_uri:"
 	requirePushed                 = "require_pushed_authorization_requests"
+	maxStoredParameters           = 1<<16 - 1 // of a column of type text on MySQL
 )
 
 // EndpointName returns "pushed_authorization_request".
@@ -87,45 +88,26 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 		}
 	}
 	parameters.Set("client_id", req.Client.GetClientID())
-	expiresIn := e.ExpiresIn
-	if expiresIn == 0 {
-		expiresIn = defaultPushedRequestExpiresIn
-	}
-	requestURI := requestURIPrefix + req.Server.GenerateSecret(server.PushedRequestKind)
-	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
-	record := &models.PushedRequestMixin{
-		RequestURI: server.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: parameters.Encode(), ExpiresAt: req.Time.Add(expiresIn).Unix(),
-	}
-	if err := req.PreparePushedRequest(ctx, record); err != nil {
+	requestURI, expiresIn, err := e.save(ctx, req, server.PushedRequestKind, parameters)
+	if err != nil {
 		return nil, err
 	}
-	if err := e.Storage.SavePushedRequest(ctx, record); err != nil {
-		return nil, fmt.Errorf("save pushed request: %w", err)
-	}
-	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": record.ExpiresAt - req.Time.Unix()}}, nil
+	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": expiresIn}}, nil
 }
 
 // ResolveAuthorizationRequest puts a pushed request in the place of the
-// reference to it. The client_id must be that of the client that pushed it (RFC
-// 9126 section 4).
+// reference to it.
 func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Context, req *server.Request) error {
 	requestURI := req.Params.Get("request_uri")
 	if !strings.HasPrefix(requestURI, requestURIPrefix) {
 		return nil
 	}
-	if server.Malformed(strings.TrimPrefix(requestURI, requestURIPrefix), server.PushedRequestKind) {
+	if !isRequestURI(requestURI, server.PushedRequestKind) {
 		return errNoSuchRequestURI()
 	}
-	pushed, err := e.Storage.QueryPushedRequest(ctx, server.Digest(requestURI))
+	params, err := e.load(ctx, req)
 	if err != nil {
-		return fmt.Errorf("query pushed request: %w", err)
-	}
-	if pushed == nil || pushed.GetClientID() != req.Params.Get("client_id") || pushed.IsUsed() || pushed.IsExpired(req.Time) {
-		return errNoSuchRequestURI()
-	}
-	params, err := url.ParseQuery(pushed.GetParameters())
-	if err != nil {
-		return fmt.Errorf("read pushed request: %w", err)
+		return err
 	}
 	req.Params, req.RequestURI = params, requestURI
 	return nil

@@ -76,10 +76,7 @@ func (d devices) consent(userCode string, user server.User) (*server.ConsentGran
 }
 
 func (d devices) decide(userCode string, user server.User, approved bool) error {
-	body := strings.NewReader("confirm=yes&user_code=" + url.QueryEscape(userCode))
-	r := httptest.NewRequestWithContext(d.T.Context(), http.MethodPost, "/device", body)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return d.endpoint.Decide(d.Server, r, user, approved)
+	return d.DecideDevice(d.endpoint, userCode, user, approved)
 }
 
 func codeOf(err error) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,10 +30,16 @@ type LogoutRequest struct {
 	State string
 	// LogoutHint says who is to sign out, in the client's words.
 	LogoutHint string
-	// Confirmed is whether the request comes from a client to which this very session
-	// has signed in, by its ID token. Of any other the page asks the user, as every
-	// link could be one.
+	// Confirmed is whether the user need not be asked: the request comes from a client
+	// to which this very session has signed in, by its ID token, or is the form of the
+	// page on which the user agreed. Of any other the page asks the user, as every link
+	// could be one.
 	Confirmed bool
+	// ReturnTo is where the form of the page is posted to.
+	ReturnTo string
+	// Decision is the hidden field of the page's form, see [server.Decision.Input]. Its
+	// button has the name [server.ConfirmField] and the value "yes".
+	Decision server.Decision
 }
 
 const postLogoutRedirectURIs = "post_logout_redirect_uris"
@@ -40,11 +47,13 @@ const postLogoutRedirectURIs = "post_logout_redirect_uris"
 // GetLogoutRequest validates a request to the logout endpoint, which comes by GET or
 // POST. user is who has signed in, with the SessionID of their [server.SignedIn], or
 // nil. Hand an error to [server.Server.WriteError]: it is shown to the person, and
-// sent to nobody. The page is the program's own; discovery has its address from
+// sent to nobody; or it has the browser come again by GET, where a client has posted the
+// request, as cookies with SameSite=Lax do not come along with that. The page is the
+// program's own; discovery has its address from
 // Config.EndpointPaths["end_session"], which is /oauth/end_session unless set.
 //
 //	logout, err := provider.GetLogoutRequest(r, user)
-//	…ask the user, unless logout.Confirmed…
+//	…ask the user who is signed in, unless logout.Confirmed…
 //	ended, err := provider.EndSession(r.Context(), sessionID)
 //	…end the session itself…
 //	provider.CreateLogoutResponse(w, r, logout, ended)
@@ -68,60 +77,106 @@ const endSession = "end_session"
 func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user server.User) (*LogoutRequest, error) {
 	req.SetUser(user)
 	logout := &LogoutRequest{State: req.State, LogoutHint: req.Params.Get("logout_hint")}
-	if err := p.findClient(ctx, req, logout); err != nil {
+	from, err := p.findClient(ctx, req, logout)
+	if err != nil {
 		return nil, req.Failure(err)
 	}
-	uri := req.Params.Get("post_logout_redirect_uri")
-	switch {
-	case uri == "":
-	case logout.Client == nil:
-		return nil, req.Failure(server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'."))
-	case !slices.Contains(listMember(metadataOf(logout.Client), postLogoutRedirectURIs), uri):
-		return nil, req.Failure(server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri)))
-	default:
-		if err := p.server.MayRedirect(logout.Client, uri); err != nil {
-			return nil, req.Failure(server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err))
-		}
+	if req.HTTP.Method == http.MethodPost && !req.Server.FromOwnPage(req.HTTP) {
+		return nil, moveOn(req)
 	}
-	logout.PostLogoutRedirectURI = uri
+	if err := logout.findRedirectURI(req); err != nil {
+		return nil, req.Failure(err)
+	}
+	logout.ReturnTo = req.Address(withoutHint(req))
+	logout.Decision = req.Decision([]string{logout.PostLogoutRedirectURI, logout.State, logout.LogoutHint})
+	_, agreed := req.IsDecision(logout.Decision)
+	logout.Confirmed = agreed || from != nil && p.isTheirs(req, logout.Client, from)
 	return logout, nil
 }
 
-// findClient finds who asks, and whether the session is theirs.
-func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *LogoutRequest) error {
-	clientID := req.Params.Get("client_id")
-	var from *hint
-	if text := req.Params.Get("id_token_hint"); text != "" {
-		var err error
-		if from, err = p.readHint(ctx, req, text); err != nil {
-			return err
+// moveOn has a request come again by GET. An ID token that is too long for an address
+// stays behind, so that the user is asked.
+func moveOn(req *server.Request) error {
+	address := req.Address(req.Params)
+	if len(address) > server.MaxAddress {
+		address = req.Address(withoutHint(req))
+	}
+	if len(address) > server.MaxAddress {
+		return req.Failure(server.NewError(server.InvalidRequest, "The request is too long."))
+	}
+	return server.SeeOther(address)
+}
+
+// withoutHint is the request's parameters with the client in the place of its ID token.
+func withoutHint(req *server.Request) url.Values {
+	params := maps.Clone(req.Params)
+	params.Del("id_token_hint")
+	if req.Client != nil {
+		params.Set("client_id", req.Client.GetClientID())
+	}
+	return params
+}
+
+// findRedirectURI finds where the user goes afterwards.
+func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
+	uri := req.Params.Get("post_logout_redirect_uri")
+	switch {
+	case uri == "":
+	case l.Client == nil && req.Params.Has("id_token_hint"): // one that says nothing
+		uri = ""
+	case l.Client == nil:
+		return server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'.")
+	case !slices.Contains(listMember(metadataOf(l.Client), postLogoutRedirectURIs), uri):
+		return server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri))
+	default:
+		if err := req.Server.MayRedirect(l.Client, uri); err != nil {
+			return server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err)
 		}
-		if from == nil || len(from.audience) != 1 || clientID != "" && clientID != from.audience[0] {
-			return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
-		}
-		clientID = from.audience[0]
 	}
-	if clientID == "" {
-		return nil
-	}
-	client, err := req.Server.QueryClient(ctx, clientID)
-	if err != nil {
-		return err
-	}
-	if client == nil {
-		return server.NewError(server.InvalidRequest, "There is no such client.")
-	}
-	logout.Client = client
-	logout.Confirmed = from != nil && p.isTheirs(req, client, from)
+	l.PostLogoutRedirectURI = uri
 	return nil
 }
 
+// findClient finds who asks, and returns the ID token by which they do, nil where it
+// says nothing: what is no ID token of this server's, or was signed by a key that is
+// gone, is as good as none.
+func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *LogoutRequest) (*hint, error) {
+	from, err := p.readHint(ctx, req, req.Params.Get("id_token_hint"))
+	if err != nil {
+		return nil, err
+	}
+	clientID := req.Params.Get("client_id")
+	if from != nil && (len(from.audience) != 1 || clientID != "" && clientID != from.audience[0]) {
+		return nil, server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+	}
+	named := clientID
+	if from != nil {
+		named = from.audience[0]
+	}
+	if named == "" {
+		return nil, nil
+	}
+	client, err := req.Server.QueryClient(ctx, named)
+	switch {
+	case err != nil:
+		return nil, err
+	case client != nil:
+		req.Client, logout.Client = client, client
+		return from, nil
+	case clientID != "":
+		return nil, server.NewError(server.InvalidRequest, "There is no such client.")
+	default: // it is gone, and what it was given says nothing any more
+		return nil, nil
+	}
+}
+
 // isTheirs reports whether an ID token was issued in the session of the request, or,
-// where it names none, to its user. Whoever has no session has none to end.
+// where it names none, to its user. Where nobody is signed in, nobody is to be asked, but
+// a client that made itself would lead anybody anywhere by it.
 func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hint) bool {
 	switch {
 	case req.User == nil:
-		return true
+		return !server.IsSelfMade(client)
 	case from.sid != "":
 		return from.sid == p.sid(client, req.Authentication.SessionID)
 	default:
@@ -151,9 +206,11 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 }
 
 // CreateLogoutResponse answers a request once the session has ended: it tells the
-// clients that have a front channel, in frames, and sends the user on. It reports
-// false, and has written nothing, when there is nobody to tell and nowhere to go: the
-// page then says by itself that the user has signed out.
+// clients that have a front channel, in frames, and sends the user on. Unless the user
+// confirmed it, nobody is sent to a client that made itself: they get a page with a
+// button, as this address could otherwise lead anybody anywhere (RFC 9700 section
+// 4.11.2). It reports false, and has written nothing, when there is nobody to tell and
+// nowhere to go: the page then says by itself that the user has signed out.
 func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, logout *LogoutRequest, ended *EndedSession) (written bool) {
 	frames, err := p.FrontChannelLogouts(r.Context(), ended)
 	if err != nil {
@@ -168,6 +225,7 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 		}
 		next += separator + url.Values{"state": {logout.State}}.Encode()
 	}
+	goes := logout.Confirmed || !server.IsSelfMade(logout.Client)
 	if next != "" {
 		if err := p.server.MayRedirect(logout.Client, next); err != nil {
 			p.server.WriteError(w, r, fmt.Errorf("oidc: the PostLogoutRedirectURI %q %w", next, err))
@@ -175,8 +233,8 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 		}
 	}
 	switch {
-	case len(frames) > 0:
-		writeLogoutPage(w, frames, next)
+	case len(frames) > 0, next != "" && !goes:
+		writeLogoutPage(w, frames, next, goes)
 	case next != "":
 		w.Header().Set("Cache-Control", "no-store")
 		if err := header.Redirect(w, next, http.StatusSeeOther); err != nil {
@@ -205,8 +263,9 @@ func (p *Provider) addressOf(ctx context.Context, client server.Client, member s
 	return u
 }
 
-// logoutScript goes on once every client has been told, or after three seconds.
-const logoutScript = `var next=document.querySelector("a"),left=document.querySelectorAll("iframe").length;` +
+// logoutScript goes on once every client has been told, or after three seconds, where
+// the page may.
+const logoutScript = `var next=document.querySelector("a.next"),left=document.querySelectorAll("iframe").length;` +
 	`function go(){if(next){location.replace(next.href);next=null}}` +
 	`document.querySelectorAll("iframe").forEach(function(f){f.addEventListener("load",function(){if(--left===0)go()})});setTimeout(go,3000)`
 
@@ -216,18 +275,19 @@ var logoutPage = template.Must(template.New("logout").Parse(`<!DOCTYPE html>
 <style>{{.Style}}</style></head>
 <body>
 <h1>You have signed out</h1>
-{{if .Next}}<p><a href="{{.Next}}">Continue</a></p>{{end}}
+{{if .Next}}<p><a{{if .Goes}} class="next"{{end}} href="{{.Next}}" rel="noreferrer">{{if .Goes}}Continue{{else}}Continue to {{.Place}}{{end}}</a></p>{{end}}
 {{range .Frames}}<iframe src="{{.}}" title="Sign-out of an application" hidden></iframe>
 {{end}}<script>{{.Script}}</script>
 </body>
 </html>
 `))
 
-const logoutStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:30em;padding:0 1em;text-align:center}`
+const logoutStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:30em;padding:0 1em;text-align:center}` +
+	`a{display:inline-block;padding:.5em 1em;border:1px solid;border-radius:.4em;text-decoration:none}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}a{color:#9cf}}`
 
 // writeLogoutPage writes the page with the frames. It allows its script and style by
 // their digests, and the clients' origins alone.
-func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
+func writeLogoutPage(w http.ResponseWriter, frames []string, next string, goes bool) {
 	origins := make([]string, len(frames))
 	sources := make([]template.URL, len(frames))
 	for i, frame := range frames {
@@ -241,10 +301,12 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string) {
 		strings.Join(slices.Compact(origins), " ")+"; script-src 'sha256-"+digestOf(logoutScript)+"'; style-src 'sha256-"+digestOf(logoutStyle)+"'")
 	_ = logoutPage.Execute(w, struct {
 		Next   template.URL
+		Place  string
+		Goes   bool
 		Frames []template.URL
 		Script template.JS
 		Style  template.CSS
-	}{template.URL(next), sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that may be redirected to
+	}{template.URL(next), server.DisplayHost(next), goes, sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that may be redirected to
 }
 
 func digestOf(text string) string {

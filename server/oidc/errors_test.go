@@ -58,7 +58,7 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 			{"prompt none and nobody signed in", client, nil, []string{"prompt=none"}, "login_required"},
 			{"prompt none and no consent", client, p.alice(), []string{"prompt=none"}, "consent_required"},
 			{"prompt none and too long ago", client, p.alice(), []string{"prompt=none", "max_age=10"}, "login_required"},
-			{"prompt none and not strong enough", client, p.alice(), []string{"prompt=none", "acr_values=phrh"}, "login_required"},
+			{"prompt none and not strong enough", client, p.alice(), []string{"prompt=none", "acr_values=phrh"}, "consent_required"},
 			{"prompt none and somebody else's hint", client, server.SignedIn{User: bob, Authentication: p.how}, []string{"prompt=none", "id_token_hint=" + idToken}, "login_required"},
 			{"prompt none and an acr that is essential", client, p.alice(), []string{"prompt=none", `claims={"id_token":{"acr":{"essential":true,"value":"x"}}}`}, "login_required"},
 			{"max_age that is no number", client, p.alice(), []string{"max_age=soon"}, "invalid_request"},
@@ -138,6 +138,7 @@ func TestInteractions(t *testing.T) {
 			{"default_acr_values", p.alice(), strong, nil, server.SignIn, server.NoInteraction, ""},
 			{"acr_values before their default", p.alice(), strong, []string{"acr_values=phr"}, server.NoInteraction, server.NoInteraction, ""},
 			{"acr_values are voluntary", p.alice(), client, []string{"acr_values=phrh"}, server.SignIn, server.NoInteraction, ""},
+			{"acr_values, and nobody may be asked", p.alice(), client, []string{"acr_values=phrh", "prompt=none"}, server.NoInteraction, server.NoInteraction, ""},
 			{"the hint's user", p.alice(), client, []string{"id_token_hint=" + idToken}, server.NoInteraction, server.NoInteraction, ""},
 			{"another user than the hint's", server.SignedIn{User: bob, Authentication: p.how}, client, []string{"id_token_hint=" + idToken}, server.SignIn, server.SignIn, "login_required"},
 			{"another user than the claim's", p.alice(), client, []string{`claims={"id_token":{"sub":{"value":"x"}}}`}, server.SignIn, server.SignIn, "login_required"},
@@ -165,6 +166,18 @@ func TestInteractions(t *testing.T) {
 					assert.Equal(t, row.want, got, "%s, having returned %s", row.rule, rule)
 				}
 			}
+		}
+		// Choosing an account is no sign-in.
+		for more, want := range map[string]server.Interaction{
+			"prompt=select_account": server.NoInteraction, "prompt=login": server.SignIn, "prompt=login select_account": server.SignIn, "max_age=29": server.SignIn, "acr_values=phrh": server.SignIn,
+		} {
+			q, chosen := query(client, more), p.alice()
+			chosen.Authentication.AccountChosenFor, chosen.Authentication.AccountChosenAt = "/oauth/authorize?"+q, p.Now.Unix()
+			got, failure := p.ask(chosen, q)
+			assert.Equal(t, want, got, "%s: %s", more, failure)
+			chosen.Authentication.AccountChosenAt -= 601
+			got, _ = p.ask(chosen, q)
+			assert.NotEqual(t, server.NoInteraction, got, "%s, long ago", more)
 		}
 		// An acr that is essential is a sign-in, and if that was not it, an error.
 		q := query(client, essential)
@@ -196,18 +209,21 @@ func TestInteractions(t *testing.T) {
 	})
 }
 
-// A request may come by POST: the address to return to has all of it.
+// A request may come by POST (OpenID Connect Core section 3.1.2.1): the page is shown at
+// the address that has all of it.
 func TestARequestByPost(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	client := p.client()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/authorize", strings.NewReader(query(client)))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	consent, err := p.Server.GetConsentGrant(r, p.alice())
+	_, err := p.Server.GetConsentGrant(r, p.alice())
+	w := httptest.NewRecorder()
+	p.Server.WriteError(w, r, err)
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	consent, err := p.Server.GetConsentGrant(httptest.NewRequestWithContext(t.Context(), http.MethodGet, w.Header().Get("Location"), http.NoBody), p.alice())
 	require.NoError(t, err)
-	address, err := url.Parse(consent.ReturnTo)
-	require.NoError(t, err)
-	assert.Equal(t, "/oauth/authorize", address.Path)
-	assert.Equal(t, client.ClientID, address.Query().Get("client_id"))
+	assert.Equal(t, w.Header().Get("Location"), consent.ReturnTo)
+	assert.Equal(t, client.ClientID, consent.Client.GetClientID())
 	assert.Equal(t, server.AskConsent, consent.Interaction)
 }
 

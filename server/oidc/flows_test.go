@@ -102,8 +102,7 @@ func TestADeviceGetsAnIDToken(t *testing.T) {
 	const deviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants(deviceCode, "refresh_token"), func(c *oauthtest.Client) { c.ClientMetadata.Scope = scope }))
 	codes := p.Post("/oauth/device_authorization", client, "scope=openid+email").Body
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/device?user_code="+codes["user_code"], http.NoBody)
-	require.NoError(t, devices.Decide(p.Server, r, p.alice(), true))
+	require.NoError(t, p.DecideDevice(devices, codes["user_code"], p.alice(), true))
 	p.Now = p.Now.Add(time.Minute)
 	tokens := p.Token(client, "grant_type="+url.QueryEscape(deviceCode)+"&device_code="+codes["device_code"]).Body
 	claims, _ := verify(t, tokens["id_token"])

@@ -50,6 +50,11 @@ func (*Provider) applyDefaults(req *server.Request) {
 	}
 }
 
+// IsSilent reports whether a request has prompt=none.
+func (*Provider) IsSilent(req *server.Request) bool {
+	return slices.Contains(strings.Fields(req.Params.Get("prompt")), promptNone)
+}
+
 // PrepareInteraction says what prompt, id_token_hint and the claims parameter ask of
 // the page.
 func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {

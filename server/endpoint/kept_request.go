@@ -1,0 +1,77 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// KeepAuthorizationRequest keeps a request that came by POST through the browser and is
+// too long for an address. Nobody has authenticated for it, so that it is kept as it
+// came, is checked anew each time, and passes for no request that was pushed.
+func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Context, req *server.Request, parameters url.Values) (string, error) {
+	if err := allowRequest(ctx, req, e.PublicRequests); err != nil {
+		return "", err
+	}
+	requestURI, _, err := e.save(ctx, req, server.KeptRequestKind, parameters)
+	return requestURI, err
+}
+
+// KeptAuthorizationRequest returns the parameters of a request that is kept.
+func (e *PushedAuthorizationRequest) KeptAuthorizationRequest(ctx context.Context, req *server.Request) (url.Values, error) {
+	if !isRequestURI(req.Params.Get("request_uri"), server.KeptRequestKind) {
+		return nil, nil
+	}
+	return e.load(ctx, req)
+}
+
+// isRequestURI reports whether a request_uri stands for a request of the kind.
+func isRequestURI(requestURI string, kind server.SecretKind) bool {
+	secret, ours := strings.CutPrefix(requestURI, requestURIPrefix)
+	return ours && !server.Malformed(secret, kind)
+}
+
+// save stores a request under a new request_uri.
+func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Request, kind server.SecretKind, parameters url.Values) (requestURI string, expiresIn int64, err error) {
+	life := e.ExpiresIn
+	if life == 0 {
+		life = defaultPushedRequestExpiresIn
+	}
+	text := parameters.Encode()
+	if len(text) > maxStoredParameters {
+		return "", 0, server.NewError(server.InvalidRequest, "The body is too long.")
+	}
+	requestURI = requestURIPrefix + req.Server.GenerateSecret(kind)
+	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
+	record := &models.PushedRequestMixin{
+		RequestURI: server.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: text, ExpiresAt: req.Time.Add(life).Unix(),
+	}
+	if err := req.PreparePushedRequest(ctx, record); err != nil {
+		return "", 0, err
+	}
+	if err := e.Storage.SavePushedRequest(ctx, record); err != nil {
+		return "", 0, fmt.Errorf("save pushed request: %w", err)
+	}
+	return requestURI, record.ExpiresAt - req.Time.Unix(), nil
+}
+
+// load returns the parameters that the request's request_uri stands for. The client_id
+// must be that of the client whose request it is (RFC 9126 section 4).
+func (e *PushedAuthorizationRequest) load(ctx context.Context, req *server.Request) (url.Values, error) {
+	stored, err := e.Storage.QueryPushedRequest(ctx, server.Digest(req.Params.Get("request_uri")))
+	if err != nil {
+		return nil, fmt.Errorf("query pushed request: %w", err)
+	}
+	if stored == nil || stored.GetClientID() != req.Params.Get("client_id") || stored.IsUsed() || stored.IsExpired(req.Time) {
+		return nil, errNoSuchRequestURI()
+	}
+	params, err := url.ParseQuery(stored.GetParameters())
+	if err != nil {
+		return nil, fmt.Errorf("read pushed request: %w", err)
+	}
+	return params, nil
+}

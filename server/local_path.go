@@ -1,0 +1,21 @@
+package server
+
+import (
+	"net/url"
+	"strings"
+)
+
+// LocalPath returns next when it is the address of a page of this site, path and query,
+// and otherwise "/". A sign-in page sends people back by it: a link to that page must not
+// be able to lead them elsewhere. A browser takes "//host" and "/\host" for another host,
+// and skips tabs and line breaks.
+func LocalPath(next string) string {
+	u, err := url.Parse(next)
+	switch {
+	case err != nil, u.Scheme != "", u.Host != "", u.User != nil,
+		!strings.HasPrefix(next, "/"), strings.HasPrefix(next, "//"),
+		strings.Contains(next, `\`), strings.ContainsFunc(next, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return "/"
+	}
+	return next
+}

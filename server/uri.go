@@ -79,10 +79,6 @@ func (r uriRules) redirectProblem(uri string) string {
 	return ""
 }
 
-// IsRedirectURI reports whether a browser may be sent back to a client at the URI: one
-// that [ValidateClientMetadata] takes as a redirect URI.
-func IsRedirectURI(uri string) bool { return uriRules{}.redirectProblem(uri) == "" }
-
 // MayRedirect returns nil if a browser may be sent back to the client at the URI, and
 // otherwise an error that says why not. It is asked where a URI that was registered is
 // used, since a row may be older than the rules, or come from somewhere else.

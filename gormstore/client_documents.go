@@ -53,16 +53,19 @@ func (d *ClientDocuments[M, P]) SaveDocumentClient(ctx context.Context, record *
 // HidesClient reports whether there is a row of the client that [Clients.Query] does not
 // return: a deleted one, also by the model's own soft deletion, or one that a condition
 // of the handle leaves out.
-func (d *ClientDocuments[M, P]) HidesClient(ctx context.Context, clientID string) (bool, error) {
-	c := d.clients
-	row := new(M)
-	found := false
-	err := retry(ctx, func(bool) error {
-		result := where(c.store.bare(ctx).Unscoped(), eq(c.columns["ClientID"], models.ClientKey(clientID))).Limit(1).Find(row)
-		found = result.RowsAffected == 1
-		return result.Error
+func (d *ClientDocuments[M, P]) HidesClient(ctx context.Context, clientID string) (hidden bool, err error) {
+	err = retry(ctx, func(bool) (err error) {
+		hidden, err = d.clients.exists(d.clients.store.bare(ctx), clientID)
+		return err
 	})
-	return found && P(row).AsClientMixin().GetClientID() == clientID, err
+	return hidden, err
+}
+
+// exists reports whether there is a row of the client, deleted or not.
+func (c *Clients[M, P]) exists(db *gorm.DB, clientID string) (bool, error) {
+	row := new(M)
+	result := where(db.Unscoped(), eq(c.columns["ClientID"], models.ClientKey(clientID))).Limit(1).Find(row)
+	return result.RowsAffected == 1 && P(row).AsClientMixin().GetClientID() == clientID, result.Error
 }
 
 // UpdateDocumentClient stores what a document says now, with an entry in the audit trail

@@ -1,18 +1,22 @@
 package gormstore_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func TestAClientsSecretIsToldOnce(t *testing.T) {
@@ -169,4 +173,127 @@ func TestAClientIDIsPrintableASCII(t *testing.T) {
 		_, err := factory.Create(t.Context(), client)
 		assert.Equal(t, fine, err == nil, "%q: %v", id, err)
 	}
+}
+
+// What is left out gets the defaults of RFC 7591 section 2, and what is there has to
+// exist on the server.
+func TestTheFactoryCompletesAndRefuses(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	factory := gormoauth.CreateClientFactory[Client](db, oauthtest.New(t, db).Server)
+	redirect := []string{"https://app.example/cb"}
+	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{RedirectURIs: redirect}}}
+	_, err := factory.Create(t.Context(), client)
+	require.NoError(t, err)
+	assert.Equal(t, models.ClientMetadata{
+		RedirectURIs: redirect, TokenEndpointAuthMethod: models.ClientSecretBasic, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"},
+	}, stored(t, db, client.ClientID).ClientMetadata)
+	none := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{}}}}
+	_, err = factory.Create(t.Context(), none)
+	require.NoError(t, err, "an API that only asks about tokens has no grant types")
+	assert.Empty(t, stored(t, db, none.ClientID).ClientMetadata.GrantTypes)
+
+	for member, metadata := range map[string]models.ClientMetadata{
+		"grant_types":                   {GrantTypes: []string{"authorization_code", "magic"}, RedirectURIs: redirect},
+		"response_types":                {ResponseTypes: []string{"code", "code magic"}, RedirectURIs: redirect},
+		"token_endpoint_auth_method":    {TokenEndpointAuthMethod: "magic", RedirectURIs: redirect},
+		"redirect_uris":                 {},
+		"dpop_bound_access_tokens":      {RedirectURIs: redirect, Extra: map[string]json.RawMessage{"dpop_bound_access_tokens": json.RawMessage("true")}},
+		"require_signed_request_object": {RedirectURIs: redirect, Extra: map[string]json.RawMessage{"require_signed_request_object": json.RawMessage("true")}},
+	} {
+		before := clientRows(t, db)
+		_, err := factory.Create(t.Context(), &Client{ClientMixin: models.ClientMixin{ClientMetadata: metadata}})
+		var faults *server.ClientMetadataError
+		require.ErrorAs(t, err, &faults, member)
+		assert.Equal(t, member, faults.Faults[0].Member, err)
+		assert.Equal(t, before, clientRows(t, db), "nothing is stored")
+	}
+	_, err = gormstore.NewClientFactory[Client](db, nil)
+	assert.ErrorContains(t, err, "hand it the server")
+}
+
+func clientRows(t *testing.T, db *gorm.DB) (rows int64) {
+	t.Helper()
+	require.NoError(t, db.Model(&Client{}).Count(&rows).Error)
+	return rows
+}
+
+// A secret that is set stays.
+func TestTheFactoryKeepsASecretThatIsSet(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		factory := gormoauth.CreateClientFactory[Client](db, oauthtest.New(t, db).Server)
+		const chosen = "a secret that another program knows already"
+		crypted, err := bcrypt.GenerateFromPassword([]byte(chosen), bcrypt.MinCost)
+		require.NoError(t, err)
+		create := func(method, secret string) (told string, client *Client, err error) {
+			client = &Client{ClientMixin: models.ClientMixin{ClientSecret: secret, ClientMetadata: models.ClientMetadata{
+				TokenEndpointAuthMethod: method, RedirectURIs: []string{"https://app.example/cb"},
+			}}}
+			told, err = factory.Create(t.Context(), client)
+			return told, client, err
+		}
+		for name, c := range map[string]struct{ given, told, stored string }{
+			"a digest":    {models.HashClientSecret(chosen), "", models.HashClientSecret(chosen)},
+			"bcrypt":      {string(crypted), "", string(crypted)},
+			"a plaintext": {chosen, chosen, models.HashClientSecret(chosen)},
+		} {
+			told, client, err := create("", c.given)
+			require.NoError(t, err, name)
+			assert.Equal(t, c.told, told, name)
+			assert.Equal(t, c.stored, stored(t, db, client.ClientID).ClientSecret, name)
+			assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(chosen, time.Now()), name)
+		}
+		_, _, err = create(models.None, chosen)
+		require.ErrorContains(t, err, "leave it empty", "a public client has none")
+		_, _, err = create("", models.DerivedClientSecret("nonce"))
+		require.ErrorContains(t, err, "cannot use", "what is derived is for client_secret_jwt")
+	})
+}
+
+// The program's own form changes a client by the same check.
+func TestTheFactoryUpdatesAClient(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		with, err := gormoauth.WithAudit[oauthtest.Audit](db)
+		require.NoError(t, err)
+		p := oauthtest.New(t, with)
+		factory := gormoauth.CreateClientFactory[Client](with, p.Server)
+		client := p.NewClient(nil)
+		events := func() (events []string) {
+			require.NoError(t, db.Model(&oauthtest.Audit{}).Where("client_id = ?", client.ClientID).Order("id").Pluck("event", &events).Error)
+			return events
+		}
+		update := func(change func(*models.ClientMetadata)) (string, error) {
+			metadata := stored(t, db, client.ClientID).ClientMetadata
+			change(&metadata)
+			return factory.Update(t.Context(), client.ClientID, metadata)
+		}
+		secret, err := update(func(m *models.ClientMetadata) { m.ClientName = "New" })
+		require.NoError(t, err)
+		assert.Empty(t, secret)
+		assert.Equal(t, "New", stored(t, db, client.ClientID).GetClientName())
+		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(client.Secret, p.Now), "its secret stays")
+		_, err = update(func(*models.ClientMetadata) {})
+		require.NoError(t, err)
+		assert.Equal(t, []string{models.AuditClientRegistered, models.AuditClientUpdated}, events(), "what changes nothing is no act")
+
+		_, err = update(func(m *models.ClientMetadata) { m.RedirectURIs = []string{"javascript:alert(1)"} })
+		require.ErrorContains(t, err, "redirect_uris")
+		_, err = update(func(m *models.ClientMetadata) { m.GrantTypes = []string{"magic"} })
+		require.ErrorContains(t, err, "grant_types")
+		assert.Equal(t, []string{oauthtest.RedirectURI}, stored(t, db, client.ClientID).GetRedirectURIs())
+
+		_, err = update(func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.None })
+		require.NoError(t, err)
+		assert.Empty(t, stored(t, db, client.ClientID).ClientSecret, "who needs no secret has none")
+		secret, err = update(func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.ClientSecretPost })
+		require.NoError(t, err)
+		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(secret, p.Now), "who needs one is told a new one")
+		assert.False(t, stored(t, db, client.ClientID).CheckClientSecret(client.Secret, p.Now))
+
+		require.NoError(t, db.Model(&Client{}).Where("client_id = ?", client.ClientID).UpdateColumn("client_secret", nil).Error)
+		secret, err = update(func(m *models.ClientMetadata) { m.ClientName = "Newer" })
+		require.NoError(t, err)
+		assert.True(t, stored(t, db, client.ClientID).CheckClientSecret(secret, p.Now), "an older program may have left NULL")
+		_, err = factory.Update(t.Context(), "unknown", models.ClientMetadata{})
+		assert.ErrorIs(t, err, gormstore.ErrNoClient)
+	})
 }

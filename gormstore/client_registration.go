@@ -84,7 +84,8 @@ func (r *ClientRegistration[C, PC, T, PT]) UpdateClient(ctx context.Context, old
 var errUpdated = errors.New("gormstore: the client was updated before")
 
 // DeleteClient removes a client for good, also where the model has soft
-// deletion, and revokes its tokens, in one transaction. Of a client whose id is an
+// deletion, and revokes its tokens, in one transaction. The handle's conditions are about
+// clients, and a client that they leave out stays as it is. Of a client whose id is an
 // address a row stays that says nothing except that the client was deleted: its metadata
 // document would bring it back otherwise.
 func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
@@ -95,7 +96,12 @@ func (r *ClientRegistration[C, PC, T, PT]) DeleteClient(ctx context.Context, cli
 			if err != nil {
 				return err
 			}
-			revoked, err := r.tokens.revoke(r.tokens.store.conn(WithTransaction(ctx, tx)), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
+			if removed == 0 { // a client that a condition of the handle leaves out is not the program's to delete
+				if other, err := r.clients.exists(unconditional(tx), clientID); err != nil || other {
+					return err
+				}
+			}
+			revoked, err := r.tokens.revoke(unconditional(tx), now, r.tokens.is("ClientID", models.ClientKey(clientID)))
 			if err != nil || removed+revoked == 0 {
 				return err
 			}

@@ -104,7 +104,8 @@ func (s *store) needsPlainTable() error {
 // unconditional is a handle for the same transaction and the same request, without the
 // conditions of the program's handle.
 func unconditional(db *gorm.DB) *gorm.DB {
-	plain := db.Session(&gorm.Session{NewDB: true})
+	// A session of a new one would have the conditions again, without a statement between.
+	plain := db.Session(&gorm.Session{NewDB: true}).Clauses().Session(&gorm.Session{})
 	db.Statement.Settings.Range(func(name, value any) bool {
 		plain = plain.Set(name.(string), value).Session(&gorm.Session{})
 		return true

@@ -103,4 +103,47 @@ func (k *kit) registrations(t *testing.T) {
 			t.Error("a client is known by the digest of its id")
 		}
 	})
+	t.Run("a client of a document that was deleted stays gone", func(t *testing.T) {
+		for _, id := range []string{"https://client.example/" + rand.Text(), "https://client.example/a/longer/path/" + rand.Text() + rand.Text()} {
+			record := &models.ClientMixin{ClientSource: models.ClientByDocument, ClientIDIssuedAt: now.Unix(), DocumentFetchedAt: now.Unix(), DocumentExpiresAt: now.Unix()}
+			record.ClientID, record.LongClientID = models.SplitClientID(id)
+			hidden := func(i int) bool {
+				hidden, err := in(i).documents.HidesClient(t.Context(), id)
+				check(t, err)
+				return hidden
+			}
+			if hidden(0) {
+				t.Fatalf("the client %s is hidden before there is one", id)
+			}
+			check(t, in(0).documents.SaveDocumentClient(t.Context(), record))
+			later := *record
+			later.DocumentFetchedAt, later.DocumentExpiresAt, later.ClientMetadata.ClientName = now.Unix()+1, now.Unix()+61, "Later"
+			race(4, func(i int) error { // as many instances as have fetched it at once
+				err := in(i).documents.UpdateDocumentClient(t.Context(), record, &later)
+				if err != nil {
+					t.Error(err)
+				}
+				return err
+			})
+			if found := known(1, id); found == nil || found.ClientMetadata.ClientName != "Later" || found.DocumentExpiresAt != later.DocumentExpiresAt {
+				t.Fatalf("the client %s comes back as %+v", id, found)
+			}
+			race(2, func(i int) error {
+				err := in(i).registrations.DeleteClient(t.Context(), id, now)
+				if err != nil {
+					t.Error(err)
+				}
+				return err
+			})
+			check(t, in(1).documents.UpdateDocumentClient(t.Context(), &later, &later))
+			check(t, in(1).documents.SaveDocumentClient(t.Context(), record))
+			check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
+			if known(1, id) != nil {
+				t.Errorf("the client %s is found after it was deleted", id)
+			}
+			if !hidden(1) {
+				t.Errorf("the client %s left no mark", id)
+			}
+		}
+	})
 }

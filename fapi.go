@@ -2,6 +2,7 @@ package gormoauth
 
 import (
 	"errors"
+	"net/http"
 	"net/url"
 
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -22,7 +23,8 @@ import (
 //
 // For mutual TLS (RFC 8705), list the methods in Config.ClientAuthMethods and
 // register grant.CertificateBoundTokens afterwards. APIs take such tokens by
-// [CreateDPoPTokenValidator], and with resource.Config.BoundTokensOnly no others.
+// [CreateDPoPTokenValidator], and are held to the profile by resource.Config.Profile.
+// TLS is that of [fapi.TLSConfig].
 func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gormstore.ReplayModel[R]]() Part {
 	return func(a *assembly) error {
 		requests, requestsErr := gormstore.NewPushedRequests[P, PP](a.db)
@@ -30,11 +32,13 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 		if err := errors.Join(requestsErr, replaysErr); err != nil {
 			return err
 		}
-		a.algorithms = fapi.Algorithms()
-		a.proofs = &server.DPoPProofs{Replays: replays, Algorithms: a.algorithms}
+		if a.config.Profile == nil {
+			a.config.Profile = fapi.SecurityProfile{}
+		}
+		a.proofs = &server.DPoPProofs{Replays: replays}
 		if a.config.ClientAuthMethods == nil {
 			a.config.ClientAuthMethods = []server.ClientAuthMethod{
-				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{}), Algorithms: a.algorithms},
+				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{Transport: &http.Transport{TLSClientConfig: fapi.TLSConfig()}})},
 			}
 		}
 		a.endpoints = append(a.endpoints, &endpoint.PushedAuthorizationRequest{Storage: requests, Required: true})
@@ -43,15 +47,15 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 	}
 }
 
-// validators are those of the server's own API, UserInfo.
-func (a *assembly) validators() []resource.TokenValidator {
+// validators are those of an API in the same program, at an address.
+func (a *assembly) validators(address string) []resource.TokenValidator {
 	tokens := &resource.BearerTokenValidator{QueryToken: a.tokens}
 	if a.proofs == nil {
 		return []resource.TokenValidator{tokens}
 	}
-	issuer, err := url.Parse(a.config.Issuer)
+	u, err := url.Parse(address)
 	if err != nil {
-		return nil // which server.New has refused
+		return nil // which is refused elsewhere
 	}
-	return []resource.TokenValidator{tokens, &resource.DPoPTokenValidator{Tokens: tokens, Proofs: *a.proofs, BaseURL: issuer.Scheme + "://" + issuer.Host}}
+	return []resource.TokenValidator{tokens, &resource.DPoPTokenValidator{Tokens: tokens, Proofs: *a.proofs, BaseURL: u.Scheme + "://" + u.Host}}
 }

@@ -28,9 +28,9 @@ func ExampleFAPI2SecurityProfile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The API takes tokens alone that are bound to a key.
+	// The API is held to the profile, too: tokens are bound to a key.
 	tokens := gormoauth.CreateBearerTokenValidator[Token](db)
-	_, err = resource.NewProtector(resource.Config{BoundTokensOnly: true}, tokens, gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens))
+	_, err = resource.NewProtector(resource.Config{Profile: srv.Profile()}, tokens, gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -32,8 +32,7 @@ type assembly struct {
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
 
-	proofs     *server.DPoPProofs        // of tokens that are bound to a key, nil where none is
-	algorithms []jose.SignatureAlgorithm // by which anything may be signed, nil is all
+	proofs *server.DPoPProofs // of tokens that are bound to a key, nil where none is
 }
 
 // New returns a server for the common case: the authorization code grant with

@@ -46,15 +46,15 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 	if a.tokens == nil {
 		return errors.New("gormoauth: OpenID needs tokens: write gormoauth.Tokens[Token]()")
 	}
-	if a.algorithms != nil {
-		a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool { return !slices.Contains(a.algorithms, algorithm) })
-	}
+	a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool {
+		return !slices.Contains(srv.SignatureAlgorithms(nil), algorithm)
+	})
 	keys, err := a.openIDKeys(a.openID.Algorithms)
 	if err != nil {
 		return err
 	}
 	a.openID.Keys = keys
-	protector, err := resource.NewProtector(resource.Config{Logger: a.config.Logger, Clock: a.config.Clock}, a.validators()...)
+	protector, err := resource.NewProtector(resource.Config{Logger: a.config.Logger, Clock: a.config.Clock, Profile: a.config.Profile}, a.validators(a.config.Issuer)...)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.tokens, faults[2] = gormstore.NewTokens[Token](db)
 	a.passwords, faults[3] = newPasswords(db)
 	a.keys, faults[4] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
-		Algorithms: cfg.signatureAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+		Algorithms: cfg.signingAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
 	})
 	a.consents, faults[5] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
 	a.registrations, faults[6] = gormstore.NewClientRegistration[Client, Token](db)
@@ -69,10 +69,20 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	return a, err
 }
 
-// signatureAlgorithms are those that clients may choose among.
-func (c *config) signatureAlgorithms() []jose.SignatureAlgorithm {
+// profile is the security profile of the server, its API and its connections, nil for
+// none.
+func (c *config) profile() server.Profile {
 	if c.fapi {
-		return fapi.Algorithms()
+		return fapi.SecurityProfile{}
+	}
+	return nil
+}
+
+// signingAlgorithms are those for which the server has keys, and that clients may
+// choose among.
+func (c *config) signingAlgorithms() []jose.SignatureAlgorithm {
+	if profile := c.profile(); profile != nil {
+		return profile.SignatureAlgorithms()
 	}
 	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
 }

@@ -24,6 +24,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server/fapi"
 )
 
 func main() {
@@ -121,9 +123,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         newConnections(maxConnections).changed,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		// A certificate is asked for and not looked at: what it is worth, the server
-		// decides for each client (RFC 8705).
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert},
+		TLSConfig:         cfg.tlsConfig(),
 	}
 	failed := make(chan error, 1)
 	go func() {
@@ -144,6 +144,17 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 		return fmt.Errorf("some requests did not end within %s: %w", drainTimeout, err)
 	}
 	return nil
+}
+
+// tlsConfig is for the connections of clients and browsers. A certificate is asked for
+// and not looked at: what it is worth, the server decides for each client (RFC 8705).
+func (c *config) tlsConfig() *tls.Config {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.fapi {
+		config = fapi.TLSConfig()
+	}
+	config.ClientAuth = tls.RequestClientCert
+	return config
 }
 
 // greet says where the program is and how to try it.

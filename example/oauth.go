@@ -34,7 +34,7 @@ import (
 func newServer(a *app) (*server.Server, error) {
 	// What clients name by its address: on a machine that nobody else reaches, it
 	// may be on this machine.
-	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo})
+	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo, Transport: &http.Transport{TLSClientConfig: a.cfg.tlsConfig()}})
 	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
 	documents.Scope = strings.Join(scopeNames(), " ")
 	parts := []gormoauth.Part{
@@ -72,7 +72,7 @@ func newServer(a *app) (*server.Server, error) {
 			documents,
 			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},
-			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys, Algorithms: a.cfg.signatureAlgorithms()},
+			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys},
 			&grant.JARM{Keys: a.keys, Fetcher: fetcher},
 			&grant.CertificateBoundTokens{},
 			&grant.RememberedConsent{Storage: a.consents},
@@ -84,7 +84,7 @@ func newServer(a *app) (*server.Server, error) {
 		srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[DeviceCode](a.db)),
 		srv.RegisterGrant(exchange),
 		srv.RegisterClientAuthMethod(
-			&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetcher, Algorithms: a.cfg.signatureAlgorithms()},
+			&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetcher},
 			&clientauth.SelfSignedTLSClientAuth{Fetcher: fetcher},
 		),
 	)
@@ -132,7 +132,7 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 // newProvider returns what makes the server an OpenID Provider.
 func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
 	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
-	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signatureAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions, ACRValues: []string{acrPassword}}
+	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signingAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions, ACRValues: []string{acrPassword}}
 	if a.cfg.secret != "" {
 		salt := hmac.New(sha256.New, []byte(a.cfg.secret))
 		salt.Write([]byte("pairwise subjects"))
@@ -211,7 +211,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	issuer, db, log := a.cfg.issuer, a.db, a.log
 	tokens := &resource.JWTAccessTokenValidator{Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db)}
 	bound := gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens)
-	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, BoundTokensOnly: a.cfg.fapi, Metadata: &resource.Metadata{
+	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Profile: a.cfg.profile(), Metadata: &resource.Metadata{
 		Resource: issuer, AuthorizationServers: []string{issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
 	}}, tokens, bound)
 	if err != nil {

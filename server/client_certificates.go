@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -17,16 +18,22 @@ import (
 // made. nil takes those of the connection.
 type ClientCertificatesFunc func(r *http.Request) []*x509.Certificate
 
-// Of returns the certificates of a request.
+// Of returns the certificates of a request. One whose RSA key has less than 2048 bits
+// counts as none.
 func (f ClientCertificatesFunc) Of(r *http.Request) []*x509.Certificate {
+	var all []*x509.Certificate
 	switch {
 	case f != nil:
-		return f(r)
-	case r.TLS == nil:
-		return nil
-	default:
-		return r.TLS.PeerCertificates
+		all = f(r)
+	case r.TLS != nil:
+		all = r.TLS.PeerCertificates
 	}
+	if len(all) > 0 {
+		if key, ok := all[0].PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSABits {
+			return nil
+		}
+	}
+	return all
 }
 
 // ClientCertificates returns the certificates by which the client made itself

@@ -44,6 +44,11 @@ type Config struct {
 	// either does, unless the client insists by [RequireAuthMethodMember].
 	StrictClientSecretMethod bool
 
+	// Profile is a security profile, such as fapi.SecurityProfile; nil is none. Settings
+	// that are left out have its algorithms, and others are refused. Register it as
+	// well, if it is a hook, and give it to the server's APIs.
+	Profile Profile
+
 	// ClientCertificates returns the certificates that a client presented, for
 	// authentication by certificate and certificate-bound tokens (RFC 8705); nil
 	// takes those of the connection. Behind a proxy that ends TLS, see

@@ -31,8 +31,8 @@ type DPoPProofs struct {
 	// ten minutes, so that none can be made in advance (RFC 9449 section 8): at
 	// least 32 random bytes, the same on every instance. nil asks for no nonce.
 	NonceKey []byte
-	// Algorithms are those by which clients may sign; nil is
-	// [SignatureAlgorithms].
+	// Algorithms are those by which clients may sign; nil is those of the profile, or
+	// else [SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -56,6 +56,17 @@ func (p *DPoPProofs) CheckSettings() error {
 		faults = append(faults, errors.New("server: DPoPProofs.NonceKey must have at least 32 random bytes"))
 	}
 	return errors.Join(faults...)
+}
+
+// For returns the proofs as a profile has them, where they have no algorithms of their
+// own; nil is no profile.
+func (p *DPoPProofs) For(profile Profile) *DPoPProofs {
+	if p.Algorithms != nil {
+		return p
+	}
+	copied := *p
+	copied.Algorithms = algorithmsOf(profile)
+	return &copied
 }
 
 // AlgorithmNames returns the names of the algorithms, for metadata and challenges.

@@ -38,21 +38,37 @@ type knowing interface {
 }
 
 // Algorithms returns the algorithms that are given, or else those of the keys where the
-// keys say so, or else RS256, which the specifications have as the default.
-func Algorithms(given []jose.SignatureAlgorithm, keys server.SigningKeys) []jose.SignatureAlgorithm {
+// keys say so, as far as the server's profile has them, or else RS256, which the
+// specifications have as the default.
+func Algorithms(s *server.Server, given []jose.SignatureAlgorithm, keys server.SigningKeys) []jose.SignatureAlgorithm {
 	if given != nil {
 		return given
 	}
-	if known, ok := keys.(knowing); ok {
-		return known.SignatureAlgorithms()
+	return byDefault(s.Profile(), keys)
+}
+
+func byDefault(profile server.Profile, keys server.SigningKeys) []jose.SignatureAlgorithm {
+	known, ok := keys.(knowing)
+	if !ok {
+		return []jose.SignatureAlgorithm{jose.RS256}
 	}
-	return []jose.SignatureAlgorithm{jose.RS256}
+	return slices.DeleteFunc(slices.Clone(known.SignatureAlgorithms()), func(algorithm jose.SignatureAlgorithm) bool {
+		return server.CheckAlgorithms(profile, "", algorithm) != nil
+	})
 }
 
 // CheckAlgorithms returns an error that begins with a name if the algorithms that are given
-// are none, or include one for which there is no key.
-func CheckAlgorithms(name string, given []jose.SignatureAlgorithm, keys server.SigningKeys) error {
-	if given != nil && len(given) == 0 {
+// are none, or include one for which there is no key, or one that the profile does not
+// have; and if none is given and none is left.
+func CheckAlgorithms(profile server.Profile, name string, given []jose.SignatureAlgorithm, keys server.SigningKeys) error {
+	if given == nil {
+		all := byDefault(profile, keys)
+		if len(all) == 0 {
+			return fmt.Errorf("%s.Keys has none for an algorithm of Config.Profile: add one to gormstore.SigningKeyOptions.Algorithms", name)
+		}
+		return server.CheckAlgorithms(profile, name+".Algorithms", all...)
+	}
+	if len(given) == 0 {
 		return fmt.Errorf("%s.Algorithms is empty: leave it nil, or name an algorithm", name)
 	}
 	known, ok := keys.(knowing)
@@ -61,7 +77,7 @@ func CheckAlgorithms(name string, given []jose.SignatureAlgorithm, keys server.S
 			return fmt.Errorf("%s.Keys has none for %s: add it to gormstore.SigningKeyOptions.Algorithms, or leave it out of Algorithms", name, algorithm)
 		}
 	}
-	return nil
+	return server.CheckAlgorithms(profile, name+".Algorithms", given...)
 }
 
 // KeyAlgorithms are those by which answers are encrypted.

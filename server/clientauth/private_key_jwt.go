@@ -20,8 +20,7 @@ type PrivateKeyJWT struct {
 	// Fetcher gets the key sets of clients with a jwks_uri; nil refuses such
 	// clients.
 	Fetcher *fetch.Fetcher
-	// Algorithms are those by which clients may sign; nil is
-	// [server.SignatureAlgorithms].
+	// Algorithms are those by which clients may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -29,25 +28,19 @@ type PrivateKeyJWT struct {
 func (*PrivateKeyJWT) AuthMethod() string { return models.PrivateKeyJWT }
 
 // CheckConfig names what is missing.
-func (m *PrivateKeyJWT) CheckConfig(*server.Config) error {
+func (m *PrivateKeyJWT) CheckConfig(config *server.Config) error {
+	var faults []error
 	if m.Replays == nil {
-		return errors.New("clientauth: PrivateKeyJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)")
+		faults = append(faults, errors.New("clientauth: PrivateKeyJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return nil
+	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "clientauth: PrivateKeyJWT.Algorithms", m.Algorithms...))...)
 }
 
 // PrepareMetadata names the algorithms (RFC 8414 section 2).
-func (m *PrivateKeyJWT) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
-	for _, algorithm := range m.algorithms() {
+func (m *PrivateKeyJWT) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	for _, algorithm := range s.SignatureAlgorithms(m.Algorithms) {
 		metadata.Add("token_endpoint_auth_signing_alg_values_supported", string(algorithm))
 	}
-}
-
-func (m *PrivateKeyJWT) algorithms() []jose.SignatureAlgorithm {
-	if m.Algorithms == nil {
-		return server.SignatureAlgorithms()
-	}
-	return m.Algorithms
 }
 
 // ClientMetadataMembers returns the member by which a client names its
@@ -55,17 +48,17 @@ func (m *PrivateKeyJWT) algorithms() []jose.SignatureAlgorithm {
 func (*PrivateKeyJWT) ClientMetadataMembers() []string { return []string{signingAlgMember} }
 
 // CheckClientMetadata refuses a client that could not authenticate.
-func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	if metadata.TokenEndpointAuthMethod != models.PrivateKeyJWT {
 		return nil
 	}
 	if len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
 		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by private_key_jwt needs its keys: jwks, or jwks_uri where the server fetches them.")
 	}
-	if err := checkSigningAlgorithm(metadata, models.PrivateKeyJWT, m.algorithms()); err != nil {
+	algorithms := req.Server.SignatureAlgorithms(m.Algorithms)
+	if err := checkSigningAlgorithm(metadata, models.PrivateKeyJWT, algorithms); err != nil {
 		return err
 	}
-	algorithms := m.algorithms()
 	if chosen, given := metadata.Extra[signingAlgMember]; given {
 		algorithms = []jose.SignatureAlgorithm{registeredAlgorithm(chosen)}
 	}
@@ -80,7 +73,7 @@ func (*PrivateKeyJWT) Presented(req *server.Request) bool {
 
 // AuthenticateClient verifies the assertion. It is good once.
 func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	a := asserted{models.PrivateKeyJWT, m.algorithms(), m.Replays, m.verify}
+	a := asserted{models.PrivateKeyJWT, req.Server.SignatureAlgorithms(m.Algorithms), m.Replays, m.verify}
 	return a.authenticate(ctx, req, query)
 }
 

@@ -56,12 +56,12 @@ func (e *Introspection) PrepareMetadata(s *server.Server, metadata server.Metada
 		return !e.CheckAuthMethod(method)
 	})
 	if e.Keys != nil {
-		e.answer().PrepareMetadata(metadata)
+		e.answer(s).PrepareMetadata(metadata)
 	}
 }
 
-func (e *Introspection) answer() clientjwt.Answer {
-	return clientjwt.Answer{Called: "introspection", Keys: e.Keys, Algorithms: clientjwt.Algorithms(e.Algorithms, e.Keys), Fetcher: e.Fetcher}
+func (e *Introspection) answer(s *server.Server) clientjwt.Answer {
+	return clientjwt.Answer{Called: "introspection", Keys: e.Keys, Algorithms: clientjwt.Algorithms(s, e.Algorithms, e.Keys), Fetcher: e.Fetcher}
 }
 
 // ClientMetadataMembers returns the members by which a caller says how it wants answers
@@ -70,15 +70,15 @@ func (e *Introspection) ClientMetadataMembers() []string {
 	if e.Keys == nil {
 		return nil
 	}
-	return e.answer().Members()
+	return clientjwt.Answer{Called: "introspection"}.Members()
 }
 
 // CheckClientMetadata refuses algorithms that the server does not have.
-func (e *Introspection) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+func (e *Introspection) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	if e.Keys == nil {
 		return nil
 	}
-	return e.answer().CheckClientMetadata(metadata)
+	return e.answer(req.Server).CheckClientMetadata(metadata)
 }
 
 // CheckAuthMethod refuses a public client: whoever may ask could try out
@@ -86,14 +86,15 @@ func (e *Introspection) CheckClientMetadata(_ context.Context, _ *server.Request
 func (*Introspection) CheckAuthMethod(method string) bool { return method != models.None }
 
 // CheckConfig names what is missing.
-func (e *Introspection) CheckConfig(*server.Config) error {
+func (e *Introspection) CheckConfig(config *server.Config) error {
+	var faults []error
 	if e.QueryToken == nil {
-		return errors.New("endpoint: Introspection.QueryToken is missing: write gormoauth.CreateIntrospectionEndpoint[Token](db)")
+		faults = append(faults, errors.New("endpoint: Introspection.QueryToken is missing: write gormoauth.CreateIntrospectionEndpoint[Token](db)"))
 	}
 	if e.Keys != nil {
-		return clientjwt.CheckAlgorithms("endpoint: Introspection", e.Algorithms, e.Keys)
+		faults = append(faults, clientjwt.CheckAlgorithms(config.Profile, "endpoint: Introspection", e.Algorithms, e.Keys))
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // CreateResponse tells what the token stands for. Of a token that is unknown,
@@ -114,7 +115,7 @@ func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request)
 	if e.Keys == nil || !accepts(req.HTTP, introspectionMediaType) {
 		return &server.Response{Body: claims}, nil
 	}
-	text, err := e.answer().Sign(ctx, req.Client, req.Time, "token-introspection+jwt", map[string]any{
+	text, err := e.answer(req.Server).Sign(ctx, req.Client, req.Time, "token-introspection+jwt", map[string]any{
 		"iss": req.Server.Issuer(), "aud": req.Client.GetClientID(), "iat": req.Time.Unix(), "token_introspection": claims,
 	})
 	if err != nil {

@@ -45,6 +45,18 @@ func (*Metadata) EndpointPath() string { return "/.well-known/oauth-authorizatio
 // Methods returns "GET".
 func (*Metadata) Methods() []string { return []string{http.MethodGet} }
 
+// CheckConfig names what the profile forbids.
+func (e *Metadata) CheckConfig(config *server.Config) error {
+	return server.CheckAlgorithms(config.Profile, "endpoint: Metadata.Algorithm", e.algorithm())
+}
+
+func (e *Metadata) algorithm() jose.SignatureAlgorithm {
+	if e.Algorithm == "" {
+		return jose.ES256
+	}
+	return e.Algorithm
+}
+
 // PrepareMetadata names what the fields know.
 func (e *Metadata) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	for member, uri := range map[string]string{
@@ -83,11 +95,7 @@ func (e *Metadata) sign(ctx context.Context, req *server.Request, document serve
 	}
 	claims := maps.Clone(document)
 	claims["iss"], claims["iat"] = req.Server.Issuer(), req.Time.Unix()
-	algorithm := e.Algorithm
-	if algorithm == "" {
-		algorithm = jose.ES256
-	}
-	signed, err := server.SignJWT(ctx, e.Keys, algorithm, req.Time, "JWT", claims)
+	signed, err := server.SignJWT(ctx, e.Keys, e.algorithm(), req.Time, "JWT", claims)
 	if err == nil {
 		e.signed, e.signedAt = signed, req.Time
 	}

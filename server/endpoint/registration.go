@@ -86,7 +86,7 @@ func (*Registration) PrepareMetadata(s *server.Server, metadata server.Metadata)
 }
 
 // CheckConfig names what is missing.
-func (e *Registration) CheckConfig(*server.Config) error {
+func (e *Registration) CheckConfig(config *server.Config) error {
 	var faults []error
 	if e.Storage == nil {
 		faults = append(faults, errors.New("endpoint: Registration.Storage is missing: write gormoauth.CreateRegistrationEndpoint[Client, Token](db)"))
@@ -98,7 +98,7 @@ func (e *Registration) CheckConfig(*server.Config) error {
 		faults = append(faults, errors.New("endpoint: Registration.SecretExpiresIn must not be negative"))
 	}
 	if e.SoftwareStatements != nil {
-		faults = append(faults, e.SoftwareStatements.check())
+		faults = append(faults, e.SoftwareStatements.check(config))
 	}
 	if e.Attempts == nil {
 		e.Attempts = ratelimit.New(registrationAttempts, registrationAttemptsPer)

@@ -22,15 +22,18 @@ type SoftwareStatements struct {
 	// Keys returns the public keys of an issuer that is trusted, and nil for one
 	// that is not.
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
+	// Algorithms are those by which issuers may sign; nil is all that the server takes.
+	Algorithms []jose.SignatureAlgorithm
 	// Required refuses a client without a statement.
 	Required bool
 }
 
-func (s *SoftwareStatements) check() error {
+func (s *SoftwareStatements) check(config *server.Config) error {
+	var faults []error
 	if s.Keys == nil {
-		return errors.New("endpoint: Registration.SoftwareStatements.Keys is missing: whose statements are trusted?")
+		faults = append(faults, errors.New("endpoint: Registration.SoftwareStatements.Keys is missing: whose statements are trusted?"))
 	}
-	return nil
+	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "endpoint: Registration.SoftwareStatements.Algorithms", s.Algorithms...))...)
 }
 
 // applyStatement replaces members by what a software statement says.
@@ -47,7 +50,7 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 	case e.SoftwareStatements == nil:
 		return server.NewError(server.UnapprovedSoftwareStatement, "The server takes no software statements.")
 	}
-	claims, err := e.SoftwareStatements.verify(ctx, statement, req.Time)
+	claims, err := e.SoftwareStatements.verify(ctx, req, statement)
 	if err != nil {
 		return err
 	}
@@ -59,8 +62,8 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 }
 
 // verify returns the claims of a statement whose issuer is trusted.
-func (s *SoftwareStatements) verify(ctx context.Context, statement string, now time.Time) (map[string]json.RawMessage, error) {
-	token, err := jwt.ParseSigned(statement, server.SignatureAlgorithms())
+func (s *SoftwareStatements) verify(ctx context.Context, req *server.Request, statement string) (map[string]json.RawMessage, error) {
+	token, err := jwt.ParseSigned(statement, req.Server.SignatureAlgorithms(s.Algorithms))
 	if err != nil {
 		return nil, errInvalidStatement()
 	}
@@ -80,7 +83,7 @@ func (s *SoftwareStatements) verify(ctx context.Context, statement string, now t
 	var registered jwt.Claims
 	var claims map[string]json.RawMessage
 	const leeway = time.Minute
-	if token.Claims(keys, &registered, &claims) != nil || registered.ValidateWithLeeway(jwt.Expected{Issuer: unverified.Issuer, Time: now}, leeway) != nil {
+	if token.Claims(keys, &registered, &claims) != nil || registered.ValidateWithLeeway(jwt.Expected{Issuer: unverified.Issuer, Time: req.Time}, leeway) != nil {
 		return nil, errInvalidStatement()
 	}
 	return claims, nil

@@ -17,9 +17,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// SecurityProfile is the FAPI 2.0 Security Profile. Register it after everything
-// else: what is missing then, or breaks it, is refused, and what is registered
-// later is held to it, too.
+// SecurityProfile is the FAPI 2.0 Security Profile. It is the Config.Profile of the
+// server and of its APIs. Register it with the server as well, after everything else:
+// what is missing then, or breaks it, is refused, and what is registered later is held
+// to it, too.
 //
 // It has codes end after a minute and pushed requests within ten, takes client
 // assertions for the issuer alone, and lets a refresh token stay as it is when it
@@ -31,6 +32,12 @@ const (
 	maxCodeLife          = 60 * time.Second
 	maxPushedRequestLife = 599 * time.Second // less than 600 seconds
 )
+
+// SignatureAlgorithms returns [Algorithms].
+func (SecurityProfile) SignatureAlgorithms() []jose.SignatureAlgorithm { return Algorithms() }
+
+// RequiresBoundTokens returns true (section 5.3.4).
+func (SecurityProfile) RequiresBoundTokens() bool { return true }
 
 // Algorithms are those by which anything may be signed (section 5.4.1).
 func Algorithms() []jose.SignatureAlgorithm {
@@ -62,6 +69,12 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
+		{
+			"5.4.1", "the server takes and makes signatures by other algorithms: set Config.Profile to fapi.SecurityProfile{}",
+			func(s *server.Server, _ server.Metadata) bool {
+				return server.CheckAlgorithms(SecurityProfile{}, "", s.SignatureAlgorithms(nil)...) == nil
+			},
+		},
 		{
 			"5.3.2.1", "clients find no metadata document: register endpoint.Metadata or oidc.Provider",
 			func(s *server.Server, _ server.Metadata) bool {

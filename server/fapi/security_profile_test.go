@@ -66,7 +66,7 @@ func newProvider(t *testing.T, db *gorm.DB, parts ...gormoauth.Part) *provider {
 		gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]("disabled = ?", false))...)
 	require.NoError(t, err)
 	tokens := gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
-	p.Protector, err = resource.NewProtector(resource.Config{Clock: clock, BoundTokensOnly: true}, tokens,
+	p.Protector, err = resource.NewProtector(resource.Config{Clock: clock, Profile: p.Server.Profile()}, tokens,
 		gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer, tokens))
 	require.NoError(t, err)
 	p.client = p.NewClient(p.withKey)
@@ -280,6 +280,13 @@ func metadataOf(t *testing.T, client *oauthtest.Client) string {
 	return string(text)
 }
 
+// ownMetadata is a hook of the program's own.
+type ownMetadata struct{}
+
+func (ownMetadata) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+	metadata.Add("house_signing_alg_values_supported", "RS256")
+}
+
 // What breaks the profile is refused, with what to write instead, and leaves the
 // server as it was.
 func TestWhatBreaksTheProfile(t *testing.T) {
@@ -289,6 +296,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	requests := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db)
 	codes := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
+	weak := []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
 	nobody := func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil }
 	for fault, register := range map[string]func() error{
 		"5.3.2.1: the password grant is registered": func() error {
@@ -304,12 +312,48 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		"5.3.2.2: a code challenge must be by S256": func() error {
 			return p.Server.RegisterGrant(codes, grant.CodeChallenge{AllowPlain: true})
 		},
-		"5.4.1: token_endpoint_auth_signing_alg_values_supported": func() error {
-			return p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays})
+		"5.4.1: house_signing_alg_values_supported": func() error { return p.Server.Register(ownMetadata{}) },
+		`clientauth: PrivateKeyJWT.Algorithms: "RS256" is none of [PS256 ES256 EdDSA]`: func() error {
+			return p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays, Algorithms: weak})
 		},
-		"5.4.1: dpop_signing_alg_values_supported": func() error { return p.Server.Register(gormoauth.CreateDPoP[oauthtest.Replay](db)) },
-		"5.4.1: id_token_signing_alg_values_supported": func() error {
+		`grant: DPoP.Proofs.Algorithms: "RS256"`: func() error {
+			return p.Server.Register(&grant.DPoP{Proofs: server.DPoPProofs{Replays: replays, Algorithms: weak}})
+		},
+		`grant: RequestObjects.Algorithms: "RS256"`: func() error {
+			return p.Server.Register(&grant.RequestObjects{Replays: replays, Algorithms: weak})
+		},
+		`grant: JWTBearer.Algorithms: "RS256"`: func() error { return p.Server.RegisterGrant(&grant.JWTBearer{Algorithms: weak}) },
+		`grant: TokenExchange.Algorithms: "RS256"`: func() error {
+			return p.Server.RegisterGrant(&grant.TokenExchange{Algorithms: weak})
+		},
+		`endpoint: Registration.SoftwareStatements.Algorithms: "RS256"`: func() error {
+			return p.Server.RegisterEndpoint(&endpoint.Registration{SoftwareStatements: &endpoint.SoftwareStatements{Algorithms: weak}})
+		},
+		`grant: JARM.Algorithms: "RS256"`: func() error { return p.Server.Register(&grant.JARM{Keys: keys, Algorithms: weak}) },
+		`endpoint: Introspection.Algorithms: "RS256"`: func() error {
+			return p.Server.RegisterEndpoint(&endpoint.Introspection{Keys: keys, Algorithms: weak})
+		},
+		"grant: JARM.Keys has none for an algorithm of Config.Profile": func() error {
+			return p.Server.Register(&grant.JARM{Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: weak[1:]})})
+		},
+		`endpoint: Metadata.Algorithm: "RS256"`: func() error {
+			return p.Server.RegisterEndpoint(&endpoint.Metadata{Keys: keys, Algorithm: jose.RS256})
+		},
+		`oidc: Provider.Algorithms: "RS256"`: func() error {
 			return (&oidc.Provider{Keys: keys}).Register(p.Server, p.Protector)
+		},
+		"oidc: the Protector of UserInfo is not held to the server's Config.Profile": func() error {
+			plain, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+			require.NoError(t, err)
+			return (&oidc.Provider{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.ES256}}).Register(p.Server, plain)
+		},
+		`resource: JWTAccessTokenValidator.Algorithms: "RS256"`: func() error {
+			return p.Protector.RegisterTokenValidator(&resource.JWTAccessTokenValidator{Keys: keys, Algorithms: weak})
+		},
+		`resource: DPoPTokenValidator.Proofs.Algorithms: "RS256"`: func() error {
+			validator := gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
+			validator.Proofs.Algorithms = weak
+			return p.Protector.RegisterTokenValidator(validator)
 		},
 	} {
 		t.Run(fault, func(t *testing.T) {
@@ -318,7 +362,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 			require.ErrorContains(t, register(), fault)
 			after, err := json.Marshal(p.Server.Metadata())
 			require.NoError(t, err)
-			if !strings.Contains(fault, "id_token") { // of whose parts the others are registered
+			if !strings.HasPrefix(fault, "oidc") { // of whose parts the others are registered
 				assert.JSONEq(t, string(before), string(after))
 			}
 		})
@@ -329,7 +373,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 	t.Run("and so is a server that was there before", func(t *testing.T) {
 		err := oauthtest.New(t, db).Server.Register(fapi.SecurityProfile{})
 		for _, fault := range []string{
-			"password grant", "by a secret", "no token can be bound", "response type is code", "need not be pushed",
+			"set Config.Profile to fapi.SecurityProfile{}", "password grant", "by a secret", "no token can be bound", "response type is code", "need not be pushed",
 		} {
 			require.ErrorContains(t, err, fault)
 		}
@@ -342,7 +386,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		require.ErrorContains(t, srv.Init(config), "no metadata document", "and it is not taken for configured")
 	})
 	t.Run("mutual TLS will do as well", func(t *testing.T) {
-		config := server.Config{Issuer: oauthtest.Issuer, ClientAuthMethods: []server.ClientAuthMethod{&clientauth.SelfSignedTLSClientAuth{}}}
+		config := server.Config{Issuer: oauthtest.Issuer, Profile: fapi.SecurityProfile{}, ClientAuthMethods: []server.ClientAuthMethod{&clientauth.SelfSignedTLSClientAuth{}}}
 		srv, err := gormoauth.New(db, config, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
 			gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]())
 		require.NoError(t, err)

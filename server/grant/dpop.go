@@ -3,6 +3,7 @@ package grant
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -26,11 +27,13 @@ type DPoP struct {
 const dpopBound = "dpop_bound_access_tokens"
 
 // CheckConfig names what is missing.
-func (d *DPoP) CheckConfig(*server.Config) error { return d.Proofs.CheckSettings() }
+func (d *DPoP) CheckConfig(config *server.Config) error {
+	return errors.Join(d.Proofs.CheckSettings(), server.CheckAlgorithms(config.Profile, "grant: DPoP.Proofs.Algorithms", d.Proofs.Algorithms...))
+}
 
 // PrepareMetadata names the algorithms (RFC 9449 section 5.1).
-func (d *DPoP) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
-	metadata.Add("dpop_signing_alg_values_supported", d.Proofs.AlgorithmNames()...)
+func (d *DPoP) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	metadata.Add("dpop_signing_alg_values_supported", d.Proofs.For(s.Profile()).AlgorithmNames()...)
 }
 
 // CheckAuthorizationRequest takes the key to which the code is to be bound (RFC
@@ -38,7 +41,7 @@ func (d *DPoP) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	thumbprint := req.Params.Get("dpop_jkt")
 	if req.Endpoint == "pushed_authorization_request" && d.presented(req) {
-		proved, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
+		proved, err := d.Proofs.For(req.Server.Profile()).Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
 		if err != nil {
 			return err
 		}
@@ -70,7 +73,7 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 	case server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint: // checked before, and good once
 		return nil
 	case d.presented(req):
-		thumbprint, err := d.Proofs.Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
+		thumbprint, err := d.Proofs.For(req.Server.Profile()).Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
 		if err != nil {
 			return err
 		}

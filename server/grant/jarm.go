@@ -37,33 +37,35 @@ type JARM struct {
 // jarmLife is how long a response is valid.
 const jarmLife = 10 * time.Minute
 
-func (j *JARM) answer() clientjwt.Answer {
-	return clientjwt.Answer{Called: "authorization", Keys: j.Keys, Algorithms: clientjwt.Algorithms(j.Algorithms, j.Keys), Fetcher: j.Fetcher}
+func (j *JARM) answer(s *server.Server) clientjwt.Answer {
+	return clientjwt.Answer{Called: "authorization", Keys: j.Keys, Algorithms: clientjwt.Algorithms(s, j.Algorithms, j.Keys), Fetcher: j.Fetcher}
 }
 
 // CheckConfig names what is missing.
-func (j *JARM) CheckConfig(*server.Config) error {
+func (j *JARM) CheckConfig(config *server.Config) error {
 	if j.Keys == nil {
 		return errors.New("grant: JARM.Keys is missing: write gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{})")
 	}
-	return clientjwt.CheckAlgorithms("grant: JARM", j.Algorithms, j.Keys)
+	return clientjwt.CheckAlgorithms(config.Profile, "grant: JARM", j.Algorithms, j.Keys)
 }
 
 // ResponseModeSuffix returns "jwt".
 func (*JARM) ResponseModeSuffix() string { return "jwt" }
 
 // PrepareMetadata names the algorithms; the engine names the modes.
-func (j *JARM) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
-	j.answer().PrepareMetadata(metadata)
+func (j *JARM) PrepareMetadata(s *server.Server, metadata server.Metadata) {
+	j.answer(s).PrepareMetadata(metadata)
 }
 
 // ClientMetadataMembers returns the members by which a client says how it wants its
 // responses.
-func (j *JARM) ClientMetadataMembers() []string { return j.answer().Members() }
+func (*JARM) ClientMetadataMembers() []string {
+	return clientjwt.Answer{Called: "authorization"}.Members()
+}
 
 // CheckClientMetadata refuses algorithms that the server does not have.
-func (j *JARM) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return j.answer().CheckClientMetadata(metadata)
+func (j *JARM) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
+	return j.answer(req.Server).CheckClientMetadata(metadata)
 }
 
 // WrapAuthorizationResponse signs the response for the client, and encrypts it for one
@@ -76,7 +78,7 @@ func (j *JARM) WrapAuthorizationResponse(ctx context.Context, req *server.Reques
 	claims["iss"] = req.Server.Issuer()
 	claims["aud"] = req.Client.GetClientID()
 	claims["exp"] = req.Time.Add(jarmLife).Unix()
-	text, err := j.answer().Sign(ctx, req.Client, req.Time, "JWT", claims)
+	text, err := j.answer(req.Server).Sign(ctx, req.Client, req.Time, "JWT", claims)
 	if err != nil {
 		return nil, err
 	}

@@ -22,8 +22,7 @@ type JWTBearer struct {
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
 	// Replays remembers which assertions were presented.
 	Replays server.ReplayStorage
-	// Algorithms are those by which issuers may sign; nil is
-	// [server.SignatureAlgorithms].
+	// Algorithms are those by which issuers may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -31,7 +30,7 @@ type JWTBearer struct {
 func (*JWTBearer) GrantType() string { return "urn:ietf:params:oauth:grant-type:jwt-bearer" }
 
 // CheckConfig names what is missing.
-func (g *JWTBearer) CheckConfig(*server.Config) error {
+func (g *JWTBearer) CheckConfig(config *server.Config) error {
 	var faults []error
 	if g.Keys == nil {
 		faults = append(faults, errors.New("grant: JWTBearer.Keys is missing: whose assertions are trusted?"))
@@ -42,7 +41,7 @@ func (g *JWTBearer) CheckConfig(*server.Config) error {
 	if g.Replays == nil {
 		faults = append(faults, errors.New("grant: JWTBearer.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: JWTBearer.Algorithms", g.Algorithms...))...)
 }
 
 // PrepareIssuance verifies the assertion. It is good once.
@@ -51,7 +50,7 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if text == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'assertion'.")
 	}
-	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, g.Algorithms}.verify(ctx, req, text)
+	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
 	if err != nil {
 		return nil, err
 	}

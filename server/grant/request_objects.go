@@ -36,8 +36,7 @@ type RequestObjects struct {
 	// Decryption has the keys for which clients encrypt; nil refuses what is
 	// encrypted.
 	Decryption server.DecryptionKeys
-	// Algorithms are those by which clients may sign; nil is
-	// [server.SignatureAlgorithms].
+	// Algorithms are those by which clients may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
 	// Strict refuses a request object that does not name its type and its time, or
 	// that lasts for more than an hour, and takes each for one decision, be it that it
@@ -64,30 +63,24 @@ const (
 )
 
 // CheckConfig names what is missing.
-func (r *RequestObjects) CheckConfig(*server.Config) error {
+func (r *RequestObjects) CheckConfig(config *server.Config) error {
+	var faults []error
 	if r.Replays == nil {
-		return errors.New("grant: RequestObjects.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)")
+		faults = append(faults, errors.New("grant: RequestObjects.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return nil
-}
-
-func (r *RequestObjects) algorithms() []jose.SignatureAlgorithm {
-	if r.Algorithms == nil {
-		return server.SignatureAlgorithms()
-	}
-	return r.Algorithms
+	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: RequestObjects.Algorithms", r.Algorithms...))...)
 }
 
 // PrepareMetadata says what is taken (RFC 9101 section 9, OpenID Connect
 // Discovery section 3).
-func (r *RequestObjects) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
+func (r *RequestObjects) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["request_parameter_supported"] = true
 	metadata["request_uri_parameter_supported"] = r.Fetcher != nil
 	metadata["require_request_uri_registration"] = true
 	if r.Required {
 		metadata[requireSigned] = true
 	}
-	for _, algorithm := range r.algorithms() {
+	for _, algorithm := range s.SignatureAlgorithms(r.Algorithms) {
 		metadata.Add("request_object_signing_alg_values_supported", string(algorithm))
 	}
 	if r.Decryption == nil {
@@ -195,7 +188,7 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 			return nil, err
 		}
 	}
-	object := server.ParseAssertion(text, r.algorithms())
+	object := server.ParseAssertion(text, req.Server.SignatureAlgorithms(r.Algorithms))
 	if object == nil {
 		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT that is signed by an algorithm which the server takes.")
 	}
@@ -345,22 +338,22 @@ func (*RequestObjects) ClientMetadataMembers() []string {
 }
 
 // CheckClientMetadata refuses a client that could not keep to what it says.
-func (r *RequestObjects) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	if err := server.CheckBoolMember(metadata, requireSigned); err != nil {
 		return err
 	}
 	var algorithm jose.SignatureAlgorithm
-	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (json.Unmarshal(raw, &algorithm) != nil || !slices.Contains(r.algorithms(), algorithm)) {
+	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (json.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
 		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", requestObjectAlg, "is none that the server takes")
 	}
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
 	}
-	return r.checkKeys(metadata, algorithm)
+	return r.checkKeys(req.Server, metadata, algorithm)
 }
 
 // checkKeys refuses a client that has to sign, or says how it will, and has no key for it.
-func (r *RequestObjects) checkKeys(metadata *models.ClientMetadata, chosen jose.SignatureAlgorithm) error {
+func (r *RequestObjects) checkKeys(s *server.Server, metadata *models.ClientMetadata, chosen jose.SignatureAlgorithm) error {
 	hasTo := (r.Required || string(metadata.Extra[requireSigned]) == "true") && len(metadata.ResponseTypes) > 0
 	switch {
 	case !hasTo && chosen == "":
@@ -372,7 +365,7 @@ func (r *RequestObjects) checkKeys(metadata *models.ClientMetadata, chosen jose.
 	case chosen != "":
 		return server.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
 	}
-	return server.CheckSigningKeys(metadata, r.algorithms())
+	return server.CheckSigningKeys(metadata, s.SignatureAlgorithms(r.Algorithms))
 }
 
 // checkEncryption refuses a client that could not encrypt as it says. That it may send

@@ -33,8 +33,7 @@ type TokenExchange struct {
 	// QueryUser returns the user whom another issuer's JWT is about, or nil when
 	// there is none of whom this client may be told.
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
-	// Algorithms are those by which other issuers may sign; nil is
-	// [server.SignatureAlgorithms].
+	// Algorithms are those by which other issuers may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -87,7 +86,7 @@ func (*TokenExchange) RepeatableParameters() []string { return []string{"audienc
 func (*TokenExchange) CheckAuthMethod(method string) bool { return method != models.None }
 
 // CheckConfig names what is missing.
-func (g *TokenExchange) CheckConfig(*server.Config) error {
+func (g *TokenExchange) CheckConfig(config *server.Config) error {
 	var faults []error
 	if g.QueryToken == nil {
 		faults = append(faults, errors.New("grant: TokenExchange.QueryToken is missing: write gormoauth.CreateQueryTokenFunc[Token](db)"))
@@ -98,7 +97,7 @@ func (g *TokenExchange) CheckConfig(*server.Config) error {
 	if (g.Keys == nil) != (g.QueryUser == nil) {
 		faults = append(faults, errors.New("grant: TokenExchange.Keys and QueryUser go together: whose JWTs are taken, and whom are they about?"))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: TokenExchange.Algorithms", g.Algorithms...))...)
 }
 
 // PrepareIssuance finds the tokens and asks the policy.
@@ -155,7 +154,7 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	if kind != jwtType || g.Keys == nil {
 		return nil, nil
 	}
-	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, g.Algorithms}.verify(ctx, req, text)
+	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
 	if err != nil || assertion == nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ type hint struct {
 // readHint reads an id_token_hint. It returns nil for what is no ID token of this
 // server.
 func (p *Provider) readHint(ctx context.Context, req *server.Request, text string) (*hint, error) {
-	token := server.ParseAssertion(text, nil)
+	token := server.ParseAssertion(text, req.Server.SignatureAlgorithms(nil))
 	if token == nil || token.Issuer != req.Server.Issuer() || token.Type() != "jwt" || token.Subject == "" {
 		return nil, nil
 	}

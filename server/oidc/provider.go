@@ -124,7 +124,7 @@ type publisher interface {
 }
 
 // CheckConfig names what is missing.
-func (p *Provider) CheckConfig(*server.Config) error {
+func (p *Provider) CheckConfig(config *server.Config) error {
 	var faults []error
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("oidc: Provider."+format, args...))
@@ -142,11 +142,7 @@ func (p *Provider) CheckConfig(*server.Config) error {
 			fault("IDTokenExpiresIn is longer than keys are published that signed: make gormstore.SigningKeyOptions.KeepFor at least %s", p.idTokenExpiresIn())
 		}
 	}
-	for _, algorithm := range p.Algorithms {
-		if !slices.Contains(server.SignatureAlgorithms(), algorithm) {
-			fault("Algorithms: %q is none of %v", algorithm, server.SignatureAlgorithms())
-		}
-	}
+	faults = append(faults, server.CheckAlgorithms(config.Profile, "oidc: Provider.Algorithms", p.algorithms()...))
 	if p.PairwiseSalt != nil && len(p.PairwiseSalt) < minSalt {
 		fault("PairwiseSalt must have at least %d random bytes", minSalt)
 	}

@@ -45,10 +45,13 @@ func (*UserInfo) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 }
 
 // CheckConfig names what is missing.
-func (e *UserInfo) CheckConfig(*server.Config) error {
+func (e *UserInfo) CheckConfig(config *server.Config) error {
 	fault := needsProvider("UserInfo", e.Provider)
 	if e.Protector == nil {
 		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo is missing: write resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[Token](db))"))
+	}
+	if held, ok := e.Protector.(interface{ Profile() server.Profile }); config.Profile != nil && (!ok || held.Profile() == nil) {
+		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo is not held to the server's Config.Profile: set resource.Config.Profile"))
 	}
 	return fault
 }

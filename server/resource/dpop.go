@@ -45,6 +45,13 @@ func (v *DPoPTokenValidator) CheckConfig() error {
 	return errors.Join(append(faults, v.Proofs.CheckSettings())...)
 }
 
+// WithProfile returns the validator with the proofs and the tokens of a profile.
+func (v *DPoPTokenValidator) WithProfile(profile server.Profile) (TokenValidator, error) {
+	tokens, err := withProfile(v.Tokens, profile)
+	err = errors.Join(err, server.CheckAlgorithms(profile, "resource: DPoPTokenValidator.Proofs.Algorithms", v.Proofs.Algorithms...))
+	return &DPoPTokenValidator{Tokens: tokens, Proofs: *v.Proofs.For(profile), BaseURL: v.BaseURL}, err
+}
+
 // ChallengeParameters names the algorithms (RFC 9449 section 7.1).
 func (v *DPoPTokenValidator) ChallengeParameters() map[string]string {
 	return map[string]string{"algs": strings.Join(v.Proofs.AlgorithmNames(), " ")}

@@ -26,8 +26,8 @@ type JWTAccessTokenValidator struct {
 	Audience string
 	// Keys are the issuer's.
 	Keys server.SigningKeys
-	// Algorithms are those by which tokens may be signed; nil is
-	// [server.SignatureAlgorithms].
+	// Algorithms are those by which tokens may be signed; nil is those of the
+	// protector's profile, or else [server.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
 	// Opaque validates what is no JWT; nil refuses it.
 	Opaque *BearerTokenValidator
@@ -43,6 +43,15 @@ type JWTAccessTokenValidator struct {
 
 // TokenType returns "Bearer".
 func (*JWTAccessTokenValidator) TokenType() string { return "Bearer" }
+
+// WithProfile returns the validator with the algorithms of a profile.
+func (v *JWTAccessTokenValidator) WithProfile(profile server.Profile) (TokenValidator, error) {
+	held := *v
+	if held.Algorithms == nil {
+		held.Algorithms = profile.SignatureAlgorithms()
+	}
+	return &held, server.CheckAlgorithms(profile, "resource: JWTAccessTokenValidator.Algorithms", held.Algorithms...)
+}
 
 // jwtLeeway is by how much the clocks of issuer and API may differ, in seconds.
 const jwtLeeway = 30
@@ -166,7 +175,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwt
 // names, by that key's own algorithm.
 func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jose.Header) []byte {
 	for _, key := range keys.Key(header.KeyID) {
-		if key.Algorithm != header.Algorithm {
+		if key.Algorithm != header.Algorithm || !server.IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
 			continue
 		}
 		if payload, err := signed.Verify(key); err == nil {

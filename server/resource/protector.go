@@ -23,8 +23,11 @@ type Config struct {
 	// Metadata is what the API says of itself, by which it takes tokens alone
 	// that were issued for it; nil says nothing, and takes all.
 	Metadata *Metadata
-	// BoundTokensOnly refuses tokens that are bound to no key and no certificate (FAPI
-	// 2.0 Security Profile section 5.3.4).
+	// Profile is a security profile to which tokens and proofs are held, such as
+	// fapi.SecurityProfile: that of the authorization server. nil is none.
+	Profile server.Profile
+	// BoundTokensOnly refuses tokens that are not bound to a key or a certificate. A
+	// Profile may require that as well.
 	BoundTokensOnly bool
 	// AllowOrigin says which pages of other origins may call the API, without
 	// credentials; nil is those of every origin. A preflight is answered before a
@@ -103,6 +106,9 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
+	if config.Profile != nil && config.Profile.RequiresBoundTokens() {
+		config.BoundTokensOnly = true
+	}
 	p := &Protector{config: config, crossOrigin: server.NewCrossOrigin(config.AllowOrigin)}
 	if config.Metadata != nil {
 		var err error
@@ -120,6 +126,9 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	return p, nil
 }
 
+// Profile returns the configured security profile, nil when there is none.
+func (p *Protector) Profile() server.Profile { return p.config.Profile }
+
 // Clock returns the configured clock.
 func (p *Protector) Clock() func() time.Time { return p.config.Clock }
 
@@ -134,6 +143,13 @@ type ChallengeHook interface {
 	ChallengeParameters() map[string]string
 }
 
+// ProfileHook is for a validator whose checks a security profile narrows.
+type ProfileHook interface {
+	// WithProfile returns a validator that is held to the profile, or what the profile
+	// does not allow.
+	WithProfile(profile server.Profile) (TokenValidator, error)
+}
+
 // RegisterTokenValidator adds a validator. A later one of the same token type
 // takes the place of an earlier one. On a fault it is not registered.
 func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
@@ -142,11 +158,24 @@ func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
 			return err
 		}
 	}
+	v, err := withProfile(v, p.config.Profile)
+	if err != nil {
+		return err
+	}
 	p.validators = slices.DeleteFunc(p.validators, func(other TokenValidator) bool {
 		return strings.EqualFold(other.TokenType(), v.TokenType())
 	})
 	p.validators = append(p.validators, v)
 	return nil
+}
+
+// withProfile returns a validator that is held to a profile, if there is one.
+func withProfile(v TokenValidator, profile server.Profile) (TokenValidator, error) {
+	hook, ok := v.(ProfileHook)
+	if !ok || profile == nil {
+		return v, nil
+	}
+	return hook.WithProfile(profile)
 }
 
 // Register adds hooks.

@@ -190,3 +190,20 @@ func TestABadAddressIsLogged(t *testing.T) {
 	assert.Contains(t, log.String(), "member=frontchannel_logout_uri")
 	assert.Contains(t, log.String(), "value=https://%D0%B0pple.com/%0A")
 }
+
+// A page shows the names of the claims that are asked for: one that nobody can read is
+// left out, there and where claims are given.
+func TestClaimsThatNobodyCanRead(t *testing.T) {
+	names := []string{"email\u202e", "a\x00b", "\u3164", "", strings.Repeat("a", 5000), "two\nlines", "email", "https://claims.example/größe"}
+	wanted := make(map[string]any)
+	for _, name := range names {
+		wanted[name] = nil
+	}
+	text, err := json.Marshal(map[string]any{"userinfo": wanted, "id_token": wanted})
+	require.NoError(t, err)
+	requested, err := oidc.ParseClaims(string(text))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"email", "https://claims.example/größe"}, requested.Names())
+	assert.Len(t, requested.UserInfo, 2)
+	assert.Len(t, requested.IDToken, 2)
+}

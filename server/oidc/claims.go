@@ -46,8 +46,16 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") || len(request.UserInfo)+len(request.IDToken) > maxRequestedClaims {
 		return nil, errors.New("oidc: the claims parameter is no object of a few claims")
 	}
+	for _, claims := range []map[string]*ClaimRequest{request.UserInfo, request.IDToken} {
+		maps.DeleteFunc(claims, func(name string, _ *ClaimRequest) bool { return !isClaimName(name) })
+	}
 	return request, nil
 }
+
+// isClaimName reports whether a claim could have the name. A page shows what is asked
+// for: a name that nobody can read is that of no claim, which is left out like any that
+// is not known (section 5.5).
+func isClaimName(name string) bool { return name != "" && server.DisplayText(name) == name }
 
 // Names are the claims that are asked for, in order, but for those of the protocol
 // itself: what a page shows beside the scope.

@@ -142,8 +142,6 @@ func TestAPersonInABrowser(t *testing.T) {
 	assert.Contains(t, text, "Alice Liddell", "the page says who is asked")
 	assert.Contains(t, text, "Pay 12.50 EUR to Hatter & Sons", "and for what")
 
-	// Chromium holds form-action against the redirect that follows: this fails
-	// when the policy of the page does not name the client.
 	require.NoError(t, chromedp.Do(ctx, chromedp.Click(`button[value=no]`), chromedp.WaitVisible(`//h1[text()="the client"]`)))
 	denied := <-visits
 	assert.Equal(t, "access_denied", denied.Get("error"))

@@ -68,7 +68,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		return
 	}
 	client, user := consent.Client.(*Client), consent.User.(*User)
-	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(consent.RedirectURI)))
+	leadsOn(w)
 	a.pages.render(w, http.StatusOK, "consent", consentView{
 		layout:      layout{Title: "Allow access", User: user},
 		ClientName:  client.Name(),

@@ -90,6 +90,7 @@ func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user 
 		return
 	}
 	page.layout = layout{Title: "Connect a device", User: user}
+	leadsOn(w)
 	a.pages.render(w, status, "device", page)
 }
 

@@ -81,7 +81,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) loginPage(w http.ResponseWriter, r *http.Request, status int, view loginView) {
 	view.Title = "Sign in"
-	w.Header().Set("Content-Security-Policy", contentSecurityPolicy(a.formTargetOf(r, view.Next)))
+	leadsOn(w)
 	if a.cfg.demo {
 		view.Demo = demoUsers
 	}

@@ -25,6 +25,7 @@ func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
 	case user == nil:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	default:
+		leadsOn(w)
 		a.pages.render(w, http.StatusOK, "logout", logoutView{layout: layout{Title: "Sign out", User: user}, Action: "/logout"})
 	}
 }
@@ -73,9 +74,7 @@ func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
 		if client, ok := logout.Client.(*Client); ok {
 			view.ClientName = client.Name()
 		}
-		if logout.PostLogoutRedirectURI != "" {
-			w.Header().Set("Content-Security-Policy", contentSecurityPolicy(formTarget(logout.PostLogoutRedirectURI)))
-		}
+		leadsOn(w)
 		a.pages.render(w, http.StatusOK, "logout", view)
 		return
 	}

@@ -1,19 +1,13 @@
 package main
 
-import (
-	"net/http"
-	"net/url"
-	"strings"
-
-	"github.com/gormoauth/gormoauth/server"
-)
+import "net/http"
 
 // securityHeaders sets what holds for every answer. There is no script
 // anywhere, so none is allowed.
 func securityHeaders(secure bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentSecurityPolicy(""))
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		// An authorization request must not travel on in a Referer. Not
@@ -27,36 +21,11 @@ func securityHeaders(secure bool, next http.Handler) http.Handler {
 }
 
 // contentSecurityPolicy allows this site's own style sheet, images and forms.
-// A form may lead on to formTarget, too, unless that is empty.
-func contentSecurityPolicy(formTarget string) string {
-	formAction := strings.TrimSpace("'self' " + formTarget)
-	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + formAction +
-		"; frame-ancestors 'none'; base-uri 'none'"
-}
+const contentSecurityPolicy = withoutFormAction + "; form-action 'self'"
 
-// formTarget is a redirect URI as a source of form-action. Chromium holds the redirect
-// that follows a form to form-action, and knows no source for an IPv6 address, such as a
-// native app's, but its scheme.
-func formTarget(redirectURI string) string {
-	source := server.PolicySource(redirectURI)
-	if source == "" && strings.HasPrefix(redirectURI, "http://[::1]") {
-		return "http:"
-	}
-	return source
-}
+const withoutFormAction = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// formTargetOf is where a form leads in the end that leads on to next: for what is
-// allowed already, straight to the application.
-func (a *app) formTargetOf(r *http.Request, next string) string {
-	u, err := url.Parse(next)
-	if err != nil || u.Path != "/oauth/authorize" {
-		return ""
-	}
-	request := r.Clone(r.Context())
-	request.Method, request.URL, request.Form, request.PostForm = http.MethodGet, u, nil, nil
-	consent, err := a.oauth.GetConsentGrant(request, nil)
-	if err != nil {
-		return ""
-	}
-	return formTarget(consent.RedirectURI)
-}
+// leadsOn is for a page with a form that may end at an application. Chromium holds
+// form-action against every redirect that follows, and where an application leads on
+// to nobody knows: an app of its own scheme, or another site. So such a page has none.
+func leadsOn(w http.ResponseWriter) { w.Header().Set("Content-Security-Policy", withoutFormAction) }

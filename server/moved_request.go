@@ -18,12 +18,29 @@ const MaxAddress = 4 << 10
 func (r *Request) Address(params url.Values) string { return r.address(params.Encode()) }
 
 func (r *Request) address(query string) string {
-	path := "/" + strings.TrimLeft(r.HTTP.URL.EscapedPath(), "/") // two slashes would begin another host
+	path := r.publicPath()
 	if query == "" {
 		return path
 	}
 	return path + "?" + query
 }
+
+// publicPath is the path by which the browser knows the page of a request, which lies
+// below the issuer: [http.StripPrefix] may have taken off whatever stands before it,
+// and a proxy the issuer's path.
+func (r *Request) publicPath() string {
+	path := fromRoot(r.HTTP.URL)
+	if line, err := url.ParseRequestURI(r.HTTP.RequestURI); err == nil && strings.HasSuffix(fromRoot(line), path) {
+		path = fromRoot(line)
+	}
+	if below := r.Server.issuerPath(); !strings.HasPrefix(path, below+"/") {
+		path = below + path
+	}
+	return path
+}
+
+// fromRoot is a path with one slash at its beginning: two would begin another host.
+func fromRoot(u *url.URL) string { return "/" + strings.TrimLeft(u.EscapedPath(), "/") }
 
 // returnTo is the address of a request whose parameters stand in the query. A decision
 // that somebody wrote into it is left out, and what cannot stand in a header is escaped.

@@ -48,6 +48,15 @@ func (s *Server) below(path string) string {
 	return strings.TrimSuffix(s.config.Issuer, "/") + path
 }
 
+// issuerPath returns the issuer's path without a slash at its end, empty for none.
+func (s *Server) issuerPath() string {
+	issuer, err := url.Parse(s.config.Issuer)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(issuer.EscapedPath(), "/")
+}
+
 func (s *Server) endpointPath(name string) string {
 	path := s.config.EndpointPaths[name]
 	switch name {

@@ -17,7 +17,9 @@ import (
 // app's private scheme, and to a client that sends the browser on to another origin.
 func TestFormsThatEndAtAClient(t *testing.T) {
 	end := site(t, map[string]http.HandlerFunc{"/": page("<h1>the end</h1>")})
-	onward := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, end+"/?"+r.URL.RawQuery, http.StatusFound) }
+	onward := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, end+"/?"+r.URL.RawQuery, http.StatusFound)
+	}
 	web := site(t, map[string]http.HandlerFunc{"/callback": onward, "/bye": onward})
 	address := startExample(t)
 	for name, client := range map[string]struct{ redirectURI, bye, arrives string }{
@@ -25,13 +27,7 @@ func TestFormsThatEndAtAClient(t *testing.T) {
 		"a client that leads on further": {web + "/callback", web + "/bye", end + "/?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := newBrowser(t)
-			requests := make(chan string, 1000)
-			require.NoError(t, chromedp.Listen(ctx, func(event any) {
-				if sent, ok := event.(*network.EventRequestWillBeSent); ok && strings.HasPrefix(sent.Request.URL, client.arrives) {
-					requests <- sent.Request.URL
-				}
-			}))
+			browser := newBrowser(t)
 			registration := register(t, address, map[string]any{
 				"redirect_uris": []string{client.redirectURI}, "post_logout_redirect_uris": []string{client.bye},
 				"application_type": "native", "token_endpoint_auth_method": "client_secret_basic",
@@ -42,45 +38,43 @@ func TestFormsThatEndAtAClient(t *testing.T) {
 					"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
 				}.Encode() + more
 			}
-			arrives := func(with string) {
+			signInAs := []chromedp.Action[chromedp.Void]{
+				chromedp.WaitVisible(`#password`), chromedp.SendKeys(`#username`, "alice"), chromedp.SendKeys(`#password`, "wonderland"), chromedp.Click(signIn),
+			}
+			press := func(button string) []chromedp.Action[chromedp.Void] {
+				return []chromedp.Action[chromedp.Void]{chromedp.WaitVisible(button), chromedp.Click(button)}
+			}
+			// Each form is on a tab of its own: on the last one Chromium may still ask
+			// whether to open the app, and takes no clicks meanwhile.
+			leads := func(to, from string, steps ...[]chromedp.Action[chromedp.Void]) {
 				t.Helper()
+				tab, closeTab := chromedp.NewContext(browser)
+				defer closeTab()
+				requests := make(chan string, 100)
+				require.NoError(t, chromedp.Do(tab, chromedp.Navigate("about:blank")))
+				require.NoError(t, chromedp.Listen(tab, func(event any) {
+					if sent, ok := event.(*network.EventRequestWillBeSent); ok && strings.HasPrefix(sent.Request.URL, client.arrives) {
+						requests <- sent.Request.URL
+					}
+				}))
+				require.NoError(t, chromedp.Do(tab, chromedp.Navigate(from)))
+				for _, step := range steps {
+					require.NoError(t, chromedp.Do(tab, step...))
+				}
 				select {
 				case request := <-requests:
-					require.Contains(t, request, with)
+					require.Contains(t, request, to)
 				case <-time.After(10 * time.Second):
 					t.Fatal("the form does not lead to the client")
 				}
 			}
-			signInAs := func() []chromedp.Action[chromedp.Void] {
-				return []chromedp.Action[chromedp.Void]{
-					chromedp.WaitVisible(`#password`), chromedp.SendKeys(`#username`, "alice"), chromedp.SendKeys(`#password`, "wonderland"), chromedp.Click(signIn),
-				}
-			}
-			do := func(actions ...chromedp.Action[chromedp.Void]) {
-				t.Helper()
-				require.NoError(t, chromedp.Do(ctx, actions...))
-			}
-
-			do(chromedp.Navigate(authorize("")))
-			do(signInAs()...)
-			do(chromedp.WaitVisible(`button[value=no]`), chromedp.Click(`button[value=no]`))
-			arrives("error=access_denied")
-			do(chromedp.Navigate(authorize("")), chromedp.WaitVisible(`button[value=yes]`), chromedp.Click(`button[value=yes]`))
-			arrives("code=")
-
-			// Consent is remembered, so the form of the account choice leads straight there,
-			do(chromedp.Navigate(authorize("&prompt=select_account")), chromedp.WaitVisible(`form[action="/accounts"] button`), chromedp.Click(`form[action="/accounts"] button`))
-			arrives("code=")
-			// and so does the form of the sign-in.
-			do(chromedp.Navigate(authorize("&prompt=login")))
-			do(signInAs()...)
-			arrives("code=")
-
-			do(
-				chromedp.Navigate(address+"/oauth/end_session?"+url.Values{"client_id": {registration.ID}, "post_logout_redirect_uri": {client.bye}, "state": {"out"}}.Encode()),
-				chromedp.WaitVisible(`button[value=yes]`), chromedp.Click(`button[value=yes]`),
-			)
-			arrives("state=out")
+			allow, deny, account := press(`button[value=yes]`), press(`button[value=no]`), press(`form[action="/accounts"] button`)
+			leads("error=access_denied", authorize(""), signInAs, deny)
+			leads("code=", authorize(""), allow)
+			// What was allowed is not asked again, so these forms lead straight there.
+			leads("code=", authorize("&prompt=select_account"), account)
+			leads("code=", authorize("&prompt=login"), signInAs)
+			leads("state=out", address+"/oauth/end_session?"+url.Values{"client_id": {registration.ID}, "post_logout_redirect_uri": {client.bye}, "state": {"out"}}.Encode(), allow)
 		})
 	}
 }

@@ -58,7 +58,7 @@ func (p PKCE) check() error {
 // the scope, by Config.PKCE and by the client's own rule. nonce is that of the
 // request.
 func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
-	if client.CheckEndpointAuthMethod(models.None, tokenEndpoint) {
+	if client.CheckEndpointAuthMethod(models.None, tokenEndpoint) || s.anyHook(requiresCodeChallenge) {
 		return true
 	}
 	rule := s.config.PKCE
@@ -67,10 +67,10 @@ func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
 	}
 	switch rule {
 	case PKCEOptional:
-		return s.anyHook(requiresCodeChallenge)
+		return false
 	case "", PKCEWithNonce:
 		issues := func(hook any) bool { h, ok := hook.(IDTokenHook); return ok && h.IssuesIDTokens(scope) }
-		return nonce == "" || !s.anyHook(issues) || s.anyHook(requiresCodeChallenge)
+		return nonce == "" || !s.anyHook(issues)
 	default: // also for what a model's column holds by mistake
 		return true
 	}

@@ -246,6 +246,22 @@ func TestRequestObjects(t *testing.T) {
 			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/fragment#of-today")).Status, "the registered one is of yesterday, too")
 			assert.Equal(t, http.StatusOK, p.Consent(p.query("request_uri", files.URL+"/fragment")).Status)
 
+			// What the user looked at is what is granted: a request that has changed since is
+			// shown again.
+			for change, more := range map[string][]any{
+				"another scope": {"scope", "profile email"}, "another state": {"state", "other"}, "another challenge": {"code_challenge", strings.Repeat("c", 43)},
+				"a claim more": {"nonce", "n"}, "what asks for the same": {"jti", "another"},
+			} {
+				query := p.query("request_uri", files.URL+"/object#"+url.QueryEscape(change))
+				objects.Store("/object", p.sign("exp", nil))
+				shown := p.Decision(query, p.user())
+				require.NotEmpty(t, shown)
+				objects.Store("/object", p.sign(append(more, "exp", nil)...))
+				p.objects.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
+				a := p.Send(http.MethodPost, query, "confirm=yes&"+server.DecisionField+"="+string(shown), p.user())
+				assert.Equal(t, change == "what asks for the same", a.Query.Has("code"), "%s: %d %s", change, a.Status, a.To)
+			}
+
 			p.client.ClientMetadata.Extra["require_pushed_authorization_requests"] = json.RawMessage("true")
 			require.NoError(t, db.Save(p.client).Error)
 			assert.Equal(t, server.InvalidRequest, p.Consent(p.query("request_uri", files.URL+"/object")).Query.Get("error"), "by reference is not pushed")

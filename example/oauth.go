@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -71,7 +70,7 @@ func newServer(a *app) (*server.Server, error) {
 			&server.EventLog{Logger: a.log},
 			documents,
 			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
-			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Check: checkPayment}}},
+			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Members: payment{}, Check: checkPayment}}},
 			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys},
 			&grant.JARM{Keys: a.keys, Fetcher: fetcher},
 			&grant.CertificateBoundTokens{},
@@ -168,8 +167,7 @@ func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	if err != nil {
 		return nil, err
 	}
-	keys := new(jose.JSONWebKeySet)
-	return keys, json.Unmarshal(text, keys)
+	return server.ParseKeySet(text)
 }
 
 func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"regexp"
 	"strings"
@@ -30,24 +29,17 @@ var (
 // checkPayment refuses what a person could not judge on the page that asks for
 // consent.
 func checkPayment(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
-	p, err := readPayment(detail)
-	switch {
-	case err != nil:
+	var p payment
+	if err := detail.Decode(&p); err != nil {
 		return err
+	}
+	switch {
 	case !paymentAmount.MatchString(p.Amount), !paymentCurrency.MatchString(p.Currency):
 		return errors.New("the amount or the currency is none")
 	case strings.TrimSpace(p.Creditor) == "", len(p.Creditor) > 70, server.DisplayText(p.Creditor) != p.Creditor:
 		return errors.New("the creditor is not a name of 70 bytes at most that can be seen")
 	}
 	return nil
-}
-
-func readPayment(detail grant.AuthorizationDetail) (p payment, err error) {
-	text, err := json.Marshal(detail)
-	if err == nil {
-		err = json.Unmarshal(text, &p)
-	}
-	return p, err
 }
 
 // paymentsOf returns the payments of authorization details.
@@ -57,8 +49,8 @@ func paymentsOf(details string) (payments []payment, err error) {
 		return nil, err
 	}
 	for _, detail := range all {
-		p, err := readPayment(detail)
-		if err != nil {
+		var p payment
+		if err := detail.Decode(&p); err != nil {
 			return nil, err
 		}
 		payments = append(payments, p)

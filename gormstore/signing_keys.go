@@ -22,6 +22,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -463,7 +465,7 @@ func (k *SigningKeys[M, P]) seal(key jose.JSONWebKey) (string, error) {
 func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
 	text := []byte(stored)
 	if !strings.HasPrefix(stored, "{") {
-		sealed, err := jose.ParseEncryptedCompact(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
+		sealed, err := jwt.ParseEncrypted(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 		if err != nil {
 			return nil, err
 		}
@@ -472,7 +474,7 @@ func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
 		}
 	}
 	key := new(jose.JSONWebKey)
-	if err := json.Unmarshal(text, key); err != nil {
+	if err := strictjson.Unmarshal(text, key); err != nil {
 		return nil, err
 	}
 	return key, nil

@@ -3,6 +3,8 @@ package models
 import (
 	"cmp"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // AuthorizationCodeMixin gives a model the columns and methods of an
@@ -73,7 +75,9 @@ func (c *AuthorizationCodeMixin) GetAudience() string { return c.Audience }
 
 // GetAuthorizationDetails returns what the user granted in detail, as JSON (RFC
 // 9396), empty when the scope says all of it.
-func (c *AuthorizationCodeMixin) GetAuthorizationDetails() string { return c.AuthorizationDetails }
+func (c *AuthorizationCodeMixin) GetAuthorizationDetails() string {
+	return strictjson.StoredList(c.AuthorizationDetails)
+}
 
 // GetConfirmation returns the key that the code is bound to, as JSON, empty when
 // it is bound to none.

@@ -3,8 +3,13 @@ package models
 import (
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // ClientMetadata is a client's registration (RFC 7591 section 2). It is
@@ -35,41 +40,87 @@ type ClientMetadata struct {
 type knownMetadata ClientMetadata
 
 // MarshalJSON writes the named members and Extra as one object. A member of
-// Extra never replaces a named one.
+// Extra never replaces a named one, nor is one written that a reader which folds
+// case would take for a named one.
 func (m ClientMetadata) MarshalJSON() ([]byte, error) {
 	known, err := json.Marshal(knownMetadata(m))
 	if err != nil || len(m.Extra) == 0 {
 		return known, err
 	}
-	all := maps.Clone(m.Extra)
-	for _, name := range namedMembers {
-		delete(all, name)
+	others := maps.Clone(m.Extra)
+	maps.DeleteFunc(others, func(name string, _ json.RawMessage) bool {
+		return slices.Contains(namedMembers[:], name) || strictjson.Resembles(name, namedMembers[:])
+	})
+	more, err := json.Marshal(others)
+	if err != nil || len(others) == 0 {
+		return known, err
 	}
-	if err := json.Unmarshal(known, &all); err != nil {
-		return nil, err
+	if len(known) == len("{}") {
+		return more, nil
 	}
-	return json.Marshal(all)
+	known[len(known)-1] = ','
+	return append(known, more[1:]...), nil
 }
 
-// UnmarshalJSON reads one object; what it does not name goes to Extra. A
-// named member of another JSON type is an error that names the member.
+// UnmarshalJSON reads one object strictly: names are compared exactly, and a name
+// that an object has twice is an error at any depth. What it does not name goes to
+// Extra. A named member of another JSON type is an error that names the member. A
+// member that is null is one that is left out (RFC 7592 section 2.2), and so is one
+// whose name a reader that folds case would take for a named one, such as "ſcope":
+// it means nothing, now or when it was stored and read again.
 func (m *ClientMetadata) UnmarshalJSON(data []byte) error {
-	var known knownMetadata
-	if err := json.Unmarshal(data, &known); err != nil {
+	members, err := strictjson.Object(data)
+	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, &known.Extra); err != nil {
-		return err
+	read, faults := takeMembers(members)
+	for _, fault := range faults {
+		if fault.Reason != errResembles {
+			return fault
+		}
 	}
-	for _, name := range namedMembers {
-		delete(known.Extra, name)
-	}
-	if len(known.Extra) == 0 {
-		known.Extra = nil
-	}
-	*m = ClientMetadata(known)
+	*m = read
 	return nil
 }
+
+var errResembles = errors.New("is not a member, and readers that fold case take it for one")
+
+// takeMembers makes metadata of members, and returns those that mean nothing.
+func takeMembers(members map[string]json.RawMessage) (m ClientMetadata, faults []*strictjson.Error) {
+	for i, into := range []any{
+		&m.RedirectURIs, &m.TokenEndpointAuthMethod, &m.GrantTypes, &m.ResponseTypes, &m.ClientName, &m.ClientURI, &m.LogoURI, &m.Scope,
+		&m.Contacts, &m.TosURI, &m.PolicyURI, &m.JWKsURI, &m.JWKs, &m.SoftwareID, &m.SoftwareVersion,
+	} {
+		name := namedMembers[i]
+		raw, given := members[name]
+		if !given {
+			continue
+		}
+		delete(members, name)
+		if isNull(raw) {
+			continue
+		}
+		var fault *strictjson.Error
+		if errors.As(strictjson.Unmarshal(raw, into), &fault) {
+			faults = append(faults, &strictjson.Error{Path: append([]string{name}, fault.Path...), Reason: fault.Reason})
+		}
+	}
+	for name, raw := range members {
+		switch {
+		case isNull(raw):
+			delete(members, name)
+		case strictjson.Resembles(name, namedMembers[:]):
+			delete(members, name)
+			faults = append(faults, &strictjson.Error{Path: []string{name}, Reason: errResembles})
+		}
+	}
+	if len(members) > 0 {
+		m.Extra = members
+	}
+	return m, faults
+}
+
+func isNull(raw []byte) bool { return string(raw) == "null" }
 
 // Value stores the metadata as JSON text (database/sql/driver.Valuer).
 func (m ClientMetadata) Value() (driver.Value, error) {
@@ -77,7 +128,10 @@ func (m ClientMetadata) Value() (driver.Value, error) {
 	return string(text), err
 }
 
-// Scan reads JSON text; NULL and an empty text are no metadata.
+// Scan reads JSON text; NULL, an empty text and null are no metadata. The text may be older
+// than the rule by which metadata is read: a member that [ClientMetadata.UnmarshalJSON]
+// would refuse is ignored, and the client goes on without it. See
+// [IgnoredClientMetadata].
 func (m *ClientMetadata) Scan(value any) error {
 	var text []byte
 	switch v := value.(type) {
@@ -89,17 +143,48 @@ func (m *ClientMetadata) Scan(value any) error {
 	default:
 		return fmt.Errorf("models: client_metadata is a %T, want text", value)
 	}
-	if len(text) == 0 {
-		*m = ClientMetadata{}
-		return nil
+	read, _, err := readStored(text)
+	if err == nil {
+		*m = read
 	}
-	if err := json.Unmarshal(text, m); err != nil {
-		return fmt.Errorf("models: client_metadata: %w", err)
-	}
-	return nil
+	return err
 }
 
-var namedMembers = []string{
+func readStored(text []byte) (m ClientMetadata, faults []*strictjson.Error, err error) {
+	if len(text) == 0 || isNull(text) {
+		return m, nil, nil
+	}
+	members, faults, err := strictjson.Stored(text)
+	if err != nil {
+		return m, nil, fmt.Errorf("models: client_metadata: %w", err)
+	}
+	m, more := takeMembers(members)
+	return m, append(faults, more...), nil
+}
+
+// IgnoredMember is a member of stored metadata that means nothing.
+type IgnoredMember struct {
+	// Name is its name.
+	Name string
+	// Problem says why.
+	Problem string
+}
+
+// IgnoredClientMetadata returns the members of a stored client_metadata that
+// [ClientMetadata.Scan] ignores, in order of their names; none when all count. The
+// error is about a text of which nothing can be read.
+func IgnoredClientMetadata(text []byte) ([]IgnoredMember, error) {
+	_, faults, err := readStored(text)
+	ignored := make([]IgnoredMember, len(faults))
+	for i, fault := range faults {
+		ignored[i] = IgnoredMember{fault.Member(), fault.Reason.Error()}
+	}
+	slices.SortStableFunc(ignored, func(a, b IgnoredMember) int { return strings.Compare(a.Name, b.Name) })
+	return slices.Compact(ignored), err
+}
+
+// namedMembers are the members that ClientMetadata names, in the order of its fields.
+var namedMembers = [...]string{
 	"redirect_uris", "token_endpoint_auth_method", "grant_types", "response_types", "client_name", "client_uri",
 	"logo_uri", "scope", "contacts", "tos_uri", "policy_uri", "jwks_uri", "jwks", "software_id", "software_version",
 }

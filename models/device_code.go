@@ -3,6 +3,8 @@ package models
 import (
 	"cmp"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // DeviceCodeMixin gives a model the columns and methods of a device
@@ -62,7 +64,9 @@ func (d *DeviceCodeMixin) CheckClient(clientID string) bool {
 
 // GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC 9396),
 // empty when the scope says all of it.
-func (d *DeviceCodeMixin) GetAuthorizationDetails() string { return d.AuthorizationDetails }
+func (d *DeviceCodeMixin) GetAuthorizationDetails() string {
+	return strictjson.StoredList(d.AuthorizationDetails)
+}
 
 // GetClientID returns the client that asks.
 func (d *DeviceCodeMixin) GetClientID() string { return cmp.Or(d.LongClientID, d.ClientID) }

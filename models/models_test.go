@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -165,13 +166,111 @@ func TestClientMetadataKeepsWhatItDoesNotKnow(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, text, stored.(string), "nor one that is empty")
 
-	for _, nothing := range []any{nil, "", []byte{}} {
+	for _, nothing := range []any{nil, "", []byte{}, "null"} {
 		require.NoError(t, m.Scan(nothing))
 		assert.Equal(t, models.ClientMetadata{}, m)
 	}
-	assert.ErrorContains(t, m.Scan(`{"redirect_uris":"https://a.example"}`), "redirect_uris")
 	assert.ErrorContains(t, m.Scan(`not JSON`), "client_metadata")
 	assert.ErrorContains(t, m.Scan(7), "is a int")
+}
+
+// lookalikes are names that readers which fold case take for members.
+var lookalikes = []string{"grant_type\u017f", "\u017fcope", "redirect_uri\u017f", "Scope", "GRANT_TYPES", "jw\u212As", "JWKS", "token_endpoint_auth_method\u0000"}
+
+func TestANameIsAMemberOnlyAsItIsWritten(t *testing.T) {
+	for _, name := range lookalikes {
+		members, err := json.Marshal(map[string]any{"client_name": "App", name: []string{"client_credentials"}})
+		require.NoError(t, err)
+		var m models.ClientMetadata
+		require.NoError(t, json.Unmarshal(members, &m), name)
+		if strings.Contains(name, "\x00") {
+			assert.Contains(t, m.Extra, name, "which is another name for everybody")
+			delete(m.Extra, name)
+		}
+		assert.Equal(t, "App", m.ClientName)
+		assert.Empty(t, m.Extra, "%q: what is not understood is ignored (RFC 7591 section 2), and never comes back", name)
+
+		m.Extra = map[string]json.RawMessage{name: json.RawMessage(`"admin"`), "x": json.RawMessage(`1`)}
+		stored, err := m.Value()
+		require.NoError(t, err)
+		var loose struct {
+			GrantTypes   any `json:"grant_types"`
+			Scope        any `json:"scope"`
+			RedirectURIs any `json:"redirect_uris"`
+			JWKS         any `json:"jwks"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(stored.(string)), &loose), "as an older release of this program reads the row")
+		assert.Zero(t, loose, "%q", name)
+	}
+}
+
+func TestWhatOthersWriteHasOneReading(t *testing.T) {
+	for rule, text := range map[string]string{
+		"twice":                     `{"scope":"a","scope":"admin"}`,
+		"twice in a member unknown": `{"x":{"y":[{"z":1,"z":2}]}}`,
+		"twice in a key":            `{"jwks":{"keys":[{"kty":"EC","kty":"RSA"}]}}`,
+		"no UTF-8":                  "{\"client_name\":\"\xff\"}",
+		"half a character":          `{"client_name":"\ud800"}`,
+		"no object":                 `["scope"]`,
+		"null":                      `null`,
+		"another type":              `{"redirect_uris":"https://a.example"}`,
+		"another type within":       `{"redirect_uris":["https://a.example",7]}`,
+		"too deep":                  `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+	} {
+		m := models.ClientMetadata{Scope: "of before"}
+		assert.Error(t, m.UnmarshalJSON([]byte(text)), rule)
+		assert.Equal(t, models.ClientMetadata{Scope: "of before"}, m, rule)
+	}
+	var m models.ClientMetadata
+	assert.ErrorContains(t, m.UnmarshalJSON([]byte(`{"redirect_uris":["https://a.example",7]}`)), "redirect_uris")
+}
+
+func TestAMemberThatIsNullIsLeftOut(t *testing.T) {
+	const text = `{"jwks":null,"scope":null,"redirect_uris":null,"request_uris":null}`
+	var read, stored models.ClientMetadata
+	require.NoError(t, json.Unmarshal([]byte(text), &read))
+	require.NoError(t, stored.Scan(text))
+	assert.Zero(t, read)
+	assert.Zero(t, stored)
+}
+
+// A row may be older than the rule: the client goes on without what has two readings.
+func TestAStoredMemberWithTwoReadingsIsIgnored(t *testing.T) {
+	ignored := func(names ...string) []string { return names }
+	const good = `"client_name":"App","redirect_uris":["https://a.example"]`
+	for text, names := range map[string][]string{
+		`{` + good + `}`:                      nil,
+		`{` + good + `,"x":null,"jwks":null}`: nil,
+		`{` + good + `,"grant_type\u017f":["client_credentials"],"Scope":"admin"}`:      ignored("Scope", "grant_type\u017f"),
+		`{` + good + `,"\u017fcope":"admin"}`:                                           ignored("\u017fcope"),
+		`{` + good + `,"scope":"a","scope":"admin"}`:                                    ignored("scope"),
+		`{` + good + `,"scope":7}`:                                                      ignored("scope"),
+		`{` + good + `,"grant_types":"client_credentials"}`:                             ignored("grant_types"),
+		`{` + good + `,"x":{"y":1,"y":2}}`:                                              ignored("x"),
+		"{" + good + ",\"scope\":\"\xff\"}":                                             ignored("scope"),
+		`{` + good + `,"jwks":{"keys":[{"kty":"EC","kty":"RSA"}]}}`:                     ignored("jwks"),
+		`{` + good + `,"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`:  ignored("x"),
+		`{` + good + `,"scope":7,"\u017fcope":"admin","scope":"admin","scope":"admin"}`: ignored("scope", "\u017fcope"),
+	} {
+		var m models.ClientMetadata
+		require.NoError(t, m.Scan(text), text)
+		assert.Equal(t, models.ClientMetadata{ClientName: "App", RedirectURIs: []string{"https://a.example"}}, m, text)
+		members, err := models.IgnoredClientMetadata([]byte(text))
+		require.NoError(t, err)
+		var told []string
+		for _, member := range members {
+			told = append(told, member.Name)
+			assert.NotEmpty(t, member.Problem)
+		}
+		assert.Equal(t, names, told, text)
+	}
+	for _, nothing := range []string{"", "{}"} {
+		members, err := models.IgnoredClientMetadata([]byte(nothing))
+		require.NoError(t, err)
+		assert.Empty(t, members)
+	}
+	_, err := models.IgnoredClientMetadata([]byte(`{"scope":`))
+	assert.Error(t, err, "of this nothing can be read")
 }
 
 func TestTokenState(t *testing.T) {
@@ -329,7 +428,11 @@ func FuzzCheckRedirectURI(f *testing.F) {
 }
 
 func FuzzClientMetadata(f *testing.F) {
-	f.Add(`{"client_name":"a","x":null}`)
+	for _, text := range []string{
+		`{"client_name":"a","x":null}`, `{"\u017fcope":"admin","Scope":"a"}`, `{"scope":"a","scope":"b"}`, `{"x":{"y":1,"y":2}}`, `{"jwks":{"keys":[{}]},"x":1}`, `{"scope":7}`, "{\"\xff\":1}",
+	} {
+		f.Add(text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var m, again models.ClientMetadata
 		if m.Scan(text) != nil {
@@ -342,5 +445,27 @@ func FuzzClientMetadata(f *testing.F) {
 		if err := again.Scan(stored); err != nil {
 			t.Fatalf("%q was stored as %q, which cannot be read: %v", text, stored, err)
 		}
+		if !reflect.DeepEqual(m, again) && string(mustJSON(t, m)) != string(mustJSON(t, again)) {
+			t.Fatalf("%q was stored as %q, which is read as something else", text, stored)
+		}
+		ignored, err := models.IgnoredClientMetadata([]byte(stored.(string)))
+		if err != nil || len(ignored) > 0 {
+			t.Fatalf("%q was stored as %q, of which %v is ignored: %v", text, stored, ignored, err)
+		}
+		var loose struct {
+			Scope string `json:"scope"`
+		}
+		if json.Unmarshal([]byte(stored.(string)), &loose) != nil || loose.Scope != m.Scope {
+			t.Fatalf("%q was stored as %q, which is read as something else by who folds case", text, stored)
+		}
 	})
+}
+
+func mustJSON(t *testing.T, value any) []byte {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/subtle"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
 // TokenMixin gives a model the columns and methods of a token: an access
@@ -120,10 +122,14 @@ func (t *TokenMixin) GetAudience() string { return t.Audience }
 
 // GetAuthorizationDetails returns what the access token stands for in detail, as
 // JSON (RFC 9396), empty when the scope says all of it.
-func (t *TokenMixin) GetAuthorizationDetails() string { return t.AuthorizationDetails }
+func (t *TokenMixin) GetAuthorizationDetails() string {
+	return strictjson.StoredList(t.AuthorizationDetails)
+}
 
 // GetGrantedAuthorizationDetails returns that of the grant.
-func (t *TokenMixin) GetGrantedAuthorizationDetails() string { return t.GrantedAuthorizationDetails }
+func (t *TokenMixin) GetGrantedAuthorizationDetails() string {
+	return strictjson.StoredList(t.GrantedAuthorizationDetails)
+}
 
 // GetActor returns who acts for the user with this token, as JSON (RFC 8693
 // "act"), empty when nobody does but the client.

@@ -42,7 +42,8 @@ var simplifiedChinese = map[string]string{
 	"The initial access token is not valid.":                                                                            "初始访问令牌无效。",
 	"Registration needs an initial access token.":                                                                       "注册需要初始访问令牌。",
 	"The client metadata is not valid: %s %s.":                                                                          "客户端元数据无效：%s %s。",
-	"The body is not a JSON object.":                                                                                    "请求体不是 JSON 对象。",
+	"The body is not a JSON object in valid UTF-8 that gives each member once.":                                         "请求体不是有效 UTF-8 的、每个成员只出现一次的 JSON 对象。",
+	"The body could not be read.":                                                                                       "无法读取请求体。",
 	"The 'client_secret' is not that of the client; a client cannot choose its own.":                                    "'client_secret' 不是该客户端的；客户端不能自选密钥。",
 	"The 'client_id' is not that of the client that is updated.":                                                        "'client_id' 不是正在更新的客户端的。",
 	"The request must not have the member '%s'.":                                                                        "请求不得包含成员 '%s'。",
@@ -80,7 +81,10 @@ var simplifiedChinese = map[string]string{
 	"The 'dpop_jkt' is not the SHA-256 thumbprint of a key.":                                                                          "“dpop_jkt”不是密钥的 SHA-256 指纹。",
 	"The request needs a DPoP proof.":                                                                                                 "该请求需要 DPoP 证明。",
 	"An authorization detail is more than what was granted.":                                                                          "授权详情超出了已授予的范围。",
-	"The 'authorization_details' are not a JSON list of a few objects.":                                                               "“authorization_details”不是由少量对象组成的 JSON 列表。",
+	"The 'authorization_details' are not a JSON list of a few objects that give each member once.":                                    "'authorization_details' 不是由少量对象组成、且每个成员只出现一次的 JSON 列表。",
+	"An authorization detail has a member that its type does not have.":                                                               "某个授权详情带有其类型所没有的成员。",
+	"An authorization detail has the member '%s', which its type does not have. Leave it out.":                                        "某个授权详情带有其类型所没有的成员 '%s'。请将其去掉。",
+	"The member '%s' of an authorization detail has another JSON type than its type says.":                                            "授权详情的成员 '%s' 的 JSON 类型与其类型的规定不符。",
 	"An authorization detail has a type that the server does not have, or that is not for this client.":                               "授权详情的类型不受服务器支持，或不适用于此客户端。",
 	"An authorization detail says what its type does not allow.":                                                                      "授权详情包含其类型所不允许的内容。",
 	"The client's tokens are bound to its certificate, and the request came without one.":                                             "该客户端的令牌绑定到其证书，而请求没有附带证书。",
@@ -201,4 +205,6 @@ var simplifiedChinese = map[string]string{
 	"The token was issued to another client.":                                                                                         "令牌是签发给另一个客户端的。",
 	"The user name or the password is wrong.":                                                                                         "用户名或密码错误。",
 	"There is no such client.":                                                                                                        "该客户端不存在。",
+
+	"The 'subject_token' does not say in a readable way who has acted with it before: see its 'act'.": "“subject_token” 没有以可读的方式说明此前由谁代为操作：请查看其 “act”。",
 }

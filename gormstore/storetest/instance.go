@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -145,7 +145,7 @@ func (in *instance) post(handler http.HandlerFunc, values url.Values, c client) 
 	w := httptest.NewRecorder()
 	handler(w, form(values))
 	a := answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}
-	_ = json.Unmarshal(w.Body.Bytes(), &a) // a body that is no JSON has none of these
+	_ = strictjson.Unmarshal(w.Body.Bytes(), &a) // a body that is no JSON has none of these
 	return a
 }
 

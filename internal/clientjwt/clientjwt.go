@@ -6,7 +6,6 @@ package clientjwt
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -235,7 +234,7 @@ func metadataOf(client server.Client) *models.ClientMetadata {
 // text returns a member of a client's metadata that is text, empty for any other.
 func text(metadata *models.ClientMetadata, name string) (text string) {
 	if metadata != nil {
-		_ = json.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
+		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
 	}
 	return text
 }

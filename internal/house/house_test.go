@@ -9,10 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -273,6 +275,68 @@ func eachFile(t *testing.T, root string, f func(path string, file *ast.File)) {
 		}
 		return err
 	}))
+}
+
+// What others write is read by package strictjson alone, and JWTs by package jwt:
+// encoding/json folds case, and lets the last of two members of one name win.
+func TestJSONIsReadInOneWay(t *testing.T) {
+	readers := map[string][]string{ // what may not be called, by package
+		"encoding/json":                               {"Unmarshal", "NewDecoder"},
+		"github.com/go-json-experiment/json":          {"Unmarshal", "UnmarshalRead", "UnmarshalDecode"},
+		"github.com/go-json-experiment/json/jsontext": {"NewDecoder"},
+		"github.com/go-jose/go-jose/v4": {
+			"ParseSigned", "ParseSignedCompact", "ParseSignedJSON", "ParseDetached", "ParseEncrypted", "ParseEncryptedCompact", "ParseEncryptedJSON",
+		},
+		"github.com/go-jose/go-jose/v4/jwt":  {"ParseSigned", "ParseEncrypted", "ParseSignedAndEncrypted"},
+		"github.com/go-jose/go-jose/v4/json": {"Unmarshal", "NewDecoder"},
+	}
+	roots := []string{"../..", "../../example"}
+	rooms, err := os.ReadDir("..")
+	require.NoError(t, err)
+	for _, room := range rooms {
+		// The two readers, and what helps tests to read what this module has answered.
+		if !slices.Contains([]string{"strictjson", "jwt", "attack", "house", "oauthtest", "readme", "soak"}, room.Name()) {
+			roots = append(roots, filepath.Join("..", room.Name()))
+		}
+	}
+	files := 0
+	for _, root := range roots {
+		eachFile(t, root, func(path string, file *ast.File) {
+			files++
+			forbidden := make(map[string][]string) // by the name of the package in this file
+			for _, imported := range file.Imports {
+				packagePath, _ := strconv.Unquote(imported.Path.Value)
+				name := packageName(packagePath)
+				if imported.Name != nil {
+					name = imported.Name.Name
+				}
+				if names, ok := readers[packagePath]; ok {
+					assert.NotEqual(t, ".", name, "%s: %s is imported without its name", path, packagePath)
+					forbidden[name] = names
+				}
+			}
+			ast.Inspect(file, func(node ast.Node) bool {
+				selector, ok := node.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if of, ok := selector.X.(*ast.Ident); ok && slices.Contains(forbidden[of.Name], selector.Sel.Name) {
+					t.Errorf("%s: %s.%s: read what others write by internal/strictjson, JWTs by internal/jwt or server.ParseAssertion, and key sets by server.ParseKeySet", path, of.Name, selector.Sel.Name)
+				}
+				return true
+			})
+		})
+	}
+	assert.Greater(t, files, 100)
+}
+
+// packageName is what a package is called by its path.
+func packageName(packagePath string) string {
+	base := path.Base(packagePath)
+	if version := regexp.MustCompile(`^v[0-9]+$`); version.MatchString(base) {
+		base = path.Base(path.Dir(packagePath))
+	}
+	return strings.TrimPrefix(base, "go-")
 }
 
 // Each row of the tables in SECURITY.md has a file and a test, and they are there.

@@ -53,16 +53,49 @@ func Stored(text []byte) (members map[string]stdjson.RawMessage, faults []*Error
 			members[name] = bytes.Clone(value)
 		}
 	}
-	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '}' {
-		return nil, nil, &Error{Reason: ErrSyntax}
-	}
-	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+	if !ends(decoder) {
 		return nil, nil, &Error{Reason: ErrSyntax}
 	}
 	for _, name := range left {
 		delete(members, name)
 	}
 	return members, faults, nil
+}
+
+// StoredList is Stored for a list, which it returns without the elements that are not
+// as they have to be; nothing is a text that is no list.
+func StoredList(text string) string {
+	if text == "" || Check([]byte(text)) == nil {
+		return text
+	}
+	decoder := jsontext.NewDecoder(strings.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '[' {
+		return ""
+	}
+	var good []stdjson.RawMessage
+	for decoder.PeekKind() != ']' {
+		element, err := decoder.ReadValue()
+		if err != nil {
+			return ""
+		}
+		if Check(element) == nil {
+			good = append(good, bytes.Clone(element))
+		}
+	}
+	if len(good) == 0 || !ends(decoder) {
+		return ""
+	}
+	list, _ := stdjson.Marshal(good) // of JSON that was read
+	return string(list)
+}
+
+// ends reports whether nothing comes but the end of an object or a list.
+func ends(decoder *jsontext.Decoder) bool {
+	if _, err := decoder.ReadToken(); err != nil {
+		return false
+	}
+	_, err := decoder.ReadToken()
+	return errors.Is(err, io.EOF)
 }
 
 // nameOf returns the name of a member, and an error for one that is not valid UTF-8.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -85,6 +86,6 @@ func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algor
 }
 
 func registeredAlgorithm(member json.RawMessage) (algorithm jose.SignatureAlgorithm) {
-	_ = json.Unmarshal(member, &algorithm) // what is no text is no algorithm
+	_ = strictjson.Unmarshal(member, &algorithm) // what is no text is no algorithm
 	return algorithm
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -280,11 +281,11 @@ func (l documentLookup) read(ctx context.Context, document fetch.Document) (*mod
 		return nil, invalidDocument("it is longer than %d bytes", maxDocument)
 	}
 	var metadata models.ClientMetadata
-	if err := json.Unmarshal(document.Body, &metadata); err != nil {
+	if err := metadata.UnmarshalJSON(document.Body); err != nil {
 		return nil, invalidDocument("%w", err)
 	}
 	var named string
-	if json.Unmarshal(metadata.Extra["client_id"], &named) != nil || named != l.clientID {
+	if strictjson.Unmarshal(metadata.Extra["client_id"], &named) != nil || named != l.clientID {
 		return nil, invalidDocument("its client_id is not its own address")
 	}
 	for _, member := range []string{"client_secret", "client_secret_expires_at"} {

@@ -2,7 +2,7 @@ package clientauth
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/x509"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -35,8 +35,7 @@ func (m *SelfSignedTLSClientAuth) CheckClientMetadata(_ context.Context, _ *serv
 	if metadata.TokenEndpointAuthMethod != models.SelfSignedTLSClientAuth || metadata.JWKsURI != "" && m.Fetcher != nil {
 		return nil
 	}
-	var keys jose.JSONWebKeySet
-	if json.Unmarshal(metadata.JWKs, &keys) != nil || !slices.ContainsFunc(keys.Keys, func(k jose.JSONWebKey) bool { return len(k.Certificates) > 0 }) {
+	if !hasCertificate(metadata.JWKs, func(*x509.Certificate) bool { return true }) {
 		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by self_signed_tls_client_auth needs its certificates, as the member x5c of its keys.")
 	}
 	return nil
@@ -59,13 +58,19 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 		return nil, err
 	}
 	found, err := m.Fetcher.InKeySet(ctx, registered.ClientMetadata.JWKs, registered.ClientMetadata.JWKsURI, func(keySet []byte) bool {
-		var keys jose.JSONWebKeySet
-		return json.Unmarshal(keySet, &keys) == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
-			return len(key.Certificates) > 0 && key.Certificates[0].Equal(req.ClientCertificates()[0])
-		})
+		return hasCertificate(keySet, req.ClientCertificates()[0].Equal)
 	})
 	if err != nil || !found {
 		return nil, err
 	}
 	return client, nil
+}
+
+// hasCertificate reports whether the certificate of one of the keys of a key set is
+// meant.
+func hasCertificate(keySet []byte, meant func(*x509.Certificate) bool) bool {
+	keys, err := server.ParseKeySet(keySet)
+	return err == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
+		return len(key.Certificates) > 0 && meant(key.Certificates[0])
+	})
 }

@@ -5,13 +5,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -88,7 +88,7 @@ func registeredSubject(metadata *models.ClientMetadata) (member, value string, o
 		if raw, given := metadata.Extra[name]; given {
 			found++
 			member = name
-			if json.Unmarshal(raw, &value) != nil || value == "" {
+			if strictjson.Unmarshal(raw, &value) != nil || value == "" {
 				return "", "", false
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -160,7 +161,7 @@ func (d *document) compareMetadata(own map[string]any) {
 		return
 	}
 	var theirs map[string]any
-	if err := json.Unmarshal(d.body, &theirs); err != nil {
+	if err := strictjson.Unmarshal(d.body, &theirs); err != nil {
 		d.find("issuer_metadata", server.Grave, "is no JSON object", "clients cannot find the server", "have the proxy hand the path on to the server")
 		return
 	}
@@ -187,7 +188,7 @@ func (d *document) compareMetadata(own map[string]any) {
 func normalized(metadata server.Metadata) (members map[string]any) {
 	text, err := json.Marshal(metadata)
 	if err == nil {
-		err = json.Unmarshal(text, &members)
+		err = strictjson.Unmarshal(text, &members)
 	}
 	if err != nil {
 		return nil
@@ -200,8 +201,8 @@ func (d *document) checkKeys() {
 	if d.body == nil {
 		return
 	}
-	var keys jose.JSONWebKeySet
-	if err := json.Unmarshal(d.body, &keys); err != nil || len(keys.Keys) == 0 {
+	keys, err := server.ParseKeySet(d.body)
+	if err != nil || len(keys.Keys) == 0 {
 		d.find("issuer_keys", server.Grave, "has no key: "+fmt.Sprint(errors.Join(err)), "no client can verify a token", "serve the endpoint of endpoint.JWKS there")
 		return
 	}

@@ -24,6 +24,11 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
+// anyMember has one member, of any type.
+type anyMember struct {
+	Amount any `json:"amount"`
+}
+
 // FuzzEndpoints sends anything to everything that can be registered: no request
 // is answered with a 5xx, or leads to an address that is not the client's.
 func FuzzEndpoints(f *testing.F) {
@@ -64,7 +69,7 @@ func FuzzEndpoints(f *testing.F) {
 		p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}, &clientauth.SelfSignedTLSClientAuth{},
 			&clientauth.TLSClientAuth{Roots: x509.NewCertPool()}, &clientauth.ClientSecretJWT{Key: make([]byte, 32), Replays: replays}),
 		p.Server.Register(gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.CertificateBoundTokens{}, &grant.RequestObjects{Replays: replays, Decryption: keys},
-			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"x": {Check: anything}}}),
+			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"x": {Members: anyMember{}, Check: anything}}}),
 		p.Server.RegisterGrant(exchange),
 		p.Server.Register(grant.ResourceIndicators{Resources: []string{api}}, &grant.JARM{Keys: keys}),
 		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),

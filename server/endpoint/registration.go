@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -255,13 +256,17 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 // information is the client information response (RFC 7591 section 3.2.1,
 // RFC 7592 section 3). A secret is told when it is made, and never again.
 func information(req *server.Request, status int, client *models.ClientMixin, secret, token string) (*server.Response, error) {
-	all := make(map[string]any)
 	encoded, err := json.Marshal(client.ClientMetadata)
-	if err == nil {
-		err = json.Unmarshal(encoded, &all)
-	}
 	if err != nil {
 		return nil, err
+	}
+	registered, err := strictjson.Object(encoded)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]any, len(registered))
+	for name, value := range registered {
+		all[name] = value
 	}
 	all["client_id"] = client.ClientID
 	all["client_id_issued_at"] = client.ClientIDIssuedAt
@@ -292,9 +297,12 @@ func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 		failure.Status = http.StatusRequestEntityTooLarge
 		return nil, failure
 	}
-	var members map[string]json.RawMessage
-	if err != nil || json.Unmarshal(body, &members) != nil || members == nil {
-		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object.")
+	if err != nil {
+		return nil, server.NewError(server.InvalidRequest, "The body could not be read.")
+	}
+	members, err := strictjson.Object(body)
+	if err != nil {
+		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object in valid UTF-8 that gives each member once.")
 	}
 	// A member that is null is one that is left out (RFC 7592 section 2.2).
 	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
@@ -305,7 +313,7 @@ func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 // one that is something else.
 func text(members map[string]json.RawMessage, name string) (value string, ok bool) {
 	raw, present := members[name]
-	return value, !present || json.Unmarshal(raw, &value) == nil
+	return value, !present || strictjson.Unmarshal(raw, &value) == nil
 }
 
 // metadata reads what a client says of itself, and takes it through the door of all
@@ -322,7 +330,7 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 		return nil, err
 	}
 	check := server.ClientCheck{Source: models.ClientByRegistration, GrantTypes: e.GrantTypes, DefaultScope: e.DefaultScope}
-	if err := json.Unmarshal(encoded, &check.Metadata); err != nil {
+	if err := check.Metadata.UnmarshalJSON(encoded); err != nil {
 		return nil, typeFault(err)
 	}
 	if e.Check != nil {
@@ -334,9 +342,9 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 // typeFault names the member that has another JSON type than it should.
 func typeFault(err error) error {
 	fault := server.ClientMetadataFault{Member: "a member", Problem: "has another JSON type than RFC 7591 gives it"}
-	var wrongType *json.UnmarshalTypeError
+	var wrongType *strictjson.Error
 	if errors.As(err, &wrongType) {
-		fault.Member, _, _ = strings.Cut(wrongType.Field, ".")
+		fault.Member = wrongType.Member()
 	}
 	return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{fault}}
 }

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -63,30 +60,22 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 
 // verify returns the claims of a statement whose issuer is trusted.
 func (s *SoftwareStatements) verify(ctx context.Context, req *server.Request, statement string) (map[string]json.RawMessage, error) {
-	token, err := jwt.ParseSigned(statement, req.Server.SignatureAlgorithms(s.Algorithms))
-	if err != nil {
+	token := server.ParseAssertion(statement, req.Server.SignatureAlgorithms(s.Algorithms))
+	if token == nil || token.Issuer == "" {
 		return nil, errInvalidStatement()
 	}
-	var unverified jwt.Claims
-	if token.UnsafeClaimsWithoutVerification(&unverified) != nil || unverified.Issuer == "" {
-		return nil, errInvalidStatement()
-	}
-	keys, err := s.Keys(ctx, unverified.Issuer)
+	keys, err := s.Keys(ctx, token.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("find the keys of a software statement's issuer: %w", err)
 	}
 	if keys == nil {
 		return nil, server.NewError(server.UnapprovedSoftwareStatement, "The issuer of the software statement is not one that the server trusts.")
 	}
-	algorithm := jose.SignatureAlgorithm(token.Headers[0].Algorithm)
-	keys = &jose.JSONWebKeySet{Keys: slices.DeleteFunc(slices.Clone(keys.Keys), func(key jose.JSONWebKey) bool { return !server.IsKeyFor(key, algorithm) })}
-	var registered jwt.Claims
-	var claims map[string]json.RawMessage
-	const leeway = time.Minute
-	if token.Claims(keys, &registered, &claims) != nil || registered.ValidateWithLeeway(jwt.Expected{Issuer: unverified.Issuer, Time: req.Time}, leeway) != nil {
+	// It may be good for years, or for ever.
+	if !token.VerifiedByKeys(keys) || !token.IsTimely(req.Time) {
 		return nil, errInvalidStatement()
 	}
-	return claims, nil
+	return token.Claims, nil
 }
 
 func errInvalidStatement() error {

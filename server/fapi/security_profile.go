@@ -2,7 +2,6 @@ package fapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -188,7 +189,7 @@ func (SecurityProfile) PreparePushedRequest(_ context.Context, req *server.Reque
 // CheckAssertion takes an assertion whose audience is the issuer, as a text.
 func (SecurityProfile) CheckAssertion(req *server.Request, assertion *server.Assertion) bool {
 	var audience string
-	return json.Unmarshal(assertion.Claims["aud"], &audience) == nil && audience == req.Server.Issuer()
+	return strictjson.Unmarshal(assertion.Claims["aud"], &audience) == nil && audience == req.Server.Issuer()
 }
 
 // CheckIssuance keeps a refresh token: to rotate it would be of no use, since its
@@ -213,10 +214,10 @@ func (SecurityProfile) PrepareToken(_ context.Context, _ *server.Request, record
 // algorithm, for which a generator of the program's own is to blame.
 func (SecurityProfile) PrepareTokenResponse(_ context.Context, _ *server.Request, _ *models.TokenMixin, response *server.TokenResponse) error {
 	every := append(server.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512)
-	if _, err := jose.ParseSignedCompact(response.AccessToken, every); err != nil {
+	if _, err := jwt.ParseSigned(response.AccessToken, every); err != nil {
 		return nil // it is no JWT
 	}
-	if _, err := jose.ParseSignedCompact(response.AccessToken, Algorithms()); err != nil {
+	if _, err := jwt.ParseSigned(response.AccessToken, Algorithms()); err != nil {
 		return fmt.Errorf("fapi: SecurityProfile: FAPI 2.0 section 5.4.1: the access token is signed by another algorithm than %v: choose generator.JWTAccessToken.Algorithm among them", Algorithms())
 	}
 	return nil

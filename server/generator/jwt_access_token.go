@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -26,8 +28,14 @@ type JWTAccessToken struct {
 	// 8707). Without it such a request is refused with invalid_target.
 	Audience string
 	// Claims adds claims of the program's own; nil adds none. One of the claims
-	// that RFC 9068 names keeps its value.
+	// that RFC 9068 names keeps its value, and one whose name a reader that folds case
+	// would take for one of them, such as "Scope", is left out.
 	Claims func(ctx context.Context, input server.TokenInput) (map[string]any, error)
+}
+
+// protocolClaims are those of an access token that the program does not choose.
+var protocolClaims = [...]string{
+	"iss", "aud", "client_id", "sub", "iat", "exp", "nbf", "jti", "scope", "auth_time", "acr", "amr", "act", "authorization_details", "cnf",
 }
 
 // Generate makes a token; it is a [server.TokenGenerator].
@@ -49,7 +57,8 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 		if err != nil {
 			return "", err
 		}
-		claims = own
+		maps.Copy(claims, own)
+		maps.DeleteFunc(claims, func(name string, _ any) bool { return strictjson.Resembles(name, protocolClaims[:]) })
 	}
 	claims["iss"] = input.Request.Server.Issuer()
 	claims["aud"] = audience

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -17,8 +20,13 @@ import (
 // AuthorizationDetails lets clients ask for more than a scope can say, such as a
 // payment of one amount to one account (RFC 9396). Register it for every request:
 //
+//	type payment struct {
+//		Amount   string `json:"amount"`
+//		Creditor string `json:"creditor"`
+//	}
+//
 //	srv.Register(&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{
-//		"payment_initiation": {Check: checkPayment},
+//		"payment_initiation": {Members: payment{}, Check: checkPayment},
 //	}})
 //
 // What was granted is in the token response, in introspection and in JWT access
@@ -31,6 +39,12 @@ type AuthorizationDetails struct {
 
 // AuthorizationDetailType is one type of authorization details.
 type AuthorizationDetailType struct {
+	// Members is a struct, such as payment{}, that has the members of the type. A
+	// detail with any other member, at any depth, or with one of another JSON type, is
+	// refused (RFC 9396 section 5): what nobody reads, nobody can show to the user, and
+	// the API may act on it. Names are compared exactly. Embed [CommonMembers] where the
+	// type has those of RFC 9396 section 2.2. nil is a type of which "type" says all.
+	Members any
 	// Check refuses a detail of which its type does not allow something. Its error
 	// goes to the log alone, but for a [*server.Error], which the client is told.
 	Check func(ctx context.Context, req *server.Request, detail AuthorizationDetail) error
@@ -46,10 +60,72 @@ type AuthorizationDetailType struct {
 // 2).
 type AuthorizationDetail map[string]json.RawMessage
 
+// CommonMembers are members that many types have (RFC 9396 section 2.2), for the struct
+// of a type to embed.
+type CommonMembers struct {
+	// Locations are where the resources are, mostly URIs of resource servers.
+	Locations []string `json:"locations,omitempty"`
+	// Actions are what the client wants to do there.
+	Actions []string `json:"actions,omitempty"`
+	// DataTypes are the kinds of data that it wants to do it with.
+	DataTypes []string `json:"datatypes,omitempty"`
+	// Identifier is one resource.
+	Identifier string `json:"identifier,omitempty"`
+	// Privileges are those that the client wants.
+	Privileges []string `json:"privileges,omitempty"`
+}
+
 // Type returns its type.
 func (d AuthorizationDetail) Type() (name string) {
-	_ = json.Unmarshal(d["type"], &name) // what is no text is no type
+	_ = strictjson.Unmarshal(d["type"], &name) // what is no text is no type
 	return name
+}
+
+// Decode reads the detail into the struct of its type that a pointer points to, as
+// [server.ReadJSON] reads JSON. A member that the struct does not have is an error, at
+// any depth; "type" it may leave out. The error is a [*server.Error] that a Check can
+// return as it is.
+func (d AuthorizationDetail) Decode(into any) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	err = strictjson.UnmarshalKnown(text, into)
+	if d.isUnknown(err, "type") {
+		own := maps.Clone(d)
+		delete(own, "type")
+		return own.Decode(into)
+	}
+	return d.explain(err)
+}
+
+// isUnknown reports whether the error is that a member is not in the struct.
+func (d AuthorizationDetail) isUnknown(err error, member string) bool {
+	var fault *strictjson.Error
+	return errors.As(err, &fault) && errors.Is(err, strictjson.ErrUnknown) && len(fault.Path) == 1 && fault.Path[0] == member
+}
+
+// explain tells the client which member is wrong.
+func (AuthorizationDetail) explain(err error) error {
+	var fault *strictjson.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &fault) || !isPlain(strings.Join(fault.Path, "")):
+		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has a member that its type does not have.")
+	case errors.Is(err, strictjson.ErrUnknown):
+		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has the member '%s', which its type does not have. Leave it out.", strings.Join(fault.Path, "."))
+	default:
+		return server.NewError(server.InvalidAuthorizationDetails, "The member '%s' of an authorization detail has another JSON type than its type says.", strings.Join(fault.Path, "."))
+	}
+}
+
+// isPlain reports whether names can stand in a description as they are.
+func isPlain(names string) bool {
+	const longest = 100
+	return len(names) <= longest && !strings.ContainsFunc(names, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/#", r))
+	})
 }
 
 // Limits of the details of a request.
@@ -66,8 +142,8 @@ func ParseAuthorizationDetails(text string) (details []AuthorizationDetail, err 
 	if text == "" {
 		return nil, nil
 	}
-	if err := json.Unmarshal([]byte(text), &details); err != nil {
-		return nil, fmt.Errorf("grant: %s is not a JSON list of objects: %w", authorizationDetails, err)
+	if err := strictjson.Unmarshal([]byte(text), &details); err != nil {
+		return nil, fmt.Errorf("grant: %s is not a JSON list of objects that give each member once: %w", authorizationDetails, err)
 	}
 	return details, nil
 }
@@ -82,8 +158,30 @@ func (a *AuthorizationDetails) CheckConfig(*server.Config) error {
 		if a.Types[name].Check == nil {
 			faults = append(faults, fmt.Errorf("grant: AuthorizationDetails.Types[%q].Check is missing: what may such a detail say?", name))
 		}
+		if problem := a.Types[name].checkMembers(); problem != nil {
+			faults = append(faults, fmt.Errorf("grant: AuthorizationDetails.Types[%q].Members is a %T, want a struct that JSON can be read into, such as payment{}: %w", name, a.Types[name].Members, problem))
+		}
 	}
 	return errors.Join(faults...)
+}
+
+// checkMembers returns why details cannot be read into Members.
+func (t AuthorizationDetailType) checkMembers() error {
+	if t.Members == nil {
+		return nil
+	}
+	if reflect.TypeOf(t.Members).Kind() != reflect.Struct {
+		return errors.New("it is not a struct")
+	}
+	return strictjson.Unmarshal([]byte("{}"), reflect.New(reflect.TypeOf(t.Members)).Interface())
+}
+
+// read refuses a detail with members that its type does not have.
+func (t AuthorizationDetailType) read(detail AuthorizationDetail) error {
+	if t.Members == nil {
+		return detail.Decode(new(struct{}))
+	}
+	return detail.Decode(reflect.New(reflect.TypeOf(t.Members)).Interface())
 }
 
 // PrepareMetadata names the types (RFC 9396 section 10).
@@ -158,15 +256,18 @@ func (a *AuthorizationDetails) covered(granted []AuthorizationDetail, requested 
 
 // sameDetail compares two details but for the order and the spaces of their
 // JSON.
-func sameDetail(a, b AuthorizationDetail) bool { return bytes.Equal(canonical(a), canonical(b)) }
+func sameDetail(a, b AuthorizationDetail) bool {
+	text := canonical(a)
+	return text != nil && bytes.Equal(text, canonical(b))
+}
 
 func canonical(detail AuthorizationDetail) []byte {
 	text, err := json.Marshal(detail)
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber() // an amount is not a float
-	if err == nil && decoder.Decode(&value) == nil {
-		text, _ = json.Marshal(value) // which sorts the members
+	if err == nil {
+		text, err = strictjson.Canonical(text)
+	}
+	if err != nil { // which cannot be with what was read strictly
+		return nil
 	}
 	return text
 }
@@ -179,14 +280,17 @@ func (a *AuthorizationDetails) requested(ctx context.Context, req *server.Reques
 	}
 	details, err := ParseAuthorizationDetails(text)
 	if err != nil || len(details) == 0 || len(details) > maxAuthorizationDetails || len(text) > maxAuthorizationDetailsBytes {
-		return nil, server.NewError(server.InvalidAuthorizationDetails, "The 'authorization_details' are not a JSON list of a few objects.")
+		return nil, server.NewError(server.InvalidAuthorizationDetails, "The 'authorization_details' are not a JSON list of a few objects that give each member once.")
 	}
 	for _, detail := range details {
 		kind, known := a.Types[detail.Type()]
 		if !known || !mayUse(req.Client, detail.Type()) {
 			return nil, server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has a type that the server does not have, or that is not for this client.")
 		}
-		err := kind.Check(ctx, req, detail)
+		err := kind.read(detail)
+		if err == nil {
+			err = kind.Check(ctx, req, detail)
+		}
 		var own *server.Error
 		switch {
 		case errors.As(err, &own):
@@ -208,7 +312,7 @@ func mayUse(client server.Client, kind string) bool {
 	}
 	member, given := registered.AsClientMixin().ClientMetadata.Extra["authorization_details_types"]
 	var kinds []string
-	return !given || json.Unmarshal(member, &kinds) == nil && slices.Contains(kinds, kind)
+	return !given || strictjson.Unmarshal(member, &kinds) == nil && slices.Contains(kinds, kind)
 }
 
 func setDetails(req *server.Request, details []AuthorizationDetail) error {
@@ -231,7 +335,7 @@ func (a *AuthorizationDetails) CheckClientMetadata(_ context.Context, _ *server.
 	member, given := metadata.Extra["authorization_details_types"]
 	var kinds []string
 	unknown := func(kind string) bool { _, known := a.Types[kind]; return !known }
-	if given && (json.Unmarshal(member, &kinds) != nil || slices.ContainsFunc(kinds, unknown)) {
+	if given && (strictjson.Unmarshal(member, &kinds) != nil || slices.ContainsFunc(kinds, unknown)) {
 		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", "authorization_details_types", "has a type that the server does not have")
 	}
 	return nil

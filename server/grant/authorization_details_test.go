@@ -26,12 +26,23 @@ import (
 
 // payments has a type "payment", of an amount up to 100, and a type "account".
 func payments() *grant.AuthorizationDetails {
-	amount := func(detail grant.AuthorizationDetail) (n float64) {
-		_ = json.Unmarshal(detail["amount"], &n)
-		return n
+	type payment struct {
+		Amount float64 `json:"amount"`
+	}
+	type account struct {
+		Type string  `json:"type"`
+		ID   string  `json:"id"`
+		X    *limits `json:"x"`
+		grant.CommonMembers
+	}
+	amount := func(detail grant.AuthorizationDetail) float64 {
+		var p payment
+		_ = detail.Decode(&p)
+		return p.Amount
 	}
 	return &grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{
 		"payment": {
+			Members: payment{},
 			Check: func(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
 				if amount(detail) <= 0 || amount(detail) > 100 {
 					return errors.New("the secret limit is 100")
@@ -40,13 +51,24 @@ func payments() *grant.AuthorizationDetails {
 			},
 			Covers: func(granted, requested grant.AuthorizationDetail) bool { return amount(requested) <= amount(granted) },
 		},
-		"account": {Check: func(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
-			if len(detail) > 3 {
+		"account": {Members: account{}, Check: func(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
+			var a account
+			if err := detail.Decode(&a); err != nil {
+				return err
+			}
+			if a.ID == "x" || a.Type != "account" {
 				return server.NewError(server.InvalidRequest, "The request must not have the member '%s'.", "x")
 			}
 			return nil
 		}},
+		"presence": {Check: func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }},
 	}}
+}
+
+// limits are members within a member.
+type limits struct {
+	A int     `json:"a"`
+	B float64 `json:"b"`
 }
 
 func details(text string) string { return url.Values{"authorization_details": {text}}.Encode() }
@@ -91,19 +113,63 @@ func TestAuthorizationDetails(t *testing.T) {
 			for rule, text := range map[string]string{
 				"no JSON": "x", "no list": pay50, "empty": "[]", "no objects": `["payment"]`, "null": "null", "a null": "[null]", "no type": `[{"amount":1}]`, "a type that is none": `[{"type":1}]`,
 				"an unknown type": `[{"type":"transfer"}]`, "what its type does not allow": `[{"type":"payment","amount":200}]`,
-				"too many": "[" + strings.Repeat(pay50+",", 40) + pay50 + "]", "too long": `[{"type":"account","x":"` + strings.Repeat("x", 17<<10) + `"}]`,
+				"too many": "[" + strings.Repeat(pay50+",", 40) + pay50 + "]", "too long": `[{"type":"account","id":"` + strings.Repeat("x", 17<<10) + `"}]`,
 			} {
 				a := p.Consent(oauthtest.AuthorizeQuery(client, details(text)))
 				assert.Equal(t, server.InvalidAuthorizationDetails, a.Query.Get("error"), rule)
 				assert.NotContains(t, a.Query.Get("error_description"), "secret", "what the check says stays inside")
 				assert.Equal(t, server.InvalidAuthorizationDetails, p.Token(service, "grant_type=client_credentials&"+details(text)).Body["error"], rule)
 			}
-			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(client, details(`[{"type":"account","a":1,"b":2,"c":3}]`))).Query.Get("error"), "a check's own error is told")
+			assert.Equal(t, server.InvalidRequest, p.Consent(oauthtest.AuthorizeQuery(client, details(`[{"type":"account","id":"x"}]`))).Query.Get("error"), "a check's own error is told")
 			some := p.NewClient(func(c *oauthtest.Client) {
 				c.ClientMetadata.Extra = map[string]json.RawMessage{"authorization_details_types": json.RawMessage(`["account"]`)}
 			})
 			assert.Equal(t, server.InvalidAuthorizationDetails, p.Consent(oauthtest.AuthorizeQuery(some, details("["+pay50+"]"))).Query.Get("error"))
 			assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(some, details("["+account+"]"))).Status)
+		})
+		t.Run("what its type does not have", func(t *testing.T) {
+			for text, named := range map[string]string{
+				`{"type":"payment","amount":50,"recurring":"weekly"}`:              "recurring",
+				`{"type":"payment","amount":50,"Amount":1}`:                        "Amount",
+				`{"type":"payment","amount":50,"locations":["https://a.example"]}`: "locations",
+				`{"type":"payment","amount":50,"sub_type":{"recurring":1}}`:        "sub_type",
+				`{"type":"account","id":"1","x":{"a":1,"recurring":"weekly"}}`:     "x.recurring",
+				`{"type":"account","id":"1","x":{"a":"1"}}`:                        "x.a",
+				`{"type":"account","id":1}`:                                        "id",
+				`{"type":"account","actions":"read"}`:                              "actions",
+				`{"type":"presence","id":"1"}`:                                     "id",
+				// Names that cannot stand in a description, or fold to others.
+				"{\"type\":\"payment\",\"\u017fum\":1}":                   "",
+				`{"type":"payment","amount":50,"amoun\u0074 ":1}`:         "",
+				`{"type":"payment","a\"b":1}`:                             "",
+				`{"type":"payment","` + strings.Repeat("a", 200) + `":1}`: "",
+			} {
+				for _, a := range []oauthtest.Answer{p.Consent(oauthtest.AuthorizeQuery(client, details("["+text+"]"))), p.Token(service, "grant_type=client_credentials&"+details("["+text+"]"))} {
+					code, description := a.Query.Get("error"), a.Query.Get("error_description")
+					if a.Query == nil {
+						code, description = a.Body["error"], a.Body["error_description"]
+					}
+					assert.Equal(t, server.InvalidAuthorizationDetails, code, text)
+					if named != "" {
+						assert.Contains(t, description, "'"+named+"'", text)
+					} else {
+						assert.Equal(t, "An authorization detail has a member that its type does not have.", description, text)
+					}
+				}
+			}
+			for _, text := range []string{`{"type":"presence"}`, `{"type":"account","id":"1","locations":["https://a.example"],"actions":["read"],"datatypes":["a"],"privileges":["b"],"identifier":"c"}`} {
+				a := redeem(details("["+text+"]"), "")
+				assert.JSONEq(t, "["+text+"]", a.Body["authorization_details"])
+			}
+		})
+		t.Run("what has two readings", func(t *testing.T) {
+			for _, text := range []string{
+				`[{"type":"payment","amount":5,"amount":50}]`, `[{"type":"payment","type":"account","id":"1"}]`, `[{"type":"account","x":{"a":1,"a":2}}]`,
+				`[{"type":"payment","x":[{"y":{"z":1,"z":2}}]}]`, `[{"type":"account","id":"\ud800"}]`, `[{"type":"payment","amount":5}][]`,
+				`[{"type":"payment","amount":5,"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}]`, `[{"type":"payment","amount":1e400}]`, `[{"Type":"payment","amount":5}]`,
+			} {
+				assert.Equal(t, server.InvalidAuthorizationDetails, p.Token(service, "grant_type=client_credentials&"+details(text)).Body["error"], text)
+			}
 		})
 		t.Run("in a pushed request", func(t *testing.T) {
 			push := func(text string) oauthtest.Answer {
@@ -121,7 +187,7 @@ func TestAuthorizationDetails(t *testing.T) {
 			token := p.Token(service, "grant_type=client_credentials&"+details("["+pay50+"]")).Body["access_token"]
 			assert.JSONEq(t, "["+pay50+"]", string(claimsOf(t, token)["authorization_details"]))
 		})
-		assert.JSONEq(t, `["account","payment"]`, p.Get("/.well-known/oauth-authorization-server").Body["authorization_details_types_supported"])
+		assert.JSONEq(t, `["account","payment","presence"]`, p.Get("/.well-known/oauth-authorization-server").Body["authorization_details_types_supported"])
 	})
 }
 
@@ -144,6 +210,11 @@ func TestAuthorizationDetailsNeedTheirTypes(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, srv.Register(&grant.AuthorizationDetails{}), "Types")
 	require.ErrorContains(t, srv.Register(&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": {}}}), `Types["payment"].Check`)
+	check := payments().Types["account"].Check
+	for _, members := range []any{&limits{}, "payment", map[string]string{}} {
+		types := map[string]grant.AuthorizationDetailType{"payment": {Members: members, Check: check}}
+		assert.ErrorContains(t, srv.Register(&grant.AuthorizationDetails{Types: types}), `Types["payment"].Members`, "%T", members)
+	}
 	a := payments()
 	for text, ok := range map[string]bool{`["payment"]`: true, `["x"]`: false, `"payment"`: false, `[1]`: false} {
 		metadata := &models.ClientMetadata{Extra: map[string]json.RawMessage{"authorization_details_types": json.RawMessage(text)}}

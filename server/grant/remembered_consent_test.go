@@ -24,6 +24,10 @@ import (
 
 type consentStorage = gormstore.Consents[oauthtest.Consent, *oauthtest.Consent, oauthtest.Token, *oauthtest.Token, oauthtest.AuthorizationCode, *oauthtest.AuthorizationCode]
 
+type folder struct {
+	Name string `json:"name"`
+}
+
 func newRemembering(t *testing.T, db *gorm.DB, expiresIn time.Duration) (*oauthtest.Provider, *consentStorage) {
 	t.Helper()
 	p := oauthtest.New(t, db)
@@ -32,7 +36,7 @@ func newRemembering(t *testing.T, db *gorm.DB, expiresIn time.Duration) (*oautht
 	require.NoError(t, p.Server.Register(
 		&grant.RememberedConsent{Storage: consents, ExpiresIn: expiresIn},
 		grant.ResourceIndicators{Resources: []string{"https://a.example", "https://b.example"}},
-		&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": {Check: any}, "folder": {Check: any, Remembered: true}}},
+		&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": {Check: any}, "folder": {Members: folder{}, Check: any, Remembered: true}}},
 	))
 	return p, consents
 }

@@ -2,7 +2,6 @@ package grant
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -159,7 +160,7 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 // Connect Core section 6.2).
 func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetadata, address string) (string, error) {
 	var registered []string
-	_ = json.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
+	_ = strictjson.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
 	same := func(uri string) bool { return withoutFragment(uri) == withoutFragment(address) }
 	if r.Fetcher == nil || !slices.ContainsFunc(registered, same) {
 		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.")
@@ -215,9 +216,9 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	switch {
 	case !typed && (strict || object.Type() != "" && object.Type() != "jwt"):
 		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType)
-	case hasID && (json.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
+	case hasID && (strictjson.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
 		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.")
-	case hasAlgorithm && (json.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
+	case hasAlgorithm && (strictjson.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
 		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.")
 	case object.Issuer != client.GetClientID():
 		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's id.")
@@ -244,7 +245,7 @@ func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text 
 	if r.Decryption == nil {
 		return "", errNotForUs()
 	}
-	encrypted, err := jose.ParseEncryptedCompact(text, r.Decryption.EncryptionAlgorithms(), contentEncryptions())
+	encrypted, err := jwt.ParseEncrypted(text, r.Decryption.EncryptionAlgorithms(), contentEncryptions())
 	if err != nil {
 		return "", errNotForUs()
 	}
@@ -282,9 +283,9 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 		var several []string
 		switch {
 		case string(raw) == "null":
-		case json.Unmarshal(raw, &one) == nil:
+		case strictjson.Unmarshal(raw, &one) == nil:
 			params.Set(name, one)
-		case json.Unmarshal(raw, &several) == nil:
+		case strictjson.Unmarshal(raw, &several) == nil:
 			params[name] = several
 		default:
 			params.Set(name, string(raw))
@@ -343,7 +344,7 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Requ
 		return err
 	}
 	var algorithm jose.SignatureAlgorithm
-	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (json.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
+	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (strictjson.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
 		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", requestObjectAlg, "is none that the server takes")
 	}
 	if err := r.checkEncryption(metadata); err != nil {
@@ -378,7 +379,7 @@ func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error 
 			continue
 		}
 		var chosen string
-		known := r.Decryption != nil && json.Unmarshal(raw, &chosen) == nil
+		known := r.Decryption != nil && strictjson.Unmarshal(raw, &chosen) == nil
 		if known && member == requestObjectEncryptionAlg {
 			known = slices.Contains(r.Decryption.EncryptionAlgorithms(), jose.KeyAlgorithm(chosen))
 		} else if known {

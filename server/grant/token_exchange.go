@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -73,7 +75,12 @@ const (
 	jwtType         = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-const maxActor = 4 << 10
+// Limits of who has acted, so that a token that says it can be read (see
+// [server.ReadJSON]).
+const (
+	maxActor  = 4 << 10
+	maxActors = 24
+)
 
 // GrantType returns "urn:ietf:params:oauth:grant-type:token-exchange".
 func (*TokenExchange) GrantType() string { return "urn:ietf:params:oauth:grant-type:token-exchange" }
@@ -169,10 +176,18 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) *Exc
 	if stored.UserID != "" {
 		token.User = server.UserID(stored.UserID)
 	}
-	if parts := strings.Split(text, "."); len(parts) == 3 { // that it is ours is known already
-		if payload, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil {
-			_ = json.Unmarshal(payload, &token.claims)
-		}
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return token
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || !bytes.HasPrefix(payload, []byte("{")) {
+		return token // of a generator whose tokens look like JWTs
+	}
+	// That it is ours is known already. One that has two readings may say in one of
+	// them who may act.
+	if token.claims, err = strictjson.Object(payload); err != nil {
+		return nil
 	}
 	return token
 }
@@ -202,7 +217,11 @@ func (e *Exchange) prepare(req *server.Request) error {
 	if !allows(e.Subject.claims["may_act"], actor) {
 		return server.NewError(server.InvalidRequest, "The 'subject_token' names somebody else who may act: see its 'may_act'.")
 	}
-	if before := e.Subject.actor(); before != nil {
+	before, err := e.Subject.actor()
+	if err != nil {
+		return server.NewError(server.InvalidRequest, "The 'subject_token' does not say in a readable way who has acted with it before: see its 'act'.")
+	}
+	if before != nil {
 		if e.Act == nil {
 			e.Act = before
 		} else {
@@ -227,7 +246,7 @@ func allows(mayAct json.RawMessage, actor map[string]string) bool {
 		return true
 	}
 	var members map[string]string
-	if json.Unmarshal(mayAct, &members) != nil || len(members) == 0 {
+	if strictjson.Unmarshal(mayAct, &members) != nil || len(members) == 0 {
 		return false
 	}
 	for name, value := range members {
@@ -239,20 +258,31 @@ func allows(mayAct json.RawMessage, actor map[string]string) bool {
 }
 
 // actor returns who has acted with the token so far.
-func (t *ExchangedToken) actor() (act map[string]any) {
+func (t *ExchangedToken) actor() (act map[string]any, err error) {
 	text := []byte(t.claims["act"])
 	if t.Stored != nil {
 		text = []byte(t.Stored.Token.GetActor())
 	}
-	_ = json.Unmarshal(text, &act) // nothing is nobody
-	return act
+	if len(text) == 0 {
+		return nil, nil
+	}
+	err = strictjson.Unmarshal(text, &act)
+	return act, err
+}
+
+// actors counts who stand in one another, as "act" has them.
+func actors(act any) (n int) {
+	for members, ok := act.(map[string]any); ok; members, ok = members["act"].(map[string]any) {
+		n++
+	}
+	return n
 }
 
 func (e *Exchange) takeScope(req *server.Request) error {
 	var subject string
 	if e.Subject.Stored != nil {
 		subject = e.Subject.Stored.Token.GetScope()
-	} else if raw, ok := e.Subject.claims["scope"]; ok && json.Unmarshal(raw, &subject) != nil {
+	} else if raw, ok := e.Subject.claims["scope"]; ok && strictjson.Unmarshal(raw, &subject) != nil {
 		return server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
 	}
 	e.Scope = req.Params.Get("scope")
@@ -273,7 +303,7 @@ func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(act) > maxActor {
+		if len(act) > maxActor || actors(e.Act) > maxActors {
 			return nil, server.NewError(server.InvalidRequest, "Too many have acted with the 'subject_token' before.")
 		}
 		issuance.Actor = string(act)

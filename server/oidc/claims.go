@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -40,10 +41,10 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 	if text == "" {
 		return request, nil
 	}
-	if err := json.Unmarshal([]byte(text), request); err != nil {
+	if err := strictjson.Unmarshal([]byte(text), &request); err != nil {
 		return nil, fmt.Errorf("oidc: the claims parameter: %w", err)
 	}
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") || len(request.UserInfo)+len(request.IDToken) > maxRequestedClaims {
+	if request == nil || len(request.UserInfo)+len(request.IDToken) > maxRequestedClaims {
 		return nil, errors.New("oidc: the claims parameter is no object of a few claims")
 	}
 	for _, claims := range []map[string]*ClaimRequest{request.UserInfo, request.IDToken} {
@@ -56,6 +57,20 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 // for: a name that nobody can read is that of no claim, which is left out like any that
 // is not known (section 5.5).
 func isClaimName(name string) bool { return name != "" && server.DisplayText(name) == name }
+
+// grantedClaims is ParseClaims for what was stored with a grant, which may be older than
+// the rule by which claims are read: what has two readings asks for nothing.
+func grantedClaims(text string) *ClaimsRequest {
+	request, err := ParseClaims(text)
+	if err == nil {
+		return request
+	}
+	request = new(ClaimsRequest)
+	members, _, _ := strictjson.Stored([]byte(text))
+	_ = strictjson.Unmarshal(members["userinfo"], &request.UserInfo)
+	_ = strictjson.Unmarshal(members["id_token"], &request.IDToken)
+	return request
+}
 
 // Names are the claims that are asked for, in order, but for those of the protocol
 // itself: what a page shows beside the scope.
@@ -76,7 +91,7 @@ func (c *ClaimRequest) allows(value string) bool {
 	}
 	return len(wanted) == 0 || slices.ContainsFunc(wanted, func(raw json.RawMessage) bool {
 		var text string
-		return json.Unmarshal(raw, &text) == nil && text == value
+		return strictjson.Unmarshal(raw, &text) == nil && text == value
 	})
 }
 
@@ -122,7 +137,11 @@ var protocolClaims = [...]string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "s_hash", "sid", "events", "cnf", "act", "client_id", "scope",
 }
 
-func isProtocolClaim(name string) bool { return slices.Contains(protocolClaims[:], name) }
+// isProtocolClaim reports whether a claim is one of them, or a reader that folds case
+// takes it for one.
+func isProtocolClaim(name string) bool {
+	return slices.ContainsFunc(protocolClaims[:], func(one string) bool { return strings.EqualFold(one, name) })
+}
 
 // userClaims returns what a client may know of a user: what the scope covers where
 // byScope says so, and what was asked for claim by claim.

@@ -2,12 +2,12 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -65,7 +65,7 @@ func checkTypes(metadata *models.ClientMetadata) error {
 		{numberMembers[:], func() any { return new(uint32) }, "is not a number of seconds"},
 	} {
 		for _, member := range group.members {
-			if raw, ok := metadata.Extra[member]; ok && json.Unmarshal(raw, group.into()) != nil {
+			if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, group.into()) != nil {
 				return invalid(member, group.problem)
 			}
 		}
@@ -143,7 +143,7 @@ func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetad
 	document, err := p.Fetcher.Fetch(ctx, address, fetch.Request{Anew: true}) // a redirect URI that was taken out a moment ago is out
 	var listed []string
 	switch {
-	case errors.Is(err, fetch.ErrRefused), err == nil && json.Unmarshal(document.Body, &listed) != nil:
+	case errors.Is(err, fetch.ErrRefused), err == nil && strictjson.Unmarshal(document.Body, &listed) != nil:
 		return invalid(sectorMember, "has no list of redirect URIs")
 	case err != nil:
 		return err

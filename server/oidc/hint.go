@@ -2,9 +2,9 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -27,15 +27,11 @@ func (p *Provider) readHint(ctx context.Context, req *server.Request, text strin
 	if err != nil {
 		return nil, fmt.Errorf("list the public keys: %w", err)
 	}
-	set, err := json.Marshal(keys)
-	if err != nil {
-		return nil, err
-	}
-	if !token.VerifiedBy(set) {
+	if !token.VerifiedByKeys(keys) {
 		return nil, nil
 	}
 	h := &hint{subject: token.Subject, audience: token.Audience()}
-	if raw, ok := token.Claims["sid"]; ok && json.Unmarshal(raw, &h.sid) != nil {
+	if raw, ok := token.Claims["sid"]; ok && strictjson.Unmarshal(raw, &h.sid) != nil {
 		return nil, nil
 	}
 	return h, nil

@@ -29,12 +29,9 @@ type idToken struct {
 
 // idToken returns the ID token of a request.
 func (p *Provider) idToken(ctx context.Context, req *server.Request, token idToken) (string, error) {
-	requested, err := ParseClaims(token.claims)
-	if err != nil {
-		return "", err
-	}
 	claims := make(map[string]any)
-	err = p.userClaims(ctx, &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: claims}, token.byScope, requested.IDToken)
+	input := &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: claims}
+	err := p.userClaims(ctx, input, token.byScope, grantedClaims(token.claims).IDToken)
 	if err != nil {
 		return "", err
 	}

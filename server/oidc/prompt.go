@@ -2,11 +2,11 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -42,7 +42,7 @@ func (*Provider) applyDefaults(req *server.Request) {
 		return
 	}
 	var maxAge int64
-	if raw, ok := metadata.Extra["default_max_age"]; ok && !req.Params.Has("max_age") && json.Unmarshal(raw, &maxAge) == nil {
+	if raw, ok := metadata.Extra["default_max_age"]; ok && !req.Params.Has("max_age") && strictjson.Unmarshal(raw, &maxAge) == nil {
 		req.Params.Set("max_age", strconv.FormatInt(maxAge, 10))
 	}
 	if values := listMember(metadata, "default_acr_values"); len(values) > 0 && !req.Params.Has("acr_values") {

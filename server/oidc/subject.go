@@ -4,9 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -81,7 +81,7 @@ func metadataOf(client server.Client) *models.ClientMetadata {
 // other.
 func textMember(metadata *models.ClientMetadata, name string) (text string) {
 	if metadata != nil {
-		_ = json.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
+		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
 	}
 	return text
 }
@@ -89,7 +89,7 @@ func textMember(metadata *models.ClientMetadata, name string) (text string) {
 // listMember is textMember for one that is a list of texts.
 func listMember(metadata *models.ClientMetadata, name string) (list []string) {
 	if metadata != nil {
-		_ = json.Unmarshal(metadata.Extra[name], &list)
+		_ = strictjson.Unmarshal(metadata.Extra[name], &list)
 	}
 	return list
 }

@@ -90,12 +90,8 @@ func (e *UserInfo) claims(ctx context.Context, client server.Client, user server
 	if granted, ok := token.Token.(bound); ok {
 		text = granted.GetClaims()
 	}
-	requested, err := ParseClaims(text)
-	if err != nil {
-		return nil, err
-	}
 	input := &ClaimsInput{Client: client, User: user, Scope: token.Token.GetScope(), Target: InUserInfo, Claims: make(map[string]any)}
-	err = e.Provider.userClaims(ctx, input, true, requested.UserInfo)
+	err := e.Provider.userClaims(ctx, input, true, grantedClaims(text).UserInfo)
 	return input.Claims, err
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -58,35 +60,22 @@ const jwtLeeway = 30
 
 // jwtAccessToken is the claims of RFC 9068 section 2.2.
 type jwtAccessToken struct {
-	Issuer       string          `json:"iss"`
-	Subject      string          `json:"sub"`
-	ClientID     string          `json:"client_id"`
-	Audience     audience        `json:"aud"`
-	ExpiresAt    int64           `json:"exp"`
-	NotBefore    int64           `json:"nbf"`
-	IssuedAt     int64           `json:"iat"`
-	ID           string          `json:"jti"`
-	Scope        string          `json:"scope"`
-	AuthTime     int64           `json:"auth_time"`
-	ACR          string          `json:"acr"`
-	AMR          []string        `json:"amr"`
-	Confirmation json.RawMessage `json:"cnf"`
-	Actor        json.RawMessage `json:"act"`
+	Issuer       string             `json:"iss"`
+	Subject      string             `json:"sub"`
+	ClientID     string             `json:"client_id"`
+	Audience     jwt.Audience       `json:"aud"`
+	ExpiresAt    server.NumericDate `json:"exp"`
+	NotBefore    server.NumericDate `json:"nbf"`
+	IssuedAt     server.NumericDate `json:"iat"`
+	ID           string             `json:"jti"`
+	Scope        string             `json:"scope"`
+	AuthTime     server.NumericDate `json:"auth_time"`
+	ACR          string             `json:"acr"`
+	AMR          []string           `json:"amr"`
+	Confirmation json.RawMessage    `json:"cnf"`
+	Actor        json.RawMessage    `json:"act"`
 
 	AuthorizationDetails json.RawMessage `json:"authorization_details"`
-}
-
-// audience is one text or a list of them (RFC 7519 section 4.1.3).
-type audience []string
-
-// UnmarshalJSON reads either.
-func (a *audience) UnmarshalJSON(text []byte) error {
-	var one string
-	if json.Unmarshal(text, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	return json.Unmarshal(text, (*[]string)(a))
 }
 
 // AuthenticateToken verifies the token. Nil is returned for one that is not the
@@ -116,7 +105,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 	clientID, longClientID := models.SplitClientID(claims.ClientID)
 	token := &server.StoredToken{Token: &models.TokenMixin{
 		ClientID: clientID, LongClientID: longClientID, TokenType: tokenType, Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
-		IssuedAt: claims.IssuedAt, ExpiresIn: claims.ExpiresAt - claims.IssuedAt, AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: confirmation,
+		IssuedAt: int64(claims.IssuedAt), ExpiresIn: int64(claims.ExpiresAt - claims.IssuedAt), AuthTime: int64(claims.AuthTime), ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: confirmation,
 		Actor: string(claims.Actor), AuthorizationDetails: string(claims.AuthorizationDetails),
 	}}
 	if claims.Subject != claims.ClientID {
@@ -141,7 +130,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwt
 	if algorithms == nil {
 		algorithms = server.SignatureAlgorithms()
 	}
-	signed, err := jose.ParseSignedCompact(text, algorithms)
+	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
 		return nil, nil
 	}
@@ -161,10 +150,10 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwt
 	payload := verified(signed, keys, header)
 	claims := new(jwtAccessToken)
 	switch {
-	case payload == nil || json.Unmarshal(payload, claims) != nil,
+	case payload == nil || strictjson.Unmarshal(payload, claims) != nil,
 		claims.Issuer != v.Issuer || claims.Subject == "" || claims.ClientID == "" || claims.ID == "",
 		claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0,
-		claims.NotBefore > now.Unix()+jwtLeeway || claims.IssuedAt > now.Unix()+jwtLeeway,
+		int64(claims.NotBefore) > now.Unix()+jwtLeeway || int64(claims.IssuedAt) > now.Unix()+jwtLeeway,
 		v.Audience != "" && !server.HasResource(claims.Audience, v.Audience), len(claims.Audience) == 0:
 		return nil, nil
 	}

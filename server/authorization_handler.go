@@ -2,6 +2,8 @@ package server
 
 import (
 	"net/http"
+
+	"github.com/gormoauth/gormoauth/internal/header"
 )
 
 // AuthorizationPages are what [Server.AuthorizationHandler] needs of the program: who
@@ -88,7 +90,7 @@ func noFrames(w http.ResponseWriter) {
 		"Content-Security-Policy": "frame-ancestors 'none'", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
 	} {
 		if w.Header().Get(name) == "" {
-			w.Header().Set(name, value)
+			header.Set(w, name, value)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/header"
 )
 
 const errorPageStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em;line-height:1.5}code{color:#555}a{display:inline-block;padding:.5em 1em;border:1px solid;border-radius:.4em;text-decoration:none}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}code{color:#aaa}a{color:#9cf}}`
@@ -31,13 +33,11 @@ func acceptsHTML(r *http.Request) bool {
 
 // writeErrorPage shows a person an error where the program has no page of its own.
 func writeErrorPage(w http.ResponseWriter, failure *Error, description string) {
-	for name, values := range failure.Header {
-		w.Header()[name] = values
-	}
+	header.Copy(w, failure.Header)
 	noStore(w)
 	digest := sha256.Sum256([]byte(errorPageStyle))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(digest[:])+"'")
+	header.Set(w, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(digest[:])+"'")
 	w.WriteHeader(failure.Status)
 	_ = errorPage.Execute(w, struct {
 		Code, Description, Host string

@@ -21,7 +21,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	failure := *AsError(err)
 	if failure.isSeeOther() {
 		noStore(w)
-		w.Header()["Location"] = failure.Header["Location"]
+		header.Copy(w, failure.Header)
 		w.WriteHeader(failure.Status)
 		return
 	}

@@ -24,8 +24,9 @@ import (
 //
 //	srv.Register(&grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[Replay](db)})
 //
-// Its client signs a request object by one of the keys that it registered; what
-// stands beside it in the request means nothing. It need not end, and one that is kept
+// Its client signs a request object by one of the keys that it registered, and names
+// itself as 'iss' and this server's issuer as 'aud'; what stands beside it in the
+// request means nothing. It need not end, and one that is kept
 // at a request_uri is used again and again; but one with a 'jti' is good for one
 // decision.
 type RequestObjects struct {
@@ -56,6 +57,7 @@ const (
 	requestObjectEncryptionAlg = "request_object_encryption_alg"
 	requestObjectEncryptionEnc = "request_object_encryption_enc"
 	maxRequestObject           = 16 << 10
+	authorizationEndpoint      = "authorization"
 	requestObjectType          = "oauth-authz-req+jwt"
 
 	// rememberEndless is for how long the 'jti' of a request object is remembered that
@@ -298,7 +300,7 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 // pushed one was looked at when it was pushed.
 func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	switch {
-	case req.RequestObject != nil, req.Endpoint == "authorization" && strings.HasPrefix(req.RequestURI, "urn:"), req.ResponseType == "":
+	case req.RequestObject != nil, req.Endpoint == authorizationEndpoint && strings.HasPrefix(req.RequestURI, "urn:"), req.ResponseType == "":
 		return nil
 	case r.Required || server.AsksFor(req.Client, requireSigned):
 		return server.NewError(server.InvalidRequest, "The authorization request must be signed (RFC 9101).")
@@ -327,9 +329,13 @@ func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *se
 	return nil
 }
 
-// PreparePushedRequest uses up a request object that is pushed: what is pushed is
-// decided on once itself.
+// PreparePushedRequest uses up a request object that its client pushes: what is pushed
+// is decided on once itself. One that came through the browser, and is kept because it
+// is long, is looked at again when the user decides.
 func (r *RequestObjects) PreparePushedRequest(ctx context.Context, req *server.Request, _ *models.PushedRequestMixin) error {
+	if req.Endpoint == authorizationEndpoint {
+		return nil
+	}
 	return r.DecideAuthorizationRequest(ctx, req)
 }
 

@@ -282,6 +282,14 @@ func TestRequestObjects(t *testing.T) {
 			assert.Equal(t, server.InvalidRequestObject, push(once).Body["error"], "and is not pushed for a second decision")
 			assert.Equal(t, server.InvalidRequestObject, p.Decide(p.query("request", once), "confirm=yes", p.user()).Query.Get("error"))
 		})
+		t.Run("posted by another site, and too long for an address", func(t *testing.T) {
+			object := p.sign("jti", "long", "ui_hint", strings.Repeat("x", server.MaxAddress))
+			a := p.Send(http.MethodPost, "", p.query("request", object), p.user(), "Sec-Fetch-Site", "cross-site")
+			require.Equal(t, http.StatusSeeOther, a.Status, a.Raw)
+			a = p.Decide(a.Query.Encode(), "confirm=yes", p.user())
+			assert.NotEmpty(t, a.Query.Get("code"), "it is kept, and good for its one decision: %s", a.Raw)
+			assert.Equal(t, server.InvalidRequestObject, p.Decide(p.query("request", object), "confirm=yes", p.user()).Params()["error"])
+		})
 		t.Run("required, by the client or by the server", func(t *testing.T) {
 			plain := p.NewClient(nil)
 			asks := p.NewClient(func(c *oauthtest.Client) {

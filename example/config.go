@@ -72,7 +72,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		flags.BoolVar(&cfg.outside, "outside", false, "also fetch from the issuer what clients fetch; the server has to run")
 	}
 	flags.BoolVar(&cfg.fapi, "fapi", fapi, "keep to the FAPI 2.0 Security Profile (GORMOAUTH_FAPI)")
-	pkce := flags.String("pkce", cmp.Or(getenv("GORMOAUTH_PKCE"), string(server.PKCEWithNonce)), "`who` needs PKCE: required (everybody), with-nonce (not a confidential client that sends a nonce), optional (public clients alone) (GORMOAUTH_PKCE)")
+	pkce := flags.String("pkce", cmp.Or(getenv("GORMOAUTH_PKCE"), string(server.PKCEWithNonce)), "`who` needs PKCE: required (everybody), with-nonce (not a confidential client whose OpenID request has a nonce), optional (public clients only) (GORMOAUTH_PKCE)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
 	switch err := flags.Parse(args); {

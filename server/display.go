@@ -81,7 +81,7 @@ func DisplayURI(uri string) string {
 func DisplayText(text string) string {
 	shown, space := make([]rune, 0, longestName+2), false
 	for c, fault := range characters(text) {
-		if unicode.IsSpace(c) || unicode.Is(unicode.Z, c) {
+		if isSpace(c) {
 			space = len(shown) > 0
 			continue
 		}
@@ -114,24 +114,29 @@ func characters(text string) iter.Seq2[rune, characterFault] {
 		for text != "" {
 			c, size := utf8.DecodeRuneInString(text)
 			text = text[size:]
-			if marks++; !unicode.IsMark(c) {
-				marks = 0
-			}
 			next, _ := utf8.DecodeRuneInString(text)
 			fault := none
 			switch {
+			case isSpace(c) && c != ' ':
+				fault, before, marks = invisible, ' ', 0
 			case isInvisible(c) && !makesEmoji(before, c, next), c == utf8.RuneError && size == 1:
 				fault = invisible
-			case marks > mostMarks:
+			case !unicode.IsMark(c):
+				before, marks = c, 0
+			case marks == mostMarks:
 				fault = tooManyMarks
+			default:
+				before, marks = c, marks+1
 			}
 			if !yield(c, fault) {
 				return
 			}
-			before = c
 		}
 	}
 }
+
+// isSpace reports whether a character is a space or a line break of any kind.
+func isSpace(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Z, c) }
 
 // makesEmoji reports whether a character that cannot be seen makes one emoji of the
 // symbols beside it (Unicode Technical Standard 51).

@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,6 +99,23 @@ func TestNames(t *testing.T) {
 		assert.Error(t, server.ValidateClientMetadata(&m), "%v", m)
 	}
 	assert.NoError(t, server.ValidateClientMetadata(&models.ClientMetadata{Contacts: []string{"Ümit <a@app.example>"}, SoftwareID: "4NRB1-0XZABZI9E6-5SM3R", SoftwareVersion: "1.0 β"}))
+}
+
+// What is shown is a name that could be registered, if it has anything to be seen, and
+// is shown the same again.
+func FuzzDisplayText(f *testing.F) {
+	for _, text := range []string{"An app", "a\u202eb", "a\u0301\u0301\u0301\u200b\u0301\u0301\u0301", "⚡\ufe0f", "⚡\u00a0\ufe0f", "👩\u200d\u200b💻", "\xff\x00 \t", strings.Repeat("é ", 80)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		shown := server.DisplayText(text)
+		assert.Equal(t, shown, server.DisplayText(shown))
+		assert.LessOrEqual(t, utf8.RuneCountInString(shown), 100)
+		var blank *server.ClientMetadataError
+		if err := server.ValidateClientMetadata(&models.ClientMetadata{ClientName: shown}); errors.As(err, &blank) {
+			assert.Contains(t, blank.Error(), "is blank", "%q of %q", shown, text)
+		}
+	})
 }
 
 func TestDisplayName(t *testing.T) {

@@ -33,7 +33,9 @@ type site struct {
 	*httptest.Server
 	mu        sync.Mutex
 	documents map[string]string
+	header    map[string]string // of every answer
 	asked     atomic.Int32
+	unchanged atomic.Int32 // how often it answered that nothing has changed
 }
 
 func newSite(t *testing.T) *site {
@@ -49,6 +51,14 @@ func newSite(t *testing.T) *site {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		for name, value := range s.header {
+			w.Header().Set(name, value)
+		}
+		if tag := w.Header().Get("ETag"); tag != "" && r.Header.Get("If-None-Match") == tag {
+			s.unchanged.Add(1)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		_, _ = w.Write([]byte(document))
 	}))
 	t.Cleanup(s.Close)
@@ -66,6 +76,16 @@ func (s *site) put(path string, members map[string]any) (clientID string) {
 	defer s.mu.Unlock()
 	s.documents[path] = string(text)
 	return clientID
+}
+
+// say sets a field in the header of every answer from now on.
+func (s *site) say(name, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.header == nil {
+		s.header = make(map[string]string)
+	}
+	s.header[name] = value
 }
 
 func (s *site) remove(path string) {
@@ -107,7 +127,7 @@ func TestMetadataDocuments(t *testing.T) {
 			assert.True(t, p.Valid(a.Body["access_token"]))
 			next := p.Refresh(client, a.Body["refresh_token"], "")
 			require.Equal(t, http.StatusOK, next.Status, next.Raw)
-			assert.EqualValues(t, 1, s.asked.Load(), "its document was fetched once")
+			assert.EqualValues(t, 2, s.asked.Load(), "its document was fetched for the page and for the decision, and is remembered for the rest")
 			var row oauthtest.Client
 			require.NoError(t, db.Where("client_source = ?", models.ClientByDocument).First(&row).Error)
 			assert.Equal(t, id, row.GetClientID())

@@ -149,7 +149,7 @@ func TestASectorIsAskedNow(t *testing.T) {
 	assert.True(t, known("/second"))
 
 	site.put("/sector", `["`+oauthtest.RedirectURI+`"]`)
-	assert.Contains(t, p.Register(`{`+members+`}`).Body["error_description"], "sector_identifier_uri", "a registration")
+	assert.Contains(t, p.Register(`{` + members + `}`).Body["error_description"], "sector_identifier_uri", "a registration")
 	assert.Contains(t, update().Body["error_description"], "sector_identifier_uri", "an update")
 	assert.False(t, known("/second"), "a first sign-in by a document")
 	assert.True(t, known("/first"), "what was decided counts for as long as the document does")

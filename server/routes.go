@@ -111,7 +111,7 @@ func (s *Server) pathsOf(name string) []string {
 	if err != nil || u.Path == "" {
 		return nil
 	}
-	if stripped := s.endpointPath(name); stripped != u.Path {
+	if stripped := s.endpointPath(name); stripped != u.Path && strings.HasSuffix(u.Path, stripped) {
 		return []string{u.Path, stripped}
 	}
 	return []string{u.Path}

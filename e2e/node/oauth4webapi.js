@@ -18,6 +18,7 @@ const registered = await oauth.processDynamicClientRegistrationResponse(await oa
   response_types: ['code'],
   scope: 'profile email',
   token_endpoint_auth_method: 'private_key_jwt',
+  authorization_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256',
   jwks: { keys: [{ kty, crv, x, y, kid: 'own', use: 'sig', alg: 'ES256' }] },
 }, insecure))
 const client = { client_id: registered.client_id }

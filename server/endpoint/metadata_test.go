@@ -99,7 +99,9 @@ func TestMetadataOfAnIssuerWithAPath(t *testing.T) {
 	for path := range p.Server.Routes() {
 		paths = append(paths, path)
 	}
-	assert.Equal(t, []string{"/tenant/1/oauth/introspect", "/.well-known/oauth-authorization-server/tenant/1", "/tenant/1/forget", "/tenant/1/t"}, paths)
+	assert.Equal(t, []string{
+		"/tenant/1/oauth/introspect", "/oauth/introspect", "/.well-known/oauth-authorization-server/tenant/1", "/tenant/1/forget", "/forget", "/tenant/1/t", "/t",
+	}, paths)
 }
 
 // What is not on is not listed, but for what RFC 8414 requires of everybody.

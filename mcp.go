@@ -69,8 +69,8 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	}
 	protector, err := resource.NewProtector(resource.Config{
 		Metadata:    &resource.Metadata{Resource: config.Resource, AuthorizationServers: []string{a.config.Issuer}, ScopesSupported: config.Scopes},
-		AllowOrigin: a.config.AllowOrigin, Logger: a.config.Logger, Clock: a.config.Clock, Translator: a.config.Translator,
-		Profile: a.config.Profile,
+		AllowOrigin: a.config.AllowOrigin, Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID,
+		Clock: a.config.Clock, Translator: a.config.Translator, Profile: a.config.Profile,
 	}, a.validators(config.Resource)...)
 	err = errors.Join(err, srv.Register(documents), srv.Register(grant.ResourceIndicators{Resources: []string{config.Resource}, Default: config.Resource}))
 	if err != nil {

@@ -54,7 +54,9 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 		return err
 	}
 	a.openID.Keys = keys
-	protector, err := resource.NewProtector(resource.Config{Logger: a.config.Logger, Clock: a.config.Clock, Profile: a.config.Profile}, a.validators(a.config.Issuer)...)
+	protector, err := resource.NewProtector(resource.Config{
+		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
+	}, a.validators(a.config.Issuer)...)
 	if err != nil {
 		return err
 	}

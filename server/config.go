@@ -119,6 +119,11 @@ type Config struct {
 	// connection. Behind a proxy set it, to what the proxy says: otherwise all
 	// clients have the proxy's address, and whoever fails shuts the others out.
 	RemoteAddress func(r *http.Request) string
+	// RequestID names a request, so that the lines of the log that come of it have the
+	// same "request_id"; nil takes the header X-Request-Id. An id of more than 64
+	// characters, or of others than letters, digits and -._~:/+=, is replaced by a
+	// random one, and so is an empty one: strangers write headers.
+	RequestID func(r *http.Request) string
 
 	// AllowOrigin says which pages of other origins may call the endpoints that
 	// programs call, without credentials; nil is those of every origin. The
@@ -142,8 +147,8 @@ type Config struct {
 	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
 	// Translator translates error descriptions; nil is English and Chinese.
 	Translator *Translator
-	// Logger gets what goes wrong inside and what looks like an attack, never
-	// a credential; nil logs nothing.
+	// Logger gets what goes wrong inside, and one line for each refusal with its
+	// reason, by the keys of [EventLog] and never with a credential; nil logs nothing.
 	Logger *slog.Logger
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
@@ -268,6 +273,7 @@ func (c Config) filled() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Logger = slog.New(LogHandler(c.Logger.Handler()))
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}

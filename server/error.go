@@ -82,10 +82,11 @@ type Error struct {
 	held      *Request // whose redirect URI nobody is sent to yet: a person may go there
 	wayBack   string   // where that is
 	state     string
-	clientID  string // for the log
-	forPerson bool   // an error of the authorization endpoint, which a person sees
-	stays     bool   // and which no client gets
-	undecided bool   // see ErrNoDecision
+	of        *Request // for the log
+	logged    bool     // and whether it is there already
+	forPerson bool     // an error of the authorization endpoint, which a person sees
+	stays     bool     // and which no client gets
+	undecided bool     // see ErrNoDecision
 }
 
 // NewError returns an error with the status that its code has in a direct

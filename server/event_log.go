@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -13,10 +12,32 @@ import (
 // asked for, by whom, and what came of it. It is registered with
 // [Server.Register], and can stand among the observers of a protected API.
 //
+// The keys of a line never change; those that say nothing are left out:
+//
+//	request_id         the same in all lines of a request, see Config.RequestID
+//	remote_address     where it comes from, by Config.RemoteAddress
+//	endpoint           "token", "authorization", …, see [ObserveHook]
+//	status             the HTTP status of the answer
+//	duration           how long it took
+//	client_id          the client, where it is known to be one
+//	claimed_client_id  the client that it says to be, where it is not
+//	auth_method        how the client authenticated
+//	user               the resource owner
+//	grant_type, scope  what is asked for
+//	grant              the beginning of the id of the grant that was issued or revoked
+//	reuse              true when a code or refresh token came a second time
+//	error              the error code that was answered
+//	error_description  what the client was told
+//	reason             why, where it was not told all, such as "the client secret is wrong"
+//	values             a group of what the reason is about, such as values.redirect_uri
+//
+// Config.Logger gets a line with these keys for each refusal and failure, with the keys
+// "path" and, where something failed inside, "cause".
+//
 // No secret is in it: no token, code or client secret, no parameter as it came in
-// but the claimed_client_id of a client that is not known, and no text of an error
-// from inside, which Config.Logger gets. A client ID, a user ID and an address may
-// be personal data; keep the log as long as those may be kept.
+// but the claimed_client_id and the values of a reason, which are bounded and printable,
+// and no text of an error from inside, which Config.Logger gets. A client ID, a user ID
+// and an address may be personal data; keep the log as long as those may be kept.
 //
 // The level is Error where the server is at fault, Warn for what an attack looks
 // like (a credential that was used before, a client that is not who it says, too
@@ -26,9 +47,8 @@ type EventLog struct {
 	Logger *slog.Logger
 	// WithoutUsers leaves out who the user is.
 	WithoutUsers bool
-	// RemoteAddress says where a request comes from; nil leaves that out. Behind a
-	// proxy only the program knows which header to believe.
-	RemoteAddress func(r *http.Request) string
+	// WithoutAddresses leaves out where requests come from.
+	WithoutAddresses bool
 }
 
 // CheckConfig names what is missing.
@@ -53,7 +73,7 @@ func (l *EventLog) ObserveRequest(ctx context.Context, _ string) (context.Contex
 	seen := new(event)
 	ctx = context.WithValue(ctx, eventKey{l}, seen)
 	return ctx, func(o Observation) {
-		l.Logger.LogAttrs(ctx, seen.level(&o), "an OAuth request was answered", l.attributes(&o, seen)...)
+		l.Logger.LogAttrs(ctx, seen.level(o), "an OAuth request was answered", l.attributes(o, seen)...)
 	}
 }
 
@@ -71,56 +91,27 @@ func (l *EventLog) TokenRevoked(ctx context.Context, _ *Request, revocation Revo
 	}
 }
 
-func (e *event) level(o *Observation) slog.Level {
-	code := o.ErrorCode()
-	switch {
-	case o.Failed():
-		return slog.LevelError
-	case e.reused, code == InvalidClient, o.Status == http.StatusTooManyRequests, o.tooBusy():
-		return slog.LevelWarn
-	default:
-		return slog.LevelInfo
+func (e *event) level(o Observation) slog.Level {
+	if e.reused {
+		return max(slog.LevelWarn, o.LogLevel())
 	}
+	return o.LogLevel()
 }
 
-// Longest texts of a line. A grant's ID is a digest, of which some is enough.
-const (
-	maxLoggedText  = 512
-	maxLoggedGrant = 16
-)
-
-// attributes are those that say something.
-func (l *EventLog) attributes(o *Observation, seen *event) []slog.Attr {
-	all := []slog.Attr{slog.String("endpoint", o.Endpoint)}
-	if o.Status != 0 {
-		all = append(all, slog.Int("status", o.Status))
+// attributes are those of a line that say something.
+func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
+	if l.WithoutUsers {
+		o.UserID = ""
 	}
-	all = append(all, slog.Duration("duration", o.Duration))
-	add := func(name, value string, longest int) {
-		if value != "" {
-			all = append(all, slog.String(name, bounded(value, longest)))
-		}
+	if l.WithoutAddresses {
+		o.RemoteAddress = ""
 	}
-	add("client_id", o.ClientID, maxLoggedText)
-	add("claimed_client_id", o.ClaimedClientID, maxLoggedText)
-	add("auth_method", o.AuthMethod, maxLoggedText)
-	if !l.WithoutUsers {
-		add("user", o.UserID, maxLoggedText)
-	}
-	add("grant_type", o.GrantType, maxLoggedText)
-	add("scope", o.Scope, maxLoggedText)
+	all := o.LogAttrs(slog.Duration("duration", o.Duration))
 	if grantID := seen.grantID; grantID != "" {
 		all = append(all, slog.String("grant", grantID[:min(len(grantID), maxLoggedGrant)]))
 	}
 	if seen.reused {
 		all = append(all, slog.Bool("reuse", true))
-	}
-	add("error", o.ErrorCode(), maxLoggedText)
-	if o.Error != nil {
-		add("error_description", o.Error.Text(), maxLoggedText)
-	}
-	if l.RemoteAddress != nil {
-		add("remote_address", l.RemoteAddress(o.Request.HTTP), maxLoggedID)
 	}
 	return all
 }

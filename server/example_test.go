@@ -101,10 +101,11 @@ func ExampleEventLog() {
 	}
 	r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader("grant_type=client_credentials"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Request-Id", "4f1c")
 	r.SetBasicAuth("service", "a-guess")
 	srv.CreateTokenResponse(httptest.NewRecorder(), r)
 	// Output:
-	// level=WARN msg="an OAuth request was answered" endpoint=token status=401 duration=0s claimed_client_id=service grant_type=client_credentials error=invalid_client error_description="The client authentication failed."
+	// level=WARN msg="an OAuth request was answered" endpoint=token status=401 duration=0s claimed_client_id=service grant_type=client_credentials error=invalid_client error_description="The client authentication failed." reason="the client is unknown" remote_address=192.0.2.1 request_id=4f1c
 }
 
 func ExampleNew_faults() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -43,6 +42,10 @@ type Observation struct {
 	Error *Error
 	// Duration is how long it took by the configured clock.
 	Duration time.Duration
+	// RemoteAddress is where the request comes from, by Config.RemoteAddress.
+	RemoteAddress string
+	// RequestID is the request's id, by Config.RequestID.
+	RequestID string
 }
 
 // Canceled is the [Observation.ErrorCode] of a request whose client went away.
@@ -104,24 +107,32 @@ const (
 // everything of it is to run; it returns the request as far as it was read, which
 // may be nil, and its error, which ObservePage returns.
 func (s *Server) ObservePage(r *http.Request, page string, f func(r *http.Request) (*Request, error)) error {
-	if !s.initialized || len(s.observers) == 0 {
+	if !s.initialized {
 		_, err := f(r)
 		return err
+	}
+	r, body := s.WithRequestID(r), r
+	defer func() { body.PostForm = r.PostForm }() // for the program's own page, which cannot read the body again
+	if len(s.observers) == 0 {
+		req, err := f(r)
+		return s.logged(r, err, req)
 	}
 	return s.observe(r, page, func(r *http.Request) (*Request, int, error) {
 		req, err := f(r)
 		if err == nil {
 			return req, 0, nil
 		}
-		return req, AsError(err).answerStatus(), err
+		return req, AsError(err).answerStatus(), s.logged(r, err, req)
 	})
 }
 
 // serve answers a request by f, whose error it writes.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, f func(w http.ResponseWriter, r *http.Request) (*Request, error)) {
+	r, body := s.WithRequestID(r), r
+	defer func() { body.PostForm = r.PostForm }()
 	if len(s.observers) == 0 {
-		if _, err := f(w, r); err != nil {
-			s.WriteError(w, r, err)
+		if req, err := f(w, r); err != nil {
+			s.writeError(w, r, err, req)
 		}
 		return
 	}
@@ -129,7 +140,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, 
 	_ = s.observe(r, endpoint, func(r *http.Request) (*Request, int, error) {
 		req, err := f(written, r)
 		if err != nil {
-			s.WriteError(written, r, err)
+			s.writeError(written, r, err, req)
 		}
 		return req, written.status, err
 	})
@@ -146,7 +157,8 @@ func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Reques
 		Request: &Request{Server: s, HTTP: inner, Endpoint: endpoint, Time: begin},
 	}
 	defer func() {
-		r.PostForm = inner.PostForm // for the program's own page, which cannot read the body again
+		r.PostForm = inner.PostForm
+		observation.describe(observation.Request)
 		observation.Duration = s.config.Clock().Sub(begin)
 		end(observation)
 	}()
@@ -158,7 +170,6 @@ func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Reques
 	if req != nil {
 		observation.Request = req
 	}
-	observation.describe(observation.Request)
 	return err
 }
 
@@ -166,6 +177,9 @@ var errPanicked = errors.New("server: a handler panicked")
 
 // describe fills in what a request says of itself.
 func (o *Observation) describe(req *Request) {
+	if req.HTTP != nil {
+		o.RemoteAddress, o.RequestID = req.Server.RemoteAddress(req.HTTP), RequestID(req.Context())
+	}
 	o.AuthMethod, o.Scope = req.AuthMethod, req.Scope
 	if req.Client != nil {
 		o.ClientID = req.Client.GetClientID()
@@ -190,16 +204,6 @@ func claimedClientID(req *Request) string {
 		return ""
 	}
 	return bounded(claimed, maxLoggedID)
-}
-
-const maxLoggedID = 128
-
-// bounded is a text of a stranger's, no longer than a log should hold.
-func bounded(text string, longest int) string {
-	if len(text) <= longest {
-		return text
-	}
-	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 // statusWriter remembers the status of an answer.

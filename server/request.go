@@ -87,10 +87,7 @@ type Request struct {
 // failure is err as the answer to this request.
 func (r *Request) failure(err error) error {
 	failure := *AsError(err)
-	failure.clientID = r.Params.Get("client_id")
-	if r.Client != nil {
-		failure.clientID = r.Client.GetClientID()
-	}
+	failure.of = r
 	if r.Endpoint == authorizationEndpoint {
 		failure.state, failure.forPerson = r.State, true
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -27,7 +28,8 @@ func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
 // enter has the request go on with an HTTP request, in whose context it is found.
 func (r *Request) enter(request *http.Request) {
 	r.HTTP = request
-	r.ctx = ratelimit.OnBehalf(context.WithValue(request.Context(), requestKey{}, r), r.Server.RemoteAddress(request))
+	ctx := requestid.With(request.Context(), request, r.Server.config.RequestID)
+	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.Server.RemoteAddress(request))
 }
 
 // Context returns the context in which everything of the request runs: that of its

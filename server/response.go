@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,9 +16,13 @@ import (
 // written as JSON. An error that is not an [*Error] becomes server_error, and
 // is logged.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	if !s.ready(w) {
-		return
+	if s.ready(w) {
+		s.writeError(w, s.WithRequestID(r), err, nil)
 	}
+}
+
+// writeError is WriteError for an error of the request, which may be nil.
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, of *Request) {
 	failure := *AsError(err)
 	if failure.isSeeOther() {
 		noStore(w)
@@ -25,7 +30,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(failure.Status)
 		return
 	}
-	s.log(r, &failure)
+	s.log(r, &failure, of)
 	if failure.URI == "" {
 		failure.URI = s.config.ErrorURIs[failure.Code]
 	}
@@ -36,7 +41,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case failure.redirect != nil:
 		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
-			s.WriteError(w, r, err) // it is for no redirect URI
+			s.writeError(w, r, err, of) // it is for no redirect URI
 		}
 	case s.config.RenderError != nil && failure.forPerson:
 		noStore(w)
@@ -65,17 +70,32 @@ func (s *Server) Describe(r *http.Request, err error) string {
 	return s.config.Translator.Describe(r, AsError(err))
 }
 
-// log tells the operator what a client may not know, and what it may: whoever
-// looks for the reason of a failure finds it here.
-func (s *Server) log(r *http.Request, failure *Error) {
-	attributes := []any{slog.String("path", bounded(r.URL.Path, maxLoggedID)), slog.String("client_id", bounded(failure.clientID, maxLoggedID)), slog.String("error", failure.Error())}
-	switch {
-	case errors.Is(failure.cause, context.Canceled): // nobody waits for the answer
-	case failure.cause != nil:
-		s.config.Logger.ErrorContext(r.Context(), "an OAuth request failed inside", attributes...)
-	default:
-		s.config.Logger.InfoContext(r.Context(), "an OAuth request was refused", attributes...)
+// logged logs an error that the program gets, and marks it: it is not logged again when
+// the program writes it.
+func (s *Server) logged(r *http.Request, err error, of *Request) error {
+	if err == nil || AsError(err).isSeeOther() {
+		return err
 	}
+	failure := *AsError(err)
+	s.log(r, &failure, of)
+	failure.logged = true
+	return &failure
+}
+
+// log tells the operator what a client may not know, and what it may: whoever looks for
+// the reason of a failure finds it here.
+func (s *Server) log(r *http.Request, failure *Error, of *Request) {
+	if failure.logged || errors.Is(failure.cause, context.Canceled) { // nobody waits for the answer
+		return
+	}
+	req := cmp.Or(failure.of, of, RequestFromContext(r.Context()), &Request{Server: s, HTTP: r})
+	o := Observation{Endpoint: req.Endpoint, Status: failure.answerStatus(), Error: failure}
+	o.describe(req)
+	message, attributes := "an OAuth request was refused", o.LogAttrs(slog.String("path", r.URL.Path))
+	if failure.cause != nil {
+		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", failure.cause.Error()))
+	}
+	s.config.Logger.LogAttrs(r.Context(), o.LogLevel(), message, attributes...)
 }
 
 // writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -14,25 +15,37 @@ func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.St
 		return f(r)
 	}
 	begin := p.config.Clock()
-	ctx, end := p.config.Observers.Begin(r.Context(), "resource")
+	r = requestid.Enter(r, p.config.RequestID)
+	ctx, end := p.config.Observers.Begin(r.Context(), endpoint)
 	observation := server.Observation{
-		Endpoint: "resource", Status: http.StatusInternalServerError, Error: server.AsError(errPanicked),
-		Request: &server.Request{HTTP: r, Endpoint: "resource", Time: begin},
+		Endpoint: endpoint, Status: http.StatusInternalServerError, Error: server.AsError(errPanicked),
+		Request: &server.Request{HTTP: r, Endpoint: endpoint, Time: begin},
 	}
+	var token *server.StoredToken
 	defer func() {
 		observation.Duration = p.config.Clock().Sub(begin)
+		p.describe(&observation, r, token)
 		end(observation)
 	}()
-	token, err := f(r.WithContext(ctx))
+	var err error
+	token, err = f(r.WithContext(ctx))
 	observation.Error, observation.Status = nil, 0
 	if err != nil {
 		observation.Error = server.AsError(err)
 		observation.Status = observation.Error.Status
 	}
-	if token != nil {
-		observation.ClientID, observation.UserID, observation.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
-	}
 	return token, err
+}
+
+// endpoint is the name of what is observed and logged here.
+const endpoint = "resource"
+
+// describe fills in what is known of a request and of its token, which may be nil.
+func (p *Protector) describe(o *server.Observation, r *http.Request, token *server.StoredToken) {
+	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), server.RequestID(r.Context())
+	if token != nil {
+		o.ClientID, o.UserID, o.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
+	}
 }
 
 var errPanicked = errors.New("resource: a validator panicked")

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // Config is a protector's settings. Its zero value is usable.
@@ -38,8 +40,13 @@ type Config struct {
 	// Translator translates the error descriptions of bodies; nil is English
 	// and Chinese. Headers are always English.
 	Translator *server.Translator
-	// Logger gets what goes wrong inside; nil logs nothing.
+	// Logger gets what goes wrong inside, and one line for each refusal with its
+	// reason, by the keys of [server.EventLog] and never with a token; nil logs
+	// nothing.
 	Logger *slog.Logger
+	// RemoteAddress says where a request comes from, and RequestID names it in the
+	// log, see [server.Config].
+	RemoteAddress, RequestID func(r *http.Request) string
 	// Clock tells the time; nil is time.Now.
 	Clock func() time.Time
 	// Observers are told of every token that is presented or missing, as of a request
@@ -102,6 +109,10 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	config.Logger = slog.New(server.LogHandler(config.Logger.Handler()))
+	if config.RemoteAddress == nil {
+		config.RemoteAddress = ratelimit.RemoteAddress
 	}
 	if config.Clock == nil {
 		config.Clock = time.Now
@@ -201,6 +212,7 @@ func (p *Protector) middleware(optional bool, scopes []string) func(http.Handler
 			if p.crossOrigin.Handle(w, r) {
 				return
 			}
+			r = requestid.Enter(r, p.config.RequestID)
 			if optional && len(r.Header.Values("Authorization")) == 0 {
 				next.ServeHTTP(w, r)
 				return
@@ -228,9 +240,27 @@ func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) 
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
 	token, err := p.observe(r, func(r *http.Request) (*server.StoredToken, error) { return p.acquireToken(r, scopes) })
 	if err != nil {
-		return nil, err
+		return nil, &refusal{err, token}
 	}
 	return token, nil
+}
+
+// refusal is an error with the token that was refused, for the log; nil where none was
+// found.
+type refusal struct {
+	error
+	token *server.StoredToken
+}
+
+// Unwrap returns the error.
+func (r *refusal) Unwrap() error { return r.error }
+
+func refusedToken(err error) *server.StoredToken {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.token
+	}
+	return nil
 }
 
 // acquireToken is AcquireToken; a token that it finds and refuses it returns as well.
@@ -318,7 +348,7 @@ func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 // WriteError answers a request that has no valid token, with its challenges.
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	failure := p.Refusal(r, err)
-	p.log(r, failure)
+	p.log(r, failure, refusedToken(err))
 	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
 	header.Copy(w, failure.Header)
 	w.Header().Set("Cache-Control", "no-store")
@@ -327,15 +357,18 @@ func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error
 	_, _ = w.Write(text)
 }
 
-func (p *Protector) log(r *http.Request, failure *server.Error) {
-	attributes := []any{slog.String("path", r.URL.Path), slog.String("error", failure.Error())}
-	switch {
-	case errors.Is(failure, context.Canceled): // nobody waits for the answer
-	case failure.Unwrap() != nil:
-		p.config.Logger.ErrorContext(r.Context(), "a token could not be validated", attributes...)
-	default:
-		p.config.Logger.InfoContext(r.Context(), "a request was refused", attributes...)
+// log tells the operator why a request was refused.
+func (p *Protector) log(r *http.Request, failure *server.Error, token *server.StoredToken) {
+	if errors.Is(failure, context.Canceled) { // nobody waits for the answer
+		return
 	}
+	observation := server.Observation{Endpoint: endpoint, Status: failure.Status, Error: failure}
+	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
+	message, attributes := "a request was refused", observation.LogAttrs(slog.String("path", r.URL.Path))
+	if cause := failure.Unwrap(); cause != nil {
+		message, attributes = "a token could not be validated", append(attributes, slog.String("cause", cause.Error()))
+	}
+	p.config.Logger.LogAttrs(r.Context(), observation.LogLevel(), message, attributes...)
 }
 
 // challenge is what a scheme says to a request, which may have used another one.

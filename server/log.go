@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/requestid"
+)
+
+// RequestID returns the id of the request that is being answered, by which the lines of
+// the log belong together, see Config.RequestID. It is empty when there is none.
+func RequestID(ctx context.Context) string { return requestid.From(ctx) }
+
+// WithRequestID returns the request with its id in its context, see Config.RequestID. A
+// program that calls it first, for whatever it serves, has the id in its own lines as
+// well, see [LogHandler].
+func (s *Server) WithRequestID(r *http.Request) *http.Request {
+	return requestid.Enter(r, s.config.RequestID)
+}
+
+// LogHandler returns a handler that adds the key "request_id" to each line that is
+// written in the context of a request, see [RequestID]. The lines of a server and of a
+// protected API have it anyway.
+func LogHandler(next slog.Handler) slog.Handler {
+	if _, ok := next.(logHandler); ok {
+		return next
+	}
+	return logHandler{next}
+}
+
+type logHandler struct{ slog.Handler }
+
+// Handle adds the id, unless the line has it.
+func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
+	if id := RequestID(ctx); id != "" && !hasKey(record, requestIDKey) {
+		record = record.Clone()
+		record.AddAttrs(slog.String(requestIDKey, id))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+// WithAttrs returns the handler with attributes.
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup returns the handler with a group.
+func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }
+
+const requestIDKey = "request_id"
+
+func hasKey(record slog.Record, key string) (has bool) {
+	record.Attrs(func(a slog.Attr) bool { has = a.Key == key; return !has })
+	return has
+}
+
+// Longest texts of a line. A grant's ID is a digest, of which some is enough.
+const (
+	maxLoggedText  = 512
+	maxLoggedValue = 256
+	maxLoggedID    = 128
+	maxLoggedGrant = 16
+)
+
+// LogLevel is how much a line of a log about the request matters, see [EventLog].
+func (o Observation) LogLevel() slog.Level {
+	switch {
+	case o.Failed(), o.Error != nil && o.Error.cause != nil && o.ErrorCode() != Canceled:
+		return slog.LevelError
+	case o.ErrorCode() == InvalidClient, o.Status == http.StatusTooManyRequests, o.tooBusy():
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// LogAttrs are what a line of a log says about the request, by the keys of [EventLog],
+// with more after the status. Nothing that a stranger sent gets into a log of this module
+// but through here.
+func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
+	all := []slog.Attr{slog.String("endpoint", o.Endpoint)}
+	if o.Status != 0 {
+		all = append(all, slog.Int("status", o.Status))
+	}
+	for _, a := range more {
+		if a.Value.Kind() == slog.KindString {
+			a = slog.String(a.Key, loggable(a.Value.String(), maxLoggedValue))
+		}
+		all = append(all, a)
+	}
+	add := func(name, value string, longest int) {
+		if value != "" {
+			all = append(all, slog.String(name, loggable(value, longest)))
+		}
+	}
+	add("client_id", o.ClientID, maxLoggedText)
+	add("claimed_client_id", o.ClaimedClientID, maxLoggedText)
+	add("auth_method", o.AuthMethod, maxLoggedText)
+	add("user", o.UserID, maxLoggedText)
+	add("grant_type", o.GrantType, maxLoggedText)
+	add("scope", o.Scope, maxLoggedText)
+	add("error", o.ErrorCode(), maxLoggedText)
+	if o.Error != nil {
+		add("error_description", o.Error.Text(), maxLoggedText)
+		reason, values := o.Error.Reason()
+		add("reason", reason, maxLoggedText)
+		if len(values) > 0 {
+			all = append(all, loggableValues(values))
+		}
+	}
+	add("remote_address", o.RemoteAddress, maxLoggedID)
+	add(requestIDKey, o.RequestID, maxLoggedID)
+	return all
+}
+
+// loggableValues are the values of a reason, as the group "values".
+func loggableValues(values []slog.Attr) slog.Attr {
+	inner := make([]slog.Attr, 0, len(values))
+	for _, value := range values {
+		if text := value.Value.Resolve().String(); text != "" {
+			inner = append(inner, slog.String(value.Key, loggable(text, maxLoggedValue)))
+		}
+	}
+	return slog.Attr{Key: "values", Value: slog.GroupValue(inner...)}
+}
+
+// loggable is a text that a stranger may have written, as a log may have it: bounded,
+// without characters that cannot be seen, and without what looks like a secret, which
+// clients send in wrong places.
+func loggable(text string, longest int) string {
+	text = bounded(withoutSecrets(text), longest)
+	if !strings.ContainsFunc(text, isInvisible) {
+		return text
+	}
+	return strings.Map(func(c rune) rune {
+		if isInvisible(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
+}
+
+// bounded is a text of a stranger's, no longer than a log should hold.
+func bounded(text string, longest int) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
+}
+
+// withoutSecrets replaces what looks like one: what was generated, by this module or in
+// the same way, and JWTs.
+func withoutSecrets(text string) string {
+	base32 := func(c rune) bool { return 'A' <= c && c <= 'Z' || '2' <= c && c <= '7' }
+	inJWT := func(c rune) bool {
+		return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+	}
+	text = replaceRuns(text, base32, func(run string) bool { return len(run) >= secretLength })
+	if !strings.Contains(text, "eyJ") {
+		return text
+	}
+	return replaceRuns(text, inJWT, func(run string) bool { return strings.Contains(run, "eyJ") && strings.Contains(run, ".") })
+}
+
+// replaceRuns replaces those runs of characters that are secrets.
+func replaceRuns(text string, within func(c rune) bool, isSecret func(run string) bool) string {
+	var b strings.Builder
+	for text != "" {
+		rest := strings.TrimLeftFunc(text, within)
+		if run := text[:len(text)-len(rest)]; isSecret(run) {
+			b.WriteString("[secret]")
+		} else {
+			b.WriteString(run)
+		}
+		next := strings.IndexFunc(rest, within)
+		if next < 0 {
+			next = len(rest)
+		}
+		b.WriteString(rest[:next])
+		text = rest[next:]
+	}
+	return b.String()
+}
+
+// LoggedURI returns a URI that is not what it should be, for the values of a [Reason]:
+// without a password, and with the names of its parameters alone, since a client may
+// have copied the address of an answer, with its code or token.
+func LoggedURI(uri string) string {
+	base, fragment, hasFragment := strings.Cut(uri, "#")
+	base, query, hasQuery := strings.Cut(base, "?")
+	if start, rest, ok := strings.Cut(base, "//"); ok {
+		authority, path, hasPath := strings.Cut(rest, "/")
+		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+			authority = "…" + authority[at:]
+		}
+		base = start + "//" + authority
+		if hasPath {
+			base += "/" + path
+		}
+	}
+	if hasQuery {
+		base += "?" + withoutValues(query)
+	}
+	if hasFragment {
+		base += "#" + withoutValues(fragment)
+	}
+	return base
+}
+
+func withoutValues(parameters string) string {
+	parts := strings.Split(parameters, "&")
+	for i, part := range parts {
+		name, _, ok := strings.Cut(part, "=")
+		if !ok {
+			name = ""
+		}
+		parts[i] = strings.TrimPrefix(name+"=…", "=")
+	}
+	return strings.Join(parts, "&")
+}

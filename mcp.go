@@ -21,6 +21,10 @@ type MCPConfig struct {
 	// Resource is the address of the MCP server, such as
 	// "https://example.com/mcp". Tokens are issued for it and nothing else.
 	Resource string
+	// API is the id of the client that is the MCP server, where that is another program,
+	// which asks the server what a token stands for (RFC 7662); empty is none. Make it
+	// by [CreateClientFactory], confidential and without grant types.
+	API string
 	// Scopes are the scopes that there are; a client that names none may ask for
 	// all of them.
 	Scopes []string
@@ -62,6 +66,9 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	documents.Scope = strings.Join(config.Scopes, " ")
 	for _, registration := range a.registrations {
 		registration.DefaultScope = documents.Scope
+	}
+	if config.API != "" {
+		a.introspection.APIs = map[string][]string{config.API: {config.Resource}}
 	}
 	srv, err := a.server()
 	if err != nil {

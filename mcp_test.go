@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
@@ -56,12 +57,17 @@ func TestMCP(t *testing.T) {
 		t.Cleanup(s.Close)
 		mcp, err := gormoauth.MCP(db, gormoauth.MCPConfig{
 			Server: server.Config{Issuer: s.URL}, Resource: s.URL + "/mcp", Scopes: []string{"tools", "prompts"},
-			Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true}),
+			Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true}), API: "mcp-server",
 		}, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](),
 			gormoauth.Users[oauthtest.User]("disabled = ?", false), gormoauth.Registration[oauthtest.Client, oauthtest.Token]())
 		require.NoError(t, err)
 		for path, handler := range mcp.Routes() {
 			mux.Handle(path, handler)
+		}
+		factory, secrets := gormoauth.CreateClientFactory[oauthtest.Client](db, mcp.Server), make(map[string]string)
+		for _, id := range []string{"mcp-server", "another"} {
+			secrets[id], err = factory.Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: id, ClientMetadata: models.ClientMetadata{GrantTypes: []string{}}}})
+			require.NoError(t, err)
 		}
 		mux.Handle("/mcp", mcp.Protector.Require("tools")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 		mux.Handle("/oauth/authorize", mcp.AuthorizationHandler(server.AuthorizationPages{
@@ -111,6 +117,15 @@ func TestMCP(t *testing.T) {
 			assert.NotEmpty(t, tokens.body["refresh_token"], kind)
 			call := send(t, http.MethodPost, s.URL+"/mcp", "Bearer "+tokens.body["access_token"].(string), nil)
 			assert.Equal(t, http.StatusOK, call.status, kind)
+			for client, active := range map[string]bool{"mcp-server": true, "another": false} {
+				about := introspect(t, metadata["introspection_endpoint"].(string), client, secrets[client], tokens.body["access_token"].(string))
+				assert.Equal(t, active, about["active"], "%s, as %s asks", kind, client)
+				if active {
+					assert.Equal(t, []any{s.URL + "/mcp"}, about["aud"])
+					assert.Equal(t, id, about["client_id"])
+					assert.Equal(t, "tools", about["scope"])
+				}
+			}
 			ask.Set("resource", "https://elsewhere.example")
 			refused := send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil)
 			assert.Equal(t, server.InvalidTarget, refused.body["error"], "%s: here, as nobody has decided", kind)
@@ -126,6 +141,15 @@ func TestMCPNeedsItsParts(t *testing.T) {
 	config.Resource = "mcp"
 	_, err = gormoauth.MCP(db, config, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.Users[oauthtest.User]())
 	require.ErrorContains(t, err, "Resource")
+}
+
+// introspect asks as a client what a token stands for.
+func introspect(t *testing.T, endpoint, clientID, secret, token string) map[string]any {
+	t.Helper()
+	form := url.Values{"token": {token}, "client_id": {clientID}, "client_secret": {secret}}
+	a := send(t, http.MethodPost, endpoint, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+	require.Equal(t, http.StatusOK, a.status, a.raw)
+	return a.body
 }
 
 type answered struct {

@@ -29,6 +29,7 @@ type assembly struct {
 	registrations []*endpoint.Registration
 	documents     func(*fetch.Fetcher) *clientauth.MetadataDocuments
 	tokens        server.QueryTokenFunc
+	introspection *endpoint.Introspection
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
 
@@ -135,7 +136,8 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 			a.config.RevokeGrant = tokens.RevokeGrant
 		}
 		a.grants = append(a.grants, &grant.RefreshToken{QueryToken: tokens.Query}, &grant.ClientCredentials{})
-		a.endpoints = append(a.endpoints, revocationEndpoint(tokens), &endpoint.Introspection{QueryToken: tokens.Query})
+		a.introspection = &endpoint.Introspection{QueryToken: tokens.Query}
+		a.endpoints = append(a.endpoints, revocationEndpoint(tokens), a.introspection)
 		return nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -39,7 +40,7 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 	return &ClientFactory[M, P]{clients, srv}, nil
 }
 
-// Create stores a new client. Fill its metadata first; what is left out gets the
+// Create stores a new client. Fill its metadata first, and APIResources if it is an API; what is left out gets the
 // defaults of RFC 7591 section 2, so that a client without grant types is one of the
 // authorization code grant; an empty list that is not nil is none. A client id that is
 // empty is generated. Metadata that no client of the server may have is refused, with a
@@ -60,6 +61,9 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
 	if err := f.check(ctx, mixin); err != nil {
+		return "", err
+	}
+	if err := server.CheckAPIResources(mixin.GetAPIResources()); err != nil {
 		return "", err
 	}
 	if secret, err = f.setSecret(mixin); err != nil {
@@ -174,6 +178,22 @@ func (f *ClientFactory[M, P]) Update(ctx context.Context, clientID string, metad
 		return values, nil
 	})
 	return secret, err
+}
+
+// SetAPIResources makes a client the API at the resources (RFC 8707) and no others, so
+// that it may introspect access tokens for them; without resources it is no API any more.
+// [ErrNoClient] is returned for a client that does not exist.
+func (f *ClientFactory[M, P]) SetAPIResources(ctx context.Context, clientID string, resources ...string) error {
+	if err := server.CheckAPIResources(resources); err != nil {
+		return err
+	}
+	stored := strings.Join(resources, " ")
+	return f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
+		if old.APIResources == stored {
+			return nil, nil
+		}
+		return map[string]any{f.clients.columns["APIResources"]: stored}, nil
+	})
 }
 
 // change updates a client's row with an entry in the audit trail, on the condition that

@@ -297,3 +297,52 @@ func TestTheFactoryUpdatesAClient(t *testing.T) {
 		assert.ErrorIs(t, err, gormstore.ErrNoClient)
 	})
 }
+
+// The operator makes a client an API, when it is made or later, with an entry in the
+// audit trail; it has no grant, and its secret stays.
+func TestTheFactoryMakesAnAPI(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		db, err := gormoauth.WithAudit[oauthtest.Audit](db)
+		require.NoError(t, err)
+		factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
+		require.NoError(t, err)
+		api := &Client{ClientMixin: models.ClientMixin{
+			ClientID: "api", APIResources: "https://api.example  https://api.example/v1", ClientMetadata: models.ClientMetadata{GrantTypes: []string{}},
+		}}
+		secret, err := factory.Create(t.Context(), api)
+		require.NoError(t, err)
+		assert.NotEmpty(t, secret)
+		row := stored(t, db, "api")
+		assert.Equal(t, []string{"https://api.example", "https://api.example/v1"}, row.GetAPIResources())
+		assert.Empty(t, row.GetGrantTypes())
+		assert.Empty(t, row.GetResponseTypes())
+		assert.False(t, row.CheckGrantType("authorization_code"))
+		text, err := json.Marshal(row)
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), "api.example", "clients are shown without it")
+
+		updates := func() (n int64) {
+			require.NoError(t, db.Model(&oauthtest.Audit{}).Where("event = ?", models.AuditClientUpdated).Count(&n).Error)
+			return n
+		}
+		for _, row := range []struct {
+			resources []string
+			entries   int64
+		}{
+			{[]string{"https://other.example"}, 1}, {[]string{"https://other.example"}, 1}, {[]string{"urn:example:api", "billing"}, 2}, {nil, 3}, {[]string{}, 3},
+		} {
+			require.NoError(t, factory.SetAPIResources(t.Context(), "api", row.resources...))
+			assert.ElementsMatch(t, row.resources, stored(t, db, "api").GetAPIResources())
+			assert.Equal(t, row.entries, updates(), "%v", row.resources)
+		}
+		assert.True(t, stored(t, db, "api").CheckClientSecret(secret, time.Now()))
+
+		for _, bad := range []string{"https://api.example/#f", "https://a;b/", "/v1:2", "", "a b", "https://api.example https://b.example", "\x00", "api\n"} {
+			require.Error(t, factory.SetAPIResources(t.Context(), "api", bad), bad)
+		}
+		assert.Empty(t, stored(t, db, "api").GetAPIResources())
+		_, err = factory.Create(t.Context(), &Client{ClientMixin: models.ClientMixin{APIResources: "https://api.example/#f", ClientMetadata: models.ClientMetadata{GrantTypes: []string{}}}})
+		require.ErrorContains(t, err, `the API resource "https://api.example/#f" has a fragment`)
+		assert.ErrorIs(t, factory.SetAPIResources(t.Context(), "unknown", "https://api.example"), gormstore.ErrNoClient)
+	})
+}

@@ -119,7 +119,7 @@ func (c *Clients[M, P]) remove(tx *gorm.DB, clientID string, now time.Time) (row
 	return c.store.update(tx.Unscoped(), new(M), map[string]any{
 		names["ClientDeletedAt"]: max(now.Unix(), 1), names["ClientMetadata"]: models.ClientMetadata{},
 		names["ClientSecret"]: "", names["ClientSecretExpiresAt"]: 0, names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: 0,
-		names["RegistrationAccessToken"]: "", names["DocumentValidator"]: "",
+		names["RegistrationAccessToken"]: "", names["DocumentValidator"]: "", names["APIResources"]: "",
 	}, theirs, eq(names["ClientDeletedAt"], 0))
 }
 

@@ -133,6 +133,7 @@ func (u upgrade) takeTurns(t *testing.T) {
 	t.Run("refresh tokens", u.refreshTokensChangeHands)
 	t.Run("reuse", u.reuseEndsTheGrantForBoth)
 	t.Run("revocation", u.revocationIsSeenByBoth)
+	t.Run("an API", u.anAPIStaysOne)
 }
 
 func (u upgrade) codesChangeHands(t *testing.T) {
@@ -198,6 +199,22 @@ func (u upgrade) revocationIsSeenByBoth(t *testing.T) {
 	require.Equal(t, 200, u.Revoke(u.client, "token="+first.RefreshToken).Status)
 	assert.False(t, u.old.valid(first.AccessToken, u.now))
 	assert.False(t, u.old.rotate(first.RefreshToken, grantOf(first.RefreshToken), "x", "y", u.now))
+}
+
+// What the earlier release wrote is the API at nothing, and what it does not know of
+// stays, whatever it does.
+func (u upgrade) anAPIStaysOne(t *testing.T) {
+	factory, err := gormstore.NewClientFactory[Client](u.DB, u.Server)
+	require.NoError(t, err)
+	id := "api" + rand.Text()
+	u.old.insertClient(id, u.now)
+	for _, clientID := range []string{id, u.client.ClientID} {
+		assert.Empty(t, stored(t, u.DB, clientID).GetAPIResources())
+		require.NoError(t, factory.SetAPIResources(t.Context(), clientID, "https://api.example"))
+		assert.Contains(t, u.old.client(clientID), "https://client.example/cb")
+		assert.Equal(t, []string{"https://api.example"}, stored(t, u.DB, clientID).GetAPIResources())
+		require.NoError(t, factory.SetAPIResources(t.Context(), clientID))
+	}
 }
 
 // tablesOf lists the columns and indexes of all tables.

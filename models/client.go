@@ -76,6 +76,11 @@ type ClientMixin struct {
 	// Look-ups do not return such a row, and it is never pruned: leave it out of the
 	// program's own lists.
 	ClientDeletedAt int64 `gorm:"column:client_deleted_at;not null;default:0" json:"-"`
+	// APIResources are the resources (RFC 8707) at which the client is the API, space
+	// separated: it may introspect access tokens that are for one of them (RFC 7662).
+	// The operator alone says so, by this column: no registration, update, metadata
+	// document or software statement of the client's does.
+	APIResources string `gorm:"column:api_resources;type:text" json:"-"`
 }
 
 // Where a client came from.
@@ -251,6 +256,9 @@ func (c *ClientMixin) GetSoftwareID() string { return c.ClientMetadata.SoftwareI
 
 // GetSoftwareVersion returns the version of the client's software, if any.
 func (c *ClientMixin) GetSoftwareVersion() string { return c.ClientMetadata.SoftwareVersion }
+
+// GetAPIResources returns the resources at which the client is the API.
+func (c *ClientMixin) GetAPIResources() []string { return strings.Fields(c.APIResources) }
 
 // ClientInfo is what a client may know of its own credentials (RFC 7591
 // section 3.2.1), without the secret, which nobody knows any more.

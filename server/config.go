@@ -81,7 +81,7 @@ type Config struct {
 	// successor is used, and get the very same answer. Otherwise a second use
 	// is reuse, which revokes the grant. 0 is no grace; a minute is plenty,
 	// since a thief has it, too. It needs RefreshTokenKey, and the built-in
-	// generators: one registered for refresh_token turns it off.
+	// generators: one registered for refresh_token, or for a resource, turns it off.
 	RefreshTokenGrace time.Duration
 	// RefreshTokenKey derives successors for RefreshTokenGrace: at least 32
 	// random bytes, the same on every instance, kept apart from the database.

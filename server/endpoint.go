@@ -46,6 +46,9 @@ type Response struct {
 	// Body is what is written as JSON; a []byte is written as it is, with the
 	// Content-Type of Header, and nil is no body.
 	Body any
+	// Reason is why the answer tells less than was asked for, for the log alone; nil is
+	// none.
+	Reason *Reason
 }
 
 // CreateEndpointResponse answers a request to a registered endpoint. A name
@@ -79,6 +82,7 @@ func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, e
 	if err != nil {
 		return req.refused(err)
 	}
+	s.logReason(req, response.Reason)
 	s.writeResponse(w, r, response)
 	return req, nil
 }

@@ -345,7 +345,7 @@ func (s *Server) accessToken(ctx context.Context, input TokenInput) (string, err
 	if _, derives := s.derives(input.Request.Credential); derives {
 		return s.accessSuccessor(input.Request.Credential.Presented), nil
 	}
-	token, err := s.accessTokenGenerator(input.GrantType)(ctx, input)
+	token, err := s.accessTokenGenerator(input)(ctx, input)
 	if err == nil && !isBearerToken(token) {
 		err = errors.New("what the generator made is no token (RFC 6750 section 2.1)")
 	}
@@ -364,8 +364,13 @@ func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, er
 	return own, err
 }
 
-func (s *Server) accessTokenGenerator(grantType string) TokenGenerator {
-	if generator := s.generators[grantType]; generator != nil {
+func (s *Server) accessTokenGenerator(input TokenInput) TokenGenerator {
+	for _, r := range s.resourceGenerators {
+		if HasResource(strings.Fields(input.Record.Audience), r.resource) {
+			return r.generator
+		}
+	}
+	if generator := s.generators[input.GrantType]; generator != nil {
 		return generator
 	}
 	return s.config.AccessTokenGenerator

@@ -45,3 +45,22 @@ func (e *Error) Reason() (text string, values []slog.Attr) {
 	}
 	return e.reason.Error(), values
 }
+
+// logReason tells the operator why a client is told less than it asked for.
+func (s *Server) logReason(req *Request, reason *Reason) {
+	if reason == nil {
+		return
+	}
+	attributes := []slog.Attr{slog.String("endpoint", req.Endpoint), slog.String("reason", reason.Text)}
+	if req.Client != nil {
+		attributes = append(attributes, slog.String("client_id", bounded(req.Client.GetClientID(), maxLoggedID)))
+	}
+	values := make([]slog.Attr, len(reason.Values))
+	for i, value := range reason.Values {
+		values[i] = slog.String(value.Key, bounded(value.Value.String(), maxLoggedText))
+	}
+	if len(values) > 0 {
+		attributes = append(attributes, slog.Attr{Key: "values", Value: slog.GroupValue(values...)})
+	}
+	s.config.Logger.LogAttrs(req.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", attributes...)
+}

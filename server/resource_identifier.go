@@ -1,7 +1,10 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
@@ -17,4 +20,30 @@ func SameResource(a, b string) bool { return weburi.Normal(a) == weburi.Normal(b
 func HasResource(audience []string, resource string) bool {
 	normal := weburi.Normal(resource)
 	return slices.ContainsFunc(audience, func(one string) bool { return one == resource || weburi.Normal(one) == normal })
+}
+
+// ResourceServer is a client that is an API itself. [models.ClientMixin] is one.
+type ResourceServer interface {
+	// GetAPIResources returns the resources at which it is the API, nil for a client
+	// that is none.
+	GetAPIResources() []string
+}
+
+// CheckAPIResources returns an error that names the first of some resources that no
+// token can be for: each is an absolute URI without a fragment (RFC 8707 section 2), or
+// a name as token exchange has it in "audience" (RFC 8693 section 2.1).
+func CheckAPIResources(resources []string) error {
+	for _, resource := range resources {
+		_, err := weburi.Parse(resource)
+		switch {
+		case strings.Contains(resource, "#"):
+			err = errors.New("has a fragment; leave it out")
+		case !strings.Contains(resource, ":") && IsClientID(resource) && !strings.Contains(resource, " "):
+			err = nil // a name
+		}
+		if err != nil {
+			return fmt.Errorf("server: the API resource %q %w", resource, err)
+		}
+	}
+	return nil
 }

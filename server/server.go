@@ -21,8 +21,9 @@ type Server struct {
 	initialized bool
 	registrations
 
-	generators  map[string]TokenGenerator
-	crossOrigin *CrossOrigin
+	generators         map[string]TokenGenerator
+	resourceGenerators []resourceGenerator
+	crossOrigin        *CrossOrigin
 }
 
 // registrations are all that a server does.
@@ -354,6 +355,26 @@ func (s *Server) RegisterTokenGenerator(grantType string, generator TokenGenerat
 		s.generators = make(map[string]TokenGenerator)
 	}
 	s.generators[grantType] = generator
+}
+
+// resourceGenerator makes the access tokens for a resource.
+type resourceGenerator struct {
+	resource  string
+	generator TokenGenerator
+}
+
+// RegisterResourceTokenGenerator sets the access token generator of tokens for a
+// resource (RFC 8707), in place of that of the grant type: one API takes signed JWTs,
+// say, and another one asks the server. A token for several resources is made by the
+// generator that was registered first. Registering one turns Config.RefreshTokenGrace
+// off.
+func (s *Server) RegisterResourceTokenGenerator(resource string, generator TokenGenerator) {
+	i := slices.IndexFunc(s.resourceGenerators, func(r resourceGenerator) bool { return SameResource(r.resource, resource) })
+	if i >= 0 {
+		s.resourceGenerators[i].generator = generator
+		return
+	}
+	s.resourceGenerators = append(s.resourceGenerators, resourceGenerator{resource, generator})
 }
 
 // RegisterEndpoint adds an endpoint, to be served by

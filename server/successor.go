@@ -33,7 +33,7 @@ func (s *Server) refreshSuccessor(presented Presented) string {
 // derives reports whether the tokens for a credential are derived. A refresh
 // token of an older program names no grant and has random successors.
 func (s *Server) derives(credential *Credential) (Token, bool) {
-	if s.config.RefreshTokenGrace == 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.generators["refresh_token"] != nil {
+	if s.config.RefreshTokenGrace == 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.generators["refresh_token"] != nil || len(s.resourceGenerators) > 0 {
 		return nil, false
 	}
 	token, ok := credential.Record.(Token)

@@ -256,6 +256,45 @@ func TestADocumentChanges(t *testing.T) {
 	assert.Equal(t, http.StatusOK, p.Consent(oauthtest.AuthorizeQuery(by(s.put("/wanted", app())), "")).Status)
 }
 
+// What a document says makes no client an API, at first and later; what the operator says
+// of its row stays, and goes with the client.
+func TestADocumentMakesNoClientAnAPI(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p, documents, s := newDocuments(t, db)
+		const api = "https://api.example"
+		said := app("api_resources", api, "APIResources", api, "api_resource\u017f", api, "resource", api)
+		client := by(s.put("/client", said))
+		require.Equal(t, http.StatusOK, p.Redeem(client, p.Code(client, "")).Status)
+		resources := func() []string {
+			found, err := p.Server.QueryClient(t.Context(), client.ClientID)
+			require.NoError(t, err)
+			require.NotNil(t, found)
+			return found.(*oauthtest.Client).GetAPIResources()
+		}
+		changed := func() {
+			said["client_name"] = "Another name"
+			s.put("/client", said)
+			documents.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
+			p.Now = p.Now.Add(24 * time.Hour)
+		}
+		assert.Empty(t, resources())
+		changed()
+		assert.Empty(t, resources())
+
+		factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
+		require.NoError(t, factory.SetAPIResources(t.Context(), client.ClientID, "https://own.example"))
+		assert.Equal(t, []string{"https://own.example"}, resources())
+		changed()
+		assert.Equal(t, []string{"https://own.example"}, resources())
+
+		registrations := gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](db)
+		require.NoError(t, registrations.DeleteClient(t.Context(), client.ClientID, p.Now))
+		var row oauthtest.Client
+		require.NoError(t, db.Unscoped().Where("long_client_id = ? OR client_id = ?", client.ClientID, client.ClientID).First(&row).Error)
+		assert.Empty(t, row.APIResources)
+	})
+}
+
 // Strangers name addresses that never answer, as many as they like: nobody else has to
 // wait for them, and they are told to come back.
 func TestAFloodOfDocumentsThatNeverCome(t *testing.T) {

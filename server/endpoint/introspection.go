@@ -1,10 +1,13 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -23,10 +26,18 @@ import (
 type Introspection struct {
 	// QueryToken finds a token.
 	QueryToken server.QueryTokenFunc
-	// CheckPermission reports whether the client that asks, req.Client, may
-	// know of a token. To one that may not, the token is inactive. nil lets a
-	// client know of its own tokens, and of those whose audience names it by its
-	// client id; an API that others get tokens for needs more.
+	// APIs are the resources at which clients are the API, by client id: such a client
+	// may know of access tokens that are for one of them (RFC 8707), by
+	// [server.SameResource]. So may a client whose row says so, see
+	// models.ClientMixin.APIResources. Any client may know of its own tokens, and a
+	// refresh token is for its client alone.
+	APIs map[string][]string
+	// DefaultResource is what a token without an audience is for; empty is nothing, so
+	// that no API may know of it.
+	DefaultResource string
+	// CheckPermission reports whether the client that asks, req.Client, may know of a
+	// token, in place of these rules; nil is these. To a client that may not, the token
+	// is inactive, and the log has the reason.
 	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
 	// Keys sign answers as JWTs (RFC 9701) for callers that ask for one; nil
 	// answers all in JSON.
@@ -88,6 +99,14 @@ func (*Introspection) CheckAuthMethod(method string) bool { return method != mod
 // CheckConfig names what is missing.
 func (e *Introspection) CheckConfig(config *server.Config) error {
 	var faults []error
+	for _, clientID := range slices.Sorted(maps.Keys(e.APIs)) {
+		if err := server.CheckAPIResources(e.APIs[clientID]); err != nil {
+			faults = append(faults, fmt.Errorf("endpoint: Introspection.APIs[%q]: %w", clientID, err))
+		}
+	}
+	if err := server.CheckAPIResources(strings.Fields(e.DefaultResource)); err != nil {
+		faults = append(faults, fmt.Errorf("endpoint: Introspection.DefaultResource: %w", err))
+	}
 	if e.QueryToken == nil {
 		faults = append(faults, errors.New("endpoint: Introspection.QueryToken is missing: write gormoauth.CreateIntrospectionEndpoint[Token](db)"))
 	}
@@ -97,23 +116,23 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// CreateResponse tells what the token stands for. Of a token that is unknown,
-// revoked, expired, somebody else's or of a user who is gone it says that it
-// is inactive and nothing more (RFC 7662 section 2.2).
+// CreateResponse tells what the token stands for. Of a token that is unknown, revoked or
+// expired, that the client may not know of, or whose user is gone, it says that it is
+// inactive and nothing more (RFC 7662 section 2.2).
 func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	token := req.Params.Get("token")
 	if token == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'token'.")
 	}
-	claims, err := e.introspect(ctx, req, token)
+	claims, reason, err := e.introspect(ctx, req, token)
 	if err != nil {
 		return nil, err
 	}
-	if claims == nil {
+	if reason != nil {
 		claims = map[string]any{"active": false}
 	}
 	if e.Keys == nil || !accepts(req.HTTP, introspectionMediaType) {
-		return &server.Response{Body: claims}, nil
+		return &server.Response{Body: claims, Reason: reason}, nil
 	}
 	text, err := e.answer(req.Server).Sign(ctx, req.Client, req.Time, "token-introspection+jwt", map[string]any{
 		"iss": req.Server.Issuer(), "aud": req.Client.GetClientID(), "iat": req.Time.Unix(), "token_introspection": claims,
@@ -121,7 +140,7 @@ func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request)
 	if err != nil {
 		return nil, err
 	}
-	return &server.Response{Header: http.Header{"Content-Type": {introspectionMediaType}}, Body: []byte(text)}, nil
+	return &server.Response{Header: http.Header{"Content-Type": {introspectionMediaType}}, Body: []byte(text), Reason: reason}, nil
 }
 
 const introspectionMediaType = "application/token-introspection+jwt"
@@ -138,21 +157,27 @@ func accepts(r *http.Request, mediaType string) bool {
 	return false
 }
 
-// introspect returns nil for a token that is inactive to the client.
-func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, error) {
+// introspect returns what the client may know of a token, or why that is nothing.
+func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, *server.Reason, error) {
 	stored, query, err := findToken(ctx, req, e.QueryToken, token)
-	if err != nil || stored == nil || !alive(req, stored.Token, query) {
-		return nil, err
+	if err != nil {
+		return nil, nil, err
 	}
-	if permitted, err := e.checkPermission(ctx, req, stored); err != nil || !permitted {
-		return nil, err
+	if stored == nil || !alive(req, stored.Token, query) {
+		return nil, server.NewReason("the token is unknown, revoked or expired"), nil
+	}
+	if reason, err := e.checkPermission(ctx, req, stored, query); err != nil || reason != nil {
+		return nil, reason, err
 	}
 	claims := claimsOf(stored.Token, query)
 	claims["iss"] = req.Server.Issuer()
 	if stored.UserID != "" {
 		user, err := req.Server.QueryUser(ctx, stored.UserID)
-		if err != nil || user == nil {
-			return nil, err
+		if err != nil {
+			return nil, nil, err
+		}
+		if user == nil {
+			return nil, server.NewReason("the user of the token is gone or disabled"), nil
 		}
 		claims["sub"] = e.subject(req, stored)
 		if e.Username != nil {
@@ -161,7 +186,7 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	} else {
 		claims["sub"] = stored.Token.GetClientID()
 	}
-	return claims, req.PrepareIntrospection(ctx, stored, claims)
+	return claims, nil, req.PrepareIntrospection(ctx, stored, claims)
 }
 
 // subject is the user's id, but for the client of the token itself, which may know
@@ -180,16 +205,53 @@ func alive(req *server.Request, token server.Token, query server.TokenQuery) boo
 	return token.CheckRefreshToken(query.RefreshToken) && !token.IsRefreshTokenRevoked() && !token.IsRefreshTokenExpired(req.Time)
 }
 
-func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error) {
+// checkPermission returns why the client may not know of a token, nil where it may.
+func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken, query server.TokenQuery) (*server.Reason, error) {
 	if e.CheckPermission == nil {
-		id := req.Client.GetClientID()
-		return token.Token.CheckClient(id) || slices.Contains(strings.Fields(token.Token.GetAudience()), id), nil
+		return e.mayKnow(req, token.Token, query), nil
 	}
 	permitted, err := e.CheckPermission(ctx, req, token)
 	if err != nil {
-		return false, fmt.Errorf("check the permission to introspect: %w", err)
+		return nil, fmt.Errorf("check the permission to introspect: %w", err)
 	}
-	return permitted, nil
+	if !permitted {
+		return server.NewReason("Introspection.CheckPermission does not let the client know of the token", slog.String("token_client_id", token.Token.GetClientID())), nil
+	}
+	return nil, nil
+}
+
+// mayKnow is the rule of a client that is the token's own, or the API that it is for. An
+// audience is compared with what the operator says of the client, and never with its id,
+// which a client that comes by a document chooses itself.
+func (e *Introspection) mayKnow(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
+	if token.CheckClient(req.Client.GetClientID()) {
+		return nil
+	}
+	audience := strings.Fields(cmp.Or(token.GetAudience(), e.DefaultResource))
+	resources := e.resourcesOf(req.Client)
+	values := []slog.Attr{
+		slog.String("token_client_id", token.GetClientID()), slog.String("token_audience", strings.Join(audience, " ")), slog.String("api_resources", strings.Join(resources, " ")),
+	}
+	switch {
+	case query.AccessToken == "":
+		return server.NewReason("a refresh token is for its own client alone", values...)
+	case len(resources) == 0:
+		return server.NewReason("the token is another client's, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
+	case len(audience) == 0:
+		return server.NewReason("the token is for no resource: see Introspection.DefaultResource", values...)
+	case !slices.ContainsFunc(resources, func(one string) bool { return server.HasResource(audience, one) }):
+		return server.NewReason("the token is not for a resource at which this client is the API", values...)
+	}
+	return nil
+}
+
+// resourcesOf returns the resources at which a client is the API.
+func (e *Introspection) resourcesOf(client server.Client) []string {
+	resources := e.APIs[client.GetClientID()]
+	if api, ok := client.(server.ResourceServer); ok {
+		resources = append(slices.Clone(resources), api.GetAPIResources()...)
+	}
+	return resources
 }
 
 // claimsOf is what the row says. A refresh token stands for its grant, which

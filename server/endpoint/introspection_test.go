@@ -83,12 +83,13 @@ func TestIntrospection(t *testing.T) {
 			}
 			assert.Equal(t, "true", p.Introspect(web, "token="+narrow["refresh_token"]).Body["active"], "and to look is not to use")
 		})
-		t.Run("an audience may ask", func(t *testing.T) {
+		t.Run("an audience and a key", func(t *testing.T) {
 			require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(narrow["access_token"])).
 				Updates(map[string]any{"audience": "https://api.example " + other.ClientID, "confirmation": `{"jkt":"abc"}`}).Error)
-			a := p.Introspect(other, "token="+narrow["access_token"])
+			a := p.Introspect(web, "token="+narrow["access_token"])
 			assert.Equal(t, `["https://api.example","`+other.ClientID+`"]`, a.Body["aud"])
 			assert.JSONEq(t, `{"jkt":"abc"}`, a.Body["cnf"])
+			assert.Equal(t, inactive, p.Introspect(other, "token="+narrow["access_token"]).Raw, "a client's id is not a resource that it is the API of")
 		})
 		t.Run("who may not ask", func(t *testing.T) {
 			a := p.Introspect(nil, "token="+narrow["access_token"])

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -18,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/grant"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -63,4 +67,50 @@ func TestClaimsOfTheProgramsOwn(t *testing.T) {
 	a, _ = issue()
 	assert.Equal(t, http.StatusInternalServerError, a.Status)
 	assert.NotContains(t, a.Raw, "roles")
+}
+
+// One API takes signed JWTs, and another one asks the server: what a token is like, its
+// resource decides.
+func TestATokenIsMadeForItsResource(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		const signed, opaque, other = "https://signed.example", "https://opaque.example", "https://other.example/v1"
+		p := oauthtest.New(t, db, func(c *server.Config) {
+			c.RefreshTokenGrace, c.RefreshTokenKey = time.Minute, []byte(strings.Repeat("k", 32)) // which a derived token would undo
+		})
+		keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
+		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{signed, opaque, other}}))
+		p.Server.RegisterResourceTokenGenerator(signed+"/", func(context.Context, server.TokenInput) (string, error) { return "replaced", nil })
+		p.Server.RegisterResourceTokenGenerator(signed, (&generator.JWTAccessToken{Keys: keys}).Generate)
+		p.Server.RegisterResourceTokenGenerator(other, func(context.Context, server.TokenInput) (string, error) {
+			return server.GenerateSecret("other", server.AccessTokenKind), nil
+		})
+		client := p.NewClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.GrantTypes = append(c.ClientMetadata.GrantTypes, "client_credentials")
+		})
+		kind := func(a oauthtest.Answer) string {
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			token := a.Body["access_token"]
+			assert.True(t, p.Valid(token), "and is known")
+			if parts := strings.Split(token, "."); len(parts) == 3 {
+				return "JWT"
+			}
+			prefix, _, _ := strings.Cut(token, "_")
+			return prefix
+		}
+		ask := func(resources ...string) string { return url.Values{"resource": resources}.Encode() }
+		for _, row := range []struct {
+			resources []string
+			want      string
+		}{
+			{nil, "goa"}, {[]string{opaque}, "goa"}, {[]string{signed}, "JWT"}, {[]string{signed + ":443/"}, "JWT"}, {[]string{other}, "other"},
+			{[]string{opaque, signed}, "JWT"}, {[]string{opaque, other}, "other"}, {[]string{other, signed, opaque}, "JWT"},
+		} {
+			assert.Equal(t, row.want, kind(p.Redeem(client, p.Code(client, ask(row.resources...)))), "%v", row.resources)
+			assert.Equal(t, row.want, kind(p.Token(client, "grant_type=client_credentials&"+ask(row.resources...))), "%v", row.resources)
+		}
+		both := p.Redeem(client, p.Code(client, ask(signed, opaque)))
+		narrow := p.Refresh(client, both.Body["refresh_token"], "&"+ask(opaque))
+		assert.Equal(t, "goa", kind(narrow), "of a refresh that narrows it, too")
+		assert.Equal(t, "JWT", kind(p.Refresh(client, narrow.Body["refresh_token"], "&"+ask(signed))))
+	})
 }

@@ -50,10 +50,15 @@ func (a *app) routes() http.Handler {
 // pageMiddleware gives a page its session, and refuses forms that other sites
 // send: the cookie might come with them.
 func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
-	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { a.errorPage(w, http.StatusForbidden) }))
 	return func(handler http.HandlerFunc) http.Handler {
-		return sameOrigin.Handler(a.sessions.LoadAndSave(handler))
+		session := a.sessions.LoadAndSave(handler)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead && !a.oauth.FromOwnPage(r) {
+				a.errorPage(w, http.StatusForbidden)
+				return
+			}
+			session.ServeHTTP(w, r)
+		})
 	}
 }
 

@@ -384,10 +384,13 @@ func IsSelfMade(client Client) bool {
 	return source == models.ClientByRegistration || source == models.ClientByDocument
 }
 
-// isSilent reports whether the request forbids all pages.
-func (r *Request) isSilent() (silent bool) {
-	tell(r, func(hook SilenceHook) { silent = silent || hook.IsSilent(r) })
-	return silent
+// promptNone is the prompt that forbids all pages (OpenID Connect Core section 3.1.2.1).
+// A request that is no OpenID request may have it as well: its client waits in a frame.
+const promptNone = "none"
+
+// isSilent reports whether the request forbids all pages, be it beside what it asks for.
+func (r *Request) isSilent() bool {
+	return slices.Contains(strings.Fields(r.Params.Get("prompt")), promptNone)
 }
 
 // isSeconds reports whether a text is a number of seconds, of some years at most.

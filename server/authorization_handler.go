@@ -38,7 +38,7 @@ type AuthorizationPages struct {
 // Its pages cannot be framed, unless the program has set headers that say otherwise.
 func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc {
 	if pages.User == nil || pages.SignIn == nil || pages.Consent == nil {
-		panic("server: AuthorizationPages needs User, SignIn and Consent: see the example of AuthorizationHandler")
+		panic("server: AuthorizationPages needs User, SignIn and Consent: see the README")
 	}
 	if pages.SelectAccount == nil {
 		pages.SelectAccount = pages.SignIn

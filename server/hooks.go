@@ -46,13 +46,6 @@ type KeepRequestHook interface {
 	KeptAuthorizationRequest(ctx context.Context, req *Request) (url.Values, error)
 }
 
-// SilenceHook says whether an authorization request forbids all pages, so that its
-// client is told even what is wrong with it (OpenID Connect Core section 3.1.2.1,
-// prompt=none).
-type SilenceHook interface {
-	IsSilent(req *Request) bool
-}
-
 // SubjectHook says by what a client knows a user where that is not the user's id
 // (OpenID Connect Core section 8.1).
 type SubjectHook interface {
@@ -215,7 +208,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 func isHook(value any) bool {
 	switch value.(type) {
 	case IDTokenHook, CodeChallengeHook, RequestObjectHook,
-		ObserveHook, ResolveRequestHook, KeepRequestHook, SilenceHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
+		ObserveHook, ResolveRequestHook, KeepRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:

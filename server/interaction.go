@@ -82,6 +82,9 @@ func (s *Server) interact(ctx context.Context, req *Request) (*ConsentGrant, err
 		Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req, ReturnTo: req.returnTo(),
 		Decision: req.Decision(req.Params),
 	}
+	if req.Params.Get("prompt") == promptNone {
+		consent.ForbidInteraction()
+	}
 	if req.User != nil {
 		consent.Deciding, consent.agreed = req.IsDecision(consent.Decision)
 		req.decided = consent.Deciding

@@ -305,3 +305,82 @@ func TestDeviceAuthorizationIsConfigured(t *testing.T) {
 	assert.Equal(t, oauthtest.Issuer+"/oauth/device_authorization", metadata["device_authorization_endpoint"])
 	assert.Contains(t, metadata["grant_types_supported"], deviceGrant)
 }
+
+// A device is let in, or sent away, by a POST from the page that showed what it asks for.
+func TestOnlyAPOSTFromThePageConnectsADevice(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Attempts = ratelimit.Unlimited{} })
+		bob := &oauthtest.User{}
+		require.NoError(t, db.Create(bob).Error)
+		session := func(user server.User, id string) server.User {
+			return server.SignedIn{User: user, Authentication: server.Authentication{SessionID: id}}
+		}
+		alice := session(d.User, "s")
+		const yes = "user_code={code}&confirm=yes&decision={decision}"
+		for _, row := range []struct {
+			rule   string
+			method string
+			query  string
+			body   string
+			header string
+			user   server.User
+			change func(c *oauthtest.Client)
+			done   bool
+		}{
+			{rule: "the form of the page", body: yes, done: true},
+			{rule: "the code in the address of the form", query: "user_code={code}", body: "confirm=yes&decision={decision}", done: true},
+			{rule: "typed as a person does", body: strings.Replace(yes, "{code}", "{typed}", 1), done: true},
+			{rule: "no field", body: "user_code={code}&confirm=yes"},
+			{rule: "another field", body: "user_code={code}&confirm=yes&decision=x"},
+			{rule: "the field of another device", body: strings.Replace(yes, "{decision}", "{another}", 1)},
+			{rule: "the field in the address", query: "decision={decision}", body: "user_code={code}&confirm=yes"},
+			{rule: "by GET", method: http.MethodGet, query: yes},
+			{rule: "by HEAD", method: http.MethodHead, query: yes},
+			{rule: "by OPTIONS", method: http.MethodOptions, query: yes},
+			{rule: "another site", body: yes, header: "cross-site"},
+			{rule: "another host of the site", body: yes, header: "same-site"},
+			{rule: "bob, who has signed in since", body: yes, user: session(bob, "s")},
+			{rule: "another session", body: yes, user: session(d.User, "another")},
+			{rule: "the client has another name now", body: yes, change: func(c *oauthtest.Client) { c.ClientMetadata.ClientName = "Another" }},
+		} {
+			for _, approved := range []bool{true, false} {
+				client := d.NewClient(television)
+				_, deviceCode, userCode := d.start(t, client, "")
+				_, _, anotherCode := d.start(t, client, "")
+				consent, err := d.consent(userCode, alice)
+				require.NoError(t, err)
+				assert.False(t, consent.Deciding)
+				another, err := d.consent(anotherCode, alice)
+				require.NoError(t, err)
+				fill := strings.NewReplacer("{code}", userCode, "{typed}", strings.ToLower(strings.ReplaceAll(userCode, "-", "+")),
+					"{decision}", string(consent.Decision), "{another}", string(another.Decision)).Replace
+				method, user := row.method, row.user
+				if method == "" {
+					method = http.MethodPost
+				}
+				if user == nil {
+					user = alice
+				}
+				if row.change != nil {
+					row.change(client)
+					require.NoError(t, db.Save(client).Error)
+				}
+				request := func() *http.Request {
+					r := httptest.NewRequestWithContext(t.Context(), method, "/device?"+fill(row.query), strings.NewReader(fill(row.body)))
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+					r.Header.Set("Sec-Fetch-Site", row.header)
+					return r
+				}
+				again, err := d.endpoint.GetConsentGrant(d.Server, request(), user)
+				require.NoError(t, err, row.rule)
+				assert.Equal(t, row.done, again.Deciding, row.rule)
+				err = d.endpoint.Decide(d.Server, request(), user, approved)
+				assert.Equal(t, row.done, err == nil, "%s: %v", row.rule, err)
+				if !row.done {
+					require.ErrorIs(t, err, server.ErrNoDecision, row.rule)
+					assert.Equal(t, "authorization_pending", d.later(client, deviceCode).Body["error"], row.rule)
+				}
+			}
+		}
+	})
+}

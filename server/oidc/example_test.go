@@ -4,37 +4,27 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/url"
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
-// The page does what the consent grant says: prompt, max_age, acr_values and
-// id_token_hint cannot be forgotten.
+// The handler does what prompt, max_age, acr_values and id_token_hint ask for: none of
+// them can be forgotten.
 func Example() {
-	var srv server.Server                                           // see gormoauth.New
-	currentUser := func(*http.Request) server.User { return nil }   // the program's session
-	redirect := func(http.ResponseWriter, *http.Request, string) {} // to a page of the program's
-	ask := func(http.ResponseWriter, *server.ConsentGrant) {}       // the consent page
-	authorize := func(w http.ResponseWriter, r *http.Request) {
-		user := currentUser(r)
-		consent, err := srv.GetConsentGrant(r, user)
-		if err != nil {
-			srv.WriteError(w, r, err)
-			return
-		}
-		switch consent.Interaction {
-		case server.SignIn: // and then back to consent.ReturnTo
-			redirect(w, r, "/login?next="+consent.ReturnTo)
-		case server.SelectAccount:
-			redirect(w, r, "/accounts?next="+consent.ReturnTo)
-		case server.NoInteraction: // agreed before
-			srv.CreateAuthorizationResponse(w, r, user)
-		default:
-			ask(w, consent)
+	var srv server.Server // see gormoauth.New
+	redirect := func(path string) func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {
+		return func(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
+			http.Redirect(w, r, path+"?next="+url.QueryEscape(consent.ReturnTo), http.StatusSeeOther)
 		}
 	}
-	http.HandleFunc("GET /oauth/authorize", authorize)
+	http.Handle("/oauth/authorize", srv.AuthorizationHandler(server.AuthorizationPages{
+		User:          func(*http.Request) (server.User, error) { return nil, nil }, // the program's session
+		SignIn:        redirect("/login"),
+		SelectAccount: redirect("/accounts"),
+		Consent:       func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {}, // the consent page
+	}))
 	// Output:
 }
 
@@ -44,7 +34,7 @@ func ExampleProvider_GetLogoutRequest() {
 	var srv server.Server
 	var provider oidc.Provider
 	currentUser := func(*http.Request) (user server.User, sessionID string) { return nil, "" }
-	confirmed := func(http.ResponseWriter, *http.Request, *oidc.LogoutRequest) bool { return true } // or shows the page that asks
+	ask := func(http.ResponseWriter, *oidc.LogoutRequest) {} // a form that is posted to ReturnTo, with Decision.Input and a button confirm=yes
 	http.HandleFunc("/oauth/end_session", func(w http.ResponseWriter, r *http.Request) {
 		user, sessionID := currentUser(r)
 		logout, err := provider.GetLogoutRequest(r, user)
@@ -52,7 +42,8 @@ func ExampleProvider_GetLogoutRequest() {
 			srv.WriteError(w, r, err)
 			return
 		}
-		if !logout.Confirmed && !confirmed(w, r, logout) {
+		if user != nil && !logout.Confirmed {
+			ask(w, logout)
 			return
 		}
 		ended, err := provider.EndSession(r.Context(), sessionID) // and the program's own session

@@ -50,11 +50,6 @@ func (*Provider) applyDefaults(req *server.Request) {
 	}
 }
 
-// IsSilent reports whether a request has prompt=none.
-func (*Provider) IsSilent(req *server.Request) bool {
-	return slices.Contains(strings.Fields(req.Params.Get("prompt")), promptNone)
-}
-
 // PrepareInteraction says what prompt, id_token_hint and the claims parameter ask of
 // the page.
 func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
@@ -66,8 +61,6 @@ func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, 
 			consent.RequireConsent()
 		case promptSelectAccount:
 			consent.RequireAccountChoice()
-		case promptNone:
-			consent.ForbidInteraction()
 		}
 	}
 	if server.AsksFor(req.Client, "require_auth_time") && req.Authentication.Time == 0 {

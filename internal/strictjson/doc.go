@@ -12,4 +12,7 @@
 //   - size and depth are bounded, and nothing follows the value.
 //
 // Types with an UnmarshalJSON of their own get text for which all of this holds.
+//
+// What was stored before this rule is read by [Stored] and [StoredList], which leave out
+// what is not so: a row that is older goes on without it.
 package strictjson

@@ -3,14 +3,12 @@ package gormstore
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
 
 	"gorm.io/gorm/schema"
 
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -18,16 +16,6 @@ import (
 type examinedModel struct {
 	store   *store
 	columns map[string]columns // by the name of the mixin that it embeds
-}
-
-// mixins are all that a model may embed. Of some the rows belong to a user.
-var mixins = []struct {
-	mixin   any
-	granted bool
-}{
-	{models.ClientMixin{}, false}, {models.TokenMixin{}, true}, {models.AuthorizationCodeMixin{}, true}, {models.DeviceCodeMixin{}, true},
-	{models.ConsentMixin{}, true}, {models.SessionMixin{}, true}, {models.LogoutMixin{}, false}, {models.PushedRequestMixin{}, false},
-	{models.SigningKeyMixin{}, false}, {models.ReplayMixin{}, false}, {models.AuditMixin{}, true},
 }
 
 // examineModels finds what the constructors would refuse, of all models at once.
@@ -38,24 +26,9 @@ func (x *examination) examineModels(all []any) {
 			x.refused("model", "the models:", err)
 			continue
 		}
-		m := &examinedModel{s, make(map[string]columns)}
-		x.models = append(x.models, m)
-		for _, kind := range mixins {
-			mixin := reflect.TypeOf(kind.mixin)
-			if !embeds(s.schema.ModelType, mixin) {
-				continue
-			}
-			names, err := s.mixinColumns(kind.mixin)
-			if err == nil {
-				m.columns[mixin.Name()] = names
-			}
-			if kind.granted {
-				var userIDErr error
-				s.userID, userIDErr = s.userIDColumn()
-				err = errors.Join(err, userIDErr)
-			}
-			x.refused("model", "the models:", err)
-		}
+		columns, err := s.examine()
+		x.refused("model", "the models:", err)
+		x.models = append(x.models, &examinedModel{s, columns})
 	}
 	x.examineUserIndexes()
 }
@@ -116,14 +89,6 @@ func (m *examinedModel) ofMixin(field *schema.Field) (mixin, name string) {
 // withoutUser reports whether rows of the model may belong to nobody: tokens of a
 // client's own, and devices on which nobody has decided.
 func (m *examinedModel) withoutUser() bool { return m.is("TokenMixin") || m.is("DeviceCodeMixin") }
-
-// embeds reports whether a struct embeds the mixin, by value or not, so that GORM
-// sees it or not.
-func embeds(t, mixin reflect.Type) bool {
-	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		return f.Anonymous && (f.Type == mixin || f.Type == reflect.PointerTo(mixin))
-	})
-}
 
 // zeroIsNull reports whether the zero value of a field is NULL in the database.
 func zeroIsNull(field *schema.Field) bool {

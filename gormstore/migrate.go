@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,10 +22,13 @@ const migrationLock int64 = 0x676f726d6f617574
 // Any number of instances can start at once. It runs in one transaction, on
 // PostgreSQL under an advisory lock. On MySQL, where each step takes effect by
 // itself and no lock spans a cluster, what another instance has just created is
-// left to it.
+// left to it. Models that the constructors would refuse are refused here, all at once.
 func AutoMigrate(db *gorm.DB, models ...any) error {
 	db, err := handle(db)
 	if err != nil {
+		return err
+	}
+	if err := refused(db, models); err != nil {
 		return err
 	}
 	options := &sql.TxOptions{}
@@ -36,6 +40,20 @@ func AutoMigrate(db *gorm.DB, models ...any) error {
 	return retry(db.Statement.Context, func(bool) error {
 		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) }, options)
 	})
+}
+
+// refused returns what the constructors would refuse of the models, each of which would
+// have its tables made otherwise.
+func refused(db *gorm.DB, models []any) error {
+	var faults []error
+	for _, model := range models {
+		s, err := parse(db, model)
+		if err == nil {
+			_, err = s.examine()
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 func migrate(tx *gorm.DB, models []any) error {

@@ -27,6 +27,7 @@ import (
 // TLS is that of [fapi.TLSConfig].
 func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gormstore.ReplayModel[R]]() Part {
 	return func(a *assembly) error {
+		a.begin("FAPI2SecurityProfile")
 		requests, requestsErr := gormstore.NewPushedRequests[P, PP](a.db)
 		replays, replaysErr := gormstore.NewReplays[R, PR](a.db)
 		if err := errors.Join(requestsErr, replaysErr); err != nil {

@@ -1,6 +1,7 @@
 package gormoauth
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"net/http"
@@ -52,34 +53,36 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	if config.Server.ScopesSupported == nil {
 		config.Server.ScopesSupported = config.Scopes
 	}
-	a, err := assemble(db, config.Server, parts)
-	if err != nil {
-		return nil, err
-	}
-	if a.documents == nil || a.tokens == nil {
-		return nil, errors.New("gormoauth: MCP needs gormoauth.Clients[Client]() and gormoauth.Tokens[Token]()")
-	}
+	a := assemble(db, config.Server, parts)
 	if config.Fetcher == nil {
 		config.Fetcher = fetch.New(fetch.Options{})
 	}
-	documents := a.documents(config.Fetcher)
-	documents.Scope = strings.Join(config.Scopes, " ")
+	scope := strings.Join(config.Scopes, " ")
 	for _, registration := range a.registrations {
-		registration.DefaultScope = documents.Scope
+		registration.DefaultScope = scope
 	}
-	if config.API != "" {
+	if config.API != "" && a.introspection != nil {
 		a.introspection.APIs = map[string][]string{config.API: {config.Resource}}
 	}
-	srv, err := a.server()
-	if err != nil {
-		return nil, err
+	if a.documents == nil || a.tokens == nil {
+		a.fault(errors.New("gormoauth: MCP needs gormoauth.Clients[Client]() and gormoauth.Tokens[Token]()"))
+	} else if documents, err := a.documents(config.Fetcher); err != nil {
+		a.fault(err)
+	} else {
+		documents.Scope = scope
+		a.hooks = append(a.hooks, documents)
+	}
+	a.hooks = append(a.hooks, grant.ResourceIndicators{Resources: []string{config.Resource}, Default: config.Resource})
+	if a.tokens == nil {
+		a.tokens = func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil } // of which a fault tells
 	}
 	protector, err := resource.NewProtector(resource.Config{
 		Metadata:    &resource.Metadata{Resource: config.Resource, AuthorizationServers: []string{a.config.Issuer}, ScopesSupported: config.Scopes},
 		AllowOrigin: a.config.AllowOrigin, Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID,
 		Clock: a.config.Clock, Translator: a.config.Translator, Profile: a.config.Profile,
 	}, a.validators(config.Resource)...)
-	err = errors.Join(err, srv.Register(documents), srv.Register(grant.ResourceIndicators{Resources: []string{config.Resource}, Default: config.Resource}))
+	a.fault(err)
+	srv, err := a.server()
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,13 @@ package gormoauth
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -22,16 +24,21 @@ type Part func(*assembly) error
 type assembly struct {
 	db        *gorm.DB
 	config    *server.Config
+	faults    []error
+	given     map[string]bool // the parts, by name
 	grants    []any
 	endpoints []server.Endpoint
 	hooks     []any
 
 	registrations []*endpoint.Registration
-	documents     func(*fetch.Fetcher) *clientauth.MetadataDocuments
+	documents     func(*fetch.Fetcher) (*clientauth.MetadataDocuments, error)
 	tokens        server.QueryTokenFunc
 	introspection *endpoint.Introspection
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
+
+	ofUsers      []gormstore.Erasable                     // the stores whose rows belong to users
+	checkUserIDs func(stores ...gormstore.Erasable) error // nil where the program finds users itself
 
 	proofs *server.DPoPProofs // of tokens that are bound to a key, nil where none is
 }
@@ -43,48 +50,56 @@ type assembly struct {
 // has already are kept. What else the server should do is registered on it
 // afterwards. Every fault is returned at once.
 func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
-	a, err := assemble(db, config, parts)
-	if err != nil {
-		return nil, err
-	}
-	return a.server()
+	return assemble(db, config, parts).server()
 }
 
-// assemble has the parts say what the server is to do.
-func assemble(db *gorm.DB, config server.Config, parts []Part) (*assembly, error) {
-	a := &assembly{db: db, config: &config, endpoints: []server.Endpoint{&endpoint.Metadata{}}}
-	var faults []error
+// assemble has the parts say what the server is to do, and collects what is wrong.
+func assemble(db *gorm.DB, config server.Config, parts []Part) *assembly {
+	a := &assembly{db: db, config: &config, given: make(map[string]bool), endpoints: []server.Endpoint{&endpoint.Metadata{}}}
 	for _, part := range parts {
-		faults = append(faults, part(a))
+		if part == nil {
+			a.fault(errors.New("gormoauth: a part is nil; leave it out"))
+			continue
+		}
+		a.fault(part(a))
 	}
 	if config.ClientAuthMethods == nil {
 		config.ClientAuthMethods = clientauth.Defaults()
 	}
 	if len(a.grants) > 0 && config.QueryUser == nil {
-		faults = append(faults, errors.New("gormoauth: who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"))
+		a.fault(errors.New("gormoauth: who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"))
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+	if a.checkUserIDs != nil {
+		a.fault(a.checkUserIDs(a.ofUsers...))
 	}
-	return a, nil
+	return a
 }
 
-func (a *assembly) server() (*server.Server, error) {
-	srv, err := server.New(*a.config)
-	if err != nil {
-		return nil, err
+func (a *assembly) fault(err error) { a.faults = append(a.faults, err) }
+
+// begin notes a part, which is given once: of two models for one thing, one would be
+// written and the other one read.
+func (a *assembly) begin(part string) {
+	if a.given[part] {
+		a.fault(fmt.Errorf("gormoauth: the part %s is given twice; leave one out", part))
 	}
-	var faults []error
+	a.given[part] = true
+}
+
+// server returns the server, or all that is wrong: what is registered is checked
+// together with the configuration.
+func (a *assembly) server() (*server.Server, error) {
+	srv := new(server.Server)
 	for _, g := range a.grants {
-		faults = append(faults, srv.RegisterGrant(g))
+		a.fault(srv.RegisterGrant(g))
 	}
 	for _, e := range a.endpoints {
-		faults = append(faults, srv.RegisterEndpoint(e))
+		a.fault(srv.RegisterEndpoint(e))
 	}
-	if err := errors.Join(append(faults, a.registerOpenID(srv))...); err != nil {
-		return nil, err
-	}
-	if err := srv.Register(a.hooks...); err != nil { // which may look at all of the server
+	a.fault(a.registerOpenID(srv))
+	a.fault(srv.Register(a.hooks...))
+	a.fault(srv.Init(*a.config))
+	if err := construct.Join(a.faults...); err != nil {
 		return nil, err
 	}
 	return srv, nil
@@ -93,12 +108,14 @@ func (a *assembly) server() (*server.Server, error) {
 // Clients has the server find clients in the model M.
 func Clients[M any, P gormstore.ClientModel[M]]() Part {
 	return func(a *assembly) error {
+		a.begin("Clients")
 		clients, err := gormstore.NewClients[M, P](a.db)
-		if err == nil && a.config.QueryClient == nil {
+		if a.config.QueryClient == nil {
 			a.config.QueryClient = clients.Query
 		}
-		a.documents = func(fetcher *fetch.Fetcher) *clientauth.MetadataDocuments {
-			return CreateMetadataDocuments[M, P](a.db, fetcher)
+		a.documents = func(fetcher *fetch.Fetcher) (*clientauth.MetadataDocuments, error) {
+			storage, err := gormstore.NewClientDocuments[M, P](a.db)
+			return &clientauth.MetadataDocuments{Storage: storage, Fetcher: fetcher}, err
 		}
 		return err
 	}
@@ -109,6 +126,7 @@ func Clients[M any, P gormstore.ClientModel[M]]() Part {
 // For anything else, register [CreateRegistrationEndpoint] afterwards.
 func Registration[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]]() Part {
 	return func(a *assembly) error {
+		a.begin("Registration")
 		storage, err := gormstore.NewClientRegistration[C, T, PC, PT](a.db)
 		if err != nil {
 			return err
@@ -124,10 +142,12 @@ func Registration[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel
 // introspect them.
 func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 	return func(a *assembly) error {
+		a.begin("Tokens")
 		tokens, err := gormstore.NewTokens[M, P](a.db)
-		if err != nil {
-			return err
+		if err == nil {
+			a.ofUsers = append(a.ofUsers, tokens)
 		}
+		// With an error there will be no server, and what needs tokens is not missing them.
 		a.tokens = tokens.Query
 		if a.config.SaveToken == nil {
 			a.config.SaveToken = tokens.Save
@@ -138,7 +158,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 		a.grants = append(a.grants, &grant.RefreshToken{QueryToken: tokens.Query}, &grant.ClientCredentials{})
 		a.introspection = &endpoint.Introspection{QueryToken: tokens.Query}
 		a.endpoints = append(a.endpoints, revocationEndpoint(tokens), a.introspection)
-		return nil
+		return err
 	}
 }
 
@@ -146,10 +166,12 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 // redeem them.
 func AuthorizationCodes[M any, P gormstore.AuthorizationCodeModel[M]]() Part {
 	return func(a *assembly) error {
+		a.begin("AuthorizationCodes")
 		codes, err := gormstore.NewAuthorizationCodes[M, P](a.db)
 		if err == nil {
-			a.grants = append(a.grants, &grant.AuthorizationCode{SaveAuthorizationCode: codes.Save, QueryAuthorizationCode: codes.Query})
+			a.ofUsers = append(a.ofUsers, codes)
 		}
+		a.grants = append(a.grants, &grant.AuthorizationCode{SaveAuthorizationCode: codes.Save, QueryAuthorizationCode: codes.Query})
 		return err
 	}
 }
@@ -161,12 +183,12 @@ func AuthorizationCodes[M any, P gormstore.AuthorizationCodeModel[M]]() Part {
 //	gormoauth.Users[User]("disabled = ?", false)
 func Users[M any, P gormstore.UserModel[M]](condition ...any) Part {
 	return func(a *assembly) error {
-		db := a.db
-		if len(condition) > 0 && db != nil {
-			db = db.Where(condition[0], condition[1:]...)
+		a.begin("Users")
+		users, err := gormstore.NewUsers[M, P](a.db, condition...)
+		if err == nil {
+			a.checkUserIDs = users.CheckUserIDs
 		}
-		users, err := gormstore.NewUsers[M, P](db)
-		if err == nil && a.config.QueryUser == nil {
+		if a.config.QueryUser == nil {
 			a.config.QueryUser = users.Query
 		}
 		return err

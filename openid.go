@@ -8,7 +8,6 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
-	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -27,6 +26,7 @@ type UserWithClaims[M any] interface {
 // other flows, register an [oidc.Provider] afterwards instead.
 func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](change ...func(*oidc.Provider)) Part {
 	return func(a *assembly) error {
+		a.begin("OpenID")
 		a.openID = &oidc.Provider{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}}
 		for _, f := range change {
 			f(a.openID)
@@ -46,19 +46,18 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 	if a.tokens == nil {
 		return errors.New("gormoauth: OpenID needs tokens: write gormoauth.Tokens[Token]()")
 	}
-	a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool {
-		return !slices.Contains(srv.SignatureAlgorithms(nil), algorithm)
-	})
-	keys, err := a.openIDKeys(a.openID.Algorithms)
-	if err != nil {
-		return err
+	if profile := a.config.Profile; profile != nil {
+		a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool {
+			return !slices.Contains(profile.SignatureAlgorithms(), algorithm)
+		})
 	}
-	a.openID.Keys = keys
+	keys, keysErr := a.openIDKeys(a.openID.Algorithms)
 	protector, err := resource.NewProtector(resource.Config{
 		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
 	}, a.validators(a.config.Issuer)...)
-	if err != nil {
+	if err := errors.Join(keysErr, err); err != nil {
 		return err
 	}
-	return errors.Join(srv.RegisterEndpoint(&endpoint.JWKS{Keys: keys}), a.openID.Register(srv, protector))
+	a.openID.Keys = keys
+	return a.openID.Register(srv, protector)
 }

@@ -88,6 +88,25 @@ func saysNothing(db *gorm.DB) bool {
 	return len(stmt.Clauses)+len(stmt.Joins)+len(stmt.Preloads)+settings == 0 && (scopes.Kind() != reflect.Slice || scopes.Len() == 0)
 }
 
+// restrict adds a condition to the handle.
+func (s *store) restrict(condition any, args ...any) error {
+	restricted := s.db.Where(condition, args...)
+	switch {
+	case restricted.Error != nil:
+		return s.fault("is given a condition that GORM refuses; look at it: %w", restricted.Error)
+	case expressions(restricted) == expressions(s.db):
+		return s.fault("is given a condition that says nothing: a struct or a map without values selects every row; write it in words, such as \"disabled = ?\", false")
+	}
+	s.db = restricted.Session(&gorm.Session{})
+	return nil
+}
+
+// expressions counts the conditions of a handle.
+func expressions(db *gorm.DB) int {
+	where, _ := db.Statement.Clauses["WHERE"].Expression.(clause.Where)
+	return len(where.Exprs)
+}
+
 // needsPlainTable refuses a handle by which rows can be read and not be changed.
 func (s *store) needsPlainTable() error {
 	stmt := s.db.Statement
@@ -104,11 +123,11 @@ func (s *store) needsPlainTable() error {
 // unconditional is a handle for the same transaction and the same request, without the
 // conditions of the program's handle.
 func unconditional(db *gorm.DB) *gorm.DB {
-	// A session of a new one would have the conditions again, without a statement between.
-	plain := db.Session(&gorm.Session{NewDB: true}).Clauses().Session(&gorm.Session{})
+	// With a statement of its own: a session of a new one would have the conditions again.
+	plain := db.Session(&gorm.Session{NewDB: true}).Clauses()
 	db.Statement.Settings.Range(func(name, value any) bool {
-		plain = plain.Set(name.(string), value).Session(&gorm.Session{})
+		plain.Statement.Settings.Store(name, value)
 		return true
 	})
-	return plain
+	return plain.Session(&gorm.Session{})
 }

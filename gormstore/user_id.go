@@ -7,7 +7,9 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gorm.io/gorm/schema"
 )
@@ -58,6 +60,42 @@ func (f *userIDField) set(row any, id string) error {
 			f.field.Schema.ModelType, f.field.Name, f.field.FieldType, id, err)
 	}
 	return nil
+}
+
+// sampleIDs are ids of each kind that there is, the numbers first.
+var sampleIDs = []string{"1", "6ba7b810-9dad-41d1-80b4-00c04fd430c8", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "alice"}
+
+// samples returns those of the samples that a field can hold.
+func (f *userIDField) samples() []string {
+	return slices.DeleteFunc(slices.Clone(sampleIDs), func(id string) bool {
+		return f.set(reflect.New(f.field.Schema.ModelType).Interface(), id) != nil
+	})
+}
+
+// holdsIDsOf reports whether a field can hold the ids of another, such as a token's
+// UserID those of users. A number cannot hold what need not be one.
+func (f *userIDField) holdsIDsOf(users *userIDField) bool {
+	theirs, ours := users.samples(), f.samples()
+	if len(theirs) == 0 { // of a kind that nobody knows
+		return true
+	}
+	if len(ours) == 1 && ours[0] == sampleIDs[0] {
+		return slices.Equal(theirs, ours)
+	}
+	return slices.ContainsFunc(theirs, func(id string) bool { return slices.Contains(ours, id) })
+}
+
+// checkIDsOf refuses a model that cannot hold the ids of users.
+func (s *store) checkIDsOf(users *userIDField) error {
+	if s.userID == nil || s.userID.holdsIDsOf(users) {
+		return nil
+	}
+	written := strings.TrimPrefix(users.field.FieldType.String(), "*")
+	if s.userID.field.FieldType.Kind() == reflect.Pointer {
+		written = "*" + written
+	}
+	return s.fault("has a UserID of type %s, which cannot hold the ids of %s, whose %s is a %s; write UserID %s",
+		s.userID.field.FieldType, users.field.Schema.ModelType, users.field.Name, users.field.FieldType, written)
 }
 
 var (

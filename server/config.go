@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
@@ -187,6 +188,9 @@ func (c Config) withDefaults() (Config, error) {
 		faults = append(faults, fmt.Errorf("server: Config."+format, args...))
 	}
 
+	if err := construct.Given(c); err != nil {
+		faults = append(faults, fmt.Errorf("server: %w", err))
+	}
 	if err := checkIssuer(c.Issuer); err != nil {
 		fault("Issuer: %w", err)
 	}

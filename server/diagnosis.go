@@ -29,7 +29,7 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 			Consequence: "it answers nothing", Remedy: "call Init, or use New",
 		}}
 	}
-	findings := slices.Concat(s.diagnoseIssuer(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits())
+	findings := slices.Concat(s.diagnoseIssuer(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys())
 	for _, value := range s.registered() {
 		if hook, ok := value.(DiagnoseHook); ok {
 			findings = append(findings, hook.Diagnose(ctx, s)...)
@@ -114,6 +114,18 @@ func (s *Server) diagnoseGrants() Findings {
 		Check: "query_user", Severity: Warning, Where: "Config.QueryUser", Problem: "is missing",
 		Consequence: "who was disabled or deleted is served as long as there is a refresh token",
 		Remedy:      `QueryUser: gormoauth.CreateQueryUserFunc[User](db.Where("disabled = ?", false))`,
+	}}
+}
+
+// diagnoseKeys finds a document of keys without those that sign.
+func (s *Server) diagnoseKeys() Findings {
+	document, ok := s.endpoints[jwksEndpoint].(PublishedKeysHook)
+	if !ok || !slices.ContainsFunc(s.signers(), func(keys SigningKeys) bool { return !sameKeys(keys, document.PublishedKeys()) }) {
+		return nil
+	}
+	return Findings{{
+		Check: "key_document", Severity: Warning, Where: `the endpoint "jwks"`, Problem: "publishes other keys than those that sign",
+		Consequence: "nobody can verify what is signed, unless the one are among the other", Remedy: "leave the endpoint out: the server publishes the keys of all that signs",
 	}}
 }
 

@@ -147,6 +147,13 @@ type RequestObjectHook interface {
 	HoldsRequestObjectsStrictly() bool
 }
 
+// PublishedKeysHook is for a value that signs what others verify. The server publishes
+// its keys in the document "jwks", unless an endpoint of that name is registered.
+type PublishedKeysHook interface {
+	// PublishedKeys returns the keys that sign, nil where nothing is signed.
+	PublishedKeys() SigningKeys
+}
+
 // RegistrationHook holds the whole server to rules of its own.
 type RegistrationHook interface {
 	// CheckRegistration is asked after each registration, the hook's own included,
@@ -207,7 +214,7 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case IDTokenHook, CodeChallengeHook, RequestObjectHook,
+	case IDTokenHook, CodeChallengeHook, RequestObjectHook, PublishedKeysHook,
 		ObserveHook, ResolveRequestHook, KeepRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
 		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true

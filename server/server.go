@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/construct"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -116,18 +118,16 @@ func (s *Server) Init(config Config) error {
 	config, err := config.withDefaults()
 	faults := []error{err}
 	for _, r := range s.grants {
-		faults = append(faults, checkConfig(r.grant, &config))
+		faults = append(faults, checkConfig(&config, r.extensions...)) // the grant is the first of them
 	}
-	for _, e := range s.endpoints {
-		faults = append(faults, checkConfig(e, &config))
+	for _, name := range slices.Sorted(maps.Keys(s.endpoints)) {
+		faults = append(faults, checkConfig(&config, s.endpoints[name]))
 	}
 	for _, m := range slices.Concat(s.methods, config.ClientAuthMethods) {
-		faults = append(faults, checkConfig(m, &config))
+		faults = append(faults, checkGiven(m), checkConfig(&config, m))
 	}
-	for _, hook := range s.extensions {
-		faults = append(faults, checkConfig(hook, &config))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults = append(faults, checkConfig(&config, s.extensions...))
+	if err := construct.Join(faults...); err != nil {
 		return err
 	}
 	s.config, s.given, s.initialized = config, given, true
@@ -149,26 +149,52 @@ func (s *Server) register(change func(*registrations)) error {
 	}
 	change(&s.registrations)
 	s.inherit()
+	s.publishKeys()
 	s.noteHooks()
 	if !s.initialized {
 		return nil
 	}
-	err := each(&Request{Server: s}, func(hook RegistrationHook) error { return hook.CheckRegistration(s) })
-	if err != nil {
+	var faults []error
+	tell(&Request{Server: s}, func(hook RegistrationHook) { faults = append(faults, hook.CheckRegistration(s)) })
+	if err := construct.Join(faults...); err != nil {
 		s.registrations = before
+		return err
 	}
-	return err
+	return nil
 }
 
-func checkConfig(value any, config *Config) error {
-	var faults []error
-	if checker, ok := value.(ConfigChecker); ok {
-		faults = append(faults, checker.CheckConfig(config))
+// check returns what is wrong with values that are about to be registered. Before
+// [Server.Init] that is whether they are nil.
+func (s *Server) check(values ...any) error {
+	if err := checkGiven(values...); err != nil || !s.initialized {
+		return err
 	}
-	if wrapped := wrappedBy(value); wrapped != nil {
-		faults = append(faults, checkConfig(wrapped, config))
+	return checkConfig(&s.config, values...)
+}
+
+// checkGiven refuses values that are nil, or hold one behind an interface.
+func checkGiven(values ...any) error {
+	var faults []error
+	for _, value := range values {
+		if err := construct.Given(value); err != nil {
+			faults = append(faults, fmt.Errorf("server: %w", err))
+		}
 	}
 	return errors.Join(faults...)
+}
+
+// checkConfig returns what is missing in values, all of it.
+func checkConfig(config *Config, values ...any) error {
+	var faults []error
+	for _, value := range values {
+		if checker, ok := value.(ConfigChecker); ok && !construct.IsNil(value) {
+			faults = append(faults, checker.CheckConfig(config))
+		}
+		if wrapped := wrappedBy(value); wrapped != nil {
+			faults = append(faults, checkConfig(config, wrapped))
+		}
+	}
+	return construct.Join(faults...)
 }
 
 // wrappedBy returns the grant that a grant wraps, or nil.
@@ -190,7 +216,7 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 	if !isToken && !isAuthorization {
 		return fmt.Errorf("server: RegisterGrant: %T is neither a TokenGrant nor an AuthorizationGrant", grant)
 	}
-	if err := checkHooks(extensions); err != nil {
+	if err := errors.Join(checkGiven(append([]any{grant}, extensions...)...), checkHooks(extensions)); err != nil {
 		return fmt.Errorf("server: RegisterGrant(%T): %w", grant, err)
 	}
 	for _, extension := range extensions {
@@ -201,13 +227,11 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 			return fmt.Errorf("server: RegisterGrant(%T): %T finds clients before the grant is known: use Server.Register", grant, extension)
 		}
 	}
-	if s.initialized {
-		if err := checkConfig(grant, &s.config); err != nil {
-			return err
-		}
-	}
 	added := registration{grant, extensions, withDefaultExtensions(extensions, defaultExtensions(grant))}
 	added.extensions = slices.Insert(added.extensions, 0, grant)
+	if err := s.check(added.extensions...); err != nil {
+		return err
+	}
 	return s.register(func(r *registrations) {
 		r.noteRepeatable(added.extensions)
 		r.grants = slices.Insert(r.grants, 0, added)
@@ -260,12 +284,8 @@ func (s *Server) Register(hooks ...any) error {
 	if err := checkHooks(hooks); err != nil {
 		return fmt.Errorf("server: Register: %w", err)
 	}
-	if s.initialized {
-		for _, hook := range hooks {
-			if err := checkConfig(hook, &s.config); err != nil {
-				return err
-			}
-		}
+	if err := s.check(hooks...); err != nil {
+		return err
 	}
 	return s.register(func(r *registrations) {
 		r.noteRepeatable(hooks)
@@ -310,12 +330,12 @@ func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
 // of the same name takes the place of an earlier one. Each is used for every
 // hook that it implements, as well. On a fault none is registered.
 func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
-	if s.initialized {
-		for _, m := range methods {
-			if err := checkConfig(m, &s.config); err != nil {
-				return err
-			}
-		}
+	var faults []error
+	for _, m := range methods {
+		faults = append(faults, s.check(m))
+	}
+	if err := construct.Join(faults...); err != nil {
+		return err
 	}
 	return s.register(func(r *registrations) {
 		for _, m := range methods {
@@ -381,10 +401,8 @@ func (s *Server) RegisterResourceTokenGenerator(resource string, generator Token
 // [Server.CreateEndpointResponse] under its name. It is used for every hook that
 // it implements, as well. On a fault it is not registered.
 func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
-	if s.initialized {
-		if err := checkConfig(endpoint, &s.config); err != nil {
-			return err
-		}
+	if err := s.check(endpoint); err != nil {
+		return err
 	}
 	return s.register(func(r *registrations) {
 		if r.endpoints == nil {

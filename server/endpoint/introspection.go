@@ -54,6 +54,9 @@ type Introspection struct {
 	Username func(user server.User) string
 }
 
+// PublishedKeys returns the keys, by which callers verify answers.
+func (e *Introspection) PublishedKeys() server.SigningKeys { return e.Keys }
+
 // EndpointName returns "introspection".
 func (*Introspection) EndpointName() string { return "introspection" }
 

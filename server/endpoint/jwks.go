@@ -3,14 +3,15 @@ package endpoint
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/server"
 )
 
 // JWKS is the document of the server's public keys (RFC 7517 section 5), named
-// "jwks".
+// "jwks". A server on which something signs that is registered, such as an
+// oidc.Provider, has one anyway; register this one for keys of which the server does not
+// know, such as those of JWT access tokens.
 type JWKS struct {
 	// Keys are the server's keys.
 	Keys server.SigningKeys
@@ -38,14 +39,11 @@ func (e *JWKS) CheckConfig(*server.Config) error {
 	return nil
 }
 
+// PublishedKeys returns the keys.
+func (e *JWKS) PublishedKeys() server.SigningKeys { return e.Keys }
+
 // CreateResponse writes the keys, which may be cached for five minutes: a new
 // one is announced long before it signs.
 func (e *JWKS) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
-	keys, err := e.Keys.PublicKeys(ctx, req.Time)
-	if err != nil {
-		return nil, fmt.Errorf("list the public keys: %w", err)
-	}
-	return &server.Response{
-		Header: http.Header{"Cache-Control": {"public, max-age=300"}, "Content-Type": {"application/jwk-set+json"}}, Body: keys,
-	}, nil
+	return server.PublicKeysResponse(ctx, req.Time, e.Keys)
 }

@@ -49,6 +49,9 @@ func (j *JARM) CheckConfig(config *server.Config) error {
 	return clientjwt.CheckAlgorithms(config.Profile, "grant: JARM", j.Algorithms, j.Keys)
 }
 
+// PublishedKeys returns the keys, by which clients verify responses.
+func (j *JARM) PublishedKeys() server.SigningKeys { return j.Keys }
+
 // ResponseModeSuffix returns "jwt".
 func (*JARM) ResponseModeSuffix() string { return "jwt" }
 

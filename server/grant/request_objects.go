@@ -65,6 +65,13 @@ const (
 	rememberEndless = 365 * 24 * time.Hour
 )
 
+// PublishedKeys returns the keys for which clients encrypt, where they are in the document
+// of all keys.
+func (r *RequestObjects) PublishedKeys() server.SigningKeys {
+	keys, _ := r.Decryption.(server.SigningKeys)
+	return keys
+}
+
 // CheckConfig names what is missing.
 func (r *RequestObjects) CheckConfig(config *server.Config) error {
 	var faults []error

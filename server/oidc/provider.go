@@ -116,6 +116,10 @@ func (p *Provider) Register(srv *server.Server, protector Protector) error {
 	)
 }
 
+// PublishedKeys returns the keys, so that discovery has a jwks_uri (OpenID Connect
+// Discovery section 3).
+func (p *Provider) PublishedKeys() server.SigningKeys { return p.Keys }
+
 // publisher is for keys that know what they are for, and for how long they are
 // published after they signed.
 type publisher interface {

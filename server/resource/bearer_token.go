@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -23,6 +24,15 @@ type BearerTokenValidator struct {
 
 // TokenType returns "Bearer".
 func (*BearerTokenValidator) TokenType() string { return "Bearer" }
+
+// check names what is missing. It is not exported: a validator of the program's own that
+// embeds this one and finds tokens in another way would have it, too.
+func (v *BearerTokenValidator) check() error {
+	if v.QueryToken == nil {
+		return errors.New("resource: BearerTokenValidator.QueryToken is missing: write gormoauth.CreateBearerTokenValidator[Token](db)")
+	}
+	return nil
+}
 
 // AuthenticateToken finds the token by its digest.
 func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {

@@ -37,6 +37,8 @@ func (v *DPoPTokenValidator) CheckConfig() error {
 	var faults []error
 	if v.Tokens == nil {
 		faults = append(faults, errors.New("resource: DPoPTokenValidator.Tokens is missing: write gormoauth.CreateBearerTokenValidator[Token](db)"))
+	} else {
+		faults = append(faults, checkValidator(v.Tokens))
 	}
 	u, err := url.Parse(v.BaseURL)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -53,6 +54,21 @@ func (v *JWTAccessTokenValidator) WithProfile(profile server.Profile) (TokenVali
 		held.Algorithms = profile.SignatureAlgorithms()
 	}
 	return &held, server.CheckAlgorithms(profile, "resource: JWTAccessTokenValidator.Algorithms", held.Algorithms...)
+}
+
+// check names what is missing.
+func (v *JWTAccessTokenValidator) check() error {
+	var faults []error
+	if v.Issuer == "" {
+		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Issuer is missing: whose tokens are taken?"))
+	}
+	if v.Keys == nil {
+		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Keys is missing: write the keys that sign the tokens"))
+	}
+	if v.Opaque != nil {
+		faults = append(faults, v.Opaque.check())
+	}
+	return errors.Join(faults...)
 }
 
 // jwtLeeway is by how much the clocks of issuer and API may differ, in seconds.

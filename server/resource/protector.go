@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
@@ -97,15 +99,13 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Realm == "" {
 		config.Realm = "api"
 	}
+	var faults []error
 	if !header.IsQuotable(config.Realm) {
-		return nil, errors.New(`resource: Config.Realm must be printable ASCII without " and \`)
+		faults = append(faults, errors.New(`resource: Config.Realm must be printable ASCII without " and \`))
 	}
 	if config.Translator == nil {
 		translator, err := server.NewTranslator(nil)
-		if err != nil {
-			return nil, err
-		}
-		config.Translator = translator
+		config.Translator, faults = translator, append(faults, err)
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -123,15 +123,13 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	p := &Protector{config: config, crossOrigin: server.NewCrossOrigin(config.AllowOrigin)}
 	if config.Metadata != nil {
 		var err error
-		if p.metadata, err = config.Metadata.address(); err != nil {
-			return nil, err
-		}
+		p.metadata, err = config.Metadata.address()
+		faults = append(faults, err)
 	}
-	var faults []error
 	for _, v := range validators {
 		faults = append(faults, p.RegisterTokenValidator(v))
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := construct.Join(faults...); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -164,10 +162,8 @@ type ProfileHook interface {
 // RegisterTokenValidator adds a validator. A later one of the same token type
 // takes the place of an earlier one. On a fault it is not registered.
 func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
-	if checker, ok := v.(ConfigChecker); ok {
-		if err := checker.CheckConfig(); err != nil {
-			return err
-		}
+	if err := checkValidator(v); err != nil {
+		return err
 	}
 	v, err := withProfile(v, p.config.Profile)
 	if err != nil {
@@ -187,6 +183,22 @@ func withProfile(v TokenValidator, profile server.Profile) (TokenValidator, erro
 		return v, nil
 	}
 	return hook.WithProfile(profile)
+}
+
+// checkValidator returns what is missing in a validator.
+func checkValidator(v TokenValidator) error {
+	if err := construct.Given(v); err != nil {
+		return fmt.Errorf("resource: %w", err)
+	}
+	switch v := v.(type) {
+	case *BearerTokenValidator:
+		return v.check()
+	case *JWTAccessTokenValidator:
+		return v.check()
+	case ConfigChecker:
+		return v.CheckConfig()
+	}
+	return nil
 }
 
 // Register adds hooks.

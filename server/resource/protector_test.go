@@ -106,6 +106,8 @@ func TestProtector(t *testing.T) {
 	})
 }
 
+func noToken(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil }
+
 // macValidator is a validator of another token type.
 type macValidator struct{ resource.BearerTokenValidator }
 
@@ -155,7 +157,7 @@ func TestSeveralTokenTypes(t *testing.T) {
 func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {
 	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"invalid_request": "https://docs.example/"}})
 	require.NoError(t, err)
-	require.NoError(t, protector.RegisterTokenValidator(&resource.BearerTokenValidator{}))
+	require.NoError(t, protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: noToken}))
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Accept-Language", "zh-CN")
 	r.Header.Set("Authorization", "Bearer ")

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// jwksEndpoint is the name of the document of the server's public keys.
+const jwksEndpoint = "jwks"
+
+// PublicKeysResponse is the document of the public keys of all that sign (RFC 7517
+// section 5). It may be cached for five minutes: a new key is announced long before it
+// signs.
+func PublicKeysResponse(ctx context.Context, now time.Time, signers ...SigningKeys) (*Response, error) {
+	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, signer := range signers {
+		keys, err := signer.PublicKeys(ctx, now)
+		if err != nil {
+			return nil, fmt.Errorf("list the public keys: %w", err)
+		}
+		for _, key := range keys.Keys {
+			if len(set.Key(key.KeyID)) == 0 {
+				set.Keys = append(set.Keys, key)
+			}
+		}
+	}
+	return &Response{
+		Header: http.Header{"Cache-Control": {"public, max-age=300"}, "Content-Type": {"application/jwk-set+json"}}, Body: set,
+	}, nil
+}
+
+// keyDocument is the endpoint "jwks" of a server that signs and on which no other one of
+// that name is registered: without its keys nobody could verify what it signs.
+type keyDocument []SigningKeys
+
+// EndpointName returns "jwks".
+func (keyDocument) EndpointName() string { return jwksEndpoint }
+
+// EndpointPath returns "/oauth/jwks".
+func (keyDocument) EndpointPath() string { return "/oauth/jwks" }
+
+// Methods returns "GET".
+func (keyDocument) Methods() []string { return []string{http.MethodGet} }
+
+// PrepareMetadata names the document (RFC 8414 section 2), unless the program has one
+// elsewhere.
+func (keyDocument) PrepareMetadata(s *Server, metadata Metadata) {
+	if metadata["jwks_uri"] == nil {
+		metadata["jwks_uri"] = s.EndpointURL(jwksEndpoint)
+	}
+}
+
+// CreateResponse writes the keys.
+func (d keyDocument) CreateResponse(ctx context.Context, req *Request) (*Response, error) {
+	return PublicKeysResponse(ctx, req.Time, d...)
+}
+
+// publishKeys adds the key document, takes it away again, or leaves it to the program.
+func (r *registrations) publishKeys() {
+	if _, isOurs := r.endpoints[jwksEndpoint].(keyDocument); isOurs {
+		delete(r.endpoints, jwksEndpoint)
+	}
+	if signers := r.signers(); len(signers) > 0 && r.endpoints[jwksEndpoint] == nil {
+		if r.endpoints == nil {
+			r.endpoints = make(map[string]Endpoint)
+		}
+		r.endpoints[jwksEndpoint] = keyDocument(signers)
+	}
+}
+
+// signers are the keys of all that is registered and signs, except the key document.
+func (r *registrations) signers() (signers []SigningKeys) {
+	values := slices.Clone(r.extensions)
+	for _, g := range r.grants {
+		values = append(values, g.extensions...)
+	}
+	for _, m := range r.methods {
+		values = append(values, m)
+	}
+	for name, e := range r.endpoints {
+		if name != jwksEndpoint {
+			values = append(values, e)
+		}
+	}
+	for _, value := range values {
+		hook, ok := value.(PublishedKeysHook)
+		if !ok {
+			continue
+		}
+		if keys := hook.PublishedKeys(); keys != nil && !slices.ContainsFunc(signers, func(other SigningKeys) bool { return sameKeys(keys, other) }) {
+			signers = append(signers, keys)
+		}
+	}
+	return signers
+}
+
+// sameKeys reports whether two values are one.
+func sameKeys(a, b SigningKeys) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}

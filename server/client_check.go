@@ -57,7 +57,8 @@ func consentedGrantTypes() []string {
 // authentication methods, algorithms, and members that demand security, such as
 // require_pushed_authorization_requests. A client made by hand is refused for an
 // unknown grant type, response type or authentication method as well, since it can
-// be mended at once.
+// be mended at once: register grants, extensions and authentication methods with the
+// server before the first client is made.
 //
 // What is wrong with the metadata is a [*ClientMetadataError] or an [*Error]; for any
 // other error see [AsError].

@@ -352,7 +352,7 @@ func TestRoundTripsOfEachExchangeWithATrail(t *testing.T) {
 			return append(append([]string{"BEGIN"}, acts...), "INSERT audits", "COMMIT")
 		}
 		code := p.code("profile")
-		assert.Equal(t, append([]string{"SELECT clients", "SELECT users"}, in("INSERT authorization_codes")...), s.take(), "authorize")
+		assert.Equal(t, append([]string{"SELECT clients", "SELECT clients", "SELECT users"}, in("INSERT authorization_codes")...), s.take(), "the page, and the decision on it")
 		first := p.redeem(code)
 		exchange := []string{"UPDATE authorization_codes", "INSERT tokens"}
 		if db.Name() == "postgres" {

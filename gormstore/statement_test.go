@@ -56,7 +56,7 @@ func TestRoundTripsOfEachExchange(t *testing.T) {
 		s.take()
 
 		code := p.code("profile")
-		assert.Equal(t, []string{"SELECT clients", "SELECT users", "INSERT authorization_codes"}, s.take(), "authorize")
+		assert.Equal(t, []string{"SELECT clients", "SELECT clients", "SELECT users", "INSERT authorization_codes"}, s.take(), "the page, and the decision on it")
 		first := p.redeem(code)
 		want := []string{"SELECT clients", "SELECT authorization_codes", "SELECT users"}
 		if db.Name() == "postgres" {

@@ -356,7 +356,8 @@ func TestEncryptedRequestObjects(t *testing.T) {
 }
 
 func TestTheMetadataOfAClientThatSigns(t *testing.T) {
-	objects := &grant.RequestObjects{Decryption: oneDecryptionAlgorithm{}}
+	objects := &grant.RequestObjects{Decryption: oneDecryptionAlgorithm{}, Algorithms: []jose.SignatureAlgorithm{jose.ES256}}
+	req := &server.Request{Server: new(server.Server)}
 	const enc = `{"request_object_encryption_alg":"ECDH-ES","request_object_encryption_enc":"A128GCM"}`
 	for text, ok := range map[string]bool{
 		enc: true, `{"request_object_encryption_alg":"RSA1_5"}`: false, `{"request_object_encryption_enc":"x"}`: false, `{"request_object_encryption_alg":1}`: false,
@@ -365,7 +366,7 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 	} {
 		metadata := new(models.ClientMetadata)
 		require.NoError(t, json.Unmarshal([]byte(text), metadata))
-		assert.Equal(t, ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, text)
+		assert.Equal(t, ok, objects.CheckClientMetadata(t.Context(), req, metadata) == nil, text)
 	}
 	p384 := oauthtest.KeySetOf(t, oauthtest.NewKeyFor(t, jose.ES384))
 	for rule, c := range map[string]struct {
@@ -384,13 +385,13 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(c.text), metadata))
 		metadata.JWKs = c.keys
 		objects.Algorithms = []jose.SignatureAlgorithm{jose.ES256}
-		assert.Equal(t, c.ok, objects.CheckClientMetadata(t.Context(), nil, metadata) == nil, rule)
+		assert.Equal(t, c.ok, objects.CheckClientMetadata(t.Context(), req, metadata) == nil, rule)
 	}
 	objects.Algorithms = nil
 	objects.Decryption = nil
 	metadata := new(models.ClientMetadata)
 	require.NoError(t, json.Unmarshal([]byte(enc), metadata))
-	require.Error(t, objects.CheckClientMetadata(t.Context(), nil, metadata), "nobody could read it")
+	require.Error(t, objects.CheckClientMetadata(t.Context(), req, metadata), "nobody could read it")
 	srv, err := server.New(minimalConfig())
 	require.NoError(t, err)
 	require.ErrorContains(t, srv.Register(objects), "Replays")

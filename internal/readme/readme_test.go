@@ -83,6 +83,30 @@ func TestTheProgramRunsAsItStands(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status, string(body))
 }
 
+// The pages of the authorization endpoint are those that the tests of the root package
+// attack, and go with the program.
+func TestThePagesAreThoseThatAreTested(t *testing.T) {
+	_, after, ok := strings.Cut(readme(t), "## The authorization endpoint")
+	require.True(t, ok)
+	_, after, ok = strings.Cut(after, "```go\npackage main\n")
+	require.True(t, ok, "the section has the pages")
+	pages, _, ok := strings.Cut(after, "```")
+	require.True(t, ok)
+	tested, err := os.ReadFile(filepath.Join(root, "example_authorization_test.go"))
+	require.NoError(t, err)
+	assert.Equal(t, strings.TrimPrefix(string(tested), "package gormoauth_test\n"), pages)
+
+	dir := t.TempDir()
+	call := "(&pages{srv: srv, checkPassword: func(string, string) *User { return nil }}).register(http.DefaultServeMux)\n\tlog.Fatal("
+	sources := []string{filepath.Join(dir, "main.go"), filepath.Join(dir, "pages.go")}
+	require.NoError(t, os.WriteFile(sources[0], []byte(strings.Replace(program(t), "log.Fatal(http", call+"http", 1)), 0o600))
+	require.NoError(t, os.WriteFile(sources[1], []byte("package main\n"+pages), 0o600))
+	build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", filepath.Join(dir, "server")}, sources...)...)
+	build.Dir = root
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+}
+
 // post sends what curl would, until the server listens.
 func post(t *testing.T, url, form, id, secret string) (status int, body []byte) {
 	t.Helper()

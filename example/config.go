@@ -25,6 +25,8 @@ type config struct {
 
 	pkce server.PKCE // who needs a code_challenge
 
+	resources []string // other APIs that tokens may be asked for
+
 	command string // prune, erase or doctor: do that, and end; empty serves
 	user    string // whom to erase
 	outside bool   // whether the doctor asks over the network as well
@@ -72,6 +74,10 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		flags.BoolVar(&cfg.outside, "outside", false, "also fetch from the issuer what clients fetch; the server has to run")
 	}
 	flags.BoolVar(&cfg.fapi, "fapi", fapi, "keep to the FAPI 2.0 Security Profile (GORMOAUTH_FAPI)")
+	flags.Func("resource", "`URL` of another API that tokens may be asked for; repeatable (GORMOAUTH_RESOURCES, by spaces)", func(resource string) error {
+		cfg.resources = append(cfg.resources, resource)
+		return nil
+	})
 	pkce := flags.String("pkce", cmp.Or(getenv("GORMOAUTH_PKCE"), string(server.PKCEWithNonce)), "`who` needs PKCE: required (everybody), with-nonce (not a confidential client whose OpenID request has a nonce), optional (public clients only) (GORMOAUTH_PKCE)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
@@ -86,6 +92,9 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("unexpected argument %q (-help lists the flags; a false flag is written -demo=false)", flags.Arg(0))
 	case cfg.db == "":
 		return nil, errors.New("-db is empty; name a SQLite file, :memory: or a postgres:// URL")
+	}
+	if cfg.resources == nil {
+		cfg.resources = strings.Fields(getenv("GORMOAUTH_RESOURCES"))
 	}
 	cfg.pkce = server.PKCE(*pkce)
 	if !slices.Contains([]server.PKCE{server.PKCERequired, server.PKCEWithNonce, server.PKCEOptional}, cfg.pkce) {
@@ -128,7 +137,26 @@ func (c *config) resolve(listening net.Addr) error {
 		host = "127.0.0.1"
 	}
 	c.address = c.scheme() + net.JoinHostPort(host, port)
-	return c.checkIssuer()
+	if err := c.checkIssuer(); err != nil {
+		return err
+	}
+	return c.checkResources()
+}
+
+// checkResources refuses what cannot be another API.
+func (c *config) checkResources() error {
+	for i, resource := range c.resources {
+		u, err := url.Parse(resource)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(resource, "# "):
+			return fmt.Errorf("-resource %q is not the URL of an API, such as https://api.example.com", resource)
+		case server.SameResource(resource, c.issuer):
+			return fmt.Errorf("-resource %q is the API of this program itself, for which tokens are anyway", resource)
+		case server.HasResource(c.resources[:i], resource):
+			return fmt.Errorf("-resource %q is given twice", resource)
+		}
+	}
+	return nil
 }
 
 // checkIssuer refuses an issuer that this program cannot serve. What any

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
@@ -14,6 +15,7 @@ type consentView struct {
 	ClientName  string
 	ClientID    string
 	Destination string
+	APIs        []string
 	Scopes      []scope
 	Claims      []string
 	Payments    []payment
@@ -74,6 +76,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		ClientName:  client.Name(),
 		ClientID:    client.GetClientID(),
 		Destination: destination(consent.RedirectURI),
+		APIs:        a.otherAPIs(consent),
 		Scopes:      scopesInWords(consent.Scope),
 		Claims:      requested.Names(),
 		Payments:    payments,
@@ -81,6 +84,11 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		Decision:    consent.Decision,
 		Again:       r.Method == http.MethodPost,
 	})
+}
+
+// otherAPIs are those beside this program's own at which the access is good.
+func (a *app) otherAPIs(consent *server.ConsentGrant) []string {
+	return slices.DeleteFunc(strings.Fields(consent.Request.Audience), func(resource string) bool { return server.SameResource(resource, a.cfg.issuer) })
 }
 
 // Name is what a person knows the client by.

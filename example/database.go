@@ -133,13 +133,13 @@ func printableDSN(dsn string) string {
 
 // prepareDatabase brings the tables and the demo accounts to what this program
 // expects. Instances that start together do it one after the other.
-func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool) error {
+func prepareDatabase(ctx context.Context, db *gorm.DB, cfg *config) error {
 	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := migrate(tx); err != nil {
 			return err
 		}
-		if demo {
-			return seedDemo(tx)
+		if cfg.demo {
+			return seedDemo(tx, cfg.issuer)
 		}
 		return retireDemo(tx)
 	})

@@ -24,6 +24,7 @@ type deviceConsent struct {
 	ClientID   string
 	Scopes     []scope
 	Payments   []payment
+	APIs       []string
 	Decision   server.Decision
 }
 
@@ -52,16 +53,16 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 		}
 		consent, err := a.devices.GetConsentGrant(a.oauth, r, a.authenticated(r, user))
 		if err == nil {
-			view.Consent, err = newDeviceConsent(consent)
+			view.Consent, err = a.newDeviceConsent(consent)
 		}
 		return a.deviceResult(r, view, err)
 	})
 }
 
-func newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
+func (a *app) newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
 	client := consent.Client.(*Client)
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
-	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments, consent.Decision}, err
+	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments, a.otherAPIs(consent), consent.Decision}, err
 }
 
 // deviceResult is the view, or why there is none.

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer closeDB()
-	if err := prepareDatabase(ctx, db, cfg.demo); err != nil {
+	if err := prepareDatabase(ctx, db, cfg); err != nil {
 		return err
 	}
 

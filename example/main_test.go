@@ -31,6 +31,10 @@ func TestRefusesToStart(t *testing.T) {
 		"bad environment":          {env: map[string]string{"GORMOAUTH_DEMO": "perhaps"}, want: "GORMOAUTH_DEMO"},
 		"bad PKCE":                 {args: []string{"-pkce", "sometimes"}, want: `-pkce is "sometimes"; write required, with-nonce or optional`},
 		"bad PKCE of environment":  {env: map[string]string{"GORMOAUTH_PKCE": "on"}, want: `-pkce is "on"`},
+		"a resource that is none":  {args: []string{"-resource", "orders"}, want: `-resource "orders" is not the URL of an API`},
+		"a bad host of a resource": {args: []string{"-resource", "https://a;b/"}, want: "https://a;b/"},
+		"a resource twice":         {args: []string{"-resource", "https://a.example", "-resource", "https://A.example/"}, want: "is given twice"},
+		"its own resource":         {args: []string{"-issuer", "http://127.0.0.1:1", "-resource", "http://127.0.0.1:1/"}, want: "is the API of this program itself"},
 		"bad address":              {args: []string{"-addr", "nowhere"}, want: "host:port"},
 		"port in use":              {args: []string{"-addr", taken.Addr().String()}, want: "address already in use"},
 		"demo on a public issuer":  {args: []string{"-issuer", "https://id.example.com"}, want: "-demo=false"},
@@ -67,7 +71,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), []string{"-help"}, noEnvironment, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
+	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "-resource", "GORMOAUTH_RESOURCES", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
 		if !strings.Contains(stdout.String(), name) {
 			t.Errorf("help does not mention %s", name)
 		}

@@ -63,13 +63,18 @@ func newServer(a *app) (*server.Server, error) {
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
 	a.openid = a.newProvider(fetcher)
-	// A service's tokens are signed JWTs, which any API can verify by itself.
-	srv.RegisterTokenGenerator("client_credentials", (&generator.JWTAccessToken{Keys: a.keys}).Generate)
+	// A service's tokens are signed JWTs, which any API can verify by itself, and so are
+	// those for other APIs.
+	signed := &generator.JWTAccessToken{Keys: a.keys}
+	srv.RegisterTokenGenerator("client_credentials", signed.Generate)
+	for _, resource := range a.cfg.resources {
+		srv.RegisterResourceTokenGenerator(resource, signed.Generate)
+	}
 	err = errors.Join(
 		srv.Register(
 			&server.EventLog{Logger: a.log},
 			documents,
-			grant.ResourceIndicators{Resources: []string{a.cfg.issuer}, Default: a.cfg.issuer},
+			grant.ResourceIndicators{Resources: append([]string{a.cfg.issuer}, a.cfg.resources...), Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Members: payment{}, Check: checkPayment}}},
 			&grant.RequestObjects{Replays: replays, Fetcher: fetcher, Decryption: a.keys},
 			&grant.JARM{Keys: a.keys, Fetcher: fetcher},

@@ -62,11 +62,20 @@ var demoService = demoClient{"demo-service", "demo-service-secret", models.Clien
 	Scope:                   "profile email",
 }}
 
+// demoAPI is the API of this program, which asks the server what a token stands for as
+// an API in another program would (RFC 7662). It gets no tokens itself.
+var demoAPI = demoClient{"demo-api", "demo-api-secret", models.ClientMetadata{
+	ClientName:              "Demo API",
+	TokenEndpointAuthMethod: models.ClientSecretBasic,
+	GrantTypes:              []string{},
+}}
+
 var demoClients = []demoClient{
 	{"demo-web", "demo-web-secret", demoCodeClient("Demo web app", models.ClientSecretBasic)},
 	{"demo-post", "demo-post-secret", demoCodeClient("Demo web app (secret in the body)", models.ClientSecretPost)},
 	{"demo-spa", "", demoCodeClient("Demo single-page app", models.None)},
 	demoService,
+	demoAPI,
 	{"demo-legacy", "demo-legacy-secret", models.ClientMetadata{
 		ClientName:              "Demo legacy app",
 		TokenEndpointAuthMethod: models.ClientSecretBasic,
@@ -116,14 +125,14 @@ var demoLogout = map[string]json.RawMessage{"post_logout_redirect_uris": json.Ra
 // seedDemo makes the demo accounts what the documentation says, whatever
 // became of them. An account of the same name that is not a demo account is
 // left alone.
-func seedDemo(tx *gorm.DB) error {
+func seedDemo(tx *gorm.DB, issuer string) error {
 	for _, u := range demoUsers {
 		if err := seedUser(tx, u); err != nil {
 			return err
 		}
 	}
 	for _, c := range demoClients {
-		if err := seedClient(tx, c); err != nil {
+		if err := seedClient(tx, c, issuer); err != nil {
 			return err
 		}
 	}
@@ -147,7 +156,7 @@ func seedUser(tx *gorm.DB, demo demoUser) error {
 	return tx.Save(&user).Error
 }
 
-func seedClient(tx *gorm.DB, demo demoClient) error {
+func seedClient(tx *gorm.DB, demo demoClient, issuer string) error {
 	var client Client
 	found := tx.Where("client_id = ?", demo.id).Limit(1).Find(&client)
 	if found.Error != nil || found.RowsAffected == 1 && !client.Demo {
@@ -160,7 +169,10 @@ func seedClient(tx *gorm.DB, demo demoClient) error {
 	if demo.secret != "" {
 		client.ClientSecret = models.HashClientSecret(demo.secret)
 	}
-	client.ClientMetadata, client.Demo = demo.metadata, true
+	client.ClientMetadata, client.Demo, client.APIResources = demo.metadata, true, ""
+	if demo.id == demoAPI.id {
+		client.APIResources = issuer
+	}
 	return tx.Save(&client).Error
 }
 

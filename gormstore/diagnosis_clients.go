@@ -17,16 +17,54 @@ const (
 	namedFaults = 5
 )
 
-// examineClients finds clients with addresses or names that no client may have: rows that
-// are older than those rules, or that came from somewhere else.
+// examinedClient is a client's row as it is examined.
+type examinedClient struct {
+	models.ClientMixin
+
+	ignored []models.IgnoredMember
+	// unreadable is why nothing of the metadata can be read.
+	unreadable error
+}
+
+// clientFaults are faults of one kind, by client.
+type clientFaults struct {
+	rows  int
+	named []string
+}
+
+func (f *clientFaults) add(client *examinedClient, faults ...string) {
+	if len(faults) == 0 {
+		return
+	}
+	f.rows++
+	for _, fault := range faults {
+		if len(f.named) > namedFaults {
+			return
+		}
+		f.named = append(f.named, fmt.Sprintf("%q: %s", client.GetClientID(), fault))
+	}
+}
+
+// String says in how many rows which faults are.
+func (f *clientFaults) String() string {
+	named := f.named
+	if len(named) > namedFaults {
+		named = append(named[:namedFaults:namedFaults], "and others")
+	}
+	return fmt.Sprintf("in %d of its rows: %s", f.rows, strings.Join(named, "; "))
+}
+
+// examineClients finds clients with addresses or names that no client may have, and
+// those whose metadata does not mean what is written there: rows that are older than the
+// rules, or that came from somewhere else.
 func (x *examination) examineClients(m *examinedModel, t *table) {
 	names := m.columns["ClientMixin"]
 	if id, metadata := names["ClientID"], names["ClientMetadata"]; id == "" || !t.hasColumns([]string{id, metadata}) {
 		return
 	}
 	where := "table " + m.store.schema.Table
-	var named []string
-	faulty, last := 0, ""
+	var invalid, ignored, unreadable clientFaults
+	last := ""
 	for range clientBatches {
 		clients, err := x.clientsAfter(m, t, last)
 		if err != nil {
@@ -34,13 +72,11 @@ func (x *examination) examineClients(m *examinedModel, t *table) {
 			return
 		}
 		for i := range clients {
-			faults := server.ClientFaults(&clients[i], x.privateUse)
-			if len(faults) == 0 {
-				continue
-			}
-			faulty++
-			for _, fault := range faults {
-				named = append(named, fmt.Sprintf("%q: %s", clients[i].GetClientID(), fault))
+			client := &clients[i]
+			invalid.add(client, texts(server.ClientFaults(&client.ClientMixin, x.privateUse))...)
+			ignored.add(client, texts(client.ignored)...)
+			if client.unreadable != nil {
+				unreadable.add(client, client.unreadable.Error())
 			}
 		}
 		if len(clients) < clientBatch {
@@ -48,23 +84,46 @@ func (x *examination) examineClients(m *examinedModel, t *table) {
 		}
 		last = clients[len(clients)-1].ClientID
 	}
-	if faulty == 0 {
-		return
+	for _, one := range []struct {
+		faults   *clientFaults
+		check    string
+		severity server.Severity
+		problem  string
+		finding  server.Finding
+	}{
+		{&invalid, "client_metadata", server.Warning, "has addresses or names that no client may have, ", server.Finding{
+			Consequence: "those addresses are never used, and those names are shown without what cannot be seen",
+			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
+		}},
+		{&ignored, "client_metadata_ignored", server.Warning, "has metadata with members that two readers could read in two ways, ", server.Finding{
+			Consequence: "those members are ignored, and the clients go on without them",
+			Remedy:      "write each of those members once, by its exact name and with the JSON type that RFC 7591 gives it, or take it out, in the column " + names["ClientMetadata"],
+		}},
+		{&unreadable, "client_metadata_unreadable", server.Grave, "has metadata that is not a JSON object, ", server.Finding{
+			Consequence: "every request of those clients fails",
+			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
+		}},
+	} {
+		if one.faults.rows == 0 {
+			continue
+		}
+		one.finding.Check, one.finding.Severity, one.finding.Where, one.finding.Problem = one.check, one.severity, where, one.problem+one.faults.String()
+		x.find(one.finding)
 	}
-	if len(named) > namedFaults {
-		named = append(named[:namedFaults], "and others")
+}
+
+// texts returns what is said of each fault.
+func texts[F fmt.Stringer](faults []F) []string {
+	said := make([]string, len(faults))
+	for i, fault := range faults {
+		said[i] = fault.String()
 	}
-	x.find(server.Finding{
-		Check: "client_metadata", Severity: server.Warning, Where: where,
-		Problem:     fmt.Sprintf("has addresses or names that no client may have, in %d of its rows: %s", faulty, strings.Join(named, "; ")),
-		Consequence: "those addresses are never used, and those names are shown without what cannot be seen",
-		Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
-	})
+	return said
 }
 
 // clientsAfter returns the next clients in the order of their ids, as far as they are
 // examined. One whose metadata cannot be read has none.
-func (x *examination) clientsAfter(m *examinedModel, t *table, last string) (clients []models.ClientMixin, err error) {
+func (x *examination) clientsAfter(m *examinedModel, t *table, last string) (clients []examinedClient, err error) {
 	names, id := m.columns["ClientMixin"], x.quote(m.columns["ClientMixin"]["ClientID"])
 	read := func(name string) string { // of a table that is not migrated yet
 		if column := names[name]; t.hasColumns([]string{column}) {
@@ -79,12 +138,13 @@ func (x *examination) clientsAfter(m *examinedModel, t *table, last string) (cli
 	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s FROM %[6]s WHERE %[1]s > %[7]s ORDER BY %[1]s LIMIT %[8]d",
 		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), x.quote(m.store.schema.Table), after, clientBatch)
 	err = x.ask(func(scan func(...any) error) error {
-		var client models.ClientMixin
+		var client examinedClient
 		var metadata string
 		if err := scan(&client.ClientID, &client.LongClientID, &client.ClientSource, &client.RegistrationAccessToken, &metadata); err != nil {
 			return err
 		}
 		_ = client.ClientMetadata.Scan(metadata)
+		client.ignored, client.unreadable = models.IgnoredClientMetadata([]byte(metadata))
 		clients = append(clients, client)
 		return nil
 	}, statement, last)

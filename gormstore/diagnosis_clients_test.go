@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -74,5 +75,46 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 		text := gormstore.DiagnoseFor(t.Context(), srv, db, allModels...).String()
 		assert.NotContains(t, text, "myapp", "the server takes that scheme")
 		assert.Contains(t, text, "cursor:", "and no other")
+	})
+}
+
+// A member of a row that has two readings is named, with its client, which goes on.
+func TestIgnoredMembersAreFound(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		store := func(id, metadata string) {
+			t.Helper()
+			client := Client{ClientMixin: models.ClientMixin{ClientID: id}}
+			require.NoError(t, db.Create(&client).Error)
+			require.NoError(t, db.Model(&client).UpdateColumn("client_metadata", gorm.Expr("?", metadata)).Error)
+		}
+		store("good", `{"redirect_uris":["https://app.example/cb"],"jwks":null,"x":{"y":[1]}}`)
+		store("none", "")
+		assert.Empty(t, diagnosed(t, db))
+
+		for want, metadata := range map[string]string{
+			`"grant_typeſ" is not a member`: `{"redirect_uris":["https://app.example/cb"],"grant_typeſ":["client_credentials"]}`,
+			`"Scope" is not a member`:       `{"redirect_uris":["https://app.example/cb"],"Scope":"admin"}`,
+			`"scope" is given twice`:        `{"redirect_uris":["https://app.example/cb"],"scope":"a","scope":"admin"}`,
+			`"scope" has another JSON type`: `{"redirect_uris":["https://app.example/cb"],"scope":["a"]}`,
+			`"x" is given twice`:            `{"redirect_uris":["https://app.example/cb"],"x":{"y":1,"y":2}}`,
+			`"x" is longer than`:            `{"redirect_uris":["https://app.example/cb"],"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+		} {
+			store("old", metadata)
+			found := diagnosed(t, db)
+			assert.Len(t, found, 1)
+			assert.Equal(t, server.Warning, found["client_metadata_ignored table clients"].Severity)
+			assert.Contains(t, found["client_metadata_ignored table clients"].Problem, `in 1 of its rows: "old": `+want, metadata)
+
+			client, err := gormoauth.CreateQueryClientFunc[Client](db)(t.Context(), "old")
+			require.NoError(t, err)
+			stored := client.(*Client).ClientMetadata
+			assert.Equal(t, models.ClientMetadata{RedirectURIs: []string{"https://app.example/cb"}}, stored, "the client goes on")
+			require.NoError(t, db.Where("client_id = ?", "old").Delete(&Client{}).Error)
+		}
+
+		store("odd", `not JSON`)
+		found := diagnosed(t, db)
+		assert.Equal(t, server.Grave, found["client_metadata_unreadable table clients"].Severity)
+		assert.Contains(t, found["client_metadata_unreadable table clients"].Problem, `"odd"`)
 	})
 }

@@ -170,6 +170,9 @@ type IgnoredMember struct {
 	Problem string
 }
 
+// String returns the name and the problem.
+func (m IgnoredMember) String() string { return fmt.Sprintf("%.100q %s", m.Name, m.Problem) }
+
 // IgnoredClientMetadata returns the members of a stored client_metadata that
 // [ClientMetadata.Scan] ignores, in order of their names; none when all count. The
 // error is about a text of which nothing can be read.

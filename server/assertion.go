@@ -2,7 +2,9 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ import (
 
 // Assertion is a signed JWT by which a client, or somebody whom the server
 // trusts, says something (RFC 7523). Nothing in it is true before
-// [Assertion.VerifiedBy].
+// [Assertion.VerifyBy].
 type Assertion struct {
 	// Issuer is who says it.
 	Issuer string
@@ -45,45 +47,71 @@ const (
 )
 
 // ParseAssertion reads an assertion that is signed by one of the algorithms, nil
-// being [SignatureAlgorithms]. It returns nil for what is none.
-func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) *Assertion {
+// being [SignatureAlgorithms]. The error is a [*Reason].
+func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Assertion, error) {
 	if len(text) > maxAssertion {
-		return nil
+		return nil, NewReason("the JWT is too long")
 	}
 	if algorithms == nil {
 		algorithms = SignatureAlgorithms()
 	}
-	signed, err := jwt.ParseSigned(text, algorithms)
+	signed, err := parseSigned(text, algorithms)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	a := &Assertion{signed: signed}
 	if a.Claims, err = strictjson.Object(signed.UnsafePayloadWithoutVerification()); err != nil {
-		return nil
+		return nil, NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error()))
 	}
 	for name, into := range map[string]any{
 		"iss": &a.Issuer, "sub": &a.Subject, "aud": &a.audience, "jti": &a.ID, "exp": &a.expiresAt, "nbf": &a.notBefore, "iat": &a.issuedAt,
 	} {
 		if value, ok := a.Claims[name]; ok && strictjson.Unmarshal(value, into) != nil {
-			return nil
+			return nil, NewReason("a claim of the JWT is malformed", slog.String("claim", name))
 		}
 	}
 	a.ExpiresAt = a.expiresAt.Time()
-	return a
+	return a, nil
 }
 
-// IsFor reports whether the assertion is valid at the request's time, and for
-// this server and nobody else: another one to which it was shown could pass it
-// on otherwise. An [AssertionHook] may ask for more.
-func (a *Assertion) IsFor(req *Request) bool {
-	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
-	if len(a.audience) != 1 || a.audience[0] == "" || !slices.Contains(ours, a.audience[0]) ||
-		a.Issuer == "" || a.Subject == "" || a.ID == "" || !a.IsCurrent(req.Time) {
-		return false
+// parseSigned reads a JWT. The error is a [*Reason].
+func parseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
+	signed, err := jwt.ParseSigned(text, algorithms)
+	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
+	switch {
+	case errors.As(err, &algorithm):
+		return nil, NewReason("the JWT is signed by an algorithm that is not taken", slog.String("algorithm", string(algorithm.Got)))
+	case err != nil:
+		return nil, NewReason("the JWT is malformed", slog.String("fault", err.Error()))
 	}
-	will := true
-	tell(req, func(hook AssertionHook) { will = will && hook.CheckAssertion(req, a) })
-	return will
+	return signed, nil
+}
+
+// CheckFor returns nil for an assertion that is valid at the request's time, and for
+// this server and nobody else: another one to which it was shown could pass it
+// on otherwise. An [AssertionHook] may ask for more. The error is a [*Reason].
+func (a *Assertion) CheckFor(req *Request) error {
+	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
+	switch {
+	case len(a.audience) != 1 || a.audience[0] == "" || !slices.Contains(ours, a.audience[0]):
+		return a.wrongAudience()
+	case a.Issuer == "":
+		return NewReason("the JWT has no 'iss'")
+	case a.Subject == "":
+		return NewReason("the JWT has no 'sub'")
+	case a.ID == "":
+		return NewReason("the JWT has no 'jti'")
+	}
+	if err := a.CheckCurrent(req.Time); err != nil {
+		return err
+	}
+	return each(req, func(hook AssertionHook) error { return hook.CheckAssertion(req, a) })
+}
+
+// wrongAudience is why an assertion is refused that is for somebody else, or for others
+// as well.
+func (a *Assertion) wrongAudience() *Reason {
+	return NewReason("the 'aud' of the JWT is not this server alone", slog.String("audience", strings.Join(a.audience, " ")))
 }
 
 // IsAddressedTo reports whether the audience is among those for whom the
@@ -93,18 +121,33 @@ func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains
 // Audience returns those for whom the assertion is.
 func (a *Assertion) Audience() []string { return a.audience }
 
-// IsCurrent reports whether the assertion is valid now, and will not be for
-// long.
-func (a *Assertion) IsCurrent(now time.Time) bool {
-	return a.IsTimely(now) && a.expiresAt != 0 && int64(a.expiresAt) <= now.Add(maxAssertionLife).Unix()
+// CheckCurrent returns nil for an assertion that is valid now, and will not be for
+// long. The error is a [*Reason].
+func (a *Assertion) CheckCurrent(now time.Time) error {
+	if err := a.CheckTimely(now); err != nil {
+		return err
+	}
+	if a.expiresAt == 0 || int64(a.expiresAt) > now.Add(maxAssertionLife).Unix() {
+		return NewReason("the JWT has no 'exp' within the hour", slog.Int64("exp", int64(a.expiresAt)))
+	}
+	return nil
 }
 
-// IsTimely reports whether now lies within the times that the assertion names. One
-// that names none is valid at any time, which [Assertion.IsCurrent] does not take.
-func (a *Assertion) IsTimely(now time.Time) bool {
+// CheckTimely returns nil where now lies within the times that the assertion names. One
+// that names none is valid at any time, which [Assertion.CheckCurrent] does not take.
+// The error is a [*Reason].
+func (a *Assertion) CheckTimely(now time.Time) error {
 	_, ends := a.Claims["exp"]
-	return len(a.ID) <= maxAssertionIDSize && (!ends || now.Add(-assertionLeeway).Unix() < int64(a.expiresAt)) &&
-		int64(a.notBefore) <= now.Add(assertionLeeway).Unix() && int64(a.issuedAt) <= now.Add(assertionLeeway).Unix()
+	latest := now.Add(assertionLeeway).Unix()
+	switch {
+	case len(a.ID) > maxAssertionIDSize:
+		return NewReason("the 'jti' of the JWT is too long")
+	case ends && now.Add(-assertionLeeway).Unix() >= int64(a.expiresAt):
+		return NewReason("the JWT has expired", slog.Int64("exp", int64(a.expiresAt)))
+	case int64(a.notBefore) > latest, int64(a.issuedAt) > latest:
+		return NewReason("the JWT is not valid yet", slog.Int64("nbf", int64(a.notBefore)), slog.Int64("iat", int64(a.issuedAt)))
+	}
+	return nil
 }
 
 // Algorithm returns what it is signed by.
@@ -133,32 +176,52 @@ func (a *Assertion) ReplayKey() string {
 // RememberUntil is when an assertion that ends could not be presented again anyway.
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
 
-// VerifiedWith reports whether a shared secret made the signature.
-func (a *Assertion) VerifiedWith(secret []byte) bool {
-	_, err := a.signed.Verify(secret)
-	return err == nil
-}
-
-// VerifiedBy is [Assertion.VerifiedByKeys] for a key set as JSON.
-func (a *Assertion) VerifiedBy(keySet []byte) bool {
-	keys, err := ParseKeySet(keySet)
-	return err == nil && a.VerifiedByKeys(keys)
-}
-
-// VerifiedByKeys reports whether one of the public keys of a key set made the
-// signature: the one that it names, where it names one. nil has no keys.
-func (a *Assertion) VerifiedByKeys(keys *jose.JSONWebKeySet) bool {
-	if keys == nil || len(keys.Keys) > maxAssertionKeys {
-		return false
+// VerifyWith returns nil where a shared secret made the signature. The error is a
+// [*Reason].
+func (a *Assertion) VerifyWith(secret []byte) error {
+	if _, err := a.signed.Verify(secret); err != nil {
+		return a.wrongSignature()
 	}
-	header := a.signed.Signatures[0].Header
-	return slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
+	return nil
+}
+
+// VerifyBy is [Assertion.VerifyByKeys] for a key set as JSON.
+func (a *Assertion) VerifyBy(keySet []byte) error {
+	keys, err := ParseKeySet(keySet)
+	if err != nil {
+		return NewReason("the key set is malformed", slog.String("fault", err.Error()))
+	}
+	return a.VerifyByKeys(keys)
+}
+
+// VerifyByKeys returns nil where one of the public keys of a key set made the
+// signature: the one that it names, where it names one. nil has no keys. The error is a
+// [*Reason].
+func (a *Assertion) VerifyByKeys(keys *jose.JSONWebKeySet) error {
+	if keys == nil {
+		return NewReason("there are no keys")
+	}
+	if len(keys.Keys) > maxAssertionKeys {
+		return NewReason("the key set has too many keys", slog.Int("keys", len(keys.Keys)))
+	}
+	header, tried := a.signed.Signatures[0].Header, false
+	for _, key := range keys.Keys {
 		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
 		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
 		if !named || !meant || !IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
-			return false
+			continue
 		}
-		_, err := a.signed.Verify(key)
-		return err == nil
-	})
+		tried = true
+		if _, err := a.signed.Verify(key); err == nil {
+			return nil
+		}
+	}
+	if !tried {
+		return NewReason("the key set has no key of this 'kid' and algorithm", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm))
+	}
+	return a.wrongSignature()
+}
+
+func (a *Assertion) wrongSignature() *Reason {
+	return NewReason("the signature of the JWT is wrong", slog.String("kid", a.KeyID()), slog.String("algorithm", a.Algorithm()))
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -91,7 +92,8 @@ func tooManyFailures(wait time.Duration, err error) error {
 	case err != nil:
 		return fmt.Errorf("limit failed authentications: %w", err)
 	case wait > 0:
-		return TooManyRequests(wait, "The client failed to authenticate too often. Please try again later.")
+		return TooManyRequests(wait, "The client failed to authenticate too often. Please try again later.").
+			Because("there were too many wrong secrets or signatures of this client from this address", slog.Duration("wait", wait))
 	default:
 		return nil
 	}
@@ -158,8 +160,15 @@ func (r *Request) secretIs(client Client, secret string) secretComparison {
 	}
 	row := registered.AsClientMixin()
 	for _, method := range r.Server.methods {
-		if hook, ok := method.(DerivedSecretHook); ok && hook.CheckDerivedSecret(row, secret, r.Time) {
+		hook, ok := method.(DerivedSecretHook)
+		if !ok {
+			continue
+		}
+		switch right, expired := hook.CheckDerivedSecret(row, secret, r.Time); {
+		case right:
 			return rightSecret
+		case expired:
+			return expiredSecret
 		}
 	}
 	if row.HasExpiredClientSecret(secret, r.Time) {

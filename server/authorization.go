@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -250,10 +251,10 @@ func (r *Request) checkRedirectURI() error {
 			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client does not have exactly one.")
 		}
 	case !r.Client.CheckRedirectURI(uri):
-		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", Excerpt(uri))
+		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", Excerpt(uri)).With(slog.String("redirect_uri", LoggedURI(uri)))
 	}
 	if err := r.Server.MayRedirect(r.Client, uri); err != nil {
-		return NewError(InvalidRequest, "The client cannot use its 'redirect_uri' '%s': it %s.", Excerpt(uri), err)
+		return NewError(InvalidRequest, "The client cannot use its 'redirect_uri' '%s': it %s.", Excerpt(uri), err).With(slog.String("redirect_uri", LoggedURI(uri)))
 	}
 	r.RedirectURI = uri
 	return nil
@@ -265,7 +266,7 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	case req.Params.Has("request"): // which would say more than the rest does
 		return NewError(RequestNotSupported, "The server takes no request objects.")
 	case req.Params.Has("request_uri"):
-		return NewError(RequestURINotSupported, "The server does not know this kind of 'request_uri'.")
+		return NewError(RequestURINotSupported, "The server does not know this kind of 'request_uri'.").With(slog.String("request_uri", LoggedURI(req.Params.Get("request_uri"))))
 	}
 	req.ResponseType = req.Params.Get("response_type")
 	if req.ResponseType == "" {
@@ -273,17 +274,17 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	}
 	grant, extensions := s.authorizationGrant(req.ResponseType)
 	if grant == nil {
-		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.")
+		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.").With(req.param("response_type"))
 	}
 	req.grant, req.extensions = grant, extensions
 	if maxAge := req.Params.Get("max_age"); maxAge != "" && !isSeconds(maxAge) {
-		return NewError(InvalidRequest, "The 'max_age' is not a number of seconds.")
+		return NewError(InvalidRequest, "The 'max_age' is not a number of seconds.").With(req.param("max_age"))
 	}
 	if _, _, ok := responseMode(req); !ok {
-		return NewError(InvalidRequest, "The 'response_mode' is none that the server has for this 'response_type'.")
+		return NewError(InvalidRequest, "The 'response_mode' is none that the server has for this 'response_type'.").With(req.param("response_mode"), req.param("response_type"))
 	}
 	if !req.Client.CheckResponseType(req.ResponseType) {
-		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.")
+		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.").With(req.param("response_type"))
 	}
 	return req.CheckAuthorization(ctx)
 }

@@ -89,8 +89,9 @@ type AuthMethodHook interface {
 // DerivedSecretHook is for a client authentication method that derives the secrets of
 // its clients and stores none of them.
 type DerivedSecretHook interface {
-	// CheckDerivedSecret reports whether the secret is the client's and valid.
-	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) bool
+	// CheckDerivedSecret reports whether the secret is the client's and valid, and
+	// whether it is the client's and has expired.
+	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool)
 }
 
 // RequireAuthMethodMember is the member of a client's metadata that insists on its
@@ -123,7 +124,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 		return s.wrongAuthMethod(req, client, method)
 	}
 	if !isNamed(req, client.GetClientID()) {
-		return NewError(InvalidRequest, "The 'client_id' is not that of the client that authenticated.")
+		return NewError(InvalidRequest, "The 'client_id' is not that of the client that authenticated.").With(req.param("client_id"), slog.String("authenticated_client_id", client.GetClientID()))
 	}
 	req.Client, req.AuthMethod = client, method.AuthMethod()
 	tell(req, func(hook ClientAuthenticatedHook) { hook.ClientAuthenticated(ctx, req) })
@@ -164,13 +165,8 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 // wrongAuthMethod is the answer to a client that is not registered for the method. One
 // that proved who it is learns which it is registered for.
 func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
-	var names []string
-	for _, m := range s.methods {
-		if client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) {
-			names = append(names, m.AuthMethod())
-		}
-	}
-	registered, used := strings.Join(names, ", "), method.AuthMethod()
+	mayNot := func(m ClientAuthMethod) bool { return !client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) }
+	registered, used := namesOfMethods(slices.DeleteFunc(slices.Clone(s.methods), mayNot)), method.AuthMethod()
 	failure := s.invalidClient(req, "The client is registered for the authentication method '%s', and not for '%s'.", registered, used)
 	switch {
 	case isImplicit(method):
@@ -179,6 +175,14 @@ func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthM
 		failure = s.invalidClient(req, "The client is not registered for the authentication method '%s'.", used)
 	}
 	return failure.Because("the client is not registered for the authentication method", slog.String("auth_method", used), slog.String("registered_auth_method", registered))
+}
+
+func namesOfMethods(methods []ClientAuthMethod) string {
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = m.AuthMethod()
+	}
+	return strings.Join(names, ", ")
 }
 
 func isImplicit(method ClientAuthMethod) bool { _, ok := method.(ImplicitAuthMethod); return ok }
@@ -209,7 +213,7 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 	}
 	explicit := func(m ClientAuthMethod) bool { return !isImplicit(m) }
 	if len(presented) > 1 && slices.ContainsFunc(presented, explicit) {
-		return nil, NewError(InvalidRequest, "The request has more than one client authentication.")
+		return nil, NewError(InvalidRequest, "The request has more than one client authentication.").With(slog.String("auth_method", namesOfMethods(presented)))
 	}
 	return presented, nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
@@ -94,18 +94,19 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 	if len(headers) != 1 {
 		return "", NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
 	}
-	proof := parseDPoPProof(headers[0], p.algorithms())
-	if proof == nil {
-		return "", NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.")
+	proof, err := parseDPoPProof(headers[0], p.algorithms())
+	if err != nil {
+		return "", NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.").BecauseOf(err)
 	}
 	issuedAt := proof.IssuedAt.Time()
 	switch {
 	case proof.ID == "" || len(proof.ID) > maxProofID:
 		return "", NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
 	case proof.Method != r.Method || !sameTarget(proof.Target, target):
-		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.")
+		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.").With(
+			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", LoggedURI(proof.Target)), slog.String("target", LoggedURI(target)))
 	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
-		return "", NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.")
+		return "", NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
 	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
 		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
 	case !p.goodNonce(proof.Nonce, now):
@@ -139,35 +140,40 @@ type dpopProof struct {
 	thumbprint string
 }
 
-// parseDPoPProof reads a proof that the key in its header signed, or returns
-// nil.
-func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) *dpopProof {
+// parseDPoPProof reads a proof that the key in its header signed.
+func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopProof, error) {
 	if len(text) > maxProof {
-		return nil
+		return nil, NewReason("the JWT is too long")
 	}
-	signed, err := jwt.ParseSigned(text, algorithms)
+	signed, err := parseSigned(text, algorithms)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	header := signed.Signatures[0].Header
 	key := header.JSONWebKey
-	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "dpop+jwt" || key == nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose takes a public key alone
-		return nil
+	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	switch {
+	case typ != "dpop+jwt":
+		return nil, NewReason("the JWT is not a DPoP proof", slog.String("typ", typ))
+	case key == nil:
+		return nil, NewReason("the DPoP proof has no 'jwk'")
+	case !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)): // go-jose takes a public key alone
+		return nil, NewReason("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
 	}
 	payload, err := signed.Verify(key)
 	if err != nil {
-		return nil
+		return nil, NewReason("the signature of the JWT is wrong", slog.String("algorithm", header.Algorithm))
 	}
 	thumbprint, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return nil
+		return nil, NewReason("the 'jwk' has no thumbprint", slog.String("fault", err.Error()))
 	}
 	proof := &dpopProof{}
-	if strictjson.Unmarshal(payload, proof) != nil {
-		return nil
+	if err := strictjson.Unmarshal(payload, proof); err != nil {
+		return nil, NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error()))
 	}
 	proof.thumbprint = base64.RawURLEncoding.EncodeToString(thumbprint)
-	return proof
+	return proof, nil
 }
 
 func hashOfToken(accessToken string) string {

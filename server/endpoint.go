@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -141,7 +142,7 @@ func checkMethod(r *http.Request, methods ...string) error {
 	if slices.Contains(methods, r.Method) || r.Method == http.MethodHead && slices.Contains(methods, http.MethodGet) {
 		return nil
 	}
-	failure := NewError(InvalidRequest, "The request method must be %s.", strings.Join(methods, ", "))
+	failure := NewError(InvalidRequest, "The request method must be %s.", strings.Join(methods, ", ")).With(slog.String("method", r.Method))
 	failure.Status = http.StatusMethodNotAllowed
 	failure.Header = http.Header{"Allow": {strings.Join(methods, ", ")}}
 	return failure

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -77,7 +78,8 @@ type Error struct {
 	Header http.Header
 
 	cause     error
-	reason    error    // see Because
+	reason    error // see Because
+	values    []slog.Attr
 	redirect  *Request // whose redirect URI the error is delivered to: one that was found to be the client's
 	held      *Request // whose redirect URI nobody is sent to yet: a person may go there
 	wayBack   string   // where that is

@@ -108,7 +108,7 @@ func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
 	}
 	all := o.LogAttrs(slog.Duration("duration", o.Duration))
 	if grantID := seen.grantID; grantID != "" {
-		all = append(all, slog.String("grant", grantID[:min(len(grantID), maxLoggedGrant)]))
+		all = append(all, slog.String("grant", loggedGrant(grantID)))
 	}
 	if seen.reused {
 		all = append(all, slog.Bool("reuse", true))

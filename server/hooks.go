@@ -135,9 +135,10 @@ type ClientMetadataHook interface {
 }
 
 // AssertionHook is asked whether an assertion will do that is for this server and
-// current (RFC 7523), before its signature is verified.
+// current (RFC 7523), before its signature is verified. Its error is why it will not, such
+// as a [*Reason].
 type AssertionHook interface {
-	CheckAssertion(req *Request, assertion *Assertion) bool
+	CheckAssertion(req *Request, assertion *Assertion) error
 }
 
 // RequestObjectHook is for a profile that asks more of request objects (RFC 9101).

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -104,8 +103,7 @@ func (c *ConsentGrant) logUndecided() {
 	if len(req.HTTP.PostForm[DecisionField]) == 0 {
 		reason = "the form has no field '" + DecisionField + "': write {{.Decision.Input}} into it"
 	}
-	req.Server.config.Logger.InfoContext(req.Context(), "a form was not taken for the decision of the user",
-		slog.String("client_id", bounded(req.Client.GetClientID(), maxLoggedID)), slog.String("reason", reason))
+	req.LogRefusal(NewReason("the form is not the user's decision: " + reason))
 }
 
 // next is what the page has to do. A user who has come back from signing in has done

@@ -121,7 +121,7 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 		return err
 	}
 	if !provesBinding(req, issuance.Credential) {
-		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.")
+		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.").With(grantValue(issuance.Credential))
 	}
 	if issuance.User != nil {
 		if err := s.checkUser(ctx, req, issuance.User); err != nil {
@@ -155,13 +155,14 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	}
 	switch {
 	case !credential.Record.CheckClient(req.Client.GetClientID()):
-		return NewError(InvalidGrant, "The credential was issued to another client.")
+		return NewError(InvalidGrant, "The credential was issued to another client.").With(grantValue(credential))
 	case credential.Spent && !s.repeats(req, credential):
 		return s.revokeReused(ctx, req)
 	case credential.Expired:
-		return NewError(InvalidGrant, "The credential has expired or was revoked.")
+		return NewError(InvalidGrant, "The credential has expired or was revoked.").Because(whyEnded(credential), grantValue(credential))
 	case !sameRedirectURI(req, credential):
-		return NewError(InvalidGrant, "The 'redirect_uri' is not that of the authorization request.")
+		return NewError(InvalidGrant, "The 'redirect_uri' is not that of the authorization request.").With(
+			slog.String("redirect_uri", LoggedURI(req.Params.Get("redirect_uri"))), slog.String("requested_redirect_uri", LoggedURI(*credential.RedirectURI)))
 	}
 	if issuance.User == nil && credential.UserID != "" {
 		issuance.User = UserID(credential.UserID)
@@ -196,7 +197,7 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 		return err
 	}
 	if known == nil {
-		return NewError(InvalidGrant, "The resource owner is gone or disabled.")
+		return NewError(InvalidGrant, "The resource owner is gone or disabled.").With(slog.String("user", user.GetUserID()))
 	}
 	if _, bare := user.(UserID); bare {
 		user = known
@@ -233,7 +234,20 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	s.config.Logger.WarnContext(ctx, "a credential was presented again; its grant is revoked",
 		slog.String("client_id", req.Client.GetClientID()), slog.String("grant_type", req.GrantType))
 	req.TokenRevoked(ctx, Revocation{GrantID: grantID, Reuse: true})
-	return NewError(InvalidGrant, "The credential was used before.")
+	return NewError(InvalidGrant, "The credential was used before.").With(grantValue(req.Credential))
+}
+
+// grantValue is the grant of a credential, as a log names it.
+func grantValue(credential *Credential) slog.Attr {
+	return slog.String("grant", loggedGrant(credential.Record.GetGrantID()))
+}
+
+// whyEnded tells an end from another.
+func whyEnded(credential *Credential) string {
+	if token, ok := credential.Record.(Token); ok && token.IsRefreshTokenRevoked() {
+		return "the grant was revoked"
+	}
+	return "the credential has expired"
 }
 
 // newRecord returns the token's row, but for the tokens themselves.

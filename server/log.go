@@ -126,6 +126,20 @@ func loggableValues(values []slog.Attr) slog.Attr {
 	return slog.Attr{Key: "values", Value: slog.GroupValue(inner...)}
 }
 
+// loggedGrant is the id of a grant, as a log names it.
+func loggedGrant(grantID string) string { return grantID[:min(len(grantID), maxLoggedGrant)] }
+
+// param is a parameter of the request, as a value of a reason.
+func (r *Request) param(name string) slog.Attr { return slog.String(name, r.Params.Get(name)) }
+
+// LogRefusal logs why something was refused where the answer is no error, such as that of
+// an introspection. It is one line of Config.Logger, with the keys of [EventLog].
+func (r *Request) LogRefusal(reason error) {
+	o := Observation{Endpoint: r.Endpoint, Error: new(Error).BecauseOf(reason)}
+	o.describe(r)
+	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request was refused, which its answer does not say", o.LogAttrs()...)
+}
+
 // loggable is a text that a stranger may have written, as a log may have it: bounded,
 // without characters that cannot be seen, and without what looks like a secret, which
 // clients send in wrong places.

@@ -33,17 +33,24 @@ func (e *Error) BecauseOf(reason error) *Error {
 	return e
 }
 
+// With adds what the error is about to its line in the log, such as a redirect URI that
+// is not registered, and never a secret, a code or a token: see [Reason].
+func (e *Error) With(values ...slog.Attr) *Error {
+	e.values = append(e.values, values...)
+	return e
+}
+
 // Reason returns why the error is answered, beyond what its description says, and the
-// values that this is about. It is empty where the description says all.
+// values that it is about. The text is empty where the description says all.
 func (e *Error) Reason() (text string, values []slog.Attr) {
-	if e.reason == nil {
-		return "", nil
-	}
 	var reason *Reason
-	if errors.As(e.reason, &reason) {
-		values = reason.Values
+	if e.reason != nil {
+		text = e.reason.Error()
 	}
-	return e.reason.Error(), values
+	if errors.As(e.reason, &reason) {
+		values = append(values, reason.Values...)
+	}
+	return text, append(values, e.values...)
 }
 
 // logReason tells the operator why a client is told less than it asked for.

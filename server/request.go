@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -238,7 +239,7 @@ func CheckContentEncoding(r *http.Request) error {
 	if encoding == "" || encoding == "identity" {
 		return nil
 	}
-	failure := NewError(InvalidRequest, "The body must not be compressed.")
+	failure := NewError(InvalidRequest, "The body must not be compressed.").With(slog.String("content_encoding", encoding))
 	failure.Status = http.StatusUnsupportedMediaType
 	return failure
 }
@@ -248,7 +249,7 @@ func CheckContentEncoding(r *http.Request) error {
 func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 	if r.PostForm == nil && r.ContentLength != 0 {
 		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != formMediaType {
-			return nil, NewError(InvalidRequest, "The Content-Type must be %s.", formMediaType)
+			return nil, NewError(InvalidRequest, "The Content-Type must be %s.", formMediaType).With(slog.String("content_type", media))
 		}
 		text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes))
 		var tooLarge *http.MaxBytesError
@@ -316,7 +317,7 @@ func (r *Request) setParams(params url.Values) error {
 	case isParameterName(repeated):
 		return NewError(InvalidRequest, "The request has more than one '%s'.", repeated)
 	default:
-		return NewError(InvalidRequest, "The request has a parameter more than once.")
+		return NewError(InvalidRequest, "The request has a parameter more than once.").With(slog.String("parameter", repeated))
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -54,7 +55,7 @@ func (s *Server) checkScope(client Client, scope string) (string, error) {
 
 func checkScopeAlphabet(scope string) error {
 	if !wellFormedScope(scope) {
-		return NewError(InvalidScope, "The scope has a character that no scope has.")
+		return NewError(InvalidScope, "The scope has a character that no scope has.").With(slog.String("scope", scope))
 	}
 	return nil
 }
@@ -62,7 +63,7 @@ func checkScopeAlphabet(scope string) error {
 func isEmptyScope(scope string) bool { return strings.Trim(scope, " ") == "" }
 
 func errNotGiven(missing string) error {
-	return NewError(InvalidScope, "The client cannot have the scope '%s': the server does not know it, or the client is not registered for it.", named(missing))
+	return NewError(InvalidScope, "The client cannot have the scope '%s': the server does not know it, or the client is not registered for it.", named(missing)).With(slog.String("scope", missing))
 }
 
 // named returns the words of a well-formed scope as an error may name them: not
@@ -83,7 +84,7 @@ func (s *Server) limitScope(client Client, scope, granted string) (string, error
 		return "", err
 	}
 	if more := keep(scope, notIn(granted)); more != "" {
-		return "", NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more))
+		return "", NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
 	}
 	left := s.narrowScope(client, scope)
 	if left == "" && !isEmptyScope(scope) {

@@ -6,7 +6,9 @@ package clientjwt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -180,15 +182,17 @@ func (a Answer) Encrypt(ctx context.Context, client server.Client, plain []byte,
 	algorithm := jose.KeyAlgorithm(text(metadata, a.encryptedBy()))
 	encryption := jose.ContentEncryption(cmp.Or(text(metadata, a.encryptedWith()), string(jose.A128CBC_HS256)))
 	var recipient *jose.JSONWebKey
-	_, err := a.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, func(keySet []byte) bool {
-		recipient = encryptionKey(keySet, algorithm)
-		return recipient != nil
+	err := a.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, func(keySet []byte) error {
+		if recipient = encryptionKey(keySet, algorithm); recipient == nil {
+			return server.NewReason("the key set has no key for the algorithm", slog.String("algorithm", string(algorithm)))
+		}
+		return nil
 	})
+	if errors.Is(err, fetch.ErrRefused) {
+		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted answers, and has no key for them.").BecauseOf(err)
+	}
 	if err != nil {
 		return "", err
-	}
-	if recipient == nil {
-		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted answers, and has no key for them.")
 	}
 	options := new(jose.EncrypterOptions)
 	if contentType != "" {

@@ -1,9 +1,12 @@
 package clientauth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -11,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
 const (
@@ -29,31 +33,30 @@ type asserted struct {
 	method     string
 	algorithms []jose.SignatureAlgorithm
 	replays    server.ReplayStorage
-	verify     func(ctx context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (bool, error)
+	verify     func(ctx context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) error
 }
 
 // authenticate verifies the request's assertion. It is good once.
 func (a asserted) authenticate(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	if req.Params.Get("client_assertion_type") != assertionType {
-		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.")
+		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.").
+			Because("the client assertion is of another type", slog.String("client_assertion_type", req.Params.Get("client_assertion_type")))
 	}
-	assertion := server.ParseAssertion(req.Params.Get("client_assertion"), a.algorithms)
-	if assertion == nil || !slices.Contains(assertionJWTTypes[:], assertion.Type()) || assertion.Issuer != assertion.Subject || !assertion.IsFor(req) {
-		return nil, nil
+	assertion, err := server.ParseAssertion(req.Params.Get("client_assertion"), a.algorithms)
+	if err != nil {
+		return nil, &server.NotAuthenticated{Reason: err}
+	}
+	if err := a.check(req, assertion); err != nil {
+		return nil, &server.NotAuthenticated{Reason: err, ClientID: cmp.Or(assertion.Subject, assertion.Issuer)}
 	}
 	client, err := query(ctx, assertion.Subject)
-	if err != nil || client == nil {
-		return nil, err
-	}
-	registered, err := registeredClient(client, a.method)
 	if err != nil {
 		return nil, err
 	}
-	if algorithm, given := registered.ClientMetadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(algorithm)) != assertion.Algorithm() {
-		return nil, nil
+	if client == nil {
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the client is unknown"), Guess: true}
 	}
-	verified, err := a.verify(ctx, req, assertion, registered)
-	if err != nil || !verified {
+	if err := a.checkSignature(ctx, req, assertion, client); err != nil {
 		return nil, err
 	}
 	first, err := a.replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
@@ -61,9 +64,42 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 		return nil, fmt.Errorf("remember a client assertion: %w", err)
 	}
 	if !first {
-		return nil, nil
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the client assertion was used before")}
 	}
 	return client, nil
+}
+
+// check holds an assertion to what can be known before its client is.
+func (asserted) check(req *server.Request, assertion *server.Assertion) error {
+	switch {
+	case !slices.Contains(assertionJWTTypes[:], assertion.Type()):
+		return server.NewReason("the JWT is not a client assertion", slog.String("typ", assertion.Type()))
+	case assertion.Issuer != assertion.Subject:
+		return server.NewReason("the 'iss' and the 'sub' of the client assertion are not the same", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))
+	}
+	return assertion.CheckFor(req)
+}
+
+// checkSignature returns nil when the client signed the assertion by the algorithm that
+// it registered, if it did.
+func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *server.Assertion, client server.Client) error {
+	registered, err := registeredClient(client, a.method)
+	if err != nil {
+		return err
+	}
+	if member, given := registered.ClientMetadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(member)) != assertion.Algorithm() {
+		return &server.NotAuthenticated{Reason: server.NewReason("the client registered another signing algorithm",
+			slog.String("algorithm", assertion.Algorithm()), slog.String("registered_algorithm", string(registeredAlgorithm(member))))}
+	}
+	err = a.verify(ctx, req, assertion, registered)
+	var wrong *server.Reason
+	switch {
+	case errors.As(err, &wrong):
+		return &server.NotAuthenticated{Reason: wrong, Guess: true}
+	case errors.Is(err, fetch.ErrRefused):
+		return &server.NotAuthenticated{Reason: server.NewReason("the client has no key set that can be read", slog.String("fault", err.Error()))}
+	}
+	return err
 }
 
 // registeredClient returns what a client registered.

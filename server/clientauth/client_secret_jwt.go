@@ -85,7 +85,8 @@ func (m *ClientSecretJWT) derive(clientID, nonce string) string {
 func (*ClientSecretJWT) Presented(req *server.Request) bool { return signedWithSecret(req) }
 
 func signedWithSecret(req *server.Request) bool {
-	return server.ParseAssertion(req.Params.Get("client_assertion"), []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}) != nil
+	_, err := server.ParseAssertion(req.Params.Get("client_assertion"), []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512})
+	return err == nil
 }
 
 // AuthenticateClient verifies the assertion. It is good once.
@@ -94,30 +95,48 @@ func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Re
 	return a.authenticate(ctx, req, query)
 }
 
-// CheckDerivedSecret reports whether a client sent the secret with which it is to sign.
-func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) bool {
+// CheckDerivedSecret reports whether a client sent the secret with which it is to sign,
+// and whether that has expired.
+func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool) {
 	return m.anySecret(client, now, func(derived string) bool { return hmac.Equal([]byte(derived), []byte(secret)) })
 }
 
-// verify reports whether one of the client's secrets made the signature.
-func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (bool, error) {
-	return m.anySecret(client, req.Time, func(derived string) bool { return assertion.VerifiedWith([]byte(derived)) }), nil
+// verify returns nil when one of the client's secrets made the signature.
+func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (err error) {
+	right, expired := m.anySecret(client, req.Time, func(derived string) bool {
+		err = assertion.VerifyWith([]byte(derived))
+		return err == nil
+	})
+	switch {
+	case right:
+		return nil
+	case expired:
+		return &server.NotAuthenticated{Reason: server.NewReason("the client secret has expired")}
+	case err == nil:
+		return server.NewReason("the client has no secret that signs")
+	default:
+		return err
+	}
 }
 
-// anySecret reports whether one of the client's secrets that are valid does.
-func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) bool {
+// anySecret reports whether one of the client's secrets does, and whether the one that
+// does has expired.
+func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) (right, expired bool) {
 	for _, stored := range []struct {
 		secret    string
 		expiresAt int64
 	}{
-		{client.ClientSecret, client.ClientSecretExpiresAt},
 		{client.PreviousClientSecret, client.PreviousClientSecretExpiresAt},
+		{client.ClientSecret, client.ClientSecretExpiresAt},
 	} {
 		nonce, ok := strings.CutPrefix(stored.secret, models.DerivedClientSecret(""))
-		ended := stored.expiresAt != 0 && now.Unix() >= stored.expiresAt
-		if ok && !ended && does(m.derive(client.GetClientID(), nonce)) {
-			return true
+		if !ok || !does(m.derive(client.GetClientID(), nonce)) {
+			continue
 		}
+		if stored.expiresAt == 0 || now.Unix() < stored.expiresAt {
+			return true, false
+		}
+		expired = true
 	}
-	return false
+	return false, expired
 }

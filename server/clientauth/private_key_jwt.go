@@ -77,7 +77,7 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 	return a.authenticate(ctx, req, query)
 }
 
-// verify reports whether one of the client's keys made the signature.
-func (m *PrivateKeyJWT) verify(ctx context.Context, _ *server.Request, assertion *server.Assertion, client *models.ClientMixin) (bool, error) {
-	return m.Fetcher.InKeySet(ctx, client.ClientMetadata.JWKs, client.ClientMetadata.JWKsURI, assertion.VerifiedBy)
+// verify returns nil when one of the client's keys made the signature.
+func (m *PrivateKeyJWT) verify(ctx context.Context, _ *server.Request, assertion *server.Assertion, client *models.ClientMixin) error {
+	return m.Fetcher.InKeySet(ctx, client.ClientMetadata.JWKs, client.ClientMetadata.JWKsURI, assertion.VerifyBy)
 }

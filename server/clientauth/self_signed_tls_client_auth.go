@@ -3,6 +3,8 @@ package clientauth
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"log/slog"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -57,10 +59,16 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 	if err != nil {
 		return nil, err
 	}
-	found, err := m.Fetcher.InKeySet(ctx, registered.ClientMetadata.JWKs, registered.ClientMetadata.JWKsURI, func(keySet []byte) bool {
-		return hasCertificate(keySet, req.ClientCertificates()[0].Equal)
+	err = m.Fetcher.InKeySet(ctx, registered.ClientMetadata.JWKs, registered.ClientMetadata.JWKsURI, func(keySet []byte) error {
+		if !hasCertificate(keySet, req.ClientCertificates()[0].Equal) {
+			return errors.New("the key set has another certificate, or none")
+		}
+		return nil
 	})
-	if err != nil || !found {
+	if errors.Is(err, fetch.ErrRefused) {
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is not in the client's key set", slog.String("fault", err.Error()))}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return client, nil

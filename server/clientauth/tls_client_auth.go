@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"log/slog"
 	"net"
 	"net/url"
 	"slices"
@@ -120,11 +121,12 @@ func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Requ
 	if _, err := chain[0].Verify(x509.VerifyOptions{
 		Roots: m.Roots, Intermediates: intermediates, CurrentTime: req.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}); err != nil {
-		return nil, nil //nolint:nilerr // the client's own fault
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is not trusted", slog.String("fault", err.Error()))}
 	}
 	member, value, ok := registeredSubject(&registered.ClientMetadata)
 	if !ok || !subjectMembers[member](chain[0], value) {
-		return nil, nil
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is about another subject than the client registered",
+			slog.String("subject", chain[0].Subject.String()), slog.String("registered_as", member), slog.String("registered_subject", value))}
 	}
 	return client, nil
 }

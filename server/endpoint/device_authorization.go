@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -254,7 +255,7 @@ func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCo
 		return fmt.Errorf("decide device code: %w", err)
 	}
 	if !decided {
-		return errNoSuchUserCode()
+		return errNoSuchUserCode().Because("the user code was used before")
 	}
 	return nil
 }
@@ -282,27 +283,32 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	}
 	userCode := digestUserCode(req.Params.Get("user_code"))
 	if userCode == "" {
-		return req, nil, errNoSuchUserCode()
+		return req, nil, errNoSuchUserCode().Because("the user code is malformed")
 	}
 	stored, err := e.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: userCode})
 	if err != nil {
 		return req, nil, fmt.Errorf("query device code: %w", err)
 	}
-	if stored == nil || stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied() || stored.DeviceCode.IsExpired(req.Time) {
-		return req, nil, errNoSuchUserCode()
+	switch {
+	case stored == nil:
+		return req, nil, errNoSuchUserCode().Because("the user code is unknown")
+	case stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied():
+		return req, nil, errNoSuchUserCode().Because("the user code was used before")
+	case stored.DeviceCode.IsExpired(req.Time):
+		return req, nil, errNoSuchUserCode().Because("the user code has expired")
 	}
 	client, err := srv.QueryClient(ctx, stored.DeviceCode.GetClientID())
 	if err != nil {
 		return req, nil, err
 	}
 	if client == nil {
-		return req, nil, errNoSuchUserCode()
+		return req, nil, errNoSuchUserCode().Because("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))
 	}
 	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
 	req.AuthorizationDetails = stored.DeviceCode.GetAuthorizationDetails()
 	return req, stored.DeviceCode, nil
 }
 
-func errNoSuchUserCode() error {
+func errNoSuchUserCode() *server.Error {
 	return server.NewError(server.InvalidGrant, "The code is unknown, was used or has expired.")
 }

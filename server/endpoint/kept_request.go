@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -66,8 +67,15 @@ func (e *PushedAuthorizationRequest) load(ctx context.Context, req *server.Reque
 	if err != nil {
 		return nil, fmt.Errorf("query pushed request: %w", err)
 	}
-	if stored == nil || stored.GetClientID() != req.Params.Get("client_id") || stored.IsUsed() || stored.IsExpired(req.Time) {
-		return nil, errNoSuchRequestURI()
+	switch {
+	case stored == nil:
+		return nil, errNoSuchRequestURI().Because("the 'request_uri' is unknown")
+	case stored.GetClientID() != req.Params.Get("client_id"):
+		return nil, errNoSuchRequestURI().Because("the 'request_uri' is that of another client", slog.String("pushed_by", stored.GetClientID()))
+	case stored.IsUsed():
+		return nil, errNoSuchRequestURI().Because("the 'request_uri' was used before")
+	case stored.IsExpired(req.Time):
+		return nil, errNoSuchRequestURI().Because("the 'request_uri' has expired")
 	}
 	params, err := url.ParseQuery(stored.GetParameters())
 	if err != nil {

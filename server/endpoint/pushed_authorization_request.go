@@ -103,7 +103,7 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 		return nil
 	}
 	if !isRequestURI(requestURI, server.PushedRequestKind) {
-		return errNoSuchRequestURI()
+		return errNoSuchRequestURI().Because("the 'request_uri' is malformed")
 	}
 	params, err := e.load(ctx, req)
 	if err != nil {
@@ -132,7 +132,7 @@ func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(ctx context.Cont
 		return fmt.Errorf("use pushed request: %w", err)
 	}
 	if !won {
-		return errNoSuchRequestURI()
+		return errNoSuchRequestURI().Because("the 'request_uri' was used before")
 	}
 	return nil
 }
@@ -145,6 +145,6 @@ func (*PushedAuthorizationRequest) CheckClientMetadata(_ context.Context, _ *ser
 	return server.CheckBoolMember(metadata, requirePushed)
 }
 
-func errNoSuchRequestURI() error {
+func errNoSuchRequestURI() *server.Error {
 	return server.NewError(server.InvalidRequestURI, "The 'request_uri' is unknown, was used or has expired.")
 }

@@ -230,7 +230,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		return nil, fmt.Errorf("update client: %w", err)
 	}
 	if !updated { // since it authenticated
-		return nil, errNoRegistrationAccess(req)
+		return nil, errNoRegistrationAccess(req, "the registration has changed meanwhile")
 	}
 	return information(req, http.StatusOK, &client, secret, token)
 }
@@ -393,14 +393,18 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 		return nil, "", err
 	}
 	registered, ok := found.(server.RegisteredClient)
-	if !ok || !registered.AsClientMixin().CheckRegistrationAccessToken(server.Digest(token)) {
-		return nil, "", errNoRegistrationAccess(req)
+	switch {
+	case !ok:
+		return nil, "", errNoRegistrationAccess(req, "the client is unknown")
+	case !registered.AsClientMixin().CheckRegistrationAccessToken(server.Digest(token)):
+		return nil, "", errNoRegistrationAccess(req, "the registration access token is wrong")
 	}
 	return registered.AsClientMixin(), token, nil
 }
 
-func errNoRegistrationAccess(req *server.Request) error {
-	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's."))
+func errNoRegistrationAccess(req *server.Request, reason string) error {
+	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's.").
+		Because(reason, slog.String("client_id", req.HTTP.URL.Query().Get("client_id"))))
 }
 
 // bearer returns the token of the Authorization header, empty when there is

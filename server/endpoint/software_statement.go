@@ -1,10 +1,12 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 
 	"github.com/go-jose/go-jose/v4"
@@ -39,7 +41,7 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 	delete(members, "software_statement")
 	switch {
 	case !ok:
-		return errInvalidStatement()
+		return errInvalidStatement().Because("the 'software_statement' is not a text")
 	case statement == "" && (e.SoftwareStatements == nil || !e.SoftwareStatements.Required):
 		return nil
 	case statement == "":
@@ -60,24 +62,27 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 
 // verify returns the claims of a statement whose issuer is trusted.
 func (s *SoftwareStatements) verify(ctx context.Context, req *server.Request, statement string) (map[string]json.RawMessage, error) {
-	token := server.ParseAssertion(statement, req.Server.SignatureAlgorithms(s.Algorithms))
-	if token == nil || token.Issuer == "" {
-		return nil, errInvalidStatement()
+	token, err := server.ParseAssertion(statement, req.Server.SignatureAlgorithms(s.Algorithms))
+	if err == nil && token.Issuer == "" {
+		err = server.NewReason("the JWT has no 'iss'")
+	}
+	if err != nil {
+		return nil, errInvalidStatement().BecauseOf(err)
 	}
 	keys, err := s.Keys(ctx, token.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("find the keys of a software statement's issuer: %w", err)
 	}
 	if keys == nil {
-		return nil, server.NewError(server.UnapprovedSoftwareStatement, "The issuer of the software statement is not one that the server trusts.")
+		return nil, server.NewError(server.UnapprovedSoftwareStatement, "The issuer of the software statement is not one that the server trusts.").
+			Because("the issuer of the JWT is not trusted", slog.String("iss", token.Issuer))
 	}
-	// It may be good for years, or for ever.
-	if !token.VerifiedByKeys(keys) || !token.IsTimely(req.Time) {
-		return nil, errInvalidStatement()
+	if err := cmp.Or(token.VerifyByKeys(keys), token.CheckTimely(req.Time)); err != nil { // it may be good for years, or for ever
+		return nil, errInvalidStatement().BecauseOf(err)
 	}
 	return token.Claims, nil
 }
 
-func errInvalidStatement() error {
+func errInvalidStatement() *server.Error {
 	return server.NewError(server.InvalidSoftwareStatement, "The software statement is not a signed JWT that is valid now.")
 }

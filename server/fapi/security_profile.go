@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -155,7 +156,7 @@ func (SecurityProfile) CheckAuthorizationRequest(_ context.Context, req *server.
 	case !req.Params.Has("redirect_uri"):
 		return server.NewError(server.InvalidRequest, "The request has no 'redirect_uri'.")
 	case !encrypted(req.RedirectURI):
-		return server.NewError(server.InvalidRequest, "The 'redirect_uri' must be https, or a loopback address of a native app.")
+		return server.NewError(server.InvalidRequest, "The 'redirect_uri' must be https, or a loopback address of a native app.").With(slog.String("redirect_uri", server.LoggedURI(req.RedirectURI)))
 	}
 	return nil
 }
@@ -187,9 +188,12 @@ func (SecurityProfile) PreparePushedRequest(_ context.Context, req *server.Reque
 }
 
 // CheckAssertion takes an assertion whose audience is the issuer, as a text.
-func (SecurityProfile) CheckAssertion(req *server.Request, assertion *server.Assertion) bool {
+func (SecurityProfile) CheckAssertion(req *server.Request, assertion *server.Assertion) error {
 	var audience string
-	return strictjson.Unmarshal(assertion.Claims["aud"], &audience) == nil && audience == req.Server.Issuer()
+	if strictjson.Unmarshal(assertion.Claims["aud"], &audience) != nil || audience != req.Server.Issuer() {
+		return server.NewReason("the 'aud' of the JWT is not the issuer, as a text", slog.String("audience", strings.Join(assertion.Audience(), " ")))
+	}
+	return nil
 }
 
 // CheckIssuance keeps a refresh token: to rotate it would be of no use, since its

@@ -91,7 +91,7 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'code'.")
 	}
 	if server.Malformed(code, server.AuthorizationCodeKind) {
-		return nil, errNoSuchCode()
+		return nil, errNoSuchCode().Because("the code is malformed, or another kind of secret")
 	}
 	presented := server.Present(code)
 	stored, err := g.QueryAuthorizationCode(ctx, presented.Digest)
@@ -99,7 +99,7 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 		return nil, err
 	}
 	if stored == nil || stored.UserID == "" {
-		return nil, errNoSuchCode()
+		return nil, errNoSuchCode().Because("the code is unknown")
 	}
 	record := stored.AuthorizationCode
 	redirectURI := record.GetRedirectURI()
@@ -124,7 +124,7 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 	}, nil
 }
 
-func errNoSuchCode() error {
+func errNoSuchCode() *server.Error {
 	return server.NewError(server.InvalidGrant, "The 'code' is not one that this server issued.")
 }
 

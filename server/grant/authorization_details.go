@@ -279,13 +279,16 @@ func (a *AuthorizationDetails) requested(ctx context.Context, req *server.Reques
 		return nil, nil
 	}
 	details, err := ParseAuthorizationDetails(text)
-	if err != nil || len(details) == 0 || len(details) > maxAuthorizationDetails || len(text) > maxAuthorizationDetailsBytes {
-		return nil, server.NewError(server.InvalidAuthorizationDetails, "The 'authorization_details' are not a JSON list of a few objects that give each member once.")
+	if err == nil && (len(details) == 0 || len(details) > maxAuthorizationDetails || len(text) > maxAuthorizationDetailsBytes) {
+		err = server.NewReason("there are none, or too many", slog.Int("details", len(details)), slog.Int("bytes", len(text)))
+	}
+	if err != nil {
+		return nil, server.NewError(server.InvalidAuthorizationDetails, "The 'authorization_details' are not a JSON list of a few objects that give each member once.").BecauseOf(err)
 	}
 	for _, detail := range details {
 		kind, known := a.Types[detail.Type()]
 		if !known || !mayUse(req.Client, detail.Type()) {
-			return nil, server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has a type that the server does not have, or that is not for this client.")
+			return nil, server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has a type that the server does not have, or that is not for this client.").With(slog.String("type", detail.Type()))
 		}
 		err := kind.read(detail)
 		if err == nil {
@@ -296,8 +299,7 @@ func (a *AuthorizationDetails) requested(ctx context.Context, req *server.Reques
 		case errors.As(err, &own):
 			return nil, own
 		case err != nil:
-			req.Server.Logger().InfoContext(ctx, "an authorization detail was refused", slog.String("client_id", req.Client.GetClientID()), slog.String("error", err.Error()))
-			return nil, server.NewError(server.InvalidAuthorizationDetails, "An authorization detail says what its type does not allow.")
+			return nil, server.NewError(server.InvalidAuthorizationDetails, "An authorization detail says what its type does not allow.").BecauseOf(err).With(slog.String("type", detail.Type()))
 		}
 	}
 	return details, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"log/slog"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -67,7 +68,7 @@ func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.
 	}
 	switch method := challengeMethod(req); {
 	case method != methodS256 && method != methodPlain:
-		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' is not S256.")
+		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' is not S256.").With(slog.String("code_challenge_method", method))
 	case method == methodPlain && !c.AllowPlain:
 		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' must be S256; the default, plain, is not allowed here.")
 	case !wellFormedVerifier(challenge), method == methodS256 && len(challenge) != 43:

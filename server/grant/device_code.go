@@ -41,7 +41,7 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'device_code'.")
 	}
 	if server.Malformed(code, server.DeviceCodeKind) {
-		return nil, errNoSuchDeviceCode()
+		return nil, errNoSuchDeviceCode().Because("the device code is malformed, or another kind of secret")
 	}
 	presented := server.Present(code)
 	stored, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: presented.Digest})
@@ -49,8 +49,11 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 		return nil, fmt.Errorf("query device code: %w", err)
 	}
 	// Nobody but the client learns what became of it.
-	if stored == nil || !stored.DeviceCode.CheckClient(req.Client.GetClientID()) {
-		return nil, errNoSuchDeviceCode()
+	switch {
+	case stored == nil:
+		return nil, errNoSuchDeviceCode().Because("the device code is unknown")
+	case !stored.DeviceCode.CheckClient(req.Client.GetClientID()):
+		return nil, errNoSuchDeviceCode().Because("the device code was issued to another client")
 	}
 	record := stored.DeviceCode
 	switch {
@@ -93,6 +96,6 @@ func (g *DeviceCode) wait(ctx context.Context, req *server.Request, deviceCode s
 	}
 }
 
-func errNoSuchDeviceCode() error {
+func errNoSuchDeviceCode() *server.Error {
 	return server.NewError(server.InvalidGrant, "The 'device_code' is not one that this server issued to this client.")
 }

@@ -50,23 +50,23 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if text == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'assertion'.")
 	}
-	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
+	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
 	if err != nil {
 		return nil, err
 	}
-	if assertion == nil {
-		return nil, errNoAssertion()
+	if why != nil {
+		return nil, errNoAssertion().BecauseOf(why)
 	}
 	first, err := g.Replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
 	if err != nil {
 		return nil, fmt.Errorf("remember an assertion: %w", err)
 	}
 	if !first {
-		return nil, errNoAssertion()
+		return nil, errNoAssertion().Because("the assertion was used before")
 	}
 	return &server.Issuance{User: user, Scope: req.Params.Get("scope")}, nil
 }
 
-func errNoAssertion() error {
+func errNoAssertion() *server.Error {
 	return server.NewError(server.InvalidGrant, "The 'assertion' is not one that the server trusts and takes now.")
 }

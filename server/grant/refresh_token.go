@@ -36,7 +36,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'refresh_token'.")
 	}
 	if server.Malformed(token, server.RefreshTokenKind) {
-		return nil, errNoSuchRefreshToken()
+		return nil, errNoSuchRefreshToken().Because("the refresh token is malformed, or another kind of secret")
 	}
 	presented := server.Present(token)
 	stored, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
@@ -44,7 +44,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 		return nil, err
 	}
 	if stored == nil || stored.UserID == "" {
-		return nil, errNoSuchRefreshToken()
+		return nil, errNoSuchRefreshToken().Because("the refresh token and its grant are unknown")
 	}
 	record := stored.Token
 	scope := req.Params.Get("scope")
@@ -76,6 +76,6 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 	}, nil
 }
 
-func errNoSuchRefreshToken() error {
+func errNoSuchRefreshToken() *server.Error {
 	return server.NewError(server.InvalidGrant, "The 'refresh_token' is not one that this server issued.")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -172,11 +173,11 @@ func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetad
 	_ = strictjson.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
 	same := func(uri string) bool { return withoutFragment(uri) == withoutFragment(address) }
 	if r.Fetcher == nil || !slices.ContainsFunc(registered, same) {
-		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.")
+		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.").With(slog.String("request_uri", server.LoggedURI(address)))
 	}
 	text, err := r.Fetcher.Get(ctx, address) // which remembers by the whole address
 	if errors.Is(err, fetch.ErrRefused) {
-		return "", server.NewError(server.InvalidRequestURI, "There is no request object at the 'request_uri'.")
+		return "", server.NewError(server.InvalidRequestURI, "There is no request object at the 'request_uri'.").BecauseOf(err)
 	}
 	return strings.TrimSpace(string(text)), err
 }
@@ -198,19 +199,19 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 			return nil, err
 		}
 	}
-	object := server.ParseAssertion(text, req.Server.SignatureAlgorithms(r.Algorithms))
-	if object == nil {
-		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT that is signed by an algorithm which the server takes.")
+	object, err := server.ParseAssertion(text, req.Server.SignatureAlgorithms(r.Algorithms))
+	if err != nil {
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT that is signed by an algorithm which the server takes.").BecauseOf(err)
 	}
 	if err := r.check(req, client, metadata, object); err != nil {
 		return nil, err
 	}
-	signed, err := r.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, object.VerifiedBy)
+	err = r.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, object.VerifyBy)
+	if errors.Is(err, fetch.ErrRefused) {
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not signed by a key of the client.").BecauseOf(err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if !signed {
-		return nil, server.NewError(server.InvalidRequestObject, "The request object is not signed by a key of the client.")
 	}
 	return object, nil
 }
@@ -224,20 +225,21 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
 	switch {
 	case !typed && (strict || object.Type() != "" && object.Type() != "jwt"):
-		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType)
+		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType).With(slog.String("typ", object.Type()))
 	case hasID && (strictjson.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
-		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.")
+		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.").With(slog.String("client_id", named))
 	case hasAlgorithm && (strictjson.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
-		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.")
+		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.").
+			With(slog.String("algorithm", object.Algorithm()), slog.String("registered_algorithm", algorithm))
 	case object.Issuer != client.GetClientID():
-		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's id.")
+		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's id.").With(slog.String("iss", object.Issuer))
 	case !typed && object.Subject == client.GetClientID(): // RFC 9101 section 10.8
 		return server.NewError(server.InvalidRequestObject, "A client assertion is not a request object: leave 'sub' out, or set 'typ' to %s.", requestObjectType)
 	case !object.IsAddressedTo(req.Server.Issuer()):
-		return server.NewError(server.InvalidRequestObject, "The 'aud' of the request object must be the issuer of this server.")
-	case !object.IsTimely(req.Time):
-		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.")
-	case strict && (!object.IsCurrent(req.Time) || object.Claims["iat"] == nil && object.Claims["nbf"] == nil):
+		return server.NewError(server.InvalidRequestObject, "The 'aud' of the request object must be the issuer of this server.").With(slog.String("audience", strings.Join(object.Audience(), " ")))
+	case object.CheckTimely(req.Time) != nil:
+		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.").BecauseOf(object.CheckTimely(req.Time))
+	case strict && (object.CheckCurrent(req.Time) != nil || object.Claims["iat"] == nil && object.Claims["nbf"] == nil):
 		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.")
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -72,7 +73,7 @@ func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request
 		return nil
 	}
 	if issuance.Credential != nil && !names(strings.Fields(granted), strings.Fields(requested)) {
-		return server.NewError(server.InvalidTarget, "A 'resource' is not one that was granted.")
+		return server.NewError(server.InvalidTarget, "A 'resource' is not one that was granted.").With(slog.String("resource", requested), slog.String("granted_resource", granted))
 	}
 	req.Audience = requested
 	return nil
@@ -86,11 +87,11 @@ func (r ResourceIndicators) requested(req *server.Request, otherwise string) (au
 	}
 	for _, resource := range named {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return "", server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
+			return "", server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
 		}
 	}
 	if !names(r.Resources, named) {
-		return "", server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.")
+		return "", server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.").With(slog.String("resource", strings.Join(named, " ")))
 	}
 	named = r.spelled(named)
 	slices.Sort(named)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -110,22 +111,25 @@ func (g *TokenExchange) CheckConfig(config *server.Config) error {
 // PrepareIssuance finds the tokens and asks the policy.
 func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	if kind := req.Params.Get("requested_token_type"); kind != "" && kind != accessTokenType && kind != jwtType {
-		return nil, server.NewError(server.InvalidRequest, "The 'requested_token_type' is neither an access token nor a JWT.")
+		return nil, server.NewError(server.InvalidRequest, "The 'requested_token_type' is neither an access token nor a JWT.").With(slog.String("requested_token_type", kind))
 	}
-	subject, err := g.token(ctx, req, "subject_token")
+	subject, why, err := g.token(ctx, req, "subject_token")
 	if err != nil {
 		return nil, err
 	}
-	if subject == nil || subject.User == nil {
-		return nil, server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+	if why == nil && subject.User == nil {
+		why = server.NewReason("the token has no user")
+	}
+	if why != nil {
+		return nil, errNoSubject().BecauseOf(why)
 	}
 	exchange := &Exchange{Subject: *subject, Audience: slices.Concat(req.Params["resource"], req.Params["audience"])}
 	if req.Params.Has("actor_token") || req.Params.Has("actor_token_type") {
-		if exchange.Actor, err = g.token(ctx, req, "actor_token"); err != nil {
+		if exchange.Actor, why, err = g.token(ctx, req, "actor_token"); err != nil {
 			return nil, err
 		}
-		if exchange.Actor == nil {
-			return nil, server.NewError(server.InvalidRequest, "The 'actor_token' is not one that the server takes now.")
+		if why != nil {
+			return nil, server.NewError(server.InvalidRequest, "The 'actor_token' is not one that the server takes now.").BecauseOf(why)
 		}
 	}
 	if err := exchange.prepare(req); err != nil {
@@ -137,40 +141,47 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 	return exchange.issuance(req)
 }
 
-// token reads one of the two tokens, or returns nil for one that counts for
-// nothing.
-func (g *TokenExchange) token(ctx context.Context, req *server.Request, name string) (*ExchangedToken, error) {
+func errNoSubject() *server.Error {
+	return server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+}
+
+// token reads one of the two tokens, or says why it counts for nothing.
+func (g *TokenExchange) token(ctx context.Context, req *server.Request, name string) (token *ExchangedToken, why, err error) {
 	text, kind := req.Params.Get(name), req.Params.Get(name+"_type")
 	switch {
 	case text == "":
-		return nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name)
+		return nil, nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name)
 	case kind == "":
-		return nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name+"_type")
+		return nil, nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name+"_type")
 	case kind != accessTokenType && kind != jwtType:
-		return nil, server.NewError(server.InvalidRequest, "The '%s' is neither an access token nor a JWT.", name+"_type")
+		return nil, nil, server.NewError(server.InvalidRequest, "The '%s' is neither an access token nor a JWT.", name+"_type").With(slog.String(name+"_type", kind))
 	}
 	if !server.Malformed(text, server.AccessTokenKind) {
 		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
 		if err != nil {
-			return nil, fmt.Errorf("query token: %w", err)
+			return nil, nil, fmt.Errorf("query token: %w", err)
 		}
 		if stored != nil {
-			return ownToken(req, stored, text), nil
+			token, why = ownToken(req, stored, text)
+			return token, why, nil
 		}
 	}
 	if kind != jwtType || g.Keys == nil {
-		return nil, nil
+		return nil, server.NewReason("the token is unknown"), nil
 	}
-	assertion, user, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
-	if err != nil || assertion == nil {
-		return nil, err
+	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
+	if err != nil || why != nil {
+		return nil, why, err
 	}
-	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil
+	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil, nil
 }
 
-func ownToken(req *server.Request, stored *server.StoredToken, text string) *ExchangedToken {
-	if stored.Token.IsRevoked() || stored.Token.IsExpired(req.Time) {
-		return nil
+func ownToken(req *server.Request, stored *server.StoredToken, text string) (*ExchangedToken, error) {
+	switch {
+	case stored.Token.IsRevoked():
+		return nil, server.NewReason("the token was revoked")
+	case stored.Token.IsExpired(req.Time):
+		return nil, server.NewReason("the token has expired")
 	}
 	token := &ExchangedToken{Stored: stored}
 	if stored.UserID != "" {
@@ -178,18 +189,18 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) *Exc
 	}
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return token
+		return token, nil
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || !bytes.HasPrefix(payload, []byte("{")) {
-		return token // of a generator whose tokens look like JWTs
+		return token, nil // of a generator whose tokens look like JWTs
 	}
 	// That it is ours is known already. One that has two readings may say in one of
 	// them who may act.
 	if token.claims, err = strictjson.Object(payload); err != nil {
-		return nil
+		return nil, server.NewReason("the claims of the token are malformed", slog.String("fault", err.Error()))
 	}
-	return token
+	return token, nil
 }
 
 // identity is what a token says of who has it, as "act" and "may_act" do.
@@ -215,7 +226,8 @@ func (e *Exchange) prepare(req *server.Request) error {
 		}
 	}
 	if !allows(e.Subject.claims["may_act"], actor) {
-		return server.NewError(server.InvalidRequest, "The 'subject_token' names somebody else who may act: see its 'may_act'.")
+		return server.NewError(server.InvalidRequest, "The 'subject_token' names somebody else who may act: see its 'may_act'.").
+			With(slog.String("may_act", string(e.Subject.claims["may_act"])), slog.String("actor", actor["sub"]))
 	}
 	before, err := e.Subject.actor()
 	if err != nil {
@@ -230,7 +242,7 @@ func (e *Exchange) prepare(req *server.Request) error {
 	}
 	for _, resource := range req.Params["resource"] {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.")
+			return server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
 		}
 	}
 	if slices.ContainsFunc(e.Audience, func(one string) bool { return strings.ContainsAny(one, " \t\r\n") }) {
@@ -283,14 +295,14 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	if e.Subject.Stored != nil {
 		subject = e.Subject.Stored.Token.GetScope()
 	} else if raw, ok := e.Subject.claims["scope"]; ok && strictjson.Unmarshal(raw, &subject) != nil {
-		return server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+		return errNoSubject().Because("the 'scope' of the token is not a text")
 	}
 	e.Scope = req.Params.Get("scope")
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
 	case !includes(subject, e.Scope):
-		return server.NewError(server.InvalidScope, "The scope is more than that of the 'subject_token'.")
+		return server.NewError(server.InvalidScope, "The scope is more than that of the 'subject_token'.").With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package grant
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -17,25 +18,29 @@ type trustedIssuers struct {
 }
 
 // verify returns what one of them says now, to this server, of a user who is
-// known here; nil for anything else.
-func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text string) (*server.Assertion, server.User, error) {
-	assertion := server.ParseAssertion(text, t.algorithms)
-	if assertion == nil || !assertion.IsFor(req) {
-		return nil, nil, nil
+// known here. For anything else why is the reason.
+func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text string) (assertion *server.Assertion, user server.User, why, err error) {
+	if assertion, why = server.ParseAssertion(text, t.algorithms); why != nil {
+		return nil, nil, why, nil
+	}
+	if why = assertion.CheckFor(req); why != nil {
+		return nil, nil, why, nil
 	}
 	keys, err := t.keys(ctx, assertion.Issuer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the keys of an assertion's issuer: %w", err)
+		return nil, nil, nil, fmt.Errorf("find the keys of an assertion's issuer: %w", err)
 	}
-	if !assertion.VerifiedByKeys(keys) {
-		return nil, nil, nil
+	if keys == nil {
+		return nil, nil, server.NewReason("the issuer of the JWT is not trusted", slog.String("iss", assertion.Issuer)), nil
 	}
-	user, err := t.queryUser(ctx, req, assertion)
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the user of an assertion: %w", err)
+	if why = assertion.VerifyByKeys(keys); why != nil {
+		return nil, nil, why, nil
+	}
+	if user, err = t.queryUser(ctx, req, assertion); err != nil {
+		return nil, nil, nil, fmt.Errorf("find the user of an assertion: %w", err)
 	}
 	if server.IsNilUser(user) {
-		return nil, nil, nil
+		return nil, nil, server.NewReason("the subject of the JWT is not a user", slog.String("iss", assertion.Issuer), slog.String("user", assertion.Subject)), nil
 	}
-	return assertion, user, nil
+	return assertion, user, nil, nil
 }

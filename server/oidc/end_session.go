@@ -127,10 +127,10 @@ func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
 	case l.Client == nil:
 		return server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'.")
 	case !slices.Contains(listMember(metadataOf(l.Client), postLogoutRedirectURIs), uri):
-		return server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri))
+		return server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri)).With(slog.String("post_logout_redirect_uri", server.LoggedURI(uri)))
 	default:
 		if err := req.Server.MayRedirect(l.Client, uri); err != nil {
-			return server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err)
+			return server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err).With(slog.String("post_logout_redirect_uri", server.LoggedURI(uri)))
 		}
 	}
 	l.PostLogoutRedirectURI = uri
@@ -141,13 +141,19 @@ func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
 // says nothing: what is no ID token of this server's, or was signed by a key that is
 // gone, is as good as none.
 func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *LogoutRequest) (*hint, error) {
-	from, err := p.readHint(ctx, req, req.Params.Get("id_token_hint"))
-	if err != nil {
-		return nil, err
+	var from *hint
+	if text := req.Params.Get("id_token_hint"); text != "" {
+		var why, err error
+		if from, why, err = p.readHint(ctx, req, text); err != nil {
+			return nil, err
+		}
+		if why != nil {
+			req.LogRefusal(why)
+		}
 	}
 	clientID := req.Params.Get("client_id")
 	if from != nil && (len(from.audience) != 1 || clientID != "" && clientID != from.audience[0]) {
-		return nil, server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+		return nil, errOtherHint().BecauseOf(otherAudience(from))
 	}
 	named := clientID
 	if from != nil {

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
@@ -16,23 +17,28 @@ type hint struct {
 	audience []string
 }
 
-// readHint reads an id_token_hint. It returns nil for what is no ID token of this
-// server.
-func (p *Provider) readHint(ctx context.Context, req *server.Request, text string) (*hint, error) {
-	token := server.ParseAssertion(text, req.Server.SignatureAlgorithms(nil))
-	if token == nil || token.Issuer != req.Server.Issuer() || token.Type() != "jwt" || token.Subject == "" {
-		return nil, nil
+// readHint reads an id_token_hint. Of what is no ID token of this server why says the
+// reason.
+func (p *Provider) readHint(ctx context.Context, req *server.Request, text string) (from *hint, why, err error) {
+	token, why := server.ParseAssertion(text, req.Server.SignatureAlgorithms(nil))
+	switch {
+	case why != nil:
+		return nil, why, nil
+	case token.Issuer != req.Server.Issuer():
+		return nil, server.NewReason("the issuer of the ID token is another one", slog.String("iss", token.Issuer)), nil
+	case token.Type() != "jwt" || token.Subject == "":
+		return nil, server.NewReason("the JWT is not an ID token", slog.String("typ", token.Type())), nil
 	}
 	keys, err := p.Keys.PublicKeys(ctx, req.Time)
 	if err != nil {
-		return nil, fmt.Errorf("list the public keys: %w", err)
+		return nil, nil, fmt.Errorf("list the public keys: %w", err)
 	}
-	if !token.VerifiedByKeys(keys) {
-		return nil, nil
+	if why := token.VerifyByKeys(keys); why != nil {
+		return nil, why, nil
 	}
 	h := &hint{subject: token.Subject, audience: token.Audience()}
 	if raw, ok := token.Claims["sid"]; ok && strictjson.Unmarshal(raw, &h.sid) != nil {
-		return nil, nil
+		return nil, server.NewReason("the 'sid' of the ID token is not a text"), nil
 	}
-	return h, nil
+	return h, nil, nil
 }

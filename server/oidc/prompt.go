@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ func checkPrompt(req *server.Request) error {
 	unknown := func(word string) bool { return !slices.Contains(prompts(), word) }
 	switch {
 	case slices.ContainsFunc(words, unknown):
-		return server.NewError(server.InvalidRequest, "The 'prompt' is none that there is.")
+		return server.NewError(server.InvalidRequest, "The 'prompt' is none that there is.").With(slog.String("prompt", req.Params.Get("prompt")))
 	case len(words) > 1 && slices.Contains(words, promptNone):
 		return server.NewError(server.InvalidRequest, "The 'prompt' none excludes all others.")
 	}
@@ -79,17 +80,28 @@ func (p *Provider) checkHint(ctx context.Context, req *server.Request, consent *
 	if text == "" {
 		return nil
 	}
-	hint, err := p.readHint(ctx, req, text)
+	hint, why, err := p.readHint(ctx, req, text)
 	if err != nil {
 		return err
 	}
-	if hint == nil || !slices.Contains(hint.audience, req.Client.GetClientID()) {
-		return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+	if why == nil && !slices.Contains(hint.audience, req.Client.GetClientID()) {
+		why = otherAudience(hint)
+	}
+	if why != nil {
+		return errOtherHint().BecauseOf(why)
 	}
 	if req.User != nil && req.Server.Subject(req.Client, req.User.GetUserID()) != hint.subject {
 		consent.RequireOtherUser()
 	}
 	return nil
+}
+
+func errOtherHint() *server.Error {
+	return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+}
+
+func otherAudience(from *hint) error {
+	return server.NewReason("the ID token was issued to another client", slog.String("audience", strings.Join(from.audience, " ")))
 }
 
 // checkRequestedClaims holds the user to a subject that the claims parameter names,

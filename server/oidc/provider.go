@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -203,7 +204,7 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 		return err
 	}
 	if display := req.Params.Get("display"); display != "" && !slices.Contains(displays(), display) {
-		return server.NewError(server.InvalidRequest, "The 'display' is none that there is.")
+		return server.NewError(server.InvalidRequest, "The 'display' is none that there is.").With(slog.String("display", req.Params.Get("display")))
 	}
 	if req.Params.Has("registration") {
 		return server.NewError(server.RegistrationNotSupported, "The server takes no 'registration' in a request.")
@@ -221,7 +222,7 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 	}
 	req.Claims = req.Params.Get("claims")
 	if _, err := ParseClaims(req.Claims); err != nil {
-		return server.NewError(server.InvalidRequest, "The 'claims' are not what OpenID Connect Core section 5.5 says.")
+		return server.NewError(server.InvalidRequest, "The 'claims' are not what OpenID Connect Core section 5.5 says.").BecauseOf(err)
 	}
 	return nil
 }

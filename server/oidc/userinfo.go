@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -75,7 +76,8 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		return nil, err
 	}
 	if user == nil || client == nil || token.UserID == "" {
-		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled."))
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").
+			With(slog.String("client_id", token.Token.GetClientID()), slog.String("user", token.UserID)))
 	}
 	claims, err := e.claims(ctx, client, user, token)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func (v *BearerTokenValidator) check() error {
 // AuthenticateToken finds the token by its digest.
 func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
 	if server.Malformed(text, server.AccessTokenKind) {
-		return nil, nil
+		return nil, errUnknownToken().Because("the token is malformed, or another kind of secret")
 	}
 	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
 	if err != nil {
@@ -59,7 +60,8 @@ func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes [
 	}
 	certificates := v.ClientCertificates.Of(r)
 	if len(certificates) == 0 || server.CertificateConfirmation(certificates[0]) != confirmation {
-		return server.NewError(server.InvalidToken, "The access token is bound to a key that the request does not prove to have.")
+		return server.NewError(server.InvalidToken, "The access token is bound to a key that the request does not prove to have.").
+			Because(map[bool]string{true: "the request came without a client certificate", false: "the token is bound to another certificate or key"}[len(certificates) == 0])
 	}
 	return nil
 }
@@ -67,19 +69,25 @@ func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes [
 // validate checks what tokens of all types have in common.
 func validate(token *server.StoredToken, tokenType string, scopes []string, now time.Time) error {
 	switch {
-	case token == nil || !strings.EqualFold(token.Token.GetTokenType(), tokenType):
-		return server.NewError(server.InvalidToken, "The access token is unknown.")
+	case token == nil:
+		return errUnknownToken()
+	case !strings.EqualFold(token.Token.GetTokenType(), tokenType):
+		return errUnknownToken().Because("the token is of another type", slog.String("token_type", token.Token.GetTokenType()), slog.String("scheme", tokenType))
 	case token.Token.IsRevoked():
 		return server.NewError(server.InvalidToken, "The access token was revoked.")
 	case token.Token.IsExpired(now):
 		return server.NewError(server.InvalidToken, "The access token has expired.")
 	}
 	if !HasScope(token.Token.GetScope(), scopes) {
-		failure := server.NewError(server.InsufficientScope, "The access token does not have the scope that this needs.")
+		failure := server.NewError(server.InsufficientScope, "The access token does not have the scope that this needs.").With(slog.String("needed_scope", strings.Join(scopes, " or ")))
 		failure.Scope = scopes[0]
 		return failure
 	}
 	return nil
+}
+
+func errUnknownToken() *server.Error {
+	return server.NewError(server.InvalidToken, "The access token is unknown.")
 }
 
 // HasScope reports whether a scope has every word of one of the alternatives;

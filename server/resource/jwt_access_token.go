@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -94,8 +95,8 @@ type jwtAccessToken struct {
 	AuthorizationDetails json.RawMessage `json:"authorization_details"`
 }
 
-// AuthenticateToken verifies the token. Nil is returned for one that is not the
-// issuer's, whatever the reason.
+// AuthenticateToken verifies the token. One that is not the issuer's is unknown; the log
+// has the reason.
 func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
 	if strings.Count(text, ".") != 2 {
 		if v.Opaque == nil {
@@ -103,9 +104,12 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		}
 		return v.Opaque.AuthenticateToken(ctx, text)
 	}
-	claims, err := v.verify(ctx, text)
-	if err != nil || claims == nil {
+	claims, why, err := v.verify(ctx, text)
+	if err != nil {
 		return nil, err
+	}
+	if why != nil {
+		return nil, errUnknownToken().BecauseOf(why)
 	}
 	if v.QueryToken != nil {
 		stored, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
@@ -140,20 +144,20 @@ func compact(text json.RawMessage) string {
 }
 
 // verify checks what RFC 9068 section 4 asks for but the expiry, which all
-// tokens have in common.
-func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwtAccessToken, error) {
+// tokens have in common. why is what is wrong with the token.
+func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (claims *jwtAccessToken, why, err error) {
 	algorithms := v.Algorithms
 	if algorithms == nil {
 		algorithms = server.SignatureAlgorithms()
 	}
 	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
-		return nil, nil
+		return nil, server.NewReason("the JWT is malformed, or signed by an algorithm that is not taken", slog.String("fault", err.Error())), nil
 	}
 	header := signed.Signatures[0].Header
 	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
 	if typ = strings.ToLower(typ); typ != "at+jwt" && typ != "application/at+jwt" {
-		return nil, nil // an ID token, say, is no access token
+		return nil, server.NewReason("the JWT is not an access token", slog.String("typ", typ)), nil // but an ID token, say
 	}
 	now := time.Now()
 	if v.Clock != nil {
@@ -161,19 +165,37 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (*jwt
 	}
 	keys, err := v.Keys.PublicKeys(ctx, now)
 	if err != nil {
-		return nil, fmt.Errorf("find the issuer's keys: %w", err)
+		return nil, nil, fmt.Errorf("find the issuer's keys: %w", err)
 	}
 	payload := verified(signed, keys, header)
-	claims := new(jwtAccessToken)
-	switch {
-	case payload == nil || strictjson.Unmarshal(payload, claims) != nil,
-		claims.Issuer != v.Issuer || claims.Subject == "" || claims.ClientID == "" || claims.ID == "",
-		claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0,
-		int64(claims.NotBefore) > now.Unix()+jwtLeeway || int64(claims.IssuedAt) > now.Unix()+jwtLeeway,
-		v.Audience != "" && !server.HasResource(claims.Audience, v.Audience), len(claims.Audience) == 0:
-		return nil, nil
+	if payload == nil {
+		return nil, server.NewReason("the signature of the JWT is wrong, or its key is unknown", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm)), nil
 	}
-	return claims, nil
+	claims = new(jwtAccessToken)
+	if err := strictjson.Unmarshal(payload, claims); err != nil {
+		return nil, server.NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error())), nil
+	}
+	return claims, v.check(claims, now), nil
+}
+
+// check returns what is wrong with the claims of a token.
+func (v *JWTAccessTokenValidator) check(claims *jwtAccessToken, now time.Time) error {
+	audience := slog.String("audience", strings.Join(claims.Audience, " "))
+	switch {
+	case claims.Issuer != v.Issuer:
+		return server.NewReason("the issuer of the JWT is another one", slog.String("iss", claims.Issuer))
+	case claims.Subject == "" || claims.ClientID == "" || claims.ID == "":
+		return server.NewReason("the JWT has no 'sub', no 'client_id' or no 'jti'")
+	case claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0:
+		return server.NewReason("the JWT has no 'iat', or no 'exp' after it")
+	case int64(claims.NotBefore) > now.Unix()+jwtLeeway || int64(claims.IssuedAt) > now.Unix()+jwtLeeway:
+		return server.NewReason("the JWT is not valid yet", slog.Int64("nbf", int64(claims.NotBefore)), slog.Int64("iat", int64(claims.IssuedAt)))
+	case len(claims.Audience) == 0:
+		return server.NewReason("the JWT has no 'aud'")
+	case v.Audience != "" && !server.HasResource(claims.Audience, v.Audience):
+		return server.NewReason("the JWT is for another resource", audience, slog.String("resource", v.Audience))
+	}
+	return nil
 }
 
 // verified returns the payload when the signature is that of the key that it

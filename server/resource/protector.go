@@ -62,7 +62,8 @@ type TokenValidator interface {
 	// TokenType is the scheme of the Authorization header, such as "Bearer".
 	TokenType() string
 	// AuthenticateToken returns the token behind the text, or nil when there
-	// is none. An error is a failure inside.
+	// is none. An error is a failure inside, or an [*server.Error] that says to the
+	// log why there is none, see [server.Error.Because].
 	AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error)
 	// ValidateToken refuses a token that is not valid for the request, nil
 	// included. scopes are alternatives, each a space separated list.
@@ -292,7 +293,8 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 		return token, server.NewError(server.InvalidToken, "The access token is bound to no key.")
 	}
 	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
-		return token, server.NewError(server.InvalidToken, "The access token is for another resource.")
+		return token, server.NewError(server.InvalidToken, "The access token is for another resource.").
+			With(slog.String("audience", token.Token.GetAudience()), slog.String("resource", m.Resource))
 	}
 	for _, hook := range p.hooks {
 		hook.TokenAuthenticated(r.Context(), r, token)
@@ -329,7 +331,16 @@ func (p *Protector) presented(r *http.Request) (TokenValidator, string, error) {
 		}
 		return v, text, nil
 	}
-	return nil, "", server.NewError(server.MissingAuthorization, "The 'Authorization' header has another scheme than this API takes.")
+	return nil, "", server.NewError(server.MissingAuthorization, "The 'Authorization' header has another scheme than this API takes.").With(slog.String("scheme", schemeOf(scheme)))
+}
+
+// schemeOf is a scheme as a log has it: a header without one may be a token.
+func schemeOf(text string) string {
+	const longest, letters = 20, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	if len(text) > longest || strings.Trim(text, letters) != "" {
+		return "unknown"
+	}
+	return text
 }
 
 // maxTokenLength bounds what is hashed or verified for a stranger.
@@ -339,6 +350,14 @@ const maxTokenLength = 8 << 10
 // token. They name an error only to a request that presented one of a scheme that the
 // API takes (RFC 6750 section 3.1).
 func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
+	failure := p.refuse(r, err)
+	if token := refusedToken(err); token != nil {
+		return failure.With(slog.String("client_id", token.Token.GetClientID()))
+	}
+	return failure
+}
+
+func (p *Protector) refuse(r *http.Request, err error) *server.Error {
 	failure := *server.AsError(err)
 	failure.Header = maps.Clone(failure.Header)
 	if failure.URI == "" {
@@ -359,7 +378,7 @@ func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 
 // WriteError answers a request that has no valid token, with its challenges.
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	failure := p.Refusal(r, err)
+	failure := p.refuse(r, err)
 	p.log(r, failure, refusedToken(err))
 	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
 	header.Copy(w, failure.Header)

@@ -175,11 +175,11 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	if err := strictjson.Unmarshal(payload, claims); err != nil {
 		return nil, server.NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error())), nil
 	}
-	return claims, v.check(claims, now), nil
+	return claims, v.checkClaims(claims, now), nil
 }
 
-// check returns what is wrong with the claims of a token.
-func (v *JWTAccessTokenValidator) check(claims *jwtAccessToken, now time.Time) error {
+// checkClaims returns what is wrong with the claims of a token.
+func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.Time) error {
 	audience := slog.String("audience", strings.Join(claims.Audience, " "))
 	switch {
 	case claims.Issuer != v.Issuer:

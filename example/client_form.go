@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -70,8 +72,8 @@ func (f clientForm) metadata() models.ClientMetadata {
 var inTheForm = strings.NewReplacer("redirect_uris:", "The redirect URI", "client_name:", "The name")
 
 // check returns what is wrong with the form, in sentences for the person who
-// filled it in. What any client has to be, the library checks.
-func (f clientForm) check() []string {
+// filled it in. What any client has to be, the server checks.
+func (f clientForm) check(ctx context.Context, srv *server.Server) ([]string, error) {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
@@ -98,11 +100,16 @@ func (f clientForm) check() []string {
 	case len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0:
 		fault("Give at least one redirect URI: where people return to after signing in.")
 	default:
-		if err := server.ValidateClientMetadata(&m); err != nil {
-			for line := range strings.Lines(err.Error()) {
+		_, err := srv.CheckClient(ctx, server.ClientCheck{Source: models.ClientByHand, Metadata: m})
+		var invalid *server.ClientMetadataError
+		if err != nil && !errors.As(err, &invalid) {
+			return nil, err
+		}
+		if invalid != nil {
+			for line := range strings.Lines(invalid.Error()) {
 				fault("%s.", inTheForm.Replace(strings.TrimSpace(line)))
 			}
 		}
 	}
-	return faults
+	return faults, nil
 }

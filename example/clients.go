@@ -48,7 +48,12 @@ func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
 		return
 	}
 	form := readClientForm(values)
-	form.Faults = form.check()
+	ctx := a.oauth.PageContext(r, clientsPage, user)
+	var err error
+	if form.Faults, err = form.check(ctx, a.oauth); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	var count int64
 	if err := a.db.WithContext(r.Context()).Model(&Client{}).Where("user_id = ?", user.ID).Count(&count).Error; err != nil {
 		a.fail(w, r, err)
@@ -62,7 +67,7 @@ func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
 		return
 	}
 	client := &Client{UserID: &user.ID, ClientMixin: models.ClientMixin{ClientMetadata: form.metadata()}}
-	secret, err := a.clients.Create(a.oauth.PageContext(r, clientsPage, user), client)
+	secret, err := a.clients.Create(ctx, client)
 	if err != nil {
 		a.fail(w, r, err)
 		return

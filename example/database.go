@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite": SQLite in Go, without a C compiler
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 const (
@@ -132,14 +133,15 @@ func printableDSN(dsn string) string {
 }
 
 // prepareDatabase brings the tables and the demo accounts to what this program
-// expects. Instances that start together do it one after the other.
-func prepareDatabase(ctx context.Context, db *gorm.DB, cfg *config) error {
+// expects. The server checks the demo clients, as it does all others. Instances that
+// start together do it one after the other.
+func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool, srv *server.Server) error {
 	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := migrate(tx); err != nil {
 			return err
 		}
-		if cfg.demo {
-			return seedDemo(tx, cfg.issuer)
+		if demo {
+			return seedDemo(tx, srv)
 		}
 		return retireDemo(tx)
 	})

@@ -35,12 +35,11 @@ func FuzzExample(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(closeDB)
-	cfg := &config{issuer: "http://127.0.0.1:8080", secret: demoSecret, demo: true}
-	if err := prepareDatabase(f.Context(), db, cfg); err != nil {
+	a, err := newApp(&config{issuer: "http://127.0.0.1:8080", secret: demoSecret, demo: true}, db, log)
+	if err != nil {
 		f.Fatal(err)
 	}
-	a, err := newApp(cfg, db, log)
-	if err != nil {
+	if err := prepareDatabase(f.Context(), db, true, a.oauth); err != nil {
 		f.Fatal(err)
 	}
 	routes := a.routes()

@@ -82,12 +82,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer closeDB()
-	if err := prepareDatabase(ctx, db, cfg); err != nil {
-		return err
-	}
-
 	app, err := newApp(cfg, db, log)
 	if err != nil {
+		return err
+	}
+	if err := prepareDatabase(ctx, db, cfg.demo, app.oauth); err != nil {
 		return err
 	}
 	findings, err := diagnose(ctx, cfg, db)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 type demoUser struct {
@@ -52,6 +55,9 @@ const (
 	jwtBearerGrantType     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	tokenExchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
 
+	applicationType = "application_type"
+	postLogout      = "post_logout_redirect_uris"
+
 	demoSecret = "a demo's secret that everybody knows"
 )
 
@@ -83,6 +89,7 @@ var demoClients = []demoClient{
 		GrantTypes:              []string{"password", "implicit", "refresh_token"},
 		ResponseTypes:           []string{"token"},
 		Scope:                   "profile",
+		Extra:                   demoNative,
 	}},
 	{"demo-hybrid", "demo-hybrid-secret", models.ClientMetadata{
 		ClientName:              "Demo app of the hybrid flow",
@@ -91,7 +98,7 @@ var demoClients = []demoClient{
 		GrantTypes:              []string{"authorization_code", "implicit", "refresh_token"},
 		ResponseTypes:           []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		Scope:                   demoScope,
-		Extra:                   demoLogout,
+		Extra:                   map[string]json.RawMessage{applicationType: demoNative[applicationType], postLogout: demoLogout[postLogout]},
 	}},
 	{"demo-device", "", models.ClientMetadata{
 		ClientName:              "Demo television",
@@ -120,19 +127,24 @@ func demoCodeClient(name, authMethod string) models.ClientMetadata {
 }
 
 // demoLogout is where the demo clients have people come back to who signed out.
-var demoLogout = map[string]json.RawMessage{"post_logout_redirect_uris": json.RawMessage(`["http://127.0.0.1:8081/"]`)}
+var demoLogout = map[string]json.RawMessage{postLogout: json.RawMessage(`["http://127.0.0.1:8081/"]`)}
+
+// demoNative says that a demo client runs on the user's own machine: what comes through
+// the browser goes to no web application there (OpenID Connect Dynamic Client Registration
+// section 2).
+var demoNative = map[string]json.RawMessage{applicationType: json.RawMessage(`"native"`)}
 
 // seedDemo makes the demo accounts what the documentation says, whatever
 // became of them. An account of the same name that is not a demo account is
 // left alone.
-func seedDemo(tx *gorm.DB, issuer string) error {
+func seedDemo(tx *gorm.DB, srv *server.Server) error {
 	for _, u := range demoUsers {
 		if err := seedUser(tx, u); err != nil {
 			return err
 		}
 	}
 	for _, c := range demoClients {
-		if err := seedClient(tx, c, issuer); err != nil {
+		if err := seedClient(tx, srv, c); err != nil {
 			return err
 		}
 	}
@@ -156,11 +168,21 @@ func seedUser(tx *gorm.DB, demo demoUser) error {
 	return tx.Save(&user).Error
 }
 
-func seedClient(tx *gorm.DB, demo demoClient, issuer string) error {
+// seedClient leaves a client out that the server would not serve, such as one with a
+// secret under the FAPI profile.
+func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient) error {
 	var client Client
 	found := tx.Where("client_id = ?", demo.id).Limit(1).Find(&client)
 	if found.Error != nil || found.RowsAffected == 1 && !client.Demo {
 		return found.Error
+	}
+	metadata, err := srv.CheckClient(tx.Statement.Context, server.ClientCheck{Source: models.ClientByHand, Metadata: servedBy(srv, demo.metadata)})
+	var invalid *server.ClientMetadataError
+	switch {
+	case errors.As(err, &invalid):
+		return nil
+	case err != nil:
+		return err
 	}
 	if client.ClientIDIssuedAt == 0 {
 		client.ClientIDIssuedAt = time.Now().Unix()
@@ -169,11 +191,20 @@ func seedClient(tx *gorm.DB, demo demoClient, issuer string) error {
 	if demo.secret != "" {
 		client.ClientSecret = models.HashClientSecret(demo.secret)
 	}
-	client.ClientMetadata, client.Demo, client.APIResources = demo.metadata, true, ""
+	client.ClientMetadata, client.ClientSource, client.Demo = *metadata, models.ClientByHand, true
+	client.APIResources = ""
 	if demo.id == demoAPI.id {
-		client.APIResources = issuer
+		client.APIResources = srv.Issuer()
 	}
 	return tx.Save(&client).Error
+}
+
+// servedBy leaves of a demo client's grant types those that this start of the program has:
+// there is one for a trusted issuer alone.
+func servedBy(srv *server.Server, metadata models.ClientMetadata) models.ClientMetadata {
+	supported, _ := srv.Metadata()["grant_types_supported"].([]string)
+	metadata.GrantTypes = slices.DeleteFunc(slices.Clone(metadata.GrantTypes), func(grantType string) bool { return !slices.Contains(supported, grantType) })
+	return metadata
 }
 
 // retireDemo locks the demo accounts of a database that was seeded once, so

@@ -44,7 +44,7 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 // defaults of RFC 7591 section 2, so that a client without grant types is one of the
 // authorization code grant; an empty list that is not nil is none. A client id that is
 // empty is generated. Metadata that no client of the server may have is refused, with a
-// [*server.ClientMetadataError] or a [*server.Error].
+// [*server.ClientMetadataError].
 //
 // The secret is returned this once: only its digest is kept. A client that authenticates
 // without a secret, such as a public one ("none") or one that signs by a key of its own

@@ -60,8 +60,8 @@ func consentedGrantTypes() []string {
 // be mended at once: register grants, extensions and authentication methods with the
 // server before the first client is made.
 //
-// What is wrong with the metadata is a [*ClientMetadataError] or an [*Error]; for any
-// other error see [AsError].
+// What is wrong with the metadata is a [*ClientMetadataError], or what a hook or the
+// operator's own check returns; for any other error see [AsError].
 func (s *Server) CheckClient(ctx context.Context, check ClientCheck) (*models.ClientMetadata, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized

@@ -42,6 +42,12 @@ func (e *ClientMetadataError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// InvalidMember returns a [*ClientMetadataError] about one member, for a
+// [ClientMetadataHook]; see [ClientMetadataFault].
+func InvalidMember(member, value, problem string) error {
+	return &ClientMetadataError{[]ClientMetadataFault{{member, value, problem}}}
+}
+
 // clientError is the first fault as an answer to the client (RFC 7591 section 3.2.2).
 func (e *ClientMetadataError) clientError() *Error {
 	fault := e.Faults[0]
@@ -67,7 +73,7 @@ func AsksFor(client Client, member string) bool {
 func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 	var value bool
 	if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, &value) != nil {
-		return NewError(InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is neither true nor false")
+		return InvalidMember(member, "", "is neither true nor false")
 	}
 	return nil
 }

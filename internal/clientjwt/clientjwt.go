@@ -118,30 +118,26 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	for _, member := range a.Members() {
 		var text string
 		if raw, given := metadata.Extra[member]; given && strictjson.Unmarshal(raw, &text) != nil {
-			return invalid(member, "", "is not text")
+			return server.InvalidMember(member, "", "is not text")
 		}
 	}
 	signed, alg, enc := text(metadata, a.signedBy()), text(metadata, a.encryptedBy()), text(metadata, a.encryptedWith())
 	switch {
 	case signed != "" && !slices.Contains(a.Algorithms, jose.SignatureAlgorithm(signed)):
-		return invalid(a.signedBy(), signed, fmt.Sprintf("is not an algorithm by which the server signs; choose one of %v", a.Algorithms))
+		return server.InvalidMember(a.signedBy(), signed, fmt.Sprintf("is not an algorithm by which the server signs; choose one of %v", a.Algorithms))
 	case alg == "" && enc == "":
 		return nil
 	case alg == "":
-		return invalid(a.encryptedWith(), "", "goes with "+a.encryptedBy()+", and not without it")
+		return server.InvalidMember(a.encryptedWith(), "", "goes with "+a.encryptedBy()+", and not without it")
 	case !slices.Contains(KeyAlgorithms(), jose.KeyAlgorithm(alg)):
-		return invalid(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm by which the server encrypts; choose one of %v", KeyAlgorithms()))
+		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm by which the server encrypts; choose one of %v", KeyAlgorithms()))
 	case enc != "" && !slices.Contains(ContentEncryptions(), jose.ContentEncryption(enc)):
-		return invalid(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server has; choose one of %v", ContentEncryptions()))
+		return server.InvalidMember(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server has; choose one of %v", ContentEncryptions()))
 	case len(metadata.JWKs) > 0 && encryptionKey(metadata.JWKs, jose.KeyAlgorithm(alg)) == nil,
 		len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || a.Fetcher == nil):
-		return invalid("jwks", "", "has no key to encrypt for by "+alg)
+		return server.InvalidMember("jwks", "", "has no key to encrypt for by "+alg)
 	}
 	return nil
-}
-
-func invalid(member, value, problem string) error {
-	return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{{Member: member, Value: value, Problem: problem}}}
 }
 
 // Algorithm is what the answer to a client is signed by: what it chose, or else RS256, or

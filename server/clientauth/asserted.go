@@ -116,7 +116,7 @@ func registeredClient(client server.Client, method string) (*models.ClientMixin,
 func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algorithms []jose.SignatureAlgorithm) error {
 	algorithm, given := metadata.Extra[signingAlgMember]
 	if metadata.TokenEndpointAuthMethod == method && given && !slices.Contains(algorithms, registeredAlgorithm(algorithm)) {
-		return server.NewError(server.InvalidClientMetadata, "The 'token_endpoint_auth_signing_alg' is none that the server takes.")
+		return server.InvalidMember(signingAlgMember, string(registeredAlgorithm(algorithm)), fmt.Sprintf("is not an algorithm that the server takes; choose one of %v", algorithms))
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, req *server.Reque
 		return nil
 	}
 	if len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
-		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by private_key_jwt needs its keys: jwks, or jwks_uri where the server fetches them.")
+		return server.InvalidMember("jwks", "", "is missing: a client that authenticates by private_key_jwt registers its keys, here or at a jwks_uri where the server fetches them")
 	}
 	algorithms := req.Server.SignatureAlgorithms(m.Algorithms)
 	if err := checkSigningAlgorithm(metadata, models.PrivateKeyJWT, algorithms); err != nil {

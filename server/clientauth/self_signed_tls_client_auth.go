@@ -38,7 +38,7 @@ func (m *SelfSignedTLSClientAuth) CheckClientMetadata(_ context.Context, _ *serv
 		return nil
 	}
 	if !hasCertificate(metadata.JWKs, func(*x509.Certificate) bool { return true }) {
-		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by self_signed_tls_client_auth needs its certificates, as the member x5c of its keys.")
+		return server.InvalidMember("jwks", "", "has no certificate: a client that authenticates by self_signed_tls_client_auth registers its own, as the member x5c of its keys")
 	}
 	return nil
 }

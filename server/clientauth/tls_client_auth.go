@@ -76,7 +76,7 @@ func (*TLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, 
 		return nil
 	}
 	if _, _, ok := registeredSubject(metadata); !ok {
-		return server.NewError(server.InvalidClientMetadata, "A client that authenticates by tls_client_auth names the subject of its certificate, in exactly one of the members of RFC 8705.")
+		return server.InvalidMember("tls_client_auth_subject_dn", "", "or another member of RFC 8705 section 2.1.2 names the subject of the certificate, exactly one of them")
 	}
 	return nil
 }

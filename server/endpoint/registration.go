@@ -341,12 +341,12 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 
 // typeFault names the member that has another JSON type than it should.
 func typeFault(err error) error {
-	fault := server.ClientMetadataFault{Member: "a member", Problem: "has another JSON type than RFC 7591 gives it"}
+	member := "a member"
 	var wrongType *strictjson.Error
 	if errors.As(err, &wrongType) {
-		fault.Member = wrongType.Member()
+		member = wrongType.Member()
 	}
-	return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{fault}}
+	return server.InvalidMember(member, "", "has another JSON type than RFC 7591 gives it")
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).

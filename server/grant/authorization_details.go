@@ -338,7 +338,7 @@ func (a *AuthorizationDetails) CheckClientMetadata(_ context.Context, _ *server.
 	var kinds []string
 	unknown := func(kind string) bool { _, known := a.Types[kind]; return !known }
 	if given && (strictjson.Unmarshal(member, &kinds) != nil || slices.ContainsFunc(kinds, unknown)) {
-		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", "authorization_details_types", "has a type that the server does not have")
+		return server.InvalidMember("authorization_details_types", "", "has a type that the server does not have")
 	}
 	return nil
 }

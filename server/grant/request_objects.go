@@ -360,7 +360,7 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Requ
 	}
 	var algorithm jose.SignatureAlgorithm
 	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (strictjson.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
-		return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", requestObjectAlg, "is none that the server takes")
+		return server.InvalidMember(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server takes; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
 	}
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
@@ -375,9 +375,7 @@ func (r *RequestObjects) checkKeys(s *server.Server, metadata *models.ClientMeta
 	case !hasTo && chosen == "":
 		return nil
 	case hasTo && len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || r.Fetcher == nil):
-		return &server.ClientMetadataError{Faults: []server.ClientMetadataFault{{
-			Member: "jwks", Problem: "is missing, and the client's authorization requests have to be signed; register its keys",
-		}}}
+		return server.InvalidMember("jwks", "", "is missing, and the client's authorization requests have to be signed; register its keys")
 	case chosen != "":
 		return server.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
 	}
@@ -401,7 +399,7 @@ func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error 
 			known = slices.Contains(contentEncryptions(), jose.ContentEncryption(chosen))
 		}
 		if !known {
-			return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, "is none that the server decrypts")
+			return server.InvalidMember(member, chosen, "is not an algorithm by which the server decrypts")
 		}
 	}
 	return nil

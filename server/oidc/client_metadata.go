@@ -34,7 +34,7 @@ func (*Provider) ClientMetadataMembers() []string {
 
 // invalid is an error about a member of a client's metadata.
 func invalid(member, problem string) error {
-	return server.NewError(server.InvalidClientMetadata, "The client metadata is not valid: %s %s.", member, problem)
+	return server.InvalidMember(member, "", problem)
 }
 
 // CheckClientMetadata refuses what a client could not keep to, or what nobody could

@@ -31,7 +31,7 @@ func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
 		if !storable(username) {
 			username = ""
 		}
-		a.loginPage(w, r, http.StatusOK, loginView{Next: next, Username: username})
+		a.loginPage(w, http.StatusOK, loginView{Next: next, Username: username})
 	}
 }
 
@@ -53,7 +53,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if user == nil {
-		a.loginPage(w, r, http.StatusUnauthorized, loginView{Next: next, Username: form.Get("username"), Failed: true})
+		a.loginPage(w, http.StatusUnauthorized, loginView{Next: next, Username: form.Get("username"), Failed: true})
 		return
 	}
 	// Somebody else was signed in here: their applications learn that they are no more.
@@ -79,7 +79,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	redirectLocal(w, r, next)
 }
 
-func (a *app) loginPage(w http.ResponseWriter, r *http.Request, status int, view loginView) {
+func (a *app) loginPage(w http.ResponseWriter, status int, view loginView) {
 	view.Title = "Sign in"
 	leadsOn(w)
 	if a.cfg.demo {

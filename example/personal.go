@@ -32,7 +32,7 @@ var _ oidc.User = (*User)(nil)
 
 // GetClaims makes User an oidc.User: what applications learn of a person. What is
 // empty they do not learn.
-func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) { //nolint:unparam // another program would ask its database
+func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) {
 	claims := make(map[string]any)
 	if slices.Contains(scopes, "profile") {
 		for claim, text := range map[string]string{

@@ -75,7 +75,7 @@ func (m *ClientMetadata) UnmarshalJSON(data []byte) error {
 	}
 	read, faults := takeMembers(members)
 	for _, fault := range faults {
-		if fault.Reason != errResembles {
+		if !errors.Is(fault.Reason, errResembles) {
 			return fault
 		}
 	}

@@ -133,7 +133,8 @@ func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error
 	}
 	if err := checkMethod(r, http.MethodGet, http.MethodPost); err != nil {
 		req := s.newRequest(r, page)
-		return req, req.Failure(err)
+		failure := req.Failure(err)
+		return req, failure
 	}
 	req, err := s.parse(r, page, true)
 	if err != nil {

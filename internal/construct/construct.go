@@ -29,7 +29,7 @@ func apart(faults []error) (all []error) {
 		if fault == nil {
 			continue
 		}
-		joined, ok := fault.(interface{ Unwrap() []error }) //nolint:errorlint // what was joined, and not what was wrapped
+		joined, ok := fault.(interface{ Unwrap() []error })
 		if !ok || !isJoin(fault, joined.Unwrap()) {
 			all = append(all, fault)
 			continue

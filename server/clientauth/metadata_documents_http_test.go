@@ -229,7 +229,7 @@ func TestADocumentNeedsAMethodOfTheServer(t *testing.T) {
 	public, err := p.Server.QueryClient(t.Context(), s.put("/public", app()))
 	require.NoError(t, err)
 	assert.Nil(t, public)
-	var keys json.RawMessage = oauthtest.KeySet(t, oauthtest.NewKey(t))
+	var keys = oauthtest.KeySet(t, oauthtest.NewKey(t))
 	signs, err := p.Server.QueryClient(t.Context(), s.put("/signs", app("token_endpoint_auth_method", "private_key_jwt", "jwks", keys)))
 	require.NoError(t, err)
 	assert.NotNil(t, signs)

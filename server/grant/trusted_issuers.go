@@ -23,7 +23,7 @@ func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text st
 	if assertion, why = server.ParseAssertion(text, t.algorithms); why != nil {
 		return nil, nil, why, nil
 	}
-	if why = assertion.CheckFor(req); why != nil {
+	if why := assertion.CheckFor(req); why != nil {
 		return nil, nil, why, nil
 	}
 	keys, err := t.keys(ctx, assertion.Issuer)
@@ -33,7 +33,7 @@ func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text st
 	if keys == nil {
 		return nil, nil, server.NewReason("the issuer of the JWT is not trusted", slog.String("iss", assertion.Issuer)), nil
 	}
-	if why = assertion.VerifyByKeys(keys); why != nil {
+	if why := assertion.VerifyByKeys(keys); why != nil {
 		return nil, nil, why, nil
 	}
 	if user, err = t.queryUser(ctx, req, assertion); err != nil {

@@ -56,7 +56,7 @@ func FuzzOpenID(f *testing.F) {
 				p.Server.CreateAuthorizationResponse(w, r, nil)
 			}
 		}
-		decideOnPage := func(w http.ResponseWriter, r *http.Request) {
+		decideOnPage := func(w http.ResponseWriter, _ *http.Request) {
 			page := httptest.NewRequest(http.MethodGet, "/x", http.NoBody)
 			page.URL.RawQuery = params
 			consent, err := p.Server.GetConsentGrant(page, p.alice())
@@ -64,7 +64,7 @@ func FuzzOpenID(f *testing.F) {
 				p.Server.WriteError(w, page, err)
 				return
 			}
-			r = httptest.NewRequest(http.MethodPost, "/x", strings.NewReader("decision="+string(consent.Decision)))
+			r := httptest.NewRequest(http.MethodPost, "/x", strings.NewReader("decision="+string(consent.Decision)))
 			r.URL.RawQuery = params
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			decide(w, r)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,11 +92,11 @@ type oldUser struct {
 	Username string
 }
 
-func (oldUser) TableName() string   { return "user" }
-func (*oldUser) GetUserID() string  { return "7" }
-func (oldClient) TableName() string { return "oauth2_client" }
-func (oldCode) TableName() string   { return "oauth2_code" }
-func (oldToken) TableName() string  { return "oauth2_token" }
+func (oldUser) TableName() string    { return "user" }
+func (u *oldUser) GetUserID() string { return strconv.FormatInt(u.ID, 10) }
+func (oldClient) TableName() string  { return "oauth2_client" }
+func (oldCode) TableName() string    { return "oauth2_code" }
+func (oldToken) TableName() string   { return "oauth2_token" }
 
 type oldClient struct {
 	ID     int64 `gorm:"primaryKey"`

@@ -348,7 +348,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 			return (&oidc.Provider{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.ES256}}).Register(p.Server, plain)
 		},
 		`resource: JWTAccessTokenValidator.Algorithms: "RS256"`: func() error {
-			return p.Protector.RegisterTokenValidator(&resource.JWTAccessTokenValidator{Keys: keys, Algorithms: weak})
+			return p.Protector.RegisterTokenValidator(&resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Keys: keys, Algorithms: weak})
 		},
 		`resource: DPoPTokenValidator.Proofs.Algorithms: "RS256"`: func() error {
 			validator := gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))

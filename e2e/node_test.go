@@ -64,32 +64,39 @@ func TestClientsInNode(t *testing.T) {
 		"MCP, by registration": {"mcp.js", address}, "MCP, by its document": {"mcp.js", address, document},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, command[0]), command[1], callback}, command[2:]...)...)
-			cmd.WaitDelay = time.Second
-			stdin, err := cmd.StdinPipe()
-			require.NoError(t, err)
-			stdout, err := cmd.StdoutPipe()
-			require.NoError(t, err)
-			var failure strings.Builder
-			cmd.Stderr = &failure
-			require.NoError(t, cmd.Start())
-			done, p := false, newPerson(t)
-			for lines := bufio.NewScanner(stdout); lines.Scan(); {
-				word, argument, _ := strings.Cut(lines.Text(), " ")
-				switch word {
-				case "open":
-					_, err := stdin.Write([]byte(p.agree(argument) + "\n"))
-					require.NoError(t, err)
-				case "done":
-					done = true
-				}
-			}
-			require.NoError(t, cmd.Wait(), failure.String())
-			require.True(t, done)
+			converse(t, "node", append([]string{filepath.Join(dir, command[0]), command[1], callback}, command[2:]...)...)
 		})
 	}
+}
+
+// converse runs a client that asks for a person at a browser ("open ADDRESS") and
+// says at the end that it is "done".
+func converse(t *testing.T, program string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.WaitDelay = time.Second
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	var failure strings.Builder
+	cmd.Stderr = &failure
+	require.NoError(t, cmd.Start())
+	done, p := false, newPerson(t)
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		word, argument, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case "open":
+			_, err := stdin.Write([]byte(p.agree(argument) + "\n"))
+			require.NoError(t, err)
+		case "done":
+			done = true
+		}
+	}
+	require.NoError(t, cmd.Wait(), failure.String())
+	require.True(t, done)
 }
 
 // serveDocument serves the metadata of a client, and returns its address and a

@@ -20,11 +20,11 @@ issuer, good, others, nobodys = sys.argv[1:]
 
 async def call(url, token):
     """Return what the tool says, None where the server takes no such token."""
-    try:
-        async with Client(url, auth=BearerAuth(token)) as client:
-            return (await client.call_tool("whoami", {})).data
-    except Exception as error:  # FastMCP has several
-        return None if "401" in repr(error) or "Unauthorized" in repr(error) else f"failed: {error!r}"
+    answer = httpx.post(url, headers={"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}, json={})
+    if answer.status_code == 401:
+        return None
+    async with Client(url, auth=BearerAuth(token)) as client:
+        return (await client.call_tool("whoami", {})).data
 
 
 def verifier(sock, method):
@@ -39,7 +39,6 @@ async def main():
         sock = listen()
         with serving(sock, verifier(sock, method)) as url:
             check(await call(url, good), f"a token for the API opens it ({method})")
-            check(not str(await call(url, good)).startswith("failed"), f"the tool answers ({method})")
             check(await call(url, others) is None, f"a token for another API does not ({method})")
             check(await call(url, nobodys) is None, f"a token that nobody issued does not ({method})")
     sock = listen()

@@ -37,7 +37,7 @@ async def main():
     sock.listen()
     base = base_of(sock)
     auth = RemoteAuthProvider(
-        token_verifier=JWTVerifier(jwks_uri=issuer + "/oauth/jwks", issuer=issuer, audience=base + "/mcp"),
+        token_verifier=JWTVerifier(jwks_uri=issuer + "/oauth/jwks", issuer=issuer, audience=base + "/mcp", algorithm="ES256"),
         authorization_servers=[issuer], base_url=base,
     )
     with serving(sock, auth) as url:

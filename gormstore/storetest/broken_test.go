@@ -3,7 +3,7 @@ package storetest_test
 import (
 	"os"
 	"os/exec"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -108,13 +108,26 @@ func forget(t *testing.T, db *gorm.DB, column string) {
 		if !ok {
 			return
 		}
-		where.Exprs = slices.DeleteFunc(slices.Clone(where.Exprs), func(e clause.Expression) bool {
-			eq, ok := e.(clause.Eq)
-			return ok && eq.Column.(clause.Column).Name == column
-		})
-		where.Exprs = append(where.Exprs, gorm.Expr("1 = 1"))
+		where.Exprs = without(where.Exprs, column)
 		tx.Statement.Clauses["WHERE"] = clause.Clause{Name: "WHERE", Expression: where}
 	}))
+}
+
+// without returns expressions without those about a column. A store's own conditions are
+// one expression, which is a list of them.
+func without(expressions []clause.Expression, column string) []clause.Expression {
+	kept := []clause.Expression{gorm.Expr("1 = 1")}
+	for _, e := range expressions {
+		if eq, ok := e.(clause.Eq); ok && eq.Column.(clause.Column).Name == column {
+			continue
+		}
+		if list := reflect.ValueOf(e); list.Kind() == reflect.Slice {
+			inner := without(list.Convert(reflect.TypeFor[[]clause.Expression]()).Interface().([]clause.Expression), column)
+			e = reflect.ValueOf(inner).Convert(list.Type()).Interface().(clause.Expression)
+		}
+		kept = append(kept, e)
+	}
+	return kept
 }
 
 // loseRevocations has the update of a revocation change nothing.

@@ -49,7 +49,7 @@ func installPython(t *testing.T) (dir, python string) {
 		{found, "-m", "venv", filepath.Join(dir, "venv")},
 		{filepath.Join(dir, "venv", "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", filepath.Join(dir, "requirements.txt")},
 	} {
-		output, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput() //nolint:gosec // of this test
+		output, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
 		require.NoError(t, err, string(output))
 	}
 	return dir, filepath.Join(dir, "venv", "bin", "python")
@@ -58,7 +58,7 @@ func installPython(t *testing.T) (dir, python string) {
 // freePort is a port on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
@@ -135,7 +135,7 @@ func TestXOAuth2WithoutAuthStyle(t *testing.T) {
 	}
 	t.Run("a wrong secret is still a guess", func(t *testing.T) {
 		wrong := func() int {
-			answer, err := http.PostForm(address+"/oauth/token", url.Values{ //nolint:noctx // bounded by the loop
+			answer, err := http.PostForm(address+"/oauth/token", url.Values{
 				"grant_type": {"client_credentials"}, "client_id": {"demo-service"}, "client_secret": {"a guess"},
 			})
 			require.NoError(t, err)

@@ -66,5 +66,5 @@ func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.Diag
 		Pages:   []string{"/", "/login", "/device", "/oauth/authorize"}, // to sign out is not asked for: it changes something
 		TLS:     cfg.tlsCert != "",
 	}
-	return gormoauth.Diagnose(ctx, app.oauth, db, allModels(), append(more, around)...), nil
+	return gormoauth.Diagnose(ctx, app.oauth, db, allModels(), append(more, around, app.api)...), nil
 }

@@ -65,7 +65,7 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		t.Errorf("nobody serves it: %q, %v", printed, err)
 	}
 	public := []string{"-db", database, "-issuer", "https://id.example.com", "-demo=false"}
-	if printed, err := examined(t, public...); err != nil || !strings.HasPrefix(printed, "warning: Config.RemoteAddress is missing behind the proxy") {
+	if printed, err := examined(t, public...); err != nil || !strings.Contains(printed, "warning: Config.RemoteAddress is missing behind the proxy") {
 		t.Errorf("behind a proxy: %q, %v", printed, err)
 	}
 	db, closeDB, err := openDatabase(t.Context(), database, slog.New(slog.DiscardHandler))

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,6 +118,7 @@ func (x *examination) examineDatabase(engine engine) {
 	for _, m := range x.models {
 		x.examineTable(engine, m, tables[m.store.schema.Table])
 	}
+	x.examinePruning(tables)
 }
 
 func (x *examination) find(finding server.Finding) { x.findings = append(x.findings, finding) }
@@ -128,6 +130,10 @@ func (x *examination) found(check string) bool {
 
 // unseen says what could not be looked at.
 func (x *examination) unseen(where string, err error) {
+	said := slices.ContainsFunc(x.findings, func(f server.Finding) bool { return f.Check == "unseen" && f.Where == where })
+	if said {
+		return
+	}
 	x.find(server.Finding{
 		Check: "unseen", Severity: server.Hint, Where: where, Problem: "could not be looked at: " + strings.Join(strings.Fields(err.Error()), " "),
 		Remedy: "let the role read it, or run the doctor as one that may",

@@ -31,23 +31,31 @@ func (x *examination) examineRows(m *examinedModel, t *table) {
 	}
 }
 
-func (x *examination) examinePlaintext(m *examinedModel, what, condition, consequence, remedy string) {
-	where := "table " + m.store.schema.Table
+// count returns how many rows of a table meet a condition, as far as they are counted;
+// nothing when there are none, or they could not be looked at.
+func (x *examination) count(m *examinedModel, condition string) string {
 	var rows int64
 	err := x.askOne([]any{&rows}, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", x.quote(m.store.schema.Table), condition, countedRows))
-	if err != nil {
-		x.unseen(where, err)
-		return
+	switch {
+	case err != nil:
+		x.unseen("table "+m.store.schema.Table, err)
+		return ""
+	case rows == 0:
+		return ""
+	case rows == countedRows:
+		return fmt.Sprint(rows, " or more")
+	default:
+		return fmt.Sprint(rows)
 	}
-	if rows == 0 {
+}
+
+func (x *examination) examinePlaintext(m *examinedModel, what, condition, consequence, remedy string) {
+	count := x.count(m, condition)
+	if count == "" {
 		return
-	}
-	count := fmt.Sprint(rows)
-	if rows == countedRows {
-		count += " or more"
 	}
 	x.find(server.Finding{
-		Check: "plaintext", Severity: server.Warning, Where: where, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
+		Check: "plaintext", Severity: server.Warning, Where: "table " + m.store.schema.Table, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
 		Consequence: consequence, Remedy: remedy,
 	})
 }

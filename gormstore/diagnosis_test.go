@@ -160,6 +160,8 @@ func TestASchemaIsDiagnosed(t *testing.T) {
 			"ALTER TABLE clients RENAME TO old", "CREATE TABLE clients AS SELECT * FROM old", "ALTER TABLE clients DROP COLUMN client_id",
 			"DROP TABLE old", "ALTER TABLE clients ADD COLUMN client_id varchar(48) COLLATE NOCASE"},
 			"collation table clients", server.Warning, "compares client_id by COLLATE NOCASE"},
+		"what has ended leaves": {both, []string{`INSERT INTO replays (replay_key, expires_at) VALUES ('old', 1)`},
+			"pruning table replays", server.Warning, "keeps rows that ended more than 30 days ago, 1 of them"},
 		"tokens in plaintext": {both, []string{`INSERT INTO tokens (client_id, access_token, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in) VALUES ('c', 'old', 1, 0, 0, 0)`},
 			"plaintext table tokens", server.Warning, "keeps tokens in plaintext, in 1 of its rows"},
 		"secrets in plaintext": {both, []string{`INSERT INTO clients (client_id, client_secret, client_id_issued_at, client_secret_expires_at) VALUES ('c', 'old', 1, 0)`},
@@ -442,7 +444,7 @@ func TestARoleThatMayNotReadIsTold(t *testing.T) {
 	require.NoError(t, err)
 	u.User = url.User(role)
 	found := diagnosed(t, openPostgres(t, u.String(), &gorm.Config{}, 4, 4))
-	assert.ElementsMatch(t, []string{"unseen table tokens", "unseen table clients"}, keys(found))
+	assert.ElementsMatch(t, []string{"unseen table tokens", "unseen table clients", "unseen what has ended"}, keys(found))
 	assert.Equal(t, server.Hint, found["unseen table tokens"].Severity)
 	assert.Contains(t, found["unseen table tokens"].Problem, "permission denied")
 

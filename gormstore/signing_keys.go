@@ -460,11 +460,14 @@ func (k *SigningKeys[M, P]) seal(key jose.JSONWebKey) (string, error) {
 	return sealed.CompactSerialize()
 }
 
+// isSealed reports whether a stored key is encrypted: a readable one is JSON.
+func isSealed(stored string) bool { return !strings.HasPrefix(stored, "{") }
+
 // open reads a private key as it was stored. One that was stored before keys
 // were encrypted is read as well.
 func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
 	text := []byte(stored)
-	if !strings.HasPrefix(stored, "{") {
+	if isSealed(stored) {
 		sealed, err := jwt.ParseEncrypted(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 		if err != nil {
 			return nil, err

@@ -29,7 +29,7 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 			Consequence: "it answers nothing", Remedy: "call Init, or use New",
 		}}
 	}
-	findings := slices.Concat(s.diagnoseIssuer(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys())
+	findings := slices.Concat(s.diagnoseIssuer(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys(ctx), s.diagnoseLookUps(ctx))
 	for _, value := range s.registered() {
 		if hook, ok := value.(DiagnoseHook); ok {
 			findings = append(findings, hook.Diagnose(ctx, s)...)
@@ -117,16 +117,23 @@ func (s *Server) diagnoseGrants() Findings {
 	}}
 }
 
-// diagnoseKeys finds a document of keys without those that sign.
-func (s *Server) diagnoseKeys() Findings {
+// diagnoseKeys finds a document of keys without those that sign, and has the keys say
+// what is wrong with themselves.
+func (s *Server) diagnoseKeys(ctx context.Context) (findings Findings) {
 	document, ok := s.endpoints[jwksEndpoint].(PublishedKeysHook)
-	if !ok || !slices.ContainsFunc(s.signers(), func(keys SigningKeys) bool { return !sameKeys(keys, document.PublishedKeys()) }) {
-		return nil
+	others := ok && slices.ContainsFunc(s.signers(), func(keys SigningKeys) bool { return !sameKeys(keys, document.PublishedKeys()) })
+	for _, keys := range s.publishedKeys() {
+		if hook, ok := keys.(DiagnoseHook); ok {
+			findings = append(findings, hook.Diagnose(ctx, s)...)
+		}
 	}
-	return Findings{{
+	if !others {
+		return findings
+	}
+	return append(findings, Finding{
 		Check: "key_document", Severity: Warning, Where: `the endpoint "jwks"`, Problem: "publishes other keys than those that sign",
 		Consequence: "nobody can verify what is signed, unless the one are among the other", Remedy: "leave the endpoint out: the server publishes the keys of all that signs",
-	}}
+	})
 }
 
 const (

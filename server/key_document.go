@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -103,4 +106,49 @@ func (r *registrations) signers() (signers []SigningKeys) {
 // sameKeys reports whether two values are one.
 func sameKeys(a, b SigningKeys) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// publishedKeys are the keys of all that signs, and those of a document of the program's
+// own.
+func (r *registrations) publishedKeys() []SigningKeys {
+	all := r.signers()
+	document, ok := r.endpoints[jwksEndpoint].(PublishedKeysHook)
+	if !ok {
+		return all
+	}
+	keys := document.PublishedKeys()
+	if keys == nil || slices.ContainsFunc(all, func(other SigningKeys) bool { return sameKeys(keys, other) }) {
+		return all
+	}
+	return append(all, keys)
+}
+
+// maintained is for keys that are made ahead of time, such as those of gormstore.
+type maintained interface {
+	MaintainOnce(ctx context.Context, now time.Time) error
+	Maintain(ctx context.Context, log *slog.Logger)
+}
+
+// PrepareKeys makes the keys that are due of all that signs and is registered, before
+// anybody waits for one: an RSA key takes its time. Call it before the server serves.
+func (s *Server) PrepareKeys(ctx context.Context) error {
+	var faults []error
+	for _, keys := range s.publishedKeys() {
+		if keys, ok := keys.(maintained); ok {
+			faults = append(faults, keys.MaintainOnce(ctx, s.Now()))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// MaintainKeys does so now and then until ctx ends, and deletes what is published no
+// more: run it beside the server.
+func (s *Server) MaintainKeys(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, keys := range s.publishedKeys() {
+		if keys, ok := keys.(maintained); ok {
+			running.Go(func() { keys.Maintain(ctx, s.Logger()) })
+		}
+	}
+	running.Wait()
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
@@ -81,6 +82,18 @@ func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 		m.Attempts = ratelimit.New(documentAttempts, documentAttemptsPer)
 	}
 	return nil
+}
+
+// Diagnose finds that the operator has no say.
+func (m *MetadataDocuments) Diagnose(_ context.Context, s *server.Server) server.Findings {
+	if m.Check != nil || loopback.Serves(s.Issuer()) {
+		return nil
+	}
+	return server.Findings{{
+		Check: "documents_check", Severity: server.Hint, Where: "clientauth.MetadataDocuments.Check", Problem: "is missing",
+		Consequence: "anybody who serves a document is a client, under a name of its choice",
+		Remedy:      "Check: func(ctx context.Context, clientID *url.URL, metadata *models.ClientMetadata) error { … }, such as a list of hosts",
+	}}
 }
 
 // PrepareMetadata says that documents are taken.

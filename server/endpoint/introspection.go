@@ -3,6 +3,7 @@ package endpoint
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,6 +118,14 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 		faults = append(faults, clientjwt.CheckAlgorithms(config.Profile, "endpoint: Introspection", e.Algorithms, e.Keys))
 	}
 	return errors.Join(faults...)
+}
+
+// Diagnose finds tokens that are not there.
+func (e *Introspection) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
+	return server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
+		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
+		return token != nil, err
+	})
 }
 
 // CreateResponse tells what the token stands for. Of a token that is unknown, revoked or

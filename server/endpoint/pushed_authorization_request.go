@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,6 +68,14 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 		e.PublicRequests = newPublicRequests()
 	}
 	return errors.Join(faults...)
+}
+
+// Diagnose finds requests that are not there.
+func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
+	return server.DiagnoseLookUp("endpoint.PushedAuthorizationRequest.Storage", func() (bool, error) {
+		request, err := e.Storage.QueryPushedRequest(ctx, server.Digest(rand.Text()))
+		return request != nil, err
+	})
 }
 
 // CreateResponse validates the request as the authorization endpoint would, and

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -105,6 +106,18 @@ func (e *Registration) CheckConfig(config *server.Config) error {
 		e.Attempts = ratelimit.New(registrationAttempts, registrationAttemptsPer)
 	}
 	return errors.Join(faults...)
+}
+
+// Diagnose finds that anybody may register.
+func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Findings {
+	if !e.Open || e.Check != nil || loopback.Serves(s.Issuer()) {
+		return nil
+	}
+	return server.Findings{{
+		Check: "open_registration", Severity: server.Warning, Where: "endpoint.Registration.Open", Problem: "lets anybody register clients, and nothing else is checked",
+		Consequence: "a stranger's client asks users for consent under a name of its choice, and each has a row",
+		Remedy:      "CheckInitialAccessToken, or a Check of your own; where it is meant, findings.Without(\"open_registration\")",
+	}}
 }
 
 // TokenIssued keeps a client that is in use.

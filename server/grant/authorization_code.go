@@ -52,6 +52,14 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 	return errors.Join(append(faults, needsRevokeGrant("AuthorizationCode", config))...)
 }
 
+// Diagnose finds codes that are not there.
+func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
+	return server.DiagnoseLookUp("grant.AuthorizationCode.QueryAuthorizationCode", func() (bool, error) {
+		code, err := g.QueryAuthorizationCode(ctx, server.Digest(rand.Text()))
+		return code != nil, err
+	})
+}
+
 // Authorize issues a code for what the user granted.
 func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
 	now := req.Time.Unix()

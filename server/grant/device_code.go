@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -31,6 +32,14 @@ func (g *DeviceCode) CheckConfig(config *server.Config) error {
 		fault = errors.New("grant: DeviceCode.Storage is missing: write gormoauth.CreateDeviceCodeStorage[DeviceCode](db)")
 	}
 	return errors.Join(fault, needsRevokeGrant("DeviceCode", config))
+}
+
+// Diagnose finds device authorizations that are not there.
+func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
+	return server.DiagnoseLookUp("grant.DeviceCode.Storage", func() (bool, error) {
+		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: server.Digest(rand.Text())})
+		return code != nil, err
+	})
 }
 
 // PrepareIssuance finds the code. Until its owner has decided, the device is

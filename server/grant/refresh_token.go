@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -26,6 +27,14 @@ func (g *RefreshToken) CheckConfig(config *server.Config) error {
 		fault = errors.New("grant: RefreshToken.QueryToken is missing: write gormoauth.CreateQueryTokenFunc[Token](db)")
 	}
 	return errors.Join(fault, needsRevokeGrant("RefreshToken", config))
+}
+
+// Diagnose finds tokens that are not there.
+func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
+	return server.DiagnoseLookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
+		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: server.Digest(rand.Text()), GrantID: server.Digest(rand.Text())})
+		return token != nil, err
+	})
 }
 
 // PrepareIssuance finds the grant. A request may ask for less than was

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -200,6 +202,60 @@ func checkValidator(v TokenValidator) error {
 		return v.CheckConfig()
 	}
 	return nil
+}
+
+// Diagnose returns what is wrong with the protector; hand it to [server.Server.Diagnose].
+// It finds that a token for one API opens another (RFC 9700 section 4.9.2), and that one
+// opens this API which nobody issued.
+func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+	for _, v := range p.validators {
+		findings = append(findings, diagnoseTokens(ctx, v)...)
+	}
+	takesAll := p.config.Metadata == nil && slices.ContainsFunc(p.validators, takesEveryAudience)
+	if !takesAll || loopback.Serves(s.Issuer()) {
+		return findings
+	}
+	return append(findings, server.Finding{
+		Check: "resource", Severity: server.Warning, Where: "resource.Config.Metadata", Problem: "is missing: the protector takes tokens of every resource",
+		Consequence: "an API that is given a token can use it at this one",
+		Remedy:      `Metadata: &resource.Metadata{Resource: "https://api.example.com", AuthorizationServers: []string{issuer}}, and grant.ResourceIndicators on the server`,
+	})
+}
+
+// takesEveryAudience reports whether a validator leaves it to the protector for whom a
+// token is.
+func takesEveryAudience(v TokenValidator) bool {
+	switch v := v.(type) {
+	case *BearerTokenValidator:
+		return true
+	case *JWTAccessTokenValidator:
+		return v.Audience == "" || v.Opaque != nil
+	case *DPoPTokenValidator:
+		return takesEveryAudience(v.Tokens)
+	default: // of the program's own
+		return false
+	}
+}
+
+// diagnoseTokens has a validator look for a token that nobody issued.
+func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
+	var query server.QueryTokenFunc
+	switch v := v.(type) {
+	case *BearerTokenValidator:
+		query = v.QueryToken
+	case *JWTAccessTokenValidator:
+		if v.Opaque != nil {
+			return diagnoseTokens(ctx, v.Opaque)
+		}
+		query = v.QueryToken
+	}
+	if query == nil {
+		return nil
+	}
+	return server.DiagnoseLookUp("resource.BearerTokenValidator.QueryToken", func() (bool, error) {
+		token, err := query(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
+		return token != nil, err
+	})
 }
 
 // Register adds hooks.

@@ -1,0 +1,55 @@
+package gormstore_test
+
+import (
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/endpoint"
+)
+
+// foundInKeys returns the checks that keys do not pass, on a server of the issuer.
+func foundInKeys(t *testing.T, db *gorm.DB, issuer string, keys server.SigningKeys) (checks []string) {
+	t.Helper()
+	p := oauthtest.New(t, db, func(config *server.Config) { config.Issuer = issuer })
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}))
+	for _, finding := range p.Server.Diagnose(t.Context()) {
+		checks = append(checks, finding.Check)
+		assert.NotEmpty(t, finding.Remedy)
+	}
+	return checks
+}
+
+func TestSigningKeysAreDiagnosed(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		options := gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.ES256, jose.RS256}}
+		readable := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, options)
+		p := oauthtest.New(t, db)
+		found := func(keys server.SigningKeys) []string { return foundInKeys(t, db, oauthtest.Issuer, keys) }
+
+		assert.Equal(t, []string{"rsa_key"}, found(readable), "the first request would wait")
+		var rows int64
+		require.NoError(t, db.Model(&oauthtest.SigningKey{}).Count(&rows).Error)
+		assert.Zero(t, rows, "and no key was made")
+		require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: readable}))
+		require.NoError(t, p.Server.PrepareKeys(t.Context()))
+		assert.Equal(t, []string{"readable_keys"}, found(readable))
+		assert.Empty(t, foundInKeys(t, db, "http://127.0.0.1:8080", readable), "nobody else reaches it")
+
+		options.EncryptionKey = make([]byte, 32)
+		sealed := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, options)
+		assert.Equal(t, []string{"readable_keys"}, found(sealed), "those that were made before are readable still")
+		for _, algorithm := range options.Algorithms {
+			require.NoError(t, sealed.Rotate(t.Context(), algorithm, p.Now, true))
+		}
+		assert.Empty(t, found(sealed))
+	})
+}

@@ -1,0 +1,83 @@
+package gormstore
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// longPast is how long after their end rows are still there that nobody prunes.
+const longPast = 30 * 24 * time.Hour
+
+// prunedMixins are the mixins whose rows end at ExpiresAt. Of some, what was redeemed stays
+// as long as its grant.
+var prunedMixins = []struct {
+	mixin    string
+	redeemed bool
+}{
+	{"TokenMixin", false}, {"AuthorizationCodeMixin", true}, {"DeviceCodeMixin", true}, {"PushedRequestMixin", false}, {"ReplayMixin", false},
+	{"SessionMixin", false}, {"LogoutMixin", false}, {"SigningKeyMixin", false},
+}
+
+// examinePruning finds rows that ended long ago, in one statement for all tables.
+func (x *examination) examinePruning(tables map[string]*table) {
+	var parts, names []string
+	for _, m := range x.models {
+		condition := x.longPast(m, tables[m.store.schema.Table])
+		if condition == "" {
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("SELECT %d, COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", len(parts), x.quote(m.store.schema.Table), condition, countedRows))
+		names = append(names, m.store.schema.Table)
+	}
+	if len(parts) == 0 {
+		return
+	}
+	err := x.ask(func(scan func(...any) error) error {
+		var i int
+		var rows int64
+		if err := scan(&i, &rows); err != nil {
+			return err
+		}
+		if rows > 0 {
+			x.findUnpruned(names[i], rows)
+		}
+		return nil
+	}, strings.Join(parts, " UNION ALL "))
+	if err != nil {
+		x.unseen("what has ended", err)
+	}
+}
+
+// longPast is true of a model's rows that ended long ago, empty for a model whose rows do
+// not end, or whose table lacks the columns.
+func (x *examination) longPast(m *examinedModel, t *table) string {
+	for _, p := range prunedMixins {
+		endsAt := m.columns[p.mixin]["ExpiresAt"]
+		if t == nil || endsAt == "" || !t.hasColumns([]string{endsAt}) {
+			continue
+		}
+		condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), time.Now().Add(-longPast).Unix()) // 0 is never
+		if !p.redeemed {
+			return condition
+		}
+		if redeemedAt := m.columns[p.mixin]["RedeemedAt"]; t.hasColumns([]string{redeemedAt}) {
+			return condition + " AND " + x.quote(redeemedAt) + " = 0"
+		}
+	}
+	return ""
+}
+
+func (x *examination) findUnpruned(table string, rows int64) {
+	count := fmt.Sprint(rows)
+	if rows == countedRows {
+		count += " or more"
+	}
+	x.find(server.Finding{
+		Check: "pruning", Severity: server.Warning, Where: "table " + table, Problem: "keeps rows that ended more than 30 days ago, " + count + " of them",
+		Consequence: "the table grows without end",
+		Remedy:      "prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db, …), with the stores of all models; prune(ctx, gormstore.PruneOptions{}) once a day",
+	})
+}

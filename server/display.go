@@ -18,6 +18,8 @@ const (
 	// mostMarks is how many combining marks may stand on one letter: more than any
 	// language needs, and less than what covers the lines above and below.
 	mostMarks = 4
+	// joiner is the zero width joiner: it makes one emoji of two symbols.
+	joiner = "\u200D"
 	// longestExcerpt is how many bytes of what a stranger wrote an error description
 	// has.
 	longestExcerpt = 100
@@ -92,7 +94,7 @@ func DisplayText(text string) string {
 			shown, space = append(shown, ' '), false
 		}
 		if shown = append(shown, c); len(shown) > longestName {
-			return strings.TrimSpace(string(shown[:longestName-1])) + "…"
+			return strings.TrimRight(string(shown[:longestName-1]), " "+joiner) + "…"
 		}
 	}
 	return string(shown)
@@ -114,7 +116,10 @@ func characters(text string) iter.Seq2[rune, characterFault] {
 		for text != "" {
 			c, size := utf8.DecodeRuneInString(text)
 			text = text[size:]
-			next, _ := utf8.DecodeRuneInString(text)
+			next, nextSize := utf8.DecodeRuneInString(text)
+			if next == utf8.RuneError && nextSize <= 1 {
+				next = 0 // the end, or a byte that is no character
+			}
 			fault := none
 			switch {
 			case isSpace(c) && c != ' ':
@@ -141,9 +146,9 @@ func isSpace(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Z, c
 // makesEmoji reports whether a character that cannot be seen makes one emoji of the
 // symbols beside it (Unicode Technical Standard 51).
 func makesEmoji(before, c, next rune) bool {
-	const emojiStyle, joiner = '\uFE0F', '\u200D'
+	const emojiStyle = '\uFE0F'
 	symbol := func(c rune) bool { return !isInvisible(c) && unicode.In(c, unicode.So, unicode.Sm, unicode.Sk) }
-	return c == emojiStyle && symbol(before) || c == joiner && (symbol(before) || before == emojiStyle) && symbol(next)
+	return c == emojiStyle && symbol(before) || string(c) == joiner && (symbol(before) || before == emojiStyle) && symbol(next)
 }
 
 // isInvisible reports whether a character cannot be seen or turns text around:

@@ -104,7 +104,7 @@ func TestNames(t *testing.T) {
 // What is shown is a name that could be registered, if it has anything to be seen, and
 // is shown the same again.
 func FuzzDisplayText(f *testing.F) {
-	for _, text := range []string{"An app", "a\u202eb", "a\u0301\u0301\u0301\u200b\u0301\u0301\u0301", "⚡\ufe0f", "⚡\u00a0\ufe0f", "👩\u200d\u200b💻", "\xff\x00 \t", strings.Repeat("é ", 80)} {
+	for _, text := range []string{"An app", "a\u202eb", "a\u0301\u0301\u0301\u200b\u0301\u0301\u0301", "⚡\ufe0f", "⚡\u00a0\ufe0f", "👩\u200d\u200b💻", "\xff\x00 \t", "++++\u200d\xe20", strings.Repeat("+", 98) + "\u200d++", strings.Repeat("é ", 80)} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -131,5 +131,5 @@ func TestOpenIDInABrowser(t *testing.T) {
 	}
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(authorize("&prompt=none")), chromedp.WaitVisible(theClient)))
 	assert.Equal(t, "login_required", arrived().Get("error"))
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address+"/oauth/end_session"), chromedp.WaitVisible(`//h1[text()="You have signed out"]`), screenshot("openid-signed-out")))
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address+"/oauth/end_session"), chromedp.WaitVisible(`//h1[text()="You are signed out"]`), screenshot("openid-signed-out")))
 }

@@ -170,7 +170,7 @@ func TestNobodyIsLedToARegisteredClient(t *testing.T) {
 	}
 
 	out := "/oauth/end_session?" + form("client_id", id, "post_logout_redirect_uri", "https://lure.example/bye").Encode()
-	b.get(out).want(t, http.StatusOK, "You have signed out", `href="https://lure.example/bye"`, "Continue to lure.example")
+	b.get(out).want(t, http.StatusOK, "You are signed out", `href="https://lure.example/bye"`, "Continue to lure.example")
 	alice := p.signedIn(t, "alice", "wonderland")
 	page := alice.get(out + "&id_token_hint=garbage&confirm=yes")
 	page.want(t, http.StatusOK, "Sign out?", "Lure")

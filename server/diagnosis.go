@@ -19,6 +19,15 @@ type DiagnoseHook interface {
 	Diagnose(ctx context.Context, s *Server) Findings
 }
 
+// RedeemedByHook is for whatever issues a credential that a client exchanges at the
+// token endpoint by a grant of its own: the doctor names it where no such grant is
+// registered.
+type RedeemedByHook interface {
+	// RedeemedBy returns the grant_type by which the credential is exchanged, such as
+	// "authorization_code".
+	RedeemedBy() string
+}
+
 // Diagnose returns what is wrong with the configuration and with all that is
 // registered, as far as it says so itself, and then what more has to say, such as
 // doctor.Program. It returns nil when nothing is wrong, and changes nothing.
@@ -106,15 +115,32 @@ func (s *Server) diagnoseGrants() Findings {
 			Consequence: "no client gets a token", Remedy: "srv.RegisterGrant(…)",
 		}}
 	}
+	findings := s.diagnoseRedeeming(grants)
 	forUsers := slices.ContainsFunc(grants, func(a answered) bool { return a.grantType != "client_credentials" })
 	if s.config.QueryUser != nil || !forUsers {
-		return nil
+		return findings
 	}
-	return Findings{{
+	return append(findings, Finding{
 		Check: "query_user", Severity: Warning, Where: "Config.QueryUser", Problem: "is missing",
 		Consequence: "who was disabled or deleted is served as long as there is a refresh token",
 		Remedy:      `QueryUser: gormoauth.CreateQueryUserFunc[User](db.Where("disabled = ?", false))`,
-	}}
+	})
+}
+
+// diagnoseRedeeming finds what issues codes that no grant takes.
+func (s *Server) diagnoseRedeeming(grants []answered) (findings Findings) {
+	for _, value := range s.registered() {
+		hook, ok := value.(RedeemedByHook)
+		if !ok || slices.ContainsFunc(grants, func(a answered) bool { return a.grantType == hook.RedeemedBy() }) {
+			continue
+		}
+		findings = append(findings, Finding{
+			Check: "redeemed_by", Severity: Grave, Where: fmt.Sprintf("%T", value),
+			Problem:     fmt.Sprintf("issues what only the grant %q takes, and that grant is not registered", hook.RedeemedBy()),
+			Consequence: "people approve a client that then gets no token", Remedy: fmt.Sprintf("srv.RegisterGrant of the grant %q", hook.RedeemedBy()),
+		})
+	}
+	return findings
 }
 
 // diagnoseKeys finds a document of keys without those that sign, and has the keys say

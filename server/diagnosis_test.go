@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -83,6 +85,41 @@ func TestAServerThatIsNotFinishedIsDiagnosed(t *testing.T) {
 	assert.Empty(t, srv.Diagnose(t.Context()), "who has no users need not ask for them")
 	require.NoError(t, srv.RegisterGrant(gormoauth.CreateRefreshTokenGrant[oauthtest.Token](db)))
 	assert.Equal(t, []string{"query_user Config.QueryUser"}, checks(srv.Diagnose(t.Context())))
+}
+
+// codes issues what only the authorization code grant takes.
+type codes struct{ ailing }
+
+func (*codes) Diagnose(context.Context, *server.Server) server.Findings { return nil }
+
+func (*codes) RedeemedBy() string { return "authorization_code" }
+
+func TestACodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	for name, row := range map[string]struct {
+		register func(s *server.Server) error
+		want     []string
+	}{
+		"a hook": {func(s *server.Server) error { return s.Register(&codes{}) }, nil},
+		"device codes without the grant": {func(s *server.Server) error {
+			return s.RegisterEndpoint(&endpoint.DeviceAuthorization{Storage: gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db)})
+		}, []string{"redeemed_by *endpoint.DeviceAuthorization"}},
+		"device codes with it": {func(s *server.Server) error {
+			devices := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db)
+			return errors.Join(s.RegisterEndpoint(&endpoint.DeviceAuthorization{Storage: devices}), s.RegisterGrant(&grant.DeviceCode{Storage: devices}))
+		}, nil},
+	} {
+		p := oauthtest.New(t, db)
+		require.NoError(t, row.register(p.Server), name)
+		assert.Equal(t, row.want, checks(p.Server.Diagnose(t.Context())), name)
+	}
+	var srv server.Server
+	require.NoError(t, srv.Init(server.Config{
+		Issuer: oauthtest.Issuer, QueryClient: gormoauth.CreateQueryClientFunc[oauthtest.Client](db), ClientAuthMethods: clientauth.Defaults(),
+		SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
+	}))
+	require.NoError(t, srv.RegisterGrant(&codes{}))
+	assert.Equal(t, []string{"redeemed_by *server_test.codes"}, checks(srv.Diagnose(t.Context())))
 }
 
 // ailing is a part of the program's that is not well, of every kind.

@@ -57,6 +57,9 @@ func (*DeviceAuthorization) EndpointName() string { return "device_authorization
 // EndpointPath returns "/oauth/device_authorization".
 func (*DeviceAuthorization) EndpointPath() string { return "/oauth/device_authorization" }
 
+// RedeemedBy returns the grant type that takes device codes (RFC 8628 section 3.4).
+func (*DeviceAuthorization) RedeemedBy() string { return deviceCodeGrantType }
+
 // PrepareMetadata names the endpoint (RFC 8628 section 4).
 func (*DeviceAuthorization) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["device_authorization_endpoint"] = s.EndpointURL("device_authorization")

@@ -216,7 +216,7 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 // confirmed it, nobody is sent to a client that made itself: they get a page with a
 // button, as this address could otherwise lead anybody anywhere (RFC 9700 section
 // 4.11.2). It reports false, and has written nothing, when there is nobody to tell and
-// nowhere to go: the page then says by itself that the user has signed out.
+// nowhere to go: the page then says by itself that the user is signed out.
 func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, logout *LogoutRequest, ended *EndedSession) (written bool) {
 	frames, err := p.FrontChannelLogouts(r.Context(), ended)
 	if err != nil {
@@ -280,7 +280,7 @@ var logoutPage = template.Must(template.New("logout").Parse(`<!DOCTYPE html>
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Signed out</title>
 <style>{{.Style}}</style></head>
 <body>
-<h1>You have signed out</h1>
+<h1>You are signed out</h1>
 {{if .Next}}<p><a{{if .Goes}} class="next"{{end}} href="{{.Next}}" rel="noreferrer">{{if .Goes}}Continue{{else}}Continue to {{.Place}}{{end}}</a></p>{{end}}
 {{range .Frames}}<iframe src="{{.}}" title="Sign-out of an application" hidden></iframe>
 {{end}}<script>{{.Script}}</script>

@@ -52,7 +52,7 @@ func ExampleProvider_GetLogoutRequest() {
 			return
 		}
 		if !provider.CreateLogoutResponse(w, r, logout, ended) {
-			_, _ = fmt.Fprintln(w, "You have signed out.")
+			_, _ = fmt.Fprintln(w, "You are signed out.")
 		}
 	})
 	// Output:

@@ -64,6 +64,10 @@ func (*Hybrid) ResponseTypes() []string {
 // ResponseMode returns "fragment".
 func (*Hybrid) ResponseMode() string { return "fragment" }
 
+// RedeemedBy returns "authorization_code": the code that comes beside the rest is
+// exchanged as any other.
+func (*Hybrid) RedeemedBy() string { return "authorization_code" }
+
 // WrappedGrant returns the authorization code grant, whose extensions hold for the
 // hybrid flow as well.
 func (g *Hybrid) WrappedGrant() server.AuthorizationGrant { return g.Code }

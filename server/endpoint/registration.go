@@ -317,9 +317,14 @@ func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 	if err != nil {
 		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object in valid UTF-8 that gives each member once.")
 	}
-	// A member that is null is one that is left out (RFC 7592 section 2.2).
-	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	leaveOutNull(members)
 	return members, nil
+}
+
+// leaveOutNull takes a member that is null for one that is left out (RFC 7592 section
+// 2.2).
+func leaveOutNull(members map[string]json.RawMessage) {
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
 }
 
 // text returns a member that is text, empty when there is none. ok is false for

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -467,6 +468,74 @@ func TestSoftwareStatements(t *testing.T) {
 		assert.Equal(t, http.StatusBadRequest, a.Status, rule)
 		assert.Equal(t, row[1], a.Body["error"], rule)
 	}
+}
+
+// What a statement says counts, and nothing that stands in it, or beside it, by the
+// lookalike of a name; of what has two readings nothing counts.
+func TestAStatementHasOneReading(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		trusted := oauthtest.NewKey(t)
+		r := newRegistrar(t, db, func(e *endpoint.Registration) {
+			e.SoftwareStatements = statementsOf(trusted)
+			e.SoftwareStatements.Required = true
+		})
+		const signed = "https://signed.example/cb"
+		const said = `"iss":"` + publisher + `","software_id":"signed","redirect_uris":["` + signed + `"],"grant_types":["authorization_code"],"scope":"profile"`
+		statement := func(claims string) string {
+			return oauthtest.SignRaw(t, trusted, `{"alg":"ES256","kid":"1"}`, `{`+claims+`}`)
+		}
+		good := `"software_statement":"` + statement(said) + `"`
+		lookalikes := oauthtest.FoldedMetadata()
+		maps.Copy(lookalikes, oauthtest.StrangeMetadata())
+		for rule, members := range lookalikes {
+			for where, body := range map[string]string{
+				"in the statement":        webClient + `,"software_statement":"` + statement(said+","+members) + `"`,
+				"first in the statement":  webClient + `,"software_statement":"` + statement(members+","+said) + `"`,
+				"beside the statement":    webClient + `,` + good + `,` + members,
+				"before the statement":    members + `,` + webClient + `,` + good,
+				"of the statement itself": good + `,` + webClient + `,"\u017foftware_statement":"` + statement(said+`,"scope":"`+oauthtest.EvilScope+`"`) + `"`,
+			} {
+				a, told := r.register("{" + body + "}")
+				require.Equal(t, http.StatusCreated, a.Status, "%s, %s: %s", rule, where, a.Raw)
+				assert.NotContains(t, a.Raw, "evil", "%s, %s", rule, where)
+				var row oauthtest.Client
+				require.NoError(t, db.Where("client_id = ?", told.ID).First(&row).Error)
+				assert.Equal(t, models.ClientMetadata{
+					RedirectURIs: []string{signed}, GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}, Scope: "profile", SoftwareID: "signed",
+					TokenEndpointAuthMethod: models.ClientSecretBasic,
+				}, row.ClientMetadata, "%s, %s", rule, where)
+				client := told.client(row.ClientMetadata)
+				assert.Equal(t, server.UnauthorizedClient, r.Token(client, "grant_type=client_credentials").Body["error"], "%s, %s", rule, where)
+				assert.Empty(t, r.Consent(oauthtest.AuthorizeQuery(client, "redirect_uri="+url.QueryEscape(oauthtest.EvilRedirectURI))).To)
+			}
+		}
+		rows := r.Rows(&oauthtest.Client{})
+		for rule, members := range oauthtest.DoubleMetadata() {
+			for _, claims := range []string{said + "," + members, members + "," + said} {
+				a, _ := r.register(`{` + webClient + `,"software_statement":"` + statement(claims) + `"}`)
+				assert.Equal(t, server.InvalidSoftwareStatement, a.Body["error"], "in the statement: %s: %s", rule, a.Raw)
+			}
+			a, _ := r.register(`{` + webClient + `,` + good + `,"grant_types":["authorization_code"],` + members + `,"redirect_uris":["` + signed + `"]}`)
+			assert.Equal(t, server.InvalidRequest, a.Body["error"], "beside the statement: %s: %s", rule, a.Raw)
+		}
+		for rule, body := range map[string]string{
+			"two statements":                       webClient + `,` + good + `,` + good,
+			"another one by its name in escapes":   webClient + `,` + good + `,"software\u005fstatement":"` + statement(said) + `"`,
+			"a claim of the protocol twice":        webClient + `,"software_statement":"` + statement(said+`,"iss":"https://other.example"`) + `"`,
+			"a claim with another type":            webClient + `,"software_statement":"` + statement(`"iss":["`+publisher+`"]`) + `"`,
+			"an issuer by the lookalike of a name": webClient + `,"software_statement":"` + statement(`"i\u017fs":"`+publisher+`"`) + `"`,
+			"a statement by the lookalike":         webClient + `,"\u017foftware_statement":"` + statement(said) + `"`,
+		} {
+			a, _ := r.register("{" + body + "}")
+			assert.Equal(t, http.StatusBadRequest, a.Status, rule)
+			assert.Contains(t, []string{server.InvalidSoftwareStatement, server.InvalidRequest}, a.Body["error"], "%s: %s", rule, a.Raw)
+		}
+		assert.Equal(t, rows, r.Rows(&oauthtest.Client{}))
+
+		a, _ := r.register(`{` + webClient + `,"client_name":"Said","software_statement":"` + statement(said+`,"client_name":null,"jwks":null`) + `"}`)
+		require.Equal(t, http.StatusCreated, a.Status, a.Raw)
+		assert.Equal(t, "Said", a.Body["client_name"], "what is null is left out, and takes the place of nothing")
+	})
 }
 
 func TestTheOperatorsOwnSay(t *testing.T) {

@@ -56,6 +56,7 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"} {
 		delete(claims, name)
 	}
+	leaveOutNull(claims)
 	maps.Copy(members, claims)
 	return nil
 }

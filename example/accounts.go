@@ -16,7 +16,7 @@ type accountsView struct {
 // that asks for it (prompt=select_account).
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, user *User) {
 	next := server.LocalPath(r.URL.Query().Get("next"))
-	leadsOn(w)
+	leadsOn(w, "")
 	a.pages.render(w, http.StatusOK, "accounts", accountsView{layout{Title: "Choose an account", User: user}, next})
 }
 

@@ -14,6 +14,7 @@ type consentView struct {
 	layout
 	ClientName  string
 	ClientID    string
+	Links       server.ClientLinks
 	Destination string
 	APIs        []string
 	Scopes      []scope
@@ -70,11 +71,13 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		return
 	}
 	client, user := consent.Client.(*Client), consent.User.(*User)
-	leadsOn(w)
+	links := consent.Links()
+	leadsOn(w, links.Logo)
 	a.pages.render(w, http.StatusOK, "consent", consentView{
 		layout:      layout{Title: "Allow access", User: user},
 		ClientName:  client.Name(),
 		ClientID:    client.GetClientID(),
+		Links:       links,
 		Destination: destination(consent.RedirectURI),
 		APIs:        a.otherAPIs(consent),
 		Scopes:      scopesInWords(consent.Scope),

@@ -105,3 +105,43 @@ func TestScopesInWords(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// The pages on which a person decides show the addresses that an application names, and
+// its logo where that is of the place to which the answer goes.
+func TestPagesShowTheLinksOfAnApplication(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	b := p.signedIn(t, "alice", "wonderland")
+	links := []string{
+		`<a href="https://app.example/" target="_blank" rel="noopener noreferrer">https://app.example/</a>`,
+		`<a href="https://legal.example/privacy"`, `<a href="https://legal.example/terms"`,
+	}
+	page := func(logo string) answer {
+		t.Helper()
+		registered := b.do(http.MethodPost, "/oauth/register", strings.NewReader(`{"client_name":"Linked","redirect_uris":["https://app.example/cb"],
+			"grant_types":["authorization_code","`+deviceCodeGrantType+`"],"token_endpoint_auth_method":"none","client_uri":"https://app.example/",
+			"policy_uri":"https://legal.example/privacy","tos_uri":"https://legal.example/terms","logo_uri":"`+logo+`"}`), http.Header{"Content-Type": {"application/json"}})
+		registered.want(t, http.StatusCreated)
+		id := registered.find(t, `"client_id":"([^"]+)"`)
+
+		codes := b.post("/oauth/device_authorization", form("client_id", id))
+		codes.want(t, http.StatusOK)
+		device := b.post("/device", form("user_code", codes.find(t, `"user_code":"([^"]+)"`)))
+		device.want(t, http.StatusOK, links...)
+		if policy := device.header.Get("Content-Security-Policy"); strings.Contains(device.body, "client-logo") || policy != withoutFormAction {
+			t.Errorf("the page of devices, from which nobody returns to a host, has a logo, or the policy %q", policy)
+		}
+		return b.get("/oauth/authorize?" + form("response_type", "code", "client_id", id, "redirect_uri", "https://app.example/cb", "scope", "openid",
+			"code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "code_challenge_method", "S256").Encode())
+	}
+	shown := page("https://app.example/logo.png")
+	shown.want(t, http.StatusOK, append(links, `<img class="client-logo" src="https://app.example/logo.png" alt="" referrerpolicy="no-referrer">`)...)
+	if policy := shown.header.Get("Content-Security-Policy"); policy != withoutFormAction+" https://app.example" {
+		t.Errorf("the policy is %q", policy)
+	}
+	foreign := page("https://bank.example/logo.png")
+	foreign.want(t, http.StatusOK, links...)
+	if policy := foreign.header.Get("Content-Security-Policy"); strings.Contains(foreign.body, "bank.example") || policy != withoutFormAction {
+		t.Errorf("the logo of somebody else is shown, or the policy is %q", policy)
+	}
+}

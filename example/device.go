@@ -22,6 +22,7 @@ type deviceView struct {
 type deviceConsent struct {
 	ClientName string
 	ClientID   string
+	Links      server.ClientLinks
 	Scopes     []scope
 	Payments   []payment
 	APIs       []string
@@ -62,7 +63,7 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 func (a *app) newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, error) {
 	client := consent.Client.(*Client)
 	payments, err := paymentsOf(consent.Request.AuthorizationDetails)
-	return &deviceConsent{client.Name(), client.GetClientID(), scopesInWords(consent.Scope), payments, a.otherAPIs(consent), consent.Decision}, err
+	return &deviceConsent{client.Name(), client.GetClientID(), consent.Links(), scopesInWords(consent.Scope), payments, a.otherAPIs(consent), consent.Decision}, err
 }
 
 // deviceResult is the view, or why there is none.
@@ -91,7 +92,11 @@ func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user 
 		return
 	}
 	page.layout = layout{Title: "Connect a device", User: user}
-	leadsOn(w)
+	logo := ""
+	if page.Consent != nil {
+		logo = page.Consent.Links.Logo
+	}
+	leadsOn(w, logo)
 	a.pages.render(w, status, "device", page)
 }
 

@@ -81,7 +81,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) loginPage(w http.ResponseWriter, status int, view loginView) {
 	view.Title = "Sign in"
-	leadsOn(w)
+	leadsOn(w, "")
 	if a.cfg.demo {
 		view.Demo = demoUsers
 	}

@@ -25,7 +25,7 @@ func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
 	case user == nil:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	default:
-		leadsOn(w)
+		leadsOn(w, "")
 		a.pages.render(w, http.StatusOK, "logout", logoutView{layout: layout{Title: "Sign out", User: user}, Action: "/logout"})
 	}
 }
@@ -74,7 +74,7 @@ func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
 		if client, ok := logout.Client.(*Client); ok {
 			view.ClientName = client.Name()
 		}
-		leadsOn(w)
+		leadsOn(w, "")
 		a.pages.render(w, http.StatusOK, "logout", view)
 		return
 	}

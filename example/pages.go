@@ -44,7 +44,7 @@ func newPages(log *slog.Logger) (*pages, error) {
 		"date":     func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2 January 2006, 15:04 UTC") },
 		"datetime": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) },
 	}
-	base, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/demo.html")
+	base, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/demo.html", "templates/client.html")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/gormoauth/gormoauth/server"
+)
 
 // securityHeaders sets what holds for every answer. There is no script
 // anywhere, so none is allowed.
@@ -23,9 +27,17 @@ func securityHeaders(secure bool, next http.Handler) http.Handler {
 // contentSecurityPolicy allows this site's own style sheet, images and forms.
 const contentSecurityPolicy = withoutFormAction + "; form-action 'self'"
 
-const withoutFormAction = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+const withoutFormAction = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; img-src 'self'"
 
 // leadsOn is for a page with a form that may end at an application. Chromium holds
 // form-action against every redirect that follows, and where an application leads on
 // to nobody knows: an app of its own scheme, or another site. So such a page has none.
-func leadsOn(w http.ResponseWriter) { w.Header().Set("Content-Security-Policy", withoutFormAction) }
+//
+// The page may have the application's logo, or none.
+func leadsOn(w http.ResponseWriter, logo string) {
+	policy := withoutFormAction
+	if source := server.PolicySource(logo); source != "" {
+		policy += " " + source
+	}
+	w.Header().Set("Content-Security-Policy", policy)
+}

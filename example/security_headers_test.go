@@ -13,7 +13,7 @@ func TestSecurityHeaders(t *testing.T) {
 	for _, path := range []string{"/", "/login", "/logout", "/nowhere", "/clients", "/oauth/authorize", "/healthz", "/api/me", "/static/style.css"} {
 		answer := alice.get(path)
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+			"Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; img-src 'self'",
 			"X-Content-Type-Options":  "nosniff",
 			"X-Frame-Options":         "DENY",
 			"Referrer-Policy":         "same-origin",

@@ -52,6 +52,11 @@ func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
 // ClientName is what a page calls the client, see [DisplayName].
 func (c *ConsentGrant) ClientName() string { return DisplayName(c.Client) }
 
+// Links are the addresses that a page shows of the client, see [DisplayLinks].
+func (c *ConsentGrant) Links(languages ...string) ClientLinks {
+	return DisplayLinks(c.Client, c.RedirectURI, languages...)
+}
+
 // Destination is where the answer will go, as a page says it, see [DisplayHost].
 func (c *ConsentGrant) Destination() string { return DisplayHost(c.RedirectURI) }
 

@@ -44,22 +44,80 @@ func DisplayName(client Client, languages ...string) string {
 }
 
 // namesOf returns a client's names, the best first.
-func namesOf(client Client, languages []string) (names []string) {
-	if registered, ok := client.(RegisteredClient); ok {
-		extra := registered.AsClientMixin().ClientMetadata.Extra
-		for _, language := range languages {
-			for member, raw := range extra {
-				var name string
-				if strings.EqualFold(member, "client_name#"+language) && strictjson.Unmarshal(raw, &name) == nil {
-					names = append(names, name)
-				}
-			}
-		}
-	}
+func namesOf(client Client, languages []string) []string {
+	names := inLanguages(client, "client_name", languages)
 	if named, ok := client.(interface{ GetClientName() string }); ok {
 		names = append(names, named.GetClientName())
 	}
 	return names
+}
+
+// inLanguages returns what a client says in a member of its metadata in each of the
+// languages, the best first (RFC 7591 section 2.2).
+func inLanguages(client Client, member string, languages []string) (values []string) {
+	registered, ok := client.(RegisteredClient)
+	if !ok {
+		return nil
+	}
+	for _, language := range languages {
+		for name, raw := range registered.AsClientMixin().ClientMetadata.Extra {
+			var value string
+			if strings.EqualFold(name, member+"#"+language) && strictjson.Unmarshal(raw, &value) == nil {
+				values = append(values, value)
+			}
+		}
+	}
+	return values
+}
+
+// ClientLinks are the addresses that a client names for people. Each is empty where the
+// client names none that may be shown.
+type ClientLinks struct {
+	Logo   string // its image (logo_uri)
+	Home   string // its own pages (client_uri)
+	Policy string // what it does with what it learns (policy_uri)
+	Terms  string // on what terms it is used (tos_uri)
+}
+
+// DisplayLinks returns the addresses that a page shows beside the name of a client when
+// it asks for consent (RFC 7591 section 2, OpenID Connect Dynamic Client Registration
+// section 2): each in the first of the languages (BCP 47 tags, such as "ja") that the
+// client has one in. All of them are what [IsWebAddress] takes, also where the stored
+// row is older than that rule.
+//
+// A client chooses its logo itself, and people believe logos. So a client that
+// [RegisteredItself] has one only on the host of the redirect URI, to which the answer
+// goes (RFC 7591 section 5). The page's Content-Security-Policy needs the logo's
+// [PolicySource] in img-src.
+func DisplayLinks(client Client, redirectURI string, languages ...string) ClientLinks {
+	named, ok := client.(interface {
+		GetLogoURI() string
+		GetClientURI() string
+		GetPolicyURI() string
+		GetTosURI() string
+	})
+	if !ok {
+		return ClientLinks{}
+	}
+	first := func(member, plain string, may func(string) bool) string {
+		for _, uri := range append(inLanguages(client, member, languages), plain) {
+			if may(uri) {
+				return uri
+			}
+		}
+		return ""
+	}
+	return ClientLinks{
+		Logo:   first("logo_uri", named.GetLogoURI(), func(uri string) bool { return mayShowLogo(client, uri, redirectURI) }),
+		Home:   first("client_uri", named.GetClientURI(), IsWebAddress),
+		Policy: first("policy_uri", named.GetPolicyURI(), IsWebAddress),
+		Terms:  first("tos_uri", named.GetTosURI(), IsWebAddress),
+	}
+}
+
+// mayShowLogo reports whether a page may have the image of a client, and can.
+func mayShowLogo(client Client, logo, redirectURI string) bool {
+	return IsWebAddress(logo) && PolicySource(logo) != "" && (!RegisteredItself(client) || IsWebAddress(redirectURI) && DisplayHost(logo) == DisplayHost(redirectURI))
 }
 
 // DisplayHost returns in short where a URI of a client leads, for people to read: the

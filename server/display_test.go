@@ -135,3 +135,41 @@ func TestDisplayName(t *testing.T) {
 	assert.Len(t, []rune(server.DisplayName(client)), 100)
 	assert.Equal(t, "xn--pple-43d.com:8443", server.DisplayHost("https://XN--pple-43d.com:8443/x"))
 }
+
+// What a page shows of a client beside its name are addresses that a browser may go to,
+// in the person's language; the logo of a client that registered itself is one of the
+// host that the answer goes to.
+func TestDisplayLinks(t *testing.T) {
+	const callback = "https://app.example/cb"
+	client := func(source string, m models.ClientMetadata) *oauthtest.Client {
+		return &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "id", ClientSource: source, ClientMetadata: m}}
+	}
+	own := models.ClientMetadata{
+		LogoURI: "https://APP.example/logo.png", ClientURI: "https://www.app.example/", PolicyURI: "https://legal.example/privacy", TosURI: "https://legal.example/terms",
+		Extra: map[string]json.RawMessage{
+			"policy_uri#de": json.RawMessage(`"https://legal.example/datenschutz"`), "policy_uri#ja": json.RawMessage(`"javascript:alert(1)"`),
+			"logo_uri#de": json.RawMessage(`"https://cdn.example/logo.png"`), "tos_uri#de": json.RawMessage(`1`),
+		},
+	}
+	all := server.ClientLinks{Logo: own.LogoURI, Home: own.ClientURI, Policy: own.PolicyURI, Terms: own.TosURI}
+	german := all
+	german.Policy = "https://legal.example/datenschutz"
+	for _, source := range []string{models.ClientByHand, models.ClientByRegistration, models.ClientByDocument} {
+		c := client(source, own)
+		assert.Equal(t, all, server.DisplayLinks(c, callback), source)
+		assert.Equal(t, all, server.DisplayLinks(c, callback, "ja", "fr"), "%s: a bad address in a language is none", source)
+		german.Logo = map[bool]string{true: "https://cdn.example/logo.png", false: own.LogoURI}[source == models.ClientByHand]
+		assert.Equal(t, german, server.DisplayLinks(c, callback, "DE"), source)
+		assert.Equal(t, all, (&server.ConsentGrant{Client: c, RedirectURI: callback}).Links())
+
+		for _, elsewhere := range []string{"https://app.example:8443/cb", "https://app.example.evil.example/cb", "com.example.app:/cb", "https:app.example", ""} {
+			links := server.DisplayLinks(c, elsewhere)
+			assert.Equal(t, source == models.ClientByHand, links.Logo != "", "%s %q", source, elsewhere)
+			assert.Equal(t, all.Policy, links.Policy)
+		}
+		for _, bad := range []string{"javascript:alert(1)", "data:image/png,x", "http://app.example/", "https://user@app.example/", "https://аpp.example/", "//app.example/", ""} {
+			assert.Equal(t, server.ClientLinks{}, server.DisplayLinks(client(source, models.ClientMetadata{LogoURI: bad, ClientURI: bad, PolicyURI: bad, TosURI: bad}), callback), "%s %q", source, bad)
+		}
+		assert.Empty(t, server.DisplayLinks(client(source, models.ClientMetadata{LogoURI: "https://[2001:db8::1]/logo.png"}), "https://[2001:db8::1]/cb").Logo, "which no policy can have")
+	}
+}

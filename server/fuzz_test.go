@@ -133,7 +133,7 @@ func FuzzParseAssertion(f *testing.F) {
 		raw(`{"alg":"ES256"}`, `{"iss":"i","iss":"j"}`),
 	}
 	for _, seed := range ours {
-		f.Add(seed, string(withKey(oauthtest.KeySet(f, key), `{"kty":"AKP"}`)))
+		f.Add(seed, string(oauthtest.WithKey(oauthtest.KeySet(f, key), `{"kty":"AKP"}`)))
 	}
 	for _, seed := range []string{signed, signed[:len(signed)-4] + "AAAA", "eyJhbGciOiJub25lIn0.e30.", "a.b.c", "..", strings.Repeat("a", 20_000)} {
 		f.Add(seed, `{"keys":[{"kty":"oct","k":"AAAA"}]}`)
@@ -154,7 +154,7 @@ func FuzzParseAssertion(f *testing.F) {
 
 // FuzzParseKeySet reads any key set: a key that nobody understands changes nothing.
 func FuzzParseKeySet(f *testing.F) {
-	for _, key := range keysNotUnderstood {
+	for _, key := range oauthtest.KeysNotUnderstood() {
 		f.Add(`{"keys":[` + key + `]}`)
 	}
 	f.Add(string(oauthtest.KeySet(f, oauthtest.NewKey(f))))
@@ -170,7 +170,7 @@ func FuzzParseKeySet(f *testing.F) {
 			}
 			_, _ = key.Thumbprint(crypto.SHA256)
 		}
-		more, err := server.ParseKeySet(withKey([]byte(text), `{}`))
+		more, err := server.ParseKeySet(oauthtest.WithKey([]byte(text), `{}`))
 		if err == nil && len(more.Keys) != len(keys.Keys) {
 			t.Fatalf("%q: %d keys, and %d beside one that is not understood", text, len(keys.Keys), len(more.Keys))
 		}

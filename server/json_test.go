@@ -48,32 +48,6 @@ func TestReadJSONHasOneReading(t *testing.T) {
 	assert.Error(t, server.ReadJSON([]byte(`{"x":[{"y":1,"y":1}]}`), &read))
 }
 
-// keysNotUnderstood are keys that a set may have beside those that count (RFC 7517
-// section 5).
-var keysNotUnderstood = map[string]string{
-	"AKP":                `{"kty":"AKP","alg":"ML-DSA-44","kid":"a","pub":"AAAA"}`,
-	"unknown kty":        `{"kty":"FUTURE","kid":"b","use":"sig"}`,
-	"X25519":             `{"kty":"OKP","crv":"X25519","kid":"c","use":"enc","x":"3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"}`,
-	"X448":               `{"kty":"OKP","crv":"X448","x":"AAAA"}`,
-	"secp256k1":          `{"kty":"EC","crv":"secp256k1","x":"AAAA","y":"AAAA"}`,
-	"empty":              `{}`,
-	"a member missing":   `{"kty":"RSA","e":"AQAB"}`,
-	"kty is a number":    `{"kty":1}`,
-	"not on the curve":   `{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
-	"no certificate":     `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","x5c":["AAAA"]}`,
-	"a key set":          `{"keys":[]}`,
-	"no object":          `"key"`,
-	"null":               `null`,
-	"a list":             `[]`,
-	"kty by case":        `{"Kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
-	"kty by folded case": `{"\u212Aty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
-}
-
-// withKey returns a key set with one more key in front of the others.
-func withKey(keySet []byte, key string) []byte {
-	return []byte(strings.Replace(string(keySet), `[`, `[`+key+`,`, 1))
-}
-
 func parsed(t *testing.T, text string) *server.Assertion {
 	t.Helper()
 	a, err := server.ParseAssertion(text, nil)
@@ -84,9 +58,9 @@ func parsed(t *testing.T, text string) *server.Assertion {
 func TestAKeyThatIsNotUnderstoodIsIgnored(t *testing.T) {
 	signing := oauthtest.NewKey(t)
 	assertion := parsed(t, oauthtest.SignJWT(t, signing, jose.ES256, nil, map[string]any{"iss": "i"}))
-	for name, key := range keysNotUnderstood {
+	for name, key := range oauthtest.KeysNotUnderstood() {
 		t.Run(name, func(t *testing.T) {
-			set := withKey(oauthtest.KeySet(t, signing), key)
+			set := oauthtest.WithKey(oauthtest.KeySet(t, signing), key)
 			keys, err := server.ParseKeySet(set)
 			require.NoError(t, err)
 			require.Len(t, keys.Keys, 1)

@@ -67,6 +67,23 @@ func IsKeyFor(key jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	}
 }
 
+// IsEncryptionKeyFor reports whether a public key is one for which something can be
+// encrypted by the algorithm: an elliptic key by those of ECDH-ES, and an RSA key of 2048
+// bits at least by those of OAEP (RFC 7518 sections 4.3 and 4.6).
+func IsEncryptionKeyFor(key jose.JSONWebKey, algorithm jose.KeyAlgorithm) bool {
+	if !key.Valid() {
+		return false
+	}
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		return public.N.BitLen() >= minRSABits && strings.HasPrefix(string(algorithm), "RSA-OAEP")
+	case *ecdsa.PublicKey:
+		return strings.HasPrefix(string(algorithm), "ECDH-ES")
+	default:
+		return false
+	}
+}
+
 // SignJWT returns a signed JWT of the type, such as "at+jwt" (RFC 9068 section
 // 2.1).
 func SignJWT(ctx context.Context, keys SigningKeys, algorithm jose.SignatureAlgorithm, now time.Time, typ string, claims map[string]any) (string, error) {

@@ -133,11 +133,19 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm by which the server encrypts; choose one of %v", KeyAlgorithms()))
 	case enc != "" && !slices.Contains(ContentEncryptions(), jose.ContentEncryption(enc)):
 		return server.InvalidMember(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server has; choose one of %v", ContentEncryptions()))
-	case len(metadata.JWKs) > 0 && encryptionKey(metadata.JWKs, jose.KeyAlgorithm(alg)) == nil,
-		len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || a.Fetcher == nil):
+	case len(metadata.JWKs) == 0 && metadata.JWKsURI != "" && a.Fetcher != nil:
+		return nil
+	}
+	to := recipient{algorithm: jose.KeyAlgorithm(alg), encryption: encryptionOf(metadata, a.encryptedWith())}
+	if _, err := to.seal(metadata.JWKs, nil); err != nil {
 		return server.InvalidMember("jwks", "", "has no key to encrypt for by "+alg)
 	}
 	return nil
+}
+
+// encryptionOf returns how the content of answers is encrypted for a client.
+func encryptionOf(metadata *models.ClientMetadata, member string) jose.ContentEncryption {
+	return jose.ContentEncryption(cmp.Or(text(metadata, member), string(jose.A128CBC_HS256)))
 }
 
 // Algorithm is what the answer to a client is signed by: what it chose, or else RS256, or
@@ -175,51 +183,53 @@ func (a Answer) Encrypts(client server.Client) bool {
 // Encrypt encrypts a text for a client that registered for that.
 func (a Answer) Encrypt(ctx context.Context, client server.Client, plain []byte, contentType jose.ContentType) (string, error) {
 	metadata := metadataOf(client)
-	algorithm := jose.KeyAlgorithm(text(metadata, a.encryptedBy()))
-	encryption := jose.ContentEncryption(cmp.Or(text(metadata, a.encryptedWith()), string(jose.A128CBC_HS256)))
-	var recipient *jose.JSONWebKey
-	err := a.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, func(keySet []byte) error {
-		if recipient = encryptionKey(keySet, algorithm); recipient == nil {
-			return server.NewReason("the key set has no key for the algorithm", slog.String("algorithm", string(algorithm)))
-		}
-		return nil
+	to := recipient{algorithm: jose.KeyAlgorithm(text(metadata, a.encryptedBy())), encryption: encryptionOf(metadata, a.encryptedWith()), contentType: contentType}
+	var sealed string
+	err := a.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, func(keySet []byte) (err error) {
+		sealed, err = to.seal(keySet, plain)
+		return err
 	})
 	if errors.Is(err, fetch.ErrRefused) {
 		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted answers, and has no key for them.").BecauseOf(err)
 	}
-	if err != nil {
-		return "", err
-	}
-	options := new(jose.EncrypterOptions)
-	if contentType != "" {
-		options = options.WithContentType(contentType)
-	}
-	encrypter, err := jose.NewEncrypter(encryption, jose.Recipient{Algorithm: algorithm, Key: recipient.Key, KeyID: recipient.KeyID}, options)
-	if err != nil {
-		return "", fmt.Errorf("encrypt for a client: %w", err)
-	}
-	encrypted, err := encrypter.Encrypt(plain)
-	if err != nil {
-		return "", fmt.Errorf("encrypt for a client: %w", err)
-	}
-	return encrypted.CompactSerialize()
+	return sealed, err
 }
 
-// encryptionKey returns the key of a key set that is good for the algorithm, or nil.
-func encryptionKey(keySet []byte, algorithm jose.KeyAlgorithm) *jose.JSONWebKey {
+// recipient is a client for which something is encrypted.
+type recipient struct {
+	algorithm   jose.KeyAlgorithm
+	encryption  jose.ContentEncryption
+	contentType jose.ContentType
+}
+
+// seal encrypts a text for the first key of a key set that is good for it: of some it is
+// known only now, such as one with an even modulus. The error is a [*server.Reason].
+func (r recipient) seal(keySet, plain []byte) (string, error) {
 	keys, err := server.ParseKeySet(keySet)
 	if err != nil {
-		return nil
+		return "", server.NewReason("the key set is malformed", slog.String("fault", err.Error()))
+	}
+	options := new(jose.EncrypterOptions)
+	if r.contentType != "" {
+		options = options.WithContentType(r.contentType)
 	}
 	for _, key := range keys.Keys {
-		if key.Use == "sig" || key.Algorithm != "" && key.Algorithm != string(algorithm) || !key.IsPublic() {
+		if key.Use == "sig" || key.Algorithm != "" && key.Algorithm != string(r.algorithm) || !server.IsEncryptionKeyFor(key, r.algorithm) {
 			continue
 		}
-		if _, err := jose.NewEncrypter(jose.A128GCM, jose.Recipient{Algorithm: algorithm, Key: key.Key}, nil); err == nil {
-			return &key
+		encrypter, err := jose.NewEncrypter(r.encryption, jose.Recipient{Algorithm: r.algorithm, Key: key.Key, KeyID: key.KeyID}, options)
+		if err != nil {
+			continue
+		}
+		encrypted, err := encrypter.Encrypt(plain)
+		if err != nil {
+			continue
+		}
+		if text, err := encrypted.CompactSerialize(); err == nil {
+			return text, nil
 		}
 	}
-	return nil
+	return "", server.NewReason("the key set has no key for the algorithm", slog.String("algorithm", string(r.algorithm)))
 }
 
 // metadataOf returns what a client registered, nil when it does not tell.

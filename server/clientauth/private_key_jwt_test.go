@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -271,6 +272,11 @@ func TestAKeyThatCanNeverSignIsNotRegistered(t *testing.T) {
 		Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db), Algorithms: []jose.SignatureAlgorithm{jose.PS256, jose.ES256, jose.EdDSA},
 	}))
 	factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
+	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
+	registration.Open = true
+	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
+	require.NoError(t, errors.Join(p.Server.RegisterEndpoint(registration), p.Server.Register(documents)))
+	s := newSite(t)
 	for rule, c := range map[string]struct {
 		keys   []jose.JSONWebKey
 		chosen string
@@ -295,9 +301,29 @@ func TestAKeyThatCanNeverSignIsNotRegistered(t *testing.T) {
 		_, err = factory.Create(t.Context(), client)
 		if c.named == "" {
 			require.NoError(t, err, rule)
-			continue
+		} else {
+			require.ErrorContains(t, err, "jwks", rule)
+			require.ErrorContains(t, err, c.named, rule)
 		}
-		require.ErrorContains(t, err, "jwks", rule)
-		require.ErrorContains(t, err, c.named, rule)
+
+		// It makes no difference who says so, nor what else is in the set.
+		for _, set := range []json.RawMessage{set, oauthtest.WithKey(set, oauthtest.KeysNotUnderstood()["AKP"])} {
+			members := `"redirect_uris":["` + oauthtest.RedirectURI + `"],"token_endpoint_auth_method":"private_key_jwt","jwks":` + string(set)
+			if c.chosen != "" {
+				members += `,"token_endpoint_auth_signing_alg":"` + c.chosen + `"`
+			}
+			a := p.Register(`{` + members + `}`)
+			found, err := p.Server.QueryClient(t.Context(), s.putText("/"+rand.Text(), members))
+			require.NoError(t, err)
+			if c.named == "" {
+				assert.Equal(t, http.StatusCreated, a.Status, "%s: %s", rule, a.Raw)
+				assert.NotNil(t, found, rule)
+				continue
+			}
+			assert.Equal(t, server.InvalidClientMetadata, a.Body["error"], "%s: %s", rule, a.Raw)
+			assert.Contains(t, a.Body["error_description"], "jwks '", rule)
+			assert.Contains(t, a.Body["error_description"], c.named, rule)
+			assert.Nil(t, found, rule)
+		}
 	}
 }

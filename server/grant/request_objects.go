@@ -239,10 +239,16 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 		return server.NewError(server.InvalidRequestObject, "The 'aud' of the request object must be the issuer of this server.").With(slog.String("audience", strings.Join(object.Audience(), " ")))
 	case object.CheckTimely(req.Time) != nil:
 		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.").BecauseOf(object.CheckTimely(req.Time))
-	case strict && (object.CheckCurrent(req.Time) != nil || object.Claims["iat"] == nil && object.Claims["nbf"] == nil):
+	case strict && (object.CheckCurrent(req.Time) != nil || !says(object, "iat") && !says(object, "nbf")):
 		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.")
 	}
 	return nil
+}
+
+// says reports whether a request object has a claim, and not null in its place.
+func says(object *server.Assertion, claim string) bool {
+	raw, given := object.Claims[claim]
+	return given && string(raw) != "null"
 }
 
 // isStrict reports whether the option or a profile asks for strict request objects.

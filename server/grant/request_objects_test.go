@@ -189,6 +189,7 @@ func TestRequestObjects(t *testing.T) {
 					"without end":       p.sign("exp", nil, "iat", now),
 					"for long":          p.sign("exp", p.Now.Add(2*time.Hour).Unix(), "iat", now),
 					"without its time":  p.sign(),
+					"at no time at all": p.sign("iat", json.RawMessage("null"), "nbf", json.RawMessage(" null ")),
 					"without a type":    p.signUntyped("iat", now),
 					"of a general type": oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, p.claims("iat", now)),
 				} {

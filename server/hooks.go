@@ -143,8 +143,8 @@ type AssertionHook interface {
 
 // RequestObjectHook is for a profile that asks more of request objects (RFC 9101).
 type RequestObjectHook interface {
-	// HoldsRequestObjectsStrictly reports whether they must name their type and their
-	// time, end soon, and are good for one decision.
+	// HoldsRequestObjectsStrictly reports whether they must name their time, end soon,
+	// and are good for one decision.
 	HoldsRequestObjectsStrictly() bool
 }
 

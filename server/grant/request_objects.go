@@ -43,7 +43,8 @@ type RequestObjects struct {
 	Algorithms []jose.SignatureAlgorithm
 	// Strict refuses a request object that does not name its type and its time, or
 	// that lasts for more than an hour, and takes each for one decision, be it that it
-	// has no 'jti'. A profile may ask for the same ([server.RequestObjectHook]).
+	// has no 'jti'. A profile may ask for the same, except for the type, which none
+	// asks of clients ([server.RequestObjectHook]).
 	Strict bool
 	// Required refuses requests that are not signed. Otherwise a client's metadata
 	// can ask for it: require_signed_request_object.
@@ -224,7 +225,7 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	rawID, hasID := object.Claims["client_id"]
 	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
 	switch {
-	case !typed && (strict || object.Type() != "" && object.Type() != "jwt"):
+	case !typed && (r.Strict || object.Type() != "" && object.Type() != "jwt"):
 		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType).With(slog.String("typ", object.Type()))
 	case hasID && (strictjson.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
 		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.").With(slog.String("client_id", named))

@@ -190,11 +190,25 @@ func TestRequestObjects(t *testing.T) {
 					"for long":          p.sign("exp", p.Now.Add(2*time.Hour).Unix(), "iat", now),
 					"without its time":  p.sign(),
 					"at no time at all": p.sign("iat", json.RawMessage("null"), "nbf", json.RawMessage(" null ")),
-					"without a type":    p.signUntyped("iat", now),
-					"of a general type": oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, p.claims("iat", now)),
+					"of another type":   oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "at+jwt"}, p.claims("iat", now)),
 				} {
 					assert.Equal(t, server.InvalidRequestObject, p.Consent(p.query("request", object)).Body["error"], "%s: %s", by, rule)
 				}
+				for rule, object := range map[string]string{
+					"without a type":    p.signUntyped("iat", now),
+					"of a general type": oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "JWT"}, p.claims("iat", now)),
+				} {
+					answer := p.Consent(p.query("request", object))
+					if by == "the option" {
+						assert.Equal(t, server.InvalidRequestObject, answer.Body["error"], rule)
+					} else { // clients should name it, and need not
+						assert.Equal(t, http.StatusOK, answer.Status, "%s: %s", rule, answer.Raw)
+					}
+				}
+				random := oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "APPLICATION/oAuth-Authz-REQ+jwt"}, p.claims("iat", now))
+				assert.Equal(t, http.StatusOK, p.Consent(p.query("request", random)).Status, "a media type has no case")
+				assertion := p.signUntyped("iat", now, "sub", p.client.ClientID)
+				assert.Equal(t, server.InvalidRequestObject, p.Consent(p.query("request", assertion)).Body["error"], "a client assertion: %s", by)
 				assert.Equal(t, http.StatusOK, p.Consent(p.query("request", p.sign("nbf", now))).Status, by)
 				p.onceOf(p.query("request", p.sign("iat", now, "nonce", by)))
 				strict(false)

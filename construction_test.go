@@ -147,7 +147,7 @@ func TestEveryFaultOfMCPAtOnce(t *testing.T) {
 func TestTheConditionOfUsersIsTheirsAlone(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	chained := db.Where("1 = 1") // a handle that GORM goes on with, where the program does
-	srv, err := gormoauth.New(chained, server.Config{Issuer: oauthtest.Issuer}, gormoauth.Users[oauthtest.User]("disabled = ?", false),
+	srv, err := gormoauth.New(chained, server.Config{Issuer: oauthtest.Issuer, Logger: oauthtest.Logger(nil)}, gormoauth.Users[oauthtest.User]("disabled = ?", false),
 		gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode]())
 	require.NoError(t, err)
 	chained.Where("nothing = ?", "that there is")

@@ -201,7 +201,7 @@ func (k *SigningKeys[M, P]) Maintain(ctx context.Context, log *slog.Logger) {
 	defer every.Stop()
 	for {
 		if err := k.MaintainOnce(ctx, time.Now()); err != nil && ctx.Err() == nil && log != nil {
-			log.ErrorContext(ctx, "signing keys could not be maintained", slog.String("error", err.Error()))
+			log.ErrorContext(ctx, "signing keys could not be maintained", slog.String("cause", err.Error()))
 		}
 		select {
 		case <-ctx.Done():

@@ -69,9 +69,7 @@ func observe(t *testing.T, options otel.Options, readers ...sdkmetric.Reader) *o
 	require.NoError(t, o.Server.RegisterGrant(&grant.ClientCredentials{}))
 	o.devices = gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
 	require.NoError(t, o.Server.RegisterEndpoint(o.devices))
-	o.Protector, err = resource.NewProtector(resource.Config{Clock: o.Protector.Clock(), Observers: server.Observers{hook}},
-		gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
-	require.NoError(t, err)
+	o.Protector = o.NewProtector(resource.Config{Observers: server.Observers{hook}}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 	return o
 }
 

@@ -21,6 +21,7 @@ import (
 // visitor is a browser with a session of the program, and what the program makes of its
 // requests.
 type visitor struct {
+	*oauthtest.Provider
 	user  server.User
 	serve func(w http.ResponseWriter, r *http.Request, user server.User)
 }
@@ -75,9 +76,7 @@ func (v visitor) send(t *testing.T, method, target, body string, header ...strin
 	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 	}
-	w := httptest.NewRecorder()
-	v.serve(w, r, v.user)
-	return w
+	return v.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { v.serve(w, r, v.user) }), r)
 }
 
 // Outcomes of a request to the authorization endpoint.
@@ -195,7 +194,7 @@ func TestOnlyAPOSTFromThePageDecides(t *testing.T) {
 					}
 				})
 				address := "/oauth/authorize?" + oauthtest.AuthorizeQuery(client, "")
-				alice := visitor{session(p.User, "s"), serve}
+				alice := visitor{p, session(p.User, "s"), serve}
 				shown := alice.send(t, http.MethodGet, address+row.shown, "")
 				require.Equal(t, http.StatusOK, shown.Code, "%s: %s", row.rule, shown.Body)
 				decision := shown.Body.String()
@@ -232,7 +231,7 @@ func TestOnlyAPOSTFromThePageDecides(t *testing.T) {
 					require.NoError(t, err)
 					assert.Equal(t, []string{"", "/oauth/authorize", client.ClientID}, []string{to.Host, to.Path, to.Query().Get("client_id")}, row.rule)
 					assert.False(t, to.Query().Has("confirm") || to.Query().Has("decision"), "%s, %s: a decision travels on to %s", row.rule, name, to)
-					assert.Contains(t, []string{page, signIn}, outcome(t, visitor{answering.user, handledProgram(p)}.send(t, http.MethodGet, to.String(), "")), "%s, %s", row.rule, name)
+					assert.Contains(t, []string{page, signIn}, outcome(t, visitor{p, answering.user, handledProgram(p)}.send(t, http.MethodGet, to.String(), "")), "%s, %s", row.rule, name)
 				}
 			}
 		}
@@ -244,7 +243,7 @@ func TestAPageThatHasChangedIsShownAgain(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	client := p.NewClient(nil)
-	alice, address := visitor{p.User, handledProgram(p)}, "/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "confirm=yes")
+	alice, address := visitor{p, p.User, handledProgram(p)}, "/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "confirm=yes")
 	first := alice.send(t, http.MethodGet, address, "")
 	assert.NotContains(t, first.Header().Get("Form-Action"), "confirm", "a decision that somebody wrote into the address is not the form's")
 	client.ClientMetadata.RedirectURIs = []string{"https://client.example/new"}
@@ -262,7 +261,7 @@ func TestAPageThatHasChangedIsShownAgain(t *testing.T) {
 func TestPagesAreNotFramed(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	address := "/oauth/authorize?" + oauthtest.AuthorizeQuery(p.NewClient(nil), "")
-	shown := visitor{p.User, handledProgram(p)}.send(t, http.MethodGet, address, "")
+	shown := visitor{p, p.User, handledProgram(p)}.send(t, http.MethodGet, address, "")
 	assert.Equal(t, []string{"frame-ancestors 'none'", "DENY", "no-store"}, []string{
 		shown.Header().Get("Content-Security-Policy"), shown.Header().Get("X-Frame-Options"), shown.Header().Get("Cache-Control"),
 	})

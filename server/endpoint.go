@@ -61,7 +61,7 @@ func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, 
 	}
 	endpoint, ok := s.endpoints[name]
 	if !ok {
-		s.serve(w, r, unknownEndpoint, notFound)
+		s.serve(w, r, unknownEndpoint, func(http.ResponseWriter, *http.Request) (*Request, error) { return nil, errNoSuchEndpoint() })
 		return
 	}
 	s.serve(w, r, name, func(w http.ResponseWriter, r *http.Request) (*Request, error) {
@@ -69,9 +69,10 @@ func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, 
 	})
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) (*Request, error) {
-	http.NotFound(w, r)
-	return nil, nil
+func errNoSuchEndpoint() error {
+	failure := NewError(InvalidRequest, "There is no such endpoint.")
+	failure.Status = http.StatusNotFound
+	return failure
 }
 
 func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, endpoint Endpoint) (*Request, error) {
@@ -83,8 +84,12 @@ func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, e
 	if err != nil {
 		return req.refused(err)
 	}
-	s.logReason(req, response.Reason)
-	s.writeResponse(w, r, response)
+	if err := writeResponse(w, response); err != nil {
+		return req.refused(err)
+	}
+	if response.Reason != nil {
+		req.LogRefusal(response.Reason)
+	}
 	return req, nil
 }
 
@@ -115,7 +120,14 @@ func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, 
 	return req, nil
 }
 
-func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response *Response) {
+func writeResponse(w http.ResponseWriter, response *Response) error {
+	text, given := response.Body.([]byte)
+	if !given && response.Body != nil {
+		var err error
+		if text, err = encode(response.Body); err != nil {
+			return err
+		}
+	}
 	noStore(w)
 	if response.Header.Get("Cache-Control") != "" {
 		w.Header().Del("Pragma")
@@ -125,16 +137,16 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, response 
 	if status == 0 {
 		status = http.StatusOK
 	}
-	if response.Body == nil {
+	switch {
+	case response.Body == nil:
 		w.WriteHeader(status)
-		return
-	}
-	if text, ok := response.Body.([]byte); ok {
+	case given:
 		w.WriteHeader(status)
 		_, _ = w.Write(text) //nolint:gosec // no HTML: the endpoint names its Content-Type
-		return
+	default:
+		write(w, status, cmp.Or(response.Header.Get("Content-Type"), "application/json"), text)
 	}
-	s.writeBody(w, r, status, cmp.Or(response.Header.Get("Content-Type"), "application/json"), response.Body)
+	return nil
 }
 
 // checkMethod refuses a request of any other method.

@@ -80,9 +80,10 @@ type Error struct {
 	cause     error
 	reason    error // see Because
 	values    []slog.Attr
-	redirect  *Request // whose redirect URI the error is delivered to: one that was found to be the client's
-	held      *Request // whose redirect URI nobody is sent to yet: a person may go there
-	wayBack   string   // where that is
+	token     *StoredToken // see OfToken
+	redirect  *Request     // whose redirect URI the error is delivered to: one that was found to be the client's
+	held      *Request     // whose redirect URI nobody is sent to yet: a person may go there
+	wayBack   string       // where that is
 	state     string
 	of        *Request // for the log
 	logged    bool     // and whether it is there already

@@ -60,10 +60,7 @@ func (l *EventLog) CheckConfig(*Config) error {
 }
 
 // event is what becomes known of a request while it is answered.
-type event struct {
-	grantID string
-	reused  bool
-}
+type event struct{ grantID string }
 
 // eventKey keeps the events of two logs apart.
 type eventKey struct{ log *EventLog }
@@ -73,7 +70,7 @@ func (l *EventLog) ObserveRequest(ctx context.Context, _ string) (context.Contex
 	seen := new(event)
 	ctx = context.WithValue(ctx, eventKey{l}, seen)
 	return ctx, func(o Observation) {
-		l.Logger.LogAttrs(ctx, seen.level(o), "an OAuth request was answered", l.attributes(o, seen)...)
+		l.Logger.LogAttrs(ctx, o.LogLevel(), "an OAuth request was answered", l.attributes(o, seen)...)
 	}
 }
 
@@ -84,18 +81,11 @@ func (l *EventLog) TokenIssued(ctx context.Context, _ *Request, record *models.T
 	}
 }
 
-// TokenRevoked remembers the grant, and whether a credential was presented again.
+// TokenRevoked remembers the grant.
 func (l *EventLog) TokenRevoked(ctx context.Context, _ *Request, revocation Revocation) {
 	if seen, ok := ctx.Value(eventKey{l}).(*event); ok {
-		seen.grantID, seen.reused = revocation.GrantID, revocation.Reuse
+		seen.grantID = revocation.GrantID
 	}
-}
-
-func (e *event) level(o Observation) slog.Level {
-	if e.reused {
-		return max(slog.LevelWarn, o.LogLevel())
-	}
-	return o.LogLevel()
 }
 
 // attributes are those of a line that say something.
@@ -109,9 +99,6 @@ func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
 	all := o.LogAttrs(slog.Duration("duration", o.Duration))
 	if grantID := seen.grantID; grantID != "" {
 		all = append(all, slog.String("grant", loggedGrant(grantID)))
-	}
-	if seen.reused {
-		all = append(all, slog.Bool("reuse", true))
 	}
 	return all
 }

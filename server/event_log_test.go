@@ -137,10 +137,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	secrets := new(oauthtest.Secrets)
 	events := &server.EventLog{Logger: logger}
 	require.NoError(t, p.Server.Register(events, secretsOf{secrets}))
-	protector, err := resource.NewProtector(resource.Config{Logger: logger, Clock: p.Protector.Clock(), Observers: server.Observers{events, secretsOf{secrets}}},
-		gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
-	require.NoError(t, err)
-	p.Protector = protector
+	p.Protector = p.NewProtector(resource.Config{Logger: logger, Observers: server.Observers{events, secretsOf{secrets}}}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 
 	confidential := p.NewClient(oauthtest.Grants("authorization_code", "refresh_token", "client_credentials", "password", "implicit"))
 	public := p.NewClient(oauthtest.All(oauthtest.Grants("authorization_code", "refresh_token", "implicit", "password"), oauthtest.Public))

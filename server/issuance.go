@@ -208,18 +208,18 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 
 // checkIssuedScope sets req.Scope. What was granted can only become less; what a
 // client asks for by itself must be its own.
-func (s *Server) checkIssuedScope(req *Request, issuance *Issuance) (err error) {
+func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 	switch {
 	case issuance.Credential != nil:
-		req.Scope, err = s.limitScope(req.Client, issuance.Scope, issuance.Credential.Scope)
+		return req.limitScope(issuance.Scope, issuance.Credential.Scope)
 	case req.Endpoint == authorizationEndpoint: // the user has seen what the request gets
 		req.Scope = keep(cmp.Or(issuance.Scope, req.Scope), negate(notIn(req.Scope)))
 	case issuance.NoDefaultScope && isEmptyScope(issuance.Scope):
 		req.Scope = ""
 	default:
-		req.Scope, err = s.checkScope(req.Client, issuance.Scope)
+		return req.takeScope(issuance.Scope)
 	}
-	return err
+	return nil
 }
 
 // revokeReused ends a grant whose credential was presented a second time: one
@@ -231,10 +231,8 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	if err := s.config.RevokeGrant(ctx, grantID, req.Time); err != nil {
 		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
 	}
-	s.config.Logger.WarnContext(ctx, "a credential was presented again; its grant is revoked",
-		slog.String("client_id", req.Client.GetClientID()), slog.String("grant_type", req.GrantType))
 	req.TokenRevoked(ctx, Revocation{GrantID: grantID, Reuse: true})
-	return NewError(InvalidGrant, "The credential was used before.").With(grantValue(req.Credential))
+	return NewError(InvalidGrant, "The credential was used before.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
 }
 
 // grantValue is the grant of a credential, as a log names it.

@@ -94,6 +94,7 @@ func TestNoRefreshTokenWithoutItsGrant(t *testing.T) {
 	client := p.NewClient(nil)
 	srv, err := gormoauth.New(db, server.Config{
 		Issuer:      oauthtest.Issuer,
+		Logger:      oauthtest.Logger(nil),
 		SaveToken:   gormoauth.CreateSaveTokenFunc[oauthtest.Token](db),
 		RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
 	}, gormoauth.Clients[oauthtest.Client](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]())

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -69,7 +70,7 @@ func (o Observation) LogLevel() slog.Level {
 	switch {
 	case o.Failed(), o.Error != nil && o.Error.cause != nil && o.ErrorCode() != Canceled:
 		return slog.LevelError
-	case o.ErrorCode() == InvalidClient, o.Status == http.StatusTooManyRequests, o.tooBusy():
+	case o.Reuse, o.ErrorCode() == InvalidClient, o.Status == http.StatusTooManyRequests, o.tooBusy():
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo
@@ -80,7 +81,10 @@ func (o Observation) LogLevel() slog.Level {
 // with more after the status. Nothing that a stranger sent gets into a log of this module
 // but through here.
 func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
-	all := []slog.Attr{slog.String("endpoint", o.Endpoint)}
+	var all []slog.Attr
+	if o.Endpoint != "" {
+		all = append(all, slog.String("endpoint", o.Endpoint))
+	}
 	if o.Status != 0 {
 		all = append(all, slog.Int("status", o.Status))
 	}
@@ -101,6 +105,9 @@ func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 	add("user", o.UserID, maxLoggedText)
 	add("grant_type", o.GrantType, maxLoggedText)
 	add("scope", o.Scope, maxLoggedText)
+	if o.Reuse {
+		all = append(all, slog.Bool("reuse", true))
+	}
 	add("error", o.ErrorCode(), maxLoggedText)
 	if o.Error != nil {
 		add("error_description", o.Error.Text(), maxLoggedText)
@@ -132,12 +139,65 @@ func loggedGrant(grantID string) string { return grantID[:min(len(grantID), maxL
 // param is a parameter of the request, as a value of a reason.
 func (r *Request) param(name string) slog.Attr { return slog.String(name, r.Params.Get(name)) }
 
-// LogRefusal logs why something was refused where the answer is no error, such as that of
-// an introspection. It is one line of Config.Logger, with the keys of [EventLog].
+// log tells the operator what a client may not know, and what it may: whoever looks for
+// the reason of a failure finds it here. Every error that is answered comes here.
+func (s *Server) log(r *http.Request, failure *Error, of *Request) {
+	if failure.logged {
+		return
+	}
+	req := cmp.Or(failure.of, of, RequestFromContext(r.Context()), &Request{Server: s, HTTP: r})
+	o := Observation{Endpoint: req.Endpoint, Status: failure.answerStatus(), Error: failure}
+	o.describe(req)
+	o.LogError(r, s.config.Logger)
+}
+
+// LogError writes the line of a request whose error is answered, by the keys of
+// [EventLog] with "path" and, where something failed inside, "cause". A server writes
+// its own; this is for what answers beside one, such as a protected API. There is no line
+// for a request that failed since nobody waits for its answer any more.
+func (o Observation) LogError(r *http.Request, logger *slog.Logger) {
+	if o.ErrorCode() == Canceled && r.Context().Err() != nil {
+		return
+	}
+	if o.ClientID == "" {
+		o.OfToken(o.Error.token)
+	}
+	message, attributes := "an OAuth request was refused", o.LogAttrs(slog.String("path", r.URL.Path))
+	if o.Error.cause != nil {
+		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", o.Error.cause.Error()))
+	}
+	logger.LogAttrs(r.Context(), o.LogLevel(), message, attributes...)
+}
+
+// logged logs an error that the program gets, and marks it: it is not logged again when
+// the program writes it.
+func (s *Server) logged(r *http.Request, err error, of *Request) error {
+	if err == nil || AsError(err).isSeeOther() {
+		return err
+	}
+	failure := *AsError(err)
+	s.log(r, &failure, of)
+	failure.logged = true
+	return &failure
+}
+
+// LogRefusal logs why a request is answered with less than it asked for where the answer
+// is no error, such as that of an introspection. It is one line of Config.Logger, with
+// the keys of [EventLog].
 func (r *Request) LogRefusal(reason error) {
 	o := Observation{Endpoint: r.Endpoint, Error: new(Error).BecauseOf(reason)}
 	o.describe(r)
-	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request was refused, which its answer does not say", o.LogAttrs()...)
+	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", o.LogAttrs()...)
+}
+
+// LogRefusal is that of the context's request, for what knows no more than the context.
+// Where nothing is requested the line has the reason alone.
+func (s *Server) LogRefusal(ctx context.Context, reason error) {
+	req := RequestFromContext(ctx)
+	if req == nil {
+		req = &Request{Server: s, ctx: ctx}
+	}
+	req.LogRefusal(reason)
 }
 
 // loggable is a text that a stranger may have written, as a log may have it: bounded,

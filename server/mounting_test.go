@@ -46,8 +46,7 @@ func TestMounting(t *testing.T) {
 				mux.HandleFunc(row.prefix+authorize, page)
 			}
 			get := func(target string) *httptest.ResponseRecorder {
-				w := httptest.NewRecorder()
-				row.mount(mux).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody))
+				w := p.Record(row.mount(mux), httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody))
 				return w
 			}
 			query := oauthtest.AuthorizeQuery(client, "")

@@ -37,6 +37,9 @@ type Observation struct {
 	// Status is the HTTP status of the answer; 0 where the program answers, and 500
 	// where a handler panicked.
 	Status int
+	// Reuse is whether a code or refresh token came a second time, for which its grant
+	// is revoked.
+	Reuse bool
 	// Error is the error that was answered, nil when there is none. Its cause,
 	// [Error.Unwrap], is text that this module did not write.
 	Error *Error
@@ -115,15 +118,23 @@ func (s *Server) ObservePage(r *http.Request, page string, f func(r *http.Reques
 	defer func() { body.PostForm = r.PostForm }() // for the program's own page, which cannot read the body again
 	if len(s.observers) == 0 {
 		req, err := f(r)
-		return s.logged(r, err, req)
+		return s.logged(r, err, s.asked(req, r, page))
 	}
 	return s.observe(r, page, func(r *http.Request) (*Request, int, error) {
 		req, err := f(r)
 		if err == nil {
 			return req, 0, nil
 		}
-		return req, AsError(err).answerStatus(), s.logged(r, err, req)
+		return req, AsError(err).answerStatus(), s.logged(r, err, s.asked(req, r, page))
 	})
+}
+
+// asked is the request as far as it was read, be it that nothing was.
+func (s *Server) asked(req *Request, r *http.Request, endpoint string) *Request {
+	if req != nil {
+		return req
+	}
+	return s.newRequest(r, endpoint)
 }
 
 // serve answers a request by f, whose error it writes.
@@ -132,7 +143,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, 
 	defer func() { body.PostForm = r.PostForm }()
 	if len(s.observers) == 0 {
 		if req, err := f(w, r); err != nil {
-			s.writeError(w, r, err, req)
+			s.writeError(w, r, err, s.asked(req, r, endpoint))
 		}
 		return
 	}
@@ -140,7 +151,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, 
 	_ = s.observe(r, endpoint, func(r *http.Request) (*Request, int, error) {
 		req, err := f(written, r)
 		if err != nil {
-			s.writeError(written, r, err, req)
+			s.writeError(written, r, err, s.asked(req, r, endpoint))
 		}
 		return req, written.status, err
 	})
@@ -175,15 +186,28 @@ func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Reques
 
 var errPanicked = errors.New("server: a handler panicked")
 
-// describe fills in what a request says of itself.
-func (o *Observation) describe(req *Request) {
-	if req.HTTP != nil {
-		o.RemoteAddress, o.RequestID = req.Server.RemoteAddress(req.HTTP), RequestID(req.Context())
+// OfToken fills in what is known of a request by the token that it presented, nil for
+// none.
+func (o *Observation) OfToken(token *StoredToken) {
+	if token != nil {
+		o.ClientID, o.UserID, o.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
 	}
-	o.AuthMethod, o.Scope = req.AuthMethod, req.Scope
+}
+
+// describe fills in what a request says of itself, and its error of the token that it
+// presented.
+func (o *Observation) describe(req *Request) {
+	o.RequestID = RequestID(req.Context())
+	if req.HTTP != nil {
+		o.RemoteAddress = req.Server.RemoteAddress(req.HTTP)
+	}
+	o.AuthMethod, o.Scope, o.Reuse = req.AuthMethod, req.Scope, req.Reuse
+	if o.Error != nil {
+		o.OfToken(o.Error.token)
+	}
 	if req.Client != nil {
 		o.ClientID = req.Client.GetClientID()
-	} else {
+	} else if o.ClientID == "" {
 		o.ClaimedClientID = claimedClientID(req)
 	}
 	if !IsNilUser(req.User) {
@@ -194,11 +218,14 @@ func (o *Observation) describe(req *Request) {
 	}
 }
 
-// claimedClientID is who a request says to come from.
+// claimedClientID is who a request says to come from. At an endpoint that reads the
+// request itself, such as that of a registration, the query may have it.
 func claimedClientID(req *Request) string {
 	claimed := req.claimed
-	if claimed == "" {
-		claimed = req.ClaimedClientID()
+	if claimed == "" && req.HTTP != nil {
+		if claimed = req.ClaimedClientID(); claimed == "" && req.Params == nil {
+			claimed = req.HTTP.URL.Query().Get("client_id")
+		}
 	}
 	if !IsClientID(claimed) {
 		return ""

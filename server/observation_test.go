@@ -116,7 +116,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		"an endpoint's own error": {func() { p.Revoke(service, "") }, seen{"revocation", service.ClientID, "", "client_secret_basic", "", "", "", "invalid_request", 400}},
 		"an open endpoint":        {func() { p.Get("/.well-known/oauth-authorization-server") }, seen{"metadata", "", "", "", "", "", "", "", 200}},
 		"an endpoint that there is not": {func() { p.Server.CreateEndpointResponse(newRecorder(), get("/x"), "x\ny") },
-			seen{"unknown", "", "", "", "", "", "", "", 404}},
+			seen{"unknown", "", "", "", "", "", "", "invalid_request", 404}},
 		"a page":                        {func() { p.Consent(oauthtest.AuthorizeQuery(web, "scope=email")) }, seen{"authorization_page", web.ClientID, "", "", "", user, "email", "", 0}},
 		"a page for nobody's client":    {func() { p.Consent("client_id=x") }, seen{"authorization_page", "", "x", "", "", "", "", "invalid_client", 400}},
 		"a page with an error":          {func() { p.Consent(oauthtest.AuthorizeQuery(web, "scope=admin")) }, seen{"authorization_page", web.ClientID, "", "", "", "", "", "invalid_scope", 302}},
@@ -231,8 +231,7 @@ func TestAProtectedAPIIsObserved(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	o := new(observer)
-	protector, err := resource.NewProtector(resource.Config{Clock: p.Protector.Clock(), Observers: server.Observers{o}}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
-	require.NoError(t, err)
+	protector := p.NewProtector(resource.Config{Observers: server.Observers{o}}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 	p.Protector = protector
 	client := p.NewClient(nil)
 	token := p.Redeem(client, p.Code(client, "scope=email")).Body["access_token"]

@@ -66,13 +66,11 @@ func TestMethodsOfTheProgramsModelsWin(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, append(oauthtest.Models(), &ownClient{}, &ownToken{}, &ownCode{})...)
 	p := oauthtest.New(t, db)
 	clock := func() time.Time { return p.Now }
-	srv, err := gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock}, gormoauth.Clients[ownClient](),
+	srv, err := gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock, Logger: oauthtest.Logger(nil)}, gormoauth.Clients[ownClient](),
 		gormoauth.Tokens[ownToken](), gormoauth.AuthorizationCodes[ownCode](), gormoauth.Users[oauthtest.User]())
 	require.NoError(t, err)
 	p.Server = srv
-	p.Protector, err = resource.NewProtector(resource.Config{Clock: clock})
-	require.NoError(t, err)
-	require.NoError(t, p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[ownToken](db)))
+	p.Protector = p.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[ownToken](db))
 	row := &ownClient{ClientMixin: models.ClientMixin{ClientID: "own", ClientMetadata: models.ClientMetadata{GrantTypes: []string{"authorization_code", "refresh_token"}}}}
 	require.NoError(t, db.Create(row).Error)
 	client := &oauthtest.Client{ClientMixin: row.ClientMixin, Secret: "from elsewhere"}

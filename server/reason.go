@@ -40,6 +40,12 @@ func (e *Error) With(values ...slog.Attr) *Error {
 	return e
 }
 
+// OfToken says to the log whose token was refused; nil is nobody's.
+func (e *Error) OfToken(token *StoredToken) *Error {
+	e.token = token
+	return e
+}
+
 // Reason returns why the error is answered, beyond what its description says, and the
 // values that it is about. The text is empty where the description says all.
 func (e *Error) Reason() (text string, values []slog.Attr) {
@@ -51,23 +57,4 @@ func (e *Error) Reason() (text string, values []slog.Attr) {
 		values = append(values, reason.Values...)
 	}
 	return text, append(values, e.values...)
-}
-
-// logReason tells the operator why a client is told less than it asked for.
-func (s *Server) logReason(req *Request, reason *Reason) {
-	if reason == nil {
-		return
-	}
-	attributes := []slog.Attr{slog.String("endpoint", req.Endpoint), slog.String("reason", reason.Text)}
-	if req.Client != nil {
-		attributes = append(attributes, slog.String("client_id", bounded(req.Client.GetClientID(), maxLoggedID)))
-	}
-	values := make([]slog.Attr, len(reason.Values))
-	for i, value := range reason.Values {
-		values[i] = slog.String(value.Key, bounded(value.Value.String(), maxLoggedText))
-	}
-	if len(values) > 0 {
-		attributes = append(attributes, slog.Attr{Key: "values", Value: slog.GroupValue(values...)})
-	}
-	s.config.Logger.LogAttrs(req.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", attributes...)
 }

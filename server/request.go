@@ -82,6 +82,7 @@ type Request struct {
 	extensions []any
 	attempt    *attempt // of the client to authenticate
 	claimed    string   // the client that this is an attempt of
+	leftOut    string   // words of the scope that it asked for and does not get
 	decided    bool     // whether the user has decided on the authorization request
 }
 
@@ -181,11 +182,9 @@ func (r *Request) ReplaceParams(params url.Values) error { return r.setParams(pa
 // which the user is asked later: its scope, and what the hooks check. It sets
 // the request's Scope.
 func (r *Request) CheckAuthorization(ctx context.Context) error {
-	scope, err := r.Server.checkScope(r.Client, r.Params.Get("scope"))
-	if err != nil {
+	if err := r.takeScope(r.Params.Get("scope")); err != nil {
 		return err
 	}
-	r.Scope = scope
 	return each(r, func(hook AuthorizationRequestHook) error { return hook.CheckAuthorizationRequest(ctx, r) })
 }
 
@@ -297,14 +296,11 @@ func (r *Request) setParams(params url.Values) error {
 	if len(params) > maxParameters {
 		return errTooManyParameters()
 	}
-	for name, values := range params {
-		if !wellFormed(name) || !allWellFormed(values) {
-			return NewError(InvalidRequest, "A parameter is not well-formed UTF-8 text.")
-		}
-	}
-	repeated := ""
+	malformed, repeated := false, ""
 	for name, values := range params {
 		switch values := withoutEmpty(values); {
+		case !wellFormed(name) || !allWellFormed(values):
+			malformed = true
 		case len(values) == 0:
 		case len(values) == 1 || r.repeatable(name):
 			r.Params[name] = values
@@ -313,13 +309,12 @@ func (r *Request) setParams(params url.Values) error {
 		}
 	}
 	switch {
-	case repeated == "":
-		return nil
-	case isParameterName(repeated):
-		return NewError(InvalidRequest, "The request has more than one '%s'.", repeated)
-	default:
-		return NewError(InvalidRequest, "The request has a parameter more than once.").With(slog.String("parameter", repeated))
+	case malformed:
+		return NewError(InvalidRequest, "A parameter is not well-formed UTF-8 text.")
+	case repeated != "":
+		return NewError(InvalidRequest, "The request has more than one '%s'.", Excerpt(repeated))
 	}
+	return nil
 }
 
 func (r *Request) repeatable(name string) bool {
@@ -335,8 +330,3 @@ func withoutEmpty(values []string) []string {
 }
 
 func negate(f func(string) bool) func(string) bool { return func(s string) bool { return !f(s) } }
-
-// isParameterName reports whether a name may stand in a description.
-func isParameterName(name string) bool {
-	return len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
-}

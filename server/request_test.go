@@ -52,8 +52,7 @@ func TestTheQueryOfATokenRequestDoesNotCount(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/oauth/token?"+query, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth(client.ClientID, client.Secret)
-		w := newRecorder()
-		p.Server.CreateTokenResponse(w, r)
+		w := p.Record(http.HandlerFunc(p.Server.CreateTokenResponse), r)
 		assert.Equal(t, http.StatusOK, w.Code, "%s: %s", query, w.Body)
 	}
 }
@@ -74,16 +73,14 @@ func TestABodyIsReadHoweverItComes(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth(client.ClientID, client.Secret)
 		prepare(r)
-		w := newRecorder()
-		p.Server.CreateTokenResponse(w, r)
+		w := p.Record(http.HandlerFunc(p.Server.CreateTokenResponse), r)
 		assert.Equal(t, http.StatusOK, w.Code, "%s: %s", rule, w.Body)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(`{"grant_type":"client_credentials"}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.ContentLength = -1
 	r.SetBasicAuth(client.ClientID, client.Secret)
-	w := newRecorder()
-	p.Server.CreateTokenResponse(w, r)
+	w := p.Record(http.HandlerFunc(p.Server.CreateTokenResponse), r)
 	assert.Equal(t, http.StatusBadRequest, w.Code, "the type counts without a length, too")
 }
 

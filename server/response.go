@@ -1,11 +1,8 @@
 package server
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/internal/header"
@@ -30,7 +27,6 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 		w.WriteHeader(failure.Status)
 		return
 	}
-	s.log(r, &failure, of)
 	if failure.URI == "" {
 		failure.URI = s.config.ErrorURIs[failure.Code]
 	}
@@ -38,11 +34,15 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	if failure.held != nil {
 		failure.wayBack = s.wayBack(&failure, description)
 	}
-	switch {
-	case failure.redirect != nil:
+	if failure.redirect != nil {
 		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
 			s.writeError(w, r, err, of) // it is for no redirect URI
+			return
 		}
+	}
+	s.log(r, &failure, of)
+	switch {
+	case failure.redirect != nil:
 	case s.config.RenderError != nil && failure.forPerson:
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
@@ -50,7 +50,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 		writeErrorPage(w, &failure, description)
 	default:
 		header.Copy(w, failure.Header)
-		s.writeJSON(w, r, failure.Status, failure.Members(description))
+		_ = s.writeJSON(w, failure.Status, failure.Members(description)) // strings alone cannot fail
 	}
 }
 
@@ -70,49 +70,31 @@ func (s *Server) Describe(r *http.Request, err error) string {
 	return s.config.Translator.Describe(r, AsError(err))
 }
 
-// logged logs an error that the program gets, and marks it: it is not logged again when
-// the program writes it.
-func (s *Server) logged(r *http.Request, err error, of *Request) error {
-	if err == nil || AsError(err).isSeeOther() {
+// writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).
+func (s *Server) writeJSON(w http.ResponseWriter, status int, body any) error {
+	text, err := encode(body)
+	if err != nil {
 		return err
 	}
-	failure := *AsError(err)
-	s.log(r, &failure, of)
-	failure.logged = true
-	return &failure
-}
-
-// log tells the operator what a client may not know, and what it may: whoever looks for
-// the reason of a failure finds it here.
-func (s *Server) log(r *http.Request, failure *Error, of *Request) {
-	if failure.logged || errors.Is(failure.cause, context.Canceled) { // nobody waits for the answer
-		return
-	}
-	req := cmp.Or(failure.of, of, RequestFromContext(r.Context()), &Request{Server: s, HTTP: r})
-	o := Observation{Endpoint: req.Endpoint, Status: failure.answerStatus(), Error: failure}
-	o.describe(req)
-	message, attributes := "an OAuth request was refused", o.LogAttrs(slog.String("path", r.URL.Path))
-	if failure.cause != nil {
-		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", failure.cause.Error()))
-	}
-	s.config.Logger.LogAttrs(r.Context(), o.LogLevel(), message, attributes...)
-}
-
-// writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).
-func (s *Server) writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
 	noStore(w)
-	s.writeBody(w, r, status, "application/json", body)
+	write(w, status, "application/json", text)
+	return nil
 }
 
-func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body any) {
+// encode is an answer as JSON. One that cannot be written is a failure inside, before
+// anything of it is sent.
+func encode(body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		s.config.Logger.ErrorContext(r.Context(), "an OAuth answer is not JSON", slog.String("error", err.Error()))
-		status, text = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+		return nil, fmt.Errorf("server: an answer is not JSON: %w", err)
 	}
+	return text, nil
+}
+
+func write(w http.ResponseWriter, status int, contentType string, text []byte) {
 	header.Set(w, "Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	_, _ = w.Write(text) //nolint:gosec // JSON, or of an endpoint that names its Content-Type
 }
 
 func noStore(w http.ResponseWriter) {

@@ -26,31 +26,42 @@ func subset(scope, whole string) bool {
 // 3.1.2.1). A client that asks for it cannot do without: it waits for an ID token.
 const openID = "openid"
 
-// checkScope returns the scope that a client's own request gets. Words that the
-// server does not know, or that are not the client's, are left out, and the answer
-// says what was given (RFC 6749 section 3.3, OpenID Connect Core section 3.1.2.1).
-// The client's default is for a request that names no scope.
-func (s *Server) checkScope(client Client, scope string) (string, error) {
+// takeScope sets the scope that a client's own request gets. Words that the server does
+// not know, or that are not the client's, are left out, and the answer says what was
+// given (RFC 6749 section 3.3, OpenID Connect Core section 3.1.2.1). The client's
+// default is for a request that names no scope.
+func (r *Request) takeScope(scope string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
-		return "", err
+		return err
 	}
-	known := keep(scope, s.supports)
+	known := keep(scope, r.Server.supports)
 	if known == "" && !isEmptyScope(scope) {
-		return "", errNotGiven(scope)
+		return errNotGiven(scope)
 	}
-	allowed, ok := client.GetAllowedScope(known)
-	given := keep(allowed, s.supports) // a default of the client's own was not asked for
+	allowed, ok := r.Client.GetAllowedScope(known)
+	given := keep(allowed, r.Server.supports) // a default of the client's own was not asked for
 	switch missing := keep(scope, notIn(given)); {
 	case isEmptyScope(scope) && !ok:
-		return "", NewError(InvalidScope, "The request has no 'scope', and the client has no default.")
-	case isEmptyScope(scope):
-		return given, nil
-	case !ok && missing == "": // the program's model refuses what it returned
-		return "", errNotGiven(scope)
-	case !ok, given == "", s.config.StrictScope && missing != "", !notIn(missing)(openID):
-		return "", errNotGiven(missing)
+		return NewError(InvalidScope, "The request has no 'scope', and the client has no default.")
+	case !isEmptyScope(scope) && !ok && missing == "": // the program's model refuses what it returned
+		return errNotGiven(scope)
+	case !isEmptyScope(scope) && (!ok || given == "" || r.Server.config.StrictScope && missing != "" || !notIn(missing)(openID)):
+		return errNotGiven(missing)
 	}
-	return given, nil
+	r.setScope(given, scope)
+	return nil
+}
+
+// setScope sets the scope that the request gets, and tells the operator which words of
+// what it asks for are left out.
+func (r *Request) setScope(given, asked string) {
+	r.Scope = given
+	missing := keep(asked, notIn(given))
+	if missing == "" || missing == r.leftOut {
+		return
+	}
+	r.leftOut = missing
+	r.LogRefusal(NewReason("words of the scope are left out: the server does not know them, or the client is not registered for them", slog.String("scope", missing)))
 }
 
 func checkScopeAlphabet(scope string) error {
@@ -77,28 +88,29 @@ func named(scope string) string {
 	return words
 }
 
-// limitScope returns what is left today of a scope that was granted before. What
-// asks for more is refused.
-func (s *Server) limitScope(client Client, scope, granted string) (string, error) {
+// limitScope sets what is left today of a scope that was granted before. What asks for
+// more is refused.
+func (r *Request) limitScope(scope, granted string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
-		return "", err
+		return err
 	}
 	if more := keep(scope, notIn(granted)); more != "" {
-		return "", NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
+		return NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
 	}
-	left := s.narrowScope(client, scope)
+	left := r.narrowScope(scope)
 	if left == "" && !isEmptyScope(scope) {
-		return "", errNotGiven(scope)
+		return errNotGiven(scope)
 	}
-	return left, nil
+	r.setScope(left, scope)
+	return nil
 }
 
 // narrowScope returns what is left of a granted scope today: the server or
 // the client may have lost some of it since. What the client has gained since
 // is no part of it.
-func (s *Server) narrowScope(client Client, scope string) string {
-	allowed, _ := client.GetAllowedScope(scope)
-	return keep(allowed, func(word string) bool { return s.supports(word) && subset(word, scope) })
+func (r *Request) narrowScope(scope string) string {
+	allowed, _ := r.Client.GetAllowedScope(scope)
+	return keep(allowed, func(word string) bool { return r.Server.supports(word) && subset(word, scope) })
 }
 
 // supports reports whether the server has a scope.

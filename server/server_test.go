@@ -59,6 +59,7 @@ func TestInitChecksWhatWasRegisteredBefore(t *testing.T) {
 		QueryClient:       gormoauth.CreateQueryClientFunc[oauthtest.Client](db),
 		SaveToken:         gormoauth.CreateSaveTokenFunc[oauthtest.Token](db),
 		ClientAuthMethods: clientauth.Defaults(),
+		Logger:            oauthtest.Logger(nil),
 	}
 	require.NoError(t, later.Init(config))
 	assert.ErrorContains(t, later.Init(config), "Init was called before")

@@ -96,7 +96,9 @@ func (s *Server) answerTokenRequest(w http.ResponseWriter, r *http.Request) (*Re
 	if err != nil {
 		return req.refused(err)
 	}
-	s.writeJSON(w, r, http.StatusOK, response.body())
+	if err := s.writeJSON(w, http.StatusOK, response.body()); err != nil {
+		return req.refused(err)
+	}
 	return req, nil
 }
 

@@ -49,8 +49,7 @@ func TestTokenRequest(t *testing.T) {
 			r := httptest.NewRequest(row.method, row.target, strings.NewReader(row.body))
 			r.Header.Set("Content-Type", row.media)
 			r.SetBasicAuth(client.ClientID, client.Secret)
-			w := httptest.NewRecorder()
-			p.Server.CreateTokenResponse(w, r)
+			w := p.Record(http.HandlerFunc(p.Server.CreateTokenResponse), r)
 			assert.Equal(t, row.status, w.Code, "%s: %s", row.rule, w.Body)
 			assert.Equal(t, "no-store", w.Header().Get("Cache-Control"), row.rule)
 			assert.Equal(t, "application/json", w.Header().Get("Content-Type"), row.rule)
@@ -67,9 +66,8 @@ func TestTokenRequest(t *testing.T) {
 func TestAnEndpointThatIsNotRegisteredIsNotFound(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
-	w := newRecorder()
-	p.Server.CreateEndpointResponse(w, get("/"), "magic")
-	assert.Equal(t, http.StatusNotFound, w.Code)
+	a := p.Do(p.Server.EndpointHandler("magic"), get("/"))
+	assert.Equal(t, http.StatusNotFound, a.Status)
 }
 
 func TestATokenResponseIsOneObject(t *testing.T) {

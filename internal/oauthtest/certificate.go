@@ -65,13 +65,11 @@ func (p *Provider) PostTLS(path, body string, chain []*Certificate, header ...st
 // CallTLS is Call over such a connection.
 func (p *Provider) CallTLS(accessToken string, chain ...*Certificate) Answer {
 	p.T.Helper()
-	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(p.T.Context(), http.MethodGet, "/api", strings.NewReader(""))
 	r.Header.Set("Authorization", "Bearer "+accessToken)
 	r.TLS = &tls.ConnectionState{}
 	for _, c := range chain {
 		r.TLS.PeerCertificates = append(r.TLS.PeerCertificates, c.Certificate)
 	}
-	p.Protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
-	return p.answer(w)
+	return p.Do(p.Protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), r)
 }

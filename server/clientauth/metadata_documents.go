@@ -275,7 +275,7 @@ func (l documentLookup) unlessRefused(ctx context.Context, err error) error {
 }
 
 func (l documentLookup) log(ctx context.Context, err error) {
-	l.server.Logger().InfoContext(ctx, "a client's metadata document was refused", slog.String("client_id", l.clientID), slog.String("error", err.Error()))
+	l.server.LogRefusal(ctx, server.NewReason("the client's metadata document is not taken", slog.String("document", l.clientID), slog.String("fault", err.Error())))
 }
 
 // errDocument is for a document that is not one of such a client.
@@ -337,6 +337,6 @@ func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request
 	record := *registered.AsClientMixin()
 	record.ClientIDIssuedAt = req.Time.Unix()
 	if err := m.Storage.SaveDocumentClient(ctx, &record); err != nil { // the next token tries again
-		req.Server.Logger().ErrorContext(ctx, "a client of a document could not be stored", slog.String("error", err.Error()))
+		req.Server.Logger().ErrorContext(ctx, "a client of a document could not be stored", slog.String("cause", err.Error()))
 	}
 }

@@ -131,11 +131,11 @@ func TestAFloodOfDocumentsFromOneAddress(t *testing.T) {
 	from := func(address, path string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+oauthtest.AuthorizeQuery(by(url.QueryEscape(s.URL+path)), ""), http.NoBody)
 		r.RemoteAddr = address
-		w := httptest.NewRecorder()
-		if _, err := p.Server.GetConsentGrant(r, p.User); err != nil {
-			p.Server.WriteError(w, r, err)
-		}
-		return w
+		return p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := p.Server.GetConsentGrant(r, p.User); err != nil {
+				p.Server.WriteError(w, r, err)
+			}
+		}), r)
 	}
 	for i := range 3 {
 		from("192.0.2.66:1", "/flood/"+string(rune('a'+i)))

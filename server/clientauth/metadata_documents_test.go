@@ -312,8 +312,7 @@ func TestAFloodOfDocumentsThatNeverCome(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/token", strings.NewReader("grant_type=authorization_code&code=x&client_id="+url.QueryEscape(clientID)))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.RemoteAddr = from + ":1"
-		w := httptest.NewRecorder()
-		p.Server.CreateTokenResponse(w, r)
+		w := p.Record(http.HandlerFunc(p.Server.CreateTokenResponse), r)
 		return w
 	}
 	const flood = 5

@@ -127,7 +127,7 @@ func (e *Registration) TokenIssued(ctx context.Context, req *server.Request, _ *
 		return
 	}
 	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next token tries again
-		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be kept", slog.String("error", err.Error()))
+		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be kept", slog.String("cause", err.Error()))
 	}
 }
 
@@ -422,7 +422,7 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 
 func errNoRegistrationAccess(req *server.Request, reason string) error {
 	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's.").
-		Because(reason, slog.String("client_id", req.HTTP.URL.Query().Get("client_id"))))
+		Because(reason))
 }
 
 // bearer returns the token of the Authorization header, empty when there is

@@ -83,9 +83,8 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		p.Server.RegisterGrant(&grant.JWTBearer{Keys: trust, QueryUser: who, Replays: replays}),
 		p.Server.RegisterGrant(exchange),
 	))
-	api, err := resource.NewProtector(resource.Config{Clock: func() time.Time { return p.Now }, Profile: fapi.SecurityProfile{}},
+	api := p.NewProtector(resource.Config{Profile: fapi.SecurityProfile{}},
 		&resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Audience: oauthtest.Issuer, Keys: keys, Clock: func() time.Time { return p.Now }})
-	require.NoError(t, err)
 	require.NoError(t, api.RegisterTokenValidator(gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer,
 		&resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Audience: oauthtest.Issuer, Keys: keys, Clock: func() time.Time { return p.Now }})))
 
@@ -107,8 +106,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 		r.Header.Set("Authorization", "DPoP "+token)
 		r.Header.Set("DPoP", proof(algorithm, http.MethodGet, oauthtest.Issuer+path, token))
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
+		w := p.Record(handler, r)
 		return w.Code
 	}
 	open := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
@@ -206,8 +204,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 	}
 
 	t.Run("the challenge names the profile's", func(t *testing.T) {
-		w := httptest.NewRecorder()
-		p.Protector.Require()(open).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api", http.NoBody))
+		w := p.Record(p.Protector.Require()(open), httptest.NewRequest(http.MethodGet, "/api", http.NoBody))
 		assert.Contains(t, w.Header().Values("WWW-Authenticate"), `DPoP realm="api", algs="PS256 ES256 EdDSA"`)
 	})
 	t.Run("and so does all that the server says of itself", func(t *testing.T) {

@@ -61,14 +61,12 @@ func newProvider(t *testing.T, db *gorm.DB, parts ...gormoauth.Part) *provider {
 	require.NoError(t, db.Create(p.User).Error)
 	clock := func() time.Time { return p.Now }
 	var err error
-	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock, PKCE: server.PKCEOptional}, append(parts,
+	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock, PKCE: server.PKCEOptional, Logger: oauthtest.Logger(nil)}, append(parts,
 		gormoauth.FAPI2SecurityProfile[oauthtest.PushedRequest, oauthtest.Replay](), gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
 		gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]("disabled = ?", false))...)
 	require.NoError(t, err)
 	tokens := gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
-	p.Protector, err = resource.NewProtector(resource.Config{Clock: clock, Profile: p.Server.Profile()}, tokens,
-		gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer, tokens))
-	require.NoError(t, err)
+	p.Protector = p.NewProtector(resource.Config{Profile: p.Server.Profile()}, tokens, gormoauth.CreateDPoPTokenValidator[oauthtest.Replay](db, oauthtest.Issuer, tokens))
 	p.client = p.NewClient(p.withKey)
 	return p
 }
@@ -136,8 +134,7 @@ func (p *provider) opens(token string) bool {
 	r := httptest.NewRequestWithContext(p.T.Context(), http.MethodGet, "/api", http.NoBody)
 	r.Header.Set("Authorization", "DPoP "+token)
 	r.Header.Set("DPoP", p.DPoP(p.possession, http.MethodGet, oauthtest.Issuer+"/api", "ath", base64.RawURLEncoding.EncodeToString(hash[:])))
-	w := httptest.NewRecorder()
-	p.Protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+	w := p.Record(p.Protector.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), r)
 	return w.Code == http.StatusOK
 }
 

@@ -107,25 +107,18 @@ func (d AuthorizationDetail) isUnknown(err error, member string) bool {
 
 // explain tells the client which member is wrong.
 func (AuthorizationDetail) explain(err error) error {
-	var fault *strictjson.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case !errors.As(err, &fault) || !isPlain(strings.Join(fault.Path, "")):
-		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has a member that its type does not have.")
-	case errors.Is(err, strictjson.ErrUnknown):
-		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has the member '%s', which its type does not have. Leave it out.", strings.Join(fault.Path, "."))
-	default:
-		return server.NewError(server.InvalidAuthorizationDetails, "The member '%s' of an authorization detail has another JSON type than its type says.", strings.Join(fault.Path, "."))
 	}
-}
-
-// isPlain reports whether names can stand in a description as they are.
-func isPlain(names string) bool {
-	const longest = 100
-	return len(names) <= longest && !strings.ContainsFunc(names, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/#", r))
-	})
+	var fault *strictjson.Error
+	if !errors.As(err, &fault) || len(fault.Path) == 0 {
+		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail cannot be read as its type.").BecauseOf(err)
+	}
+	member := server.Excerpt(strings.Join(fault.Path, "."))
+	if errors.Is(err, strictjson.ErrUnknown) {
+		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has the member '%s', which its type does not have. Leave it out.", member)
+	}
+	return server.NewError(server.InvalidAuthorizationDetails, "The member '%s' of an authorization detail has another JSON type than its type says.", member)
 }
 
 // Limits of the details of a request.

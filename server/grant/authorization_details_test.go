@@ -138,11 +138,11 @@ func TestAuthorizationDetails(t *testing.T) {
 				`{"type":"account","id":1}`:                                        "id",
 				`{"type":"account","actions":"read"}`:                              "actions",
 				`{"type":"presence","id":"1"}`:                                     "id",
-				// Names that cannot stand in a description, or fold to others.
-				"{\"type\":\"payment\",\"\u017fum\":1}":                   "",
-				`{"type":"payment","amount":50,"amoun\u0074 ":1}`:         "",
-				`{"type":"payment","a\"b":1}`:                             "",
-				`{"type":"payment","` + strings.Repeat("a", 200) + `":1}`: "",
+				// Names that cannot stand in a description as they are, or fold to others.
+				"{\"type\":\"payment\",\"\u017fum\":1}":                   "%C5%BFum",
+				`{"type":"payment","amount":50,"amoun\u0074 ":1}`:         "amount ",
+				`{"type":"payment","a\"b'c":1}`:                           "a%22b%27c",
+				`{"type":"payment","` + strings.Repeat("a", 200) + `":1}`: strings.Repeat("a", 100) + "...",
 			} {
 				for _, a := range []oauthtest.Answer{p.Consent(oauthtest.AuthorizeQuery(client, details("["+text+"]"))), p.Token(service, "grant_type=client_credentials&"+details("["+text+"]"))} {
 					code, description := a.Query.Get("error"), a.Query.Get("error_description")
@@ -150,11 +150,7 @@ func TestAuthorizationDetails(t *testing.T) {
 						code, description = a.Body["error"], a.Body["error_description"]
 					}
 					assert.Equal(t, server.InvalidAuthorizationDetails, code, text)
-					if named != "" {
-						assert.Contains(t, description, "'"+named+"'", text)
-					} else {
-						assert.Equal(t, "An authorization detail has a member that its type does not have.", description, text)
-					}
+					assert.Contains(t, description, "'"+named+"'", text)
 				}
 			}
 			for _, text := range []string{`{"type":"presence"}`, `{"type":"account","id":"1","locations":["https://a.example"],"actions":["read"],"datatypes":["a"],"privileges":["b"],"identifier":"c"}`} {

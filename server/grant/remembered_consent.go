@@ -87,9 +87,12 @@ func covers(known *models.ConsentMixin, req *server.Request) bool {
 }
 
 // includes reports whether every word is among those that are known.
-func includes(known, words string) bool {
+func includes(known, words string) bool { return missingIn(known, words) == "" }
+
+// missingIn returns the words that are not among those that are known.
+func missingIn(known, words string) string {
 	all := strings.Fields(known)
-	return !slices.ContainsFunc(strings.Fields(words), func(word string) bool { return !slices.Contains(all, word) })
+	return strings.Join(slices.DeleteFunc(strings.Fields(words), func(word string) bool { return slices.Contains(all, word) }), " ")
 }
 
 // newDetails returns those authorization details that are not known.

@@ -301,8 +301,11 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
-	case !includes(subject, e.Scope):
-		return server.NewError(server.InvalidScope, "The scope is more than that of the 'subject_token'.").With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
+	default:
+		if more := missingIn(subject, e.Scope); more != "" {
+			return server.NewError(server.InvalidScope, "The scope '%s' is more than that of the 'subject_token'.", server.Excerpt(more)).
+				With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
+		}
 	}
 	return nil
 }

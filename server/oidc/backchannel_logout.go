@@ -51,7 +51,7 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 	for ctx.Err() == nil {
 		told, err := p.DeliverDueLogouts(ctx)
 		if err != nil && ctx.Err() == nil {
-			p.server.Logger().ErrorContext(ctx, "logouts could not be delivered", slog.String("error", err.Error()))
+			p.server.Logger().ErrorContext(ctx, "logouts could not be delivered", slog.String("cause", err.Error()))
 		}
 		if told == logoutBatch {
 			continue
@@ -131,7 +131,7 @@ func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) erro
 		level, message = slog.LevelError, "a client could not be told of a logout, and will not be any more"
 	}
 	p.server.Logger().Log(ctx, level, message,
-		slog.String("client_id", logout.GetClientID()), slog.Int64("attempt", logout.Attempts+1), slog.String("error", told.Error()))
+		slog.String("client_id", logout.GetClientID()), slog.Int64("attempt", logout.Attempts+1), slog.String("cause", told.Error()))
 	return nil
 }
 

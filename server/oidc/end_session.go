@@ -262,8 +262,8 @@ func (p *Provider) addressOf(ctx context.Context, client server.Client, member s
 	}
 	u, err := weburi.ParseAddress(text)
 	if err != nil {
-		p.server.Logger().WarnContext(ctx, "an address of a client is not used", slog.String("client_id", client.GetClientID()),
-			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("error", err.Error()))
+		p.server.LogRefusal(ctx, server.NewReason("an address of the client is not used: see the doctor", slog.String("client_id", client.GetClientID()),
+			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("fault", err.Error())))
 		return nil
 	}
 	return u

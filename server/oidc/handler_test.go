@@ -114,8 +114,7 @@ func TestAuthorizationHandler(t *testing.T) {
 		}
 		r := httptest.NewRequestWithContext(t.Context(), method, row.address, strings.NewReader(row.body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		program.handler(p.Server)(w, r)
+		w := p.Record(http.HandlerFunc(program.handler(p.Server)), r)
 		location, err := url.Parse(w.Header().Get("Location"))
 		require.NoError(t, err)
 		params := location.Query()
@@ -131,8 +130,7 @@ func TestAuthorizationHandler(t *testing.T) {
 	}
 
 	failing := &pages{fails: errors.New("no session storage")}
-	w := httptest.NewRecorder()
-	failing.handler(p.Server)(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, authorize(known), http.NoBody))
+	w := p.Record(http.HandlerFunc(failing.handler(p.Server)), httptest.NewRequestWithContext(t.Context(), http.MethodGet, authorize(known), http.NoBody))
 	assert.Equal(t, http.StatusInternalServerError, w.Code)
 	assert.NotContains(t, w.Body.String(), "no session storage")
 }

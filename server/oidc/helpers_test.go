@@ -188,13 +188,16 @@ func (p *provider) signIn(client *oauthtest.Client, more ...string) map[string]s
 // ask asks what the page has to do, as alice or, with nil, as nobody.
 func (p *provider) ask(user server.User, query string) (interaction server.Interaction, failure string) {
 	p.T.Helper()
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(p.T.Context(), http.MethodGet, "/oauth/authorize?"+query, http.NoBody)
-	consent, err := p.Server.GetConsentGrant(r, user)
-	if err == nil {
+	var consent *server.ConsentGrant
+	w := p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if consent, err = p.Server.GetConsentGrant(r, user); err != nil {
+			p.Server.WriteError(w, r, err)
+		}
+	}), httptest.NewRequestWithContext(p.T.Context(), http.MethodGet, "/oauth/authorize?"+query, http.NoBody))
+	if consent != nil {
 		return consent.Interaction, ""
 	}
-	p.Server.WriteError(w, r, err)
 	location, err := url.Parse(w.Header().Get("Location"))
 	require.NoError(p.T, err)
 	values := location.Query()

@@ -42,10 +42,11 @@ func TestNobodyIsLedToAClientThatMadeItself(t *testing.T) {
 		}
 		get := func(query string, user server.User) answer {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+query, http.NoBody)
-			w := httptest.NewRecorder()
-			if _, err := p.Server.GetConsentGrant(r, user); err != nil {
-				p.Server.WriteError(w, r, err)
-			}
+			w := p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := p.Server.GetConsentGrant(r, user); err != nil {
+					p.Server.WriteError(w, r, err)
+				}
+			}), r)
 			return answer{w.Code, w.Header().Get("Location"), w.Body.String()}
 		}
 		post := func(query string, user server.User) answer {
@@ -120,10 +121,10 @@ func TestAWayBackToTheClient(t *testing.T) {
 	open := func(target string, accept string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+target, http.NoBody)
 		r.Header.Set("Accept", accept)
-		w := httptest.NewRecorder()
-		_, err := p.Server.GetConsentGrant(r, nil)
-		p.Server.WriteError(w, r, err)
-		return w
+		return p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := p.Server.GetConsentGrant(r, nil)
+			p.Server.WriteError(w, r, err)
+		}), r)
 	}
 	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
 	page := open(query(client, "scope=admin"), browser)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -76,8 +75,7 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		return nil, err
 	}
 	if user == nil || client == nil || token.UserID == "" {
-		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").
-			With(slog.String("client_id", token.Token.GetClientID()), slog.String("user", token.UserID)))
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").OfToken(token))
 	}
 	claims, err := e.claims(ctx, client, user, token)
 	if err != nil {

@@ -50,8 +50,7 @@ func TestDPoPTokens(t *testing.T) {
 			for _, proof := range proofs {
 				r.Header.Add("DPoP", proof)
 			}
-			w := httptest.NewRecorder()
-			http.StripPrefix("/v1", p.Protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))).ServeHTTP(w, r)
+			w := p.Record(http.StripPrefix("/v1", p.Protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))), r)
 			return w
 		}
 		proof := func(key *ecdsa.PrivateKey, token string, more ...any) string {
@@ -105,8 +104,7 @@ func TestDPoPTokens(t *testing.T) {
 				r := httptest.NewRequest(http.MethodGet, row.path, http.NoBody)
 				r.Header.Set("Authorization", "DPoP "+token)
 				r.Header.Set("DPoP", proof(key, token, "htu", apiURL+row.htu))
-				w := httptest.NewRecorder()
-				http.StripPrefix("/v1", p.Protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))).ServeHTTP(w, r)
+				w := p.Record(http.StripPrefix("/v1", p.Protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))), r)
 				assert.Equal(t, row.same, w.Code == http.StatusOK, "%s by a proof for %s: %s", row.path, row.htu, w.Body)
 			}
 		})

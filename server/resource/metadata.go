@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // Metadata is what an API says of itself (RFC 9728), so that a client that was
@@ -70,8 +71,9 @@ func (p *Protector) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", http.MethodGet)
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		failure := server.NewError(server.InvalidRequest, "The request method must be %s.", http.MethodGet)
+		failure.Status, failure.Header = http.StatusMethodNotAllowed, http.Header{"Allow": {http.MethodGet}}
+		p.write(w, r, failure)
 		return
 	}
 	document := *p.config.Metadata

@@ -26,13 +26,9 @@ func TestAnAPIThatTakesItsOwnTokensAlone(t *testing.T) {
 		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{api, "https://other.example"}}))
 		client := p.NewClient(nil)
 		token := func(more string) string { return p.Redeem(client, p.Code(client, more)).Body["access_token"] }
-		var err error
-		p.Protector, err = resource.NewProtector(resource.Config{
-			Clock:    p.Protector.Clock(),
+		p.Protector = p.NewProtector(resource.Config{
 			Metadata: &resource.Metadata{Resource: api, AuthorizationServers: []string{oauthtest.Issuer}, ScopesSupported: []string{"profile"}, ResourceName: "Photos"},
-		})
-		require.NoError(t, err)
-		require.NoError(t, p.Protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)))
+		}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 
 		const own, other = "scope=profile&resource=https%3A%2F%2Fapi.example%2Fv1", "scope=profile&resource=https%3A%2F%2Fother.example"
 		assert.Equal(t, http.StatusOK, p.Call(token(own), "profile").Status)
@@ -64,11 +60,9 @@ func TestAnAPIIsOneResourceHoweverItIsSpelled(t *testing.T) {
 		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{"https://api.example", "https://api.example/v1", "https://api.example//"}}))
 		client := p.NewClient(nil)
 		protect := func(identifier string) {
-			var err error
-			p.Protector, err = resource.NewProtector(resource.Config{
-				Clock: p.Protector.Clock(), Metadata: &resource.Metadata{Resource: identifier, AuthorizationServers: []string{oauthtest.Issuer}},
+			p.Protector = p.NewProtector(resource.Config{
+				Metadata: &resource.Metadata{Resource: identifier, AuthorizationServers: []string{oauthtest.Issuer}},
 			}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
-			require.NoError(t, err)
 		}
 		for asked, opens := range map[string]bool{
 			"https://api.example": true, "https://api.example/": true, "https://API.example:443": true, "https://api.example/v1": false, "https://api.example//": false,

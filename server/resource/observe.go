@@ -43,9 +43,7 @@ const endpoint = "resource"
 // describe fills in what is known of a request and of its token, which may be nil.
 func (p *Protector) describe(o *server.Observation, r *http.Request, token *server.StoredToken) {
 	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), server.RequestID(r.Context())
-	if token != nil {
-		o.ClientID, o.UserID, o.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
-	}
+	o.OfToken(token)
 }
 
 var errPanicked = errors.New("resource: a validator panicked")

@@ -309,27 +309,10 @@ func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) 
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
 	token, err := p.observe(r, func(r *http.Request) (*server.StoredToken, error) { return p.acquireToken(r, scopes) })
 	if err != nil {
-		return nil, &refusal{err, token}
+		failure := *server.AsError(err)
+		return nil, failure.OfToken(token)
 	}
 	return token, nil
-}
-
-// refusal is an error with the token that was refused, for the log; nil where none was
-// found.
-type refusal struct {
-	error
-	token *server.StoredToken
-}
-
-// Unwrap returns the error.
-func (r *refusal) Unwrap() error { return r.error }
-
-func refusedToken(err error) *server.StoredToken {
-	var r *refusal
-	if errors.As(err, &r) {
-		return r.token
-	}
-	return nil
 }
 
 // acquireToken is AcquireToken; a token that it finds and refuses it returns as well.
@@ -406,14 +389,6 @@ const maxTokenLength = 8 << 10
 // token. They name an error only to a request that presented one of a scheme that the
 // API takes (RFC 6750 section 3.1).
 func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
-	failure := p.refuse(r, err)
-	if token := refusedToken(err); token != nil {
-		return failure.With(slog.String("client_id", token.Token.GetClientID()))
-	}
-	return failure
-}
-
-func (p *Protector) refuse(r *http.Request, err error) *server.Error {
 	failure := *server.AsError(err)
 	failure.Header = maps.Clone(failure.Header)
 	if failure.URI == "" {
@@ -434,28 +409,21 @@ func (p *Protector) refuse(r *http.Request, err error) *server.Error {
 
 // WriteError answers a request that has no valid token, with its challenges.
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	failure := p.refuse(r, err)
-	p.log(r, failure, refusedToken(err))
+	p.write(w, r, p.Refusal(r, err))
+}
+
+// write is the one way in which an error is answered, and logged.
+func (p *Protector) write(w http.ResponseWriter, r *http.Request, failure *server.Error) {
+	observation := server.Observation{Endpoint: endpoint, Status: failure.Status, Error: failure}
+	token, _ := TokenFromContext(r.Context()) // of a request that was let through, and refused later on
+	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
+	observation.LogError(r, p.config.Logger)
 	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
 	header.Copy(w, failure.Header)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(failure.Status)
 	_, _ = w.Write(text)
-}
-
-// log tells the operator why a request was refused.
-func (p *Protector) log(r *http.Request, failure *server.Error, token *server.StoredToken) {
-	if errors.Is(failure, context.Canceled) { // nobody waits for the answer
-		return
-	}
-	observation := server.Observation{Endpoint: endpoint, Status: failure.Status, Error: failure}
-	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
-	message, attributes := "a request was refused", observation.LogAttrs(slog.String("path", r.URL.Path))
-	if cause := failure.Unwrap(); cause != nil {
-		message, attributes = "a token could not be validated", append(attributes, slog.String("cause", cause.Error()))
-	}
-	p.config.Logger.LogAttrs(r.Context(), observation.LogLevel(), message, attributes...)
 }
 
 // challenge is what a scheme says to a request, which may have used another one.

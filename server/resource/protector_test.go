@@ -73,13 +73,12 @@ func TestProtector(t *testing.T) {
 			for _, optional := range []bool{false, true} {
 				r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
 				r.Header["Authorization"] = row.header
-				w := httptest.NewRecorder()
 				reached := false
 				middleware := p.Protector.Require(row.scopes...)
 				if optional {
 					middleware = p.Protector.Optional(row.scopes...)
 				}
-				middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				w := p.Record(middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					reached = true
 					token, ok := resource.TokenFromContext(r.Context())
 					assert.Equal(t, row.status == http.StatusOK, ok, row.rule)
@@ -87,7 +86,7 @@ func TestProtector(t *testing.T) {
 						assert.Equal(t, p.User.GetUserID(), token.UserID)
 						assert.Equal(t, client.ClientID, token.Token.(*oauthtest.Token).ClientID)
 					}
-				})).ServeHTTP(w, r)
+				})), r)
 				if optional && row.header == nil {
 					assert.True(t, reached, "optional: who brings no token passes")
 					continue
@@ -218,10 +217,7 @@ func TestAFailureInsideOpensNothingAndTellsNothing(t *testing.T) {
 		client := p.NewClient(nil)
 		token := p.Redeem(client, p.Code(client, "")).Body["access_token"]
 		var log bytes.Buffer
-		protector, err := resource.NewProtector(resource.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Clock: func() time.Time { return p.Now }})
-		require.NoError(t, err)
-		require.NoError(t, protector.RegisterTokenValidator(gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)))
-		p.Protector = protector
+		p.Protector = p.NewProtector(resource.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 		require.NoError(t, db.Migrator().DropTable(&oauthtest.Token{}))
 		a := p.Call(token)
 		assert.Equal(t, http.StatusInternalServerError, a.Status)

@@ -31,11 +31,10 @@ func TestStepUp(t *testing.T) {
 			return p.Redeem(client, p.Decide(oauthtest.AuthorizeQuery(client, ""), "", user).Query.Get("code")).Body
 		}
 		call := func(stepUp resource.StepUp, accessToken string) (int, string) {
-			w := httptest.NewRecorder()
 			r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 			r.Header.Set("Authorization", "Bearer "+accessToken)
 			ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-			p.Protector.Require()(p.Protector.RequireAuthentication(stepUp)(ok)).ServeHTTP(w, r)
+			w := p.Record(p.Protector.Require()(p.Protector.RequireAuthentication(stepUp)(ok)), r)
 			return w.Code, w.Header().Get("WWW-Authenticate")
 		}
 		strong := resource.StepUp{ACRValues: []string{"phr", "phrh"}, MaxAge: 5 * time.Minute}
@@ -103,7 +102,6 @@ func TestStepUp(t *testing.T) {
 		}
 	})
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	w := httptest.NewRecorder()
-	p.Protector.RequireAuthentication(resource.StepUp{})(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	w := p.Record(p.Protector.RequireAuthentication(resource.StepUp{})(http.NotFoundHandler()), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 	assert.Equal(t, http.StatusUnauthorized, w.Code, "without Require nobody gets through")
 }

@@ -121,8 +121,9 @@ func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains
 // Audience returns those for whom the assertion is.
 func (a *Assertion) Audience() []string { return a.audience }
 
-// CheckCurrent returns nil for an assertion that is valid now, and will not be for
-// long. The error is a [*Reason].
+// CheckCurrent returns nil for an assertion that is valid now, and is so for an hour at
+// most: from now on, and from when it says that it was made or is valid. The error is a
+// [*Reason].
 func (a *Assertion) CheckCurrent(now time.Time) error {
 	if err := a.CheckTimely(now); err != nil {
 		return err
@@ -130,14 +131,25 @@ func (a *Assertion) CheckCurrent(now time.Time) error {
 	if a.expiresAt == 0 || int64(a.expiresAt) > now.Add(maxAssertionLife).Unix() {
 		return NewReason("the JWT has no 'exp' within the hour", slog.Int64("exp", int64(a.expiresAt)))
 	}
+	for claim, begins := range map[string]NumericDate{"nbf": a.notBefore, "iat": a.issuedAt} {
+		if a.Has(claim) && int64(a.expiresAt-begins) > int64((maxAssertionLife+assertionLeeway)/time.Second) {
+			return NewReason("the JWT is valid for more than an hour", slog.Int64("exp", int64(a.expiresAt)), slog.Int64(claim, int64(begins)))
+		}
+	}
 	return nil
+}
+
+// Has reports whether the assertion has a claim, and not null in its place.
+func (a *Assertion) Has(claim string) bool {
+	raw, given := a.Claims[claim]
+	return given && string(raw) != "null"
 }
 
 // CheckTimely returns nil where now lies within the times that the assertion names. One
 // that names none is valid at any time, which [Assertion.CheckCurrent] does not take.
 // The error is a [*Reason].
 func (a *Assertion) CheckTimely(now time.Time) error {
-	_, ends := a.Claims["exp"]
+	_, ends := a.Claims["exp"] // null is an end that nobody can read
 	latest := now.Add(assertionLeeway).Unix()
 	switch {
 	case len(a.ID) > maxAssertionIDSize:

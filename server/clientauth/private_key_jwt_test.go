@@ -131,6 +131,8 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"a clock that is a little ahead":  sign("iat", now+29, "nbf", now+29),
 			"a clock that is a little behind": sign("exp", now-29),
 			"an hour is the longest life":     sign("exp", now+3600),
+			"also of one that is older":       sign("iat", now-3540, "nbf", now-3540),
+			"whose clocks differ a little":    sign("iat", now-3570, "nbf", now-3570),
 		} {
 			a := try(assertionBody(assertion))
 			assert.Equal(t, http.StatusOK, a.Status, "%s: %s", rule, a.Raw)
@@ -158,6 +160,9 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"an end":                          sign("exp", now-30),
 			"no end":                          sign("exp", nil),
 			"too long a life":                 sign("exp", now+3601),
+			"one that was made long ago":      sign("iat", now-3571),
+			"one that is valid since long":    sign("nbf", now-3571),
+			"or since ever":                   sign("nbf", 0),
 			"not yet":                         sign("nbf", now+31),
 			"made in the future":              sign("iat", now+31),
 			"no id":                           sign("jti", nil),

@@ -86,6 +86,7 @@ func TestJWTBearer(t *testing.T) {
 			"an end":            sign(trusted, "exp", p.Now.Unix()-30),
 			"no end":            sign(trusted, "exp", nil),
 			"too long a life":   sign(trusted, "exp", p.Now.Unix()+3601),
+			"made long ago":     sign(trusted, "iat", p.Now.Unix()-3571),
 			"not yet":           sign(trusted, "nbf", p.Now.Unix()+31),
 			"no id":             sign(trusted, "jti", nil),
 			"what is no JWT":    "x",

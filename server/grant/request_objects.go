@@ -222,12 +222,11 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *server.Assertion) error {
 	strict, typed := r.isStrict(req.Server), object.Type() == requestObjectType
 	var named, algorithm string
-	rawID, hasID := object.Claims["client_id"]
 	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
 	switch {
 	case !typed && (r.Strict || object.Type() != "" && object.Type() != "jwt"):
 		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType).With(slog.String("typ", object.Type()))
-	case hasID && (strictjson.Unmarshal(rawID, &named) != nil || named != client.GetClientID()):
+	case object.Has("client_id") && (strictjson.Unmarshal(object.Claims["client_id"], &named) != nil || named != client.GetClientID()):
 		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.").With(slog.String("client_id", named))
 	case hasAlgorithm && (strictjson.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
 		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.").
@@ -240,16 +239,10 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 		return server.NewError(server.InvalidRequestObject, "The 'aud' of the request object must be the issuer of this server.").With(slog.String("audience", strings.Join(object.Audience(), " ")))
 	case object.CheckTimely(req.Time) != nil:
 		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.").BecauseOf(object.CheckTimely(req.Time))
-	case strict && (object.CheckCurrent(req.Time) != nil || !says(object, "iat") && !says(object, "nbf")):
+	case strict && (object.CheckCurrent(req.Time) != nil || !object.Has("iat") && !object.Has("nbf")):
 		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.")
 	}
 	return nil
-}
-
-// says reports whether a request object has a claim, and not null in its place.
-func says(object *server.Assertion, claim string) bool {
-	raw, given := object.Claims[claim]
-	return given && string(raw) != "null"
 }
 
 // isStrict reports whether the option or a profile asks for strict request objects.

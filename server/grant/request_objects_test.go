@@ -188,6 +188,7 @@ func TestRequestObjects(t *testing.T) {
 				for rule, object := range map[string]string{
 					"without end":       p.sign("exp", nil, "iat", now),
 					"for long":          p.sign("exp", p.Now.Add(2*time.Hour).Unix(), "iat", now),
+					"since long":        p.sign("nbf", now-3571, "iat", now, "exp", now+60),
 					"without its time":  p.sign(),
 					"at no time at all": p.sign("iat", json.RawMessage("null"), "nbf", json.RawMessage(" null ")),
 					"of another type":   oauthtest.SignJWT(t, p.key, jose.ES256, map[jose.HeaderKey]any{"typ": "at+jwt"}, p.claims("iat", now)),

@@ -41,6 +41,7 @@ type app struct {
 }
 
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
+	log = slog.New(server.LogHandler(log.Handler())) // whose lines have the id of their request
 	a := &app{cfg: cfg, db: db, log: log}
 	a.sessions = newSessions(a)
 	var faults [8]error
@@ -69,6 +70,15 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	return a, err
 }
 
+// remoteAddress says where a request comes from: behind a proxy it is the proxy that knows.
+// nil is the other end of the connection.
+func (c *config) remoteAddress() func(r *http.Request) string {
+	if len(c.proxies) == 0 {
+		return nil
+	}
+	return server.TrustForwardedAddress("X-Forwarded-For", c.proxies...)
+}
+
 // profile is the security profile of the server, its API and its connections, nil for
 // none.
 func (c *config) profile() server.Profile {
@@ -95,7 +105,8 @@ const enabled = "disabled = ?"
 // reason goes to the log alone.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, context.Canceled) {
-		a.log.ErrorContext(r.Context(), "a request failed inside", slog.String("path", r.URL.Path), slog.String("error", err.Error()))
+		a.log.ErrorContext(r.Context(), "a request failed inside", slog.String("path", r.URL.Path), slog.String("cause", err.Error()),
+			slog.String("remote_address", a.oauth.RemoteAddress(r)))
 	}
 	a.errorPage(w, http.StatusInternalServerError)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ type config struct {
 	pkce server.PKCE // who needs a code_challenge
 
 	resources []string // other APIs that tokens may be asked for
+
+	proxies []netip.Prefix // those that say where a request comes from
 
 	command string // prune, erase or doctor: do that, and end; empty serves
 	user    string // whom to erase
@@ -78,6 +81,17 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		cfg.resources = append(cfg.resources, resource)
 		return nil
 	})
+	proxies := func(value string) error {
+		for _, text := range strings.Fields(value) {
+			proxy, err := parseProxy(text)
+			if err != nil {
+				return err
+			}
+			cfg.proxies = append(cfg.proxies, proxy)
+		}
+		return nil
+	}
+	flags.Func("trusted-proxy", "`address` or network of a proxy in front, whose X-Forwarded-For says where a request comes from; repeatable (GORMOAUTH_TRUSTED_PROXIES, by spaces)", proxies)
 	pkce := flags.String("pkce", cmp.Or(getenv("GORMOAUTH_PKCE"), string(server.PKCEWithNonce)), "`who` needs PKCE: required (everybody), with-nonce (not a confidential client whose OpenID request has a nonce), optional (public clients only) (GORMOAUTH_PKCE)")
 	flags.BoolVar(&cfg.demo, "demo", demo, "seed demo users and clients (GORMOAUTH_DEMO)")
 
@@ -92,6 +106,11 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("unexpected argument %q (-help lists the flags; a false flag is written -demo=false)", flags.Arg(0))
 	case cfg.db == "":
 		return nil, errors.New("-db is empty; name a SQLite file, :memory: or a postgres:// URL")
+	}
+	if cfg.proxies == nil {
+		if err := proxies(getenv("GORMOAUTH_TRUSTED_PROXIES")); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.resources == nil {
 		cfg.resources = strings.Fields(getenv("GORMOAUTH_RESOURCES"))
@@ -113,6 +132,27 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 		return nil, fmt.Errorf("-addr %q is not host:port, such as 127.0.0.1:8080", cfg.addr)
 	}
 	return cfg, nil
+}
+
+// parseProxy reads an address or a network.
+func parseProxy(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	proxy, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return proxy, fmt.Errorf("-trusted-proxy %q is not an address or a network, such as 10.0.0.7 or 10.0.0.0/24", text)
+	case proxy.Bits() == 0:
+		return proxy, fmt.Errorf("-trusted-proxy %s is everybody: whoever connects could say to come from anywhere", text)
+	}
+	return proxy.Masked(), nil
+}
+
+// isProxy reports whether an end of a connection is a proxy's.
+func (c *config) isProxy(end net.Addr) bool {
+	address, err := netip.ParseAddrPort(end.String())
+	return err == nil && slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(address.Addr().Unmap()) })
 }
 
 // resolve completes the configuration with the address that the listener

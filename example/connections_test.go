@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -49,3 +50,34 @@ func TestOneAddressDoesNotTakeAllConnections(t *testing.T) {
 		t.Errorf("a connection in the place of the first is answered %q", answer)
 	}
 }
+
+// What comes by a proxy has one address, and the proxy counts it.
+func TestAProxyTakesTheConnectionsThatItNeeds(t *testing.T) {
+	t.Parallel()
+	c := newConnections(1, (&config{proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.4/32")}}).isProxy)
+	for address, wantClosed := range map[string]bool{"127.0.0.4:1": false, "[::ffff:127.0.0.4]:1": false, "127.0.0.5:1": true} {
+		first, second := &end{address: address}, &end{address: address}
+		c.changed(first, http.StateNew)
+		c.changed(second, http.StateNew)
+		if first.closed || second.closed != wantClosed {
+			t.Errorf("of two connections from %s: %v, %v", address, first.closed, second.closed)
+		}
+		c.changed(second, http.StateClosed)
+		c.changed(first, http.StateClosed)
+	}
+	if len(c.open) > 0 {
+		t.Errorf("counted are still %v", c.open)
+	}
+}
+
+// end is a connection with an address.
+type end struct {
+	net.Conn
+	address string
+	closed  bool
+}
+
+func (e *end) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(e.address))
+}
+func (e *end) Close() error { e.closed = true; return nil }

@@ -12,7 +12,7 @@ func (a *app) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := a.db.WithContext(ctx).Exec("SELECT 1").Error; err != nil {
-		a.log.ErrorContext(ctx, "the database does not answer", slog.String("error", err.Error()))
+		a.log.ErrorContext(ctx, "the database does not answer", slog.String("cause", err.Error()))
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
 		return
 	}

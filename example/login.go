@@ -41,19 +41,15 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := server.LocalPath(form.Get("next"))
-	user, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), form.Get("username"), form.Get("password"))
-	var later *server.Error
-	switch {
-	case errors.As(err, &later):
-		maps.Copy(w.Header(), later.Header)
-		a.errorPage(w, later.Status)
-		return
-	case err != nil:
-		a.fail(w, r, err)
-		return
-	}
-	if user == nil {
-		a.loginPage(w, http.StatusUnauthorized, loginView{Next: next, Username: form.Get("username"), Failed: true})
+	user, err := a.signIn(r, form.Get("username"), form.Get("password"))
+	if err != nil {
+		failure := server.AsError(err)
+		if failure.Status == http.StatusUnauthorized {
+			a.loginPage(w, failure.Status, loginView{Next: next, Username: form.Get("username"), Failed: true})
+			return
+		}
+		maps.Copy(w.Header(), failure.Header)
+		a.errorPage(w, failure.Status)
 		return
 	}
 	// Somebody else was signed in here: their applications learn that they are no more.
@@ -77,6 +73,25 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		a.sessions.Put(r.Context(), sessionID, rand.Text())
 	}
 	redirectLocal(w, r, next)
+}
+
+// signIn checks a password. It is a request like the library's own: those who observe them
+// see it, and the log has why it is refused, by the same keys.
+func (a *app) signIn(r *http.Request, username, password string) (user *User, err error) {
+	err = a.oauth.ObservePage(r, "login", func(r *http.Request) (*server.Request, error) {
+		var who server.User
+		var why *server.Reason
+		found, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), username, password)
+		switch {
+		case errors.As(err, &why):
+			wrong := server.NewError(server.AccessDenied, "The user name or the password is wrong.").BecauseOf(why)
+			wrong.Status, err = http.StatusUnauthorized, wrong
+		case err == nil:
+			user, who = found, found
+		}
+		return server.RequestFromContext(a.oauth.PageContext(r, "login", who)), err
+	})
+	return user, err
 }
 
 func (a *app) loginPage(w http.ResponseWriter, status int, view loginView) {

@@ -143,6 +143,113 @@ func (l *reachedMeanwhile) Wait(context.Context, string) (time.Duration, error) 
 	return 0, nil
 }
 
+// The log says why a sign-in failed, of whom where that is known, and nothing of what was
+// typed: people type their password where the user name belongs.
+func TestTheLogSaysWhyASignInFailed(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	db := p.database(t)
+	var bob User
+	if err := db.Where("username = ?", "bob").First(&bob).Error; err != nil {
+		t.Fatal(err)
+	}
+	user := " values.user=" + bob.GetUserID()
+	why := func(b *visitor, username, password string) string {
+		t.Helper()
+		before := len(p.log.String())
+		b.post("/login", form("username", username, "password", password))
+		for line := range strings.Lines(p.log.String()[before:]) {
+			if strings.Contains(line, "was refused") {
+				return line
+			}
+		}
+		return ""
+	}
+	const same = `msg="an OAuth request was refused" endpoint=login status=401 path=/login error=access_denied error_description="The user name or the password is wrong." reason=`
+	want := func(line string, parts ...string) {
+		t.Helper()
+		for _, part := range append(parts, " request_id=") {
+			if !strings.Contains(line, part) {
+				t.Errorf("%q is not in %s", part, line)
+			}
+		}
+		for _, typed := range []string{"correcthorse", "builder", "Bob"} {
+			if strings.Contains(line, typed) {
+				t.Errorf("what was typed is in %s", line)
+			}
+		}
+	}
+	b := p.visitFrom(t, "127.0.0.9")
+	want(why(b, "bob", "Bob-correcthorse"), same+`"the password is wrong"`, user, " remote_address=127.0.0.9 ")
+	want(why(b, "correcthorse", "builder"), same+`"there is no such user"`, " remote_address=127.0.0.9 ")
+	if line := why(b, "correcthorse", "builder"); strings.Contains(line, "user=") {
+		t.Errorf("a name that nobody has is in %s", line)
+	}
+	grant := b.tokenRequest("demo-legacy", "demo-legacy-secret", form("grant_type", "password", "username", "bob", "password", "correcthorse"))
+	grant.want(t, http.StatusBadRequest, "invalid_grant")
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, "grant_type=password") && strings.Contains(line, "was refused") {
+			want(line, ` client_id=demo-legacy `, `error=invalid_grant`, `reason="the password is wrong"`, user)
+			grant.status = 0
+		}
+	}
+	if grant.status != 0 {
+		t.Error("the log does not say why the grant was refused")
+	}
+	for range wrongPasswords {
+		b.post("/login", form("username", "bob", "password", "correcthorse"))
+	}
+	want(why(b, "bob", "builder"), "level=WARN", "status=429", `reason="there were too many wrong passwords of this user from this address"`)
+	elsewhere := p.visitFrom(t, "127.0.0.8")
+	for i := range wrongPasswordsFromAddress {
+		elsewhere.post("/login", form("username", "nobody"+strconv.Itoa(i), "password", "correcthorse"))
+	}
+	want(why(elsewhere, "bob", "builder"), "level=WARN", "status=429", `reason="there were too many wrong passwords from this address"`)
+	if err := db.Model(&bob).Update("disabled", true).Error; err != nil {
+		t.Fatal(err)
+	}
+	want(why(p.visit(t), "bob", "builder"), same+`"the user is disabled"`, user)
+}
+
+// Behind a proxy that is named, limits and log have the address that it says, and a
+// stranger who writes the header has gained nothing.
+func TestBehindAProxy(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t, "-trusted-proxy", "127.0.0.2", "-trusted-proxy", "10.1.0.0/16")
+	proxy, stranger := p.visitFrom(t, "127.0.0.2"), p.visitFrom(t, "127.0.0.3")
+	signIn := func(b *visitor, forwarded, password string) int {
+		return b.do(http.MethodPost, "/login", strings.NewReader(form("username", "alice", "password", password).Encode()), http.Header{"X-Forwarded-For": {forwarded}}).status
+	}
+	flood := func(b *visitor, forwarded func(i int) string) {
+		t.Helper()
+		for i := range wrongPasswords {
+			if got := signIn(b, forwarded(i), "guess"); got != http.StatusUnauthorized {
+				t.Fatalf("guess %d is answered %d", i, got)
+			}
+		}
+		if got := signIn(b, forwarded(99), "wonderland"); got != http.StatusTooManyRequests {
+			t.Errorf("one guess too many is answered %d", got)
+		}
+	}
+	flood(proxy, func(i int) string { return "198.51.100." + strconv.Itoa(i) + ", 203.0.113.9, 10.1.2.3" })
+	flood(stranger, func(i int) string { return "198.51.100." + strconv.Itoa(i) })
+	if got := signIn(proxy, "203.0.113.10", "wonderland"); got != http.StatusSeeOther {
+		t.Errorf("somebody else behind the proxy is answered %d", got)
+	}
+	proxy.do(http.MethodGet, "/api/me", nil, http.Header{"X-Forwarded-For": {"203.0.113.11"}}).want(t, http.StatusUnauthorized)
+	log := p.log.String()
+	for _, address := range []string{"203.0.113.9", "127.0.0.3", "203.0.113.10", "203.0.113.11"} {
+		if !strings.Contains(log, "remote_address="+address+" ") {
+			t.Errorf("the log does not have %s", address)
+		}
+	}
+	for _, address := range []string{"198.51.100.", "127.0.0.2", "10.1.2.3"} {
+		if strings.Contains(log, "remote_address="+address) {
+			t.Errorf("the log has %s", address)
+		}
+	}
+}
+
 // The password grant is bounded as the page is, and together with it: by whoever
 // sends the request, so that nobody is shut out by a stranger elsewhere.
 func TestNobodyGuessesAPasswordByTheGrant(t *testing.T) {

@@ -120,7 +120,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         newConnections(maxConnections).changed,
+		ConnState:         newConnections(maxConnections, cfg.isProxy).changed,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		TLSConfig:         cfg.tlsConfig(),
 	}

@@ -35,6 +35,8 @@ func TestRefusesToStart(t *testing.T) {
 		"a bad host of a resource": {args: []string{"-resource", "https://a;b/"}, want: "https://a;b/"},
 		"a resource twice":         {args: []string{"-resource", "https://a.example", "-resource", "https://A.example/"}, want: "is given twice"},
 		"its own resource":         {args: []string{"-issuer", "http://127.0.0.1:1", "-resource", "http://127.0.0.1:1/"}, want: "is the API of this program itself"},
+		"a proxy that is none":     {args: []string{"-trusted-proxy", "proxy.example"}, want: `-trusted-proxy "proxy.example" is not an address or a network`},
+		"everybody as a proxy":     {env: map[string]string{"GORMOAUTH_TRUSTED_PROXIES": "10.0.0.1 ::/0"}, want: "-trusted-proxy ::/0 is everybody"},
 		"bad address":              {args: []string{"-addr", "nowhere"}, want: "host:port"},
 		"port in use":              {args: []string{"-addr", taken.Addr().String()}, want: "address already in use"},
 		"demo on a public issuer":  {args: []string{"-issuer", "https://id.example.com"}, want: "-demo=false"},
@@ -71,7 +73,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), []string{"-help"}, noEnvironment, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "-resource", "GORMOAUTH_RESOURCES", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
+	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "-resource", "GORMOAUTH_RESOURCES", "-trusted-proxy", "GORMOAUTH_TRUSTED_PROXIES", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
 		if !strings.Contains(stdout.String(), name) {
 			t.Errorf("help does not mention %s", name)
 		}

@@ -52,6 +52,7 @@ func newServer(a *app) (*server.Server, error) {
 		SlowSecrets:     a.passwords.checks,
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,
+		RemoteAddress:   a.cfg.remoteAddress(),
 	}, parts...)
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func readCertificates(file string) (*x509.CertPool, error) {
 // the request, as at the page; of an application with a server that is its server.
 func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (server.User, error) {
 	user, err := a.passwords.check(ctx, a.oauth.RemoteAddress(req.HTTP), username, password)
-	if err != nil || user == nil {
+	if err != nil {
 		return nil, err
 	}
 	return user, nil
@@ -214,7 +215,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	issuer, db, log := a.cfg.issuer, a.db, a.log
 	tokens := &resource.JWTAccessTokenValidator{Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db)}
 	bound := gormoauth.CreateDPoPTokenValidator[Replay](db, issuer, tokens)
-	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, Profile: a.cfg.profile(), Metadata: &resource.Metadata{
+	protector, err := resource.NewProtector(resource.Config{Realm: "example", Logger: log, RemoteAddress: a.cfg.remoteAddress(), Profile: a.cfg.profile(), Metadata: &resource.Metadata{
 		Resource: issuer, AuthorizationServers: []string{issuer}, ScopesSupported: scopeNames(), ResourceName: "gormoauth example",
 	}}, tokens, bound)
 	if err != nil {
@@ -222,7 +223,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	}
 	protector.Register(resource.OnTokenAuthenticated(func(ctx context.Context, _ *http.Request, token *server.StoredToken) {
 		if err := noteUse(ctx, db, token.Token.(*Token), time.Now()); err != nil {
-			log.ErrorContext(ctx, "a token's last use could not be noted", slog.String("error", err.Error()))
+			log.ErrorContext(ctx, "a token's last use could not be noted", slog.String("cause", err.Error()))
 		}
 	}))
 	return protector, nil

@@ -65,7 +65,7 @@ func newPages(log *slog.Logger) (*pages, error) {
 func (p *pages) render(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
 	if err := p.templates[name].Execute(&page, view); err != nil {
-		p.log.Error("a page could not be rendered", slog.String("page", name), slog.String("error", err.Error()))
+		p.log.Error("a page could not be rendered", slog.String("page", name), slog.String("cause", err.Error()))
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}

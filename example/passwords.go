@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -59,16 +60,19 @@ func hashPassword(password string) (string, error) {
 	return string(hash), err
 }
 
-// check returns the user with this password, nil when there is none. It takes
-// as long for a user who does not exist, so that nobody can learn who does.
-// After too many failures from the address it is a [server.TooManyRequests], in a
-// flood a [server.TooBusy], and nothing is checked.
+// check returns the user with this password. Where there is none the error is a
+// [*server.Reason], for the log alone. It takes as long for a user who does not exist, so
+// that nobody can learn who does. After too many failures from the address the error is a
+// [server.TooManyRequests], in a flood a [server.TooBusy], and nothing is checked.
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
-	limits := []limit{{p.byAddress, address}, {p.byUser, server.Digest(username + "\x00" + address)}}
+	limits := []limit{
+		{p.byAddress, address, "there were too many wrong passwords from this address"},
+		{p.byUser, server.Digest(username + "\x00" + address), "there were too many wrong passwords of this user from this address"},
+	}
 	if err := tooMany(ctx, limits, limit.wait); err != nil {
 		return nil, err
 	}
-	user, hash, err := p.find(ctx, username)
+	user, err := p.find(ctx, username)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +81,13 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 		if err = tooMany(ctx, limits, limit.wait); err != nil {
 			return false
 		}
-		if matches(hash, password) && user != nil {
+		why := p.compare(user, password)
+		if why == nil {
 			return true
 		}
-		user, err = nil, tooMany(ctx, limits, limit.failed)
+		if err = tooMany(ctx, limits, limit.failed); err == nil {
+			err = why
+		}
 		return false
 	})
 	if busy != nil {
@@ -92,10 +99,31 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 	return user, nil
 }
 
+// compare returns why a user, nil for none, is not who has the password; nil is that they
+// are. Nothing that was typed is in it: people type their password where the user name
+// belongs.
+func (p *passwords) compare(user *User, password string) error {
+	hash := p.nobody
+	if user != nil && !user.Disabled {
+		hash = []byte(user.PasswordHash)
+	}
+	good := matches(hash, password)
+	switch {
+	case user == nil:
+		return server.NewReason("there is no such user")
+	case user.Disabled:
+		return server.NewReason("the user is disabled", slog.String("user", user.GetUserID()))
+	case !good:
+		return server.NewReason("the password is wrong", slog.String("user", user.GetUserID()))
+	}
+	return nil
+}
+
 // limit is one of those that an attempt is held to.
 type limit struct {
 	ratelimit.Limiter
-	key string
+	key    string
+	reason string // for the log, where it is reached
 }
 
 func (l limit) wait(ctx context.Context) (time.Duration, error)   { return l.Wait(ctx, l.key) }
@@ -104,28 +132,30 @@ func (l limit) failed(ctx context.Context) (time.Duration, error) { return l.All
 // tooMany asks each limit, and returns what to answer when one is reached.
 func tooMany(ctx context.Context, limits []limit, ask func(limit, context.Context) (time.Duration, error)) error {
 	var longest time.Duration
+	var reason string
 	for _, l := range limits {
 		wait, err := ask(l, ctx)
 		if err != nil {
 			return err
 		}
-		longest = max(longest, wait)
+		if wait > longest {
+			longest, reason = wait, l.reason
+		}
 	}
 	if longest > 0 {
-		return server.TooManyRequests(longest, "These were many wrong passwords. Please try again later.")
+		return server.TooManyRequests(longest, "These were many wrong passwords. Please try again later.").Because(reason, slog.Duration("wait", longest))
 	}
 	return nil
 }
 
-// find returns a user and the hash to check: one that nothing matches when there is
-// no such user.
-func (p *passwords) find(ctx context.Context, username string) (user *User, hash []byte, err error) {
+// find returns a user, be they disabled, or nil when there is none.
+func (p *passwords) find(ctx context.Context, username string) (*User, error) {
 	var found User
-	query := p.db.WithContext(ctx).Where("username = ?", username).Where(enabled, false).Limit(1).Find(&found)
+	query := p.db.WithContext(ctx).Where("username = ?", username).Limit(1).Find(&found)
 	if query.Error != nil || query.RowsAffected == 0 {
-		return nil, p.nobody, query.Error
+		return nil, query.Error
 	}
-	return &found, []byte(found.PasswordHash), nil
+	return &found, nil
 }
 
 func matches(hash []byte, password string) bool {

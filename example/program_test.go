@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"html"
 	"io"
@@ -161,6 +162,8 @@ func (b *visitor) do(method, path string, body io.Reader, header http.Header) an
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	maps.Copy(r.Header, header)
+	id := rand.Text()
+	r.Header.Set("X-Request-Id", id)
 	response, err := b.http.Do(r)
 	if err != nil {
 		b.t.Fatal(err)
@@ -170,7 +173,44 @@ func (b *visitor) do(method, path string, body io.Reader, header http.Header) an
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(text)}
+	a := answer{response.StatusCode, response.Header, string(text)}
+	b.checkLog(r, a, id)
+	return a
+}
+
+// checkLog holds every answer to the rule of the log: what the library refuses, and a
+// sign-in that is refused, has one line, which has the request's id.
+func (b *visitor) checkLog(r *http.Request, a answer, id string) {
+	b.t.Helper()
+	var refusals []string
+	for _, line := range b.program.logged(id) {
+		if strings.Contains(line, `msg="an OAuth request was refused"`) || strings.Contains(line, `msg="an OAuth request failed inside"`) {
+			refusals = append(refusals, line)
+		}
+	}
+	unserved := strings.HasPrefix(a.header.Get("Content-Type"), "text/html") && (a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed)
+	signIn := r.URL.Path == "/login" && (a.status == http.StatusUnauthorized || a.status == http.StatusTooManyRequests)
+	ofLibrary := strings.HasPrefix(r.URL.Path, "/oauth/") || strings.HasPrefix(r.URL.Path, "/api/")
+	if a.status >= http.StatusBadRequest && !unserved && (signIn || ofLibrary) && len(refusals) != 1 {
+		b.t.Errorf("%s %s is answered with %d, and the log has %d lines of it: %q", r.Method, r.URL.Path, a.status, len(refusals), refusals)
+	}
+	for _, line := range refusals {
+		for _, key := range []string{"endpoint=", "status=", "error=", "remote_address="} {
+			if !strings.Contains(line, " "+key) {
+				b.t.Errorf("%s %s: a line has no %s: %s", r.Method, r.URL.Path, key, line)
+			}
+		}
+	}
+}
+
+// logged are the lines of a request.
+func (p *program) logged(id string) (lines []string) {
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, "request_id="+id) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // decide looks at the page of an authorization request, and posts its form with all of

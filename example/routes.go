@@ -44,7 +44,12 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("GET /static/style.css", serveStatic("style.css"))
 	mux.HandleFunc("GET /static/logo.svg", serveStatic("logo.svg"))
 
-	return securityHeaders(a.cfg.secure(), a.withErrorPages(mux))
+	return a.withRequestID(securityHeaders(a.cfg.secure(), a.withErrorPages(mux)))
+}
+
+// withRequestID has all lines of the log that come of a request have its id.
+func (a *app) withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, a.oauth.WithRequestID(r)) })
 }
 
 // pageMiddleware gives a page its session, and refuses forms that other sites

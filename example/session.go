@@ -151,7 +151,7 @@ func cleanUpSessions(ctx context.Context, db *gorm.DB, log *slog.Logger) {
 	defer hourly.Stop()
 	for {
 		if err := deleteExpiredSessions(ctx, db, time.Now()); err != nil && ctx.Err() == nil {
-			log.ErrorContext(ctx, "expired sessions could not be deleted", slog.String("error", err.Error()))
+			log.ErrorContext(ctx, "expired sessions could not be deleted", slog.String("cause", err.Error()))
 		}
 		select {
 		case <-ctx.Done():

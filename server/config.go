@@ -117,8 +117,9 @@ type Config struct {
 	// both together leave that half.
 	SlowSecrets *ratelimit.Concurrency
 	// RemoteAddress says where a request comes from; nil is the other end of the
-	// connection. Behind a proxy set it, to what the proxy says: otherwise all
-	// clients have the proxy's address, and whoever fails shuts the others out.
+	// connection. Behind a proxy write [TrustForwardedAddress]: otherwise all clients
+	// have the proxy's address, and whoever fails shuts the others out. Limits, the log
+	// and the audit trail have what it says.
 	RemoteAddress func(r *http.Request) string
 	// RequestID names a request, so that the lines of the log that come of it have the
 	// same "request_id"; nil takes the header X-Request-Id. An id of more than 64

@@ -43,7 +43,7 @@ func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings serve
 	if err != nil {
 		return nil
 	}
-	findings = slices.Concat(p.diagnoseProxy(s, issuer), diagnoseCertificates(ctx, s), p.diagnoseLimiters(s))
+	findings = slices.Concat(p.diagnoseProxy(s, issuer), diagnoseAddresses(ctx, s), diagnoseCertificates(ctx, s), p.diagnoseLimiters(s))
 	if p.Handler == nil {
 		return findings
 	}
@@ -89,7 +89,7 @@ func (p Program) diagnoseProxy(s *server.Server, issuer *url.URL) server.Finding
 	return server.Findings{{
 		Check: "remote_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "is missing behind the proxy that ends TLS",
 		Consequence: "all clients have the proxy's address, and whoever fails to authenticate too often shuts the others out",
-		Remedy:      "RemoteAddress: what the proxy says, such as the last address of X-Forwarded-For",
+		Remedy:      `RemoteAddress: server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("…")), with the proxies' own network`,
 	}}
 }
 
@@ -107,6 +107,34 @@ func (p Program) diagnoseLimiters(s *server.Server) server.Findings {
 
 // strangers are addresses that nobody has (RFC 5737, RFC 3849), and no proxy.
 var strangers = []string{"192.0.2.77:443", "198.51.100.77:443", "203.0.113.77:443", "[2001:db8::77]:443"}
+
+// addressHeaders are those in which proxies usually write where a request comes from.
+var addressHeaders = []string{
+	"X-Forwarded-For", "Forwarded", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fly-Client-Ip", "X-Envoy-External-Address",
+}
+
+// diagnoseAddresses finds that anybody's word is taken for where a request comes from.
+func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
+	for _, stranger := range strangers {
+		for _, header := range addressHeaders {
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Issuer(), http.NoBody)
+			if err != nil {
+				return nil
+			}
+			r.RemoteAddr = stranger
+			said := s.RemoteAddress(r)
+			r.Header.Set(header, map[bool]string{true: "for=192.0.2.99", false: "192.0.2.99"}[header == "Forwarded"])
+			if s.RemoteAddress(r) != said {
+				return server.Findings{{
+					Check: "forwarded_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "believes the header " + header + " of " + stranger + ", as of anybody",
+					Consequence: "whoever guesses has a new address for each guess, shuts others out by theirs, and writes any into the log and the audit trail",
+					Remedy:      fmt.Sprintf(`server.TrustForwardedAddress(%q, netip.MustParsePrefix("…")), with the proxies' own network`, header),
+				}}
+			}
+		}
+	}
+	return nil
+}
 
 // certificateHeaders are those in which proxies usually write a certificate.
 var certificateHeaders = []string{

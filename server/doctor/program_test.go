@@ -165,6 +165,29 @@ func TestAProxyIsKnown(t *testing.T) {
 	assert.Empty(t, behind.Diagnose(t.Context(), newServer(t, func(c *server.Config) { c.Issuer = "http://localhost:8080" })))
 }
 
+func TestAnAddressThatAnybodyWritesIsFound(t *testing.T) {
+	everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	written := func(header string) func(*http.Request) string {
+		return func(r *http.Request) string { return r.Header.Get(header) }
+	}
+	for rule, c := range map[string]struct {
+		address func(r *http.Request) string
+		want    []string
+	}{
+		"of the connection":             {nil, nil},
+		"of one proxy":                  {server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("10.0.0.7/32")), nil},
+		"of no proxy":                   {server.TrustForwardedAddress("X-Forwarded-For"), nil},
+		"of anybody":                    {server.TrustForwardedAddress("X-Forwarded-For", everywhere...), []string{"forwarded_address"}},
+		"of anybody with IPv6":          {server.TrustForwardedAddress("X-Real-IP", everywhere[1]), []string{"forwarded_address"}},
+		"of anybody, by RFC 7239":       {server.TrustForwardedAddress("Forwarded", everywhere...), []string{"forwarded_address"}},
+		"of anybody, by the program's":  {written("X-Forwarded-For"), []string{"forwarded_address"}},
+		"of anybody, by another header": {written("Cf-Connecting-Ip"), []string{"forwarded_address"}},
+	} {
+		s := newServer(t, func(config *server.Config) { config.RemoteAddress = c.address })
+		assert.Equal(t, c.want, checks(doctor.Program{TLS: true}.Diagnose(t.Context(), s)), rule)
+	}
+}
+
 func TestACertificateOfAnybodyIsRefused(t *testing.T) {
 	everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	for rule, c := range map[string]struct {

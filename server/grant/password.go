@@ -13,8 +13,9 @@ import (
 type Password struct {
 	// AuthenticateUser returns the user whose credentials these are, or nil. It
 	// bounds how often somebody may guess, by who asks: req has the client and the
-	// address. To one who has to wait the error is [server.TooManyRequests]; any
-	// other is a failure inside, never a wrong password.
+	// address. To one who has to wait the error is [server.TooManyRequests]. A
+	// [*server.Reason] says to the log, and to nobody else, why these are nobody's
+	// credentials; any other error is a failure inside, never a wrong password.
 	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (server.User, error)
 }
 
@@ -39,11 +40,12 @@ func (g *Password) PrepareIssuance(ctx context.Context, req *server.Request) (*s
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'password'.")
 	}
 	user, err := g.AuthenticateUser(ctx, req, username, password)
+	var why *server.Reason
+	if errors.As(err, &why) || err == nil && server.IsNilUser(user) {
+		return nil, server.NewError(server.InvalidGrant, "The user name or the password is wrong.").BecauseOf(err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if server.IsNilUser(user) {
-		return nil, server.NewError(server.InvalidGrant, "The user name or the password is wrong.")
 	}
 	return &server.Issuance{User: user, Scope: req.Params.Get("scope"), RefreshToken: true}, nil
 }

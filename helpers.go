@@ -38,7 +38,7 @@ func CreateMetadataDocuments[M any, P gormstore.ClientModel[M]](db *gorm.DB, fet
 
 // CreateClientFactory returns a factory that stores clients of the server in the model M
 // and tells each secret once. It panics when M cannot hold them, and without a server.
-func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB, srv *server.Server) *gormstore.ClientFactory[M, P] {
+func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB, srv *server.Server) *gormstore.ClientFactory[M] {
 	return must(gormstore.NewClientFactory[M, P](db, srv))
 }
 
@@ -118,7 +118,7 @@ func CreateRegistrationEndpoint[C, T any, PC gormstore.ClientModel[C], PT gormst
 // CreateClientRegistrationStorage returns the storage of clients that register
 // themselves, for [CreatePruneFunc], which forgets those that are never used. It
 // panics when the models cannot hold them.
-func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB) *gormstore.ClientRegistration[C, PC, T, PT] {
+func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB) *gormstore.ClientRegistration {
 	return must(gormstore.NewClientRegistration[C, T, PC, PT](db))
 }
 
@@ -132,14 +132,14 @@ func CreatePushedAuthorizationRequestEndpoint[M any, P gormstore.PushedRequestMo
 // CreatePushedRequestStorage returns the storage of pushed authorization
 // requests in the model M, for [CreatePruneFunc]. It panics when M cannot hold
 // them.
-func CreatePushedRequestStorage[M any, P gormstore.PushedRequestModel[M]](db *gorm.DB) *gormstore.PushedRequests[M, P] {
+func CreatePushedRequestStorage[M any, P gormstore.PushedRequestModel[M]](db *gorm.DB) *gormstore.PushedRequests {
 	return must(gormstore.NewPushedRequests[M, P](db))
 }
 
 // CreateSigningKeys returns the key pairs with which the server signs, in the
 // model M; see [gormstore.SigningKeys]. It panics when M cannot hold them, or
 // when the options make no sense.
-func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, options gormstore.SigningKeyOptions) *gormstore.SigningKeys[M, P] {
+func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, options gormstore.SigningKeyOptions) *gormstore.SigningKeys {
 	return must(gormstore.NewSigningKeys[M, P](db, options))
 }
 
@@ -147,7 +147,7 @@ func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, optio
 // [grant.RememberedConsent], in the model M. One that is revoked ends what came of it
 // in the models T of tokens and C of codes. It panics when the models cannot hold
 // them.
-func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Consents[M, P, T, PT, C, PC] {
+func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Consents[M] {
 	return must(gormstore.NewConsents[M, T, C, P, PT, PC](db))
 }
 
@@ -155,13 +155,13 @@ func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore
 // of the logouts that clients are still to be told of in the model L, for
 // [oidc.Provider]. What ends with a session is in the models T of tokens and C of
 // codes. It panics when the models cannot hold them.
-func CreateSessionStorage[S, L, T, C any, PS gormstore.SessionModel[S], PL gormstore.LogoutModel[L], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Sessions[S, PS, L, PL, T, PT, C, PC] {
+func CreateSessionStorage[S, L, T, C any, PS gormstore.SessionModel[S], PL gormstore.LogoutModel[L], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Sessions {
 	return must(gormstore.NewSessions[S, L, T, C, PS, PL, PT, PC](db))
 }
 
 // CreateReplayStorage returns the storage of what may be presented once, such as
 // client assertions, in the model M. It panics when M cannot hold it.
-func CreateReplayStorage[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *gormstore.Replays[M, P] {
+func CreateReplayStorage[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *gormstore.Replays {
 	return must(gormstore.NewReplays[M, P](db))
 }
 
@@ -178,7 +178,7 @@ func WithAudit[M any, P gormstore.AuditModel[M]](db *gorm.DB) (*gorm.DB, error) 
 // for [CreatePruneFunc] once the options say how long it is kept, and for
 // [CreateEraseFunc], which takes out of it who it was. It panics when M cannot hold
 // it, or when the options make no sense.
-func CreateAuditStorage[M any, P gormstore.AuditModel[M]](db *gorm.DB, options gormstore.AuditOptions) *gormstore.Audits[M, P] {
+func CreateAuditStorage[M any, P gormstore.AuditModel[M]](db *gorm.DB, options gormstore.AuditOptions) *gormstore.Audits[M] {
 	return must(gormstore.NewAudits[M, P](db, options))
 }
 
@@ -197,7 +197,7 @@ func CreateDeviceCodeGrant[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *
 // CreateDeviceCodeStorage returns the storage of device authorizations (RFC
 // 8628) in the model M, for [CreatePruneFunc]. It panics when M cannot hold
 // them.
-func CreateDeviceCodeStorage[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *gormstore.DeviceCodes[M, P] {
+func CreateDeviceCodeStorage[M any, P gormstore.DeviceCodeModel[M]](db *gorm.DB) *gormstore.DeviceCodes {
 	return must(gormstore.NewDeviceCodes[M, P](db))
 }
 
@@ -207,7 +207,7 @@ func CreateRevocationEndpoint[M any, P gormstore.TokenModel[M]](db *gorm.DB) *en
 	return revocationEndpoint(must(gormstore.NewTokens[M, P](db)))
 }
 
-func revocationEndpoint[M any, P gormstore.TokenModel[M]](tokens *gormstore.Tokens[M, P]) *endpoint.Revocation {
+func revocationEndpoint(tokens *gormstore.Tokens) *endpoint.Revocation {
 	return &endpoint.Revocation{QueryToken: tokens.Query, RevokeToken: tokens.RevokeToken, RevokeGrant: tokens.RevokeGrant}
 }
 

@@ -26,14 +26,14 @@ type app struct {
 	log           *slog.Logger
 	pages         *pages
 	sessions      *scs.SessionManager
-	users         *gormstore.Users[User, *User]
-	tokens        *gormstore.Tokens[Token, *Token]
-	clients       *gormstore.ClientFactory[Client, *Client]
-	registrations *gormstore.ClientRegistration[Client, *Client, Token, *Token]
-	audits        *gormstore.Audits[Audit, *Audit]
+	users         *gormstore.Users
+	tokens        *gormstore.Tokens
+	clients       *gormstore.ClientFactory[Client]
+	registrations *gormstore.ClientRegistration
+	audits        *gormstore.Audits[Audit]
 	passwords     *passwords
-	keys          *gormstore.SigningKeys[SigningKey, *SigningKey]
-	consents      *gormstore.Consents[Consent, *Consent, Token, *Token, AuthorizationCode, *AuthorizationCode]
+	keys          *gormstore.SigningKeys
+	consents      *gormstore.Consents[Consent]
 	openid        *oidc.Provider
 	devices       *endpoint.DeviceAuthorization
 	oauth         *server.Server

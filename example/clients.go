@@ -119,7 +119,7 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 
 // deleteClient deletes a client and everything that was issued to it, in the
 // transaction.
-func deleteClient(tx *gorm.DB, registrations *gormstore.ClientRegistration[Client, *Client, Token, *Token], client *Client, now time.Time) error {
+func deleteClient(tx *gorm.DB, registrations *gormstore.ClientRegistration, client *Client, now time.Time) error {
 	if err := tx.Where("client_id = ?", client.ClientID).Delete(&AuthorizationCode{}).Error; err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func pruneExpired(ctx context.Context, db *gorm.DB, stdout io.Writer) (removed i
 	prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db,
 		gormoauth.CreateDeviceCodeStorage[DeviceCode](db), gormoauth.CreatePushedRequestStorage[PushedRequest](db),
 		gormoauth.CreateReplayStorage[Replay](db), gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{}),
-		gormoauth.CreateClientRegistrationStorage[Client, Token](db), sessions, sessions.Logouts(),
+		gormoauth.CreateClientRegistrationStorage[Client, Token](db), sessions,
 		gormoauth.CreateAuditStorage[Audit](db, gormstore.AuditOptions{Retention: auditRetention}))
 	err = prune(ctx, gormstore.PruneOptions{Report: func(p gormstore.PruneProgress) {
 		if bar == nil {

@@ -1,7 +1,6 @@
 package gormstore
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"reflect"
@@ -17,6 +16,11 @@ import (
 // AuditModel is a pointer to a model that embeds models.AuditMixin.
 type AuditModel[M any] interface {
 	*M
+	auditRow
+}
+
+type auditRow interface {
+	Described
 	AsAuditMixin() *models.AuditMixin
 }
 
@@ -34,7 +38,7 @@ type AuditModel[M any] interface {
 // its grant. A revocation by its grant alone names no user and no client, if the
 // context does not; earlier entries of the same grant do.
 func WithAudit[M any, P AuditModel[M]](db *gorm.DB) (*gorm.DB, error) {
-	t, err := newTrail(db, new(M))
+	t, err := newTrail(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
@@ -51,21 +55,18 @@ func trailOf(db *gorm.DB) *trail {
 	return t
 }
 
-// trail writes the entries of an audit trail. A nil trail keeps none.
-type trail struct {
-	store   *store
-	columns columns
-}
+// trail writes the entries of an audit trail.
+type trail struct{ table *Table }
 
-func newTrail(db *gorm.DB, model any) (*trail, error) {
-	s, names, err := newGrantedStore(db, model, models.AuditMixin{})
+func newTrail(db *gorm.DB, model auditRow) (*trail, error) {
+	table, err := newTable(db, model)
 	if err != nil {
 		return nil, err
 	}
-	if !s.isIndexed(s.userID.field, s.schema.FieldsByDBName[names["OccurredAt"]]) {
-		return nil, s.fault("has no index on UserID and OccurredAt, by which a user's entries are found; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID")
+	if !table.isIndexed(table.userID.field, table.schema.FieldsByDBName[table.column("OccurredAt")]) {
+		return nil, table.fault("has no index on UserID and OccurredAt, by which a user's entries are found; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID")
 	}
-	return &trail{s, names}, nil
+	return &trail{table}, nil
 }
 
 // entry is what an act leaves in the trail. What the act does not say, the request
@@ -84,46 +85,25 @@ func clientEntry(event, clientID string, at time.Time) entry {
 	return e
 }
 
-type begunKey struct{}
-
-// together runs a step and what it notes in one transaction. Without a trail the step
-// runs on the handle as it is.
-func (t *trail) together(db *gorm.DB, step func(db *gorm.DB) error) error {
-	if t == nil {
-		return step(db)
-	}
-	return db.Transaction(func(tx *gorm.DB) error {
-		return step(tx.WithContext(context.WithValue(db.Statement.Context, begunKey{}, true)))
-	})
-}
-
-// isBegun reports whether a handle is of the transaction of [trail.together], all of
-// which fails when something in it does.
-func isBegun(db *gorm.DB) bool { return db.Statement.Context.Value(begunKey{}) != nil }
-
 // entriesAtOnce is how many entries one statement inserts at most.
 const entriesAtOnce = 100
 
-// note writes entries, on the handle of the transaction of what they tell of.
-func (t *trail) note(tx *gorm.DB, entries ...entry) error {
-	if t == nil {
-		return nil
-	}
-	ctx := tx.Statement.Context
-	req := server.RequestFromContext(ctx)
-	conn := t.store.conn(WithTransaction(ctx, tx))
+// note writes entries, in the transaction of what they tell of.
+func (t *trail) note(tx *tx, entries ...entry) error {
+	req := server.RequestFromContext(tx.db.Statement.Context)
+	tx = tx.on(t.table)
 	for len(entries) > 0 {
 		some := entries[:min(entriesAtOnce, len(entries))]
 		entries = entries[len(some):]
-		rows := reflect.New(reflect.SliceOf(reflect.PointerTo(t.store.schema.ModelType)))
+		rows := reflect.New(reflect.SliceOf(reflect.PointerTo(t.table.schema.ModelType)))
 		for _, e := range some {
 			row, err := t.row(e, req)
 			if err != nil {
 				return err
 			}
-			rows.Elem().Set(reflect.Append(rows.Elem(), row))
+			rows.Elem().Set(reflect.Append(rows.Elem(), reflect.ValueOf(row)))
 		}
-		if _, err := t.store.insert(conn, rows.Interface()); err != nil {
+		if _, err := tx.insert(rows.Interface()); err != nil {
 			return fmt.Errorf("gormstore: write the audit trail: %w", err)
 		}
 	}
@@ -131,7 +111,7 @@ func (t *trail) note(tx *gorm.DB, entries ...entry) error {
 }
 
 // row is an entry as a row of the program's model.
-func (t *trail) row(e entry, req *server.Request) (reflect.Value, error) {
+func (t *trail) row(e entry, req *server.Request) (auditRow, error) {
 	if req != nil {
 		e.complete(req)
 	}
@@ -140,9 +120,9 @@ func (t *trail) row(e entry, req *server.Request) (reflect.Value, error) {
 	}
 	e.OccurredAt = e.at.Unix()
 	e.AuditKey = fmt.Sprintf("%09d%s", e.at.Nanosecond(), rand.Text())
-	row := reflect.New(t.store.schema.ModelType)
-	*row.Interface().(interface{ AsAuditMixin() *models.AuditMixin }).AsAuditMixin() = e.AuditMixin
-	return row, t.store.userID.set(row.Interface(), e.userID)
+	row := t.table.newRow().(auditRow)
+	*row.AsAuditMixin() = e.AuditMixin
+	return row, t.table.userID.set(row, e.userID)
 }
 
 // Of what a request says, so much is kept.

@@ -31,7 +31,7 @@ type Audit = oauthtest.Audit
 type audited struct {
 	provider
 	plain  *gorm.DB // without one
-	audits *gormstore.Audits[Audit, *Audit]
+	audits *gormstore.Audits[Audit]
 	seen   uint // the last entry that was looked at
 }
 
@@ -295,7 +295,7 @@ func TestNothingHappensWithoutItsEntry(t *testing.T) {
 		require.NoError(t, a.DB.Transaction(func(tx *gorm.DB) error {
 			ctx := gormstore.WithTransaction(t.Context(), tx)
 			require.Error(t, tokens.RevokeGrant(ctx, a.grantOf(first.AccessToken), a.Now))
-			require.Error(t, tokens.Save(ctx, &models.TokenMixin{AccessToken: rand.Text()}, &server.Request{}))
+			require.Error(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}))
 			return nil // the program goes on all the same
 		}))
 		assert.Equal(t, before, a.state())
@@ -326,7 +326,7 @@ func TestTheTrailIsInTheProgramsOwnTransaction(t *testing.T) {
 		for _, outcome := range []error{errors.New("rolled back"), nil} {
 			err := a.DB.Transaction(func(tx *gorm.DB) error {
 				ctx := gormstore.WithTransaction(t.Context(), tx)
-				require.NoError(t, tokens.Save(ctx, &models.TokenMixin{AccessToken: rand.Text(), ClientID: "c", GrantID: "g"}, &server.Request{Time: a.Now}))
+				require.NoError(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text(), ClientID: "c", GrantID: "g"}, Time: a.Now}))
 				require.NoError(t, tokens.RevokeGrant(ctx, "g", a.Now))
 				return outcome
 			})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,10 +18,7 @@ import (
 
 // Audits reads the audit trail that the stores of [WithAudit] keep in rows of the
 // program's model M.
-type Audits[M any, P AuditModel[M]] struct {
-	trail   *trail
-	options AuditOptions
-}
+type Audits[M any] struct{ table *Table }
 
 // AuditOptions say how long an audit trail is kept. The zero value keeps it without
 // end.
@@ -32,20 +28,26 @@ type AuditOptions struct {
 	Retention time.Duration
 }
 
-// forever is longer than there has been a clock.
-const forever = time.Duration(math.MaxInt64)
-
 // NewAudits returns the store, or what is wrong with the model or the options.
-func NewAudits[M any, P AuditModel[M]](db *gorm.DB, options AuditOptions) (*Audits[M, P], error) {
+func NewAudits[M any, P AuditModel[M]](db *gorm.DB, options AuditOptions) (*Audits[M], error) {
 	if options.Retention < 0 {
 		return nil, errors.New("gormstore: AuditOptions.Retention must not be negative; 0 keeps the trail without end")
 	}
-	t, err := newTrail(db, new(M))
+	t, err := newTrail(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &Audits[M, P]{t, options}, nil
+	if options.Retention > 0 {
+		t.table.about.ExpiresAt, t.table.keep = "OccurredAt", options.Retention
+	}
+	return &Audits[M]{t.table}, nil
 }
+
+// Pruned returns the table of the trail.
+func (a *Audits[M]) Pruned() []*Table { return []*Table{a.table} }
+
+// Erased returns the table of the trail. Entries stay, and no longer say who it was.
+func (a *Audits[M]) Erased() []*Table { return []*Table{a.table} }
 
 // AuditQuery says which entries are wanted. Of the fields that are set all have to
 // fit; none of them is the whole trail.
@@ -70,7 +72,7 @@ var ErrCursor = errors.New("gormstore: this is not the cursor of an entry")
 
 // Query returns a page of the trail, the latest entry first. A page that is not full
 // is the last.
-func (a *Audits[M, P]) Query(ctx context.Context, query AuditQuery) (entries []P, err error) {
+func (a *Audits[M]) Query(ctx context.Context, query AuditQuery) (entries []*M, err error) {
 	if !storable(query.UserID) || !storable(query.ClientID) || !storable(query.GrantID) {
 		return nil, nil
 	}
@@ -79,43 +81,40 @@ func (a *Audits[M, P]) Query(ctx context.Context, query AuditQuery) (entries []P
 		return nil, err
 	}
 	newest := clause.OrderBy{Columns: []clause.OrderByColumn{
-		{Column: column(a.trail.columns["OccurredAt"]), Desc: true}, {Column: column(a.trail.columns["AuditKey"]), Desc: true},
+		{Column: column(a.table.column("OccurredAt")), Desc: true}, {Column: column(a.table.column("AuditKey")), Desc: true},
 	}}
-	var rows []M
-	err = retry(ctx, func(bool) error {
-		rows, err = list[M](a.trail.store, a.trail.store.primary(ctx).Limit(cmp.Or(query.Limit, defaultAuditLimit)), conditions, newest)
-		return err
-	})
-	for i := range rows {
-		entries = append(entries, &rows[i])
+	limit := cmp.Or(query.Limit, defaultAuditLimit)
+	rows, err := a.table.list(ctx, conditions, newest, clause.Limit{Limit: &limit})
+	for _, row := range rows {
+		entries = append(entries, row.(*M))
 	}
 	return entries, err
 }
 
-func (a *Audits[M, P]) conditions(ctx context.Context, query AuditQuery) (conditions []clause.Expression, err error) {
-	names := a.trail.columns
+func (a *Audits[M]) conditions(ctx context.Context, query AuditQuery) (conditions []clause.Expression, err error) {
 	if query.UserID != "" {
-		theirs, err := a.trail.store.theirs(ctx, query.UserID)
+		theirs, err := a.table.theirs(ctx, query.UserID)
 		if err != nil {
 			return nil, err
 		}
 		conditions = append(conditions, theirs)
 	}
 	if query.ClientID != "" {
-		conditions = append(conditions, eq(names["ClientID"], models.ClientKey(query.ClientID)))
+		conditions = append(conditions, a.table.is("ClientID", models.ClientKey(query.ClientID)))
 	}
 	if query.GrantID != "" {
-		conditions = append(conditions, eq(names["GrantID"], query.GrantID))
+		conditions = append(conditions, a.table.is("GrantID", query.GrantID))
 	}
 	if query.Before == "" {
 		return conditions, nil
 	}
 	at, key, err := readCursor(query.Before)
+	occurredAt := column(a.table.column("OccurredAt"))
 	return append(conditions,
-		clause.Lte{Column: column(names["OccurredAt"]), Value: at},
+		clause.Lte{Column: occurredAt, Value: at},
 		clause.Or(
-			clause.Lt{Column: column(names["OccurredAt"]), Value: at},
-			clause.Lt{Column: column(names["AuditKey"]), Value: key},
+			clause.Lt{Column: occurredAt, Value: at},
+			clause.Lt{Column: column(a.table.column("AuditKey")), Value: key},
 		)), err
 }
 
@@ -133,18 +132,3 @@ func readCursor(text string) (at int64, key string, err error) {
 
 // storable reports whether a text can be looked for in every database.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
-
-func (a *Audits[M, P]) pruning(grants, time.Time) pruning {
-	names := a.trail.columns
-	return pruning{
-		store: a.trail.store, key: names["AuditKey"], expiresAt: names["OccurredAt"], keep: cmp.Or(a.options.Retention, forever),
-	}
-}
-
-// erasing leaves the entries and takes out of them who it was: the trail stays whole.
-func (a *Audits[M, P]) erasing(time.Time) []erasing {
-	names, userID := a.trail.columns, a.trail.store.userID.field
-	return []erasing{{store: a.trail.store, key: names["AuditKey"], blank: map[string]any{
-		userID.DBName: a.trail.store.nobody(), names["RemoteAddress"]: "", names["AuthorizationDetails"]: "",
-	}}}
-}

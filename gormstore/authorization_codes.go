@@ -15,39 +15,53 @@ import (
 // models.AuthorizationCodeMixin.
 type AuthorizationCodeModel[M any] interface {
 	*M
+	codeRow
+}
+
+type codeRow interface {
 	server.AuthorizationCode
+	Described
 	AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
 }
 
-// AuthorizationCodes keeps authorization codes in rows of the program's model
-// M. They are redeemed by [Tokens.Save], together with the token that they are
+// AuthorizationCodes keeps authorization codes in rows of the program's model.
+// They are redeemed by [Tokens.Save], together with the token that they are
 // exchanged for.
-type AuthorizationCodes[M any, P AuthorizationCodeModel[M]] struct {
-	store   *store
-	columns columns
-}
+type AuthorizationCodes struct{ table *Table }
+
+// oldCodeLife is how long a code of an older program is good, which has no expires_at.
+const oldCodeLife = 5 * time.Minute
 
 // NewAuthorizationCodes returns the store, or what is wrong with the model.
-func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*AuthorizationCodes[M, P], error) {
-	s, names, err := newGrantedStore(db, new(M), models.AuthorizationCodeMixin{})
+func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*AuthorizationCodes, error) {
+	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &AuthorizationCodes[M, P]{s, names}, nil
+	table.alsoExpired = func(before time.Time) clause.Expression {
+		return clause.Lt{Column: column(table.column("AuthTime")), Value: before.Add(-oldCodeLife).Unix()}
+	}
+	return &AuthorizationCodes{table}, nil
 }
 
+// Pruned returns the table of codes.
+func (c *AuthorizationCodes) Pruned() []*Table { return []*Table{c.table} }
+
+// Erased returns the table of codes.
+func (c *AuthorizationCodes) Erased() []*Table { return []*Table{c.table} }
+
 // Save stores a code; it is a [server.SaveAuthorizationCodeFunc].
-func (c *AuthorizationCodes[M, P]) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
-	return c.store.act(ctx, eq(c.columns["Code"], record.Code), func(db *gorm.DB) error {
-		row := new(M)
-		*P(row).AsAuthorizationCodeMixin() = *record
-		if err := c.store.userID.set(row, req.User.GetUserID()); err != nil {
+func (c *AuthorizationCodes) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
+	row := c.table.newRow().(codeRow)
+	*row.AsAuthorizationCodeMixin() = *record
+	if err := c.table.userID.set(row, req.User.GetUserID()); err != nil {
+		return err
+	}
+	return c.table.do(ctx, step{own: c.table.is("Code", record.Code), noted: true}, func(tx *tx) error {
+		if _, err := tx.insert(row); err != nil {
 			return err
 		}
-		if _, err := c.store.insert(db, row); err != nil {
-			return err
-		}
-		return c.store.trail.note(db, codeEntry(record, req))
+		return tx.note(codeEntry(record, req))
 	})
 }
 
@@ -59,17 +73,11 @@ func codeEntry(record *models.AuthorizationCodeMixin, req *server.Request) entry
 }
 
 // Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc].
-func (c *AuthorizationCodes[M, P]) Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error) {
-	row := new(M)
-	found, err := c.store.find(ctx, row, eq(c.columns["Code"], code))
+func (c *AuthorizationCodes) Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error) {
+	row := c.table.newRow()
+	found, err := c.table.find(ctx, row, c.table.is("Code", code))
 	if err != nil || !found {
 		return nil, err
 	}
-	return &server.StoredAuthorizationCode{AuthorizationCode: P(row), UserID: c.store.userID.get(row)}, nil
-}
-
-// void spends the unredeemed codes that the conditions name, for nothing, and
-// returns how many there were.
-func (c *AuthorizationCodes[M, P]) void(tx *gorm.DB, now time.Time, conditions ...clause.Expression) (voided int64, err error) {
-	return c.store.update(tx, new(M), map[string]any{c.columns["RedeemedAt"]: now.Unix()}, append(conditions, eq(c.columns["RedeemedAt"], 0))...)
+	return &server.StoredAuthorizationCode{AuthorizationCode: row.(codeRow), UserID: c.table.userID.get(row)}, nil
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // ClientFactory makes clients, and tells their secrets once.
-type ClientFactory[M any, P ClientModel[M]] struct {
-	clients *Clients[M, P]
+type ClientFactory[M any] struct {
+	clients *Clients
 	server  *server.Server
 }
 
@@ -29,7 +29,7 @@ var ErrNoClient = errors.New("gormstore: there is no such client")
 // NewClientFactory returns a factory, or what is wrong with the model. The server checks
 // every client before it is stored, see [server.Server.CheckClient]: register its grants,
 // extensions and authentication methods before the first client is made.
-func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) (*ClientFactory[M, P], error) {
+func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) (*ClientFactory[M], error) {
 	clients, err := NewClients[M, P](db)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 	if srv == nil {
 		return nil, errors.New("gormstore: ClientFactory: the *server.Server is nil: hand it the server that the clients are for, which checks their metadata")
 	}
-	return &ClientFactory[M, P]{clients, srv}, nil
+	return &ClientFactory[M]{clients, srv}, nil
 }
 
 // Create stores a new client. Fill its metadata first, and APIResources if it is an API; what is left out gets the
@@ -52,8 +52,8 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 // already stays: a digest (see [models.IsHashedClientSecret]) as it is, and nothing is
 // returned; a plaintext as its digest by [models.HashClientSecret], which needs 128 random
 // bits, so hash one that a person chose by bcrypt or argon2id first.
-func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret string, err error) {
-	mixin := P(client).AsClientMixin()
+func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string, err error) {
+	mixin := any(client).(clientRow).AsClientMixin()
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()
 	}
@@ -72,14 +72,14 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 	mixin.ClientID, mixin.LongClientID = models.SplitClientID(mixin.ClientID)
 	mixin.ClientIDIssuedAt = f.server.Now().Unix()
 	mixin.ClientSource = models.ClientByHand
-	s, names := f.clients.store, f.clients.columns
+	t := f.clients.table
 	// An id that the program chose may be another client's.
-	own := clause.And(eq(names["ClientID"], mixin.ClientID), eq(names["ClientSecret"], mixin.ClientSecret), eq(names["ClientIDIssuedAt"], mixin.ClientIDIssuedAt))
-	if err := s.act(ctx, own, func(db *gorm.DB) error {
-		if _, err := s.insert(db, client); err != nil {
+	own := clause.And(t.is("ClientID", mixin.ClientID), t.is("ClientSecret", mixin.ClientSecret), t.is("ClientIDIssuedAt", mixin.ClientIDIssuedAt))
+	if err := t.do(ctx, step{own: own, noted: true}, func(tx *tx) error {
+		if _, err := tx.insert(client); err != nil {
 			return err
 		}
-		return s.trail.note(db, clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.server.Now()))
+		return tx.note(clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.server.Now()))
 	}); err != nil {
 		return "", err
 	}
@@ -87,7 +87,7 @@ func (f *ClientFactory[M, P]) Create(ctx context.Context, client *M) (secret str
 }
 
 // check takes a client's metadata through the door of all clients.
-func (f *ClientFactory[M, P]) check(ctx context.Context, client *models.ClientMixin) error {
+func (f *ClientFactory[M]) check(ctx context.Context, client *models.ClientMixin) error {
 	metadata, err := f.server.CheckClient(ctx, server.ClientCheck{Source: models.ClientByHand, Metadata: client.ClientMetadata})
 	if err == nil {
 		client.ClientMetadata = *metadata
@@ -96,7 +96,7 @@ func (f *ClientFactory[M, P]) check(ctx context.Context, client *models.ClientMi
 }
 
 // setSecret gives a client a secret, unless it has one, and returns what it is told.
-func (f *ClientFactory[M, P]) setSecret(client *models.ClientMixin) (told string, err error) {
+func (f *ClientFactory[M]) setSecret(client *models.ClientMixin) (told string, err error) {
 	given, method := client.ClientSecret, client.GetTokenEndpointAuthMethod()
 	switch {
 	case given == "":
@@ -125,7 +125,7 @@ type SecretRotation struct {
 
 // RotateSecret replaces a client's secret and returns the new one, this once.
 // [ErrNoClient] is returned for a client that does not exist or has no secret.
-func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
+func (f *ClientFactory[M]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
 	err = f.change(ctx, clientID, models.AuditClientSecretRotated, func(old *models.ClientMixin) (map[string]any, error) {
 		method := old.GetTokenEndpointAuthMethod()
 		if !models.UsesClientSecret(method) {
@@ -146,8 +146,7 @@ func (f *ClientFactory[M, P]) RotateSecret(ctx context.Context, clientID string,
 // which is returned this once; from one that needs none any more it is taken. A client of a
 // metadata document is the operator's own from then on, and its document says nothing
 // any more. [ErrNoClient] is returned for a client that does not exist.
-func (f *ClientFactory[M, P]) Update(ctx context.Context, clientID string, metadata models.ClientMetadata) (secret string, err error) {
-	names := f.clients.columns
+func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata models.ClientMetadata) (secret string, err error) {
 	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
 		client := *old
 		client.ClientMetadata = metadata
@@ -160,10 +159,10 @@ func (f *ClientFactory[M, P]) Update(ctx context.Context, clientID string, metad
 			return nil, err
 		}
 		if differs {
-			values[names["ClientMetadata"]] = client.ClientMetadata
+			values["ClientMetadata"] = client.ClientMetadata
 		}
 		if old.ClientSource == models.ClientByDocument {
-			values[names["ClientSource"]] = models.ClientByHand
+			values["ClientSource"] = models.ClientByHand
 		}
 		method, stored := client.GetTokenEndpointAuthMethod(), ""
 		secret = ""
@@ -183,7 +182,7 @@ func (f *ClientFactory[M, P]) Update(ctx context.Context, clientID string, metad
 // SetAPIResources makes a client the API at the resources (RFC 8707) and no others, so
 // that it may introspect access tokens for them; without resources it is no API any more.
 // [ErrNoClient] is returned for a client that does not exist.
-func (f *ClientFactory[M, P]) SetAPIResources(ctx context.Context, clientID string, resources ...string) error {
+func (f *ClientFactory[M]) SetAPIResources(ctx context.Context, clientID string, resources ...string) error {
 	if err := server.CheckAPIResources(resources); err != nil {
 		return err
 	}
@@ -192,14 +191,14 @@ func (f *ClientFactory[M, P]) SetAPIResources(ctx context.Context, clientID stri
 		if old.APIResources == stored {
 			return nil, nil
 		}
-		return map[string]any{f.clients.columns["APIResources"]: stored}, nil
+		return map[string]any{"APIResources": stored}, nil
 	})
 }
 
 // change updates a client's row with an entry in the audit trail, on the condition that
 // its secret is still the one by which the values were found. No values are no change.
-func (f *ClientFactory[M, P]) change(ctx context.Context, clientID, event string, valuesFor func(old *models.ClientMixin) (map[string]any, error)) error {
-	s, names, theirs := f.clients.store, f.clients.columns, eq(f.clients.columns["ClientID"], models.ClientKey(clientID))
+func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, valuesFor func(old *models.ClientMixin) (map[string]any, error)) error {
+	t, theirs := f.clients.table, f.clients.is(clientID)
 	const attempts = 5 // another change may come in between
 	for range attempts {
 		row, err := f.clients.find(ctx, clientID)
@@ -209,30 +208,30 @@ func (f *ClientFactory[M, P]) change(ctx context.Context, clientID, event string
 		if row == nil {
 			return ErrNoClient
 		}
-		old := P(row).AsClientMixin().ClientSecret
+		old := row.AsClientMixin().ClientSecret
 		if !models.IsHashedClientSecret(old) { // of an older program; a plaintext appears in no statement
 			if err := f.clients.digestSecret(ctx, row); err != nil {
 				return err
 			}
 			continue
 		}
-		values, err := valuesFor(P(row).AsClientMixin())
+		values, err := valuesFor(row.AsClientMixin())
 		if err != nil || len(values) == 0 {
 			return err
 		}
-		stored, ok := values[names["ClientSecret"]].(string)
+		stored, ok := values["ClientSecret"].(string)
 		if !ok {
 			stored = old
 		}
-		err = s.act(ctx, clause.And(theirs, f.clients.secretIs(stored)), func(db *gorm.DB) error {
-			changed, err := s.update(db, row, values, theirs, f.clients.secretIs(old), eq(names["ClientDeletedAt"], 0))
+		err = t.do(ctx, step{own: clause.And(theirs, f.clients.secretIs(stored)), noted: true}, func(tx *tx) error {
+			changed, err := tx.updateRow(row, values, theirs, f.clients.secretIs(old), t.is("ClientDeletedAt", 0))
 			switch {
 			case err != nil:
 				return err
 			case changed == 0:
 				return errUpdated
 			}
-			return s.trail.note(db, clientEntry(event, clientID, f.server.Now()))
+			return tx.note(clientEntry(event, clientID, f.server.Now()))
 		})
 		if !errors.Is(err, errUpdated) {
 			return err
@@ -243,31 +242,30 @@ func (f *ClientFactory[M, P]) change(ctx context.Context, clientID, event string
 
 // secretIs is true of a row with the secret as it is stored. An older program may have
 // left NULL where there is none.
-func (c *Clients[M, P]) secretIs(stored string) clause.Expression {
-	secret := c.columns["ClientSecret"]
+func (c *Clients) secretIs(stored string) clause.Expression {
 	if stored == "" {
-		return clause.Or(eq(secret, ""), eq(secret, nil))
+		return clause.Or(c.table.is("ClientSecret", ""), c.table.is("ClientSecret", nil))
 	}
-	return eq(secret, stored)
+	return c.table.is("ClientSecret", stored)
 }
 
-// rotated returns the columns of a client with a new secret. The old one keeps
+// rotated returns the values of a client with a new secret. The old one keeps
 // its own end where that comes sooner.
-func (f *ClientFactory[M, P]) rotated(old *models.ClientMixin, stored string, rotation SecretRotation) map[string]any {
-	names, now := f.clients.columns, f.server.Now()
+func (f *ClientFactory[M]) rotated(old *models.ClientMixin, stored string, rotation SecretRotation) map[string]any {
+	now := f.server.Now()
 	values := map[string]any{
-		names["ClientSecret"]: stored, names["ClientSecretExpiresAt"]: int64(0),
-		names["PreviousClientSecret"]: "", names["PreviousClientSecretExpiresAt"]: int64(0),
+		"ClientSecret": stored, "ClientSecretExpiresAt": int64(0),
+		"PreviousClientSecret": "", "PreviousClientSecretExpiresAt": int64(0),
 	}
 	if rotation.ExpiresIn > 0 {
-		values[names["ClientSecretExpiresAt"]] = now.Add(rotation.ExpiresIn).Unix()
+		values["ClientSecretExpiresAt"] = now.Add(rotation.ExpiresIn).Unix()
 	}
 	if rotation.Overlap > 0 {
 		end := now.Add(rotation.Overlap).Unix()
 		if old.ClientSecretExpiresAt != 0 {
 			end = min(end, old.ClientSecretExpiresAt)
 		}
-		values[names["PreviousClientSecret"]], values[names["PreviousClientSecretExpiresAt"]] = old.ClientSecret, end
+		values["PreviousClientSecret"], values["PreviousClientSecretExpiresAt"] = old.ClientSecret, end
 	}
 	return values
 }

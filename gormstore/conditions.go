@@ -122,15 +122,15 @@ func (b brackets) Build(builder clause.Builder) {
 // holds reports whether a row is one that the conditions name: whether its columns
 // have the values that were asked for. Databases answer with others, too: some
 // collations take "Alice" for "alice".
-func (s *store) holds(ctx context.Context, row reflect.Value, own ...clause.Expression) bool {
+func (t *Table) holds(ctx context.Context, row reflect.Value, own ...clause.Expression) bool {
 	return !slices.ContainsFunc(own, func(e clause.Expression) bool {
 		switch c := e.(type) {
 		case clause.Eq:
 			name, _ := c.Column.(clause.Column)
-			field := s.schema.FieldsByDBName[name.Name]
+			field := t.schema.FieldsByDBName[name.Name]
 			return field != nil && !isValue(field.ReflectValueOf(ctx, row), c.Value)
 		case clause.AndConditions:
-			return !s.holds(ctx, row, c.Exprs...)
+			return !t.holds(ctx, row, c.Exprs...)
 		default: // which is not about whose row it is
 			return false
 		}

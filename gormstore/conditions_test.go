@@ -192,11 +192,11 @@ func TestWhatNobodyIssuedIsNotFound(t *testing.T) {
 type oneOfEach struct {
 	user          *User
 	now           time.Time
-	devices       *gormstore.DeviceCodes[oauthtest.DeviceCode, *oauthtest.DeviceCode]
-	requests      *gormstore.PushedRequests[oauthtest.PushedRequest, *oauthtest.PushedRequest]
-	consents      *gormstore.Consents[oauthtest.Consent, *oauthtest.Consent, Token, *Token, AuthorizationCode, *AuthorizationCode]
-	sessions      *gormstore.Sessions[oauthtest.Session, *oauthtest.Session, oauthtest.Logout, *oauthtest.Logout, Token, *Token, AuthorizationCode, *AuthorizationCode]
-	registrations *gormstore.ClientRegistration[Client, *Client, Token, *Token]
+	devices       *gormstore.DeviceCodes
+	requests      *gormstore.PushedRequests
+	consents      *gormstore.Consents[oauthtest.Consent]
+	sessions      *gormstore.Sessions
+	registrations *gormstore.ClientRegistration
 	client        *models.ClientMixin
 }
 

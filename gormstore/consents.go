@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -19,90 +16,79 @@ import (
 // ConsentModel is a pointer to a model that embeds models.ConsentMixin.
 type ConsentModel[M any] interface {
 	*M
+	consentRow
+}
+
+type consentRow interface {
+	Described
 	AsConsentMixin() *models.ConsentMixin
 }
 
 // Consents keeps what users have allowed in rows of the program's model M; it is a
-// grant.ConsentStorage. A consent that is revoked ends what came of it in the models
-// T of tokens and C of codes.
-type Consents[M any, P ConsentModel[M], T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]] struct {
-	store   *store
-	columns columns
-	tokens  *Tokens[T, PT]
-	codes   *AuthorizationCodes[C, PC]
+// grant.ConsentStorage.
+type Consents[M any] struct {
+	table  *Table
+	tokens *Tokens
+	codes  *AuthorizationCodes
 }
 
 // NewConsents returns the store, or what is wrong with the models: what is looked
-// for by its user needs an index on UserID.
-func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Consents[M, P, T, PT, C, PC], error) {
-	s, names, err := newGrantedStore(db, new(M), models.ConsentMixin{})
+// for by its user needs an index on UserID. A consent that is revoked ends what came of
+// it in the models T of tokens and C of codes.
+func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Consents[M], error) {
+	table, err := newTable(db, P(new(M)))
 	tokens, tokensErr := NewTokens[T, PT](db)
 	codes, codesErr := NewAuthorizationCodes[C, PC](db)
 	if err := errors.Join(err, tokensErr, codesErr); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.needsUserIndex(), tokens.store.needsUserIndex(), codes.store.needsUserIndex()); err != nil {
+	if err := errors.Join(table.needsUserIndex(), tokens.table.needsUserIndex(), codes.table.needsUserIndex()); err != nil {
 		return nil, err
 	}
-	return &Consents[M, P, T, PT, C, PC]{s, names, tokens, codes}, nil
+	return &Consents[M]{table, tokens, codes}, nil
 }
 
-// needsUserIndex refuses a model in which a user's rows could not be found without
-// reading all.
-func (s *store) needsUserIndex() error {
-	if s.userID.field.PrimaryKey || s.isIndexed(s.userID.field) {
-		return nil
-	}
-	return s.fault("has no index on UserID, by which a user's rows are found; add the tag `gorm:\"index\"`")
-}
-
-// isIndexed reports whether the model has an index that begins with the fields.
-func (s *store) isIndexed(fields ...*schema.Field) bool {
-	return slices.ContainsFunc(s.schema.ParseIndexes(), func(index *schema.Index) bool {
-		return len(index.Fields) >= len(fields) && !slices.ContainsFunc(fields, func(field *schema.Field) bool {
-			return index.Fields[slices.Index(fields, field)].Field != field
-		})
-	})
-}
+// Erased returns the table of consents.
+func (c *Consents[M]) Erased() []*Table { return []*Table{c.table} }
 
 func consentKey(userID, clientID string) string {
 	return server.Digest(fmt.Sprintf("consent %q %q", userID, clientID))
 }
 
 // QueryConsent finds what a user has allowed a client.
-func (c *Consents[M, P, T, PT, C, PC]) QueryConsent(ctx context.Context, userID, clientID string) (*models.ConsentMixin, error) {
-	row := new(M)
-	found, err := c.store.find(ctx, row, eq(c.columns["ConsentKey"], consentKey(userID, clientID)))
+func (c *Consents[M]) QueryConsent(ctx context.Context, userID, clientID string) (*models.ConsentMixin, error) {
+	row := c.table.newRow()
+	found, err := c.table.find(ctx, row, c.table.is("ConsentKey", consentKey(userID, clientID)))
 	if err != nil || !found {
 		return nil, err
 	}
-	return P(row).AsConsentMixin(), nil
+	return row.(consentRow).AsConsentMixin(), nil
 }
 
 // SaveConsent stores a consent. The unique index and the revision decide who was the
 // first.
-func (c *Consents[M, P, T, PT, C, PC]) SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error) {
+func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error) {
 	key := consentKey(user.GetUserID(), consent.GetClientID())
-	err = c.store.write(ctx, func(bool) error {
+	err = c.table.do(ctx, step{}, func(tx *tx) error {
 		saved = false
 		if old == nil {
-			row := new(M)
-			*P(row).AsConsentMixin() = *consent
-			P(row).AsConsentMixin().ConsentKey = key
-			if err := c.store.userID.set(row, user.GetUserID()); err != nil {
+			row := c.table.newRow().(consentRow)
+			*row.AsConsentMixin() = *consent
+			row.AsConsentMixin().ConsentKey = key
+			if err := c.table.userID.set(row, user.GetUserID()); err != nil {
 				return err
 			}
-			_, err := c.store.insert(c.store.conn(ctx), row)
+			_, err := tx.insert(row)
 			saved = err == nil
 			if isDuplicate(err) {
 				return nil
 			}
 			return err
 		}
-		changed, err := c.store.update(c.store.conn(ctx), new(M), map[string]any{
-			c.columns["Scope"]: consent.Scope, c.columns["Audience"]: consent.Audience, c.columns["AuthorizationDetails"]: consent.AuthorizationDetails,
-			c.columns["Claims"]: consent.Claims, c.columns["GrantedAt"]: consent.GrantedAt, c.columns["Revision"]: consent.Revision,
-		}, eq(c.columns["ConsentKey"], key), eq(c.columns["Revision"], old.Revision))
+		changed, err := tx.update(map[string]any{
+			"Scope": consent.Scope, "Audience": consent.Audience, "AuthorizationDetails": consent.AuthorizationDetails,
+			"Claims": consent.Claims, "GrantedAt": consent.GrantedAt, "Revision": consent.Revision,
+		}, c.table.is("ConsentKey", key), c.table.is("Revision", old.Revision))
 		saved = err == nil && changed == 1
 		return err
 	})
@@ -111,73 +97,48 @@ func (c *Consents[M, P, T, PT, C, PC]) SaveConsent(ctx context.Context, old, con
 
 // Of returns a user's consents, the latest first, for a page on which they can be
 // taken back.
-func (c *Consents[M, P, T, PT, C, PC]) Of(ctx context.Context, userID string) (consents []P, err error) {
-	theirs, err := c.store.theirs(ctx, userID)
+func (c *Consents[M]) Of(ctx context.Context, userID string) (consents []*M, err error) {
+	theirs, err := c.table.theirs(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
-	var rows []M
-	err = retry(ctx, func(bool) error {
-		rows, err = list[M](c.store, c.store.primary(ctx), []clause.Expression{theirs},
-			clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(c.columns["GrantedAt"]), Desc: true}}})
-		return err
-	})
-	for i := range rows {
-		consents = append(consents, &rows[i])
+	rows, err := c.table.list(ctx, []clause.Expression{theirs},
+		clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(c.table.column("GrantedAt")), Desc: true}}})
+	for _, row := range rows {
+		consents = append(consents, row.(*M))
 	}
 	return consents, err
-}
-
-// theirs is true of the rows of a user.
-func (s *store) theirs(ctx context.Context, userID string) (clause.Expression, error) {
-	if userID == "" {
-		return nil, errors.New("gormstore: the user has no id")
-	}
-	row := reflect.New(s.schema.ModelType)
-	if err := s.userID.set(row.Interface(), userID); err != nil {
-		return nil, err
-	}
-	value, _ := s.userID.field.ValueOf(ctx, row.Elem())
-	return eq(s.userID.field.DBName, value), nil
-}
-
-// nobody is the value of the user's column where there is no user.
-func (s *store) nobody() any {
-	value, _ := s.userID.field.ValueOf(context.Background(), reflect.New(s.schema.ModelType).Elem())
-	return value
 }
 
 // Revoke takes a consent back, in one atomic step with all that came of it: codes
 // that nobody has redeemed, and tokens. A client that the user never consented to
 // loses its tokens all the same.
-func (c *Consents[M, P, T, PT, C, PC]) Revoke(ctx context.Context, userID, clientID string, now time.Time) error {
-	theirCodes, err := c.codes.store.theirs(ctx, userID)
+func (c *Consents[M]) Revoke(ctx context.Context, userID, clientID string, now time.Time) error {
+	theirCodes, err := c.codes.table.theirs(ctx, userID)
 	if err != nil {
 		return err
 	}
-	theirTokens, err := c.tokens.store.theirs(ctx, userID)
+	theirTokens, err := c.tokens.table.theirs(ctx, userID)
 	if err != nil {
 		return err
 	}
 	key := models.ClientKey(clientID)
-	return c.store.write(ctx, func(bool) error {
-		return atomically(c.store.conn(ctx), func(tx *gorm.DB) error {
-			forgotten, err := c.store.remove(tx, eq(c.columns["ConsentKey"], consentKey(userID, clientID)))
-			if err != nil {
-				return err
-			}
-			// A code that is redeemed meanwhile is waited for, and its token is seen then.
-			voided, err := c.codes.void(tx, now, theirCodes, eq(c.codes.columns["ClientID"], key))
-			if err != nil {
-				return err
-			}
-			revoked, err := c.tokens.revokeGrants(tx, now, theirTokens, c.tokens.is("ClientID", key))
-			if err != nil || forgotten+voided+revoked == 0 {
-				return err
-			}
-			e := clientEntry(models.AuditConsentRevoked, clientID, now)
-			e.userID = userID
-			return c.store.trail.note(tx, e)
-		})
+	return c.table.do(ctx, step{several: true}, func(tx *tx) error {
+		forgotten, err := tx.remove(c.table.is("ConsentKey", consentKey(userID, clientID)))
+		if err != nil {
+			return err
+		}
+		// A code that is redeemed meanwhile is waited for, and its token is seen then.
+		voided, err := tx.on(c.codes.table).void(now, theirCodes, c.codes.table.is("ClientID", key))
+		if err != nil {
+			return err
+		}
+		revoked, err := c.tokens.revokeGrants(tx.on(c.tokens.table), now, theirTokens, c.tokens.table.is("ClientID", key))
+		if err != nil || forgotten+voided+revoked == 0 {
+			return err
+		}
+		e := clientEntry(models.AuditConsentRevoked, clientID, now)
+		e.userID = userID
+		return tx.note(e)
 	})
 }

@@ -3,7 +3,6 @@ package gormstore
 import (
 	"context"
 	"errors"
-	"reflect"
 	"strings"
 	"time"
 
@@ -17,33 +16,41 @@ import (
 // DeviceCodeModel is a pointer to a model that embeds models.DeviceCodeMixin.
 type DeviceCodeModel[M any] interface {
 	*M
+	deviceRow
+}
+
+type deviceRow interface {
 	server.DeviceCode
+	Described
 	AsDeviceCodeMixin() *models.DeviceCodeMixin
 }
 
 // DeviceCodes keeps device authorizations (RFC 8628) in rows of the program's
-// model M; it is a [server.DeviceCodeStorage]. They are redeemed by
+// model; it is a [server.DeviceCodeStorage]. They are redeemed by
 // [Tokens.Save], together with the token that they are exchanged for.
-type DeviceCodes[M any, P DeviceCodeModel[M]] struct {
-	store   *store
-	columns columns
-}
+type DeviceCodes struct{ table *Table }
 
 // NewDeviceCodes returns the store, or what is wrong with the model.
-func NewDeviceCodes[M any, P DeviceCodeModel[M]](db *gorm.DB) (*DeviceCodes[M, P], error) {
-	s, names, err := newGrantedStore(db, new(M), models.DeviceCodeMixin{})
+func NewDeviceCodes[M any, P DeviceCodeModel[M]](db *gorm.DB) (*DeviceCodes, error) {
+	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &DeviceCodes[M, P]{s, names}, nil
+	return &DeviceCodes{table}, nil
 }
 
+// Pruned returns the table of device authorizations.
+func (d *DeviceCodes) Pruned() []*Table { return []*Table{d.table} }
+
+// Erased returns the table of device authorizations.
+func (d *DeviceCodes) Erased() []*Table { return []*Table{d.table} }
+
 // SaveDeviceCode stores a device authorization.
-func (d *DeviceCodes[M, P]) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
-	err := d.store.once(ctx, eq(d.columns["DeviceCode"], record.DeviceCode), func(db *gorm.DB) error {
-		row := new(M)
-		*P(row).AsDeviceCodeMixin() = *record
-		_, err := d.store.insert(db, row)
+func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
+	err := d.table.do(ctx, step{own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
+		row := d.table.newRow().(deviceRow)
+		*row.AsDeviceCodeMixin() = *record
+		_, err := tx.insert(row)
 		return err
 	})
 	if isDuplicate(err) {
@@ -53,41 +60,37 @@ func (d *DeviceCodes[M, P]) SaveDeviceCode(ctx context.Context, record *models.D
 }
 
 // QueryDeviceCode finds a device authorization by the digest of either code.
-func (d *DeviceCodes[M, P]) QueryDeviceCode(ctx context.Context, query server.DeviceCodeQuery) (*server.StoredDeviceCode, error) {
-	condition := eq(d.columns["DeviceCode"], query.DeviceCode)
+func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCodeQuery) (*server.StoredDeviceCode, error) {
+	condition := d.table.is("DeviceCode", query.DeviceCode)
 	if query.DeviceCode == "" {
-		condition = eq(d.columns["UserCode"], query.UserCode)
+		condition = d.table.is("UserCode", query.UserCode)
 	}
-	row := new(M)
-	found, err := d.store.find(ctx, row, condition)
+	row := d.table.newRow()
+	found, err := d.table.find(ctx, row, condition)
 	if err != nil || !found {
 		return nil, err
 	}
-	return &server.StoredDeviceCode{DeviceCode: P(row), UserID: d.store.userID.get(row)}, nil
+	return &server.StoredDeviceCode{DeviceCode: row.(deviceRow), UserID: d.table.userID.get(row)}, nil
 }
 
 // PollDeviceCode notes that the device asked. Of two polls at once, one is noted.
-func (d *DeviceCodes[M, P]) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
-	last, interval := column(d.columns["LastPolledAt"]), column(d.columns["PollInterval"])
+func (d *DeviceCodes) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
+	theirs, last, interval := d.table.is("DeviceCode", deviceCode), column(d.table.column("LastPolledAt")), column(d.table.column("PollInterval"))
 	paced := clause.Expr{SQL: "? <= ? - ?", Vars: []any{last, now.Unix(), interval}}
 	noRepeat := clause.Expr{SQL: "? < ?", Vars: []any{last, now.Add(-server.DevicePollRepeat).Unix()}}
-	err = d.store.write(ctx, func(bool) error {
+	err = d.table.do(ctx, step{}, func(tx *tx) error {
 		tooSoon = false
-		asked := map[string]any{d.columns["LastPolledAt"]: now.Unix()}
-		changed, err := d.update(ctx, asked, deviceCode, paced)
+		changed, err := tx.update(map[string]any{"LastPolledAt": now.Unix()}, paced, theirs)
 		if err != nil || changed > 0 {
 			return err
 		}
-		asked[d.columns["PollInterval"]] = gorm.Expr("? + ?", interval, int64(slower/time.Second))
-		changed, err = d.update(ctx, asked, deviceCode, noRepeat)
+		changed, err = tx.update(map[string]any{
+			"LastPolledAt": now.Unix(), "PollInterval": gorm.Expr("? + ?", interval, int64(slower/time.Second)),
+		}, noRepeat, theirs)
 		tooSoon = changed > 0
 		return err
 	})
 	return tooSoon, err
-}
-
-func (d *DeviceCodes[M, P]) update(ctx context.Context, values map[string]any, deviceCode string, conditions ...clause.Expression) (int64, error) {
-	return d.store.update(d.store.conn(ctx), new(M), values, append(conditions, eq(d.columns["DeviceCode"], deviceCode))...)
 }
 
 // errDecided is for a device on which somebody has decided.
@@ -95,25 +98,23 @@ var errDecided = errors.New("gormstore: the device authorization was decided bef
 
 // DecideDeviceCode stores a user's decision. Of any number of decisions, one
 // counts.
-func (d *DeviceCodes[M, P]) DecideDeviceCode(ctx context.Context, userCode string, decision server.DeviceDecision) (decided bool, err error) {
-	row := new(M)
-	if err := d.store.userID.set(row, decision.User.GetUserID()); err != nil {
+func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, decision server.DeviceDecision) (decided bool, err error) {
+	theirs, err := d.table.theirs(ctx, decision.User.GetUserID())
+	if err != nil {
 		return false, err
 	}
-	userID, _ := d.store.userID.field.ValueOf(ctx, reflect.ValueOf(row).Elem())
-	at := d.columns["DeniedAt"]
+	at := "DeniedAt"
 	if decision.Approved {
-		at = d.columns["ApprovedAt"]
+		at = "ApprovedAt"
 	}
-	values := map[string]any{at: decision.Time.Unix(), d.store.userID.field.DBName: userID,
-		d.columns["AuthTime"]: decision.Authentication.Time, d.columns["ACR"]: decision.Authentication.ACR,
-		d.columns["AMR"]: strings.Join(decision.Authentication.AMR, " ")}
-	theirs := eq(d.columns["UserCode"], userCode)
-	own := clause.And(theirs, eq(at, decision.Time.Unix()), eq(d.store.userID.field.DBName, userID))
-	err = d.store.act(ctx, own, func(db *gorm.DB) error {
-		changed, err := d.store.update(db, new(M), values, theirs,
-			eq(d.columns["ApprovedAt"], 0), eq(d.columns["DeniedAt"], 0),
-			clause.Gt{Column: column(d.columns["ExpiresAt"]), Value: decision.Time.Unix()})
+	values := map[string]any{
+		at: decision.Time.Unix(), "UserID": theirs.(clause.Eq).Value,
+		"AuthTime": decision.Authentication.Time, "ACR": decision.Authentication.ACR, "AMR": strings.Join(decision.Authentication.AMR, " "),
+	}
+	which := d.table.is("UserCode", userCode)
+	err = d.table.do(ctx, step{own: clause.And(which, d.table.is(at, decision.Time.Unix()), theirs), noted: true}, func(tx *tx) error {
+		changed, err := tx.update(values, which, d.table.is("ApprovedAt", 0), d.table.is("DeniedAt", 0),
+			clause.Gt{Column: column(d.table.column("ExpiresAt")), Value: decision.Time.Unix()})
 		switch {
 		case err != nil:
 			return err
@@ -122,7 +123,7 @@ func (d *DeviceCodes[M, P]) DecideDeviceCode(ctx context.Context, userCode strin
 		case !decision.Approved:
 			return nil
 		}
-		return d.store.trail.note(db, deviceEntry(decision))
+		return tx.note(deviceEntry(decision))
 	})
 	if errors.Is(err, errDecided) {
 		return false, nil

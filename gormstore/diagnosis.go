@@ -82,7 +82,7 @@ type engine interface {
 	replica() string
 	// tables reads the catalog, and returns the models' tables that there are by
 	// their names.
-	tables(x *examination) (map[string]*table, error)
+	tables(x *examination) (map[string]*catalogTable, error)
 	// retype returns the statement that gives a column another type.
 	retype(table, column, columnType string) string
 }
@@ -116,7 +116,7 @@ func (x *examination) examineDatabase(engine engine) {
 		return
 	}
 	for _, m := range x.models {
-		x.examineTable(engine, m, tables[m.store.schema.Table])
+		x.examineTable(engine, m, tables[m.table.schema.Table])
 	}
 	x.examinePruning(tables)
 }

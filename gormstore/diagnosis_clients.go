@@ -57,12 +57,15 @@ func (f *clientFaults) String() string {
 // examineClients finds clients with addresses or names that no client may have, and
 // those whose metadata does not mean what is written there: rows that are older than the
 // rules, or that came from somewhere else.
-func (x *examination) examineClients(m *examinedModel, t *table) {
-	names := m.columns["ClientMixin"]
+func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
+	if !m.is("ClientMixin") {
+		return
+	}
+	names := m.table.columns
 	if id, metadata := names["ClientID"], names["ClientMetadata"]; id == "" || !t.hasColumns([]string{id, metadata}) {
 		return
 	}
-	where := "table " + m.store.schema.Table
+	where := "table " + m.table.schema.Table
 	var invalid, ignored, unreadable clientFaults
 	last := ""
 	for range clientBatches {
@@ -123,8 +126,8 @@ func texts[F fmt.Stringer](faults []F) []string {
 
 // clientsAfter returns the next clients in the order of their ids, as far as they are
 // examined. One whose metadata cannot be read has none.
-func (x *examination) clientsAfter(m *examinedModel, t *table, last string) (clients []examinedClient, err error) {
-	names, id := m.columns["ClientMixin"], x.quote(m.columns["ClientMixin"]["ClientID"])
+func (x *examination) clientsAfter(m *examinedModel, t *catalogTable, last string) (clients []examinedClient, err error) {
+	names, id := m.table.columns, x.quote(m.column("ClientMixin", "ClientID"))
 	read := func(name string) string { // of a table that is not migrated yet
 		if column := names[name]; t.hasColumns([]string{column}) {
 			return "COALESCE(" + x.quote(column) + ", '')"
@@ -136,7 +139,7 @@ func (x *examination) clientsAfter(m *examinedModel, t *table, last string) (cli
 		after = "$1"
 	}
 	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s FROM %[6]s WHERE %[1]s > %[7]s ORDER BY %[1]s LIMIT %[8]d",
-		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), x.quote(m.store.schema.Table), after, clientBatch)
+		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), x.quote(m.table.schema.Table), after, clientBatch)
 	err = x.ask(func(scan func(...any) error) error {
 		var client examinedClient
 		var metadata string

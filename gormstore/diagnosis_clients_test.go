@@ -66,7 +66,7 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 
 		srv, err := server.New(server.Config{
 			Issuer: "https://id.example", PrivateUseSchemes: []string{"myapp"}, QueryClient: func(context.Context, string) (server.Client, error) { return nil, nil },
-			SaveToken: func(context.Context, *models.TokenMixin, *server.Request) error { return nil }, ClientAuthMethods: clientauth.Defaults(),
+			SaveToken: func(context.Context, server.Exchange) error { return nil }, ClientAuthMethods: clientauth.Defaults(),
 		})
 		require.NoError(t, err)
 		own := row("own", models.ClientByRegistration, uris("myapp:/cb"))

@@ -12,26 +12,26 @@ import (
 
 // Diagnose finds keys that can be read in the database, and RSA keys for which somebody
 // will wait. It makes none.
-func (k *SigningKeys[M, P]) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	if loopback.Serves(s.Issuer()) {
 		return nil
 	}
-	rows, err := list[M](k.store, k.store.primary(ctx), nil)
+	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
 		return server.Findings{{
-			Check: "unseen", Severity: server.Hint, Where: "table " + k.store.schema.Table, Problem: "could not be looked at: " + strings.Join(strings.Fields(err.Error()), " "),
+			Check: "unseen", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be looked at: " + strings.Join(strings.Fields(err.Error()), " "),
 			Remedy: "let the role read it, or run the doctor as one that may",
 		}}
 	}
 	keys := make([]*models.SigningKeyMixin, len(rows))
-	for i := range rows {
-		keys[i] = P(&rows[i]).AsSigningKeyMixin()
+	for i, row := range rows {
+		keys[i] = row.(keyRow).AsSigningKeyMixin()
 	}
 	return append(k.diagnoseReadable(keys, s.Now()), k.diagnoseRSA(keys, s.Now())...)
 }
 
 // diagnoseReadable finds keys that are in use and not encrypted.
-func (k *SigningKeys[M, P]) diagnoseReadable(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
+func (k *SigningKeys) diagnoseReadable(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
 	readable := false
 	for _, key := range keys {
 		readable = readable || key.ExpiresAt > now.Unix() && !isSealed(key.PrivateKey)
@@ -44,13 +44,13 @@ func (k *SigningKeys[M, P]) diagnoseReadable(keys []*models.SigningKeyMixin, now
 		remedy = "SigningKeys.Rotate for each algorithm: they were made before there was an EncryptionKey"
 	}
 	return server.Findings{{
-		Check: "readable_keys", Severity: server.Warning, Where: "table " + k.store.schema.Table, Problem: "keeps private keys that are not encrypted",
+		Check: "readable_keys", Severity: server.Warning, Where: "table " + k.table.schema.Table, Problem: "keeps private keys that are not encrypted",
 		Consequence: "whoever reads the database, or a copy of it, can sign as the server", Remedy: remedy,
 	}}
 }
 
 // diagnoseRSA finds that an RSA key is to be made while a request waits for it.
-func (k *SigningKeys[M, P]) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
+func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
 	var missing []string
 	for _, algorithm := range k.options.names() {
 		if isRSA(algorithm) && !hasCurrent(keys, algorithm, now) {
@@ -61,7 +61,7 @@ func (k *SigningKeys[M, P]) diagnoseRSA(keys []*models.SigningKeyMixin, now time
 		return nil
 	}
 	return server.Findings{{
-		Check: "rsa_key", Severity: server.Hint, Where: "table " + k.store.schema.Table, Problem: "has no key for " + strings.Join(missing, ", "),
+		Check: "rsa_key", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has no key for " + strings.Join(missing, ", "),
 		Consequence: "it is made while the first request that needs it waits, for a second or more",
 		Remedy:      "err := srv.PrepareKeys(ctx) before the server serves, and go srv.MaintainKeys(ctx) beside it",
 	}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"reflect"
-	"slices"
 	"strings"
 
 	"gorm.io/gorm/schema"
@@ -14,21 +13,24 @@ import (
 
 // examinedModel is a model of the program's that GORM can read.
 type examinedModel struct {
-	store   *store
-	columns map[string]columns // by the name of the mixin that it embeds
+	table *Table
+	mixin string // the name of the one that it embeds, empty for a model of the program's own
 }
 
 // examineModels finds what the constructors would refuse, of all models at once.
 func (x *examination) examineModels(all []any) {
 	for _, model := range all {
-		s, err := parse(x.db, model)
+		t, err := parse(x.db, model)
 		if err != nil {
 			x.refused("model", "the models:", err)
 			continue
 		}
-		columns, err := s.examine()
-		x.refused("model", "the models:", err)
-		x.models = append(x.models, &examinedModel{s, columns})
+		x.refused("model", "the models:", t.examine())
+		m := &examinedModel{table: t}
+		if mixin := t.mixin(); mixin != nil && t.columns != nil {
+			m.mixin = mixin.Name()
+		}
+		x.models = append(x.models, m)
 	}
 	x.examineUserIndexes()
 }
@@ -44,10 +46,10 @@ func (x *examination) examineUserIndexes() {
 		needed["SessionMixin"] = needed["SessionMixin"] || m.is("SessionMixin")
 	}
 	for _, m := range x.models {
-		if m.store.userID == nil || !slices.ContainsFunc(m.mixins(), func(name string) bool { return needed[name] }) {
+		if m.table.userID == nil || !needed[m.mixin] {
 			continue
 		}
-		x.refused("model", "the models:", m.store.needsUserIndex())
+		x.refused("model", "the models:", m.table.needsUserIndex())
 	}
 }
 
@@ -65,25 +67,32 @@ func (x *examination) refused(check, where string, err error) {
 	}
 }
 
-func (m *examinedModel) is(mixin string) bool { return m.columns[mixin] != nil }
+func (m *examinedModel) is(mixin string) bool { return m.mixin == mixin }
 
-func (m *examinedModel) mixins() (names []string) {
-	for name := range m.columns {
-		names = append(names, name)
+// column returns the name of a column of a mixin, empty where the model embeds another.
+func (m *examinedModel) column(mixin, field string) string {
+	if m.mixin != mixin {
+		return ""
 	}
-	slices.Sort(names)
-	return names
+	return m.table.columns[field]
 }
 
-// ofMixin returns the names of a mixin and of its field that a field of the model
-// stems from, nothing for one of the program's own.
-func (m *examinedModel) ofMixin(field *schema.Field) (mixin, name string) {
-	for _, mixin := range m.mixins() {
-		if m.columns[mixin][field.Name] == field.DBName {
-			return mixin, field.Name
-		}
+// described returns the name of the field, of the mixin or as the model's description
+// knows it, of a column; empty for one that is the program's own affair.
+func (m *examinedModel) described(field *schema.Field) string {
+	if m.table.columns[field.Name] != field.DBName {
+		return ""
 	}
-	return "", ""
+	return field.Name
+}
+
+// ofMixin returns the name of the mixin's field that a field of the model stems from,
+// empty for one of the program's own.
+func (m *examinedModel) ofMixin(field *schema.Field) string {
+	if m.mixin == "" {
+		return ""
+	}
+	return m.described(field)
 }
 
 // withoutUser reports whether rows of the model may belong to nobody: tokens of a

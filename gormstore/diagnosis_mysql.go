@@ -67,17 +67,17 @@ func (mysqlEngine) retype(table, column, columnType string) string {
 	return "ALTER TABLE " + table + " MODIFY " + column + " " + columnType
 }
 
-func (mysqlEngine) tables(x *examination) (map[string]*table, error) {
+func (mysqlEngine) tables(x *examination) (map[string]*catalogTable, error) {
 	var places []string
 	var names []any
 	for _, m := range x.models {
-		places, names = append(places, "?"), append(names, m.store.schema.Table)
+		places, names = append(places, "?"), append(names, m.table.schema.Table)
 	}
 	if len(names) == 0 {
 		return nil, nil
 	}
 	ours := " WHERE table_schema = DATABASE() AND table_name IN (" + strings.Join(places, ", ") + ")"
-	tables := make(map[string]*table)
+	tables := make(map[string]*catalogTable)
 	err := x.ask(func(scan func(...any) error) error {
 		var name, column, kind, nullable, extra string
 		var length sql.NullInt64
@@ -96,7 +96,7 @@ func (mysqlEngine) tables(x *examination) (map[string]*table, error) {
 			c.charset = charset.String
 		}
 		if tables[name] == nil {
-			tables[name] = newTable()
+			tables[name] = newCatalogTable()
 		}
 		tables[name].columns[column] = c
 		return nil

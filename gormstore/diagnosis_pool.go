@@ -77,8 +77,8 @@ func (x *examination) examinePrimary(engine engine) {
 		Replica bool `gorm:"column:replica"`
 	}
 	var answers []answer
-	s := store{db: x.db.Session(&gorm.Session{Logger: logger.Discard})}
-	err := s.primary(x.ctx).Table("(SELECT " + engine.replica() + " AS replica) AS t").Find(&answers).Error
+	t := Table{db: x.db.Session(&gorm.Session{Logger: logger.Discard})}
+	err := t.primary(x.ctx).Table("(SELECT " + engine.replica() + " AS replica) AS t").Find(&answers).Error
 	if err != nil {
 		x.unseen("where reads go", err)
 		return

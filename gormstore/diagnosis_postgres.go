@@ -156,15 +156,15 @@ func (postgresEngine) retype(table, column, columnType string) string {
 // named are the tables of the models, by their names as $1 has them.
 const named = `WITH named AS (SELECT n.name, to_regclass(n.name) AS oid FROM unnest(string_to_array($1::text, E'\n')) AS n(name)) `
 
-func (postgresEngine) tables(x *examination) (map[string]*table, error) {
+func (postgresEngine) tables(x *examination) (map[string]*catalogTable, error) {
 	byName := make(map[string]string)
 	var quoted []string
 	for _, m := range x.models {
-		name := x.quote(m.store.schema.Table)
-		byName[name], quoted = m.store.schema.Table, append(quoted, name)
+		name := x.quote(m.table.schema.Table)
+		byName[name], quoted = m.table.schema.Table, append(quoted, name)
 	}
 	names := strings.Join(quoted, "\n")
-	tables := make(map[string]*table)
+	tables := make(map[string]*catalogTable)
 	err := x.ask(func(scan func(...any) error) error {
 		var name, column, kind string
 		var c tableColumn
@@ -173,7 +173,7 @@ func (postgresEngine) tables(x *examination) (map[string]*table, error) {
 		}
 		c.bits = map[string]int{"int2": 16, "int4": 32}[kind]
 		if tables[byName[name]] == nil {
-			tables[byName[name]] = newTable()
+			tables[byName[name]] = newCatalogTable()
 		}
 		tables[byName[name]].columns[column] = c
 		return nil

@@ -11,26 +11,16 @@ import (
 // longPast is how long after their end rows are still there that nobody prunes.
 const longPast = 30 * 24 * time.Hour
 
-// prunedMixins are the mixins whose rows end at ExpiresAt. Of some, what was redeemed stays
-// as long as its grant.
-var prunedMixins = []struct {
-	mixin    string
-	redeemed bool
-}{
-	{"TokenMixin", false}, {"AuthorizationCodeMixin", true}, {"DeviceCodeMixin", true}, {"PushedRequestMixin", false}, {"ReplayMixin", false},
-	{"SessionMixin", false}, {"LogoutMixin", false}, {"SigningKeyMixin", false},
-}
-
 // examinePruning finds rows that ended long ago, in one statement for all tables.
-func (x *examination) examinePruning(tables map[string]*table) {
+func (x *examination) examinePruning(tables map[string]*catalogTable) {
 	var parts, names []string
 	for _, m := range x.models {
-		condition := x.longPast(m, tables[m.store.schema.Table])
+		condition := x.longPast(m, tables[m.table.schema.Table])
 		if condition == "" {
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("SELECT %d, COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", len(parts), x.quote(m.store.schema.Table), condition, countedRows))
-		names = append(names, m.store.schema.Table)
+		parts = append(parts, fmt.Sprintf("SELECT %d, COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", len(parts), x.quote(m.table.schema.Table), condition, countedRows))
+		names = append(names, m.table.schema.Table)
 	}
 	if len(parts) == 0 {
 		return
@@ -53,21 +43,27 @@ func (x *examination) examinePruning(tables map[string]*table) {
 
 // longPast is true of a model's rows that ended long ago, empty for a model whose rows do
 // not end, or whose table lacks the columns.
-func (x *examination) longPast(m *examinedModel, t *table) string {
-	for _, p := range prunedMixins {
-		endsAt := m.columns[p.mixin]["ExpiresAt"]
-		if t == nil || endsAt == "" || !t.hasColumns([]string{endsAt}) {
-			continue
-		}
-		condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), time.Now().Add(-longPast).Unix()) // 0 is never
-		if !p.redeemed {
-			return condition
-		}
-		if redeemedAt := m.columns[p.mixin]["RedeemedAt"]; t.hasColumns([]string{redeemedAt}) {
-			return condition + " AND " + x.quote(redeemedAt) + " = 0"
-		}
+func (x *examination) longPast(m *examinedModel, t *catalogTable) string {
+	about, names := m.table.about, m.table.columns
+	endsAt := names[about.ExpiresAt]
+	if t == nil || endsAt == "" || !t.hasColumns([]string{endsAt}) {
+		return ""
 	}
-	return ""
+	condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), time.Now().Add(-longPast).Unix()) // 0 is never
+	var zero []string
+	if about.GrantID != "" && about.SpentAt != "" { // what was spent stays as long as its grant
+		zero = append(zero, names[about.SpentAt])
+	}
+	if about.KeptAt != "" {
+		zero = append(zero, names[about.KeptAt])
+	}
+	if !t.hasColumns(zero) {
+		return ""
+	}
+	for _, column := range zero {
+		condition += " AND " + x.quote(column) + " = 0"
+	}
+	return condition
 }
 
 func (x *examination) findUnpruned(table string, rows int64) {

@@ -16,15 +16,15 @@ const (
 
 // examineRows finds what an older program kept in plaintext, and clients that could not
 // be made today.
-func (x *examination) examineRows(m *examinedModel, t *table) {
+func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
-	table := x.quote(m.store.schema.Table)
-	if grantID := m.columns["TokenMixin"]["GrantID"]; grantID != "" && t.hasColumns([]string{grantID}) {
+	table := x.quote(m.table.schema.Table)
+	if grantID := m.column("TokenMixin", "GrantID"); grantID != "" && t.hasColumns([]string{grantID}) {
 		column := x.quote(grantID)
 		x.examinePlaintext(m, "tokens", column+" IS NULL OR "+column+" = ''", "whoever reads the database can use them, and nobody else can",
-			fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.store.schema.Name))
+			fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.table.schema.Name))
 	}
-	if secret := m.columns["ClientMixin"]["ClientSecret"]; secret != "" && t.hasColumns([]string{secret}) {
+	if secret := m.column("ClientMixin", "ClientSecret"); secret != "" && t.hasColumns([]string{secret}) {
 		column := x.quote(secret)
 		x.examinePlaintext(m, "secrets", fmt.Sprintf("%s <> '' AND %[1]s NOT LIKE '$sha256$%%' AND %[1]s NOT LIKE '$2%%' AND %[1]s NOT LIKE '$argon2id$%%'", column),
 			"whoever reads the table "+table+" can be these clients", "call Clients.DigestPlaintext of gormstore until it returns 0")
@@ -35,10 +35,10 @@ func (x *examination) examineRows(m *examinedModel, t *table) {
 // nothing when there are none, or they could not be looked at.
 func (x *examination) count(m *examinedModel, condition string) string {
 	var rows int64
-	err := x.askOne([]any{&rows}, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", x.quote(m.store.schema.Table), condition, countedRows))
+	err := x.askOne([]any{&rows}, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", x.quote(m.table.schema.Table), condition, countedRows))
 	switch {
 	case err != nil:
-		x.unseen("table "+m.store.schema.Table, err)
+		x.unseen("table "+m.table.schema.Table, err)
 		return ""
 	case rows == 0:
 		return ""
@@ -55,7 +55,7 @@ func (x *examination) examinePlaintext(m *examinedModel, what, condition, conseq
 		return
 	}
 	x.find(server.Finding{
-		Check: "plaintext", Severity: server.Warning, Where: "table " + m.store.schema.Table, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
+		Check: "plaintext", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
 		Consequence: consequence, Remedy: remedy,
 	})
 }
@@ -63,7 +63,7 @@ func (x *examination) examinePlaintext(m *examinedModel, what, condition, conseq
 // examineDuplicates names client ids that several rows have: no unique index can be
 // made before one of each is left.
 func (x *examination) examineDuplicates(m *examinedModel, clientID string) {
-	where, column, table := "table "+m.store.schema.Table, x.quote(clientID), x.quote(m.store.schema.Table)
+	where, column, table := "table "+m.table.schema.Table, x.quote(clientID), x.quote(m.table.schema.Table)
 	var ids []string
 	err := x.ask(func(scan func(...any) error) error {
 		var id string

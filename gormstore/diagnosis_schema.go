@@ -15,14 +15,14 @@ import (
 )
 
 // table is what a database's catalog says of a table.
-type table struct {
+type catalogTable struct {
 	columns map[string]tableColumn
 	indexes []tableIndex
 	foreign map[string]bool // the columns that refer to another table
 }
 
-func newTable() *table {
-	return &table{columns: make(map[string]tableColumn), foreign: make(map[string]bool)}
+func newCatalogTable() *catalogTable {
+	return &catalogTable{columns: make(map[string]tableColumn), foreign: make(map[string]bool)}
 }
 
 type tableColumn struct {
@@ -46,7 +46,7 @@ type tableIndex struct {
 }
 
 // addColumn extends an index by its next column.
-func (t *table) addColumn(index tableIndex, column string) {
+func (t *catalogTable) addColumn(index tableIndex, column string) {
 	if n := len(t.indexes); n == 0 || t.indexes[n-1].name != index.name {
 		t.indexes = append(t.indexes, index)
 	}
@@ -55,17 +55,17 @@ func (t *table) addColumn(index tableIndex, column string) {
 }
 
 // examineTable compares a model with its table.
-func (x *examination) examineTable(engine engine, m *examinedModel, t *table) {
-	name := m.store.schema.Table
+func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTable) {
+	name := m.table.schema.Table
 	if t == nil {
 		x.find(server.Finding{
 			Check: "table", Severity: server.Grave, Where: "table " + name, Problem: "is not there, or the role may not see it",
-			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.store.schema.Name),
+			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 		return
 	}
-	for _, column := range m.store.schema.DBNames {
-		field := m.store.schema.FieldsByDBName[column]
+	for _, column := range m.table.schema.DBNames {
+		field := m.table.schema.FieldsByDBName[column]
 		if field.IgnoreMigration {
 			continue
 		}
@@ -75,7 +75,7 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *table) {
 		}
 		x.find(server.Finding{
 			Check: "column", Severity: server.Grave, Where: "column " + name + "." + column, Problem: "is not there",
-			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.store.schema.Name),
+			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 	}
 	x.examineColumnsOfNobody(m, t)
@@ -85,39 +85,35 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *table) {
 }
 
 // examineColumn finds a column that cannot hold what is written to it.
-func (x *examination) examineColumn(engine engine, m *examinedModel, t *table, field *schema.Field, found tableColumn) {
-	where := "column " + m.store.schema.Table + "." + field.DBName
-	mixin, name := m.ofMixin(field)
-	if length, declared := neededLength(mixin, field); found.length > 0 && found.length < length {
+func (x *examination) examineColumn(engine engine, m *examinedModel, t *catalogTable, field *schema.Field, found tableColumn) {
+	where := "column " + m.table.schema.Table + "." + field.DBName
+	name := m.ofMixin(field)
+	if length, declared := m.neededLength(field); found.length > 0 && found.length < length {
 		x.find(server.Finding{
 			Check: "column_length", Severity: server.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters, and needs %d", found.length, length),
-			Consequence: "what is longer is refused, or cut off", Remedy: engine.retype(x.quote(m.store.schema.Table), x.quote(field.DBName), declared),
+			Consequence: "what is longer is refused, or cut off", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), declared),
 		})
 	}
 	if isTime := strings.HasSuffix(name, "At") || name == "AuthTime"; isTime && found.bits > 0 && found.bits < 64 {
 		x.find(server.Finding{
 			Check: "column_time", Severity: server.Warning, Where: where, Problem: fmt.Sprintf("is an integer of %d bits", found.bits),
-			Consequence: "it ends in January 2038", Remedy: engine.retype(x.quote(m.store.schema.Table), x.quote(field.DBName), "bigint"),
+			Consequence: "it ends in January 2038", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), "bigint"),
 		})
 	}
-	isUserID := m.store.userID != nil && m.store.userID.field == field
-	switch mayBeNull := mixin != "" || isUserID && m.withoutUser(); {
+	isUserID := m.table.userID != nil && m.table.userID.field == field
+	switch mayBeNull := name != "" || isUserID && m.withoutUser(); {
 	case mayBeNull && zeroIsNull(field) && !found.nullable:
 		x.find(server.Finding{
 			Check: "column_null", Severity: server.Grave, Where: where, Problem: "is NOT NULL, and rows without it are written",
-			Consequence: "those are refused", Remedy: nullable(x.db.Name(), x.quote(m.store.schema.Table), x.quote(field.DBName), found),
+			Consequence: "those are refused", Remedy: nullable(x.db.Name(), x.quote(m.table.schema.Table), x.quote(field.DBName), found),
 		})
 	case isUserID && m.withoutUser() && !zeroIsNull(field) && t.foreign[field.DBName]:
 		x.find(server.Finding{
-			Check: "user_id", Severity: server.Grave, Where: "model " + m.store.name, Problem: fmt.Sprintf("has a UserID of type %s, whose column refers to another table", field.FieldType),
+			Check: "user_id", Severity: server.Grave, Where: "model " + m.table.name, Problem: fmt.Sprintf("has a UserID of type %s, whose column refers to another table", field.FieldType),
 			Consequence: "what belongs to no user, such as a token of client_credentials, is refused", Remedy: fmt.Sprintf("UserID *%s", field.FieldType),
 		})
 	}
 }
-
-// digests are the columns that are wider than what is written to them: the digest
-// of a token or a code, which an older program kept as it was.
-var digests = []string{"AccessToken", "RefreshToken", "Code", "DeviceCode"}
 
 const (
 	digestLength = 64
@@ -129,19 +125,19 @@ var lengthOfType = regexp.MustCompile(`^varchar\((\d+)\)$`)
 
 // neededLength returns how many characters a column needs, and the type that the
 // model gives it; 0 of one that is no text, or that the program left to GORM.
-func neededLength(mixin string, field *schema.Field) (length int, columnType string) {
+func (m *examinedModel) neededLength(field *schema.Field) (length int, columnType string) {
 	columnType = string(field.DataType)
 	match := lengthOfType.FindStringSubmatch(columnType)
 	switch {
 	case match != nil:
 		length, _ = strconv.Atoi(match[1])
-	case mixin != "" && columnType == "text":
+	case m.ofMixin(field) != "" && columnType == "text":
 		return textLength, columnType
 	case field.DataType == schema.String && field.TagSettings["SIZE"] != "":
 		length, columnType = field.Size, fmt.Sprintf("varchar(%d)", field.Size)
 	}
-	if mixin != "" && slices.Contains(digests, field.Name) {
-		length = digestLength
+	if name := m.described(field); name != "" && slices.Contains(m.table.about.Digests, name) {
+		length = digestLength // an older program kept some as they were, for which the column is wider
 	}
 	return length, columnType
 }
@@ -160,14 +156,14 @@ func nullable(engine, table, column string, found tableColumn) string {
 
 // examineColumnsOfNobody finds columns that the table demands and the model does
 // not have.
-func (x *examination) examineColumnsOfNobody(m *examinedModel, t *table) {
+func (x *examination) examineColumnsOfNobody(m *examinedModel, t *catalogTable) {
 	for _, column := range slices.Sorted(maps.Keys(t.columns)) {
 		found := t.columns[column]
-		if _, known := m.store.schema.FieldsByDBName[column]; known || found.nullable || found.hasDefault {
+		if _, known := m.table.schema.FieldsByDBName[column]; known || found.nullable || found.hasDefault {
 			continue
 		}
 		x.find(server.Finding{
-			Check: "column_unknown", Severity: server.Grave, Where: "column " + m.store.schema.Table + "." + column,
+			Check: "column_unknown", Severity: server.Grave, Where: "column " + m.table.schema.Table + "." + column,
 			Problem: "is NOT NULL without a default, and the model does not have it", Consequence: "no row can be inserted",
 			Remedy: "give it a default in the database, or add its field to the model",
 		})
@@ -175,21 +171,21 @@ func (x *examination) examineColumnsOfNobody(m *examinedModel, t *table) {
 }
 
 // examineTexts finds texts that are compared loosely, or that cannot be stored.
-func (x *examination) examineTexts(engine engine, m *examinedModel, t *table) {
+func (x *examination) examineTexts(engine engine, m *examinedModel, t *catalogTable) {
 	var loose, narrow []string
 	collation, charset := "", ""
-	for _, column := range m.store.schema.DBNames {
-		field, found := m.store.schema.FieldsByDBName[column], t.columns[column]
+	for _, column := range m.table.schema.DBNames {
+		field, found := m.table.schema.FieldsByDBName[column], t.columns[column]
 		if found.insensitive != "" && m.isCompared(field) {
 			loose, collation = append(loose, column), found.insensitive
 		}
-		if mixin, _ := m.ofMixin(field); found.charset != "" && mixin != "" && field.DataType == "text" {
+		if found.charset != "" && m.ofMixin(field) != "" && field.DataType == "text" {
 			narrow, charset = append(narrow, column), found.charset
 		}
 	}
 	if len(loose) > 0 {
 		x.find(server.Finding{
-			Check: "collation", Severity: server.Warning, Where: "table " + m.store.schema.Table,
+			Check: "collation", Severity: server.Warning, Where: "table " + m.table.schema.Table,
 			Problem:     fmt.Sprintf("compares %s by %s, which takes texts for equal that are not", strings.Join(loose, ", "), collation),
 			Consequence: "what is done to the rows of a client or a user is done to those of another with a similar id",
 			Remedy:      x.exactly(engine, m, t, loose),
@@ -197,9 +193,9 @@ func (x *examination) examineTexts(engine engine, m *examinedModel, t *table) {
 	}
 	if len(narrow) > 0 {
 		x.find(server.Finding{
-			Check: "character_set", Severity: server.Warning, Where: "table " + m.store.schema.Table,
+			Check: "character_set", Severity: server.Warning, Where: "table " + m.table.schema.Table,
 			Problem: fmt.Sprintf("keeps %s in %s, which cannot hold every character", strings.Join(narrow, ", "), charset), Consequence: "some names are refused",
-			Remedy: fmt.Sprintf("ALTER TABLE %s CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", x.quote(m.store.schema.Table)),
+			Remedy: fmt.Sprintf("ALTER TABLE %s CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", x.quote(m.table.schema.Table)),
 		})
 	}
 }
@@ -207,23 +203,23 @@ func (x *examination) examineTexts(engine engine, m *examinedModel, t *table) {
 // isCompared reports whether a column is looked for by a text that somebody chose.
 // Digests are not among them: two never differ in case alone.
 func (m *examinedModel) isCompared(field *schema.Field) bool {
-	mixin, name := m.ofMixin(field)
+	name := m.ofMixin(field)
 	switch {
-	case m.store.userID != nil && m.store.userID.field == field:
+	case m.table.userID != nil && m.table.userID.field == field:
 		return field.DataType == schema.String || field.FieldType.Kind() == reflect.String
-	case mixin == "TokenMixin" && name == "Audience":
+	case m.is("TokenMixin") && name == "Audience":
 		return true
 	default:
-		return mixin != "" && name == "ClientID"
+		return name == "ClientID"
 	}
 }
 
 // exactly is the statement that has columns compared byte by byte.
-func (x *examination) exactly(engine engine, m *examinedModel, t *table, columns []string) string {
+func (x *examination) exactly(engine engine, m *examinedModel, t *catalogTable, columns []string) string {
 	var statements []string
 	for _, column := range columns {
 		written := t.columns[column].written + exactCollation[x.db.Name()]
-		statements = append(statements, engine.retype(x.quote(m.store.schema.Table), x.quote(column), written))
+		statements = append(statements, engine.retype(x.quote(m.table.schema.Table), x.quote(column), written))
 	}
 	return strings.Join(statements, "; ")
 }
@@ -231,8 +227,8 @@ func (x *examination) exactly(engine engine, m *examinedModel, t *table, columns
 var exactCollation = map[string]string{"mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "postgres": ` COLLATE "C"`}
 
 // examineIndexes finds the indexes that a model declares and its table lacks.
-func (x *examination) examineIndexes(m *examinedModel, t *table) {
-	for _, index := range m.store.schema.ParseIndexes() {
+func (x *examination) examineIndexes(m *examinedModel, t *catalogTable) {
+	for _, index := range m.table.schema.ParseIndexes() {
 		var columns []string
 		for _, option := range index.Fields {
 			if option.Expression == "" {
@@ -250,17 +246,17 @@ func (x *examination) examineIndexes(m *examinedModel, t *table) {
 	}
 }
 
-func (x *examination) findIndex(m *examinedModel, t *table, index *schema.Index, columns []string) {
+func (x *examination) findIndex(m *examinedModel, t *catalogTable, index *schema.Index, columns []string) {
 	quoted := make([]string, len(columns))
 	for i, column := range columns {
 		quoted[i] = x.quote(column)
 	}
-	where, condition := "table "+m.store.schema.Table, ""
+	where, condition := "table "+m.table.schema.Table, ""
 	if index.Where != "" && x.db.Name() != "mysql" {
 		condition = " WHERE " + index.Where
 	}
 	remedy := t.dropUnfit(x, m, index.Name)
-	on := fmt.Sprintf(" %s ON %s (%s)%s", x.quote(index.Name), x.quote(m.store.schema.Table), strings.Join(quoted, ", "), condition)
+	on := fmt.Sprintf(" %s ON %s (%s)%s", x.quote(index.Name), x.quote(m.table.schema.Table), strings.Join(quoted, ", "), condition)
 	if index.Class != "UNIQUE" {
 		x.find(server.Finding{
 			Check: "index", Severity: server.Warning, Where: where, Problem: "has no index that begins with " + strings.Join(columns, ", ") + t.unfit(columns),
@@ -272,18 +268,18 @@ func (x *examination) findIndex(m *examinedModel, t *table, index *schema.Index,
 		Check: "unique_index", Severity: server.Grave, Where: where, Problem: "has no unique index on " + strings.Join(columns, ", ") + t.unfit(columns),
 		Consequence: "what may be there once can be there twice, and be used twice", Remedy: remedy + "CREATE UNIQUE INDEX" + on,
 	})
-	if columns[0] == m.columns["ClientMixin"]["ClientID"] {
+	if columns[0] == m.column("ClientMixin", "ClientID") {
 		x.examineDuplicates(m, columns[0])
 	}
 }
 
-func (t *table) hasColumns(columns []string) bool {
+func (t *catalogTable) hasColumns(columns []string) bool {
 	return !slices.ContainsFunc(columns, func(column string) bool { _, ok := t.columns[column]; return !ok })
 }
 
 // hasIndex reports whether an index serves to find rows by the columns, or, if it
 // is to be unique, keeps two rows from having the same.
-func (t *table) hasIndex(columns []string, unique, partial bool) bool {
+func (t *catalogTable) hasIndex(columns []string, unique, partial bool) bool {
 	return slices.ContainsFunc(t.indexes, func(index tableIndex) bool {
 		if !index.usable || index.partial && !partial {
 			return false
@@ -296,7 +292,7 @@ func (t *table) hasIndex(columns []string, unique, partial bool) bool {
 }
 
 // unfit names the indexes of the columns that do not serve.
-func (t *table) unfit(columns []string) string {
+func (t *catalogTable) unfit(columns []string) string {
 	for _, index := range t.indexes {
 		switch {
 		case !slices.Equal(index.columns, columns):
@@ -312,12 +308,12 @@ func (t *table) unfit(columns []string) string {
 }
 
 // dropUnfit is the statement that makes room for an index of the same name.
-func (t *table) dropUnfit(x *examination, m *examinedModel, name string) string {
+func (t *catalogTable) dropUnfit(x *examination, m *examinedModel, name string) string {
 	switch {
 	case !slices.ContainsFunc(t.indexes, func(index tableIndex) bool { return index.name == name }):
 		return ""
 	case x.db.Name() == "mysql":
-		return "DROP INDEX " + x.quote(name) + " ON " + x.quote(m.store.schema.Table) + "; "
+		return "DROP INDEX " + x.quote(name) + " ON " + x.quote(m.table.schema.Table) + "; "
 	default:
 		return "DROP INDEX " + x.quote(name) + "; "
 	}

@@ -111,8 +111,8 @@ func (sqliteEngine) retype(table, column, columnType string) string {
 	return fmt.Sprintf("make %s anew with %s %s, and copy the rows", table, column, strings.TrimSpace(columnType))
 }
 
-func (sqliteEngine) tables(x *examination) (map[string]*table, error) {
-	tables := make(map[string]*table)
+func (sqliteEngine) tables(x *examination) (map[string]*catalogTable, error) {
+	tables := make(map[string]*catalogTable)
 	err := x.ask(func(scan func(...any) error) error {
 		var name, column, columnType string
 		var notNull bool
@@ -122,7 +122,7 @@ func (sqliteEngine) tables(x *examination) (map[string]*table, error) {
 			return err
 		}
 		if tables[name] == nil {
-			tables[name] = newTable()
+			tables[name] = newCatalogTable()
 		}
 		tables[name].columns[column] = tableColumn{
 			written: columnType, nullable: !notNull, hasDefault: otherwise.Valid || key > 0 && strings.EqualFold(columnType, "INTEGER"),
@@ -158,14 +158,14 @@ func (sqliteEngine) tables(x *examination) (map[string]*table, error) {
 
 // sqliteForeignKeys notes which columns refer to another table, and reports
 // whether one of the models' does.
-func (x *examination) sqliteForeignKeys(tables map[string]*table) (some bool, err error) {
+func (x *examination) sqliteForeignKeys(tables map[string]*catalogTable) (some bool, err error) {
 	err = x.ask(func(scan func(...any) error) error {
 		var name, column string
 		if err := scan(&name, &column); err != nil {
 			return err
 		}
 		tables[name].foreign[column] = true
-		some = some || slices.ContainsFunc(x.models, func(m *examinedModel) bool { return m.store.schema.Table == name })
+		some = some || slices.ContainsFunc(x.models, func(m *examinedModel) bool { return m.table.schema.Table == name })
 		return nil
 	}, `SELECT m.name, f."from" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'`)
 	return some, err
@@ -189,17 +189,17 @@ func (x *examination) examineForeignKeys() {
 // sqliteCollations has SQLite compare what the models compare, in no row at all: a
 // column's collation is nowhere in the catalog, and the first part of a compound
 // lends it to the rest.
-func (x *examination) sqliteCollations(tables map[string]*table) error {
+func (x *examination) sqliteCollations(tables map[string]*catalogTable) error {
 	var parts []string
 	var places []func()
 	for _, m := range x.models {
-		t := tables[m.store.schema.Table]
-		for _, name := range m.store.schema.DBNames {
-			if t == nil || !m.isCompared(m.store.schema.FieldsByDBName[name]) || !t.hasColumns([]string{name}) {
+		t := tables[m.table.schema.Table]
+		for _, name := range m.table.schema.DBNames {
+			if t == nil || !m.isCompared(m.table.schema.FieldsByDBName[name]) || !t.hasColumns([]string{name}) {
 				continue
 			}
 			parts = append(parts, fmt.Sprintf("SELECT %d WHERE EXISTS (SELECT 1 FROM (SELECT %s AS c FROM %s WHERE 0 UNION ALL SELECT 'a') WHERE c = 'A')",
-				len(parts), x.quote(name), x.quote(m.store.schema.Table)))
+				len(parts), x.quote(name), x.quote(m.table.schema.Table)))
 			places = append(places, func() {
 				column := t.columns[name]
 				column.insensitive = "COLLATE NOCASE"

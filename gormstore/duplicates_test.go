@@ -22,7 +22,7 @@ import (
 func TestADuplicateIsNoErrorOfTheDatabase(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		var log bytes.Buffer
-		logged := func(parameterized bool) *gormstore.Replays[oauthtest.Replay, *oauthtest.Replay] {
+		logged := func(parameterized bool) *gormstore.Replays {
 			replays, err := gormstore.NewReplays[oauthtest.Replay](db.Session(&gorm.Session{Logger: logger.NewSlogLogger(
 				slog.New(slog.NewTextHandler(&log, nil)), logger.Config{LogLevel: logger.Warn, SlowThreshold: time.Hour, ParameterizedQueries: parameterized})}))
 			require.NoError(t, err)

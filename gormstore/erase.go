@@ -4,31 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-
-	"github.com/gormoauth/gormoauth/models"
 )
-
-// Erasable is a store that keeps something about users.
-type Erasable interface {
-	erasing(now time.Time) []erasing
-}
-
-// erasing is the removal of a user's rows from one table.
-type erasing struct {
-	store *store
-	key   string // the column of digests by which rows are named
-	// blank is what is written into rows that stay: the user's column and what else
-	// says who it was. nil removes the rows.
-	blank map[string]any
-	// first ends what could still become something else, before anything is removed:
-	// nil is nothing.
-	first func(tx *gorm.DB, theirs clause.Expression) error
-}
 
 const eraseBatch = 500
 
@@ -43,57 +22,71 @@ const eraseBatch = 500
 // A client that a user made is the program's own row, and so is the user. The outbox of
 // logouts keeps the subject by which a client knew the user until the client has
 // answered, or the logout has expired.
-func Erase[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx context.Context, userID string, tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC], more ...Erasable) (removed int64, err error) {
+func Erase(ctx context.Context, userID string, tokens *Tokens, codes *AuthorizationCodes, more ...Erasable) (removed int64, err error) {
 	if userID == "" {
 		return 0, errors.New("gormstore: the user to erase has no id")
 	}
 	now := time.Now()
-	var steps []erasing
+	var tables []*Table
 	for _, store := range append([]Erasable{codes}, append(more, tokens)...) { // what becomes tokens goes before them
-		steps = append(steps, store.erasing(now)...)
+		for _, table := range store.Erased() {
+			if table.about.OfUser {
+				tables = append(tables, table)
+			}
+		}
 	}
-	for _, step := range steps {
-		if err := step.store.needsUserIndex(); err != nil {
+	for _, table := range tables {
+		if err := table.needsUserIndex(); err != nil {
 			return 0, err
 		}
 	}
-	for _, step := range steps {
-		if step.first == nil {
-			continue
-		}
-		theirs, err := step.store.theirs(ctx, userID)
-		if err != nil {
-			return 0, err
-		}
-		if err := step.store.write(ctx, func(bool) error {
-			return step.store.trail.together(step.store.conn(ctx), func(db *gorm.DB) error { return step.first(db, theirs) })
-		}); err != nil {
-			return 0, fmt.Errorf("gormstore: end what is in %s: %w", step.store.schema.Table, err)
+	for _, table := range tables {
+		if err := table.endAll(ctx, userID, now); err != nil {
+			return 0, fmt.Errorf("gormstore: end what is in %s: %w", table.schema.Table, err)
 		}
 	}
-	for _, step := range steps {
-		n, err := step.run(ctx, userID)
+	for _, table := range tables {
+		n, err := table.erase(ctx, userID)
 		removed += n
 		if err != nil {
-			return removed, fmt.Errorf("gormstore: erase %s: %w", step.store.schema.Table, err)
+			return removed, fmt.Errorf("gormstore: erase %s: %w", table.schema.Table, err)
 		}
 	}
 	return removed, nil
 }
 
-// run removes or blanks the user's rows, batch by batch, until there are none.
-func (e erasing) run(ctx context.Context, userID string) (removed int64, err error) {
-	theirs, err := e.store.theirs(ctx, userID)
+// endAll ends what could still become something else, before anything is removed: it
+// spends what is single use.
+func (t *Table) endAll(ctx context.Context, userID string, now time.Time) error {
+	end := t.endTheirs
+	switch {
+	case end == nil && t.about.SpentAt == "":
+		return nil
+	case end == nil:
+		end = func(tx *tx, theirs clause.Expression, now time.Time) error {
+			_, err := tx.void(now, theirs)
+			return err
+		}
+	}
+	theirs, err := t.theirs(ctx, userID)
+	if err != nil {
+		return err
+	}
+	return t.do(ctx, step{noted: true}, func(tx *tx) error { return end(tx, theirs, now) })
+}
+
+// erase removes or blanks the user's rows, batch by batch, until there are none.
+func (t *Table) erase(ctx context.Context, userID string) (removed int64, err error) {
+	theirs, err := t.theirs(ctx, userID)
 	if err != nil {
 		return 0, err
 	}
-	model := reflect.New(e.store.schema.ModelType).Interface()
+	key := t.column(t.about.Key)
 	for {
 		var keys []string
-		err := retry(ctx, func(bool) error {
+		err := retry(ctx, func() error {
 			keys = nil
-			return where(e.store.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(model), theirs).
-				Limit(eraseBatch).Pluck(e.key, &keys).Error
+			return where(t.whole(ctx), theirs).Limit(eraseBatch).Pluck(key, &keys).Error
 		})
 		if err != nil || len(keys) == 0 {
 			return removed, err
@@ -102,17 +95,10 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 		for i, key := range keys {
 			values[i] = key
 		}
-		err = e.store.write(ctx, func(bool) error {
-			batch := where(single(e.store.conn(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped(), false).Model(model),
-				theirs, clause.IN{Column: column(e.key), Values: values})
-			var result *gorm.DB
-			if e.blank == nil {
-				result = batch.Delete(model)
-			} else {
-				result = batch.UpdateColumns(e.blank)
-			}
-			removed += result.RowsAffected
-			return result.Error
+		err = t.do(ctx, step{}, func(tx *tx) error {
+			n, err := t.eraseRows(tx.withoutHooks(), theirs, clause.IN{Column: column(key), Values: values})
+			removed += n
+			return err
 		})
 		if err != nil {
 			return removed, err
@@ -120,34 +106,14 @@ func (e erasing) run(ctx context.Context, userID string) (removed int64, err err
 	}
 }
 
-func (t *Tokens[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{store: t.store, key: t.columns["AccessToken"], first: func(tx *gorm.DB, theirs clause.Expression) error {
-		revoked, err := t.revokeGrants(tx, now, theirs)
-		if err != nil || revoked == 0 {
-			return err
-		}
-		return t.store.trail.note(tx, entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
-	}}}
-}
-
-func (c *AuthorizationCodes[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{store: c.store, key: c.columns["Code"], first: func(tx *gorm.DB, theirs clause.Expression) error {
-		_, err := c.void(tx, now, theirs)
-		return err
-	}}}
-}
-
-func (d *DeviceCodes[M, P]) erasing(now time.Time) []erasing {
-	return []erasing{{store: d.store, key: d.columns["DeviceCode"], first: func(tx *gorm.DB, theirs clause.Expression) error {
-		_, err := d.store.update(tx, new(M), map[string]any{d.columns["RedeemedAt"]: now.Unix()}, theirs, eq(d.columns["RedeemedAt"], 0))
-		return err
-	}}}
-}
-
-func (c *Consents[M, P, T, PT, C, PC]) erasing(time.Time) []erasing {
-	return []erasing{{store: c.store, key: c.columns["ConsentKey"]}}
-}
-
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) erasing(time.Time) []erasing {
-	return []erasing{{store: s.store, key: s.columns["SID"]}}
+// eraseRows removes rows, or takes out of them who it was.
+func (t *Table) eraseRows(tx *tx, which ...clause.Expression) (rows int64, err error) {
+	if t.about.Blank == nil {
+		return tx.remove(which...)
+	}
+	blank := map[string]any{"UserID": t.nobody()}
+	for _, field := range t.about.Blank {
+		blank[field] = ""
+	}
+	return tx.update(blank, which...)
 }

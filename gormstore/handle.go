@@ -89,15 +89,15 @@ func saysNothing(db *gorm.DB) bool {
 }
 
 // restrict adds a condition to the handle.
-func (s *store) restrict(condition any, args ...any) error {
-	restricted := s.db.Where(condition, args...)
+func (t *Table) restrict(condition any, args ...any) error {
+	restricted := t.db.Where(condition, args...)
 	switch {
 	case restricted.Error != nil:
-		return s.fault("is given a condition that GORM refuses; look at it: %w", restricted.Error)
-	case expressions(restricted) == expressions(s.db):
-		return s.fault("is given a condition that says nothing: a struct or a map without values selects every row; write it in words, such as \"disabled = ?\", false")
+		return t.fault("is given a condition that GORM refuses; look at it: %w", restricted.Error)
+	case expressions(restricted) == expressions(t.db):
+		return t.fault("is given a condition that says nothing: a struct or a map without values selects every row; write it in words, such as \"disabled = ?\", false")
 	}
-	s.db = restricted.Session(&gorm.Session{})
+	t.db = restricted.Session(&gorm.Session{})
 	return nil
 }
 
@@ -108,14 +108,14 @@ func expressions(db *gorm.DB) int {
 }
 
 // needsPlainTable refuses a handle by which rows can be read and not be changed.
-func (s *store) needsPlainTable() error {
-	stmt := s.db.Statement
+func (t *Table) needsPlainTable() error {
+	stmt := t.db.Statement
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	switch {
 	case len(stmt.Joins)+len(from.Joins) > 0:
-		return s.fault("is not for a handle with Joins, which no UPDATE has; write the condition as a subquery, such as db.Where(\"user_id IN (?)\", db.Model(&User{}).Select(\"id\"))")
+		return t.fault("is not for a handle with Joins, which no UPDATE has; write the condition as a subquery, such as db.Where(\"user_id IN (?)\", db.Model(&User{}).Select(\"id\"))")
 	case stmt.TableExpr != nil:
-		return s.fault("is not for a handle with Table; give the model a method TableName")
+		return t.fault("is not for a handle with Table; give the model a method TableName")
 	}
 	return nil
 }

@@ -252,12 +252,14 @@ func TestTheConditionsOfTokensAreNotThoseOfCodes(t *testing.T) {
 		tokens, err := gormstore.NewTokens[Token](db.Where("access_token_revoked_at = ?", 0).Or("expires_in > ?", 0))
 		require.NoError(t, err)
 		require.NoError(t, db.Create([]*ticket{{Digest: "mine"}, {Digest: "theirs"}}).Error)
-		for i, credential := range []*server.Credential{
-			{Record: stored.AuthorizationCode, Presented: code}, {Record: &ticket{Digest: "mine"}},
+		for i, exchange := range []server.Exchange{
+			{From: stored.AuthorizationCode, Presented: code.Digest}, {From: &ticket{Digest: "mine"}, Presented: "mine"},
 		} {
-			req := &server.Request{User: p.User, Time: p.Now, Credential: credential}
-			require.NoError(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: string(rune('a' + i))}, req))
-			assert.ErrorIs(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: string(rune('x' + i))}, req), server.ErrSpent)
+			exchange.Kind, exchange.User, exchange.Time = server.ExchangeSpend, p.User, p.Now
+			exchange.Token = &models.TokenMixin{AccessToken: string(rune('a' + i))}
+			require.NoError(t, tokens.Save(t.Context(), exchange))
+			exchange.Token = &models.TokenMixin{AccessToken: string(rune('x' + i))}
+			assert.ErrorIs(t, tokens.Save(t.Context(), exchange), server.ErrSpent)
 		}
 		var theirs ticket
 		require.NoError(t, db.First(&theirs, "digest = ?", "theirs").Error)

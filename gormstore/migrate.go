@@ -37,7 +37,7 @@ func AutoMigrate(db *gorm.DB, models ...any) error {
 		// granted, and miss what its holder has created.
 		options.Isolation = sql.LevelReadCommitted
 	}
-	return retry(db.Statement.Context, func(bool) error {
+	return retry(db.Statement.Context, func() error {
 		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) }, options)
 	})
 }
@@ -47,9 +47,9 @@ func AutoMigrate(db *gorm.DB, models ...any) error {
 func refused(db *gorm.DB, models []any) error {
 	var faults []error
 	for _, model := range models {
-		s, err := parse(db, model)
+		t, err := parse(db, model)
 		if err == nil {
-			_, err = s.examine()
+			err = t.examine()
 		}
 		faults = append(faults, err)
 	}
@@ -90,20 +90,20 @@ func createMissing(tx *gorm.DB, models []any) error {
 
 // addMissing adds the columns and indexes that a table lacks.
 func addMissing(tx *gorm.DB, model any) error {
-	s, err := parse(tx, model)
+	t, err := parse(tx, model)
 	if err != nil {
 		return err
 	}
 	migrator := tx.Migrator()
-	for _, name := range s.schema.DBNames {
-		if s.schema.FieldsByDBName[name].IgnoreMigration || migrator.HasColumn(model, name) {
+	for _, name := range t.schema.DBNames {
+		if t.schema.FieldsByDBName[name].IgnoreMigration || migrator.HasColumn(model, name) {
 			continue
 		}
 		if err := migrator.AddColumn(model, name); err != nil && !alreadyExists(err) {
 			return err
 		}
 	}
-	for _, index := range s.schema.ParseIndexes() {
+	for _, index := range t.schema.ParseIndexes() {
 		if migrator.HasIndex(model, index.Name) {
 			continue
 		}

@@ -140,8 +140,7 @@ func userIDRoundTrip[ID any](text string, want ID) func(*testing.T) {
 		testdb.Each(t, []any{&tokenOf[ID]{}}, func(t *testing.T, db *gorm.DB) {
 			tokens, err := gormstore.NewTokens[tokenOf[ID]](db)
 			require.NoError(t, err)
-			require.NoError(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a", GrantID: "g"},
-				&server.Request{User: server.UserID(text)}))
+			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a", GrantID: "g"}, server.UserID(text))))
 
 			found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
 			require.NoError(t, err)
@@ -156,7 +155,7 @@ func TestATokenWithoutAUserIsNobodys(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
 		tokens, err := gormstore.NewTokens[Token](db)
 		require.NoError(t, err)
-		require.NoError(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a", GrantID: "g"}, &server.Request{}))
+		require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a", GrantID: "g"}, nil)))
 		var nulls int64
 		require.NoError(t, db.Model(&Token{}).Where("user_id IS NULL").Count(&nulls).Error)
 		assert.EqualValues(t, 1, nulls)
@@ -170,7 +169,7 @@ func TestAUserIDThatDoesNotFitIsAnError(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, &tokenOf[uint]{})
 	tokens, err := gormstore.NewTokens[tokenOf[uint]](db)
 	require.NoError(t, err)
-	err = tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a"}, &server.Request{User: server.UserID("alice")})
+	err = tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a"}, server.UserID("alice")))
 	assert.ErrorContains(t, err, `cannot hold the user id "alice"`)
 }
 
@@ -198,15 +197,14 @@ func TestColumnsAndHooksOfTheModelWork(t *testing.T) {
 		require.NoError(t, err)
 		refresh := "r1"
 		record := &models.TokenMixin{AccessToken: "a1", RefreshToken: &refresh, GrantID: "g"}
-		require.NoError(t, tokens.Save(t.Context(), record, &server.Request{}))
+		require.NoError(t, tokens.Save(t.Context(), issueOf(record, nil)))
 		found, err := tokens.Query(t.Context(), server.TokenQuery{RefreshToken: "r1", GrantID: "g"})
 		require.NoError(t, err)
 		assert.Equal(t, "made by a hook", found.Token.(*richToken).Note)
 
 		next := "r2"
 		record = &models.TokenMixin{AccessToken: "a2", RefreshToken: &next, GrantID: "g", IssuedAt: 7}
-		req := &server.Request{Credential: &server.Credential{Record: found.Token, Presented: server.Presented{Digest: "r1"}}}
-		require.NoError(t, tokens.Save(t.Context(), record, req))
+		require.NoError(t, tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeRotate, Token: record, From: found.Token, Presented: "r1"}))
 		var row richToken
 		require.NoError(t, db.First(&row).Error)
 		assert.Equal(t, "a2", row.AccessToken)
@@ -237,8 +235,9 @@ func TestAHookThatFailsLeavesTheCodeUnspent(t *testing.T) {
 		require.NoError(t, db.Create(user).Error)
 		code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Code: "c"}}
 		require.NoError(t, db.Create(code).Error)
-		req := &server.Request{Time: time.Now(), Credential: &server.Credential{Record: code, Presented: server.Presented{Digest: "c"}}}
-		require.ErrorIs(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a"}, req), gorm.ErrInvalidData)
+		require.ErrorIs(t, tokens.Save(t.Context(), server.Exchange{
+			Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now(),
+		}), gorm.ErrInvalidData)
 
 		var count int64
 		require.NoError(t, db.Model(&failingToken{}).Count(&count).Error)
@@ -271,8 +270,18 @@ func TestACredentialThatNobodySpendsIsAnError(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)
-	req := &server.Request{Credential: &server.Credential{Record: foreign{}}}
-	assert.ErrorContains(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "a"}, req), "is neither a code of this package's nor a gormstore.Spender")
+	for fault, from := range map[string]server.CredentialRecord{
+		"is not single use; give it a method DescribeTable that names the column SpentAt": foreign{},
+		"describes its table with SpentAt: \"Used\", which is no column":                  &misdescribed{},
+	} {
+		for _, kind := range []server.ExchangeKind{server.ExchangeSpend, server.ExchangeRotate, server.ExchangeKeep, server.ExchangeDescend, 0} {
+			err := tokens.Save(t.Context(), server.Exchange{Kind: kind, Token: &models.TokenMixin{AccessToken: "a"}, From: from, Presented: "p"})
+			require.Error(t, err, kind)
+			if kind == server.ExchangeSpend {
+				require.ErrorContains(t, err, fault)
+			}
+		}
+	}
 	var count int64
 	require.NoError(t, db.Model(&Token{}).Count(&count).Error)
 	assert.Zero(t, count)
@@ -293,8 +302,25 @@ type ticket struct {
 func (*ticket) CheckClient(string) bool { return true }
 func (*ticket) GetGrantID() string      { return "g" }
 
-func (k *ticket) Spend(tx *gorm.DB, now time.Time) (bool, error) {
-	return gormstore.SpendOnce(tx, &ticket{}, "digest", k.Digest, "used_at", now)
+func (*ticket) DescribeTable() models.Table {
+	return models.Table{Key: "Digest", Digests: []string{"Digest"}, SpentAt: "UsedAt"}
+}
+
+// misdescribed names a field that it does not have.
+type misdescribed struct {
+	foreign
+
+	ID     uint
+	Digest string `gorm:"uniqueIndex"`
+}
+
+func (*misdescribed) DescribeTable() models.Table {
+	return models.Table{Key: "Digest", SpentAt: "Used"}
+}
+
+// issueOf is a token for which nothing is exchanged.
+func issueOf(record *models.TokenMixin, user server.User) server.Exchange {
+	return server.Exchange{Kind: server.ExchangeIssue, Token: record, User: user}
 }
 
 func TestACredentialOfTheProgramsOwnIsSpentOnce(t *testing.T) {
@@ -303,8 +329,9 @@ func TestACredentialOfTheProgramsOwnIsSpentOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Create(&ticket{Digest: "d"}).Error)
 		errs := race(16, func(i int) error {
-			req := &server.Request{Time: time.Now(), Credential: &server.Credential{Record: &ticket{Digest: "d"}}}
-			return tokens.Save(t.Context(), &models.TokenMixin{AccessToken: string(rune('a' + i))}, req)
+			return tokens.Save(t.Context(), server.Exchange{
+				Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: string(rune('a' + i))}, From: &ticket{Digest: "d"}, Presented: "d", Time: time.Now(),
+			})
 		})
 		won := 0
 		for _, err := range errs {
@@ -323,7 +350,7 @@ func TestTheProgramsOwnTransactionIsJoined(t *testing.T) {
 		tokens, err := gormstore.NewTokens[Token](db)
 		require.NoError(t, err)
 		tx := db.Begin()
-		require.NoError(t, tokens.Save(gormstore.WithTransaction(t.Context(), tx), &models.TokenMixin{AccessToken: "a"}, &server.Request{}))
+		require.NoError(t, tokens.Save(gormstore.WithTransaction(t.Context(), tx), issueOf(&models.TokenMixin{AccessToken: "a"}, nil)))
 		require.NoError(t, tx.Rollback().Error)
 		found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
 		require.NoError(t, err)

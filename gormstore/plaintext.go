@@ -19,29 +19,28 @@ import (
 // An old row is known by its grant_id, which it does not have. Where one of
 // its two tokens was revoked, both are from now on, as the old program took
 // it.
-func (t *Tokens[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
-	if t.store.schema.PrioritizedPrimaryField == nil {
-		return 0, t.store.fault("has no primary key, by which old rows are converted")
+func (t *Tokens) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
+	if t.table.schema.PrioritizedPrimaryField == nil {
+		return 0, t.table.fault("has no primary key, by which old rows are converted")
 	}
-	var old []*M
-	err = where(t.store.primary(ctx).Unscoped(), t.unconverted()).Limit(limit).Find(&old).Error
+	old, err := t.table.allOf(ctx, []clause.Expression{t.unconverted()}, clause.Limit{Limit: &limit})
 	if err != nil {
 		return 0, err
 	}
 	for _, row := range old {
-		if err := t.digestRow(ctx, row); err != nil {
-			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", t.store.schema.Table, err)
+		if err := t.digestRow(ctx, row.(tokenRow)); err != nil {
+			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", t.table.schema.Table, err)
 		}
 	}
 	return len(old), nil
 }
 
-func (t *Tokens[M, P]) unconverted() clause.Expression {
-	return clause.Or(t.is("GrantID", nil), t.is("GrantID", ""))
+func (t *Tokens) unconverted() clause.Expression {
+	return clause.Or(t.table.is("GrantID", nil), t.table.is("GrantID", ""))
 }
 
-func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
-	old := *P(row).AsTokenMixin()
+func (t *Tokens) digestRow(ctx context.Context, row tokenRow) error {
+	old := *row.AsTokenMixin()
 	values := map[string]any{
 		"AccessToken":  server.Digest(old.AccessToken),
 		"GrantID":      server.Digest(rand.Text()),
@@ -57,25 +56,29 @@ func (t *Tokens[M, P]) digestRow(ctx context.Context, row *M) error {
 	}
 	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
 	// The primary key names the row, so that no plaintext is in the statement.
-	return where(t.store.conn(ctx).Unscoped().Model(row), t.unconverted()).UpdateColumns(t.values(values)).Error
+	return where(t.table.conn(ctx).Unscoped().Model(row), t.unconverted()).UpdateColumns(t.table.values(values)).Error
 }
 
 // DigestPlaintext replaces the secrets of a table that an older program kept
 // in plaintext, up to limit of them, and returns how many it saw to. Without it
 // each is replaced when its client is next looked up.
-func (c *Clients[M, P]) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
-	var old []*M
-	secret := c.columns["ClientSecret"]
-	err = where(c.store.primary(ctx).Unscoped(), append(plaintextSecret(secret), neq(secret, ""))...).Limit(limit).Find(&old).Error
+func (c *Clients) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
+	secret := c.table.column("ClientSecret")
+	old, err := c.table.allOf(ctx, append(plaintextSecret(secret), neq(secret, "")), clause.Limit{Limit: &limit})
 	if err != nil {
 		return 0, err
 	}
 	for _, row := range old {
-		if err := c.digestSecret(ctx, row); err != nil {
-			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", c.store.schema.Table, err)
+		if err := c.digestSecret(ctx, row.(clientRow)); err != nil {
+			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", c.table.schema.Table, err)
 		}
 	}
 	return len(old), nil
+}
+
+// allOf loads rows, soft-deleted ones included.
+func (t *Table) allOf(ctx context.Context, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
+	return t.loadAll(t.primary(ctx).Unscoped(), conditions, more...)
 }
 
 // plaintextSecret is true of a secret in no scheme that this module writes or

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"gorm.io/gorm"
@@ -39,7 +38,6 @@ type PruneProgress struct {
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
-	oldCodeLife       = 5 * time.Minute
 )
 
 // pace is how long a batch may take, and how many times as long the rest after it.
@@ -49,8 +47,8 @@ type pace struct {
 }
 
 // pace is leisurely on SQLite: it has one writer, whom all others wait for.
-func (s *store) pace() pace {
-	if s.turn != nil {
+func (t *Table) pace() pace {
+	if t.turn != nil {
 		return pace{2 * time.Millisecond, 8}
 	}
 	return pace{10 * time.Millisecond, 2}
@@ -65,8 +63,8 @@ func (s *store) pace() pace {
 // A token leaves when both its access token and its refresh token have
 // expired. A code that was redeemed stays as long as there is a token of its
 // grant, since a replay has to revoke that. more are the program's other stores,
-// such as [DeviceCodes].
-func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx context.Context, tokens *Tokens[T, PT], codes *AuthorizationCodes[C, PC], options PruneOptions, more ...Prunable) error {
+// such as [DeviceCodes], and tables of its own.
+func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, options PruneOptions, more ...Prunable) error {
 	now := time.Now()
 	if options.Before.IsZero() {
 		options.Before = now
@@ -78,10 +76,13 @@ func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 		options.BatchSize = defaultPruneBatch
 	}
 	// The tokens first: with the last of a grant its code may leave, too.
-	grants := grants{tokens.store.schema.Table, tokens.columns["GrantID"]}
 	var steps []pruning
 	for _, store := range append([]Prunable{tokens, codes}, more...) {
-		steps = append(steps, store.pruning(grants, options.Before))
+		for _, table := range store.Pruned() {
+			if table.about.ExpiresAt != "" {
+				steps = append(steps, pruning{table, tokens.table})
+			}
+		}
 	}
 	var progress PruneProgress
 	report := func(removed int64) {
@@ -102,75 +103,50 @@ func Prune[T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]](ctx con
 	report(0)
 	for _, p := range steps {
 		if err := p.run(ctx, options, report); err != nil {
-			return fmt.Errorf("gormstore: prune %s: %w", p.store.schema.Table, err)
+			return fmt.Errorf("gormstore: prune %s: %w", p.table.schema.Table, err)
 		}
 	}
 	return nil
 }
 
-// Prunable is a store whose rows expire.
-type Prunable interface {
-	pruning(grants grants, before time.Time) pruning
+// pruning is the pruning of one table, in the order of its index on the column by which
+// rows expire. Rows are named by the table's key: the primary key is the program's own
+// affair.
+type pruning struct {
+	table *Table
+	// tokens is where the tokens of a grant are, nil where it does not matter.
+	tokens *Table
 }
 
-func (t *Tokens[M, P]) pruning(grants, time.Time) pruning {
-	return pruning{
-		store: t.store, key: t.columns["AccessToken"], expiresAt: t.columns["ExpiresAt"],
-		also: clause.Gt{Column: column(t.columns["ExpiresAt"]), Value: 0}, // 0 is never
+func (p pruning) key() string       { return p.table.column(p.table.about.Key) }
+func (p pruning) expiresAt() string { return p.table.column(p.table.about.ExpiresAt) }
+
+// only is true of those of the expired rows that may leave; nil is all. A spent row of a
+// grant that is alive stays, as a replay has to revoke the grant.
+func (p pruning) only() clause.Expression {
+	about := p.table.about
+	if about.GrantID == "" || about.SpentAt == "" || p.tokens == nil {
+		return nil
 	}
-}
-
-func (c *AuthorizationCodes[M, P]) pruning(grants grants, before time.Time) pruning {
-	return pruning{
-		store: c.store, key: c.columns["Code"], expiresAt: c.columns["ExpiresAt"],
-		// A code of an older program has no expires_at; this is its life.
-		also: clause.Lt{Column: column(c.columns["AuthTime"]), Value: before.Add(-oldCodeLife).Unix()},
-		only: grants.unspentOrDead(c.store, c.columns),
-	}
-}
-
-func (d *DeviceCodes[M, P]) pruning(grants grants, _ time.Time) pruning {
-	return pruning{
-		store: d.store, key: d.columns["DeviceCode"], expiresAt: d.columns["ExpiresAt"],
-		only: grants.unspentOrDead(d.store, d.columns),
-	}
-}
-
-// grants is where the tokens are, and their column of grants.
-type grants struct{ table, grantID string }
-
-// unspentOrDead is true of a code that no replay can harm.
-func (g grants) unspentOrDead(codes *store, columns columns) clause.Expression {
 	return clause.Expr{
 		SQL: "(? = 0 OR NOT EXISTS (SELECT 1 FROM ? WHERE ? = ?))",
 		Vars: []any{
-			column(columns["RedeemedAt"]), clause.Table{Name: g.table},
-			clause.Column{Table: g.table, Name: g.grantID},
-			clause.Column{Table: codes.schema.Table, Name: columns["GrantID"]},
+			column(p.table.column(about.SpentAt)), clause.Table{Name: p.tokens.schema.Table},
+			clause.Column{Table: p.tokens.schema.Table, Name: p.tokens.column("GrantID")},
+			clause.Column{Table: p.table.schema.Table, Name: p.table.column(about.GrantID)},
 		},
 	}
-}
-
-// pruning is the pruning of one table, in the order of its index on expiresAt.
-// key is its column of digests, by which rows are named: the primary key is
-// the program's own affair.
-type pruning struct {
-	store          *store
-	key, expiresAt string
-	also           clause.Expression // what expired means beside expiresAt, nil is nothing
-	only           clause.Expression // which of the expired rows may leave, nil is all
-	keep           time.Duration     // how long they stay behind expiresAt
 }
 
 // cursor is the last row that was looked at: what had to stay is not looked at
 // again.
 type cursor struct {
 	ExpiresAt int64  `gorm:"column:expires_at"`
-	Digest    string `gorm:"column:digest"`
+	Key       string `gorm:"column:row_key"`
 }
 
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
-	size, pace := min(smallPruneBatch, options.BatchSize), p.store.pace()
+	size, pace := min(smallPruneBatch, options.BatchSize), p.table.pace()
 	for at := (cursor{}); ; {
 		began := time.Now()
 		page, err := p.next(ctx, options.Before, options.BatchSize, at)
@@ -193,7 +169,7 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 				size = min(size*2, options.BatchSize)
 			}
 			report(removed)
-			if err := p.store.checkpoint(ctx); err != nil {
+			if err := p.table.checkpoint(ctx); err != nil {
 				return err
 			}
 			if err := rest(ctx, pace.rest*time.Since(began)); err != nil {
@@ -207,11 +183,11 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 // checkpoint moves what was written out of SQLite's write-ahead log. Otherwise
 // whoever happens to write the thousandth page of it does so for all of them,
 // and has the others wait.
-func (s *store) checkpoint(ctx context.Context) error {
-	if s.db.Name() != "sqlite" || InTransaction(ctx) {
+func (t *Table) checkpoint(ctx context.Context) error {
+	if t.db.Name() != "sqlite" || InTransaction(ctx) {
 		return nil
 	}
-	return retry(ctx, func(bool) error { return s.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
+	return retry(ctx, func() error { return t.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
 }
 
 func rest(ctx context.Context, d time.Duration) error {
@@ -226,36 +202,38 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 func (p pruning) expired(before time.Time) []clause.Expression {
-	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt), Value: before.Add(-p.keep).Unix()}}
-	if p.also != nil {
-		conditions = append(conditions, p.also)
+	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt()), Value: before.Add(-p.table.keep).Unix()}}
+	if p.table.about.ZeroIsForever {
+		conditions = append(conditions, clause.Gt{Column: column(p.expiresAt()), Value: 0})
+	}
+	if kept := p.table.about.KeptAt; kept != "" {
+		conditions = append(conditions, append(p.table.notSoftDeleted(), p.table.is(kept, 0))...)
+	}
+	if p.table.alsoExpired != nil {
+		conditions = append(conditions, p.table.alsoExpired(before))
 	}
 	return conditions
 }
 
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
-	err = retry(ctx, func(bool) error {
-		return where(p.table(ctx), p.expired(before)...).Count(&rows).Error
-	})
+	err = retry(ctx, func() error { return where(p.table.whole(ctx), p.expired(before)...).Count(&rows).Error })
 	return rows, err
 }
 
 // next returns the rows behind the cursor, in the order of the index on
-// expiresAt, from which they can be read without a look at those before.
+// the column, from which they can be read without a look at those before.
 func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor) (batch []cursor, err error) {
+	expiresAt, key := column(p.expiresAt()), column(p.key())
 	conditions := append(p.expired(before),
-		clause.Gte{Column: column(p.expiresAt), Value: at.ExpiresAt},
-		clause.Or(
-			clause.Gt{Column: column(p.expiresAt), Value: at.ExpiresAt},
-			clause.Gt{Column: column(p.key), Value: at.Digest},
-		))
-	if p.only != nil {
-		conditions = append(conditions, p.only)
+		clause.Gte{Column: expiresAt, Value: at.ExpiresAt},
+		clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
+	if only := p.only(); only != nil {
+		conditions = append(conditions, only)
 	}
-	err = retry(ctx, func(bool) error {
+	err = retry(ctx, func() error {
 		batch = nil
-		return where(p.table(ctx), conditions...).Select("? AS expires_at, ? AS digest", column(p.expiresAt), column(p.key)).
-			Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(p.expiresAt)}, {Column: column(p.key)}}}).
+		return where(p.table.whole(ctx), conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
+			Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: expiresAt}, {Column: key}}}).
 			Limit(size).Scan(&batch).Error
 	})
 	return batch, err
@@ -264,31 +242,27 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 // remove asks again whether the rows have expired: a rotation may have given
 // one of them a new life.
 func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (removed int64, err error) {
-	digests := make([]any, len(batch))
+	keys := make([]any, len(batch))
 	for i, row := range batch {
-		digests[i] = row.Digest
+		keys[i] = row.Key
 	}
-	conditions := append(p.expired(before), clause.IN{Column: column(p.key), Values: digests})
-	err = p.store.write(ctx, func(bool) error {
-		result := where(single(p.table(ctx), false), conditions...).Delete(p.model())
-		removed = result.RowsAffected
-		return result.Error
+	err = p.table.do(ctx, step{}, func(tx *tx) (err error) {
+		removed, err = tx.withoutHooks().remove(append(p.expired(before), clause.IN{Column: column(p.key()), Values: keys})...)
+		return err
 	})
 	return removed, err
 }
 
-// table is the whole table, soft-deleted rows included, without hooks.
-func (p pruning) table(ctx context.Context) *gorm.DB {
-	return p.store.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(p.model())
+// whole is the whole table, soft-deleted rows included, without hooks.
+func (t *Table) whole(ctx context.Context) *gorm.DB {
+	return t.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(t.newRow())
 }
-
-func (p pruning) model() any { return reflect.New(p.store.schema.ModelType).Interface() }
 
 // notSoftDeleted is what the model's own soft deletion, such as a gorm.DeletedAt, adds to
 // a query.
-func (s *store) notSoftDeleted() []clause.Expression {
-	stmt := &gorm.Statement{DB: s.db, Schema: s.schema, Table: s.schema.Table, Clauses: make(map[string]clause.Clause)}
-	for _, c := range s.schema.QueryClauses {
+func (t *Table) notSoftDeleted() []clause.Expression {
+	stmt := &gorm.Statement{DB: t.db, Schema: t.schema, Table: t.schema.Table, Clauses: make(map[string]clause.Clause)}
+	for _, c := range t.schema.QueryClauses {
 		stmt.AddClause(c)
 	}
 	where, _ := stmt.Clauses["WHERE"].Expression.(clause.Where)

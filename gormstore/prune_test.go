@@ -15,7 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-func stores(t *testing.T, db *gorm.DB) (*gormstore.Tokens[Token, *Token], *gormstore.AuthorizationCodes[AuthorizationCode, *AuthorizationCode]) {
+func stores(t *testing.T, db *gorm.DB) (*gormstore.Tokens, *gormstore.AuthorizationCodes) {
 	t.Helper()
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)

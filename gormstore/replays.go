@@ -14,45 +14,46 @@ import (
 // ReplayModel is a pointer to a model that embeds models.ReplayMixin.
 type ReplayModel[M any] interface {
 	*M
+	replayRow
+}
+
+type replayRow interface {
+	Described
 	AsReplayMixin() *models.ReplayMixin
 }
 
-// Replays remembers what may be presented once in rows of the program's model
-// M; it is a [server.ReplayStorage].
-type Replays[M any, P ReplayModel[M]] struct {
-	store   *store
-	columns columns
-}
+// Replays remembers what may be presented once in rows of the program's model; it is a
+// [server.ReplayStorage].
+type Replays struct{ table *Table }
 
 // NewReplays returns the store, or what is wrong with the model.
-func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays[M, P], error) {
-	s, names, err := newMixinStore(db, new(M), models.ReplayMixin{})
+func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays, error) {
+	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &Replays[M, P]{s, names}, nil
+	return &Replays{table}, nil
 }
+
+// Pruned returns the table of replays.
+func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 
 // FirstUse inserts the key: the unique index decides. When the connection was
 // lost, it cannot be known who was the first.
-func (r *Replays[M, P]) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
-	err = r.store.write(ctx, func(lost bool) error {
-		row := new(M)
-		*P(row).AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
-		_, err := r.store.insert(r.store.conn(ctx), row)
+func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
+	err = r.table.do(ctx, step{}, func(tx *tx) error {
+		row := r.table.newRow().(replayRow)
+		*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
+		_, err := tx.insert(row)
 		first = err == nil
 		switch {
 		case !isDuplicate(err):
 			return err
-		case lost:
+		case tx.lost:
 			return errors.Join(server.ErrUnavailable, err)
 		default:
 			return nil
 		}
 	})
 	return first, err
-}
-
-func (r *Replays[M, P]) pruning(grants, time.Time) pruning {
-	return pruning{store: r.store, key: r.columns["ReplayKey"], expiresAt: r.columns["ExpiresAt"]}
 }

@@ -17,70 +17,78 @@ import (
 // SessionModel is a pointer to a model that embeds models.SessionMixin.
 type SessionModel[M any] interface {
 	*M
+	sessionRow
+}
+
+type sessionRow interface {
+	Described
 	AsSessionMixin() *models.SessionMixin
 }
 
 // LogoutModel is a pointer to a model that embeds models.LogoutMixin.
 type LogoutModel[M any] interface {
 	*M
+	logoutRow
+}
+
+type logoutRow interface {
+	Described
 	AsLogoutMixin() *models.LogoutMixin
 }
 
-// Sessions keeps to which clients a user's session has signed in, in rows of the
-// program's model S, and the outbox of logouts in rows of the model L; it is an
-// [oidc.SessionStorage] and an [oidc.LogoutStorage]. What ends with a session is in
-// the models T of tokens and C of codes.
-type Sessions[S any, PS SessionModel[S], L any, PL LogoutModel[L], T any, PT TokenModel[T], C any, PC AuthorizationCodeModel[C]] struct {
-	store   *store
-	columns columns
-	logouts *outbox[L, PL]
-	tokens  *Tokens[T, PT]
-	codes   *AuthorizationCodes[C, PC]
+// Sessions keeps to which clients a user's session has signed in, and the outbox of
+// logouts, in rows of the program's models; it is an [oidc.SessionStorage] and an
+// [oidc.LogoutStorage].
+type Sessions struct {
+	table   *Table
+	logouts *Table
+	tokens  *Tokens
+	codes   *AuthorizationCodes
 }
 
-// outbox is the rows of logouts.
-type outbox[L any, PL LogoutModel[L]] struct {
-	store   *store
-	columns columns
-}
-
-// NewSessions returns the store, or what is wrong with the models: the model of
-// sessions needs an index on UserID.
-func NewSessions[S, L, T, C any, PS SessionModel[S], PL LogoutModel[L], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Sessions[S, PS, L, PL, T, PT, C, PC], error) {
-	s, names, err := newGrantedStore(db, new(S), models.SessionMixin{})
-	logouts, logoutColumns, logoutsErr := newMixinStore(db, new(L), models.LogoutMixin{})
+// NewSessions returns the store of sessions in rows of the model S and of logouts in rows
+// of the model L, or what is wrong with the models: that of sessions needs an index on
+// UserID. What ends with a session is in the models T of tokens and C of codes.
+func NewSessions[S, L, T, C any, PS SessionModel[S], PL LogoutModel[L], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Sessions, error) {
+	table, err := newTable(db, PS(new(S)))
+	logouts, logoutsErr := newTable(db, PL(new(L)))
 	tokens, tokensErr := NewTokens[T, PT](db)
 	codes, codesErr := NewAuthorizationCodes[C, PC](db)
 	if err := errors.Join(err, logoutsErr, tokensErr, codesErr); err != nil {
 		return nil, err
 	}
-	if err := s.needsUserIndex(); err != nil {
+	if err := table.needsUserIndex(); err != nil {
 		return nil, err
 	}
-	return &Sessions[S, PS, L, PL, T, PT, C, PC]{s, names, &outbox[L, PL]{logouts, logoutColumns}, tokens, codes}, nil
+	return &Sessions{table, logouts, tokens, codes}, nil
 }
+
+// Pruned returns the tables of sessions and of logouts.
+func (s *Sessions) Pruned() []*Table { return []*Table{s.table, s.logouts} }
+
+// Erased returns the table of sessions.
+func (s *Sessions) Erased() []*Table { return []*Table{s.table} }
 
 // JoinSession notes that a user signed in to a client: where that is known, one
 // statement sets when it is forgotten.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error) {
-	own := eq(s.columns["SID"], record.SID)
-	err = s.store.write(ctx, func(bool) error {
-		changed, err := s.store.update(s.store.conn(ctx), new(S), map[string]any{s.columns["ExpiresAt"]: record.ExpiresAt}, own, eq(s.columns["EndedAt"], 0))
+func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error) {
+	own, alive := s.table.is("SID", record.SID), s.table.is("EndedAt", 0)
+	err = s.table.do(ctx, step{}, func(tx *tx) error {
+		changed, err := tx.update(map[string]any{"ExpiresAt": record.ExpiresAt}, own, alive)
 		if joined = changed > 0; err != nil || joined {
 			return err
 		}
-		row := new(S)
-		*PS(row).AsSessionMixin() = *record
-		if err := s.store.userID.set(row, user.GetUserID()); err != nil {
+		row := s.table.newRow().(sessionRow)
+		*row.AsSessionMixin() = *record
+		if err := s.table.userID.set(row, user.GetUserID()); err != nil {
 			return err
 		}
-		_, err = s.store.insert(s.store.conn(ctx), row)
+		_, err = tx.insert(row)
 		if joined = err == nil; joined || !isDuplicate(err) {
 			return err
 		}
 		// It is there and did not change: it has ended, or was joined this very second.
-		found, err := s.store.load(ctx, row, own, eq(s.columns["EndedAt"], 0))
-		joined = found
+		joined, err = tx.find(s.table.newRow(), own, alive)
 		return err
 	})
 	return joined, err
@@ -88,50 +96,47 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) JoinSession(ctx context.Context, 
 
 // EndSession ends sessions, and what ends with them, and writes to the outbox, in one
 // transaction.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.EndedSession, error) {
-	which := eq(s.columns["SessionID"], end.SessionID)
+func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.EndedSession, error) {
+	which := s.table.is("SessionID", end.SessionID)
 	if end.SessionID == "" {
 		var err error
-		if which, err = s.store.theirs(ctx, end.UserID); err != nil {
+		if which, err = s.table.theirs(ctx, end.UserID); err != nil {
 			return nil, err
 		}
 	}
 	var ended *oidc.EndedSession
-	err := s.store.write(ctx, func(lost bool) error {
+	err := s.table.do(ctx, step{several: true}, func(tx *tx) error {
 		ended = new(oidc.EndedSession)
-		return atomically(s.store.conn(ctx), func(tx *gorm.DB) error {
-			if err := s.end(tx, which, end, ended); err != nil || !lost {
-				return err
-			}
-			// What nobody heard of may have been this very step.
-			rows, err := list[S](s.store, tx, []clause.Expression{which, eq(s.columns["EndedAt"], end.Time.Unix())})
-			for i := range rows {
-				ended.Clients = append(ended.Clients, *PS(&rows[i]).AsSessionMixin())
-			}
+		if err := s.end(tx, which, end, ended); err != nil || !tx.lost {
 			return err
-		})
+		}
+		// What nobody heard of may have been this very step.
+		rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", end.Time.Unix())})
+		for _, row := range rows {
+			ended.Clients = append(ended.Clients, *row.(sessionRow).AsSessionMixin())
+		}
+		return err
 	})
 	return ended, err
 }
 
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {
-	alive, err := list[S](s.store, tx, []clause.Expression{which, eq(s.columns["EndedAt"], 0)})
+func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {
+	rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", 0)})
 	if err != nil {
 		return err
 	}
 	var sids []any
 	var entries []entry
-	for i := range alive {
-		session := *PS(&alive[i]).AsSessionMixin()
-		changed, err := s.store.update(tx, new(S), map[string]any{s.columns["EndedAt"]: end.Time.Unix()},
-			eq(s.columns["SID"], session.SID), eq(s.columns["EndedAt"], 0))
+	for _, row := range rows {
+		session := *row.(sessionRow).AsSessionMixin()
+		changed, err := tx.update(map[string]any{"EndedAt": end.Time.Unix()}, s.table.is("SID", session.SID), s.table.is("EndedAt", 0))
 		if err != nil {
 			return err
 		}
 		if changed == 1 { // and nobody else was faster
 			ended.Clients, sids = append(ended.Clients, session), append(sids, session.SID)
 			e := clientEntry(models.AuditSessionEnded, session.GetClientID(), end.Time)
-			e.userID = s.store.userID.get(&alive[i])
+			e.userID = s.table.userID.get(row)
 			entries = append(entries, e)
 		}
 	}
@@ -139,59 +144,60 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) end(tx *gorm.DB, which clause.Exp
 		return nil
 	}
 	// A code that is redeemed meanwhile is waited for, and its token is seen then.
-	if _, err := s.codes.void(tx, end.Time, clause.IN{Column: column(s.codes.columns["SessionID"]), Values: sids}); err != nil {
+	if _, err := tx.on(s.codes.table).void(end.Time, clause.IN{Column: column(s.codes.table.column("SessionID")), Values: sids}); err != nil {
 		return err
 	}
-	grants, err := s.revoke(tx, sids, end, ended)
+	grants, err := s.revoke(tx.on(s.tokens.table), sids, end, ended)
 	if err != nil {
 		return err
 	}
-	if err := s.store.trail.note(tx, append(entries, grants...)...); err != nil {
+	if err := tx.note(append(entries, grants...)...); err != nil {
 		return err
 	}
 	if end.LogoutExpiresAt.IsZero() {
 		return nil
 	}
-	return s.logouts.add(tx, ended.Clients, end)
+	return s.addLogouts(tx.on(s.logouts), ended.Clients, end)
 }
 
 // revoke revokes the grants that end with the sessions, and all that came of them. It
 // returns what that is to the audit trail.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) revoke(tx *gorm.DB, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
+func (s *Sessions) revoke(tx *tx, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	// A locking read sees what was committed since the transaction began, on MySQL as
 	// elsewhere; SQLite, which has one writer, knows no other.
-	tokens, err := list[T](s.tokens.store, tx, []clause.Expression{
-		clause.IN{Column: column(s.tokens.columns["SessionID"]), Values: sids}, s.tokens.is("RefreshTokenRevokedAt", 0),
+	tokens, err := tx.list([]clause.Expression{
+		clause.IN{Column: column(tx.table.column("SessionID")), Values: sids}, tx.table.is("RefreshTokenRevokedAt", 0),
 	}, clause.Locking{Strength: clause.LockingStrengthUpdate})
 	if err != nil {
 		return nil, err
 	}
 	seen := make(map[string]bool)
-	for i := range tokens {
-		token := PT(&tokens[i]).AsTokenMixin()
+	for _, row := range tokens {
+		token := row.(tokenRow).AsTokenMixin()
 		if seen[token.GrantID] || !end.Revokes(token.GrantedScope) {
 			continue
 		}
 		seen[token.GrantID] = true
-		if _, err := s.tokens.revokeGrants(tx, end.Time, s.tokens.is("GrantID", token.GrantID)); err != nil {
+		if _, err := s.tokens.revokeGrants(tx, end.Time, tx.table.is("GrantID", token.GrantID)); err != nil {
 			return nil, err
 		}
 		ended.GrantIDs = append(ended.GrantIDs, token.GrantID)
 		e := clientEntry(models.AuditGrantRevoked, token.GetClientID(), end.Time)
-		e.GrantID, e.Reason, e.userID = token.GrantID, models.AuditBySession, s.tokens.store.userID.get(&tokens[i])
+		e.GrantID, e.Reason, e.userID = token.GrantID, models.AuditBySession, tx.table.userID.get(row)
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-func (o *outbox[L, PL]) add(tx *gorm.DB, sessions []models.SessionMixin, end oidc.SessionEnd) error {
+// addLogouts writes to the outbox.
+func (s *Sessions) addLogouts(tx *tx, sessions []models.SessionMixin, end oidc.SessionEnd) error {
 	for _, session := range sessions {
-		row := new(L)
-		*PL(row).AsLogoutMixin() = models.LogoutMixin{
+		row := tx.table.newRow().(logoutRow)
+		*row.AsLogoutMixin() = models.LogoutMixin{
 			LogoutID: rand.Text(), ClientID: session.ClientID, LongClientID: session.LongClientID, SID: session.SID, Subject: session.Subject,
 			EndedAt: end.Time.Unix(), NextAttemptAt: end.Time.Unix(), ExpiresAt: end.LogoutExpiresAt.Unix(),
 		}
-		if _, err := o.store.insert(tx, row); err != nil {
+		if _, err := tx.insert(row); err != nil {
 			return err
 		}
 	}
@@ -200,29 +206,22 @@ func (o *outbox[L, PL]) add(tx *gorm.DB, sessions []models.SessionMixin, end oid
 
 // DueLogouts returns the logouts of which it is time to tell the client, the longest
 // due first.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) DueLogouts(ctx context.Context, now time.Time, limit int) (due []models.LogoutMixin, err error) {
-	o := s.logouts
-	var rows []L
-	err = retry(ctx, func(bool) error {
-		rows, err = list[L](o.store, o.store.primary(ctx).Limit(limit), []clause.Expression{
-			clause.Lte{Column: column(o.columns["NextAttemptAt"]), Value: now.Unix()}, clause.Gt{Column: column(o.columns["ExpiresAt"]), Value: now.Unix()},
-		}, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(o.columns["NextAttemptAt"])}}})
-		return err
-	})
-	for i := range rows {
-		due = append(due, *PL(&rows[i]).AsLogoutMixin())
+func (s *Sessions) DueLogouts(ctx context.Context, now time.Time, limit int) (due []models.LogoutMixin, err error) {
+	next, expires := column(s.logouts.column("NextAttemptAt")), column(s.logouts.column("ExpiresAt"))
+	rows, err := s.logouts.list(ctx, []clause.Expression{clause.Lte{Column: next, Value: now.Unix()}, clause.Gt{Column: expires, Value: now.Unix()}},
+		clause.OrderBy{Columns: []clause.OrderByColumn{{Column: next}}}, clause.Limit{Limit: &limit})
+	for _, row := range rows {
+		due = append(due, *row.(logoutRow).AsLogoutMixin())
 	}
 	return due, err
 }
 
 // ClaimLogout takes a logout for its own until it is due next. The count of attempts
 // decides.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) ClaimLogout(ctx context.Context, logout *models.LogoutMixin, next time.Time) (won bool, err error) {
-	o := s.logouts
-	err = o.store.write(ctx, func(bool) error {
-		changed, err := o.store.update(o.store.conn(ctx), new(L), map[string]any{
-			o.columns["NextAttemptAt"]: next.Unix(), o.columns["Attempts"]: logout.Attempts + 1,
-		}, eq(o.columns["LogoutID"], logout.LogoutID), eq(o.columns["Attempts"], logout.Attempts))
+func (s *Sessions) ClaimLogout(ctx context.Context, logout *models.LogoutMixin, next time.Time) (won bool, err error) {
+	err = s.logouts.do(ctx, step{}, func(tx *tx) error {
+		changed, err := tx.update(map[string]any{"NextAttemptAt": next.Unix(), "Attempts": logout.Attempts + 1},
+			s.logouts.is("LogoutID", logout.LogoutID), s.logouts.is("Attempts", logout.Attempts))
 		won = err == nil && changed == 1
 		return err
 	})
@@ -230,22 +229,9 @@ func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) ClaimLogout(ctx context.Context, 
 }
 
 // DeleteLogout forgets a logout.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) DeleteLogout(ctx context.Context, logoutID string) error {
-	o := s.logouts
-	return o.store.write(ctx, func(bool) error {
-		_, err := o.store.remove(o.store.conn(ctx), eq(o.columns["LogoutID"], logoutID))
+func (s *Sessions) DeleteLogout(ctx context.Context, logoutID string) error {
+	return s.logouts.do(ctx, step{}, func(tx *tx) error {
+		_, err := tx.remove(s.logouts.is("LogoutID", logoutID))
 		return err
 	})
-}
-
-// Logouts is the outbox as something that [Prune] prunes, beside the sessions
-// themselves.
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) Logouts() Prunable { return s.logouts }
-
-func (s *Sessions[S, PS, L, PL, T, PT, C, PC]) pruning(grants, time.Time) pruning {
-	return pruning{store: s.store, key: s.columns["SID"], expiresAt: s.columns["ExpiresAt"]}
-}
-
-func (o *outbox[L, PL]) pruning(grants, time.Time) pruning {
-	return pruning{store: o.store, key: o.columns["LogoutID"], expiresAt: o.columns["ExpiresAt"]}
 }

@@ -31,6 +31,11 @@ import (
 // SigningKeyModel is a pointer to a model that embeds models.SigningKeyMixin.
 type SigningKeyModel[M any] interface {
 	*M
+	keyRow
+}
+
+type keyRow interface {
+	Described
 	AsSigningKeyMixin() *models.SigningKeyMixin
 }
 
@@ -92,13 +97,12 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 }
 
 // SigningKeys keeps the key pairs with which the server signs in rows of the
-// program's model M; it is a [server.SigningKeys]. Keys are made when they are
+// program's model; it is a [server.SigningKeys]. Keys are made when they are
 // needed, by whichever instance needs one first, and rotated without a restart:
 // a key is announced, then signs, then is kept as long as its signatures are
 // verified.
-type SigningKeys[M any, P SigningKeyModel[M]] struct {
-	store   *store
-	columns columns
+type SigningKeys struct {
+	table   *Table
 	options SigningKeyOptions
 
 	mu     sync.Mutex
@@ -118,21 +122,24 @@ type signingKey struct {
 
 // NewSigningKeys returns the keys, or what is wrong with the model or the
 // options.
-func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKeyOptions) (*SigningKeys[M, P], error) {
+func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKeyOptions) (*SigningKeys, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s, names, err := newMixinStore(db, new(M), models.SigningKeyMixin{})
+	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &SigningKeys[M, P]{store: s, columns: names, options: options, prepared: make(map[string]any)}, nil
+	return &SigningKeys{table: table, options: options, prepared: make(map[string]any)}, nil
 }
+
+// Pruned returns the table of keys.
+func (k *SigningKeys) Pruned() []*Table { return []*Table{k.table} }
 
 // SigningKey returns the private key that signs by the algorithm now. It makes
 // the next one when it is time to announce it.
-func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error) {
+func (k *SigningKeys) SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error) {
 	if !slices.Contains(k.options.Algorithms, algorithm) {
 		return nil, fmt.Errorf("gormstore: there are no keys for %q: add it to SigningKeyOptions.Algorithms", algorithm)
 	}
@@ -149,20 +156,20 @@ func (k *SigningKeys[M, P]) SigningKey(ctx context.Context, algorithm jose.Signa
 }
 
 // SignatureAlgorithms are those for which there are keys.
-func (k *SigningKeys[M, P]) SignatureAlgorithms() []jose.SignatureAlgorithm {
+func (k *SigningKeys) SignatureAlgorithms() []jose.SignatureAlgorithm {
 	return k.options.Algorithms
 }
 
 // PublishedFor is how long a key is published after it last signed.
-func (k *SigningKeys[M, P]) PublishedFor() time.Duration { return k.options.KeepFor }
+func (k *SigningKeys) PublishedFor() time.Duration { return k.options.KeepFor }
 
 // EncryptionAlgorithms are those by which others may encrypt for the server.
-func (k *SigningKeys[M, P]) EncryptionAlgorithms() []jose.KeyAlgorithm {
+func (k *SigningKeys) EncryptionAlgorithms() []jose.KeyAlgorithm {
 	return k.options.EncryptionAlgorithms
 }
 
 // DecryptionKeys returns the private keys for which others encrypt.
-func (k *SigningKeys[M, P]) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
+func (k *SigningKeys) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
@@ -178,7 +185,7 @@ func (k *SigningKeys[M, P]) DecryptionKeys(ctx context.Context, now time.Time) (
 }
 
 // PublicKeys returns the public keys of all that is published.
-func (k *SigningKeys[M, P]) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
+func (k *SigningKeys) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
@@ -196,7 +203,7 @@ func (k *SigningKeys[M, P]) PublicKeys(ctx context.Context, now time.Time) (*jos
 // Maintain makes keys before anybody waits for one, and deletes those that are
 // published no more, until ctx ends: run it beside the server. It may run on any
 // number of instances, of which one makes the next key.
-func (k *SigningKeys[M, P]) Maintain(ctx context.Context, log *slog.Logger) {
+func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
 	every := time.NewTicker(max(min(k.options.AnnounceFor/4, time.Hour), time.Second))
 	defer every.Stop()
 	for {
@@ -213,19 +220,19 @@ func (k *SigningKeys[M, P]) Maintain(ctx context.Context, log *slog.Logger) {
 
 // MaintainOnce does so once, for a program that has its own way to do things now and
 // then.
-func (k *SigningKeys[M, P]) MaintainOnce(ctx context.Context, now time.Time) error {
+func (k *SigningKeys) MaintainOnce(ctx context.Context, now time.Time) error {
 	if err := k.prepare(ctx, now); err != nil {
 		return err
 	}
 	if _, err := k.PublicKeys(ctx, now); err != nil {
 		return err
 	}
-	return k.pruning(grants{}, now).run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
+	return pruning{table: k.table}.run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
 }
 
 // prepare makes the key pairs that are due, while others sign: an RSA key takes its
 // time.
-func (k *SigningKeys[M, P]) prepare(ctx context.Context, now time.Time) error {
+func (k *SigningKeys) prepare(ctx context.Context, now time.Time) error {
 	due, err := k.due(ctx, now)
 	for _, algorithm := range due {
 		private, makeErr := generateKey(algorithm)
@@ -241,7 +248,7 @@ func (k *SigningKeys[M, P]) prepare(ctx context.Context, now time.Time) error {
 
 // due returns the algorithms for which there is no key to sign, or to follow the one
 // that does.
-func (k *SigningKeys[M, P]) due(ctx context.Context, now time.Time) (algorithms []string, err error) {
+func (k *SigningKeys) due(ctx context.Context, now time.Time) (algorithms []string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.read(outside(ctx), now); err != nil {
@@ -256,7 +263,7 @@ func (k *SigningKeys[M, P]) due(ctx context.Context, now time.Time) (algorithms 
 }
 
 // isToFollow reports whether it is time to announce the key after the one that signs.
-func (k *SigningKeys[M, P]) isToFollow(algorithm string, now time.Time) bool {
+func (k *SigningKeys) isToFollow(algorithm string, now time.Time) bool {
 	current := k.current(algorithm, now)
 	return k.latest(algorithm) == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second)
 }
@@ -264,7 +271,7 @@ func (k *SigningKeys[M, P]) isToFollow(algorithm string, now time.Time) bool {
 // Rotate has a new key sign from now on, for the day the old one has leaked. The
 // old one stays published for KeepFor, unless discard: then what it signed is
 // void at once, as far as others ask for the keys again.
-func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time, discard bool) error {
+func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time, discard bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ctx = outside(ctx)
@@ -283,10 +290,10 @@ func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.Signature
 		if known.Algorithm != string(algorithm) || old == nil || known.Generation > old.Generation || known.SignsUntil <= now.Unix() && !discard {
 			continue
 		}
-		err := k.store.write(ctx, func(bool) error {
-			_, err := k.store.update(k.store.conn(ctx), new(M), map[string]any{
-				k.columns["SignsUntil"]: min(known.SignsUntil, now.Unix()), k.columns["ExpiresAt"]: min(known.ExpiresAt, expires.Unix()),
-			}, eq(k.columns["KeyID"], known.KeyID))
+		err := k.table.do(ctx, step{}, func(tx *tx) error {
+			_, err := tx.update(map[string]any{
+				"SignsUntil": min(known.SignsUntil, now.Unix()), "ExpiresAt": min(known.ExpiresAt, expires.Unix()),
+			}, k.table.is("KeyID", known.KeyID))
 			return err
 		})
 		if err != nil {
@@ -299,7 +306,7 @@ func (k *SigningKeys[M, P]) Rotate(ctx context.Context, algorithm jose.Signature
 // refresh reads the keys again when it is time to, and sees to it that there is
 // one to sign by each of the algorithms, and one to follow each that there is: it
 // takes its time to make the first RSA key, for which nobody has asked.
-func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time, algorithms ...string) error {
+func (k *SigningKeys) refresh(ctx context.Context, now time.Time, algorithms ...string) error {
 	if age := now.Sub(k.readAt); k.readAt.IsZero() || age < 0 || age >= k.options.CacheFor {
 		if err := k.read(ctx, now); err != nil {
 			return err
@@ -323,7 +330,7 @@ func (k *SigningKeys[M, P]) refresh(ctx context.Context, now time.Time, algorith
 }
 
 // current returns the key that signs: the latest of those whose time it is.
-func (k *SigningKeys[M, P]) current(algorithm string, now time.Time) *signingKey {
+func (k *SigningKeys) current(algorithm string, now time.Time) *signingKey {
 	for i := range slices.Backward(k.known) {
 		known := &k.known[i]
 		if known.Algorithm == algorithm && known.SignsFrom <= now.Unix() && now.Unix() < known.SignsUntil {
@@ -333,7 +340,7 @@ func (k *SigningKeys[M, P]) current(algorithm string, now time.Time) *signingKey
 	return nil
 }
 
-func (k *SigningKeys[M, P]) latest(algorithm string) *signingKey {
+func (k *SigningKeys) latest(algorithm string) *signingKey {
 	for i := range slices.Backward(k.known) {
 		if k.known[i].Algorithm == algorithm {
 			return &k.known[i]
@@ -343,18 +350,14 @@ func (k *SigningKeys[M, P]) latest(algorithm string) *signingKey {
 }
 
 // read reads the keys.
-func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
-	var rows []M
-	err := retry(ctx, func(bool) (err error) {
-		rows, err = list[M](k.store, k.store.primary(ctx), nil, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.columns["Generation"])}}})
-		return err
-	})
+func (k *SigningKeys) read(ctx context.Context, now time.Time) error {
+	rows, err := k.table.list(ctx, nil, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.table.column("Generation"))}}})
 	if err != nil {
 		return err
 	}
 	k.known, k.generations, k.readAt = nil, make(map[string]int64), now
-	for i := range rows {
-		row := P(&rows[i]).AsSigningKeyMixin()
+	for _, of := range rows {
+		row := of.(keyRow).AsSigningKeyMixin()
 		k.generations[row.Algorithm] = row.Generation
 		if row.ExpiresAt <= now.Unix() {
 			continue
@@ -372,7 +375,7 @@ func (k *SigningKeys[M, P]) read(ctx context.Context, now time.Time) error {
 
 // create makes the key that follows those that were read. When another instance
 // was faster, its key is it.
-func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm string, now, signsFrom time.Time) error {
+func (k *SigningKeys) create(ctx context.Context, algorithm string, now, signsFrom time.Time) error {
 	private := k.prepared[algorithm]
 	delete(k.prepared, algorithm)
 	if private == nil {
@@ -391,13 +394,13 @@ func (k *SigningKeys[M, P]) create(ctx context.Context, algorithm string, now, s
 		return err
 	}
 	until := signsFrom.Add(k.options.RotateEvery)
-	row := new(M)
-	*P(row).AsSigningKeyMixin() = models.SigningKeyMixin{
+	row := k.table.newRow().(keyRow)
+	*row.AsSigningKeyMixin() = models.SigningKeyMixin{
 		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Generation: k.generations[algorithm] + 1, PrivateKey: text,
 		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
 	}
-	err = k.store.once(ctx, eq(k.columns["KeyID"], P(row).AsSigningKeyMixin().KeyID), func(db *gorm.DB) error {
-		_, err := k.store.insert(db, row)
+	err = k.table.do(ctx, step{own: k.table.is("KeyID", row.AsSigningKeyMixin().KeyID)}, func(tx *tx) error {
+		_, err := tx.insert(row)
 		return err
 	})
 	if err != nil && !isDuplicate(err) {
@@ -444,7 +447,7 @@ func generateKey(algorithm string) (any, error) {
 }
 
 // seal returns a private key as it is stored.
-func (k *SigningKeys[M, P]) seal(key jose.JSONWebKey) (string, error) {
+func (k *SigningKeys) seal(key jose.JSONWebKey) (string, error) {
 	text, err := json.Marshal(key)
 	if err != nil || k.options.EncryptionKey == nil {
 		return string(text), err
@@ -465,7 +468,7 @@ func isSealed(stored string) bool { return !strings.HasPrefix(stored, "{") }
 
 // open reads a private key as it was stored. One that was stored before keys
 // were encrypted is read as well.
-func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
+func (k *SigningKeys) open(stored string) (*jose.JSONWebKey, error) {
 	text := []byte(stored)
 	if isSealed(stored) {
 		sealed, err := jwt.ParseEncrypted(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
@@ -481,8 +484,4 @@ func (k *SigningKeys[M, P]) open(stored string) (*jose.JSONWebKey, error) {
 		return nil, err
 	}
 	return key, nil
-}
-
-func (k *SigningKeys[M, P]) pruning(grants, time.Time) pruning {
-	return pruning{store: k.store, key: k.columns["KeyID"], expiresAt: k.columns["ExpiresAt"]}
 }

@@ -30,7 +30,7 @@ func TestRotationThatNobodyNotices(t *testing.T) {
 	for _, engine := range testdb.Engines() {
 		t.Run(engine, func(t *testing.T) {
 			options := gormstore.SigningKeyOptions{RotateEvery: 10 * day, AnnounceFor: day, KeepFor: 2 * day}
-			var keys []*gormstore.SigningKeys[oauthtest.SigningKey, *oauthtest.SigningKey]
+			var keys []*gormstore.SigningKeys
 			handles := testdb.OpenInstances(t, engine, oauthtest.Models()...)
 			for i := range instances {
 				k, err := gormstore.NewSigningKeys[oauthtest.SigningKey](handles[i%len(handles)], options)

@@ -19,7 +19,7 @@ import (
 
 type SigningKey = oauthtest.SigningKey
 
-func newKeys(db *gorm.DB, options gormstore.SigningKeyOptions) *gormstore.SigningKeys[SigningKey, *SigningKey] {
+func newKeys(db *gorm.DB, options gormstore.SigningKeyOptions) *gormstore.SigningKeys {
 	return gormoauth.CreateSigningKeys[SigningKey](db, options)
 }
 
@@ -29,7 +29,7 @@ func TestSigningKeysRotate(t *testing.T) {
 	const day = 24 * time.Hour
 	testdb.Each(t, []any{&SigningKey{}}, func(t *testing.T, db *gorm.DB) {
 		start := time.Unix(1_800_000_000, 0)
-		instances := []*gormstore.SigningKeys[SigningKey, *SigningKey]{newKeys(db, gormstore.SigningKeyOptions{}), newKeys(db, gormstore.SigningKeyOptions{})}
+		instances := []*gormstore.SigningKeys{newKeys(db, gormstore.SigningKeyOptions{}), newKeys(db, gormstore.SigningKeyOptions{})}
 		signer := func(i int, now time.Time) string {
 			key, err := instances[i].SigningKey(t.Context(), jose.ES256, now)
 			require.NoError(t, err)

@@ -1,98 +1,89 @@
 package gormstore
 
 import (
+	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Spender is the row of a credential that a grant of the program's own
-// exchanges for a token. Spend runs inside the transaction that inserts the
-// token, and reports whether the credential was unspent until now: by the
-// number of rows that a conditional update changed, see [SpendOnce].
-type Spender interface {
-	server.CredentialRecord
-	Spend(tx *gorm.DB, now time.Time) (won bool, err error)
-}
-
-// SpendOnce marks a row as spent: it sets the column spentAt, which holds 0
-// until then, in the row of the model in which the column key has the value.
-// Of any number of callers, one wins. Conditions of tx are put in brackets.
-func SpendOnce(tx *gorm.DB, model any, key, value, spentAt string, now time.Time) (won bool, err error) {
-	result := spendOnce(tx, model, key, value, spentAt, now)
-	return result.RowsAffected == 1, result.Error
-}
-
-func spendOnce(tx *gorm.DB, model any, key, value, spentAt string, now time.Time) *gorm.DB {
-	return where(tx.Model(model), eq(key, value), eq(spentAt, 0)).
-		Omit(clause.Associations).Updates(map[string]any{spentAt: now.Unix()})
-}
-
-// spend spends whatever a request exchanges.
-func spend(tx *gorm.DB, credential *server.Credential, now time.Time) (won bool, err error) {
-	// What is exchanged for a token is in another table than the tokens' handle is about,
-	// and was found by the conditions of its own.
-	tx = unconditional(tx)
-	if record, ok := credential.Record.(Spender); ok {
-		return record.Spend(tx, now)
-	}
-	s, err := newSingleUse(tx, credential.Record)
+// spend stores a token and marks what it is exchanged for as spent: a code, or a row of
+// the program's own that is single use. On PostgreSQL both are one statement, where the
+// models have no hooks.
+func (t *Tokens) spend(ctx context.Context, s step, exchange server.Exchange, row tokenRow) error {
+	from, err := t.tableOf(exchange.From)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return SpendOnce(tx, credential.Record, s.key, credential.Presented.Digest, s.spentAt, now)
+	redeem := t.markAndInsert
+	if t.table.db.Name() == "postgres" && !from.hooksOnUpdate() && !t.table.hooksOnCreate() {
+		redeem = t.insertIfMarked
+	} else {
+		s.several = true
+	}
+	return t.table.do(ctx, s, func(tx *tx) error {
+		// What is exchanged is in another table than the handle of tokens is about, and was
+		// found by the conditions of its own.
+		won, err := redeem(tx, row, func(db *gorm.DB) *gorm.DB {
+			return where(unconditional(db).Model(exchange.From), from.is(from.about.Key, exchange.Presented), from.is(from.about.SpentAt, 0)).
+				Omit(clause.Associations).Updates(from.values(map[string]any{from.about.SpentAt: exchange.Time.Unix()}))
+		})
+		if err == nil && won != 1 {
+			err = server.ErrSpent
+		}
+		if err != nil {
+			return err
+		}
+		return tx.note(tokenEntry(exchange))
+	})
 }
 
-// spendingStatement returns the statement by which a credential would be
-// spent, where it can be a part of the one that inserts the token: on
-// PostgreSQL, for a row whose model has no hooks. Otherwise it returns nil.
-func spendingStatement(db *gorm.DB, credential *server.Credential, now time.Time) (*gorm.Statement, error) {
-	if _, own := credential.Record.(Spender); own || db.Name() != "postgres" {
-		return nil, nil
+// markAndInsert spends a credential by a statement, and inserts the token by another.
+func (t *Tokens) markAndInsert(tx *tx, row tokenRow, mark func(db *gorm.DB) *gorm.DB) (won int64, err error) {
+	if marked := mark(tx.db); marked.Error != nil || marked.RowsAffected != 1 {
+		return marked.RowsAffected, marked.Error
 	}
-	s, err := newSingleUse(db, credential.Record)
-	if err != nil || s.hooksOnUpdate() {
-		return nil, err
-	}
-	dry := unconditional(db).Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true})
-	result := spendOnce(dry, credential.Record, s.key, credential.Presented.Digest, s.spentAt, now)
-	return result.Statement, result.Error
+	return tx.insert(row)
 }
 
-// singleUse is the store of a row that is spent once, and its columns.
-type singleUse struct {
-	*store
-	key, spentAt string
+// insertIfMarked does both by one statement.
+func (t *Tokens) insertIfMarked(tx *tx, row tokenRow, mark func(db *gorm.DB) *gorm.DB) (won int64, err error) {
+	update := mark(tx.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true}))
+	if update.Error != nil {
+		return 0, update.Error
+	}
+	return tx.insert(row, insertIf{update.Statement})
 }
 
-// newSingleUse knows the rows of this package's own stores.
-func newSingleUse(db *gorm.DB, row any) (*singleUse, error) {
-	var mixin, key, spentAt string
-	switch row.(type) {
-	case interface {
-		AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
-	}:
-		mixin, key, spentAt = "AuthorizationCodeMixin", "Code", "RedeemedAt"
-	case interface {
-		AsDeviceCodeMixin() *models.DeviceCodeMixin
-	}:
-		mixin, key, spentAt = "DeviceCodeMixin", "DeviceCode", "RedeemedAt"
-	default:
-		// Never a token for a credential that nobody spends.
-		return nil, fmt.Errorf("gormstore: the credential %T is neither a code of this package's nor a gormstore.Spender", row)
+// tableOf returns the table of a row that is exchanged for a token. There is never a
+// token for a credential that nobody spends.
+func (t *Tokens) tableOf(row server.CredentialRecord) (*Table, error) {
+	if known, ok := t.spent.Load(reflect.TypeOf(row)); ok {
+		return known.(*Table), nil
 	}
-	s, err := parse(db, row)
+	model, ok := row.(Described)
+	if !ok || model.DescribeTable().SpentAt == "" {
+		return nil, fmt.Errorf("gormstore: the credential %T is not single use; give it a method DescribeTable that names the column SpentAt", row)
+	}
+	table, err := parse(t.table.db, row)
+	if err == nil {
+		err = table.describe(model)
+	}
 	if err != nil {
 		return nil, err
 	}
-	keyField, spentAtField := s.mixinField(mixin, key), s.mixinField(mixin, spentAt)
-	if keyField == nil || spentAtField == nil {
-		return nil, fmt.Errorf("gormstore: %s has no columns of models.%s", s.name, mixin)
-	}
-	return &singleUse{s, keyField.DBName, spentAtField.DBName}, nil
+	t.spent.Store(reflect.TypeOf(row), table)
+	return table, nil
+}
+
+// void spends the unspent rows of a single-use table that the conditions name, for
+// nothing, and returns how many there were.
+func (x *tx) void(now time.Time, conditions ...clause.Expression) (voided int64, err error) {
+	spentAt := x.table.about.SpentAt
+	return x.update(map[string]any{spentAt: now.Unix()}, append(conditions, x.table.is(spentAt, 0))...)
 }

@@ -121,11 +121,15 @@ func redeemDirectly[T, C any, PT gormstore.TokenModel[T], PC gormstore.Authoriza
 	found, err := codes.Query(t.Context(), presented.Digest)
 	require.NoError(t, err)
 
-	req.Credential = &server.Credential{Record: found.AuthorizationCode, Presented: presented}
+	redeem := func(accessToken string) error {
+		return tokens.Save(t.Context(), server.Exchange{
+			Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: accessToken}, From: found.AuthorizationCode, Presented: presented.Digest, User: user, Time: req.Time,
+		})
+	}
 	s.take()
-	require.NoError(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: rand.Text()}, req))
+	require.NoError(t, redeem(rand.Text()))
 	first := s.take()
-	assert.ErrorIs(t, tokens.Save(t.Context(), &models.TokenMixin{AccessToken: "second"}, req), server.ErrSpent)
+	assert.ErrorIs(t, redeem("second"), server.ErrSpent)
 	second, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "second"})
 	require.NoError(t, err)
 	assert.Nil(t, second, "nothing was written")

@@ -65,9 +65,9 @@ func TestWritersOfOneProgramQueue(t *testing.T) {
 	assert.Equal(t, int64(writers*each), inserts.Load(), "no writer met another and had to try again")
 }
 
-func saveToken(ctx context.Context, tokens *gormstore.Tokens[Token, *Token]) error {
+func saveToken(ctx context.Context, tokens *gormstore.Tokens) error {
 	secret := server.GenerateSecret("t", server.AccessTokenKind)
-	return tokens.Save(ctx, &models.TokenMixin{AccessToken: server.Digest(secret)}, &server.Request{})
+	return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: server.Digest(secret)}})
 }
 
 // The program's own transaction has the one connection and SQLite's lock. Its

@@ -23,18 +23,18 @@ type userIDField struct {
 }
 
 // userIDColumn finds the model's UserID.
-func (s *store) userIDColumn() (*userIDField, error) {
-	field := s.schema.FieldsByName["UserID"]
+func (t *Table) userIDColumn() (*userIDField, error) {
+	field := t.schema.FieldsByName["UserID"]
 	if field == nil || field.DBName == "" {
-		return nil, s.fault("has no field UserID; write UserID *uint, or whatever type the ids of your users have")
+		return nil, t.fault("has no field UserID; write UserID *uint, or whatever type the ids of your users have")
 	}
-	return s.textField(field)
+	return t.textField(field)
 }
 
-func (s *store) textField(field *schema.Field) (*userIDField, error) {
+func (t *Table) textField(field *schema.Field) (*userIDField, error) {
 	f := &userIDField{field: field}
 	if f.format, f.parse = textOf(field.FieldType); f.format == nil {
-		return nil, s.fault("has a %s of type %s, which has no text form; use an integer, a string, uuid.UUID or a type that implements encoding.TextMarshaler and TextUnmarshaler", field.Name, field.FieldType)
+		return nil, t.fault("has a %s of type %s, which has no text form; use an integer, a string, uuid.UUID or a type that implements encoding.TextMarshaler and TextUnmarshaler", field.Name, field.FieldType)
 	}
 	return f, nil
 }
@@ -86,16 +86,16 @@ func (f *userIDField) holdsIDsOf(users *userIDField) bool {
 }
 
 // checkIDsOf refuses a model that cannot hold the ids of users.
-func (s *store) checkIDsOf(users *userIDField) error {
-	if s.userID == nil || s.userID.holdsIDsOf(users) {
+func (t *Table) checkIDsOf(users *userIDField) error {
+	if t.userID == nil || t.userID.holdsIDsOf(users) {
 		return nil
 	}
 	written := strings.TrimPrefix(users.field.FieldType.String(), "*")
-	if s.userID.field.FieldType.Kind() == reflect.Pointer {
+	if t.userID.field.FieldType.Kind() == reflect.Pointer {
 		written = "*" + written
 	}
-	return s.fault("has a UserID of type %s, which cannot hold the ids of %s, whose %s is a %s; write UserID %s",
-		s.userID.field.FieldType, users.field.Schema.ModelType, users.field.Name, users.field.FieldType, written)
+	return t.fault("has a UserID of type %s, which cannot hold the ids of %s, whose %s is a %s; write UserID %s",
+		t.userID.field.FieldType, users.field.Schema.ModelType, users.field.Name, users.field.FieldType, written)
 }
 
 var (

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"time"
 
 	"gorm.io/gorm"
 
@@ -17,12 +16,12 @@ type UserModel[M any] interface {
 	server.User
 }
 
-// Users finds users in the program's model M by their primary key. Give it a
+// Users finds users in the program's model by their primary key. Give it a
 // handle with a condition to leave out those who may not be served:
 //
 //	gormstore.NewUsers[User](db.Where("disabled = ?", false))
-type Users[M any, P UserModel[M]] struct {
-	store *store
+type Users struct {
+	table *Table
 	id    *userIDField
 }
 
@@ -30,22 +29,22 @@ type Users[M any, P UserModel[M]] struct {
 // that of [gorm.DB.Where], is one more of the handle's:
 //
 //	gormstore.NewUsers[User](db, "disabled = ?", false)
-func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users[M, P], error) {
-	s, err := newReadingStore(db, new(M))
-	if s == nil {
+func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, error) {
+	t, err := openTable(db, P(new(M)))
+	if t == nil {
 		return nil, err
 	}
 	if len(condition) > 0 {
-		err = errors.Join(err, s.restrict(condition[0], condition[1:]...))
+		err = errors.Join(err, t.restrict(condition[0], condition[1:]...))
 	}
-	if len(s.schema.PrimaryFields) != 1 {
-		return nil, errors.Join(err, s.fault("has %d primary keys; give server.Config a QueryUser of your own", len(s.schema.PrimaryFields)))
+	if len(t.schema.PrimaryFields) != 1 {
+		return nil, errors.Join(err, t.fault("has %d primary keys; give server.Config a QueryUser of your own", len(t.schema.PrimaryFields)))
 	}
-	id, idErr := s.textField(s.schema.PrimaryFields[0])
+	id, idErr := t.textField(t.schema.PrimaryFields[0])
 	if err := errors.Join(err, idErr); err != nil {
 		return nil, err
 	}
-	u := &Users[M, P]{s, id}
+	u := &Users{t, id}
 	if err := u.checkGetUserID(); err != nil {
 		return nil, err
 	}
@@ -54,20 +53,20 @@ func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users[M, P
 
 // checkGetUserID refuses a model whose users say another id than that by which they are
 // found.
-func (u *Users[M, P]) checkGetUserID() error {
+func (u *Users) checkGetUserID() error {
 	samples := u.id.samples()
 	if len(samples) == 0 {
 		return nil
 	}
-	row, found := new(M), new(M)
+	row, found := u.table.newRow().(server.User), u.table.newRow()
 	if err := u.id.set(row, samples[0]); err != nil {
 		return err
 	}
-	said, ok := userIDOf(P(row))
+	said, ok := userIDOf(row)
 	if !ok || u.id.set(found, said) == nil && u.id.get(found) == u.id.get(row) {
 		return nil
 	}
-	return u.store.fault("returns %q from GetUserID where its primary key is %q, by which users are found; return the primary key as text, or give server.Config a QueryUser of your own", said, samples[0])
+	return u.table.fault("returns %q from GetUserID where its primary key is %q, by which users are found; return the primary key as text, or give server.Config a QueryUser of your own", said, samples[0])
 }
 
 // userIDOf asks a user that is not complete for its id. A method that needs more than the
@@ -82,14 +81,14 @@ func userIDOf(user server.User) (id string, ok bool) {
 // parts.
 //
 // [gormoauth.New]: https://pkg.go.dev/github.com/gormoauth/gormoauth#New
-func (u *Users[M, P]) CheckUserIDs(stores ...Erasable) error {
+func (u *Users) CheckUserIDs(stores ...Erasable) error {
 	var faults []error
-	if trail := u.store.trail; trail != nil {
-		faults = append(faults, trail.store.checkIDsOf(u.id))
+	if trail := u.table.trail; trail != nil {
+		faults = append(faults, trail.table.checkIDsOf(u.id))
 	}
 	for _, store := range stores {
-		for _, of := range store.erasing(time.Time{}) {
-			faults = append(faults, of.store.checkIDsOf(u.id))
+		for _, table := range store.Erased() {
+			faults = append(faults, table.checkIDsOf(u.id))
 		}
 	}
 	return errors.Join(faults...)
@@ -97,16 +96,16 @@ func (u *Users[M, P]) CheckUserIDs(stores ...Erasable) error {
 
 // Query finds a user by id; it is a [server.QueryUserFunc]. An id that the
 // primary key cannot hold is nobody's.
-func (u *Users[M, P]) Query(ctx context.Context, userID string) (server.User, error) {
-	key := new(M)
+func (u *Users) Query(ctx context.Context, userID string) (server.User, error) {
+	key := u.table.newRow()
 	if userID == "" || u.id.set(key, userID) != nil {
 		return nil, nil
 	}
 	value, _ := u.id.field.ValueOf(ctx, reflect.ValueOf(key).Elem())
-	row := new(M)
-	found, err := u.store.find(ctx, row, eq(u.id.field.DBName, value))
+	row := u.table.newRow()
+	found, err := u.table.find(ctx, row, eq(u.id.field.DBName, value))
 	if err != nil || !found {
 		return nil, err
 	}
-	return P(row), nil
+	return row.(server.User), nil
 }

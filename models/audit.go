@@ -100,6 +100,14 @@ type AuditMixin struct {
 // AuditMixin by value; storage reaches the columns through it.
 func (a *AuditMixin) AsAuditMixin() *AuditMixin { return a }
 
+// DescribeTable describes the table of entries. Erasing a user keeps an entry and takes
+// the user out of it. How long after OccurredAt an entry is pruned, the program says.
+func (*AuditMixin) DescribeTable() Table {
+	return Table{
+		Key: "AuditKey", Digests: []string{"GrantID"}, OfUser: true, Blank: []string{"RemoteAddress", "AuthorizationDetails"},
+	}
+}
+
 // GetClientID returns the client, empty where there is none.
 func (a *AuditMixin) GetClientID() string { return cmp.Or(a.LongClientID, a.ClientID) }
 

@@ -65,6 +65,13 @@ type AuthorizationCodeMixin struct {
 // through it.
 func (c *AuthorizationCodeMixin) AsAuthorizationCodeMixin() *AuthorizationCodeMixin { return c }
 
+// DescribeTable describes the table of codes.
+func (*AuthorizationCodeMixin) DescribeTable() Table {
+	return Table{
+		Key: "Code", Digests: []string{"Code", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+	}
+}
+
 // CheckClient reports whether the code was issued to the client.
 func (c *AuthorizationCodeMixin) CheckClient(clientID string) bool {
 	return c.ClientID != "" && c.ClientID == ClientKey(clientID)

@@ -97,6 +97,13 @@ const (
 // embeds ClientMixin by value; storage reaches the columns through it.
 func (c *ClientMixin) AsClientMixin() *ClientMixin { return c }
 
+// DescribeTable describes the table of clients.
+func (*ClientMixin) DescribeTable() Table {
+	return Table{
+		Key: "ClientID", Digests: []string{"RegistrationAccessToken"}, ExpiresAt: "UnusedExpiresAt", ZeroIsForever: true, KeptAt: "ClientDeletedAt",
+	}
+}
+
 // GetClientID returns the client identifier (RFC 6749 section 2.2).
 func (c *ClientMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }
 

@@ -31,5 +31,10 @@ type ConsentMixin struct {
 // ConsentMixin by value; storage reaches the columns through it.
 func (c *ConsentMixin) AsConsentMixin() *ConsentMixin { return c }
 
+// DescribeTable describes the table of consents.
+func (*ConsentMixin) DescribeTable() Table {
+	return Table{Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true}
+}
+
 // GetClientID returns the client.
 func (c *ConsentMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }

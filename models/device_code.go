@@ -57,6 +57,13 @@ type DeviceCodeMixin struct {
 // embeds DeviceCodeMixin by value; storage reaches the columns through it.
 func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
 
+// DescribeTable describes the table of device authorizations.
+func (*DeviceCodeMixin) DescribeTable() Table {
+	return Table{
+		Key: "DeviceCode", Digests: []string{"DeviceCode", "UserCode", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+	}
+}
+
 // CheckClient reports whether the codes were issued to the client.
 func (d *DeviceCodeMixin) CheckClient(clientID string) bool {
 	return d.ClientID != "" && d.ClientID == ClientKey(clientID)

@@ -32,5 +32,10 @@ type LogoutMixin struct {
 // LogoutMixin by value; storage reaches the columns through it.
 func (l *LogoutMixin) AsLogoutMixin() *LogoutMixin { return l }
 
+// DescribeTable describes the table of logouts.
+func (*LogoutMixin) DescribeTable() Table {
+	return Table{Key: "LogoutID", ExpiresAt: "ExpiresAt"}
+}
+
 // GetClientID returns the client to tell.
 func (l *LogoutMixin) GetClientID() string { return cmp.Or(l.LongClientID, l.ClientID) }

@@ -27,6 +27,11 @@ type PushedRequestMixin struct {
 // embeds PushedRequestMixin by value; storage reaches the columns through it.
 func (p *PushedRequestMixin) AsPushedRequestMixin() *PushedRequestMixin { return p }
 
+// DescribeTable describes the table of pushed requests.
+func (*PushedRequestMixin) DescribeTable() Table {
+	return Table{Key: "RequestURI", Digests: []string{"RequestURI"}, SpentAt: "UsedAt", ExpiresAt: "ExpiresAt"}
+}
+
 // GetClientID returns the client that pushed the request.
 func (p *PushedRequestMixin) GetClientID() string { return cmp.Or(p.LongClientID, p.ClientID) }
 

@@ -12,3 +12,8 @@ type ReplayMixin struct {
 // AsReplayMixin returns the mixin itself. A model has it exactly when it embeds
 // ReplayMixin by value; storage reaches the columns through it.
 func (r *ReplayMixin) AsReplayMixin() *ReplayMixin { return r }
+
+// DescribeTable describes the table of replays.
+func (*ReplayMixin) DescribeTable() Table {
+	return Table{Key: "ReplayKey", Digests: []string{"ReplayKey"}, ExpiresAt: "ExpiresAt"}
+}

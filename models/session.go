@@ -30,6 +30,11 @@ type SessionMixin struct {
 // SessionMixin by value; storage reaches the columns through it.
 func (s *SessionMixin) AsSessionMixin() *SessionMixin { return s }
 
+// DescribeTable describes the table of sessions.
+func (*SessionMixin) DescribeTable() Table {
+	return Table{Key: "SID", Digests: []string{"SessionID"}, ExpiresAt: "ExpiresAt", OfUser: true}
+}
+
 // GetClientID returns the client.
 func (s *SessionMixin) GetClientID() string { return cmp.Or(s.LongClientID, s.ClientID) }
 

@@ -26,3 +26,8 @@ type SigningKeyMixin struct {
 // AsSigningKeyMixin returns the mixin itself. A model has it exactly when it
 // embeds SigningKeyMixin by value; storage reaches the columns through it.
 func (k *SigningKeyMixin) AsSigningKeyMixin() *SigningKeyMixin { return k }
+
+// DescribeTable describes the table of signing keys.
+func (*SigningKeyMixin) DescribeTable() Table {
+	return Table{Key: "KeyID", ExpiresAt: "ExpiresAt"}
+}

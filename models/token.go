@@ -87,6 +87,13 @@ type TokenMixin struct {
 // embeds TokenMixin by value; storage reaches the columns through it.
 func (t *TokenMixin) AsTokenMixin() *TokenMixin { return t }
 
+// DescribeTable describes the table of tokens.
+func (*TokenMixin) DescribeTable() Table {
+	return Table{
+		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true, OfUser: true,
+	}
+}
+
 // CheckClient reports whether the token was issued to the client.
 func (t *TokenMixin) CheckClient(clientID string) bool {
 	return t.ClientID != "" && t.ClientID == ClientKey(clientID)

@@ -38,7 +38,7 @@ func BenchmarkIssueToken(b *testing.B) {
 	srv, err := server.New(server.Config{
 		Issuer:            "https://id.example",
 		QueryClient:       func(context.Context, string) (server.Client, error) { return client, nil },
-		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		SaveToken:         func(context.Context, server.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func TestLookUpsAreDiagnosed(t *testing.T) {
 		parse := func(parse func(string) error) server.QueryUserFunc {
 			return func(_ context.Context, id string) (server.User, error) { return nil, parse(id) }
 		}
-		var missing *gormstore.Users[oauthtest.User, *oauthtest.User]
+		var missing *gormstore.Users
 		for rule, c := range map[string]struct {
 			query server.QueryUserFunc
 			want  []string

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -83,7 +82,7 @@ func ExampleEventLog() {
 	srv, err := server.New(server.Config{
 		Issuer:            "https://id.example.com",
 		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		SaveToken:         func(context.Context, server.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 		Clock:             func() time.Time { return time.Unix(0, 0) },
 	})
@@ -112,7 +111,7 @@ func ExampleNew_faults() {
 	_, err := server.New(server.Config{
 		Issuer:      "http://id.example.com",
 		QueryClient: func(context.Context, string) (server.Client, error) { return nil, errors.New("not asked here") },
-		SaveToken:   func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		SaveToken:   func(context.Context, server.Exchange) error { return nil },
 	})
 	fmt.Println(err)
 	// Output:

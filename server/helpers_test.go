@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 )
@@ -16,7 +15,7 @@ func minimalConfig() server.Config {
 	return server.Config{
 		Issuer:            "https://id.example",
 		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		SaveToken:         func(context.Context, server.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	}
 }

@@ -101,11 +101,30 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.config.SaveToken(ctx, record, req); err != nil {
+	if err := s.config.SaveToken(ctx, exchangeOf(req, record)); err != nil {
 		return nil, fmt.Errorf("save token: %w", err)
 	}
 	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, record) })
 	return response, nil
+}
+
+// exchangeOf returns what is to be stored: the token, and what becomes of what the request
+// exchanges.
+func exchangeOf(req *Request, record *models.TokenMixin) Exchange {
+	exchange := Exchange{Kind: ExchangeIssue, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
+	switch credential := req.Credential; {
+	case credential != nil:
+		exchange.Kind, exchange.From, exchange.Presented = ExchangeSpend, credential.Record, credential.Presented.Digest
+		if token, refreshes := credential.Record.(Token); refreshes {
+			exchange.Kind, exchange.Beside = ExchangeRotate, token.GetAudience() != record.Audience
+		}
+		if exchange.Kind == ExchangeRotate && record.RefreshToken != nil && *record.RefreshToken == exchange.Presented {
+			exchange.Kind, exchange.Beside = ExchangeKeep, false
+		}
+	case req.Subject != nil:
+		exchange.Kind, exchange.From = ExchangeDescend, req.Subject.Token
+	}
+	return exchange
 }
 
 // checkIssuance is the gate. A grant cannot forget one of these checks, since

@@ -109,7 +109,7 @@ func newServer(change func(*server.Config)) error {
 	config := server.Config{
 		Issuer:            oauthtest.Issuer,
 		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+		SaveToken:         func(context.Context, server.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	}
 	change(&config)
@@ -142,7 +142,7 @@ func TestAStorageFailureIsNeverASuccess(t *testing.T) {
 		},
 		"SaveToken": {
 			func(c *server.Config) {
-				c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error { return broken }
+				c.SaveToken = func(context.Context, server.Exchange) error { return broken }
 			},
 			func(p *oauthtest.Provider) oauthtest.Answer { return p.Redeem(client, good.Code(client, "")) },
 		},
@@ -233,7 +233,7 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	var revoked []string
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error {
+		c.SaveToken = func(context.Context, server.Exchange) error {
 			return fmt.Errorf("wrapped: %w", server.ErrSpent)
 		}
 		c.RevokeGrant = func(_ context.Context, grantID string, _ time.Time) error {
@@ -254,7 +254,7 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 func TestSpentWithoutACredentialIsAFailure(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error { return server.ErrSpent }
+		c.SaveToken = func(context.Context, server.Exchange) error { return server.ErrSpent }
 	})
 	client := p.NewClient(oauthtest.Grants("client_credentials"))
 	assert.Equal(t, "server_error", p.Token(client, "grant_type=client_credentials").Body["error"])

@@ -16,29 +16,58 @@ type QueryClientFunc func(ctx context.Context, clientID string) (Client, error)
 // one who is gone or disabled: whatever they granted is then invalid_grant.
 type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 
-// SaveTokenFunc stores a token that the engine issued. The record holds
-// digests only and becomes a row of the program's token model;
-// req.User is its user, if any.
-//
-// When req.Credential is set, the same atomic step spends it:
-//   - its Record is a token (a refresh token is rotated): update that row in
-//     place, on the condition that it still holds the digest that was presented
-//     and is not revoked;
-//   - its Record is a token and the record holds the very digest that was
-//     presented (the refresh token is kept): on the same condition, note its use
-//     there, and insert the access token as a row without a refresh token;
-//   - otherwise: mark the Record as spent, on the condition that it is not, and
-//     insert the token.
-//
-// When req.Subject is set, the same atomic step makes sure that it is not
-// revoked, and adds one to its exchanges: whoever revokes its grant at the same
-// moment either sees the new token or is seen.
-//
-// The count of rows that the conditional update changed decides. When it is
-// zero, nothing is written and the function returns [ErrSpent]. Any other
-// error means that nothing is known to be stored; [ErrUnavailable] that trying
-// again is worth while.
-type SaveTokenFunc func(ctx context.Context, record *models.TokenMixin, req *Request) error
+// SaveTokenFunc stores a token that the engine issued, and in the same atomic step does
+// to what it is exchanged for what the kind of the exchange says. The number of rows that
+// the conditional update changed decides: when it is zero, nothing is written and the
+// function returns [ErrSpent]. Any other error means that nothing is known to be stored;
+// [ErrUnavailable] says that it is worth while to try again.
+type SaveTokenFunc func(ctx context.Context, exchange Exchange) error
+
+// Exchange is a token to store, with what it is exchanged for.
+type Exchange struct {
+	// Kind says what becomes of From.
+	Kind ExchangeKind
+	// Token becomes a row of the program's token model. It holds digests only.
+	Token *models.TokenMixin
+	// User is whose token it is, nil for a client's own.
+	User User
+	// From is the row that the token is exchanged for, nil for [ExchangeIssue].
+	From CredentialRecord
+	// Presented is the digest of the credential as the client presented it, empty for
+	// [ExchangeIssue] and [ExchangeDescend].
+	Presented string
+	// Beside says, for [ExchangeRotate], that the access token in From stays, as the new
+	// one is for other resources.
+	Beside bool
+	// GrantType is the grant type by which it is exchanged, for an audit trail.
+	GrantType string
+	// Time is when the request came in.
+	Time time.Time
+}
+
+// ExchangeKind is what becomes of the row that a token is exchanged for.
+type ExchangeKind int
+
+const (
+	// ExchangeIssue is a token for which nothing is exchanged: insert it.
+	ExchangeIssue ExchangeKind = iota + 1
+	// ExchangeSpend is a token for a code, or for another credential that is good once:
+	// mark From as spent, on the condition that it is not, and insert the token.
+	ExchangeSpend
+	// ExchangeRotate is a token for a refresh token: From is a token. Update that row in
+	// place, on the condition that it still holds the digest that was presented and is
+	// not revoked. With Beside, its access token stays, and the new one is inserted
+	// without the refresh token, or replaces an earlier one of the same resources.
+	ExchangeRotate
+	// ExchangeKeep is a token for a refresh token that stays: on the same condition, note
+	// its use in From, and insert the access token without the refresh token.
+	ExchangeKeep
+	// ExchangeDescend is a token for an access token that stays (RFC 8693): add one to
+	// the exchanges of From, on the condition that it is not revoked, and insert the
+	// token, so that whoever revokes the grant of From at the same moment either sees the
+	// new token or is seen.
+	ExchangeDescend
+)
 
 // QueryTokenFunc finds a token, or returns nil, nil when there is none.
 type QueryTokenFunc func(ctx context.Context, query TokenQuery) (*StoredToken, error)

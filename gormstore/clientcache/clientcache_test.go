@@ -31,7 +31,7 @@ type Client = oauthtest.Client
 type fixture struct {
 	db       *gorm.DB
 	query    server.QueryClientFunc
-	factory  *gormstore.ClientFactory[Client, *Client]
+	factory  *gormstore.ClientFactory[Client]
 	clientID string
 	queries  atomic.Int64
 	now      time.Time

@@ -26,7 +26,7 @@ func Audits[M any, P gormstore.AuditModel[M]]() Part {
 			in.audits = func(ctx context.Context, query gormstore.AuditQuery) (entries []*models.AuditMixin, err error) {
 				page, err := audits.Query(ctx, query)
 				for _, e := range page {
-					entries = append(entries, e.AsAuditMixin())
+					entries = append(entries, P(e).AsAuditMixin())
 				}
 				return entries, err
 			}
@@ -58,7 +58,7 @@ func (k *kit) audits(t *testing.T) {
 		stored := &models.TokenMixin{}
 		fill(stored)
 		now := time.Now()
-		check(t, all[0].tokens.Save(t.Context(), stored, &server.Request{User: k.user, Time: now, GrantType: oddText}))
+		check(t, all[0].tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored, User: k.user, Time: now, GrantType: oddText}))
 		page, err := in(1).audits(t.Context(), gormstore.AuditQuery{UserID: k.user.GetUserID(), GrantID: stored.GrantID})
 		check(t, err)
 		if len(page) != 1 {

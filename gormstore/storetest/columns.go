@@ -22,7 +22,7 @@ func (k *kit) columns(t *testing.T) {
 	t.Run("token", func(t *testing.T) {
 		stored := &models.TokenMixin{}
 		fill(stored)
-		check(t, in.tokens.Save(t.Context(), stored, request))
+		check(t, in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored, User: k.user}))
 		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)
 		if found == nil {
@@ -33,13 +33,13 @@ func (k *kit) columns(t *testing.T) {
 			t.Errorf("the token's user is %q, want %q", found.UserID, k.user.GetUserID())
 		}
 		again := *stored
-		if err := in.tokens.Save(t.Context(), &again, request); err == nil {
+		if err := in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: &again, User: k.user}); err == nil {
 			t.Error("two tokens have the same digest: the unique index on access_token is missing")
 		}
 	})
 	t.Run("token of a client that acts for itself", func(t *testing.T) {
 		stored := &models.TokenMixin{AccessToken: rand.Text(), ClientID: "itself"}
-		check(t, in.tokens.Save(t.Context(), stored, &server.Request{}))
+		check(t, in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored}))
 		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)
 		if found == nil || found.UserID != "" {

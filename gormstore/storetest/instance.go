@@ -33,7 +33,7 @@ const (
 
 // tokenStore is a gormstore.Tokens of any model.
 type tokenStore interface {
-	Save(ctx context.Context, record *models.TokenMixin, req *server.Request) error
+	Save(ctx context.Context, exchange server.Exchange) error
 	Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error)
 	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
 }

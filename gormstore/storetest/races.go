@@ -157,9 +157,10 @@ func (k *kit) races(t *testing.T) {
 		if found == nil {
 			t.Fatal("the grant is not found by its refresh token")
 		}
-		req := &server.Request{Credential: &server.Credential{Record: found.Token, Presented: presented}}
 		check(t, in(1).tokens.RevokeGrant(t.Context(), presented.GrantID, time.Now()))
-		if err := in(0).tokens.Save(t.Context(), &models.TokenMixin{AccessToken: c.id, GrantID: presented.GrantID}, req); err == nil {
+		if err := in(0).tokens.Save(t.Context(), server.Exchange{
+			Kind: server.ExchangeRotate, Token: &models.TokenMixin{AccessToken: c.id, GrantID: presented.GrantID}, From: found.Token, Presented: presented.Digest,
+		}); err == nil {
 			t.Error("a refresh token was rotated after its grant was revoked")
 		}
 	})

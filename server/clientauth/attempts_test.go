@@ -121,7 +121,7 @@ func TestRetryAfterTellsTheTruth(t *testing.T) {
 			srv, err := server.New(server.Config{
 				Issuer: oauthtest.Issuer, ClientAuthMethods: clientauth.Defaults(), FailedAuthentications: limiter,
 				QueryClient: func(context.Context, string) (server.Client, error) { return client, nil },
-				SaveToken:   func(context.Context, *models.TokenMixin, *server.Request) error { return nil },
+				SaveToken:   func(context.Context, server.Exchange) error { return nil },
 			})
 			require.NoError(t, err)
 			require.NoError(t, srv.RegisterGrant(&grant.ClientCredentials{}))

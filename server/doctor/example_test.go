@@ -6,7 +6,6 @@ import (
 	"log"
 	"net/http"
 
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/doctor"
@@ -33,4 +32,4 @@ func ExampleProgram() {
 
 func findClient(context.Context, string) (server.Client, error) { return nil, nil }
 
-func saveToken(context.Context, *models.TokenMixin, *server.Request) error { return nil }
+func saveToken(context.Context, server.Exchange) error { return nil }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
@@ -84,7 +83,7 @@ func TestWhatAnImplicitTokenIs(t *testing.T) {
 func TestAnImplicitTokenThatCannotBeStoredIsNotSent(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, *models.TokenMixin, *server.Request) error {
+		c.SaveToken = func(context.Context, server.Exchange) error {
 			return errors.New("the disk is on fire")
 		}
 	})

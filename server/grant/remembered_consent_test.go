@@ -22,7 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
-type consentStorage = gormstore.Consents[oauthtest.Consent, *oauthtest.Consent, oauthtest.Token, *oauthtest.Token, oauthtest.AuthorizationCode, *oauthtest.AuthorizationCode]
+type consentStorage = gormstore.Consents[oauthtest.Consent]
 
 type folder struct {
 	Name string `json:"name"`

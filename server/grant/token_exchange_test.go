@@ -33,7 +33,7 @@ const (
 type exchangeTest struct {
 	*oauthtest.Provider
 	grant *grant.TokenExchange
-	keys  *gormstore.SigningKeys[oauthtest.SigningKey, *oauthtest.SigningKey]
+	keys  *gormstore.SigningKeys
 	// app has a user's consent; service and next are called on the user's behalf.
 	app, service, next *oauthtest.Client
 }

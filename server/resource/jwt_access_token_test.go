@@ -29,7 +29,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-type keysOf = gormstore.SigningKeys[oauthtest.SigningKey, *oauthtest.SigningKey]
+type keysOf = gormstore.SigningKeys
 
 // newJWTProvider issues JWTs for one API.
 func newJWTProvider(t *testing.T, db *gorm.DB, algorithm jose.SignatureAlgorithm) (*oauthtest.Provider, *keysOf, *resource.JWTAccessTokenValidator) {

@@ -1,0 +1,191 @@
+package gormstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// step says how [Table.do] runs what is to be written. The zero value is one statement
+// that may be repeated.
+type step struct {
+	// several says that there are several statements, which take effect together or not
+	// at all.
+	several bool
+	// noted says that the step writes to the audit trail. Where one is kept, both take
+	// effect together.
+	noted bool
+	// own is true of a row that this step leaves behind and no other does, as it has a
+	// random digest of this one. After a connection was lost, it says whether the step
+	// took effect. It is nil for a step that may be repeated, and for one that looks at
+	// tx.lost itself.
+	//
+	// A credential that is spent without a trace of this step remains unknowable: a
+	// successor that is derived may have been written by this step, told by another and
+	// rotated since. Whoever asks again is then told what it is.
+	own clause.Expression
+}
+
+// do runs what is to be written: it is the one way to the database for every write.
+// What collides with others, or loses its connection, is run again, the whole of it, see
+// [tries]. On SQLite, writers take turns. When a step finds its digest taken or its
+// credential spent after a connection was lost, that may be its own doing, of whose
+// COMMIT nobody heard: then s.own decides.
+func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
+	tries := newTries(ctx)
+	for tries.next() {
+		tries.ended(t.attempt(ctx, s, tries.lost, f))
+	}
+	return tries.err
+}
+
+// attempt runs a step once, in its turn.
+func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) error) error {
+	if t.turn != nil && transactionOf(ctx) == nil { // the caller's own transaction has its turn already
+		select {
+		case t.turn <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		defer func() { <-t.turn }()
+	}
+	err := t.run(s, &tx{table: t, db: t.conn(ctx), lost: lost}, f)
+	if err == nil || !lost || s.own == nil {
+		return err
+	}
+	tookEffect, lookErr := t.load(t.primary(ctx), t.newRow(), s.own)
+	switch {
+	case tookEffect || lookErr != nil:
+		return lookErr
+	case errors.Is(err, server.ErrSpent):
+		return fmt.Errorf("%w: the connection was lost, and %v", server.ErrUnavailable, err) //nolint:errorlint // not ErrSpent any more
+	}
+	return err
+}
+
+// run runs a step in a transaction of its own, which is a savepoint in the caller's, if it
+// needs one.
+func (t *Table) run(s step, tx *tx, f func(tx *tx) error) error {
+	if !s.several && (!s.noted || t.trail == nil) {
+		return f(tx)
+	}
+	return tx.db.Transaction(func(db *gorm.DB) error {
+		tx.db = db
+		return f(tx)
+	})
+}
+
+// tx is what a step has of the database: one table of it, and others by on.
+type tx struct {
+	table *Table
+	db    *gorm.DB
+	// lost says that an earlier attempt of the step lost its connection: it may have
+	// taken effect.
+	lost bool
+}
+
+// on returns the same transaction for another table.
+func (x *tx) on(table *Table) *tx {
+	db := table.db.WithContext(x.db.Statement.Context)
+	db.Statement.ConnPool = x.db.Statement.ConnPool
+	return &tx{table, db, x.lost}
+}
+
+// unconditional returns the same transaction without the conditions of the program's
+// handle.
+func (x *tx) unconditional() *tx { return &tx{x.table, unconditional(x.db), x.lost} }
+
+// withDeleted returns the same transaction with the rows that are soft-deleted.
+func (x *tx) withDeleted() *tx { return &tx{x.table, x.db.Unscoped().Session(&gorm.Session{}), x.lost} }
+
+// withoutHooks returns the same transaction with all rows of the table, without the hooks
+// of the model.
+func (x *tx) withoutHooks() *tx {
+	return &tx{x.table, x.db.Session(&gorm.Session{SkipHooks: true, SkipDefaultTransaction: true}).Unscoped().Session(&gorm.Session{}), x.lost}
+}
+
+// find loads the one row that the conditions name, and reports whether there is one.
+func (x *tx) find(into any, conditions ...clause.Expression) (found bool, err error) {
+	return x.table.load(x.db.Set("gorm:db_resolver:write", struct{}{}), into, conditions...)
+}
+
+// list loads the rows that the conditions name, each as a pointer to the program's
+// model.
+func (x *tx) list(conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
+	return x.table.loadAll(x.db, conditions, more...)
+}
+
+// insert creates a row of the model, or several, and nothing that it refers to. It
+// returns the number of rows, which is that of the rows but for one that is inserted on
+// a condition.
+func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err error) {
+	db := single(expectingDuplicates(x.db), x.table.hooksOnCreate()).Omit(clause.Associations)
+	if len(conditions) > 0 {
+		db = db.Clauses(conditions...)
+	}
+	result := db.Create(row)
+	return result.RowsAffected, result.Error
+}
+
+// update changes the columns of the rows that the conditions name, and returns
+// how many there were. The values stand by the names of their fields.
+func (x *tx) update(values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
+	return x.updateRow(x.table.newRow(), values, conditions...)
+}
+
+// updateRow is update for a row that was read, which the hooks of the model see.
+func (x *tx) updateRow(row any, values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
+	db := where(single(x.db, x.table.hooksOnUpdate()).Model(row), conditions...).Omit(clause.Associations)
+	result := db.Updates(x.table.values(values))
+	return result.RowsAffected, result.Error
+}
+
+// remove deletes the rows that the conditions name for good, also where the model has
+// soft deletion, and returns how many there were.
+func (x *tx) remove(conditions ...clause.Expression) (rows int64, err error) {
+	result := where(single(x.db, x.table.hooksOnDelete()).Unscoped(), conditions...).Delete(x.table.newRow())
+	return result.RowsAffected, result.Error
+}
+
+// note writes entries to the audit trail, if one is kept.
+func (x *tx) note(entries ...entry) error {
+	if x.table.trail == nil {
+		return nil
+	}
+	return x.table.trail.note(x, entries...)
+}
+
+type transactionKey struct{}
+
+// WithTransaction returns a context whose calls run in the program's own
+// transaction. They are then not tried again: only who began the transaction
+// can do so.
+func WithTransaction(ctx context.Context, tx *gorm.DB) context.Context {
+	return context.WithValue(ctx, transactionKey{}, tx)
+}
+
+// InTransaction reports whether a context is of [WithTransaction].
+func InTransaction(ctx context.Context) bool { return transactionOf(ctx) != nil }
+
+func transactionOf(ctx context.Context) *gorm.DB {
+	tx, _ := ctx.Value(transactionKey{}).(*gorm.DB)
+	return tx
+}
+
+// outside is the context for what must stay when the caller's own transaction
+// is rolled back.
+func outside(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, nil)
+}
+
+func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
+	if tx := transactionOf(ctx); tx != nil {
+		db.Statement.ConnPool = tx.Statement.ConnPool
+	}
+	return db
+}

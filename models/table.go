@@ -1,0 +1,41 @@
+package models
+
+// Table says what there is to know of a model's table for everything that treats all
+// tables alike: spending, pruning, erasure, the doctor and the conformance kit. The
+// fields are named by their Go names.
+//
+// Each mixin describes its own table by a method DescribeTable. A model of the program's
+// own, such as the tickets that a grant of its own exchanges, has the same power once it
+// describes itself:
+//
+//	func (*Ticket) DescribeTable() models.Table {
+//		return models.Table{Key: "Digest", Digests: []string{"Digest"}, SpentAt: "UsedAt", ExpiresAt: "ExpiresAt", OfUser: true}
+//	}
+type Table struct {
+	// Key is the field that names a row: a digest or a random text, with a unique index.
+	Key string
+	// Digests are the fields that hold SHA-256 digests, written as 64 hexadecimal digits.
+	Digests []string
+	// SpentAt is the field that says when the row was spent, in Unix seconds, and is 0
+	// until then. It is empty where rows are not single use.
+	SpentAt string
+	// ExpiresAt is the field that says when the row ends, in Unix seconds, after which it
+	// is pruned. It is empty where rows never end, or end when the program says.
+	ExpiresAt string
+	// KeptAt is the field that says since when a row stays as a mark, although it has
+	// ended; 0 is none. Rows that are soft-deleted stay then, too. It is empty where there
+	// are no marks.
+	KeptAt string
+	// ZeroIsForever says that an ExpiresAt of 0 is no end.
+	ZeroIsForever bool
+	// GrantID is the field that names the grant of a single-use row. A spent row is kept
+	// while there is a token of its grant, as a replay has to revoke that. It is empty
+	// where that does not matter.
+	GrantID string
+	// OfUser says that a row belongs to the user in the model's field UserID, and is
+	// erased with them.
+	OfUser bool
+	// Blank are the fields that are emptied when a user is erased, beside UserID, in rows
+	// that stay; nil has the rows removed.
+	Blank []string
+}

@@ -140,8 +140,8 @@ func (f *gormFloor) Code(ctx context.Context) (string, error) {
 
 func newCode(code string) models.AuthorizationCodeMixin {
 	now := time.Now().Unix()
-	return models.AuthorizationCodeMixin{Code: digest(code), ClientID: clientID, RedirectURI: redirectURI, ResponseType: "code", Scope: "profile",
-		CodeChallenge: challenge, CodeChallengeMethod: "S256", GrantID: digest(code + "g"), IssuedAt: now, AuthTime: now, ExpiresAt: now + 300}
+	return models.AuthorizationCodeMixin{AuthTime: now, Authorization: models.Authorization{ClientID: clientID, GrantID: digest(code + "g")}, Code: digest(code), RedirectURI: redirectURI, ResponseType: "code", Scope: "profile",
+		CodeChallenge: challenge, CodeChallengeMethod: "S256", IssuedAt: now, ExpiresAt: now + 300}
 }
 
 func newToken(access string, refresh *string, userID *uint) *token {
@@ -150,8 +150,8 @@ func newToken(access string, refresh *string, userID *uint) *token {
 		grantID = digest(access + "g")
 	}
 	return &token{UserID: userID, TokenMixin: models.TokenMixin{
-		ClientID: clientID, TokenType: "Bearer", AccessToken: digest(access), RefreshToken: refresh, Scope: "profile", GrantedScope: "profile",
-		IssuedAt: now, ExpiresIn: life, GrantID: grantID, GrantedAt: now, RefreshTokenExpiresAt: now + 24*life, ExpiresAt: now + 24*life,
+		Authorization: models.Authorization{ClientID: clientID, GrantID: grantID}, TokenType: "Bearer", AccessToken: digest(access), RefreshToken: refresh, Scope: "profile", GrantedScope: "profile",
+		IssuedAt: now, ExpiresIn: life, GrantedAt: now, RefreshTokenExpiresAt: now + 24*life, ExpiresAt: now + 24*life,
 	}}
 }
 

@@ -268,7 +268,8 @@ func (f *gormFloor) OpenIDCode(ctx context.Context) (string, error) {
 func (f *gormFloor) DeviceCode(ctx context.Context) (string, error) {
 	code, now := rand.Text()+rand.Text(), time.Now().Unix()
 	return code, f.db.WithContext(ctx).Create(&deviceCode{DeviceCodeMixin: models.DeviceCodeMixin{
-		DeviceCode: digest(code), UserCode: digest(rand.Text()), ClientID: clientID, Scope: "profile", GrantID: digest(code + "g"),
+		Authorization: models.Authorization{ClientID: clientID, GrantID: digest(code + "g")},
+		DeviceCode:    digest(code), UserCode: digest(rand.Text()), Scope: "profile",
 		IssuedAt: now, ExpiresAt: now + 600, PollInterval: 5,
 	}}).Error
 }

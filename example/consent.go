@@ -65,7 +65,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 		a.fail(w, r, err)
 		return
 	}
-	requested, err := oidc.ParseClaims(consent.Request.Claims)
+	requested, err := oidc.ParseClaims(consent.Request.Authorization.Claims)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -326,7 +326,7 @@ func TestTheTrailIsInTheProgramsOwnTransaction(t *testing.T) {
 		for _, outcome := range []error{errors.New("rolled back"), nil} {
 			err := a.DB.Transaction(func(tx *gorm.DB) error {
 				ctx := gormstore.WithTransaction(t.Context(), tx)
-				require.NoError(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text(), ClientID: "c", GrantID: "g"}, Time: a.Now}))
+				require.NoError(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: "g"}, AccessToken: rand.Text()}, Time: a.Now}))
 				require.NoError(t, tokens.RevokeGrant(ctx, "g", a.Now))
 				return outcome
 			})
@@ -463,7 +463,7 @@ func TestAnActOfManyEntries(t *testing.T) {
 		_, err := sessions.JoinSession(t.Context(), &models.SessionMixin{SID: sid, SessionID: "s", ClientID: a.client.ClientID, ExpiresAt: a.Now.Add(time.Hour).Unix()}, a.User)
 		require.NoError(t, err)
 		for range grants {
-			require.NoError(t, db.Create(&Token{UserID: &a.User.ID, TokenMixin: models.TokenMixin{AccessToken: rand.Text(), GrantID: rand.Text(), SessionID: &sid}}).Error)
+			require.NoError(t, db.Create(&Token{UserID: &a.User.ID, TokenMixin: models.TokenMixin{Authorization: models.Authorization{GrantID: rand.Text(), SessionID: &sid}, AccessToken: rand.Text()}}).Error)
 		}
 		_, err = sessions.EndSession(t.Context(), oidc.SessionEnd{SessionID: "s", Time: a.Now, Revokes: func(string) bool { return true }})
 		require.NoError(t, err)

@@ -136,7 +136,8 @@ func deviceEntry(decision server.DeviceDecision) entry {
 	e.Event = models.AuditAuthorizationGranted
 	if device := decision.DeviceCode; device != nil {
 		e.ClientID, e.LongClientID = models.SplitClientID(device.GetClientID())
-		e.GrantID, e.Scope, e.Audience, e.AuthorizationDetails = device.GetGrantID(), device.GetScope(), device.GetAudience(), device.GetAuthorizationDetails()
+		granted := device.GetGranted()
+		e.GrantID, e.Scope, e.Audience, e.AuthorizationDetails = device.GetGrantID(), granted.Scope, granted.Audience, granted.AuthorizationDetails
 	}
 	return e
 }

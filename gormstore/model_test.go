@@ -140,7 +140,7 @@ func userIDRoundTrip[ID any](text string, want ID) func(*testing.T) {
 		testdb.Each(t, []any{&tokenOf[ID]{}}, func(t *testing.T, db *gorm.DB) {
 			tokens, err := gormstore.NewTokens[tokenOf[ID]](db)
 			require.NoError(t, err)
-			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a", GrantID: "g"}, server.UserID(text))))
+			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a"}, server.UserID(text))))
 
 			found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
 			require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestATokenWithoutAUserIsNobodys(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
 		tokens, err := gormstore.NewTokens[Token](db)
 		require.NoError(t, err)
-		require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a", GrantID: "g"}, nil)))
+		require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a"}, nil)))
 		var nulls int64
 		require.NoError(t, db.Model(&Token{}).Where("user_id IS NULL").Count(&nulls).Error)
 		assert.EqualValues(t, 1, nulls)
@@ -196,14 +196,14 @@ func TestColumnsAndHooksOfTheModelWork(t *testing.T) {
 		tokens, err := gormstore.NewTokens[richToken](db)
 		require.NoError(t, err)
 		refresh := "r1"
-		record := &models.TokenMixin{AccessToken: "a1", RefreshToken: &refresh, GrantID: "g"}
+		record := &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a1", RefreshToken: &refresh}
 		require.NoError(t, tokens.Save(t.Context(), issueOf(record, nil)))
 		found, err := tokens.Query(t.Context(), server.TokenQuery{RefreshToken: "r1", GrantID: "g"})
 		require.NoError(t, err)
 		assert.Equal(t, "made by a hook", found.Token.(*richToken).Note)
 
 		next := "r2"
-		record = &models.TokenMixin{AccessToken: "a2", RefreshToken: &next, GrantID: "g", IssuedAt: 7}
+		record = &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a2", RefreshToken: &next, IssuedAt: 7}
 		require.NoError(t, tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeRotate, Token: record, From: found.Token, Presented: "r1"}))
 		var row richToken
 		require.NoError(t, db.First(&row).Error)

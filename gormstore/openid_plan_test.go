@@ -26,8 +26,8 @@ func TestEveryStatementOfSessionsAndConsentsHasAnIndex(t *testing.T) {
 		consents, err := gormstore.NewConsents[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db)
 		require.NoError(t, err)
 		sid, now := "of a session", time.Now()
-		require.NoError(t, db.Create(&oauthtest.Token{UserID: &user.ID, TokenMixin: models.TokenMixin{AccessToken: "a", ClientID: "c", GrantID: "g", SessionID: &sid}}).Error)
-		require.NoError(t, db.Create(&oauthtest.AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Code: "a", ClientID: "c", SessionID: &sid}}).Error)
+		require.NoError(t, db.Create(&oauthtest.Token{UserID: &user.ID, TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: "g", SessionID: &sid}, AccessToken: "a"}}).Error)
+		require.NoError(t, db.Create(&oauthtest.AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Authorization: models.Authorization{ClientID: "c", SessionID: &sid}, Code: "a"}}).Error)
 
 		var statements []string
 		note := func(tx *gorm.DB) {

@@ -31,11 +31,12 @@ func TestPruneRemovesWhatHasExpired(t *testing.T) {
 		require.NoError(t, db.Create(user).Error)
 		past, future := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
 		token := func(name, grantID string, expiresAt int64) {
-			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: name, GrantID: grantID, ExpiresAt: expiresAt}}).Error)
+			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{GrantID: grantID}, AccessToken: name, ExpiresAt: expiresAt}}).Error)
 		}
 		code := func(name, grantID string, expiresAt, redeemedAt int64) {
 			require.NoError(t, db.Create(&AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{
-				Code: name, GrantID: grantID, ExpiresAt: expiresAt, RedeemedAt: redeemedAt,
+				Authorization: models.Authorization{GrantID: grantID},
+				Code:          name, ExpiresAt: expiresAt, RedeemedAt: redeemedAt,
 			}}).Error)
 		}
 		for i := range 25 {
@@ -94,7 +95,8 @@ func TestOldCodesArePruned(t *testing.T) {
 		require.NoError(t, db.Create(user).Error)
 		for code, age := range map[string]time.Duration{"dead": 6 * time.Minute, "alive": 4 * time.Minute} {
 			require.NoError(t, db.Create(&AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{
-				Code: code, AuthTime: time.Now().Add(-age).Unix(),
+				AuthTime: time.Now().Add(-age).Unix(),
+				Code:     code,
 			}}).Error)
 		}
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))

@@ -29,13 +29,13 @@ func mixinsOfModels(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../models/*.go")
 	require.NoError(t, err)
-	found := make(map[string]map[string]string)
+	found, embeds := make(map[string]map[string]string), []string(nil)
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		require.NoError(t, err)
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.TypeSpec)
-			if !ok || !strings.HasSuffix(spec.Name.Name, "Mixin") {
+			if !ok || !strings.HasSuffix(spec.Name.Name, "Mixin") && spec.Name.Name != "Authorization" {
 				return true
 			}
 			found[spec.Name.Name] = make(map[string]string)
@@ -43,10 +43,17 @@ func mixinsOfModels(t *testing.T) map[string]map[string]string {
 				for _, name := range field.Names {
 					found[spec.Name.Name][name.Name] = field.Doc.Text()
 				}
+				if field.Names == nil {
+					embeds = append(embeds, spec.Name.Name)
+				}
 			}
 			return true
 		})
 	}
+	for _, mixin := range embeds {
+		maps.Copy(found[mixin], found["Authorization"])
+	}
+	delete(found, "Authorization")
 	return found
 }
 
@@ -130,7 +137,7 @@ func TestATableOfTheProgramsOwnHasTheSamePower(t *testing.T) {
 			{UserID: bob.ID, Digest: "bob's", ExpiresAt: future},
 		}
 		require.NoError(t, db.Create(all).Error)
-		require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "a", GrantID: "alive", ExpiresAt: future}}).Error)
+		require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{GrantID: "alive"}, AccessToken: "a", ExpiresAt: future}}).Error)
 		left := func() (digests []string) {
 			require.NoError(t, db.Model(&voucher{}).Order("id").Pluck("digest", &digests).Error)
 			return digests
@@ -141,7 +148,7 @@ func TestATableOfTheProgramsOwnHasTheSamePower(t *testing.T) {
 
 		redeem := func(accessToken string) error {
 			return tokens.Save(t.Context(), server.Exchange{
-				Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: accessToken, GrantID: "g"}, From: all[3], Presented: "fresh", User: alice, Time: now,
+				Kind: server.ExchangeSpend, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: accessToken}, From: all[3], Presented: "fresh", User: alice, Time: now,
 			})
 		}
 		require.NoError(t, redeem("first"))
@@ -166,7 +173,7 @@ type (
 	twofold struct {
 		ID uint
 		models.ReplayMixin
-		models.SigningKeyMixin
+		models.ConsentMixin
 	}
 )
 
@@ -184,7 +191,7 @@ func TestADescriptionIsChecked(t *testing.T) {
 		"has no unique index on Digest, the Key of its table; add the tag":     func() error { _, err := gormstore.NewTable[loose](db); return err },
 		"has the Key Number of type int; name a field that is text":            func() error { _, err := gormstore.NewTable[numbered](db); return err },
 		"has no field UserID; write UserID *uint":                              func() error { _, err := gormstore.NewTable[userless](db); return err },
-		"embeds models.SigningKeyMixin and models.ReplayMixin; give each a mo": func() error { return gormoauth.AutoMigrate(db, &twofold{}) },
+		"embeds models.ConsentMixin and models.ReplayMixin; give each a model": func() error { return gormoauth.AutoMigrate(db, &twofold{}) },
 	} {
 		require.ErrorContains(t, open(), want)
 	}

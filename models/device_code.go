@@ -1,7 +1,6 @@
 package models
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
@@ -12,23 +11,20 @@ import (
 // approves the user code elsewhere. The model's UserID stays empty until then:
 // write UserID *uint.
 type DeviceCodeMixin struct {
+	Authorization
+
+	// AuthTime is when the user who approved had signed in, 0 when unknown.
+	AuthTime int64 `gorm:"column:auth_time;not null" json:"auth_time"`
 	// DeviceCode is the digest of the device code.
 	DeviceCode string `gorm:"column:device_code;type:varchar(120);not null;uniqueIndex" json:"-"`
 	// UserCode is the digest of the user code.
 	UserCode string `gorm:"column:user_code;type:varchar(64);not null;uniqueIndex" json:"-"`
-	// ClientID is the client that asks.
-	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
-	// LongClientID is the whole client identifier where ClientID is its digest, see
-	// [ClientKey].
-	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// Scope is what it asks for, space separated.
 	Scope string `gorm:"column:scope;type:text" json:"scope"`
 	// Audience is the requested resources, space separated (RFC 8707).
 	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
 	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396).
 	AuthorizationDetails string `gorm:"column:authorization_details;type:text" json:"-"`
-	// GrantID is the digest of the grant secret, see [TokenMixin].
-	GrantID string `gorm:"column:grant_id;type:varchar(64)" json:"-"`
 	// IssuedAt is when the codes were issued, in Unix seconds.
 	IssuedAt int64 `gorm:"column:issued_at;not null" json:"issued_at"`
 	// ExpiresAt is when they end, in Unix seconds.
@@ -42,13 +38,6 @@ type DeviceCodeMixin struct {
 	ApprovedAt int64 `gorm:"column:approved_at;not null" json:"approved_at"`
 	// DeniedAt is when a user denied, 0 while nobody has.
 	DeniedAt int64 `gorm:"column:denied_at;not null" json:"denied_at"`
-	// AuthTime is when the user who approved had signed in, 0 when unknown.
-	AuthTime int64 `gorm:"column:auth_time;not null" json:"auth_time"`
-	// ACR is the authentication context class that the user who approved had
-	// reached.
-	ACR string `gorm:"column:acr;type:text" json:"acr,omitempty"`
-	// AMR is the authentication methods that they had used, space separated.
-	AMR string `gorm:"column:amr;type:text" json:"amr,omitempty"`
 	// RedeemedAt is when the device got its token, 0 while it has not.
 	RedeemedAt int64 `gorm:"column:redeemed_at;not null" json:"redeemed_at"`
 }
@@ -64,39 +53,17 @@ func (*DeviceCodeMixin) DescribeTable() Table {
 	}
 }
 
-// CheckClient reports whether the codes were issued to the client.
-func (d *DeviceCodeMixin) CheckClient(clientID string) bool {
-	return d.ClientID != "" && d.ClientID == ClientKey(clientID)
-}
-
 // GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC 9396),
 // empty when the scope says all of it.
 func (d *DeviceCodeMixin) GetAuthorizationDetails() string {
 	return strictjson.StoredList(d.AuthorizationDetails)
 }
 
-// GetClientID returns the client that asks.
-func (d *DeviceCodeMixin) GetClientID() string { return cmp.Or(d.LongClientID, d.ClientID) }
-
-// GetGrantID returns what all tokens of the authorization have in common.
-func (d *DeviceCodeMixin) GetGrantID() string { return d.GrantID }
-
 // GetScope returns what the client asks for, space separated.
 func (d *DeviceCodeMixin) GetScope() string { return d.Scope }
 
 // GetAudience returns the requested resources, space separated.
 func (d *DeviceCodeMixin) GetAudience() string { return d.Audience }
-
-// GetAuthTime returns when the user who approved had signed in, in Unix
-// seconds, 0 when unknown.
-func (d *DeviceCodeMixin) GetAuthTime() int64 { return d.AuthTime }
-
-// GetACR returns the authentication context class that the user reached.
-func (d *DeviceCodeMixin) GetACR() string { return d.ACR }
-
-// GetAMR returns the authentication methods that the user used, space
-// separated.
-func (d *DeviceCodeMixin) GetAMR() string { return d.AMR }
 
 // IsExpired reports whether the codes have ended at now.
 func (d *DeviceCodeMixin) IsExpired(now time.Time) bool { return now.Unix() >= d.ExpiresAt }
@@ -109,3 +76,25 @@ func (d *DeviceCodeMixin) IsDenied() bool { return d.DeniedAt != 0 }
 
 // IsRedeemed reports whether the device got its token.
 func (d *DeviceCodeMixin) IsRedeemed() bool { return d.RedeemedAt != 0 }
+
+// GetAuthorization returns what everything of the grant has in common.
+func (d *DeviceCodeMixin) GetAuthorization() Authorization {
+	authorization := d.Authorization
+	authorization.AuthTime = d.AuthTime
+	return authorization
+}
+
+// SetAuthorization keeps what everything of the grant has in common.
+func (d *DeviceCodeMixin) SetAuthorization(authorization Authorization) {
+	d.Authorization, d.AuthTime = authorization, authorization.AuthTime
+}
+
+// GetGranted returns how much was granted.
+func (d *DeviceCodeMixin) GetGranted() Granted {
+	return Granted{d.Scope, d.Audience, d.GetAuthorizationDetails()}
+}
+
+// SetGranted keeps how much was granted.
+func (d *DeviceCodeMixin) SetGranted(granted Granted) {
+	d.Scope, d.Audience, d.AuthorizationDetails = granted.Scope, granted.Audience, granted.AuthorizationDetails
+}

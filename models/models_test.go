@@ -275,7 +275,7 @@ func TestAStoredMemberWithTwoReadingsIsIgnored(t *testing.T) {
 
 func TestTokenState(t *testing.T) {
 	digest := "d"
-	token := &models.TokenMixin{ClientID: "c", IssuedAt: now.Unix(), ExpiresIn: 60, RefreshToken: &digest, RefreshTokenExpiresAt: now.Unix() + 120}
+	token := &models.TokenMixin{Authorization: models.Authorization{ClientID: "c"}, IssuedAt: now.Unix(), ExpiresIn: 60, RefreshToken: &digest, RefreshTokenExpiresAt: now.Unix() + 120}
 	assert.False(t, token.IsExpired(now.Add(59*time.Second)))
 	assert.True(t, token.IsExpired(now.Add(60*time.Second)))
 	assert.Equal(t, now.Unix()+60, token.GetExpiresAt())
@@ -302,7 +302,7 @@ func TestTokenState(t *testing.T) {
 }
 
 func TestAuthorizationCodeState(t *testing.T) {
-	code := &models.AuthorizationCodeMixin{ClientID: "c", ExpiresAt: now.Unix()}
+	code := &models.AuthorizationCodeMixin{Authorization: models.Authorization{ClientID: "c"}, ExpiresAt: now.Unix()}
 	assert.False(t, code.IsExpired(now.Add(-time.Second)))
 	assert.True(t, code.IsExpired(now))
 	assert.True(t, (&models.AuthorizationCodeMixin{}).IsExpired(now), "a row of an older program")
@@ -318,7 +318,7 @@ func TestTheJSONOfAModelHasNoDigests(t *testing.T) {
 	text, err := json.Marshal(struct {
 		ID uint
 		models.TokenMixin
-	}{7, models.TokenMixin{AccessToken: digest, RefreshToken: &digest, GrantID: digest, Scope: "profile"}})
+	}{7, models.TokenMixin{Authorization: models.Authorization{GrantID: digest}, AccessToken: digest, RefreshToken: &digest, Scope: "profile"}})
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), digest)
 	assert.Contains(t, string(text), `"ID":7`)
@@ -327,23 +327,25 @@ func TestTheJSONOfAModelHasNoDigests(t *testing.T) {
 
 func TestGettersOfATokenReadItsColumns(t *testing.T) {
 	token := &models.TokenMixin{
-		ClientID: "a", TokenType: "b", Scope: "c", GrantedScope: "d", GrantID: "e", ExpiresIn: 1, IssuedAt: 2, AuthTime: 3, RotatedAt: 4,
+		AuthTime:      3,
+		Authorization: models.Authorization{ClientID: "a", GrantID: "e"}, TokenType: "b", Scope: "c", GrantedScope: "d", ExpiresIn: 1, IssuedAt: 2, RotatedAt: 4,
 	}
 	assert.Equal(t, []any{"a", "b", "c", "d", "e", int64(1), int64(2), int64(3), int64(4), int64(3)}, []any{
 		token.GetClientID(), token.GetTokenType(), token.GetScope(), token.GetGrantedScope(), token.GetGrantID(),
-		token.GetExpiresIn(), token.GetIssuedAt(), token.GetAuthTime(), token.GetRotatedAt(), token.GetExpiresAt(),
+		token.GetExpiresIn(), token.GetIssuedAt(), token.GetAuthorization().AuthTime, token.GetRotatedAt(), token.GetExpiresAt(),
 	})
 	assert.Same(t, token, token.AsTokenMixin())
 }
 
 func TestGettersOfACodeReadItsColumns(t *testing.T) {
 	code := &models.AuthorizationCodeMixin{
-		ClientID: "a", RedirectURI: "b", ResponseType: "c", Scope: "d", GrantID: "e", Nonce: "f", ACR: "g", AMR: "h",
-		CodeChallenge: "i", CodeChallengeMethod: "j", AuthTime: 1,
+		AuthTime:      1,
+		Authorization: models.Authorization{ClientID: "a", GrantID: "e", ACR: "g", AMR: "h"}, RedirectURI: "b", ResponseType: "c", Scope: "d", Nonce: "f",
+		CodeChallenge: "i", CodeChallengeMethod: "j",
 	}
 	assert.Equal(t, []any{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", int64(1)}, []any{
 		code.GetClientID(), code.GetRedirectURI(), code.GetResponseType(), code.GetScope(), code.GetGrantID(), code.GetNonce(),
-		code.GetACR(), code.GetAMR(), code.GetCodeChallenge(), code.GetCodeChallengeMethod(), code.GetAuthTime(),
+		code.GetACR(), code.GetAMR(), code.GetCodeChallenge(), code.GetCodeChallengeMethod(), code.GetAuthorization().AuthTime,
 	})
 	assert.Same(t, code, code.AsAuthorizationCodeMixin())
 	c := new(models.ClientMixin)
@@ -395,7 +397,7 @@ func TestAClientIDOfAnyLengthFits(t *testing.T) {
 		assert.LessOrEqual(t, len(key), 48)
 		assert.Equal(t, id, c.GetClientID())
 		assert.Equal(t, id, c.GetClientInfo().ClientID)
-		token := models.TokenMixin{ClientID: key, LongClientID: long}
+		token := models.TokenMixin{Authorization: models.Authorization{ClientID: key, LongClientID: long}}
 		assert.True(t, token.CheckClient(id))
 		assert.False(t, token.CheckClient(id+"x"))
 		assert.Equal(t, key, models.ClientKey(id))
@@ -468,4 +470,48 @@ func mustJSON(t *testing.T, value any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// What was granted, and what a grant has in common, has columns of its own in each table,
+// and loses nothing on the way.
+func TestWhatWasGrantedTravelsWhole(t *testing.T) {
+	var all models.Granted
+	fill(reflect.ValueOf(&all).Elem())
+	var authorization models.Authorization
+	fill(reflect.ValueOf(&authorization).Elem())
+	for name, record := range map[string]interface {
+		GetGranted() models.Granted
+		SetGranted(granted models.Granted)
+		GetAuthorization() models.Authorization
+		SetAuthorization(authorization models.Authorization)
+	}{"token": &models.TokenMixin{}, "code": &models.AuthorizationCodeMixin{}, "device": &models.DeviceCodeMixin{}} {
+		record.SetGranted(all)
+		assert.Equal(t, all, record.GetGranted(), name)
+		record.SetAuthorization(authorization)
+		assert.Equal(t, authorization, record.GetAuthorization(), name)
+		// What is not a column of its own would be lost in the database.
+		columns := reflect.ValueOf(record).Elem()
+		columns.FieldByName("Authorization").FieldByName("AuthTime").SetZero()
+		assert.Equal(t, authorization, record.GetAuthorization(), name)
+	}
+	token := &models.TokenMixin{}
+	token.SetGranted(all)
+	assert.Empty(t, token.Scope+token.Audience+token.AuthorizationDetails, "which are the one access token's")
+}
+
+// fill gives every field of a struct a value.
+func fill(fields reflect.Value) {
+	for i := range fields.NumField() {
+		switch field := fields.Field(i); field.Kind() {
+		case reflect.String:
+			field.SetString(`["` + fields.Type().Field(i).Name + `"]`)
+		case reflect.Int64:
+			field.SetInt(int64(i + 1))
+		case reflect.Pointer:
+			text := fields.Type().Field(i).Name
+			field.Set(reflect.ValueOf(&text))
+		default:
+			panic(field.Kind())
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"cmp"
 	"crypto/subtle"
 	"time"
 
@@ -15,11 +14,10 @@ import (
 // place, so the rows of a user that hold a refresh token are the applications
 // with access.
 type TokenMixin struct {
-	// ClientID is the client that the token was issued to.
-	ClientID string `gorm:"column:client_id;type:varchar(48);index" json:"client_id"`
-	// LongClientID is the whole client identifier where ClientID is its digest, see
-	// [ClientKey].
-	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
+	Authorization
+
+	// AuthTime is when the user last signed in, in Unix seconds, 0 when unknown.
+	AuthTime int64 `gorm:"column:auth_time;not null;default:0" json:"auth_time,omitempty"`
 	// TokenType is how the access token is presented: "Bearer" (RFC 6750).
 	TokenType string `gorm:"column:token_type;type:varchar(40)" json:"token_type"`
 	// AccessToken is the digest of the access token.
@@ -37,10 +35,6 @@ type TokenMixin struct {
 	// ExpiresIn is the access token's lifetime in seconds; 0 is without end.
 	ExpiresIn int64 `gorm:"column:expires_in;not null" json:"expires_in"`
 
-	// GrantID is the digest of the grant secret: one authorization and
-	// everything that descends from it carry the same. Empty for a client's own
-	// token, which nobody granted.
-	GrantID string `gorm:"column:grant_id;type:varchar(64);index" json:"-"`
 	// GrantedScope is what the refresh token stands for; Scope may be narrower.
 	GrantedScope string `gorm:"column:granted_scope;type:text" json:"granted_scope"`
 	// GrantedAudience is what the refresh token stands for (RFC 8707).
@@ -64,21 +58,6 @@ type TokenMixin struct {
 	// Exchanges counts the tokens that were made of this one: exchanged for it (RFC
 	// 8693), or issued for a refresh token that is kept.
 	Exchanges int64 `gorm:"column:exchanges;not null;default:0" json:"-"`
-	// Confirmation is the key that the token is bound to, as JSON (RFC 7800 "cnf").
-	Confirmation string `gorm:"column:confirmation;type:text" json:"confirmation,omitempty"`
-	// AuthTime is when the user last signed in, in Unix seconds, 0 when unknown.
-	AuthTime int64 `gorm:"column:auth_time;not null;default:0" json:"auth_time,omitempty"`
-	// ACR is the authentication context class that the user reached, empty when
-	// unknown.
-	ACR string `gorm:"column:acr;type:text" json:"acr,omitempty"`
-	// AMR is the authentication methods that the user used, space separated.
-	AMR string `gorm:"column:amr;type:text" json:"amr,omitempty"`
-	// Claims is what else was granted of the user, claim by claim, as JSON (OpenID
-	// Connect Core section 5.5), empty when the scope says all of it.
-	Claims string `gorm:"column:claims;type:text" json:"-"`
-	// SessionID is the session at the client that the grant began in, and ends with
-	// (the "sid" of [SessionMixin]); NULL for a grant that is bound to none.
-	SessionID *string `gorm:"column:session_id;type:varchar(64);index:,where:session_id IS NOT NULL" json:"-"`
 	// ExpiresAt is the later of both expiries, for pruning; 0 is never.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;default:0;index" json:"expires_at"`
 }
@@ -94,19 +73,11 @@ func (*TokenMixin) DescribeTable() Table {
 	}
 }
 
-// CheckClient reports whether the token was issued to the client.
-func (t *TokenMixin) CheckClient(clientID string) bool {
-	return t.ClientID != "" && t.ClientID == ClientKey(clientID)
-}
-
 // CheckRefreshToken reports whether digest is that of the current refresh
 // token. A refresh token of an earlier generation is not.
 func (t *TokenMixin) CheckRefreshToken(digest string) bool {
 	return t.RefreshToken != nil && subtle.ConstantTimeCompare([]byte(*t.RefreshToken), []byte(digest)) == 1
 }
-
-// GetClientID returns the client that the token was issued to.
-func (t *TokenMixin) GetClientID() string { return cmp.Or(t.LongClientID, t.ClientID) }
 
 // GetTokenType returns how the access token is presented.
 func (t *TokenMixin) GetTokenType() string { return t.TokenType }
@@ -120,9 +91,6 @@ func (t *TokenMixin) GetGrantedScope() string { return t.GrantedScope }
 
 // GetGrantedAudience returns the resources of the grant, space separated.
 func (t *TokenMixin) GetGrantedAudience() string { return t.GrantedAudience }
-
-// GetGrantID returns what all tokens of one authorization have in common.
-func (t *TokenMixin) GetGrantID() string { return t.GrantID }
 
 // GetAudience returns the access token's resources, space separated.
 func (t *TokenMixin) GetAudience() string { return t.Audience }
@@ -142,17 +110,6 @@ func (t *TokenMixin) GetGrantedAuthorizationDetails() string {
 // "act"), empty when nobody does but the client.
 func (t *TokenMixin) GetActor() string { return t.Actor }
 
-// GetClaims returns what else was granted of the user, claim by claim, as JSON.
-func (t *TokenMixin) GetClaims() string { return t.Claims }
-
-// GetSessionID returns the session at the client that the grant ends with, empty
-// when it is bound to none.
-func (t *TokenMixin) GetSessionID() string { return textOf(t.SessionID) }
-
-// GetConfirmation returns the key that the access token is bound to, as JSON,
-// empty when it is bound to none.
-func (t *TokenMixin) GetConfirmation() string { return t.Confirmation }
-
 // GetRefreshTokenExpiresAt returns when the refresh token ends, 0 is never.
 func (t *TokenMixin) GetRefreshTokenExpiresAt() int64 { return t.RefreshTokenExpiresAt }
 
@@ -169,17 +126,6 @@ func (t *TokenMixin) GetExpiresAt() int64 {
 	}
 	return t.IssuedAt + t.ExpiresIn
 }
-
-// GetAuthTime returns when the user last signed in, 0 when unknown.
-func (t *TokenMixin) GetAuthTime() int64 { return t.AuthTime }
-
-// GetACR returns the authentication context class that the user reached, empty
-// when unknown.
-func (t *TokenMixin) GetACR() string { return t.ACR }
-
-// GetAMR returns the authentication methods that the user used, space
-// separated.
-func (t *TokenMixin) GetAMR() string { return t.AMR }
 
 // GetRotatedAt returns when the refresh token was last rotated, 0 when never.
 func (t *TokenMixin) GetRotatedAt() int64 { return t.RotatedAt }
@@ -203,3 +149,25 @@ func (t *TokenMixin) IsRefreshTokenExpired(now time.Time) bool {
 // IsRefreshTokenRevoked reports whether the grant was revoked. An access token
 // that was revoked alone leaves its refresh token alive (RFC 7009 section 2.1).
 func (t *TokenMixin) IsRefreshTokenRevoked() bool { return t.RefreshTokenRevokedAt != 0 }
+
+// GetAuthorization returns what everything of the grant has in common.
+func (t *TokenMixin) GetAuthorization() Authorization {
+	authorization := t.Authorization
+	authorization.AuthTime = t.AuthTime
+	return authorization
+}
+
+// SetAuthorization keeps what everything of the grant has in common.
+func (t *TokenMixin) SetAuthorization(authorization Authorization) {
+	t.Authorization, t.AuthTime = authorization, authorization.AuthTime
+}
+
+// GetGranted returns how much was granted.
+func (t *TokenMixin) GetGranted() Granted {
+	return Granted{t.GrantedScope, t.GrantedAudience, t.GetGrantedAuthorizationDetails()}
+}
+
+// SetGranted keeps how much was granted.
+func (t *TokenMixin) SetGranted(granted Granted) {
+	t.GrantedScope, t.GrantedAudience, t.GrantedAuthorizationDetails = granted.Scope, granted.Audience, granted.AuthorizationDetails
+}

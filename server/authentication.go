@@ -60,22 +60,21 @@ func signedIn(user User) (plain User, authentication Authentication, known bool)
 	return user, Authentication{}, false
 }
 
-// authenticated is a stored row that says how a user signed in.
-type authenticated interface {
-	GetAuthTime() int64
-	GetACR() string
-	GetAMR() string
+// AuthenticationOf returns how the user of a code, a token or a device authorization
+// signed in.
+func AuthenticationOf(authorization models.Authorization) Authentication {
+	return Authentication{Time: authorization.AuthTime, ACR: authorization.ACR, AMR: strings.Fields(authorization.AMR)}
 }
 
-// AuthenticationOf returns what a code, a token or a device authorization says
-// of how its user signed in.
-func AuthenticationOf(row authenticated) Authentication {
-	return Authentication{Time: row.GetAuthTime(), ACR: row.GetACR(), AMR: strings.Fields(row.GetAMR())}
-}
-
-// describe keeps the authentication with a token.
-func (a Authentication) describe(record *models.TokenMixin) {
-	record.AuthTime, record.ACR, record.AMR = a.Time, a.ACR, strings.Join(a.AMR, " ")
+// NewAuthorization returns what a code, a device authorization or a token of the request
+// says of whose it is: the client, the grant, the key that the request proved to have,
+// and how its user signed in.
+func (r *Request) NewAuthorization(grantID string) models.Authorization {
+	authorization := r.Authorization
+	authorization.GrantID = grantID
+	authorization.ClientID, authorization.LongClientID = models.SplitClientID(r.Client.GetClientID())
+	authorization.AuthTime, authorization.ACR, authorization.AMR = r.Authentication.Time, r.Authentication.ACR, strings.Join(r.Authentication.AMR, " ")
+	return authorization
 }
 
 // IsWithin reports whether the user signed in no longer ago than maxAge. When

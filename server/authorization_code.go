@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
 
 // AuthorizationCode is what the engine asks of a stored code (RFC 6749
 // section 4.1.2). [github.com/gormoauth/gormoauth/models.AuthorizationCodeMixin]
@@ -10,25 +14,10 @@ type AuthorizationCode interface {
 	// GetRedirectURI returns the redirect_uri that the request sent, empty
 	// when it sent none.
 	GetRedirectURI() string
-	// GetScope returns what the user granted, space separated.
-	GetScope() string
-	// GetAudience returns the resources that it is for, space separated (RFC
-	// 8707), empty when the request named none.
-	GetAudience() string
-	// GetAuthorizationDetails returns what the user granted in detail, as JSON (RFC
-	// 9396), empty when the scope says all of it.
-	GetAuthorizationDetails() string
-	// GetConfirmation returns the key that the code is bound to, as JSON, empty
-	// when it is bound to none.
-	GetConfirmation() string
-	// GetAuthTime returns when the user signed in, in Unix seconds.
-	GetAuthTime() int64
-	// GetACR returns the authentication context class that the user reached,
-	// empty when unknown.
-	GetACR() string
-	// GetAMR returns the authentication methods that the user used, space
-	// separated.
-	GetAMR() string
+	// GetGranted returns how much the user granted.
+	GetGranted() models.Granted
+	// GetAuthorization returns what its tokens will have in common with it.
+	GetAuthorization() models.Authorization
 	// GetCodeChallenge returns the PKCE challenge, empty when there was none.
 	GetCodeChallenge() string
 	// GetCodeChallengeMethod returns the PKCE method.

@@ -1,5 +1,7 @@
 package server
 
+import "github.com/gormoauth/gormoauth/models"
+
 // CredentialRecord is the stored row behind a credential.
 type CredentialRecord interface {
 	// CheckClient reports whether the row was made for the client.
@@ -18,21 +20,17 @@ type Credential struct {
 	Record CredentialRecord
 	// UserID is the user who granted it, empty when there is none.
 	UserID string
-	// Scope is the most that it can be exchanged for.
-	Scope string
-	// Audience is the resources that it is for, space separated (RFC 8707).
-	Audience string
-	// AuthorizationDetails is the most that it can be exchanged for in detail, as
-	// JSON (RFC 9396).
-	AuthorizationDetails string
-	// Confirmation is the key that it is bound to, as JSON (RFC 7800 "cnf"): the
-	// request must prove to have it. Empty where it is bound to none.
-	Confirmation string
+	// Granted is the most that it can be exchanged for.
+	models.Granted
+	// Authorization is what its token has in common with it. Where it has a Confirmation,
+	// the request must prove to have that key.
+	Authorization models.Authorization
+	// AnyKey lets the request prove to have another key than that of the Authorization:
+	// the credential is bound to the client, too. The token is bound to that one then.
+	AnyKey bool
 	// RedirectURI is the redirect_uri that the token request must repeat,
 	// nil where the credential is not bound to one.
 	RedirectURI *string
-	// Authentication is when and how the user signed in.
-	Authentication Authentication
 	// Spent is true for a credential that was used before. The engine then
 	// revokes its grant.
 	Spent bool

@@ -97,7 +97,7 @@ func (r *Request) Decision(shown any) Decision {
 		Shown                                                                  any
 	}{
 		Page: r.Endpoint, Issuer: r.Server.config.Issuer, RedirectURI: r.RedirectURI, RequestURI: r.RequestURI, Scope: r.Scope, Audience: r.Audience,
-		AuthorizationDetails: r.AuthorizationDetails, Claims: r.Claims, Shown: shown,
+		AuthorizationDetails: r.AuthorizationDetails, Claims: r.Authorization.Claims, Shown: shown,
 	}
 	if r.Client != nil {
 		question.Client, question.Revision = r.Client.GetClientID(), revisionOf(r.Client)

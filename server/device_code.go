@@ -15,23 +15,10 @@ type DeviceCode interface {
 	CredentialRecord
 	// GetClientID returns the client that asks.
 	GetClientID() string
-	// GetScope returns what it asks for, space separated.
-	GetScope() string
-	// GetAudience returns the resources that it is for, space separated (RFC
-	// 8707), empty when the request named none.
-	GetAudience() string
-	// GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC
-	// 9396), empty when the scope says all of it.
-	GetAuthorizationDetails() string
-	// GetAuthTime returns when the user who approved had signed in, in Unix
-	// seconds, 0 when unknown.
-	GetAuthTime() int64
-	// GetACR returns the authentication context class that the user reached,
-	// empty when unknown.
-	GetACR() string
-	// GetAMR returns the authentication methods that the user used, space
-	// separated.
-	GetAMR() string
+	// GetGranted returns how much it asks for.
+	GetGranted() models.Granted
+	// GetAuthorization returns what its tokens will have in common with it.
+	GetAuthorization() models.Authorization
 	// IsExpired reports whether the codes have ended.
 	IsExpired(now time.Time) bool
 	// IsApproved reports whether a user approved.

@@ -144,7 +144,7 @@ func TestNoGrantCanForgetACheck(t *testing.T) {
 	require.NoError(t, db.Create(disabled).Error)
 	elsewhere := "https://elsewhere.example"
 	credential := func(change func(*server.Credential)) *server.Issuance {
-		c := &server.Credential{Record: record{client.ClientID}, UserID: p.User.GetUserID(), Scope: "profile"}
+		c := &server.Credential{Granted: models.Granted{Scope: "profile"}, Record: record{client.ClientID}, UserID: p.User.GetUserID()}
 		change(c)
 		return &server.Issuance{Credential: c, Scope: c.Scope}
 	}

@@ -157,18 +157,21 @@ func provesBinding(req *Request, credential *Credential) bool {
 	if credential == nil {
 		return true
 	}
-	if credential.Confirmation != "" {
-		return credential.Confirmation == req.Confirmation
+	switch bound := credential.Authorization.Confirmation; {
+	case bound == "":
+		return true
+	case credential.AnyKey:
+		return req.Authorization.Confirmation != ""
+	default:
+		return req.Authorization.Confirmation == bound
 	}
-	token, ok := credential.Record.(Token)
-	return !ok || token.GetConfirmation() == "" || req.Confirmation != ""
 }
 
 // checkCredential checks that the credential is this client's, unspent, alive
 // and bound to this redirect URI.
 func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Issuance) error {
 	credential := issuance.Credential
-	req.Credential, req.Audience, req.AuthorizationDetails = credential, credential.Audience, credential.AuthorizationDetails
+	req.Credential, req.Granted = credential, models.Granted{Scope: req.Scope, Audience: credential.Audience, AuthorizationDetails: credential.AuthorizationDetails}
 	if s.config.RevokeGrant == nil {
 		return fmt.Errorf("server: Config.RevokeGrant is missing, grant %q needs it", req.GrantType)
 	}
@@ -270,35 +273,27 @@ func whyEnded(credential *Credential) string {
 // newRecord returns the token's row, but for the tokens themselves.
 func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin {
 	now := req.Time.Unix()
-	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	record := &models.TokenMixin{
-		ClientID:     clientID,
-		LongClientID: longClientID,
-		TokenType:    "Bearer",
-		Scope:        req.Scope,
-		GrantedScope: req.Scope,
-
-		Audience:        req.Audience,
-		GrantedAudience: req.Audience,
-		Confirmation:    req.Confirmation,
-
-		AuthorizationDetails:        req.AuthorizationDetails,
-		GrantedAuthorizationDetails: req.AuthorizationDetails,
-
+		TokenType: "Bearer",
+		Scope:     req.Scope,
+		Audience:  req.Audience,
+		Actor:     issuance.Actor,
 		IssuedAt:  now,
 		GrantedAt: now,
 		ExpiresIn: int64(s.lifetime(req.GrantType) / time.Second),
+
+		AuthorizationDetails: req.AuthorizationDetails,
 	}
-	record.Actor = issuance.Actor
+	own, granted := req.NewAuthorization(""), req.Granted
+	if credential := issuance.Credential; credential != nil {
+		theirs := credential.Authorization
+		theirs.ClientID, theirs.LongClientID, theirs.Confirmation = own.ClientID, own.LongClientID, own.Confirmation
+		own, granted = theirs, credential.Granted
+	}
+	record.SetAuthorization(own)
+	record.SetGranted(granted)
 	if issuance.ExpiresAt != 0 {
 		record.ExpiresIn = max(1, min(record.ExpiresIn, issuance.ExpiresAt-now)) // 0 would be without end
-	}
-	req.Authentication.describe(record)
-	if issuance.Credential != nil {
-		record.GrantedScope = issuance.Credential.Scope
-		record.GrantedAudience = issuance.Credential.Audience
-		record.GrantedAuthorizationDetails = issuance.Credential.AuthorizationDetails
-		issuance.Credential.Authentication.describe(record)
 	}
 	return record
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // Request is one OAuth request, parsed once and carried along.
@@ -52,20 +54,13 @@ type Request struct {
 	// RedirectURI is where the authorization response goes: one that the
 	// client registered.
 	RedirectURI string
-	// Scope is what the request asks for, as far as the client may have it.
-	Scope string
-	// Audience is the resources that the request is for, space separated, as far
-	// as it may have them (RFC 8707); empty when it names none.
-	Audience string
-	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396), as far
-	// as it may have it; empty when the scope says all of it.
-	AuthorizationDetails string
-	// Claims is what an authorization request asks for of the user, claim by claim, as
-	// JSON (OpenID Connect Core section 5.5); empty when the scope says all of it.
-	Claims string
-	// Confirmation is the key that the request proved to have and that its tokens
-	// will be bound to, as JSON (RFC 7800 "cnf"); empty when it proved none.
-	Confirmation string
+	// Granted is how much the request asks for, as far as the client may have it.
+	models.Granted
+	// Authorization is what a code or a token of the request will say of whose it is, as
+	// far as extensions know it: the key that the request proved to have (Confirmation),
+	// what it asks for of the user (Claims), the session. [Request.NewAuthorization] adds
+	// the rest.
+	Authorization models.Authorization
 	// State is the client's state, given back as it was.
 	State string
 	// Subject is the token that the request exchanges and does not spend (RFC

@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
 
 // Token is what the engine asks of a stored token: an access token and, where
 // the grant has one, its refresh token.
@@ -37,20 +41,11 @@ type Token interface {
 	// IsRevoked reports whether the access token was revoked.
 	IsRevoked() bool
 
-	// GetGrantedScope returns the scope of the grant.
-	GetGrantedScope() string
-	// GetGrantedAudience returns the resources of the grant, space separated.
-	GetGrantedAudience() string
-	// GetGrantedAuthorizationDetails returns what was granted in detail, as JSON.
-	GetGrantedAuthorizationDetails() string
-	// GetAuthTime returns when the user last signed in, in Unix seconds.
-	GetAuthTime() int64
-	// GetACR returns the authentication context class that the user reached,
-	// empty when unknown.
-	GetACR() string
-	// GetAMR returns the authentication methods that the user used, space
-	// separated.
-	GetAMR() string
+	// GetGranted returns how much the grant stands for: all that the refresh token can be
+	// exchanged for.
+	GetGranted() models.Granted
+	// GetAuthorization returns what everything of the grant has in common.
+	GetAuthorization() models.Authorization
 	// GetRotatedAt returns when the refresh token was last rotated, in Unix
 	// seconds, 0 when never.
 	GetRotatedAt() int64

@@ -38,7 +38,7 @@ func (k *kit) columns(t *testing.T) {
 		}
 	})
 	t.Run("token of a client that acts for itself", func(t *testing.T) {
-		stored := &models.TokenMixin{AccessToken: rand.Text(), ClientID: "itself"}
+		stored := &models.TokenMixin{Authorization: models.Authorization{ClientID: "itself"}, AccessToken: rand.Text()}
 		check(t, in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored}))
 		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)

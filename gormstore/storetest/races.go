@@ -159,7 +159,7 @@ func (k *kit) races(t *testing.T) {
 		}
 		check(t, in(1).tokens.RevokeGrant(t.Context(), presented.GrantID, time.Now()))
 		if err := in(0).tokens.Save(t.Context(), server.Exchange{
-			Kind: server.ExchangeRotate, Token: &models.TokenMixin{AccessToken: c.id, GrantID: presented.GrantID}, From: found.Token, Presented: presented.Digest,
+			Kind: server.ExchangeRotate, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: presented.GrantID}, AccessToken: c.id}, From: found.Token, Presented: presented.Digest,
 		}); err == nil {
 			t.Error("a refresh token was rotated after its grant was revoked")
 		}

@@ -136,23 +136,19 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 
 // save stores the codes, with a user code that nobody else has.
 func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, presented server.Presented) (userCode string, err error) {
-	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	const attempts = 5 // each fails with a chance of a few in a billion
 	for range attempts {
 		userCode = newUserCode()
-		err = e.Storage.SaveDeviceCode(ctx, &models.DeviceCodeMixin{
-			DeviceCode:           presented.Digest,
-			UserCode:             digestUserCode(userCode),
-			ClientID:             clientID,
-			LongClientID:         longClientID,
-			Scope:                req.Scope,
-			Audience:             req.Audience,
-			AuthorizationDetails: req.AuthorizationDetails,
-			GrantID:              presented.GrantID,
-			IssuedAt:             req.Time.Unix(),
-			ExpiresAt:            req.Time.Add(e.ExpiresIn).Unix(),
-			PollInterval:         int64(e.Interval / time.Second),
-		}, req)
+		record := &models.DeviceCodeMixin{
+			DeviceCode:   presented.Digest,
+			UserCode:     digestUserCode(userCode),
+			IssuedAt:     req.Time.Unix(),
+			ExpiresAt:    req.Time.Add(e.ExpiresIn).Unix(),
+			PollInterval: int64(e.Interval / time.Second),
+		}
+		record.SetAuthorization(req.NewAuthorization(presented.GrantID))
+		record.SetGranted(req.Granted)
+		err = e.Storage.SaveDeviceCode(ctx, record, req)
 		if !errors.Is(err, server.ErrTaken) {
 			break
 		}
@@ -307,8 +303,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	if client == nil {
 		return req, nil, errNoSuchUserCode().Because("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))
 	}
-	req.Client, req.Scope, req.Audience = client, stored.DeviceCode.GetScope(), stored.DeviceCode.GetAudience()
-	req.AuthorizationDetails = stored.DeviceCode.GetAuthorizationDetails()
+	req.Client, req.Granted = client, stored.DeviceCode.GetGranted()
 	return req, stored.DeviceCode, nil
 }
 

@@ -276,7 +276,7 @@ func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
 		}
 	}
 	if query.AccessToken == "" {
-		scope, expiresAt := token.GetGrantedScope(), token.GetRefreshTokenExpiresAt()
+		scope, expiresAt := token.GetGranted().Scope, token.GetRefreshTokenExpiresAt()
 		set("scope", scope, scope != "")
 		set("exp", expiresAt, expiresAt != 0)
 		return claims
@@ -293,7 +293,7 @@ func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
 	set("authorization_details", json.RawMessage(details), details != "")
 	actor := token.GetActor()
 	set("act", json.RawMessage(actor), actor != "")
-	how := server.AuthenticationOf(token)
+	how := server.AuthenticationOf(token.GetAuthorization())
 	set("auth_time", how.Time, how.Time != 0)
 	set("acr", how.ACR, how.ACR != "")
 	set("amr", how.AMR, len(how.AMR) > 0)

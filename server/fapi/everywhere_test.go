@@ -117,8 +117,8 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 	row := func(algorithm jose.SignatureAlgorithm) string {
 		text := server.GenerateSecret("goa", server.AccessTokenKind)
 		require.NoError(t, db.Create(&oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
-			AccessToken: server.Digest(text), ClientID: p.client.ClientID, TokenType: "DPoP", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
-			Confirmation: server.NewConfirmation(server.JWKThumbprint, thumbprint(algorithm)),
+			Authorization: models.Authorization{ClientID: p.client.ClientID, Confirmation: server.NewConfirmation(server.JWKThumbprint, thumbprint(algorithm))},
+			AccessToken:   server.Digest(text), TokenType: "DPoP", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
 		}}).Error)
 		return text
 	}

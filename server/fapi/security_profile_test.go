@@ -261,7 +261,7 @@ func TestSecurityProfile(t *testing.T) {
 			assert.Equal(t, "invalid_dpop_proof", p.redeem(p.code(), "DPoP", late).Body["error"])
 		})
 		t.Run("an API takes bound tokens alone", func(t *testing.T) {
-			unbound := &models.TokenMixin{AccessToken: server.Digest("goa_at_x"), ClientID: p.client.ClientID, TokenType: "Bearer", IssuedAt: p.Now.Unix(), ExpiresIn: 3600}
+			unbound := &models.TokenMixin{Authorization: models.Authorization{ClientID: p.client.ClientID}, AccessToken: server.Digest("goa_at_x"), TokenType: "Bearer", IssuedAt: p.Now.Unix(), ExpiresIn: 3600}
 			require.NoError(t, db.Create(&oauthtest.Token{TokenMixin: *unbound}).Error)
 			assert.Equal(t, "invalid_token", p.Call("goa_at_x").Body["error"])
 			bound := p.redeem(p.code(), p.proof(tokenEndpoint)...).Body["access_token"]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -62,27 +61,16 @@ func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) serv
 
 // Authorize issues a code for what the user granted.
 func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
-	now := req.Time.Unix()
 	code, presented := req.Server.GenerateCode(server.AuthorizationCodeKind, rand.Text())
-	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	record := &models.AuthorizationCodeMixin{
 		Code:         presented.Digest,
-		GrantID:      presented.GrantID,
-		ClientID:     clientID,
-		LongClientID: longClientID,
 		RedirectURI:  req.Params.Get("redirect_uri"),
 		ResponseType: req.ResponseType,
-		Scope:        req.Scope,
-		Audience:     req.Audience,
-		Confirmation: req.Confirmation,
-		AuthTime:     req.Authentication.Time,
-		ACR:          req.Authentication.ACR,
-		AMR:          strings.Join(req.Authentication.AMR, " "),
-		IssuedAt:     now,
+		IssuedAt:     req.Time.Unix(),
 		ExpiresAt:    req.Time.Add(g.expiresIn()).Unix(),
-
-		AuthorizationDetails: req.AuthorizationDetails,
 	}
+	record.SetAuthorization(req.NewAuthorization(presented.GrantID))
+	record.SetGranted(req.Granted)
 	if err := req.PrepareAuthorizationCode(ctx, record); err != nil {
 		return nil, err
 	}
@@ -110,24 +98,19 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 		return nil, errNoSuchCode().Because("the code is unknown")
 	}
 	record := stored.AuthorizationCode
-	redirectURI := record.GetRedirectURI()
+	redirectURI, granted := record.GetRedirectURI(), record.GetGranted()
 	return &server.Issuance{
 		Credential: &server.Credential{
-			Presented:   presented,
-			Record:      record,
-			UserID:      stored.UserID,
-			Scope:       record.GetScope(),
-			Audience:    record.GetAudience(),
-			RedirectURI: &redirectURI,
-
-			AuthorizationDetails: record.GetAuthorizationDetails(),
-			Confirmation:         record.GetConfirmation(),
-
-			Authentication: server.AuthenticationOf(record),
-			Spent:          record.IsRedeemed(),
-			Expired:        record.IsExpired(req.Time),
+			Presented:     presented,
+			Record:        record,
+			UserID:        stored.UserID,
+			Granted:       granted,
+			Authorization: record.GetAuthorization(),
+			RedirectURI:   &redirectURI,
+			Spent:         record.IsRedeemed(),
+			Expired:       record.IsExpired(req.Time),
 		},
-		Scope:        record.GetScope(),
+		Scope:        granted.Scope,
 		RefreshToken: true,
 	}, nil
 }

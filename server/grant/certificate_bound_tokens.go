@@ -38,14 +38,14 @@ func (c *CertificateBoundTokens) PrepareMetadata(_ *server.Server, metadata serv
 // CheckIssuance takes the certificate of a token request. A request that proved
 // a key of another kind is bound to that one.
 func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Request, _ *server.Issuance) error {
-	if req.Endpoint != "token" || req.Confirmation != "" {
+	if req.Endpoint != "token" || req.Authorization.Confirmation != "" {
 		return nil
 	}
 	asked := server.AsksFor(req.Client, certificateBound)
 	certificates := req.ClientCertificates()
 	switch {
 	case len(certificates) > 0 && (asked || c.EveryClient):
-		req.Confirmation = server.CertificateConfirmation(certificates[0])
+		req.Authorization.Confirmation = server.CertificateConfirmation(certificates[0])
 	case asked:
 		return server.NewError(server.InvalidRequest, "The client's tokens are bound to its certificate, and the request came without one.")
 	}

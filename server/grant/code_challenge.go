@@ -119,7 +119,7 @@ func checkUnprotected(req *server.Request, code server.AuthorizationCode) error 
 	if record, ok := code.(interface{ GetNonce() string }); ok {
 		nonce = record.GetNonce()
 	}
-	if req.Server.NeedsCodeChallenge(req.Client, code.GetScope(), nonce) {
+	if req.Server.NeedsCodeChallenge(req.Client, code.GetGranted().Scope, nonce) {
 		return server.NewError(server.InvalidGrant, "The 'code' was requested without a 'code_challenge', which this client needs.")
 	}
 	return nil

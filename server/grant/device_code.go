@@ -74,20 +74,17 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 	case !record.IsApproved():
 		return nil, g.wait(ctx, req, presented.Digest)
 	}
+	granted := record.GetGranted()
 	return &server.Issuance{
 		Credential: &server.Credential{
-			Presented: presented,
-			Record:    record,
-			UserID:    stored.UserID,
-			Scope:     record.GetScope(),
-			Audience:  record.GetAudience(),
-
-			AuthorizationDetails: record.GetAuthorizationDetails(),
-
-			Authentication: server.AuthenticationOf(record),
-			Spent:          record.IsRedeemed(),
+			Presented:     presented,
+			Record:        record,
+			UserID:        stored.UserID,
+			Granted:       granted,
+			Authorization: record.GetAuthorization(),
+			Spent:         record.IsRedeemed(),
 		},
-		Scope:        record.GetScope(),
+		Scope:        granted.Scope,
 		RefreshToken: true,
 	}, nil
 }

@@ -58,7 +58,7 @@ func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 	if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != size {
 		return server.NewError(server.InvalidRequest, "The 'dpop_jkt' is not the SHA-256 thumbprint of a key.")
 	}
-	req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+	req.Authorization.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
 	return nil
 }
 
@@ -68,16 +68,16 @@ func (*DPoP) presented(req *server.Request) bool { return len(req.HTTP.Header.Va
 func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
 	switch {
 	case req.Endpoint != "token": // what a browser is given cannot prove anything
-		req.Confirmation = ""
+		req.Authorization.Confirmation = ""
 		return nil
-	case server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint: // checked before, and good once
+	case server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint: // checked before, and good once
 		return nil
 	case d.presented(req):
 		thumbprint, err := d.Proofs.For(req.Server.Profile()).Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
 		if err != nil {
 			return err
 		}
-		req.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+		req.Authorization.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
 		return nil
 	case d.Required || server.AsksFor(req.Client, dpopBound) || bound(issuance.Credential):
 		return server.NewError(server.InvalidDPoPProof, "The request needs a DPoP proof.")
@@ -88,19 +88,12 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 // bound reports whether a credential, or the token that it replaces, is bound to
 // a key.
 func bound(credential *server.Credential) bool {
-	if credential == nil {
-		return false
-	}
-	confirmation := credential.Confirmation
-	if token, ok := credential.Record.(server.Token); ok {
-		confirmation = token.GetConfirmation()
-	}
-	return server.ConfirmationMethod(confirmation) == server.JWKThumbprint
+	return credential != nil && server.ConfirmationMethod(credential.Authorization.Confirmation) == server.JWKThumbprint
 }
 
 // PrepareToken says how a bound token is presented (RFC 9449 section 5).
 func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
-	if server.ConfirmationMethod(req.Confirmation) == server.JWKThumbprint {
+	if server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint {
 		record.TokenType = "DPoP"
 	}
 	return nil

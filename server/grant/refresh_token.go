@@ -56,29 +56,21 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 		return nil, errNoSuchRefreshToken().Because("the refresh token and its grant are unknown")
 	}
 	record := stored.Token
-	scope := req.Params.Get("scope")
+	granted, scope := record.GetGranted(), req.Params.Get("scope")
 	if scope == "" {
-		scope = record.GetGrantedScope()
-	}
-	confirmation := ""
-	if req.AuthMethod == models.None { // nothing else binds the token to the client
-		confirmation = record.GetConfirmation()
+		scope = granted.Scope
 	}
 	revoked := record.IsRefreshTokenRevoked()
 	return &server.Issuance{
 		Credential: &server.Credential{
-			Presented: presented,
-			Record:    record,
-			UserID:    stored.UserID,
-			Scope:     record.GetGrantedScope(),
-			Audience:  record.GetGrantedAudience(),
-
-			AuthorizationDetails: record.GetGrantedAuthorizationDetails(),
-			Confirmation:         confirmation,
-
-			Authentication: server.AuthenticationOf(record),
-			Spent:          !revoked && !record.CheckRefreshToken(presented.Digest),
-			Expired:        revoked || record.IsRefreshTokenExpired(req.Time),
+			Presented:     presented,
+			Record:        record,
+			UserID:        stored.UserID,
+			Granted:       granted,
+			Authorization: record.GetAuthorization(),
+			AnyKey:        req.AuthMethod != models.None, // of a public one nothing else binds the token to the client
+			Spent:         !revoked && !record.CheckRefreshToken(presented.Digest),
+			Expired:       revoked || record.IsRefreshTokenExpired(req.Time),
 		},
 		Scope:        scope,
 		RefreshToken: true,

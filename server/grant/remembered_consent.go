@@ -83,7 +83,7 @@ func isRecognizable(req *server.Request) bool {
 // covers reports whether a consent includes all that a request asks for.
 func covers(known *models.ConsentMixin, req *server.Request) bool {
 	return includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
-		(req.Claims == "" || req.Claims == known.Claims) && len(newDetails(known.AuthorizationDetails, req.AuthorizationDetails)) == 0
+		(req.Authorization.Claims == "" || req.Authorization.Claims == known.Claims) && len(newDetails(known.AuthorizationDetails, req.AuthorizationDetails)) == 0
 }
 
 // includes reports whether every word is among those that are known.
@@ -137,7 +137,7 @@ func (r *RememberedConsent) PrepareAuthorizationResponse(ctx context.Context, re
 func (r *RememberedConsent) extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMixin {
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	consent := &models.ConsentMixin{
-		ClientID: clientID, LongClientID: longClientID, Scope: req.Scope, Audience: req.Audience, Claims: req.Claims,
+		ClientID: clientID, LongClientID: longClientID, Scope: req.Scope, Audience: req.Audience, Claims: req.Authorization.Claims,
 		AuthorizationDetails: req.AuthorizationDetails, GrantedAt: req.Time.Unix(), Revision: 1,
 	}
 	if known == nil {
@@ -148,7 +148,7 @@ func (r *RememberedConsent) extended(known *models.ConsentMixin, req *server.Req
 		return consent
 	}
 	consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)
-	consent.Claims = cmp.Or(req.Claims, known.Claims)
+	consent.Claims = cmp.Or(req.Authorization.Claims, known.Claims)
 	consent.AuthorizationDetails = known.AuthorizationDetails
 	if fresh := newDetails(known.AuthorizationDetails, req.AuthorizationDetails); len(fresh) > 0 {
 		all, _ := ParseAuthorizationDetails(known.AuthorizationDetails)

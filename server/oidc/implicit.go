@@ -138,7 +138,7 @@ func errMayNotUse() error {
 func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params map[string][]string, code string) (map[string][]string, error) {
 	wanted := strings.Fields(req.ResponseType)
 	token := idToken{
-		authentication: req.Authentication, nonce: req.Params.Get("nonce"), claims: req.Claims,
+		authentication: req.Authentication, nonce: req.Params.Get("nonce"), claims: req.Authorization.Claims,
 		sid: p.sid(req.Client, req.Authentication.SessionID), code: code, state: req.State,
 	}
 	if slices.Contains(wanted, "token") {

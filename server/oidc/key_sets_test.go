@@ -190,7 +190,8 @@ func (p *keyTest) refusesToEncrypt(rule, keys string, algorithm jose.KeyAlgorith
 	token := func() string { // of before it had to be encrypted for
 		text := server.GenerateSecret("goa", server.AccessTokenKind)
 		require.NoError(p.T, p.DB.Create(&oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
-			AccessToken: server.Digest(text), ClientID: client.ClientID, TokenType: "Bearer", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
+			Authorization: models.Authorization{ClientID: client.ClientID},
+			AccessToken:   server.Digest(text), TokenType: "Bearer", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
 		}}).Error)
 		return text
 	}()

@@ -108,10 +108,10 @@ func otherAudience(from *hint) error {
 // and the sign-in to an acr that it cannot do without (OpenID Connect Core section
 // 5.5.1.1).
 func (*Provider) checkRequestedClaims(req *server.Request, consent *server.ConsentGrant) error {
-	if req.User == nil || req.Claims == "" {
+	if req.User == nil || req.Authorization.Claims == "" {
 		return nil
 	}
-	requested, err := ParseClaims(req.Claims)
+	requested, err := ParseClaims(req.Authorization.Claims)
 	if err != nil {
 		return err
 	}

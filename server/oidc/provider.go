@@ -220,8 +220,8 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 	if !req.Params.Has("redirect_uri") {
 		return server.NewError(server.InvalidRequest, "A request with the scope 'openid' must have a 'redirect_uri'.")
 	}
-	req.Claims = req.Params.Get("claims")
-	if _, err := ParseClaims(req.Claims); err != nil {
+	req.Authorization.Claims = req.Params.Get("claims")
+	if _, err := ParseClaims(req.Authorization.Claims); err != nil {
 		return server.NewError(server.InvalidRequest, "The 'claims' are not what OpenID Connect Core section 5.5 says.").BecauseOf(err)
 	}
 	return nil
@@ -232,33 +232,29 @@ func (*Provider) IssuesIDTokens(scope string) bool { return isOpenID(scope) }
 
 // PrepareAuthorizationCode keeps with a code what its ID token will say.
 func (p *Provider) PrepareAuthorizationCode(_ context.Context, req *server.Request, record *models.AuthorizationCodeMixin) error {
-	if !isOpenID(req.Scope) {
-		return nil
+	if isOpenID(req.Scope) {
+		record.Nonce = req.Params.Get("nonce")
 	}
-	record.Nonce, record.Claims = req.Params.Get("nonce"), req.Claims
-	record.SessionID = pointerTo(p.sid(req.Client, req.Authentication.SessionID))
+	p.bind(req, &record.Authorization)
 	return nil
 }
 
-// bound is a credential that says what was granted of the user, and in which
-// session.
-type bound interface {
-	GetClaims() string
-	GetSessionID() string
-}
-
-// PrepareToken keeps the same with a token.
+// PrepareToken keeps the same with a token that is issued at once. Any other has it of
+// what it was exchanged for.
 func (p *Provider) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
 	if req.Credential == nil {
-		if req.Endpoint == authorizationEndpoint && isOpenID(req.Scope) {
-			record.Claims, record.SessionID = req.Claims, pointerTo(p.sid(req.Client, req.Authentication.SessionID))
-		}
-		return nil
-	}
-	if from, ok := req.Credential.Record.(bound); ok {
-		record.Claims, record.SessionID = from.GetClaims(), pointerTo(from.GetSessionID())
+		p.bind(req, &record.Authorization)
 	}
 	return nil
+}
+
+// bind has an authorization say what was asked for of the user, and in which session, if
+// the request is one of OpenID Connect.
+func (p *Provider) bind(req *server.Request, authorization *models.Authorization) {
+	authorization.Claims, authorization.SessionID = "", nil
+	if req.Endpoint == authorizationEndpoint && isOpenID(req.Scope) {
+		authorization.Claims, authorization.SessionID = req.Authorization.Claims, pointerTo(p.sid(req.Client, req.Authentication.SessionID))
+	}
 }
 
 const (
@@ -278,7 +274,7 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 		nonce = code.GetNonce()
 	}
 	text, err := p.idToken(ctx, req, idToken{
-		authentication: req.Credential.Authentication, nonce: nonce, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
+		authentication: server.AuthenticationOf(req.Credential.Authorization), nonce: nonce, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
 		byScope: p.ScopeClaimsInIDToken,
 	})
 	if err == nil {

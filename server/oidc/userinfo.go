@@ -86,12 +86,8 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 }
 
 func (e *UserInfo) claims(ctx context.Context, client server.Client, user server.User, token *server.StoredToken) (map[string]any, error) {
-	text := ""
-	if granted, ok := token.Token.(bound); ok {
-		text = granted.GetClaims()
-	}
 	input := &ClaimsInput{Client: client, User: user, Scope: token.Token.GetScope(), Target: InUserInfo, Claims: make(map[string]any)}
-	err := e.Provider.userClaims(ctx, input, true, grantedClaims(text).UserInfo)
+	err := e.Provider.userClaims(ctx, input, true, grantedClaims(token.Token.GetAuthorization().Claims).UserInfo)
 	return input.Claims, err
 }
 

@@ -124,8 +124,12 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 	}
 	clientID, longClientID := models.SplitClientID(claims.ClientID)
 	token := &server.StoredToken{Token: &models.TokenMixin{
-		ClientID: clientID, LongClientID: longClientID, TokenType: tokenType, Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
-		IssuedAt: int64(claims.IssuedAt), ExpiresIn: int64(claims.ExpiresAt - claims.IssuedAt), AuthTime: int64(claims.AuthTime), ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "), Confirmation: confirmation,
+		AuthTime: int64(claims.AuthTime),
+		Authorization: models.Authorization{
+			ClientID: clientID, LongClientID: longClientID, Confirmation: confirmation, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "),
+		},
+		TokenType: tokenType, Scope: claims.Scope, GrantedScope: claims.Scope, Audience: strings.Join(claims.Audience, " "),
+		IssuedAt: int64(claims.IssuedAt), ExpiresIn: int64(claims.ExpiresAt - claims.IssuedAt),
 		Actor: string(claims.Actor), AuthorizationDetails: string(claims.AuthorizationDetails),
 	}}
 	if claims.Subject != claims.ClientID {

@@ -32,7 +32,7 @@ func (p *Protector) RequireAuthentication(stepUp StepUp) func(http.Handler) http
 				p.WriteError(w, r, server.NewError(server.MissingAuthorization, "The request has no 'Authorization' header."))
 				return
 			}
-			how := server.AuthenticationOf(token.Token)
+			how := server.AuthenticationOf(token.Token.GetAuthorization())
 			strong := stepUp.ACRValues == nil || slices.Contains(stepUp.ACRValues, how.ACR)
 			recent := stepUp.MaxAge == 0 || how.IsWithin(stepUp.MaxAge, p.config.Clock())
 			if !strong || !recent {

@@ -22,7 +22,7 @@ func Audits[M any, P gormstore.AuditModel[M]]() Part {
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			audits := must(gormstore.NewAudits[M, P](in.db, gormstore.AuditOptions{Retention: refreshTokenLife}))(t)
-			in.prunable, in.erasable = append(in.prunable, audits), append(in.erasable, audits)
+			in.keeps(audits)
 			in.audits = func(ctx context.Context, query gormstore.AuditQuery) (entries []*models.AuditMixin, err error) {
 				page, err := audits.Query(ctx, query)
 				for _, e := range page {

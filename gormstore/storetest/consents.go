@@ -29,7 +29,8 @@ func Consents[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			consents := must(gormstore.NewConsents[M, T, C, P, PT, PC](in.db))(t)
-			in.consents, in.erasable = consents, append(in.erasable, consents)
+			in.consents = consents
+			in.keeps(consents)
 			check(t, in.server.Register(&grant.RememberedConsent{Storage: in.consents}))
 		},
 		test: func(k *kit, t *testing.T) { k.consents(t, new(M)) },

@@ -22,7 +22,7 @@ func DeviceCodes[D any, P gormstore.DeviceCodeModel[D]]() Part {
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			codes := must(gormstore.NewDeviceCodes[D, P](in.db))(t)
-			in.prunable, in.erasable = append(in.prunable, codes), append(in.erasable, codes)
+			in.keeps(codes)
 			in.devices = &endpoint.DeviceAuthorization{Storage: codes, Attempts: ratelimit.Unlimited{}, PublicRequests: ratelimit.Unlimited{}}
 			check(t, in.server.RegisterEndpoint(in.devices))
 			check(t, in.server.RegisterGrant(&grant.DeviceCode{Storage: codes}))

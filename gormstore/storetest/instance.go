@@ -72,6 +72,16 @@ type instance struct {
 	documents     server.ClientDocumentStorage
 }
 
+// keeps has a store pruned and erased with the others, as far as it says that it is.
+func (in *instance) keeps(store any) {
+	if prunable, ok := store.(gormstore.Prunable); ok {
+		in.prunable = append(in.prunable, prunable)
+	}
+	if erasable, ok := store.(gormstore.Erasable); ok {
+		in.erasable = append(in.erasable, erasable)
+	}
+}
+
 // client is a client's credentials; the secret of a public one is empty.
 type client struct{ id, secret string }
 

@@ -18,7 +18,7 @@ func PushedRequests[R any, P gormstore.PushedRequestModel[R]]() Part {
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			requests := must(gormstore.NewPushedRequests[R, P](in.db))(t)
-			in.prunable = append(in.prunable, requests)
+			in.keeps(requests)
 			in.pushed = requests
 			check(t, in.server.RegisterEndpoint(&endpoint.PushedAuthorizationRequest{Storage: requests, PublicRequests: ratelimit.Unlimited{}}))
 		},

@@ -19,7 +19,7 @@ func Registrations[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenMode
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			registrations := must(gormstore.NewClientRegistration[C, T, PC, PT](in.db))(t)
-			in.prunable = append(in.prunable, registrations)
+			in.keeps(registrations)
 			in.registrations = registrations
 			in.documents = must(gormstore.NewClientDocuments[C, PC](in.db))(t)
 		},

@@ -16,7 +16,7 @@ func Replays[R any, P gormstore.ReplayModel[R]]() Part {
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			replays := must(gormstore.NewReplays[R, P](in.db))(t)
-			in.prunable = append(in.prunable, replays)
+			in.keeps(replays)
 			in.replays = replays
 		},
 		test: func(k *kit, t *testing.T) { k.replays(t, new(R)) },

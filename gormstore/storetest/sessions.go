@@ -45,7 +45,7 @@ func Sessions[S, L, T, C any, PS gormstore.SessionModel[S], PL gormstore.LogoutM
 		assemble: func(t testing.TB, in *instance) {
 			t.Helper()
 			sessions := must(gormstore.NewSessions[S, L, T, C, PS, PL, PT, PC](in.db))(t)
-			in.prunable, in.erasable = append(in.prunable, sessions), append(in.erasable, sessions)
+			in.keeps(sessions)
 			in.sessions = sessions
 			private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 			check(t, in.server.Register(&oidc.Provider{

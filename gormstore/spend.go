@@ -1,7 +1,6 @@
 package gormstore
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"time"
@@ -12,52 +11,51 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// spend stores a token and marks what it is exchanged for as spent: a code, or a row of
-// the program's own that is single use. On PostgreSQL both are one statement, where the
-// models have no hooks.
-func (t *Tokens) spend(ctx context.Context, s step, exchange server.Exchange, row tokenRow) error {
+// spend marks what a token is exchanged for as spent, and inserts the token: a code, or a
+// row of the program's own that is single use.
+func (t *Tokens) spend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	from, err := t.tableOf(exchange.From)
 	if err != nil {
 		return err
 	}
-	redeem := t.markAndInsert
-	if t.table.db.Name() == "postgres" && !from.hooksOnUpdate() && !t.table.hooksOnCreate() {
-		redeem = t.insertIfMarked
-	} else {
-		s.several = true
+	marked := from.mark(tx.db, exchange)
+	switch {
+	case marked.Error != nil:
+		return marked.Error
+	case marked.RowsAffected != 1:
+		return server.ErrSpent
 	}
-	return t.table.do(ctx, s, func(tx *tx) error {
-		// What is exchanged is in another table than the handle of tokens is about, and was
-		// found by the conditions of its own.
-		won, err := redeem(tx, row, func(db *gorm.DB) *gorm.DB {
-			return where(unconditional(db).Model(exchange.From), from.is(from.about.Key, exchange.Presented), from.is(from.about.SpentAt, 0)).
-				Omit(clause.Associations).Updates(from.values(map[string]any{from.about.SpentAt: exchange.Time.Unix()}))
-		})
-		if err == nil && won != 1 {
-			err = server.ErrSpent
-		}
-		if err != nil {
-			return err
-		}
-		return tx.note(tokenEntry(exchange))
-	})
+	return t.insert(tx, exchange, row)
 }
 
-// markAndInsert spends a credential by a statement, and inserts the token by another.
-func (t *Tokens) markAndInsert(tx *tx, row tokenRow, mark func(db *gorm.DB) *gorm.DB) (won int64, err error) {
-	if marked := mark(tx.db); marked.Error != nil || marked.RowsAffected != 1 {
-		return marked.RowsAffected, marked.Error
+// spendAtOnce does so in one statement.
+func (t *Tokens) spendAtOnce(tx *tx, exchange server.Exchange, row tokenRow) error {
+	from, err := t.tableOf(exchange.From)
+	if err != nil {
+		return err
 	}
-	return tx.insert(row)
+	marked := from.mark(tx.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true}), exchange)
+	if marked.Error != nil {
+		return marked.Error
+	}
+	inserted, err := tx.insert(row, insertIf{marked.Statement})
+	if err == nil && inserted == 0 {
+		return server.ErrSpent
+	}
+	return err
 }
 
-// insertIfMarked does both by one statement.
-func (t *Tokens) insertIfMarked(tx *tx, row tokenRow, mark func(db *gorm.DB) *gorm.DB) (won int64, err error) {
-	update := mark(tx.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true}))
-	if update.Error != nil {
-		return 0, update.Error
-	}
-	return tx.insert(row, insertIf{update.Statement})
+// spendsAtOnce reports whether spending and inserting can be one statement: on PostgreSQL,
+// where the models have no hooks.
+func (t *Tokens) spendsAtOnce(from *Table) bool {
+	return t.table.db.Name() == "postgres" && !from.hooksOnUpdate() && !t.table.hooksOnCreate()
+}
+
+// mark marks what is exchanged as spent, if it is not. It is in another table than the
+// handle of tokens is about, and was found by the conditions of its own.
+func (t *Table) mark(db *gorm.DB, exchange server.Exchange) *gorm.DB {
+	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.is(t.about.SpentAt, 0)).
+		Omit(clause.Associations).Updates(t.values(map[string]any{t.about.SpentAt: exchange.Time.Unix()}))
 }
 
 // tableOf returns the table of a row that is exchanged for a token. There is never a

@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -45,7 +46,7 @@ func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 }
 
 // attempt runs a step once, in its turn.
-func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) error) error {
+func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) error) (err error) {
 	if t.turn != nil && transactionOf(ctx) == nil { // the caller's own transaction has its turn already
 		select {
 		case t.turn <- struct{}{}:
@@ -54,8 +55,14 @@ func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) e
 		}
 		defer func() { <-t.turn }()
 	}
-	err := t.run(s, &tx{table: t, db: t.conn(ctx), lost: lost}, f)
-	if err == nil || !lost || s.own == nil {
+	tx := &tx{table: t, db: t.conn(ctx), lost: lost}
+	if s.several || s.noted && t.trail != nil {
+		if err := tx.begin(); err != nil {
+			return err
+		}
+	}
+	defer tx.rollback() // where f panics
+	if err = tx.end(f(tx)); err == nil || !lost || s.own == nil {
 		return err
 	}
 	tookEffect, lookErr := t.load(t.primary(ctx), t.newRow(), s.own)
@@ -68,18 +75,6 @@ func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) e
 	return err
 }
 
-// run runs a step in a transaction of its own, which is a savepoint in the caller's, if it
-// needs one.
-func (t *Table) run(s step, tx *tx, f func(tx *tx) error) error {
-	if !s.several && (!s.noted || t.trail == nil) {
-		return f(tx)
-	}
-	return tx.db.Transaction(func(db *gorm.DB) error {
-		tx.db = db
-		return f(tx)
-	})
-}
-
 // tx is what a step has of the database: one table of it, and others by on.
 type tx struct {
 	table *Table
@@ -87,26 +82,75 @@ type tx struct {
 	// lost says that an earlier attempt of the step lost its connection: it may have
 	// taken effect.
 	lost bool
+	// savepoint is the name of one in the caller's own transaction, begun says that the
+	// transaction is the step's own. Both are empty for one statement, and at the end.
+	savepoint string
+	begun     bool
+}
+
+// begin begins a transaction, which is a savepoint in the caller's.
+func (x *tx) begin() error {
+	if _, inside := x.db.Statement.ConnPool.(gorm.TxCommitter); inside {
+		if x.db.DisableNestedTransaction {
+			return nil
+		}
+		x.savepoint = "step" + rand.Text()
+		return x.db.SavePoint(x.savepoint).Error
+	}
+	db := x.db.Begin()
+	if db.Error == nil {
+		x.db, x.begun = db, true
+	}
+	return db.Error
+}
+
+// end commits what was begun, or takes it back if the step failed, and returns what went
+// wrong.
+func (x *tx) end(err error) error {
+	if err != nil {
+		x.rollback()
+		return err
+	}
+	begun := x.begun
+	x.begun, x.savepoint = false, ""
+	if begun {
+		return x.db.Commit().Error
+	}
+	return nil
+}
+
+// rollback takes back what was begun and has not ended.
+func (x *tx) rollback() {
+	switch {
+	case x.begun:
+		x.db.Rollback()
+	case x.savepoint != "":
+		x.db.RollbackTo(x.savepoint)
+	}
+	x.begun, x.savepoint = false, ""
 }
 
 // on returns the same transaction for another table.
 func (x *tx) on(table *Table) *tx {
 	db := table.db.WithContext(x.db.Statement.Context)
 	db.Statement.ConnPool = x.db.Statement.ConnPool
-	return &tx{table, db, x.lost}
+	return &tx{table: table, db: db, lost: x.lost}
 }
 
 // unconditional returns the same transaction without the conditions of the program's
 // handle.
-func (x *tx) unconditional() *tx { return &tx{x.table, unconditional(x.db), x.lost} }
+func (x *tx) unconditional() *tx { return &tx{table: x.table, db: unconditional(x.db), lost: x.lost} }
 
 // withDeleted returns the same transaction with the rows that are soft-deleted.
-func (x *tx) withDeleted() *tx { return &tx{x.table, x.db.Unscoped().Session(&gorm.Session{}), x.lost} }
+func (x *tx) withDeleted() *tx {
+	return &tx{table: x.table, db: x.db.Unscoped().Session(&gorm.Session{}), lost: x.lost}
+}
 
 // withoutHooks returns the same transaction with all rows of the table, without the hooks
 // of the model.
 func (x *tx) withoutHooks() *tx {
-	return &tx{x.table, x.db.Session(&gorm.Session{SkipHooks: true, SkipDefaultTransaction: true}).Unscoped().Session(&gorm.Session{}), x.lost}
+	db := x.db.Session(&gorm.Session{SkipHooks: true, SkipDefaultTransaction: true}).Unscoped()
+	return &tx{table: x.table, db: db.Session(&gorm.Session{}), lost: x.lost}
 }
 
 // find loads the one row that the conditions name, and reports whether there is one.

@@ -95,7 +95,13 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	switch exchange.Kind {
 	case server.ExchangeIssue:
 	case server.ExchangeSpend:
-		return t.spend(ctx, step{own: own, noted: true}, exchange, row)
+		from, err := t.tableOf(exchange.From)
+		if err != nil {
+			return err
+		}
+		if save, several = t.spend, true; t.spendsAtOnce(from) {
+			save, several = t.spendAtOnce, false
+		}
 	case server.ExchangeRotate:
 		save, several = t.rotate, exchange.Beside
 	case server.ExchangeKeep:
@@ -105,7 +111,7 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	default:
 		return fmt.Errorf("gormstore: there is no kind of exchange %d", exchange.Kind)
 	}
-	if exchange.From != nil && reflect.TypeOf(exchange.From) != reflect.TypeOf(row) {
+	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.TypeOf(row) {
 		return fmt.Errorf("gormstore: the token to exchange is a %T, want %T", exchange.From, row)
 	}
 	return t.table.do(ctx, step{own: own, noted: true, several: several}, func(tx *tx) error {

@@ -157,22 +157,20 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopPro
 		return nil, NewReason("the JWT is not a DPoP proof", slog.String("typ", typ))
 	case key == nil:
 		return nil, NewReason("the DPoP proof has no 'jwk'")
-	case !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)): // go-jose takes a public key alone
+	}
+	sum, err := key.Thumbprint(crypto.SHA256)
+	if err != nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose takes a public key alone
 		return nil, NewReason("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
 	}
 	payload, err := signed.Verify(key)
 	if err != nil {
 		return nil, NewReason("the signature of the JWT is wrong", slog.String("algorithm", header.Algorithm))
 	}
-	thumbprint, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, NewReason("the 'jwk' has no thumbprint", slog.String("fault", err.Error()))
-	}
 	proof := &dpopProof{}
 	if err := strictjson.Unmarshal(payload, proof); err != nil {
 		return nil, NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error()))
 	}
-	proof.thumbprint = base64.RawURLEncoding.EncodeToString(thumbprint)
+	proof.thumbprint = base64.RawURLEncoding.EncodeToString(sum)
 	return proof, nil
 }
 

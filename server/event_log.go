@@ -32,7 +32,8 @@ import (
 //	values             a group of what the reason is about, such as values.redirect_uri
 //
 // Config.Logger gets a line with these keys for each refusal and failure, with the keys
-// "path" and, where something failed inside, "cause".
+// "path" and, where something failed inside, "cause"; and one for each answer that is no
+// error and yet less than was asked for, see [Request.LogRefusal], without a status.
 //
 // No secret is in it: no token, code or client secret, no parameter as it came in
 // but the claimed_client_id and the values of a reason, which are bounded and printable,

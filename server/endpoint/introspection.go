@@ -175,8 +175,11 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	if err != nil {
 		return nil, nil, err
 	}
-	if stored == nil || !alive(req, stored.Token, query) {
-		return nil, server.NewReason("the token is unknown, revoked or expired"), nil
+	if stored == nil {
+		return nil, server.NewReason("the token is unknown"), nil
+	}
+	if reason := whyDead(req, stored.Token, query); reason != nil {
+		return nil, reason, nil
 	}
 	if reason, err := e.checkPermission(ctx, req, stored, query); err != nil || reason != nil {
 		return nil, reason, err
@@ -210,11 +213,19 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 	return req.Server.Subject(req.Client, stored.UserID)
 }
 
-func alive(req *server.Request, token server.Token, query server.TokenQuery) bool {
-	if query.AccessToken != "" {
-		return !token.IsRevoked() && !token.IsExpired(req.Time)
+// whyDead returns why a token opens nothing any more, nil where it does.
+func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
+	refresh := query.AccessToken == ""
+	owner := slog.String("token_client_id", token.GetClientID())
+	switch {
+	case refresh && token.IsRefreshTokenRevoked(), !refresh && token.IsRevoked():
+		return server.NewReason("the token was revoked", owner)
+	case refresh && !token.CheckRefreshToken(query.RefreshToken):
+		return server.NewReason("the refresh token was used before", owner)
+	case refresh && token.IsRefreshTokenExpired(req.Time), !refresh && token.IsExpired(req.Time):
+		return server.NewReason("the token has expired", owner)
 	}
-	return token.CheckRefreshToken(query.RefreshToken) && !token.IsRefreshTokenRevoked() && !token.IsRefreshTokenExpired(req.Time)
+	return nil
 }
 
 // checkPermission returns why the client may not know of a token, nil where it may.

@@ -94,7 +94,7 @@ func TestIntrospectionByAPIs(t *testing.T) {
 			{"an API about a token for nothing", atA, forNothing["access_token"], noResource},
 			{"an API about a refresh token", atA, forA["refresh_token"], "a refresh token is for its own client alone"},
 			{"its client about a refresh token", owner, forA["refresh_token"], ""},
-			{"an API about what is no token", atA, "no-token", "unknown, revoked or expired"},
+			{"an API about what is no token", atA, "no-token", "the token is unknown"},
 		} {
 			if row.reason == "" {
 				assert.Equal(t, "true", p.Introspect(row.client, "token="+row.token).Body["active"], row.rule)
@@ -135,7 +135,7 @@ func TestIntrospectionByAPIs(t *testing.T) {
 		})
 		t.Run("what ends, ends for the API as well", func(t *testing.T) {
 			p.Revoke(owner, "token="+forA["access_token"])
-			inactiveTo(atA, forA["access_token"], "unknown, revoked or expired")
+			inactiveTo(atA, forA["access_token"], "the token was revoked")
 			require.NoError(t, db.Model(p.User).Update("disabled", true).Error)
 			inactiveTo(atB, forAB["access_token"], "the user of the token is gone or disabled")
 		})

@@ -315,7 +315,7 @@ func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 	}
 	members, err := strictjson.Object(body)
 	if err != nil {
-		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object in valid UTF-8 that gives each member once.")
+		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object in valid UTF-8 that gives each member once.").BecauseOf(err)
 	}
 	leaveOutNull(members)
 	return members, nil

@@ -240,7 +240,7 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	case object.CheckTimely(req.Time) != nil:
 		return server.NewError(server.InvalidRequestObject, "The request object has expired, or is not valid yet.").BecauseOf(object.CheckTimely(req.Time))
 	case strict && (object.CheckCurrent(req.Time) != nil || !object.Has("iat") && !object.Has("nbf")):
-		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.")
+		return server.NewError(server.InvalidRequestObject, "The request object must have an 'exp' within the hour, and an 'iat' or 'nbf'.").BecauseOf(object.CheckCurrent(req.Time))
 	}
 	return nil
 }
@@ -254,11 +254,11 @@ func (r *RequestObjects) isStrict(s *server.Server) bool {
 // section 6.1).
 func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text string) (string, error) {
 	if r.Decryption == nil {
-		return "", errNotForUs()
+		return "", errNotForUs().Because("there are no keys: see RequestObjects.Decryption")
 	}
 	encrypted, err := jwt.ParseEncrypted(text, r.Decryption.EncryptionAlgorithms(), contentEncryptions())
 	if err != nil {
-		return "", errNotForUs()
+		return "", errNotForUs().Because("the JWT is malformed, or encrypted by an algorithm that is not taken", slog.String("fault", err.Error()))
 	}
 	keys, err := r.Decryption.DecryptionKeys(ctx, req.Time)
 	if err != nil {
@@ -272,10 +272,10 @@ func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text 
 			return string(plain), nil
 		}
 	}
-	return "", errNotForUs()
+	return "", errNotForUs().Because("no key of the server's decrypts the JWT", slog.String("kid", encrypted.Header.KeyID), slog.String("algorithm", encrypted.Header.Algorithm))
 }
 
-func errNotForUs() error {
+func errNotForUs() *server.Error {
 	return server.NewError(server.InvalidRequestObject, "The request object is not encrypted for a key of this server.")
 }
 

@@ -102,7 +102,7 @@ func (c *AuthorizationCodeMixin) SetAuthorization(authorization Authorization) {
 
 // GetGranted returns how much was granted.
 func (c *AuthorizationCodeMixin) GetGranted() Granted {
-	return Granted{c.Scope, c.Audience, c.GetAuthorizationDetails()}
+	return Granted{c.Scope, c.Audience, strictjson.StoredList(c.AuthorizationDetails)}
 }
 
 // SetGranted keeps how much was granted.

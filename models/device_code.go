@@ -91,7 +91,7 @@ func (d *DeviceCodeMixin) SetAuthorization(authorization Authorization) {
 
 // GetGranted returns how much was granted.
 func (d *DeviceCodeMixin) GetGranted() Granted {
-	return Granted{d.Scope, d.Audience, d.GetAuthorizationDetails()}
+	return Granted{d.Scope, d.Audience, strictjson.StoredList(d.AuthorizationDetails)}
 }
 
 // SetGranted keeps how much was granted.

@@ -164,7 +164,7 @@ func (t *TokenMixin) SetAuthorization(authorization Authorization) {
 
 // GetGranted returns how much was granted.
 func (t *TokenMixin) GetGranted() Granted {
-	return Granted{t.GrantedScope, t.GrantedAudience, t.GetGrantedAuthorizationDetails()}
+	return Granted{t.GrantedScope, t.GrantedAudience, strictjson.StoredList(t.GrantedAuthorizationDetails)}
 }
 
 // SetGranted keeps how much was granted.

@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -26,13 +27,14 @@ type examinedClient struct {
 	unreadable error
 }
 
-// clientFaults are faults of one kind, by client.
-type clientFaults struct {
+// rowFaults are faults of one kind, by the row.
+type rowFaults struct {
 	rows  int
 	named []string
 }
 
-func (f *clientFaults) add(client *examinedClient, faults ...string) {
+// add adds those of a row, which goes by a name.
+func (f *rowFaults) add(row string, faults ...string) {
 	if len(faults) == 0 {
 		return
 	}
@@ -41,12 +43,12 @@ func (f *clientFaults) add(client *examinedClient, faults ...string) {
 		if len(f.named) > namedFaults {
 			return
 		}
-		f.named = append(f.named, fmt.Sprintf("%q: %s", client.GetClientID(), fault))
+		f.named = append(f.named, row+": "+fault)
 	}
 }
 
 // String says in how many rows which faults are.
-func (f *clientFaults) String() string {
+func (f *rowFaults) String() string {
 	named := f.named
 	if len(named) > namedFaults {
 		named = append(named[:namedFaults:namedFaults], "and others")
@@ -54,7 +56,7 @@ func (f *clientFaults) String() string {
 	return fmt.Sprintf("in %d of its rows: %s", f.rows, strings.Join(named, "; "))
 }
 
-// examineClients finds clients with addresses or names that no client may have, and
+// examineClients finds clients with addresses, names or keys that no client may have, and
 // those whose metadata does not mean what is written there: rows that are older than the
 // rules, or that came from somewhere else.
 func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
@@ -66,7 +68,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		return
 	}
 	where := "table " + m.table.schema.Table
-	var invalid, ignored, unreadable clientFaults
+	var invalid, ignored, unreadable rowFaults
 	last := ""
 	for range clientBatches {
 		clients, err := x.clientsAfter(m, t, last)
@@ -76,10 +78,11 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		}
 		for i := range clients {
 			client := &clients[i]
-			invalid.add(client, texts(server.ClientFaults(&client.ClientMixin, x.privateUse))...)
-			ignored.add(client, texts(client.ignored)...)
+			name := strconv.Quote(client.GetClientID())
+			invalid.add(name, texts(server.ClientFaults(&client.ClientMixin, x.privateUse))...)
+			ignored.add(name, texts(client.ignored)...)
 			if client.unreadable != nil {
-				unreadable.add(client, client.unreadable.Error())
+				unreadable.add(name, client.unreadable.Error())
 			}
 		}
 		if len(clients) < clientBatch {
@@ -88,14 +91,14 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		last = clients[len(clients)-1].ClientID
 	}
 	for _, one := range []struct {
-		faults   *clientFaults
+		faults   *rowFaults
 		check    string
 		severity server.Severity
 		problem  string
 		finding  server.Finding
 	}{
-		{&invalid, "client_metadata", server.Warning, "has addresses or names that no client may have, ", server.Finding{
-			Consequence: "those addresses are never used, and those names are shown without what cannot be seen",
+		{&invalid, "client_metadata", server.Warning, "has addresses, names or keys that no client may have, ", server.Finding{
+			Consequence: "those addresses are never used, those names are shown without what cannot be seen, and by those keys nothing is verified",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
 		{&ignored, "client_metadata_ignored", server.Warning, "has metadata with members that two readers could read in two ways, ", server.Finding{

@@ -2,6 +2,8 @@ package gormstore
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,12 +12,9 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Diagnose finds keys that can be read in the database, and RSA keys for which somebody
-// will wait. It makes none.
+// Diagnose finds keys that cannot be read, or that can be read in the database, and RSA keys
+// for which somebody will wait. It makes none.
 func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
-	if loopback.Serves(s.Issuer()) {
-		return nil
-	}
 	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
 		return server.Findings{{
@@ -27,7 +26,32 @@ func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings 
 	for i, row := range rows {
 		keys[i] = row.(keyRow).AsSigningKeyMixin()
 	}
-	return append(k.diagnoseReadable(keys, s.Now()), k.diagnoseRSA(keys, s.Now())...)
+	findings = k.diagnoseUnreadable(keys, s.Now())
+	if loopback.Serves(s.Issuer()) {
+		return findings
+	}
+	return slices.Concat(findings, k.diagnoseReadable(keys, s.Now()), k.diagnoseRSA(keys, s.Now()))
+}
+
+// diagnoseUnreadable finds keys that are in use and that the server cannot read.
+func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
+	var found rowFaults
+	for _, key := range keys {
+		if key.ExpiresAt <= now.Unix() {
+			continue
+		}
+		if _, err := k.open(key.PrivateKey); err != nil {
+			found.add("key_id "+strconv.Quote(key.KeyID), strings.Join(strings.Fields(err.Error()), " "))
+		}
+	}
+	if found.rows == 0 {
+		return nil
+	}
+	return server.Findings{{
+		Check: "unreadable_keys", Severity: server.Grave, Where: "table " + k.table.schema.Table, Problem: "has keys that cannot be read, " + found.String(),
+		Consequence: "nothing is signed, and no key is published",
+		Remedy:      "SigningKeyOptions.EncryptionKey: that with which they were written; where it is lost, delete those rows, which voids what they have signed",
+	}}
 }
 
 // diagnoseReadable finds keys that are in use and not encrypted.

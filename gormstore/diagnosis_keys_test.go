@@ -1,6 +1,7 @@
 package gormstore_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -51,5 +52,23 @@ func TestSigningKeysAreDiagnosed(t *testing.T) {
 			require.NoError(t, sealed.Rotate(t.Context(), algorithm, p.Now, true))
 		}
 		assert.Empty(t, found(sealed))
+
+		right := options
+		options.EncryptionKey = []byte(strings.Repeat("k", 32))
+		other := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, options)
+		assert.Equal(t, []string{"unreadable_keys"}, found(other), "they were written with another key")
+		assert.Equal(t, []string{"unreadable_keys"}, foundInKeys(t, db, "http://127.0.0.1:8080", other), "wherever it is")
+		_, err := other.PublicKeys(t.Context(), p.Now)
+		require.Error(t, err)
+		_, err = gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, right).PublicKeys(t.Context(), p.Now)
+		require.NoError(t, err)
+		for _, text := range []string{`{"kty":"EC","kty":"EC"}`, `{}`, `{"kty":"AKP"}`, `[]`, `a.b.c.d.e`, ``} {
+			require.NoError(t, db.Model(&oauthtest.SigningKey{}).Where("algorithm = ?", "ES256").UpdateColumn("private_key", text).Error)
+			assert.Contains(t, found(sealed), "unreadable_keys", text)
+			_, err := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, right).PublicKeys(t.Context(), p.Now)
+			assert.Error(t, err, "%s: which is grave", text)
+		}
+		require.NoError(t, db.Model(&oauthtest.SigningKey{}).Where("1 = 1").UpdateColumn("expires_at", 1).Error)
+		assert.NotContains(t, found(sealed), "unreadable_keys", "of those that have ended nobody asks")
 	})
 }

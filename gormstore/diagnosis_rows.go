@@ -14,10 +14,11 @@ const (
 	namedDuplicates = 5
 )
 
-// examineRows finds what an older program kept in plaintext, and clients that could not
-// be made today.
+// examineRows finds what an older program kept in plaintext, and clients and JSON that
+// could not be stored today.
 func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
+	x.examineStoredJSON(m, t)
 	table := x.quote(m.table.schema.Table)
 	if grantID := m.column("TokenMixin", "GrantID"); grantID != "" && t.hasColumns([]string{grantID}) {
 		column := x.quote(grantID)

@@ -243,8 +243,10 @@ func (t *Table) ownColumns() (columns, error) {
 	for i, field := range about.Digests {
 		named[fmt.Sprintf("Digests[%d]", i)] = field
 	}
-	for i, field := range about.Blank {
-		named[fmt.Sprintf("Blank[%d]", i)] = field
+	for list, fields := range map[string][]string{"Blank": about.Blank, "JSONLists": about.JSONLists, "JSONObjects": about.JSONObjects} {
+		for i, field := range fields {
+			named[fmt.Sprintf("%s[%d]", list, i)] = field
+		}
 	}
 	var faults []error
 	for _, what := range slices.Sorted(maps.Keys(named)) {

@@ -59,6 +59,7 @@ func mixinsOfModels(t *testing.T) map[string]map[string]string {
 
 var (
 	isDigest = regexp.MustCompile(`^\w+ is the digest of `)
+	isJSON   = regexp.MustCompile(`, as (a )?JSON\b`)
 	isSpent  = regexp.MustCompile(`^\w+ is when .*(was spent|got its token|decided on it)`)
 )
 
@@ -79,6 +80,9 @@ func TestEveryMixinDescribesItsTable(t *testing.T) {
 			if isDigest.MatchString(comment) {
 				assert.Contains(t, about.Digests, field, "%s.%s", name, field)
 			}
+			if isJSON.MatchString(comment) {
+				assert.Contains(t, slices.Concat(about.JSONLists, about.JSONObjects), field, "%s.%s", name, field)
+			}
 			if isSpent.MatchString(comment) {
 				assert.Equal(t, about.SpentAt, field, name)
 			}
@@ -93,7 +97,7 @@ func TestEveryMixinDescribesItsTable(t *testing.T) {
 		if _, redeems := fields["GrantID"]; redeems && about.SpentAt != "" {
 			assert.Equal(t, "GrantID", about.GrantID, "%s: a replay ends its grant", name)
 		}
-		for _, field := range slices.Concat(about.Digests, about.Blank, []string{about.SpentAt, about.ExpiresAt, about.KeptAt, about.GrantID}) {
+		for _, field := range slices.Concat(about.Digests, about.Blank, about.JSONLists, about.JSONObjects, []string{about.SpentAt, about.ExpiresAt, about.KeptAt, about.GrantID}) {
 			if field != "" && field != "UserID" {
 				assert.Contains(t, fields, field, name)
 			}

@@ -105,6 +105,7 @@ func (a *AuditMixin) AsAuditMixin() *AuditMixin { return a }
 func (*AuditMixin) DescribeTable() Table {
 	return Table{
 		Key: "AuditKey", Digests: []string{"GrantID"}, OfUser: true, Blank: []string{"RemoteAddress", "AuthorizationDetails"},
+		JSONLists: []string{"AuthorizationDetails"},
 	}
 }
 

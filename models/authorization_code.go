@@ -50,6 +50,7 @@ func (c *AuthorizationCodeMixin) AsAuthorizationCodeMixin() *AuthorizationCodeMi
 func (*AuthorizationCodeMixin) DescribeTable() Table {
 	return Table{
 		Key: "Code", Digests: []string{"Code", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
 	}
 }
 

@@ -1,6 +1,10 @@
 package models
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/gormoauth/gormoauth/internal/strictjson"
+)
 
 // ConsentMixin gives a model the columns of a consent that is remembered: all that
 // a user has allowed a client, at one time or another.
@@ -33,8 +37,16 @@ func (c *ConsentMixin) AsConsentMixin() *ConsentMixin { return c }
 
 // DescribeTable describes the table of consents.
 func (*ConsentMixin) DescribeTable() Table {
-	return Table{Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true}
+	return Table{
+		Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true, JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims"},
+	}
 }
 
 // GetClientID returns the client.
 func (c *ConsentMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }
+
+// GetAuthorizationDetails returns what was allowed in detail, as JSON (RFC 9396), empty
+// when the scope says all of it.
+func (c *ConsentMixin) GetAuthorizationDetails() string {
+	return strictjson.StoredList(c.AuthorizationDetails)
+}

@@ -50,6 +50,7 @@ func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
 func (*DeviceCodeMixin) DescribeTable() Table {
 	return Table{
 		Key: "DeviceCode", Digests: []string{"DeviceCode", "UserCode", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
 	}
 }
 

@@ -273,6 +273,25 @@ func TestAStoredMemberWithTwoReadingsIsIgnored(t *testing.T) {
 	assert.Error(t, err, "of this nothing can be read")
 }
 
+// What a row says in detail may be older than the rule as well: what has two readings
+// stands for nothing, and what is no list neither.
+func TestStoredDetailsHaveOneReading(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", `[{"type":"a"}]`: `[{"type":"a"}]`, `[{"type":"a"},{"type":"b","type":"c"}]`: `[{"type":"a"}]`, `[{"type":"b","x":{"y":1,"y":2}}]`: "", "[{\"type\":\"\xff\"}]": "",
+		`{"type":"a"}`: "", `null`: "", `["a"]`: "", `not JSON`: "", `[{"type":"a"}] `: `[{"type":"a"}] `,
+	} {
+		token := &models.TokenMixin{AuthorizationDetails: text, GrantedAuthorizationDetails: text}
+		for of, got := range map[string]string{
+			"a token": token.GetAuthorizationDetails(), "a grant": token.GetGrantedAuthorizationDetails(),
+			"a code":        (&models.AuthorizationCodeMixin{AuthorizationDetails: text}).GetAuthorizationDetails(),
+			"a device code": (&models.DeviceCodeMixin{AuthorizationDetails: text}).GetAuthorizationDetails(),
+			"a consent":     (&models.ConsentMixin{AuthorizationDetails: text}).GetAuthorizationDetails(),
+		} {
+			assert.Equal(t, want, got, "%s: %s", of, text)
+		}
+	}
+}
+
 func TestTokenState(t *testing.T) {
 	digest := "d"
 	token := &models.TokenMixin{Authorization: models.Authorization{ClientID: "c"}, IssuedAt: now.Unix(), ExpiresIn: 60, RefreshToken: &digest, RefreshTokenExpiresAt: now.Unix() + 120}
@@ -504,7 +523,7 @@ func fill(fields reflect.Value) {
 	for i := range fields.NumField() {
 		switch field := fields.Field(i); field.Kind() {
 		case reflect.String:
-			field.SetString(`["` + fields.Type().Field(i).Name + `"]`)
+			field.SetString(`[{"type":"` + fields.Type().Field(i).Name + `"}]`)
 		case reflect.Int64:
 			field.SetInt(int64(i + 1))
 		case reflect.Pointer:

@@ -16,6 +16,10 @@ type Table struct {
 	Key string
 	// Digests are the fields that hold SHA-256 digests, written as 64 hexadecimal digits.
 	Digests []string
+	// JSONLists are the fields that hold lists of JSON objects, and JSONObjects those that
+	// hold one object, empty or NULL where there is none: the doctor finds what is not
+	// so, or has two readings.
+	JSONLists, JSONObjects []string
 	// SpentAt is the field that says when the row was spent, in Unix seconds, and is 0
 	// until then. It is empty where rows are not single use.
 	SpentAt string

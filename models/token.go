@@ -70,6 +70,7 @@ func (t *TokenMixin) AsTokenMixin() *TokenMixin { return t }
 func (*TokenMixin) DescribeTable() Table {
 	return Table{
 		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true, OfUser: true,
+		JSONLists: []string{"AuthorizationDetails", "GrantedAuthorizationDetails"}, JSONObjects: []string{"Claims", "Actor", "Confirmation"},
 	}
 }
 

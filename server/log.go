@@ -190,6 +190,19 @@ func (r *Request) LogRefusal(reason error) {
 	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", o.LogAttrs()...)
 }
 
+// LogDebug logs at the level of debugging what whoever builds the program wants to know of
+// the context's request, which is answered all the same. It is one line of Config.Logger,
+// with the keys of [EventLog] beside the values.
+func (s *Server) LogDebug(ctx context.Context, message string, values ...slog.Attr) {
+	if !s.config.Logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	req := cmp.Or(RequestFromContext(ctx), &Request{Server: s, ctx: ctx})
+	o := Observation{Endpoint: req.Endpoint}
+	o.describe(req)
+	s.config.Logger.LogAttrs(ctx, slog.LevelDebug, message, o.LogAttrs(values...)...)
+}
+
 // LogRefusal is that of the context's request, for what knows no more than the context.
 // Where nothing is requested the line has the reason alone.
 func (s *Server) LogRefusal(ctx context.Context, reason error) {

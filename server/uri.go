@@ -98,10 +98,10 @@ func IsWebAddress(uri string) bool {
 	return err == nil
 }
 
-// ClientFaults returns what is wrong with the addresses and names of a stored client, as
-// [Server.ValidateClientMetadata] of a server with the private-use schemes would say
-// (Config.PrivateUseSchemes). Such an address is never used, and such a name is not shown
-// as it is.
+// ClientFaults returns what is wrong with the addresses, names and keys of a stored client,
+// as [Server.ValidateClientMetadata] of a server with the private-use schemes would say
+// (Config.PrivateUseSchemes). Such an address is never used, such a name is not shown as
+// it is, and by such keys nothing is verified.
 func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []ClientMetadataFault {
 	if privateUseSchemes == nil {
 		privateUseSchemes = DefaultPrivateUseSchemes()
@@ -111,6 +111,9 @@ func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []Clie
 		source = models.ClientByRegistration
 	}
 	faults := append(uriRulesOf(source, privateUseSchemes).faults(&client.ClientMetadata), nameFaults(&client.ClientMetadata)...)
+	if problem := keySetProblem(client.ClientMetadata.JWKs); problem != "" {
+		faults = append(faults, ClientMetadataFault{"jwks", keyNames(client.ClientMetadata.JWKs), problem})
+	}
 	return sortedFaults(faults)
 }
 

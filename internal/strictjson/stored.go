@@ -62,10 +62,17 @@ func Stored(text []byte) (members map[string]stdjson.RawMessage, faults []*Error
 	return members, faults, nil
 }
 
-// StoredList is Stored for a list, which it returns without the elements that are not
-// as they have to be; nothing is a text that is no list.
+// StoredList reads a list of objects that was stored before it had to be strict: it
+// returns the list without the elements that are not as they have to be. Nothing is a
+// text that is no list, or of which nothing is left.
 func StoredList(text string) string {
-	if text == "" || Check([]byte(text)) == nil {
+	if text == "" {
+		return ""
+	}
+	switch objects, err := list(text); {
+	case err == nil && len(objects) == 0:
+		return ""
+	case err == nil:
 		return text
 	}
 	decoder := jsontext.NewDecoder(strings.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -78,15 +85,43 @@ func StoredList(text string) string {
 		if err != nil {
 			return ""
 		}
-		if Check(element) == nil {
+		if _, err := Object(element); err == nil && Check(slices.Concat([]byte("["), element, []byte("]"))) == nil {
 			good = append(good, bytes.Clone(element))
 		}
 	}
 	if len(good) == 0 || !ends(decoder) {
 		return ""
 	}
-	list, _ := stdjson.Marshal(good) // of JSON that was read
-	return string(list)
+	cleared, err := stdjson.Marshal(good)
+	if err != nil || Check(cleared) != nil { // of a text that is too long altogether
+		return ""
+	}
+	return string(cleared)
+}
+
+// list reads a list of objects.
+func list(text string) (objects []map[string]stdjson.RawMessage, err error) {
+	if err := Unmarshal([]byte(text), &objects); err != nil {
+		return nil, err
+	}
+	isNull := func(members map[string]stdjson.RawMessage) bool { return members == nil }
+	if objects == nil || slices.ContainsFunc(objects, isNull) {
+		return nil, &Error{Reason: ErrType}
+	}
+	return objects, nil
+}
+
+// ListFault returns what is wrong with a stored list of objects, of which [StoredList]
+// leaves it out; nil is nothing.
+func ListFault(text string) error {
+	_, err := list(text)
+	return err
+}
+
+// ObjectFault returns what is wrong with a stored object; nil is nothing.
+func ObjectFault(text string) error {
+	_, err := Object([]byte(text))
+	return err
 }
 
 // ends reports whether nothing comes but the end of an object or a list.

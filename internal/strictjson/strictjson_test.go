@@ -190,6 +190,39 @@ func TestAStoredObjectGoesOnWithoutItsBadMembers(t *testing.T) {
 	}
 }
 
+// A stored list of objects is read without those of its elements that are not as they have
+// to be; what is no list is nothing.
+func TestAStoredListGoesOnWithoutItsBadElements(t *testing.T) {
+	deep := strings.Repeat("[", strictjson.MaxDepth-2) + strings.Repeat("]", strictjson.MaxDepth-2)
+	long := `{"a":"` + strings.Repeat("a", strictjson.MaxBytes/2) + `"}`
+	for _, row := range []struct{ text, want string }{
+		{``, ``}, {`[{"a":1},{"b":[1.50]}]`, `[{"a":1},{"b":[1.50]}]`}, {` [ {} ] `, ` [ {} ] `}, {`[{"a":` + deep + `}]`, `[{"a":` + deep + `}]`},
+		{`[{"a":1},{"b":1,"b":2}]`, `[{"a":1}]`}, {`[{"b":{"c":[{"d":1,"d":1}]}},{"a":1.10}]`, `[{"a":1.10}]`}, {"[{\"a\":1},{\"b\":\"\xff\"}]", `[{"a":1}]`},
+		{`[{"a":1},{"b":"\ud800"}]`, `[{"a":1}]`}, {`[{"a":1},{"b":[` + deep + `]}]`, `[{"a":1}]`}, {`[{"a":1},1,"x",null,[],true]`, `[{"a":1}]`},
+		{`[{"b":1,"b":2}]`, ``}, {`[1]`, ``}, {`[null]`, ``}, {`[]`, ``}, {`{}`, ``}, {`{"a":1}`, ``}, {`null`, ``}, {`"x"`, ``}, {`1`, ``}, {`x`, ``},
+		{`[{"a":1}`, ``}, {`[{"a":1}]]`, ``}, {`[{"a":1},{"b":1,"b":2}]{}`, ``}, {`[{"a":1},{"b":1,"b":2}`, ``}, {`[{"a":1},{"b"}]`, ``}, {`[{"a":1}{"b":1,"b":2}]`, ``},
+		{`[` + long + `,` + long + `]`, ``},
+	} {
+		got := strictjson.StoredList(row.text)
+		assert.Equal(t, row.want, got, "%.200s", row.text)
+		if got != "" {
+			assert.NoError(t, strictjson.ListFault(got), "%.200s", row.text)
+		}
+		if row.text != "" {
+			isFault := row.text != row.want && row.text != "[]"
+			assert.Equal(t, isFault, strictjson.ListFault(row.text) != nil, "%.200s", row.text)
+		}
+	}
+	require.NoError(t, strictjson.ObjectFault(`{"a":1}`))
+	for text, want := range map[string]string{
+		`{"a":1,"a":2}`: `json: "/a" is given twice`, `[]`: "json: the text has another JSON type or range than it should", `null`: "json: the text has another JSON type or range than it should",
+		`x`: "json: the text is not JSON in valid UTF-8", `{"a":{"b":1,"b":2}}`: `json: "/a/b" is given twice`,
+	} {
+		assert.EqualError(t, strictjson.ObjectFault(text), want, text)
+	}
+	assert.EqualError(t, strictjson.ListFault(`[{"a":1},{"b":1,"b":2}]`), `json: "/1/b" is given twice`)
+}
+
 func TestResembles(t *testing.T) {
 	names := []string{"scope", "jwks"}
 	for name, is := range map[string]bool{"ſcope": true, "Scope": true, "jw\u212As": true, "scope": false, "scopes": false, "": false} {

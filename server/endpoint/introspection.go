@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/clientjwt"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -184,7 +185,10 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	if reason, err := e.checkPermission(ctx, req, stored, query); err != nil || reason != nil {
 		return nil, reason, err
 	}
-	claims := claimsOf(stored.Token, query)
+	claims, reason := claimsOf(stored.Token, query)
+	if reason != nil {
+		return nil, reason, nil
+	}
 	claims["iss"] = req.Server.Issuer()
 	if stored.UserID != "" {
 		user, err := req.Server.QueryUser(ctx, stored.UserID)
@@ -278,8 +282,10 @@ func (e *Introspection) resourcesOf(client server.Client) []string {
 }
 
 // claimsOf is what the row says. A refresh token stands for its grant, which
-// may be more than the access token of the day.
-func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
+// may be more than the access token of the day. Of an access token whose row does not say
+// in one way to which key it is bound, or who acts with it, nothing is told: without that
+// it would stand for more.
+func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *server.Reason) {
 	claims := map[string]any{"active": true, "client_id": token.GetClientID()}
 	set := func(name string, value any, known bool) {
 		if known {
@@ -290,7 +296,7 @@ func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
 		scope, expiresAt := token.GetGranted().Scope, token.GetRefreshTokenExpiresAt()
 		set("scope", scope, scope != "")
 		set("exp", expiresAt, expiresAt != 0)
-		return claims
+		return claims, nil
 	}
 	scope, expiresAt, audience := token.GetScope(), token.GetExpiresAt(), strings.Fields(token.GetAudience())
 	claims["token_type"] = token.GetTokenType()
@@ -298,15 +304,17 @@ func claimsOf(token server.Token, query server.TokenQuery) map[string]any {
 	set("scope", scope, scope != "")
 	set("exp", expiresAt, expiresAt != 0)
 	set("aud", audience, len(audience) > 0)
-	confirmation := token.GetConfirmation()
-	set("cnf", json.RawMessage(confirmation), confirmation != "")
+	for name, text := range map[string]string{"cnf": token.GetConfirmation(), "act": token.GetActor()} {
+		if fault := strictjson.ObjectFault(text); text != "" && fault != nil {
+			return nil, server.NewReason("the row of the token has JSON that cannot be read", slog.String("claim", name), slog.String("fault", fault.Error()))
+		}
+		set(name, json.RawMessage(text), text != "")
+	}
 	details := token.GetAuthorizationDetails()
 	set("authorization_details", json.RawMessage(details), details != "")
-	actor := token.GetActor()
-	set("act", json.RawMessage(actor), actor != "")
 	how := server.AuthenticationOf(token.GetAuthorization())
 	set("auth_time", how.Time, how.Time != 0)
 	set("acr", how.ACR, how.ACR != "")
 	set("amr", how.AMR, len(how.AMR) > 0)
-	return claims
+	return claims, nil
 }

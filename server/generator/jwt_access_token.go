@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/internal/ownclaims"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -27,9 +27,10 @@ type JWTAccessToken struct {
 	// Audience is who a token is for when the request names no resource (RFC
 	// 8707). Without it such a request is refused with invalid_target.
 	Audience string
-	// Claims adds claims of the program's own; nil adds none. One of the claims
-	// that RFC 9068 names keeps its value, and one whose name a reader that folds case
-	// would take for one of them, such as "Scope", is left out.
+	// Claims adds claims of the program's own; nil adds none. One with the name of a
+	// claim that RFC 9068 names, or with a name that a reader which folds case would
+	// take for one, such as "Scope", is left out, and named in the log at the level of
+	// debugging.
 	Claims func(ctx context.Context, input server.TokenInput) (map[string]any, error)
 }
 
@@ -58,7 +59,7 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 			return "", err
 		}
 		maps.Copy(claims, own)
-		maps.DeleteFunc(claims, func(name string, _ any) bool { return strictjson.Resembles(name, protocolClaims[:]) })
+		ownclaims.Leave(ctx, input.Request.Server, "generator.JWTAccessToken.Claims", claims, protocolClaims[:])
 	}
 	claims["iss"] = input.Request.Server.Issuer()
 	claims["aud"] = audience
@@ -85,7 +86,6 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 }
 
 func setIf(claims map[string]any, name string, value any, known bool) {
-	delete(claims, name)
 	if known {
 		claims[name] = value
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -67,6 +68,45 @@ func TestClaimsOfTheProgramsOwn(t *testing.T) {
 	a, _ = issue()
 	assert.Equal(t, http.StatusInternalServerError, a.Status)
 	assert.NotContains(t, a.Raw, "roles")
+}
+
+// Claims of a program's own that have the name of one of the protocol, or its lookalike, are
+// left out, and the log has which; all others are there as they are.
+func TestClaimsThatCollideWithTheProtocol(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	jwt := &generator.JWTAccessToken{Audience: "https://api.example", Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})}
+	p := oauthtest.New(t, db, func(c *server.Config) { c.AccessTokenGenerator = jwt.Generate })
+	service := p.NewClient(oauthtest.Grants("client_credentials"))
+	protocol := []string{"iss", "aud", "client_id", "sub", "iat", "exp", "nbf", "jti", "scope", "auth_time", "acr", "amr", "act", "authorization_details", "cnf"}
+	for _, claim := range protocol {
+		own := map[string]any{claim: "mine", strings.ToUpper(claim): "mine", claim + "#ja": "mine", "my_" + claim: "kept", claim + "s": "kept", "roles": "kept"}
+		if folded := strings.NewReplacer("s", "\u017f", "k", "\u212a").Replace(claim); folded != claim {
+			own[folded] = "mine"
+		}
+		var colliding []string
+		for name, whose := range own {
+			if whose == "mine" {
+				colliding = append(colliding, name)
+			}
+		}
+		jwt.Claims = func(context.Context, server.TokenInput) (map[string]any, error) { return own, nil }
+		a := p.Token(service, "grant_type=client_credentials&scope=profile")
+		require.Equal(t, http.StatusOK, a.Status, a.Raw)
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(a.Body["access_token"], ".")[1])
+		require.NoError(t, err)
+		assert.NotContains(t, string(payload), "mine", claim)
+		assert.Equal(t, len(own)-len(colliding), strings.Count(string(payload), `"kept"`), "%s: %s", claim, payload)
+		assert.Len(t, own, 3+len(colliding), "what the program made is not changed")
+		require.Len(t, a.Log(), 1)
+		line := a.Log()[0]
+		assert.Equal(t, slog.LevelDebug, line.Level)
+		assert.True(t, line.Has("from", "generator.JWTAccessToken.Claims", "client_id", service.ClientID), line)
+		assert.ElementsMatch(t, colliding, strings.Fields(line.Keys["claims"]), claim)
+	}
+	jwt.Claims = func(context.Context, server.TokenInput) (map[string]any, error) {
+		return map[string]any{"roles": "kept"}, nil
+	}
+	assert.Empty(t, p.Token(service, "grant_type=client_credentials").Log())
 }
 
 // One API takes signed JWTs, and another one asks the server: what a token is like, its

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // payments has a type "payment", of an amount up to 100, and a type "account".
@@ -184,6 +185,115 @@ func TestAuthorizationDetails(t *testing.T) {
 			assert.JSONEq(t, "["+pay50+"]", string(claimsOf(t, token)["authorization_details"]))
 		})
 		assert.JSONEq(t, `["account","payment","presence"]`, p.Get("/.well-known/oauth-authorization-server").Body["authorization_details_types_supported"])
+	})
+}
+
+// What an authorization detail may not say is refused as RFC 9396 section 5 has it, at each
+// endpoint at which it comes in.
+func TestAuthorizationDetailsAtEveryEndpoint(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newRequestObjects(t, db)
+		device := gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
+		device.PublicRequests = ratelimit.Unlimited{}
+		exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](db)
+		exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
+		require.NoError(t, errors.Join(
+			p.Server.Register(payments()), p.Server.RegisterEndpoint(device), p.Server.RegisterGrant(exchange),
+			p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
+		))
+		const good = `[{"type":"account","id":"1","x":{"a":1,"b":1.50},"actions":["read"]}]`
+		service, tv := p.NewClient(oauthtest.Grants("client_credentials", exchangeGrant)), p.NewClient(television)
+		tokens := func() map[string]string { return p.Redeem(p.client, p.Code(p.client, details(good))).Body }
+		subject, refresh := tokens()["access_token"], tokens()["refresh_token"]
+		code := p.Code(p.client, details(good))
+		request := strings.Replace(oauthtest.AuthorizeQuery(p.client, ""), "&client_id="+p.client.ClientID, "", 1)
+		places := map[string]func(text string) oauthtest.Answer{
+			"authorization": func(text string) oauthtest.Answer {
+				return p.Consent(oauthtest.AuthorizeQuery(p.client, details(text)))
+			},
+			"the decision": func(text string) oauthtest.Answer {
+				return p.Grant(oauthtest.AuthorizeQuery(p.client, details(text)))
+			},
+			"a pushed request": func(text string) oauthtest.Answer { return p.Post("/oauth/par", p.client, request+"&"+details(text)) },
+			"a device":         func(text string) oauthtest.Answer { return p.Post("/oauth/device_authorization", tv, details(text)) },
+			"a client's own token": func(text string) oauthtest.Answer {
+				return p.Token(service, "grant_type=client_credentials&"+details(text))
+			},
+			"a code": func(text string) oauthtest.Answer {
+				return p.Token(p.client, "grant_type=authorization_code&code_verifier="+oauthtest.Verifier+"&code="+code+"&"+details(text))
+			},
+			"a refresh token": func(text string) oauthtest.Answer { return p.Refresh(p.client, refresh, "&"+details(text)) },
+			"an exchange": func(text string) oauthtest.Answer {
+				return p.Token(service, url.Values{"grant_type": {exchangeGrant}, "subject_token": {subject}, "subject_token_type": {accessType}, "authorization_details": {text}}.Encode())
+			},
+			"a request object, as a text": func(text string) oauthtest.Answer {
+				return p.Consent(p.query("request", p.sign("authorization_details", text)))
+			},
+			"a pushed request object, as a text": func(text string) oauthtest.Answer {
+				return p.Post("/oauth/par", p.client, "request="+p.sign("authorization_details", text))
+			},
+			"a request object": func(text string) oauthtest.Answer {
+				return p.Consent(p.query("request", p.sign("authorization_details", json.RawMessage(text))))
+			},
+			"a pushed request object": func(text string) oauthtest.Answer {
+				return p.Post("/oauth/par", p.client, "request="+p.sign("authorization_details", json.RawMessage(text)))
+			},
+		}
+		for rule, text := range map[string]string{
+			"an unknown member":            `[{"type":"payment","amount":50,"recurring":"weekly"}]`,
+			"one within another":           `[{"type":"account","id":"1","x":{"a":1,"recurring":"weekly"}}]`,
+			"one of a type without any":    `[{"type":"presence","id":"1"}]`,
+			"a member of other types":      `[{"type":"payment","amount":50,"locations":["https://a.example"]}]`,
+			"the lookalike of a member":    `[{"type":"account","id":"1","action\u017f":["write"]}]`,
+			"a member in capitals":         `[{"type":"payment","amount":50,"AMOUNT":1}]`,
+			"a member with NUL":            `[{"type":"payment","amount":50,"amount\u0000":1}]`,
+			"another type":                 `[{"type":"payment","amount":"50"}]`,
+			"another type within":          `[{"type":"account","id":"1","x":{"a":"1"}}]`,
+			"a list in place of a text":    `[{"type":"account","id":["1"]}]`,
+			"a text in place of a list":    `[{"type":"account","id":"1","actions":"read"}]`,
+			"a number out of range":        `[{"type":"payment","amount":1e400}]`,
+			"a fraction":                   `[{"type":"account","id":"1","x":{"a":1.5}}]`,
+			"no type":                      `[{"amount":50}]`,
+			"a type that there is not":     `[{"type":"transfer"}]`,
+			"the type by its lookalike":    `[{"TYPE":"payment","amount":50}]`,
+			"a type of another JSON type":  `[{"type":["payment"],"amount":50}]`,
+			"one good and one bad":         `[{"type":"presence"},{"type":"payment","amount":50,"recurring":"weekly"}]`,
+			"no list":                      `{"type":"presence"}`,
+			"a list of something else":     `[7]`,
+			"a list of nothing":            `[null]`,
+			"a list in a list":             `[[{"type":"presence"}]]`,
+			"more than may be":             `[{"type":"payment","amount":200}]`,
+			"twice":                        `[{"type":"payment","amount":5,"amount":50}]`,
+			"twice, once with an escape":   `[{"type":"payment","amount":5,"amoun\u0074":50}]`,
+			"twice within":                 `[{"type":"account","id":"1","x":{"a":1,"a":2}}]`,
+			"twice in a member unknown":    `[{"type":"payment","amount":50,"x":[{"y":{"z":1,"z":2}}]}]`,
+			"two types":                    `[{"type":"presence","type":"payment","amount":50}]`,
+			"half a character":             `[{"type":"account","id":"\ud800"}]`,
+			"nested deeper than it can be": `[{"type":"payment","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}]`,
+			"nothing at all":               `[]`,
+			"null":                         `null`,
+		} {
+			for where, send := range places {
+				asJSON := where == "a request object" || where == "a pushed request object"
+				want := []string{server.InvalidAuthorizationDetails}
+				switch {
+				case asJSON && (text == "[]" || text == "null"): // which is left out of a JWT
+					continue
+				case asJSON: // a JWT that has two readings is none
+					want = append(want, server.InvalidRequestObject)
+				}
+				a := send(text)
+				assert.Contains(t, want, a.Params()["error"], "%s: %s: %d %s", where, rule, a.Status, a.Raw)
+				assert.Less(t, a.Status, http.StatusInternalServerError, "%s: %s", where, rule)
+				if !strings.HasPrefix(rule, "twice") && !strings.HasPrefix(rule, "two") && !strings.HasPrefix(rule, "half") && !strings.HasPrefix(rule, "nested") {
+					assert.Equal(t, server.InvalidAuthorizationDetails, a.Params()["error"], "%s: %s", where, rule)
+				}
+			}
+		}
+		for where, send := range places {
+			a := send(good)
+			assert.Empty(t, a.Params()["error"], "%s: what is right is taken: %s", where, a.Raw)
+		}
 	})
 }
 

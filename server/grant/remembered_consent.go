@@ -83,7 +83,7 @@ func isRecognizable(req *server.Request) bool {
 // covers reports whether a consent includes all that a request asks for.
 func covers(known *models.ConsentMixin, req *server.Request) bool {
 	return includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
-		(req.Authorization.Claims == "" || req.Authorization.Claims == known.Claims) && len(newDetails(known.AuthorizationDetails, req.AuthorizationDetails)) == 0
+		(req.Authorization.Claims == "" || req.Authorization.Claims == known.Claims) && len(newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails)) == 0
 }
 
 // includes reports whether every word is among those that are known.
@@ -97,10 +97,7 @@ func missingIn(known, words string) string {
 
 // newDetails returns those authorization details that are not known.
 func newDetails(known, requested string) []AuthorizationDetail {
-	all, err := ParseAuthorizationDetails(known)
-	if err != nil {
-		all = nil // which asks again
-	}
+	all, _ := ParseAuthorizationDetails(known)         // which was cleared of what has two readings
 	details, _ := ParseAuthorizationDetails(requested) // which were checked
 	return slices.DeleteFunc(details, func(detail AuthorizationDetail) bool {
 		return slices.ContainsFunc(all, func(one AuthorizationDetail) bool { return sameDetail(one, detail) })
@@ -149,9 +146,9 @@ func (r *RememberedConsent) extended(known *models.ConsentMixin, req *server.Req
 	}
 	consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)
 	consent.Claims = cmp.Or(req.Authorization.Claims, known.Claims)
-	consent.AuthorizationDetails = known.AuthorizationDetails
-	if fresh := newDetails(known.AuthorizationDetails, req.AuthorizationDetails); len(fresh) > 0 {
-		all, _ := ParseAuthorizationDetails(known.AuthorizationDetails)
+	consent.AuthorizationDetails = known.GetAuthorizationDetails()
+	if fresh := newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails); len(fresh) > 0 {
+		all, _ := ParseAuthorizationDetails(consent.AuthorizationDetails)
 		text, err := json.Marshal(append(all, fresh...))
 		if err == nil {
 			consent.AuthorizationDetails = string(text)

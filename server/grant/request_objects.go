@@ -291,13 +291,15 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 			return nil, server.NewError(server.InvalidRequestObject, "The request object must not have a 'request' or 'request_uri'.")
 		}
 		var one string
-		var several []string
+		var several []*string // in which null is no text
 		switch {
 		case string(raw) == "null":
 		case strictjson.Unmarshal(raw, &one) == nil:
 			params.Set(name, one)
-		case strictjson.Unmarshal(raw, &several) == nil:
-			params[name] = several
+		case strictjson.Unmarshal(raw, &several) == nil && !slices.Contains(several, nil):
+			for _, text := range several {
+				params.Add(name, *text)
+			}
 		default:
 			params.Set(name, string(raw))
 		}

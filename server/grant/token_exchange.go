@@ -272,14 +272,36 @@ func allows(mayAct json.RawMessage, actor map[string]string) bool {
 // actor returns who has acted with the token so far.
 func (t *ExchangedToken) actor() (act map[string]any, err error) {
 	text := []byte(t.claims["act"])
+	if string(text) == "null" { // which is left out, in a JWT
+		text = nil
+	}
 	if t.Stored != nil {
 		text = []byte(t.Stored.Token.GetActor())
 	}
 	if len(text) == 0 {
 		return nil, nil
 	}
-	err = strictjson.Unmarshal(text, &act)
+	if err := strictjson.ObjectFault(string(text)); err != nil {
+		return nil, err
+	}
+	if err = strictjson.Unmarshal(text, &act); err == nil && foldsToActor(act) {
+		err = errors.New("a member has the lookalike of a name")
+	}
 	return act, err
+}
+
+// foldsToActor reports whether a member of who acts, or of who has acted before, has a
+// name that readers which fold case take for another: the token that is made is for APIs
+// that may be such readers.
+func foldsToActor(act map[string]any) bool {
+	for ; act != nil; act, _ = act["act"].(map[string]any) {
+		for name := range act {
+			if strictjson.Resembles(name, []string{"iss", "sub", "client_id", "act"}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // actors counts who stand in one another, as "act" has them.

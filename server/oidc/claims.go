@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/ownclaims"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -156,7 +157,7 @@ func (p *Provider) userClaims(ctx context.Context, input *ClaimsInput, byScope b
 		if err != nil {
 			return fmt.Errorf("get the claims of a user: %w", err)
 		}
-		p.release(input.Claims, known, func(claim string) bool {
+		p.release(ctx, input.Claims, known, func(claim string) bool {
 			scope := p.scopeOf(claim)
 			return scope == "" || slices.Contains(granted, scope)
 		})
@@ -172,17 +173,19 @@ func (p *Provider) userClaims(ctx context.Context, input *ClaimsInput, byScope b
 		if err != nil {
 			return fmt.Errorf("get the claims of a user: %w", err)
 		}
-		p.release(input.Claims, known, func(claim string) bool { _, asked := requested[claim]; return asked })
+		p.release(ctx, input.Claims, known, func(claim string) bool { _, asked := requested[claim]; return asked })
 	}
 	return p.customize(ctx, input)
 }
 
 // release copies the claims that are known and allowed. One in another language,
 // such as "name#ja", is the same claim (OpenID Connect Core section 5.2).
-func (*Provider) release(into, known map[string]any, allowed func(claim string) bool) {
+func (p *Provider) release(ctx context.Context, into, known map[string]any, allowed func(claim string) bool) {
+	known = maps.Clone(known)
+	p.leaveProtocol(ctx, "User.GetClaims", known)
 	for name, value := range known {
 		claim, _, _ := strings.Cut(name, "#")
-		if value != nil && value != "" && !isProtocolClaim(claim) && allowed(claim) {
+		if value != nil && value != "" && allowed(claim) {
 			into[name] = value
 		}
 	}
@@ -207,6 +210,11 @@ func (p *Provider) customize(ctx context.Context, input *ClaimsInput) error {
 	if err := p.Claims(ctx, input); err != nil {
 		return fmt.Errorf("customize the claims of a user: %w", err)
 	}
-	maps.DeleteFunc(input.Claims, func(name string, _ any) bool { return isProtocolClaim(name) })
+	p.leaveProtocol(ctx, "oidc.Provider.Claims", input.Claims)
 	return nil
+}
+
+// leaveProtocol leaves out what only the provider says anything about.
+func (p *Provider) leaveProtocol(ctx context.Context, from string, claims map[string]any) {
+	ownclaims.Leave(ctx, p.server, from, claims, protocolClaims[:])
 }

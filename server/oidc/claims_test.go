@@ -1,8 +1,13 @@
 package oidc_test
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +18,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -94,4 +100,91 @@ func TestEveryClaimOfTheMetadataExists(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(p.Get("/.well-known/openid-configuration").Raw), &document))
 		assert.Equal(t, slices.Sorted(maps.Keys(found)), document.Claims, acr)
 	}
+}
+
+// What a row says in two ways of the claims that were granted asks for nothing: the token,
+// the code and the grant go on without it.
+func TestStoredClaimsWithTwoReadings(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db)
+		client := p.client()
+		for text, want := range map[string][2][]string{ // of UserInfo and of the ID token
+			`{"userinfo":{"email":null},"id_token":{"phone_number":null}}`:                                      {{"email"}, {"phone_number"}},
+			`{"userinfo":{"email":null},"userinfo":{"phone_number":null}}`:                                      {},
+			`{"userinfo":{"email":null,"email":null},"id_token":{"phone_number":null}}`:                         {nil, {"phone_number"}},
+			`{"userinfo":{"email":{"value":1,"value":2}},"id_token":{"phone_number":null}}`:                     {nil, {"phone_number"}},
+			`{"u\u017ferinfo":{"email":null},"ID_Token":{"phone_number":null}}`:                                 {},
+			`{"userinfo":{"\u017faddress":null,"Email":null,"email\u0000":null},"id_token":{"PHONE_NUMBER":1}}`: {},
+			`{"userinfo":"email","id_token":{"phone_number":null}}`:                                             {nil, {"phone_number"}},
+			"{\"userinfo\":{\"email\":{\"value\":\"\xef\xbf\xbd\"}},\"x\":{\"y\":1,\"y\":2}}":                   {{"email"}, nil},
+			`{"userinfo":{"email":null},"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`:         {{"email"}, nil},
+			`["email"]`: {}, `"email"`: {}, `null`: {}, `7`: {}, `{`: {}, `not JSON`: {}, ` `: {},
+		} {
+			check := func(tokens map[string]string, where string) {
+				t.Helper()
+				assertKeys(t, members(t, p.userInfo(tokens["access_token"])), append(want[0], "sub")...)
+				all, _ := verify(t, tokens["id_token"])
+				assert.Equal(t, want[1] != nil, all["phone_number"] != nil, "%s: %s", text, where)
+				assert.Nil(t, all["email"], "%s: %s", text, where)
+			}
+			code := p.authorize(client, `claims={"userinfo":{"email":null,"phone_number":null},"id_token":{"email":null,"phone_number":null}}`)["code"]
+			require.NoError(t, db.Model(&oauthtest.AuthorizationCode{}).Where("1 = 1").UpdateColumn("claims", text).Error)
+			a := p.Token(client, "grant_type=authorization_code&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI)+"&code="+code)
+			require.Equal(t, http.StatusOK, a.Status, "%s: %s", text, a.Raw)
+			check(a.Body, "a code")
+			require.NoError(t, db.Model(&oauthtest.Token{}).Where("1 = 1").UpdateColumn("claims", text).Error)
+			again := p.Refresh(client, a.Body["refresh_token"], "")
+			require.Equal(t, http.StatusOK, again.Status, "%s: %s", text, again.Raw)
+			check(again.Body, "a refresh")
+		}
+	})
+}
+
+// A claim of the program's own that has the name of one of the protocol, or its lookalike,
+// is left out wherever claims go, and the log has which.
+func TestClaimsThatCollideWithTheProtocol(t *testing.T) {
+	own := map[string]any{
+		"sub": "mine", "\u017fub": "mine", "SCOPE": "mine", "client_id": "mine", "Iss#ja": "mine", "nonce": "mine", "\u017fid": "mine", "amr": "mine", "cnf": "mine", "roles": "kept", "nickname": "Al",
+	}
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	provider := &oidc.Provider{Keys: signingKeys(), Claims: func(_ context.Context, input *oidc.ClaimsInput) error {
+		maps.Copy(input.Claims, own)
+		return nil
+	}}
+	require.NoError(t, provider.Register(p.Server, p.Protector))
+	client := p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.Scope = "openid profile" })
+	callback := "redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI)
+	signIn := func() oauthtest.Answer {
+		code := p.Code(client, "scope=openid+profile&"+callback)
+		return p.Token(client, "grant_type=authorization_code&code_verifier="+oauthtest.Verifier+"&code="+code+"&"+callback)
+	}
+	tokens := signIn()
+	idToken, _ := verify(t, tokens.Body["id_token"])
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/userinfo", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+tokens.Body["access_token"])
+	told := p.Serve(r)
+	userInfo := members(t, told)
+	p.Server.RegisterTokenGenerator("authorization_code", (&generator.JWTAccessToken{Keys: signingKeys(), Algorithm: "RS256", Audience: "https://api.example", Claims: provider.AccessTokenClaims}).Generate)
+	access, _ := verify(t, signIn().Body["access_token"])
+	for where, claims := range map[string]map[string]any{"the ID token": idToken, "UserInfo": userInfo, "the access token": access} {
+		assert.Equal(t, "kept", claims["roles"], where)
+		assert.Equal(t, p.User.GetUserID(), claims["sub"], where)
+		for name, value := range claims {
+			assert.NotEqual(t, "mine", value, "%s: %s", where, name)
+		}
+	}
+	var left []string
+	for name, whose := range own {
+		if whose == "mine" {
+			left = append(left, name)
+		}
+	}
+	from := make(map[string]string)
+	for _, line := range append(tokens.Log(), told.Log()...) {
+		assert.Equal(t, slog.LevelDebug, line.Level)
+		from[line.Keys["endpoint"]+" "+line.Keys["from"]] = line.Keys["claims"]
+	}
+	assert.ElementsMatch(t, left, strings.Fields(from["token oidc.Provider.Claims"]))
+	assert.ElementsMatch(t, left, strings.Fields(from["userinfo oidc.Provider.Claims"]))
+	assert.Equal(t, "iss", from["userinfo User.GetClaims"])
 }

@@ -150,7 +150,7 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 		}
 		return &server.Response{Status: http.StatusNoContent}, nil
 	default:
-		return information(req, http.StatusOK, client, "", token)
+		return information(req, http.StatusOK, client, "", token, "")
 	}
 }
 
@@ -172,6 +172,7 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 	if err != nil {
 		return nil, err
 	}
+	statement, _ := text(members, "software_statement")
 	metadata, err := e.metadata(ctx, req, members)
 	if err != nil {
 		return nil, err
@@ -198,7 +199,7 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 	if err := e.Storage.SaveClient(ctx, client, req); err != nil {
 		return nil, fmt.Errorf("save client: %w", err)
 	}
-	return information(req, http.StatusCreated, client, secret, token)
+	return information(req, http.StatusCreated, client, secret, token, statement)
 }
 
 // newSecret gives a client a secret, and returns it this once.
@@ -229,6 +230,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 	if secret, ok := text(members, "client_secret"); !ok || secret != "" && !old.CheckClientSecret(secret, req.Time) {
 		return nil, server.NewError(server.InvalidRequest, "The 'client_secret' is not that of the client; a client cannot choose its own.")
 	}
+	statement, _ := text(members, "software_statement")
 	metadata, err := e.metadata(ctx, req, members)
 	if err != nil {
 		return nil, err
@@ -245,7 +247,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 	if !updated { // since it authenticated
 		return nil, errNoRegistrationAccess(req, "the registration has changed meanwhile")
 	}
-	return information(req, http.StatusOK, &client, secret, token)
+	return information(req, http.StatusOK, &client, secret, token, statement)
 }
 
 // renewSecret gives a client a secret that has none yet, or one that ends soon,
@@ -267,8 +269,9 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 }
 
 // information is the client information response (RFC 7591 section 3.2.1,
-// RFC 7592 section 3). A secret is told when it is made, and never again.
-func information(req *server.Request, status int, client *models.ClientMixin, secret, token string) (*server.Response, error) {
+// RFC 7592 section 3). A secret is told when it is made, and never again; a software
+// statement comes back with the answer to the request that it was used in.
+func information(req *server.Request, status int, client *models.ClientMixin, secret, token, statement string) (*server.Response, error) {
 	encoded, err := json.Marshal(client.ClientMetadata)
 	if err != nil {
 		return nil, err
@@ -287,6 +290,9 @@ func information(req *server.Request, status int, client *models.ClientMixin, se
 	all["registration_client_uri"] = req.Server.EndpointURL("registration") + "?" + url.Values{"client_id": {client.ClientID}}.Encode()
 	if secret != "" {
 		all["client_secret"] = secret
+	}
+	if statement != "" {
+		all["software_statement"] = statement
 	}
 	if client.ClientSecret != "" {
 		all["client_secret_expires_at"] = client.ClientSecretExpiresAt

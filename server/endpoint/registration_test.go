@@ -448,6 +448,7 @@ func TestSoftwareStatements(t *testing.T) {
 	assert.Equal(t, "Signed", told.Name, "a statement takes the place of what the client says")
 	assert.JSONEq(t, `["https://signed.example/cb"]`, a.Body["redirect_uris"])
 	assert.Equal(t, "signed", a.Body["software_id"])
+	assert.Equal(t, good, a.Body["software_statement"], "it comes back as it was (RFC 7591 section 3.2.1)")
 	assert.NotContains(t, a.Body, "iss")
 
 	unsigned := "eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + "."

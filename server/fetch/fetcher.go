@@ -12,11 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"code.dny.dev/ssrf"
-	"github.com/maypok86/otter/v2"
 
+	"github.com/gormoauth/gormoauth/internal/bounded"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -47,8 +48,17 @@ type Options struct {
 type Fetcher struct {
 	options Options
 	client  *http.Client
-	cache   *otter.Cache[string, remembered]
+	cache   *bounded.Map[string, remembered]
 	turns   *ratelimit.Concurrency
+
+	mu       sync.Mutex
+	underway map[string]*fetching // by the key of the cache
+}
+
+// fetching is a fetch that everybody waits for who wants its document.
+type fetching struct {
+	done  chan struct{}
+	found remembered // once it is done
 }
 
 // remembered is what came of a fetch.
@@ -97,10 +107,9 @@ func New(options Options) *Fetcher {
 		client: &http.Client{Transport: transport, Timeout: options.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect would lead elsewhere
 		}},
-		cache: otter.Must(&otter.Options[string, remembered]{
-			MaximumSize: maxDocuments, ExpiryCalculator: otter.ExpiryWriting[string, remembered](options.CacheFor),
-		}),
-		turns: ratelimit.NewConcurrency(options.Concurrency, options.Timeout),
+		cache:    bounded.New[string, remembered](maxDocuments, options.CacheFor),
+		turns:    ratelimit.NewConcurrency(options.Concurrency, options.Timeout),
+		underway: make(map[string]*fetching),
 	}
 }
 
@@ -119,8 +128,8 @@ func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 // Refresh is Get for somebody who did not find in the document what should be
 // there: it is fetched again, but not twice in half a minute.
 func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
-	f.forget(address, time.Now().Add(-refreshPause))
-	return f.Get(ctx, address)
+	document, err := f.Fetch(ctx, address, Request{notBefore: time.Now().Add(-refreshPause)})
+	return document.Body, err
 }
 
 // Request says how a document is wanted. The zero value takes what is remembered.
@@ -134,6 +143,9 @@ type Request struct {
 	// Permit is asked before the address is. Its error is returned in the place of a
 	// document.
 	Permit func(ctx context.Context) error
+
+	// notBefore is the moment from before which nothing is wanted; Anew is now.
+	notBefore time.Time
 }
 
 // Fetch returns the document as the request wants it. Its errors are those of
@@ -143,11 +155,11 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (D
 	if request.Validator != "" {
 		key += " " + request.Validator
 	}
-	notBefore := time.Time{}
+	notBefore := request.notBefore
 	if request.Anew {
 		notBefore = time.Now()
 	}
-	if found, ok := f.cache.GetIfPresent(key); ok && f.counts(found, notBefore) {
+	if found, ok := f.known(key, notBefore); ok {
 		return found.since()
 	}
 	if request.Permit != nil {
@@ -169,9 +181,14 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (D
 	return found.since()
 }
 
-// counts reports whether what is remembered may still be used, by somebody who wants
-// nothing from before a moment.
-func (f *Fetcher) counts(found remembered, notBefore time.Time) bool {
+// known returns what is remembered, if it may still be used by somebody who wants nothing
+// from before a moment.
+func (f *Fetcher) known(key string, notBefore time.Time) (found remembered, ok bool) {
+	now := time.Now()
+	found, ok = f.cache.Get(key, now)
+	if !ok {
+		return found, false
+	}
 	life := f.options.CacheFor
 	switch {
 	case found.err != nil:
@@ -179,7 +196,7 @@ func (f *Fetcher) counts(found remembered, notBefore time.Time) bool {
 	case found.document.FreshFor > 0:
 		life = min(life, found.document.FreshFor)
 	}
-	return !found.fetchedAt.Before(notBefore) && time.Since(found.fetchedAt) <= life
+	return found, !found.fetchedAt.Before(notBefore) && now.Sub(found.fetchedAt) <= life
 }
 
 // since is what was remembered, as it is now.
@@ -188,33 +205,47 @@ func (r remembered) since() (Document, error) {
 	return r.document, r.err
 }
 
-// forget forgets what was fetched before a moment.
-func (f *Fetcher) forget(key string, before time.Time) {
-	f.cache.ComputeIfPresent(key, func(found remembered) (remembered, otter.ComputeOp) {
-		if found.fetchedAt.Before(before) {
-			return found, otter.InvalidateOp
-		}
-		return found, otter.CancelOp
-	})
-}
-
 // load fetches for everybody who waits for the document, so that none of them can have
 // it fail for the others. Who wants it anew may meet a fetch that began before, and
 // waits for the next one.
 func (f *Fetcher) load(ctx context.Context, key, address, validator string, notBefore time.Time) (remembered, error) {
 	for {
-		if found, ok := f.cache.GetIfPresent(key); ok && !f.counts(found, notBefore) {
-			f.forget(key, found.fetchedAt.Add(1))
+		f.mu.Lock()
+		if found, ok := f.known(key, notBefore); ok { // somebody was faster
+			f.mu.Unlock()
+			return found, nil
 		}
-		found, err := f.cache.Get(ctx, key, otter.LoaderFunc[string, remembered](func(ctx context.Context, _ string) (remembered, error) {
-			began := time.Now()
-			document, err := f.fetch(context.WithoutCancel(ctx), address, validator)
-			return remembered{document, err, began}, nil
-		}))
-		if err != nil || !found.fetchedAt.Before(notBefore) {
-			return found, err
+		others, ok := f.underway[key]
+		if !ok {
+			own := &fetching{done: make(chan struct{})}
+			f.underway[key] = own
+			f.mu.Unlock()
+			return f.fetchFor(context.WithoutCancel(ctx), own, key, address, validator), nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return remembered{}, ctx.Err()
+		case <-others.done:
+			if !others.found.fetchedAt.Before(notBefore) {
+				return others.found, nil
+			}
 		}
 	}
+}
+
+// fetchFor fetches, remembers what came of it, and tells those who wait.
+func (f *Fetcher) fetchFor(ctx context.Context, own *fetching, key, address, validator string) remembered {
+	own.found = remembered{err: ErrRefused, fetchedAt: time.Now()}
+	defer func() { // also after a panic
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.cache.Set(key, own.found, time.Now())
+		delete(f.underway, key)
+		close(own.done)
+	}()
+	own.found.document, own.found.err = f.fetch(ctx, address, validator)
+	return own.found
 }
 
 // Post sends a form to an address that a client named, and returns the status of

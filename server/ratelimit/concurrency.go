@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Concurrency bounds how much of something costly, such as the digest of a
@@ -16,9 +14,9 @@ import (
 // which it went wrong a short while ago. However many attempts a flood makes, and
 // from however many addresses, whoever comes from elsewhere is the next but one.
 type Concurrency struct {
-	slots    *semaphore.Weighted // first come, first served
-	suspects *semaphore.Weighted // the slots of all suspected keys
-	share    int64
+	slots    *semaphore
+	suspects *semaphore // the slots of all suspected keys
+	share    int
 	patience time.Duration
 
 	wrong *InProcess // counts the times that it went wrong, once for each key
@@ -29,7 +27,7 @@ type Concurrency struct {
 
 // queue is those of one key.
 type queue struct {
-	turns *semaphore.Weighted
+	turns *semaphore
 	size  int
 }
 
@@ -43,9 +41,9 @@ func NewConcurrency(slots int, patience time.Duration) *Concurrency {
 	if slots < 1 || patience <= 0 {
 		panic("ratelimit: NewConcurrency needs at least one slot, and patience to wait for it")
 	}
-	share := int64(max(1, slots/2))
+	share := max(1, slots/2)
 	return &Concurrency{
-		slots: semaphore.NewWeighted(int64(slots)), suspects: semaphore.NewWeighted(share), share: share, patience: patience,
+		slots: newSemaphore(slots), suspects: newSemaphore(share), share: share, patience: patience,
 		wrong: New(1, suspicion), queues: make(map[string]*queue),
 	}
 }
@@ -63,21 +61,21 @@ func (c *Concurrency) Do(ctx context.Context, key string, f func() (good bool)) 
 	defer cancel()
 	q := c.enter(key)
 	defer c.leave(key, q)
-	if q.turns.Acquire(waiting, 1) != nil {
+	if q.turns.acquire(waiting) != nil {
 		return ErrBusy
 	}
-	defer q.turns.Release(1)
+	defer q.turns.release()
 	var took time.Duration
 	if left, _ := c.wrong.Wait(ctx, key); left > 0 {
-		if c.suspects.Acquire(waiting, 1) != nil {
+		if c.suspects.acquire(waiting) != nil {
 			return ErrBusy
 		}
-		defer func() { time.AfterFunc(took, func() { c.suspects.Release(1) }) }()
+		defer func() { time.AfterFunc(took, func() { c.suspects.release() }) }()
 	}
-	if c.slots.Acquire(waiting, 1) != nil {
+	if c.slots.acquire(waiting) != nil {
 		return ErrBusy
 	}
-	defer c.slots.Release(1)
+	defer c.slots.release()
 	begin := time.Now()
 	if !f() {
 		_, _ = c.wrong.Allow(ctx, key) // which never fails, in process
@@ -105,7 +103,7 @@ func (c *Concurrency) enter(key string) *queue {
 	defer c.mu.Unlock()
 	q, ok := c.queues[key]
 	if !ok {
-		q = &queue{turns: semaphore.NewWeighted(c.share)}
+		q = &queue{turns: newSemaphore(c.share)}
 		c.queues[key] = q
 	}
 	q.size++

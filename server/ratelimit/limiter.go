@@ -5,8 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-	"golang.org/x/time/rate"
+	"github.com/gormoauth/gormoauth/internal/bounded"
 )
 
 // Limiter bounds how often something may be tried. A program that runs on
@@ -33,8 +32,10 @@ func (Unlimited) Wait(context.Context, string) (time.Duration, error) { return 0
 // InProcess is a Limiter in the memory of this process. It remembers a bounded
 // number of keys, the most recent ones.
 type InProcess struct {
-	keys  *otter.Cache[string, *rate.Limiter]
-	limit rate.Limit
+	// Of each key: when all of its attempts will be back. The generic cell rate algorithm
+	// needs to know no more.
+	keys  *bounded.Map[string, time.Time]
+	each  time.Duration // in which one attempt comes back
 	burst int
 	clock func() time.Time
 }
@@ -48,11 +49,8 @@ func New(attempts int, period time.Duration) *InProcess {
 		panic("ratelimit: New needs at least one attempt, and a period in which it comes back")
 	}
 	return &InProcess{
-		keys: otter.Must(&otter.Options[string, *rate.Limiter]{
-			MaximumSize:      maxKeys,
-			ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](period), // by then all attempts are back
-		}),
-		limit: rate.Every(period / time.Duration(attempts)),
+		keys:  bounded.New[string, time.Time](maxKeys, period), // by then all attempts are back
+		each:  period / time.Duration(attempts),
 		burst: attempts,
 		clock: time.Now,
 	}
@@ -60,21 +58,31 @@ func New(attempts int, period time.Duration) *InProcess {
 
 // Allow counts one more attempt.
 func (l *InProcess) Allow(_ context.Context, key string) (wait time.Duration, err error) {
-	limiter, _ := l.keys.ComputeIfAbsent(key, func() (*rate.Limiter, bool) { return rate.NewLimiter(l.limit, l.burst), false })
 	now := l.clock()
-	reservation := limiter.ReserveN(now, 1)
-	if wait = reservation.DelayFrom(now); wait > 0 {
-		reservation.CancelAt(now) // an attempt that was refused is none
-	}
+	l.keys.Update(key, now, func(back time.Time, _ bool) time.Time {
+		var next time.Time
+		if next, wait = l.attempt(back, now); wait > 0 {
+			return back // an attempt that was refused is none
+		}
+		return next
+	})
 	return wait, nil
 }
 
 // Wait returns how long the key has to wait, and counts nothing.
 func (l *InProcess) Wait(_ context.Context, key string) (wait time.Duration, err error) {
-	limiter, known := l.keys.GetIfPresent(key)
-	if !known {
-		return 0, nil
+	now := l.clock()
+	back, _ := l.keys.Get(key, now)
+	_, wait = l.attempt(back, now)
+	return wait, nil
+}
+
+// attempt returns when all attempts will be back after one more, and how long that one has
+// to wait.
+func (l *InProcess) attempt(back, now time.Time) (next time.Time, wait time.Duration) {
+	if back.Before(now) {
+		back = now
 	}
-	missing := 1 - limiter.TokensAt(l.clock())
-	return max(0, time.Duration(missing/float64(l.limit)*float64(time.Second))), nil
+	next = back.Add(l.each)
+	return next, max(0, next.Sub(now)-time.Duration(l.burst)*l.each)
 }

@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"runtime"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,9 +86,51 @@ func TestAFloodOfKeys(t *testing.T) {
 	for i := range 2 * maxKeys {
 		require.True(t, allowed(strconv.Itoa(i)))
 	}
-	l.keys.CleanUp()
-	assert.LessOrEqual(t, l.keys.EstimatedSize(), maxKeys)
+	assert.LessOrEqual(t, l.keys.Len(), maxKeys)
 	assert.False(t, allowed(strconv.Itoa(2*maxKeys-1)))
+}
+
+// Somebody who is out of attempts, and invents keys, is not forgotten for it before so many
+// were invented as are remembered.
+func TestInventedKeysGiveNoAttemptBack(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := New(2, time.Hour)
+	l.clock = func() time.Time { return now }
+	allowed := func(key string) bool {
+		wait, err := l.Allow(t.Context(), key)
+		require.NoError(t, err)
+		return wait == 0
+	}
+	require.True(t, allowed("guesser"))
+	require.True(t, allowed("guesser"))
+	for round := range 3 {
+		for i := range maxKeys - 1 {
+			require.True(t, allowed(strconv.Itoa(round*maxKeys+i)))
+		}
+		assert.False(t, allowed("guesser"), "round %d", round)
+	}
+	now = now.Add(30 * time.Minute)
+	assert.True(t, allowed("guesser"), "one attempt is back, in its time")
+	assert.False(t, allowed("guesser"))
+}
+
+// However many come at once, no more are allowed than there are.
+func TestAttemptsAtOnce(t *testing.T) {
+	const attempts = 50
+	l := New(attempts, time.Hour)
+	var all sync.WaitGroup
+	var allowed atomic.Int64
+	for range 8 {
+		all.Go(func() {
+			for range attempts {
+				if wait, err := l.Allow(t.Context(), "a"); err == nil && wait == 0 {
+					allowed.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, attempts, allowed.Load())
 }
 
 // BenchmarkManyKeys is of a limiter that is full.

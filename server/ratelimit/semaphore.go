@@ -1,0 +1,63 @@
+package ratelimit
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+// semaphore gives out slots: first come, first served.
+type semaphore struct {
+	mu      sync.Mutex
+	free    int
+	waiting list.List // of chan struct{}, each closed when its slot is given
+}
+
+func newSemaphore(slots int) *semaphore { return &semaphore{free: slots} }
+
+// acquire waits for a slot until the context ends, whose error it then returns.
+func (s *semaphore) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.free > 0 { // nobody waits then
+		s.free--
+		s.mu.Unlock()
+		return nil
+	}
+	given := make(chan struct{})
+	place := s.waiting.PushBack(given)
+	s.mu.Unlock()
+	select {
+	case <-given:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-given: // in the last moment: the next one has it
+		s.next()
+	default:
+		s.waiting.Remove(place)
+	}
+	return ctx.Err()
+}
+
+// release gives a slot back.
+func (s *semaphore) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next()
+}
+
+// next gives a slot to whoever has waited longest.
+func (s *semaphore) next() {
+	first := s.waiting.Front()
+	if first == nil {
+		s.free++
+		return
+	}
+	close(s.waiting.Remove(first).(chan struct{}))
+}

@@ -173,7 +173,7 @@ func TestRouters(t *testing.T) {
 				t.Cleanup(listener.Close)
 				signInThrough(t, issuer, client.ClientID, secret)
 				if place != "below a prefix, taken off" && place != "below two segments, taken off" { // where the whole of the host is the server's
-					answer, err := http.Get(strings.TrimSuffix(issuer, row.prefix) + "/.well-known/oauth-authorization-server" + row.prefix) //nolint:noctx,gosec // our own
+					answer, err := http.Get(strings.TrimSuffix(issuer, row.prefix) + "/.well-known/oauth-authorization-server" + row.prefix)
 					require.NoError(t, err)
 					defer func() { _ = answer.Body.Close() }()
 					assert.Equal(t, http.StatusOK, answer.StatusCode, "RFC 8414 section 3.1")
@@ -223,7 +223,7 @@ func signInThrough(t *testing.T, issuer, clientID, secret string) {
 	}}
 	verifier := oauth2.GenerateVerifier()
 	authorize := conf.AuthCodeURL("state", oidc.Nonce("nonce"), oauth2.S256ChallengeOption(verifier))
-	page, err := browser.Get(authorize) //nolint:noctx // the client has a time limit
+	page, err := browser.Get(authorize)
 	require.NoError(t, err)
 	text, err := io.ReadAll(page.Body)
 	require.NoError(t, err)
@@ -237,7 +237,7 @@ func signInThrough(t *testing.T, issuer, clientID, secret string) {
 	for _, member := range formMembers.FindAllSubmatch(text, -1) {
 		form.Add(string(member[1]), html.UnescapeString(string(member[2])))
 	}
-	answer, err := browser.PostForm(target.String(), form) //nolint:noctx // the client has a time limit
+	answer, err := browser.PostForm(target.String(), form)
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 	location, err := answer.Location()

@@ -5,85 +5,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gorm.io/driver/mysql"
-	"gorm.io/driver/postgres"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 )
-
-// Eight instances of a program start at once on an empty database, on a cluster
-// at all of its nodes.
-func TestManyInstancesMigrateTogether(t *testing.T) {
-	for _, engine := range testdb.AllEngines() {
-		t.Run(engine, func(t *testing.T) {
-			handles := testdb.OpenInstances(t, engine)
-			programs := eight(t, handles)
-			for _, err := range race(8, func(i int) error {
-				return gormstore.AutoMigrate(programs[i], allModels...)
-			}) {
-				assert.NoError(t, err)
-			}
-			p := newProvider(t, handles[0])
-			assert.True(t, p.valid(p.redeem(p.code("profile")).AccessToken))
-		})
-	}
-}
-
-// eight returns handles that share pools and nothing else: GORM reads a model's
-// indexes into a schema that all users of one handle share, without a lock, and
-// programs have processes of their own.
-func eight(t *testing.T, handles []*gorm.DB) []*gorm.DB {
-	t.Helper()
-	programs := make([]*gorm.DB, 8)
-	for i := range programs {
-		db := handles[i%len(handles)]
-		pool, err := db.DB()
-		require.NoError(t, err)
-		dialector := map[string]gorm.Dialector{
-			"sqlite":   sqlite.New(sqlite.Config{Conn: pool}),
-			"postgres": postgres.New(postgres.Config{Conn: pool}),
-			"mysql":    mysql.New(mysql.Config{Conn: pool}),
-		}[db.Name()]
-		programs[i], err = gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
-		require.NoError(t, err)
-	}
-	return programs
-}
-
-// They do so once more to add a column and an index.
-func TestManyInstancesAddColumnsTogether(t *testing.T) {
-	for _, engine := range testdb.AllEngines() {
-		t.Run(engine, func(t *testing.T) {
-			handles := testdb.OpenInstances(t, engine, allModels...)
-			programs := eight(t, handles)
-			for _, err := range race(8, func(i int) error {
-				return gormstore.AutoMigrate(programs[i], &grownToken{})
-			}) {
-				assert.NoError(t, err)
-			}
-			require.NoError(t, handles[0].Create(&grownToken{Tenant: "a", TokenMixin: models.TokenMixin{AccessToken: "a"}}).Error)
-		})
-	}
-}
-
-func TestAnotherMigrationChangesNothing(t *testing.T) {
-	for _, engine := range testdb.AllEngines() {
-		t.Run(engine, func(t *testing.T) {
-			db := testdb.OpenInstances(t, engine)[0]
-			require.NoError(t, gormstore.AutoMigrate(db, allModels...))
-			require.NoError(t, db.Callback().Raw().Before("*").Register("test:ddl", func(tx *gorm.DB) {
-				statement := tx.Statement.SQL.String()
-				assert.NotRegexp(t, "^(CREATE|ALTER|DROP)", statement)
-			}))
-			require.NoError(t, gormstore.AutoMigrate(db, allModels...))
-		})
-	}
-}
 
 // grownToken is Token after its program gave it another column and index.
 type grownToken struct {

@@ -27,21 +27,6 @@ func run[T any, P gormstore.TokenModel[T]](t *testing.T, config storetest.Config
 	storetest.Run[oauthtest.User, oauthtest.Client, T, oauthtest.AuthorizationCode, *oauthtest.User, *oauthtest.Client, P](t, config)
 }
 
-func TestEveryEngine(t *testing.T) {
-	for _, engine := range testdb.AllEngines() {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel() // most of the time one of them waits
-			instances := testdb.OpenInstances(t, engine, oauthtestModels...)
-			run[Token](t, storetest.Config{DB: instances[0], Instances: instances[1:], Parts: []storetest.Part{
-				storetest.DeviceCodes[oauthtest.DeviceCode](), storetest.PushedRequests[oauthtest.PushedRequest](),
-				storetest.Replays[oauthtest.Replay](), storetest.Registrations[oauthtest.Client, oauthtest.Token](),
-				storetest.Sessions[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](),
-				storetest.Consents[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](),
-			}})
-		})
-	}
-}
-
 // The kit once more, with a trail of all that it does.
 func TestWithATrail(t *testing.T) {
 	for _, engine := range []string{testdb.SQLiteGo, testdb.PostgresSerializable} {

@@ -19,8 +19,8 @@ func Build(tb testing.TB) (binary string) {
 	tb.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	binary = filepath.Join(tb.TempDir(), "example")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-o", binary, "./example") //nolint:gosec // a path of its own
-	build.Dir = filepath.Join(filepath.Dir(file), "..", "..")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-o", binary, ".") //nolint:gosec // a path of its own
+	build.Dir = filepath.Join(filepath.Dir(file), "..", "..", "example")         // which is a module
 	if output, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("demo: build the example: %v\n%s", err, output)
 	}

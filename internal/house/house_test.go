@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -44,6 +45,7 @@ var floors = []struct {
 	{module + "/server/oidc", 2},
 	{module + "/server/fapi", 2},
 	{module + "/server/doctor", 2},
+	{module + "/otel", 2},
 	{module + "/gormstore", 3},
 	{module, 4},
 	{module + "/gormstore/clientcache", 4},
@@ -68,7 +70,7 @@ type listed struct {
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", module+"/...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", "work")
 	output, err := cmd.Output()
 	require.NoError(t, err)
 	var all []listed
@@ -114,6 +116,81 @@ func TestTheLibraryBringsNoDriver(t *testing.T) {
 			}
 		}
 	}
+}
+
+// modFile is what go mod edit and go work edit say of a file.
+type modFile struct {
+	Module  struct{ Path string }
+	Require []struct {
+		Path, Version string
+		Indirect      bool
+	}
+	Use []struct{ DiskPath string }
+}
+
+func readModFile(t *testing.T, kind, path string) (file modFile) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "go", kind, "edit", "-json", path).Output()
+	require.NoError(t, err, path)
+	require.NoError(t, json.Unmarshal(output, &file))
+	return file
+}
+
+// modules returns the go.mod files of the repository by their directories, but that of the tools.
+func modules(t *testing.T) map[string]modFile {
+	t.Helper()
+	all := make(map[string]modFile)
+	require.NoError(t, filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{".git", "tools", "node_modules", "testdata"}, entry.Name()):
+			return filepath.SkipDir
+		case entry.Name() == "go.mod":
+			dir, err := filepath.Rel("../..", filepath.Dir(path))
+			require.NoError(t, err)
+			all[dir] = readModFile(t, "mod", path)
+		}
+		return nil
+	}))
+	return all
+}
+
+// A program pays for each module that this one requires, be it for a test alone.
+func TestAProgramPullsInLittle(t *testing.T) {
+	var direct []string
+	for _, required := range modules(t)["."].Require {
+		if !required.Indirect {
+			direct = append(direct, required.Path)
+		}
+	}
+	assert.LessOrEqual(t, len(direct), 12, "%v: write what needs one more in a module of its own, as internal/engines is", direct)
+}
+
+// What is tested together is what a program gets: no module has another version of what
+// the library requires, and each is either tested with it by go.work or by itself.
+func TestTheModulesFitTogether(t *testing.T) {
+	all := modules(t)
+	versions := make(map[string]string)
+	for _, required := range all["."].Require {
+		versions[required.Path] = required.Version
+	}
+	var together []string
+	for _, used := range readModFile(t, "work", "../../go.work").Use {
+		together = append(together, filepath.Clean(used.DiskPath))
+	}
+	for dir, file := range all {
+		assert.Equal(t, path.Join(module, filepath.ToSlash(dir)), file.Module.Path, "users find a module by its directory")
+		for _, required := range file.Require {
+			if version, ok := versions[required.Path]; ok {
+				assert.Equal(t, version, required.Version, "%s requires another %s than the library", dir, required.Path)
+			}
+		}
+		if own := filepath.Join("..", "..", dir, "go.work"); !slices.Contains(together, dir) {
+			assert.FileExists(t, own, "add %s to go.work, or give it a go.work of its own", dir)
+		}
+	}
+	assert.Subset(t, slices.Collect(maps.Keys(all)), together)
 }
 
 var mixins = []any{&models.ClientMixin{}, &models.TokenMixin{}, &models.AuthorizationCodeMixin{}, &models.DeviceCodeMixin{}, &models.PushedRequestMixin{}, &models.SigningKeyMixin{}, &models.ReplayMixin{},
@@ -295,7 +372,7 @@ func TestJSONIsReadInOneWay(t *testing.T) {
 	require.NoError(t, err)
 	for _, room := range rooms {
 		// The two readers, and what helps tests to read what this module has answered.
-		if !slices.Contains([]string{"strictjson", "jwt", "attack", "house", "oauthtest", "readme", "soak"}, room.Name()) {
+		if !slices.Contains([]string{"strictjson", "jwt", "attack", "house", "oauthtest", "readme"}, room.Name()) {
 			roots = append(roots, filepath.Join("..", room.Name()))
 		}
 	}

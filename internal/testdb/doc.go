@@ -13,7 +13,9 @@
 // PostgreSQL at two isolation levels. [OpenInstances] has them as several
 // instances of a program would, and also what may stand between these and
 // their database: a replica that lags, PgBouncer, a Galera cluster.
-// [StartPostgres] and [StartGalera] have servers that a test may kill.
+// [StartPostgres] and [StartGalera] have servers that a test may kill. The replica
+// and the cluster need drivers that are in the module internal/engines, with the
+// tests of both.
 //
 // # Where servers come from
 //

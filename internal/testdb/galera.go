@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"gorm.io/driver/mysql"
 )
 
 // A Galera cluster is nodes of MariaDB that all take writes. Each transaction
@@ -27,6 +25,7 @@ const nodes = 3
 // has missed.
 func StartGalera(tb testing.TB) []*Server {
 	tb.Helper()
+	needDriver(tb, Galera, drivers.MySQL != nil)
 	cluster, err := newGalera("--innodb-flush-log-at-trx-commit=1")
 	need(tb, "galera", err)
 	tb.Cleanup(func() { stopAll(cluster) })
@@ -166,7 +165,7 @@ func (g galera) node(h *home, m member, settings []string) *Server {
 		driver:    "mysql", // registered by gorm.io/driver/mysql
 		port:      m.client,
 		dsn:       galeraDSN(m.client, ""),
-		dialector: mysql.Open,
+		dialector: drivers.MySQL,
 		signal:    "KILL",
 		program: func(ctx context.Context, again bool) ([]string, error) {
 			if !again && m.number == 1 {
@@ -244,6 +243,7 @@ func galeraDSN(port int, database string) string {
 // node, and drops it at the end of the test.
 func galeraDSNs(tb testing.TB) []string {
 	tb.Helper()
+	needDriver(tb, Galera, drivers.MySQL != nil)
 	cluster, err := sharedGalera()
 	need(tb, "galera", err)
 	name := freshName()

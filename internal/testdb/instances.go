@@ -2,14 +2,11 @@ package testdb
 
 import (
 	"context"
-	"database/sql"
 	"testing"
 	"time"
 
-	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
-	"gorm.io/plugin/dbresolver"
 )
 
 // The engines that [OpenInstances] has beside those of [Engines]: what stands
@@ -20,9 +17,37 @@ const (
 	Galera            = "galera"             // three nodes of MariaDB that all take writes
 )
 
-// AllEngines names every engine that [OpenInstances] takes.
+// Drivers are what some engines need and this module does not require, so that no program
+// that uses it has to. The module internal/engines brings them.
+type Drivers struct {
+	// MySQL is gorm.io/driver/mysql, for [Galera].
+	MySQL func(dsn string) gorm.Dialector
+	// Replicate is gorm.io/plugin/dbresolver, for [PostgresReplica]: it has a handle read from
+	// a replica, by a pool of so many connections, until closed.
+	Replicate func(db *gorm.DB, replica gorm.Dialector, connections int) (closed func() error, err error)
+}
+
+// drivers are those that [MainWith] was given.
+var drivers Drivers
+
+// AllEngines names every engine that [OpenInstances] takes here.
 func AllEngines() []string {
-	return append(Engines(), PostgresReplica, PostgresPgBouncer, Galera)
+	engines := append(Engines(), PostgresPgBouncer)
+	if drivers.Replicate != nil {
+		engines = append(engines, PostgresReplica)
+	}
+	if drivers.MySQL != nil {
+		engines = append(engines, Galera)
+	}
+	return engines
+}
+
+// needDriver fails a test whose package does not bring what its engine needs.
+func needDriver(tb testing.TB, engine string, has bool) {
+	tb.Helper()
+	if !has {
+		tb.Fatalf("testdb: no driver for %s here: write the test in internal/engines, which has it", engine)
+	}
 }
 
 // OpenInstances returns several handles of one fresh database in which the
@@ -40,7 +65,7 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 		handles = []*gorm.DB{connect(tb, postgres.Open(dsn), 16), connect(tb, postgres.Open(dsn), 16)}
 	case Galera:
 		for _, dsn := range galeraDSNs(tb) {
-			handles = append(handles, connect(tb, mysql.Open(dsn), 16))
+			handles = append(handles, connect(tb, drivers.MySQL(dsn), 16))
 		}
 	default:
 		open := everydayEngine(tb, engine)
@@ -65,6 +90,7 @@ func pgBouncerDSN(tb testing.TB) string {
 // for the primary.
 func openReplicated(tb testing.TB, models []any) []*gorm.DB {
 	tb.Helper()
+	needDriver(tb, PostgresReplica, drivers.Replicate != nil)
 	primary, err := privatePostgres()
 	need(tb, "postgres", err)
 	replica, err := replicaPostgres()
@@ -88,13 +114,12 @@ func openReplicated(tb testing.TB, models []any) []*gorm.DB {
 // replicate has a handle read from a replica.
 func replicate(tb testing.TB, db *gorm.DB, dsn string) {
 	tb.Helper()
-	resolver := dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{postgres.Open(dsn)}})
-	if err := db.Use(resolver.SetMaxOpenConns(8).SetMaxIdleConns(8)); err != nil {
+	closed, err := drivers.Replicate(db, postgres.Open(dsn), 8)
+	if err != nil {
 		tb.Fatalf("testdb: open the replica: %v", err)
 	}
 	tb.Cleanup(func() {
-		// The primary's pool is among them, and may be closed twice.
-		if err := resolver.Call(func(pool gorm.ConnPool) error { return pool.(*sql.DB).Close() }); err != nil {
+		if err := closed(); err != nil {
 			tb.Errorf("testdb: close the replica: %v", err)
 		}
 	})

@@ -40,32 +40,6 @@ func TestPostgresKeepsWhatItCommitted(t *testing.T) {
 	}
 }
 
-func TestGaleraLosesANode(t *testing.T) {
-	t.Parallel()
-	nodes := testdb.StartGalera(t)
-	require.Len(t, nodes, 3)
-	flush := text(t, dial(t, nodes[0]), "SELECT @@innodb_flush_log_at_trx_commit")
-	assert.Equal(t, "1", flush)
-	require.NoError(t, dial(t, nodes[0]).Exec("CREATE DATABASE notes").Error)
-	handles := make([]*gorm.DB, len(nodes))
-	for i, node := range nodes {
-		handles[i] = dial(t, node)
-	}
-	require.NoError(t, handles[0].Exec("CREATE TABLE notes.kept (id INT PRIMARY KEY)").Error)
-
-	require.NoError(t, handles[0].Exec("INSERT INTO notes.kept VALUES (1)").Error)
-	nodes[0].Kill(t) // the one that the others have joined
-	require.Error(t, handles[0].Exec("INSERT INTO notes.kept VALUES (2)").Error)
-	require.NoError(t, handles[1].Exec("INSERT INTO notes.kept VALUES (3)").Error, "the others go on")
-	nodes[0].Start(t)
-	assert.Equal(t, "3", text(t, handles[0], "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_cluster_size'"))
-	for _, db := range handles {
-		var kept []int
-		require.NoError(t, db.Table("notes.kept").Order("id").Pluck("id", &kept).Error)
-		assert.Equal(t, []int{1, 3}, kept)
-	}
-}
-
 // A process that is killed has no time to clean up. Another one that is this
 // test's own is, in the middle of its work.
 func TestNothingOutlivesTheProcess(t *testing.T) {

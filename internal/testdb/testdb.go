@@ -20,7 +20,11 @@ const (
 
 // Main runs a package's tests, stops the private servers that were started, and
 // exits. It is a package's whole TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { MainWith(m, Drivers{}) }
+
+// MainWith is [Main] with more engines, those of which it brings the drivers.
+func MainWith(m *testing.M, more Drivers) {
+	drivers = more
 	code := m.Run()
 	stopShared()
 	os.Exit(code)

@@ -269,3 +269,7 @@ func TestAMethodOfTheProgramsOwn(t *testing.T) {
 	assert.Equal(t, "invalid_client", p.Token(nil, body, "X-Client", "nobody").Body["error"])
 	assert.Equal(t, "invalid_request", p.Token(nil, body, append(basic(web.ClientID, web.Secret), "X-Client", web.ClientID)...).Body["error"], "nor beside another")
 }
+
+func byPost(c *oauthtest.Client) {
+	c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretPost
+}

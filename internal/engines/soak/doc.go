@@ -5,5 +5,5 @@
 //
 // The tests run each scenario for a few seconds. The long form is
 //
-//	go test ./internal/soak -v -timeout 30m -for 1m
+//	go test ./internal/engines/soak -v -timeout 30m -for 1m
 package soak

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gormoauth/gormoauth/internal/engines"
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	testdb.Main(m)
+	engines.Main(m)
 }
 
 // soak has clients work on the instances while fault strikes again and again,

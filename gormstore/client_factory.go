@@ -76,9 +76,11 @@ func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string
 	// An id that the program chose may be another client's.
 	own := clause.And(t.is("ClientID", mixin.ClientID), t.is("ClientSecret", mixin.ClientSecret), t.is("ClientIDIssuedAt", mixin.ClientIDIssuedAt))
 	if err := t.do(ctx, step{own: own, noted: true}, func(tx *tx) error {
-		if _, err := tx.insert(client); err != nil {
+		row := *client // anew in each attempt, as an INSERT that was lost has given it its primary key
+		if _, err := tx.insert(&row); err != nil {
 			return err
 		}
+		*client = row
 		return tx.note(clientEntry(models.AuditClientRegistered, mixin.GetClientID(), f.server.Now()))
 	}); err != nil {
 		return "", err

@@ -394,12 +394,13 @@ func (k *SigningKeys) create(ctx context.Context, algorithm string, now, signsFr
 		return err
 	}
 	until := signsFrom.Add(k.options.RotateEvery)
-	row := k.table.newRow().(keyRow)
-	*row.AsSigningKeyMixin() = models.SigningKeyMixin{
+	record := models.SigningKeyMixin{
 		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Generation: k.generations[algorithm] + 1, PrivateKey: text,
 		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
 	}
-	err = k.table.do(ctx, step{own: k.table.is("KeyID", row.AsSigningKeyMixin().KeyID)}, func(tx *tx) error {
+	err = k.table.do(ctx, step{own: k.table.is("KeyID", record.KeyID)}, func(tx *tx) error {
+		row := k.table.newRow().(keyRow)
+		*row.AsSigningKeyMixin() = record
 		_, err := tx.insert(row)
 		return err
 	})

@@ -86,10 +86,6 @@ func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.St
 // Save stores a token, and does to what it is exchanged for what the kind of the
 // exchange says, in one atomic step; it is a [server.SaveTokenFunc].
 func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
-	row, err := t.row(exchange.Token, exchange.User)
-	if err != nil {
-		return err
-	}
 	own := t.table.is("AccessToken", exchange.Token.AccessToken)
 	save, several := t.insert, false
 	switch exchange.Kind {
@@ -111,10 +107,14 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	default:
 		return fmt.Errorf("gormstore: there is no kind of exchange %d", exchange.Kind)
 	}
-	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.TypeOf(row) {
-		return fmt.Errorf("gormstore: the token to exchange is a %T, want %T", exchange.From, row)
+	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.PointerTo(t.table.schema.ModelType) {
+		return fmt.Errorf("gormstore: the token to exchange is a %T, want *%s", exchange.From, t.table.name)
 	}
 	return t.table.do(ctx, step{own: own, noted: true, several: several}, func(tx *tx) error {
+		row, err := t.row(exchange.Token, exchange.User) // anew in each attempt, as an INSERT that was lost has given it its primary key
+		if err != nil {
+			return err
+		}
 		if err := save(tx, exchange, row); err != nil {
 			return err
 		}

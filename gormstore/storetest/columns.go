@@ -3,8 +3,10 @@ package storetest
 import (
 	"crypto/rand"
 	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -85,19 +87,18 @@ func (k *kit) columns(t *testing.T) {
 
 // fill gives each field of a mixin a value of its own, as long as the longest
 // that the server stores there, and beyond 2038 where it is a time.
-func fill(mixin any) {
+func fill(mixin gormstore.Described) {
 	const digestLength, late = 64, 1 << 33
-	v := reflect.ValueOf(mixin).Elem()
-	for i := range v.NumField() {
-		field, name := v.Field(i), v.Type().Field(i).Name
-		text := name + " " + oddText
-		switch name {
-		case "AccessToken", "RefreshToken", "Code", "GrantID", "DeviceCode", "UserCode", "RequestURI":
+	v, about := reflect.ValueOf(mixin).Elem(), mixin.DescribeTable()
+	for i, f := range columnsOf(v.Type()) {
+		text := f.Name + " " + oddText
+		switch {
+		case slices.Contains(about.Digests, f.Name):
 			text = (rand.Text() + rand.Text() + rand.Text())[:digestLength]
-		case "ClientID", "TokenType", "CodeChallengeMethod":
+		case slices.Contains([]string{"ClientID", "TokenType", "CodeChallengeMethod"}, f.Name):
 			text = rand.Text()
 		}
-		switch value := field.Addr().Interface().(type) {
+		switch value := v.FieldByIndex(f.Index).Addr().Interface().(type) {
 		case *string:
 			*value = text
 		case **string:
@@ -108,14 +109,19 @@ func fill(mixin any) {
 	}
 }
 
+// columnsOf are the fields of a mixin that are columns, those of what it embeds included.
+func columnsOf(mixin reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(mixin), func(f reflect.StructField) bool { return f.Anonymous || f.Tag.Get("gorm") == "-" })
+}
+
 // same compares two mixins field by field.
 func same(t *testing.T, stored, found any) {
 	t.Helper()
 	want, got := reflect.ValueOf(stored).Elem(), reflect.ValueOf(found).Elem()
-	for i := range want.NumField() {
-		if !reflect.DeepEqual(want.Field(i).Interface(), got.Field(i).Interface()) {
-			t.Errorf("%s was stored as %v and comes back as %v", want.Type().Field(i).Name,
-				reflect.Indirect(want.Field(i)), reflect.Indirect(got.Field(i)))
+	for _, f := range columnsOf(want.Type()) {
+		want, got := want.FieldByIndex(f.Index), got.FieldByIndex(f.Index)
+		if !reflect.DeepEqual(want.Interface(), got.Interface()) {
+			t.Errorf("%s was stored as %v and comes back as %v", f.Name, reflect.Indirect(want), reflect.Indirect(got))
 		}
 	}
 }

@@ -903,7 +903,8 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 	ask := func(client *oauthtest.Client, token string, header ...string) func() oauthtest.Answer {
 		return func() oauthtest.Answer { return p.Introspect(client, "token="+token, header...) }
 	}
-	good, old, revoked, rotated, stale := tokens(), tokens(), tokens(), tokens(), tokens()
+	good, old, revoked, rotated, stale, spoilt := tokens(), tokens(), tokens(), tokens(), tokens(), tokens()
+	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(spoilt["access_token"])).Update("actor", "nobody").Error)
 	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(old["access_token"])).Update("issued_at", p.Now.Unix()-86400).Error)
 	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("refresh_token = ?", server.Digest(stale["refresh_token"])).Update("refresh_token_expires_at", p.Now.Unix()-1).Error)
 	require.Equal(t, http.StatusOK, p.Revoke(p.web, "token="+revoked["refresh_token"]).Status)
@@ -925,6 +926,7 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 		refusal{"an old token", ask(p.web, old["access_token"]), "", "the token has expired", owned(p.web)},
 		refusal{"an old refresh token", ask(p.web, stale["refresh_token"]), "", "the token has expired", owned(p.web)},
 		refusal{"a refresh token that was used", ask(p.web, rotated["refresh_token"]), "", "the refresh token was used before", owned(p.web)},
+		refusal{"a token whose row is spoilt", ask(p.web, spoilt["access_token"]), "", "the row of the token has JSON that cannot be read", append(about(p.web), "values.claim", "act")},
 		refusal{"another client's token", ask(p.service, good["access_token"]), "", "the token is another client's, and this client is not an API", owned(p.service)},
 		refusal{"another client's refresh token", ask(api, good["refresh_token"]), "", "a refresh token is for its own client alone", owned(api)},
 		refusal{"a token for no resource", ask(api, good["access_token"]), "", "the token is for no resource", append(owned(api), "values.api_resources", aResource)},

@@ -1,6 +1,8 @@
 package gormoauth_test
 
 import (
+	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/uuid"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -42,6 +45,11 @@ type (
 		*models.ClientMixin
 	}
 
+	pointerReplay struct {
+		ID uint
+		*models.ReplayMixin
+	}
+
 	userlessCode struct {
 		ID uint
 		models.AuthorizationCodeMixin
@@ -63,6 +71,8 @@ type otherEngine struct{ gorm.Dialector }
 
 func (otherEngine) Name() string { return "sqlserver" }
 
+func saveNothing(context.Context, server.Exchange) error { return nil }
+
 func TestEveryFaultAtOnce(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	sqlserver, err := gorm.Open(otherEngine{db.Dialector}, &gorm.Config{})
@@ -71,6 +81,8 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	clients, tokens, codes := gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode]()
 	users := gormoauth.Users[oauthtest.User]()
 	var nobody *ratelimit.InProcess
+	tx := db.Begin()
+	t.Cleanup(func() { tx.Rollback() })
 	for rule, c := range map[string]struct {
 		db     *gorm.DB
 		config server.Config
@@ -79,7 +91,17 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	}{
 		"a whole server": {db, good, []gormoauth.Part{clients, tokens, codes, users}, nil},
 		"nothing at all": {nil, server.Config{}, nil, []string{
-			"Config.Issuer: is missing", "Config.QueryClient is missing", "Config.SaveToken is missing"}},
+			"Config.Issuer: is missing", "where are clients found? Write gormoauth.Clients[Client]()", "where are tokens kept? Write gormoauth.Tokens[Token]()",
+			"who may still be served? Write gormoauth.Users[User]()"}},
+		"a database alone": {db, good, nil, []string{
+			"where are clients found? Write gormoauth.Clients[Client](), or set Config.QueryClient",
+			"where are tokens kept? Write gormoauth.Tokens[Token](), or set Config.SaveToken and Config.RevokeGrant",
+			"who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"}},
+		"a transaction": {tx, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
+			"the *gorm.DB is a transaction, after whose end nothing can be read or stored; hand over what gorm.Open returned"}},
+		"a statement": {db.Raw("SELECT 1"), good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB has a statement (Raw)"}},
+		"tokens of the program's own that cannot be revoked": {db, server.Config{Issuer: oauthtest.Issuer, SaveToken: saveNothing}, []gormoauth.Part{clients, codes, users}, []string{
+			"where are tokens kept? Write gormoauth.Tokens[Token](), or set Config.SaveToken and Config.RevokeGrant"}},
 		"no database": {nil, good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB is nil or not open; hand over what gorm.Open returned"}},
 		"a database that is not open": {&gorm.DB{}, server.Config{}, []gormoauth.Part{clients, tokens, codes, users}, []string{
 			"the *gorm.DB is nil or not open", "Config.Issuer: is missing"}},
@@ -92,7 +114,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"pointerClient embeds *models.ClientMixin; write models.ClientMixin, without the star",
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
 			"userlessCode has no field UserID; write UserID *uint",
-			"oauthtest.User is given a condition that says nothing", `DPoPTokenValidator.BaseURL: "http://id.example" is not`,
+			"oauthtest.User is given a condition that says nothing",
 			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenGrace must not be negative"}},
 		"two faults of one model": {db, good, []gormoauth.Part{clients, users, gormoauth.Tokens[twoFaults]()}, []string{
 			"declares a field Scope that hides the column", "has no field UserID"}},
@@ -106,7 +128,12 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			`otherIDUser returns "" from GetUserID where its primary key is "1"`}},
 		"no users": {db, good, []gormoauth.Part{clients, tokens, codes}, []string{"who may still be served? Write gormoauth.Users[User]()"}},
 		"no tokens": {db, good, []gormoauth.Part{clients, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
-			"OpenID needs tokens: write gormoauth.Tokens[Token]()", "Config.SaveToken is missing", "Config.RevokeGrant"}},
+			"OpenID needs gormoauth.Tokens[Token](): add it to the parts"}},
+		"a profile that what is given breaks, by models that have none": {db, server.Config{
+			Issuer: "https://id.example/a%20b", ClientAuthMethods: clientauth.Defaults(),
+		}, []gormoauth.Part{clients, tokens, users, gormoauth.FAPI2SecurityProfile[PushedRequest, pointerReplay]()}, []string{
+			"pointerReplay embeds *models.ReplayMixin", `Config.Issuer: "https://id.example/a%20b" has a path with a character that routers read in several ways`,
+			"clients may authenticate by a secret, or not at all", "FAPI2SecurityProfile needs gormoauth.AuthorizationCodes[AuthorizationCode](): add it to the parts"}},
 		"a part twice, and one that is nil": {db, good, []gormoauth.Part{clients, tokens, nil, gormoauth.Tokens[oauthtest.Token](), codes, users}, []string{
 			"the part Tokens is given twice; leave one out", "a part is nil; leave it out"}},
 		"what is nil behind an interface": {db, server.Config{Issuer: "x", FailedAuthentications: nobody, ClientAuthMethods: []server.ClientAuthMethod{nil}},
@@ -132,13 +159,92 @@ func TestEveryFaultAtOnce(t *testing.T) {
 
 func TestEveryFaultOfMCPAtOnce(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
-	_, err := gormoauth.MCP(db, gormoauth.MCPConfig{Resource: "http://mcp.example", Scopes: []string{"two words"}}, gormoauth.Clients[pointerClient](),
-		gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User]())
-	for _, fault := range []string{
-		"pointerClient embeds *models.ClientMixin", "userlessCode has no field UserID", "MCP needs gormoauth.Clients[Client]() and gormoauth.Tokens[Token]()",
-		"Config.Issuer: is missing", `Metadata.Resource: "http://mcp.example" must be https`, `Config.ScopesSupported: "two words" is not one scope`,
+	clients, tokens, codes, users := gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]()
+	good := gormoauth.MCPConfig{Server: server.Config{Issuer: oauthtest.Issuer}, Resource: oauthtest.Issuer + "/mcp"}
+	for rule, c := range map[string]struct {
+		config gormoauth.MCPConfig
+		parts  []gormoauth.Part
+		faults []string
+	}{
+		"a whole server": {good, []gormoauth.Part{clients, tokens, codes, users}, nil},
+		"no codes, so that nobody signs in": {good, []gormoauth.Part{clients, tokens, users}, []string{
+			"MCP needs gormoauth.AuthorizationCodes[AuthorizationCode](): add it to the parts"}},
+		"no parts": {good, nil, []string{
+			"MCP needs gormoauth.Clients[Client]()", "MCP needs gormoauth.Tokens[Token]()", "MCP needs gormoauth.AuthorizationCodes[AuthorizationCode]()",
+			"who may still be served? Write gormoauth.Users[User]()"}},
+		"what two need": {good, []gormoauth.Part{clients, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
+			"OpenID, and MCP needs gormoauth.Tokens[Token]()"}},
+		"models, an address in three places, and no issuer": {
+			gormoauth.MCPConfig{Resource: "http://mcp.example", Scopes: []string{"two words"}, API: "mcp"},
+			[]gormoauth.Part{gormoauth.Clients[pointerClient](), tokens, gormoauth.AuthorizationCodes[userlessCode](), users},
+			[]string{"pointerClient embeds *models.ClientMixin", "userlessCode has no field UserID", "Config.Issuer: is missing",
+				`MCPConfig.Resource: "http://mcp.example" must be https`, `Config.ScopesSupported: "two words" is not one scope`}},
+		"an address that routers read in several ways": {
+			gormoauth.MCPConfig{Server: good.Server, Resource: "https://mcp.example/%7Bx%7D"}, []gormoauth.Part{clients, tokens, codes, users},
+			[]string{`MCPConfig.Resource: "https://mcp.example/%7Bx%7D" has a path with a character that routers read in several ways`}},
 	} {
-		assert.ErrorContains(t, err, fault)
+		t.Run(rule, func(t *testing.T) {
+			_, err := gormoauth.MCP(db, c.config, c.parts...)
+			if c.faults == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			for _, fault := range c.faults {
+				assert.Equal(t, 1, strings.Count(err.Error(), fault), "%q in:\n%v", fault, err)
+			}
+			assert.Len(t, strings.Split(err.Error(), "\n"), len(c.faults), "and nothing else:\n%v", err)
+		})
+	}
+}
+
+// Whatever a server is made of, a router takes all of its paths: what no router would
+// take as it is is refused, wherever it is said.
+func TestRoutersTakeThePathsOfAServer(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo)
+	parts := []gormoauth.Part{
+		gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User](),
+	}
+	for path, taken := range map[string]bool{
+		"": true, "/": true, "/a": true, "/a/": true, "/a/b-c._~": true, "/tenant:1": true, "/a@b,c;d=e+f!$&'()": true,
+		"/a%20b": false, "/%7Bx%7D": false, "/%2f": false, "/a%2Fb": false, "//": false, "/a//b": false, "/a/../b": false, "/./a": false, "/a/..": false, "/*": false, "/a/*x": false,
+	} {
+		for what, config := range map[string]gormoauth.MCPConfig{
+			"issuer":   {Server: server.Config{Issuer: "https://id.example" + path}, Resource: "https://id.example/mcp"},
+			"resource": {Server: server.Config{Issuer: "https://id.example"}, Resource: "https://id.example" + path},
+			"endpoint": {Server: server.Config{Issuer: "https://id.example", EndpointPaths: map[string]string{"token": "/x" + path}}, Resource: "https://id.example/mcp"},
+		} {
+			mcp, err := gormoauth.MCP(db, config, parts...)
+			if !taken {
+				assert.ErrorContains(t, err, path, what)
+				continue
+			}
+			require.NoError(t, err, what+path)
+			assert.NotPanics(t, func() {
+				mux := http.NewServeMux()
+				for path, handler := range mcp.Routes() {
+					mux.Handle(path, handler)
+				}
+			}, what+path)
+		}
+	}
+}
+
+// pathEndpoint is one of a program's own.
+type pathEndpoint struct{ path string }
+
+func (pathEndpoint) EndpointName() string   { return "own" }
+func (e pathEndpoint) EndpointPath() string { return e.path }
+func (pathEndpoint) CreateResponse(context.Context, *server.Request) (*server.Response, error) {
+	return nil, nil
+}
+
+func TestRoutersTakeThePathsOfAnEndpoint(t *testing.T) {
+	srv := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)).Server
+	require.NoError(t, srv.RegisterEndpoint(pathEndpoint{"/own"}))
+	require.NoError(t, srv.RegisterEndpoint(pathEndpoint{""}), "one that is served nowhere")
+	for _, path := range []string{"own", "/{own}", "/a b", "/a//b"} {
+		assert.ErrorContains(t, srv.RegisterEndpoint(pathEndpoint{path}), "EndpointPath returns", path)
 	}
 }
 

@@ -3,9 +3,9 @@ package gormoauth
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -28,14 +28,14 @@ import (
 func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gormstore.ReplayModel[R]]() Part {
 	return func(a *assembly) error {
 		a.begin("FAPI2SecurityProfile")
-		requests, requestsErr := gormstore.NewPushedRequests[P, PP](a.db)
-		replays, replaysErr := gormstore.NewReplays[R, PR](a.db)
-		if err := errors.Join(requestsErr, replaysErr); err != nil {
-			return err
-		}
+		a.need("FAPI2SecurityProfile", "AuthorizationCodes")
 		if a.config.Profile == nil {
 			a.config.Profile = fapi.SecurityProfile{}
 		}
+		pushed, pushedErr := gormstore.NewPushedRequests[P, PP](a.db)
+		presented, presentedErr := gormstore.NewReplays[R, PR](a.db)
+		requests := orStandIn[server.PushedRequestStorage](pushed, struct{ server.PushedRequestStorage }{}, pushedErr)
+		replays := orStandIn[server.ReplayStorage](presented, struct{ server.ReplayStorage }{}, presentedErr)
 		a.proofs = &server.DPoPProofs{Replays: replays}
 		if a.config.ClientAuthMethods == nil {
 			a.config.ClientAuthMethods = []server.ClientAuthMethod{
@@ -44,7 +44,7 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 		}
 		a.endpoints = append(a.endpoints, &endpoint.PushedAuthorizationRequest{Storage: requests, Required: true})
 		a.hooks = append(a.hooks, &grant.DPoP{Proofs: *a.proofs}, fapi.SecurityProfile{})
-		return nil
+		return errors.Join(pushedErr, presentedErr)
 	}
 }
 
@@ -54,9 +54,9 @@ func (a *assembly) validators(address string) []resource.TokenValidator {
 	if a.proofs == nil {
 		return []resource.TokenValidator{tokens}
 	}
-	u, err := url.Parse(address)
+	u, err := weburi.ParseAddress(address)
 	if err != nil {
-		return nil // which is refused elsewhere
+		return []resource.TokenValidator{tokens} // the address is refused elsewhere
 	}
 	return []resource.TokenValidator{tokens, &resource.DPoPTokenValidator{Tokens: tokens, Proofs: *a.proofs, BaseURL: u.Scheme + "://" + u.Host}}
 }

@@ -1,14 +1,15 @@
 package gormoauth
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -46,14 +47,18 @@ type MCPServer struct {
 // MCP returns what the users of an MCP server need (Model Context Protocol,
 // Authorization): [New], clients by their metadata documents, tokens that are for
 // the MCP server alone (RFC 8707), and a protector that tells a client without a
-// token where to get one (RFC 9728). [Registration] is for clients that cannot do
+// token where to get one (RFC 9728). It needs the parts [Clients], [Tokens],
+// [AuthorizationCodes] and [Users]; [Registration] is for clients that cannot do
 // without it. Serve all of [MCPServer.Routes], and the authorization endpoint with
 // a page of your own. Every fault is returned at once.
 func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	if config.Server.ScopesSupported == nil {
 		config.Server.ScopesSupported = config.Scopes
 	}
-	a := assemble(db, config.Server, parts)
+	needs := func(a *assembly) error { a.need("MCP", "Clients", "Tokens", "AuthorizationCodes"); return nil }
+	a := assemble(db, config.Server, append(slices.Clone(parts), needs)...)
+	address, err := mcpAddress(config.Resource)
+	a.fault(err)
 	if config.Fetcher == nil {
 		config.Fetcher = fetch.New(fetch.Options{})
 	}
@@ -62,31 +67,37 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 		registration.DefaultScope = scope
 	}
 	if config.API != "" && a.introspection != nil {
-		a.introspection.APIs = map[string][]string{config.API: {config.Resource}}
+		a.introspection.APIs = map[string][]string{config.API: {address}}
 	}
-	if a.documents == nil || a.tokens == nil {
-		a.fault(errors.New("gormoauth: MCP needs gormoauth.Clients[Client]() and gormoauth.Tokens[Token]()"))
-	} else if documents, err := a.documents(config.Fetcher); err != nil {
+	if a.documents != nil {
+		documents, err := a.documents(config.Fetcher)
+		if err == nil {
+			documents.Scope = scope
+			a.hooks = append(a.hooks, documents)
+		}
 		a.fault(err)
-	} else {
-		documents.Scope = scope
-		a.hooks = append(a.hooks, documents)
 	}
-	a.hooks = append(a.hooks, grant.ResourceIndicators{Resources: []string{config.Resource}, Default: config.Resource})
-	if a.tokens == nil {
-		a.tokens = func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil } // of which a fault tells
-	}
+	a.hooks = append(a.hooks, grant.ResourceIndicators{Resources: []string{address}, Default: address})
 	protector, err := resource.NewProtector(resource.Config{
-		Metadata:    &resource.Metadata{Resource: config.Resource, AuthorizationServers: []string{a.config.Issuer}, ScopesSupported: config.Scopes},
+		Metadata:    &resource.Metadata{Resource: address, AuthorizationServers: []string{a.config.Issuer}, ScopesSupported: config.Scopes},
 		AllowOrigin: a.config.AllowOrigin, Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID,
 		Clock: a.config.Clock, Translator: a.config.Translator, Profile: a.config.Profile,
-	}, a.validators(config.Resource)...)
+	}, a.validators(address)...)
 	a.fault(err)
 	srv, err := a.server()
 	if err != nil {
 		return nil, err
 	}
 	return &MCPServer{srv, protector}, nil
+}
+
+// mcpAddress returns the address of an MCP server, or, with what is wrong with it,
+// another one: all that is made of it is about a sound one, and finds nothing more.
+func mcpAddress(resource string) (string, error) {
+	if _, err := weburi.ParseServed(resource); err != nil {
+		return "https://mcp.invalid/", fmt.Errorf("gormoauth: MCPConfig.Resource: %q %w", resource, err)
+	}
+	return resource, nil
 }
 
 // Routes are the paths of everything but the authorization endpoint and the MCP

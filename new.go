@@ -1,14 +1,18 @@
 package gormoauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/construct"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -25,7 +29,8 @@ type assembly struct {
 	db        *gorm.DB
 	config    *server.Config
 	faults    []error
-	given     map[string]bool // the parts, by name
+	given     map[string]bool     // the parts, by name
+	needed    map[string][]string // who cannot do without a part, by its name
 	grants    []any
 	endpoints []server.Endpoint
 	hooks     []any
@@ -50,12 +55,16 @@ type assembly struct {
 // has already are kept. What else the server should do is registered on it
 // afterwards. Every fault is returned at once.
 func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
-	return assemble(db, config, parts).server()
+	return assemble(db, config, parts...).server()
 }
 
-// assemble has the parts say what the server is to do, and collects what is wrong.
-func assemble(db *gorm.DB, config server.Config, parts []Part) *assembly {
-	a := &assembly{db: db, config: &config, given: make(map[string]bool), endpoints: []server.Endpoint{&endpoint.Metadata{}}}
+// assemble has the parts say what the server is to do, and collects what is wrong and
+// what is missing.
+func assemble(db *gorm.DB, config server.Config, parts ...Part) *assembly {
+	a := &assembly{
+		db: db, config: &config, given: make(map[string]bool), needed: make(map[string][]string), endpoints: []server.Endpoint{&endpoint.Metadata{}},
+	}
+	a.fault(checkLasting(db))
 	for _, part := range parts {
 		if part == nil {
 			a.fault(errors.New("gormoauth: a part is nil; leave it out"))
@@ -66,13 +75,93 @@ func assemble(db *gorm.DB, config server.Config, parts []Part) *assembly {
 	if config.ClientAuthMethods == nil {
 		config.ClientAuthMethods = clientauth.Defaults()
 	}
-	if len(a.grants) > 0 && config.QueryUser == nil {
-		a.fault(errors.New("gormoauth: who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"))
-	}
+	a.complete()
 	if a.checkUserIDs != nil {
 		a.fault(a.checkUserIDs(a.ofUsers...))
 	}
 	return a
+}
+
+// checkLasting refuses a handle that is a transaction: a server is there for as long as
+// the program, and a transaction ends.
+func checkLasting(db *gorm.DB) error {
+	if db == nil || db.Statement == nil {
+		return nil // which the parts refuse
+	}
+	if _, ends := db.Statement.ConnPool.(gorm.TxCommitter); ends {
+		return errors.New("gormoauth: the *gorm.DB is a transaction, after whose end nothing can be read or stored; hand over what gorm.Open returned, and gormstore.WithTransaction for one call")
+	}
+	return nil
+}
+
+// need says who cannot do without some parts.
+func (a *assembly) need(who string, parts ...string) {
+	for _, part := range parts {
+		a.needed[part] = append(a.needed[part], who)
+	}
+}
+
+// piece is what a server is made of: a part gives it, or the program by its settings.
+type piece struct {
+	part     string // its name
+	write    string // what a program writes for it
+	question string // what nobody has answered without it
+	settings string // those that do in its place
+	missing  bool   // whether they are
+	standIn  func()
+}
+
+func (a *assembly) pieces() []piece {
+	c := a.config
+	noTokens := c.SaveToken == nil || c.RevokeGrant == nil && len(a.grants) > 0
+	return []piece{
+		{
+			"Clients", "gormoauth.Clients[Client]()", "where are clients found?", "Config.QueryClient", c.QueryClient == nil,
+			func() { c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, nil } },
+		},
+		{
+			"Tokens", "gormoauth.Tokens[Token]()", "where are tokens kept?", "Config.SaveToken and Config.RevokeGrant", noTokens,
+			func() {
+				c.SaveToken = func(context.Context, server.Exchange) error { return nil }
+				c.RevokeGrant = func(context.Context, string, time.Time) error { return nil }
+			},
+		},
+		{
+			"AuthorizationCodes", "gormoauth.AuthorizationCodes[AuthorizationCode]()", "", "", false,
+			func() {
+				a.grants = append(a.grants, &grant.AuthorizationCode{
+					SaveAuthorizationCode:  func(context.Context, *models.AuthorizationCodeMixin, *server.Request) error { return nil },
+					QueryAuthorizationCode: func(context.Context, string) (*server.StoredAuthorizationCode, error) { return nil, nil },
+				})
+			},
+		},
+		{
+			"Users", "gormoauth.Users[User]()", "who may still be served?", "Config.QueryUser", c.QueryUser == nil && (len(a.grants) > 0 || noTokens), func() {},
+		},
+	}
+}
+
+// complete names every piece that is missing, by the part that gives it, and puts a
+// stand-in where it should be: there will be no server, and nothing else is to say the
+// same by another name.
+func (a *assembly) complete() {
+	for _, piece := range a.pieces() {
+		who := a.needed[piece.part]
+		switch {
+		case a.given[piece.part]:
+			continue
+		case len(who) > 0:
+			a.fault(fmt.Errorf("gormoauth: %s needs %s: add it to the parts", strings.Join(who, ", and "), piece.write))
+		case piece.missing:
+			a.fault(fmt.Errorf("gormoauth: %s Write %s, or set %s", piece.question, piece.write, piece.settings))
+		default:
+			continue
+		}
+		piece.standIn()
+	}
+	if a.tokens == nil {
+		a.tokens = func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil }
+	}
 }
 
 func (a *assembly) fault(err error) { a.faults = append(a.faults, err) }
@@ -84,6 +173,15 @@ func (a *assembly) begin(part string) {
 		a.fault(fmt.Errorf("gormoauth: the part %s is given twice; leave one out", part))
 	}
 	a.given[part] = true
+}
+
+// orStandIn returns what a constructor returned, or, with its error, something in its
+// place: there will be no server, and what would be built on it is checked all the same.
+func orStandIn[T any](value, standIn T, err error) T {
+	if err != nil {
+		return standIn
+	}
+	return value
 }
 
 // server returns the server, or all that is wrong: what is registered is checked

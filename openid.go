@@ -27,6 +27,7 @@ type UserWithClaims[M any] interface {
 func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](change ...func(*oidc.Provider)) Part {
 	return func(a *assembly) error {
 		a.begin("OpenID")
+		a.need("OpenID", "Tokens")
 		a.openID = &oidc.Provider{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}}
 		for _, f := range change {
 			f(a.openID)
@@ -43,21 +44,15 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 	if a.openID == nil {
 		return nil
 	}
-	if a.tokens == nil {
-		return errors.New("gormoauth: OpenID needs tokens: write gormoauth.Tokens[Token]()")
-	}
 	if profile := a.config.Profile; profile != nil {
 		a.openID.Algorithms = slices.DeleteFunc(a.openID.Algorithms, func(algorithm jose.SignatureAlgorithm) bool {
 			return !slices.Contains(profile.SignatureAlgorithms(), algorithm)
 		})
 	}
 	keys, keysErr := a.openIDKeys(a.openID.Algorithms)
-	protector, err := resource.NewProtector(resource.Config{
+	protector, protectorErr := resource.NewProtector(resource.Config{
 		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
 	}, a.validators(a.config.Issuer)...)
-	if err := errors.Join(keysErr, err); err != nil {
-		return err
-	}
-	a.openID.Keys = keys
-	return a.openID.Register(srv, protector)
+	a.openID.Keys = orStandIn[server.SigningKeys](keys, struct{ server.SigningKeys }{}, keysErr)
+	return errors.Join(keysErr, protectorErr, a.openID.Register(srv, orStandIn(protector, new(resource.Protector), protectorErr)))
 }

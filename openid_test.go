@@ -30,7 +30,7 @@ func TestOpenID(t *testing.T) {
 	}
 	config := server.Config{Issuer: oauthtest.Issuer, SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db)}
 	_, err := gormoauth.New(db, config, parts...)
-	require.ErrorContains(t, err, "OpenID needs tokens: write gormoauth.Tokens[Token]()")
+	require.ErrorContains(t, err, "gormoauth: OpenID needs gormoauth.Tokens[Token](): add it to the parts")
 	srv, err := gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer}, append(parts, gormoauth.Tokens[oauthtest.Token]())...)
 	require.NoError(t, err)
 	mux := http.NewServeMux()

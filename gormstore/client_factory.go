@@ -31,11 +31,11 @@ var ErrNoClient = errors.New("gormstore: there is no such client")
 // extensions and authentication methods before the first client is made.
 func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) (*ClientFactory[M], error) {
 	clients, err := NewClients[M, P](db)
+	if srv == nil {
+		err = errors.Join(err, errors.New("gormstore: ClientFactory: the *server.Server is nil: hand it the server that the clients are for, which checks their metadata"))
+	}
 	if err != nil {
 		return nil, err
-	}
-	if srv == nil {
-		return nil, errors.New("gormstore: ClientFactory: the *server.Server is nil: hand it the server that the clients are for, which checks their metadata")
 	}
 	return &ClientFactory[M]{clients, srv}, nil
 }
@@ -53,6 +53,9 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 // returned; a plaintext as its digest by [models.HashClientSecret], which needs 128 random
 // bits, so hash one that a person chose by bcrypt or argon2id first.
 func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string, err error) {
+	if client == nil {
+		return "", fmt.Errorf("gormstore: Create is given a nil %T; hand over a pointer to the client that is to be stored", client)
+	}
 	mixin := any(client).(clientRow).AsClientMixin()
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()

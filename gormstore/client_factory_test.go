@@ -209,6 +209,8 @@ func TestTheFactoryCompletesAndRefuses(t *testing.T) {
 	}
 	_, err = gormstore.NewClientFactory[Client](db, nil)
 	assert.ErrorContains(t, err, "hand it the server")
+	_, err = factory.Create(t.Context(), nil)
+	assert.ErrorContains(t, err, "Create is given a nil *oauthtest.Client; hand over a pointer to the client that is to be stored")
 }
 
 func clientRows(t *testing.T, db *gorm.DB) (rows int64) {

@@ -76,16 +76,33 @@ func foreignParts(stmt *gorm.Statement) (parts []string) {
 // to no condition: it is a handle of its own, and nothing is different about it.
 func saysNothing(db *gorm.DB) bool {
 	stmt := db.Statement
-	if isChained := db.Clauses() == db; !isChained || stmt.Unscoped || stmt.SkipHooks || stmt.TableExpr != nil || stmt.Model != nil {
+	if isChained := db.Clauses() == db; !isChained {
 		return false
 	}
-	if pool := reflect.ValueOf(stmt.ConnPool); !pool.Comparable() || stmt.ConnPool != db.ConnPool { // of a single connection
+	if pool := reflect.ValueOf(stmt.ConnPool); !pool.Comparable() || stmt.ConnPool != db.ConnPool { // of a transaction, or a single connection
 		return false
 	}
 	settings := 0
 	stmt.Settings.Range(func(any, any) bool { settings++; return true })
-	scopes := field(reflect.ValueOf(stmt).Elem(), "scopes")
-	return len(stmt.Clauses)+len(stmt.Joins)+len(stmt.Preloads)+settings == 0 && (scopes.Kind() != reflect.Slice || scopes.Len() == 0)
+	return settings == 0 && !differs(reflect.ValueOf(stmt).Elem())
+}
+
+// differs reports whether anything is set in a statement but what every statement has.
+func differs(stmt reflect.Value) bool {
+	everyOne := []string{"DB", "ConnPool", "Context", "Settings"}
+	for i := range stmt.NumField() {
+		value := stmt.Field(i)
+		switch {
+		case slices.Contains(everyOne, stmt.Type().Field(i).Name), value.IsZero():
+		case value.Kind() == reflect.Map || value.Kind() == reflect.Slice:
+			if value.Len() > 0 {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // restrict adds a condition to the handle.

@@ -35,6 +35,8 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 	failed := db.Session(&gorm.Session{})
 	_ = failed.AddError(gorm.ErrInvalidDB)
 	onlyUsers := "not for tokens"
+	tx := db.Begin()
+	t.Cleanup(func() { tx.Rollback() })
 	for rule, c := range map[string]struct {
 		db    *gorm.DB
 		fault string // onlyUsers: of tokens alone
@@ -46,7 +48,8 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 		"with a setting":                        {db.Set("tenant", 1), ""},
 		"with what is loaded as well":           {db.Preload(clause.Associations), ""},
 		"with deleted rows":                     {db.Unscoped(), ""},
-		"of a transaction":                      {db.Begin(), ""},
+		"of a transaction":                      {tx, ""}, // for as long as that takes
+		"with what is found or made":            {db.Attrs(&User{ID: 1}).Assign(&User{ID: 1}), ""},
 		"of a model":                            {db.Model(&User{ID: 7}).Where("1 = 1"), ""},
 		"nil":                                   {nil, "is nil or not open; hand over what gorm.Open returned"},
 		"not open":                              {new(gorm.DB), "is nil or not open"},
@@ -77,6 +80,7 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorContains(t, err, "gormstore: the *gorm.DB "+c.fault)
+				assert.NotContains(t, err.Error(), "\n", "and nothing that is wrong about it")
 			}
 			_, err = gormstore.NewTokens[Token](c.db)
 			switch c.fault {

@@ -32,7 +32,8 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	// An API that takes the tokens.
-	if _, err := resource.NewProtector(resource.Config{Observers: server.Observers{hook}}); err != nil {
+	var tokens resource.TokenValidator // gormoauth.CreateBearerTokenValidator[Token](db)
+	if _, err := resource.NewProtector(resource.Config{Observers: server.Observers{hook}}, tokens); err != nil {
 		log.Fatal(err)
 	}
 }

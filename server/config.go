@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/construct"
-	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -205,8 +204,8 @@ func (c Config) withDefaults() (Config, error) {
 		fault("ClientAuthMethods is missing: write clientauth.Defaults()")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.EndpointPaths)) {
-		if path := c.EndpointPaths[name]; !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#{} ") {
-			fault("EndpointPaths[%q] must be a path that begins with /", name)
+		if err := weburi.CheckPath(c.EndpointPaths[name]); err != nil {
+			fault("EndpointPaths[%q]: %q %w", name, c.EndpointPaths[name], err)
 		}
 	}
 	for _, grantType := range slices.Sorted(maps.Keys(c.TokenExpiresIn)) {
@@ -306,9 +305,9 @@ func checkIssuer(issuer string) error {
 		return fmt.Errorf("%q is not an absolute URL: it %w", issuer, err)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return fmt.Errorf("%q must have no query and no fragment", issuer)
-	case u.Scheme == "http" && loopback.Is(u.Hostname()), u.Scheme == "https":
-		return nil
-	default:
-		return fmt.Errorf("%q must be https; http is for loopback addresses alone", issuer)
 	}
+	if _, err := weburi.ParseServed(issuer); err != nil {
+		return fmt.Errorf("%q %w", issuer, err)
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/construct"
+	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
 // Server is an authorization server. Make one with [New], or declare one and
@@ -127,16 +128,27 @@ func (s *Server) Init(config Config) error {
 		faults = append(faults, checkGiven(m), checkConfig(&config, m))
 	}
 	faults = append(faults, checkConfig(&config, s.extensions...))
+	before := s.registrations
+	s.config, s.given, s.initialized, s.crossOrigin = config, given, true, NewCrossOrigin(config.AllowOrigin)
+	faults = append(faults, s.registerMethods(config.ClientAuthMethods, construct.Join(faults...) != nil))
 	if err := construct.Join(faults...); err != nil {
-		return err
-	}
-	s.config, s.given, s.initialized = config, given, true
-	s.crossOrigin = NewCrossOrigin(config.AllowOrigin)
-	if err := s.RegisterClientAuthMethod(config.ClientAuthMethods...); err != nil {
-		s.config, s.given, s.initialized = Config{}, Config{}, false
+		s.config, s.given, s.initialized, s.crossOrigin, s.registrations = Config{}, Config{}, false, nil, before
 		return err
 	}
 	return nil
+}
+
+// registerMethods registers the client authentication methods of the settings, so that
+// each [RegistrationHook] has its say. A server with faults may not be able to say what
+// it is: then a hook that fails says nothing.
+func (s *Server) registerMethods(methods []ClientAuthMethod, faulty bool) (err error) {
+	defer func() {
+		if faulty && recover() != nil {
+			err = nil
+		}
+	}()
+	methods = slices.DeleteFunc(slices.Clone(methods), func(m ClientAuthMethod) bool { return checkGiven(m) != nil })
+	return s.addMethods(methods)
 }
 
 // register changes what is registered. What a [RegistrationHook] does not allow is
@@ -337,6 +349,10 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 	if err := construct.Join(faults...); err != nil {
 		return err
 	}
+	return s.addMethods(methods)
+}
+
+func (s *Server) addMethods(methods []ClientAuthMethod) error {
 	return s.register(func(r *registrations) {
 		for _, m := range methods {
 			sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
@@ -403,6 +419,11 @@ func (s *Server) RegisterResourceTokenGenerator(resource string, generator Token
 func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 	if err := s.check(endpoint); err != nil {
 		return err
+	}
+	if path := endpoint.EndpointPath(); path != "" {
+		if err := weburi.CheckPath(path); err != nil {
+			return fmt.Errorf("server: RegisterEndpoint(%T): EndpointPath returns %q, which %w", endpoint, path, err)
+		}
 	}
 	return s.register(func(r *registrations) {
 		if r.endpoints == nil {

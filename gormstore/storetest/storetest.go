@@ -80,7 +80,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 			db: db,
 			server: must(gormoauth.New(db, config, gormoauth.Users[U, PU](), gormoauth.Clients[C, PC](),
 				gormoauth.Tokens[T, PT](), gormoauth.AuthorizationCodes[A, PA]()))(t),
-			protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}))(t),
+			protector: must(resource.NewProtector(resource.Config{Clock: config.Clock}, &resource.BearerTokenValidator{QueryToken: tokens.Query}))(t),
 			tokens:    tokens, codes: codes, queryClient: clients.Query,
 		}
 		in.rotateSecret = gormoauth.CreateClientFactory[C, PC](db, in.server).RotateSecret
@@ -94,7 +94,6 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		in.erase = gormoauth.CreateEraseFunc[T, A, PT, PA](db, in.erasable...)
 		_, consentsErr := gormstore.NewConsents[indexes, T, A, *indexes, PT, PA](db)
 		in.indexed = consentsErr == nil
-		check(t, in.protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: tokens.Query}))
 		return in
 	}
 	k.handles = append([]*gorm.DB{config.DB}, config.Instances...)

@@ -107,6 +107,51 @@ func TestThePagesAreThoseThatAreTested(t *testing.T) {
 	require.NoError(t, err, string(output))
 }
 
+// The program remembers consents by the model and the line that the README has for it,
+// and by the index that it asks for. Without that it says what to write.
+func TestConsentIsRememberedByTheLineThatSaysSo(t *testing.T) {
+	_, after, ok := strings.Cut(readme(t), "**Consent is remembered**")
+	require.True(t, ok)
+	prose, after, ok := strings.Cut(after, "```go\n")
+	require.True(t, ok)
+	require.Contains(t, prose, "`UserID` of `Token` and of `AuthorizationCode` needs the tag\n`gorm:\"index\"`")
+	block, _, _ := strings.Cut(after, "```")
+	model, line, ok := strings.Cut(block, "\n\n")
+	require.True(t, ok)
+	source := program(t)
+	replace := func(old, with string) {
+		require.Equal(t, 1, strings.Count(source, old), old)
+		source = strings.Replace(source, old, with, 1)
+	}
+	replace("func main() {", model+"\n\nfunc main() {")
+	replace("&AuthorizationCode{}))", "&AuthorizationCode{}, &Consent{}))")
+	replace("\tclient := ", strings.TrimSpace(line)+"\n\tmust(0, err)\n\tclient := ")
+	replace("\"github.com/gormoauth/gormoauth/server\"", "\"github.com/gormoauth/gormoauth/server\"\n\t\"github.com/gormoauth/gormoauth/server/grant\"")
+	replace("log.Fatal(http.ListenAndServe(\"127.0.0.1:9096\", nil))", "")
+	run := func() (string, error) {
+		dir := t.TempDir()
+		file, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "server")
+		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, file)
+		build.Dir = root
+		output, err := build.CombinedOutput()
+		require.NoError(t, err, string(output))
+		server := exec.CommandContext(t.Context(), binary)
+		server.Dir = dir
+		output, err = server.CombinedOutput()
+		return string(output), err
+	}
+	output, err := run()
+	require.Error(t, err)
+	assert.Contains(t, output, "main.Token has no index on UserID, by which a user's rows are found; add the tag `gorm:\"index\"`")
+	assert.Contains(t, output, "main.AuthorizationCode has no index on UserID")
+	replace("UserID *uint //", "UserID *uint `gorm:\"index\"` //")
+	replace("ID, UserID uint", "ID uint\n\tUserID uint `gorm:\"index\"`")
+	output, err = run()
+	require.NoError(t, err, output)
+	assert.Contains(t, output, "curl -u")
+}
+
 // post sends what curl would, until the server listens.
 func post(t *testing.T, url, form, id, secret string) (status int, body []byte) {
 	t.Helper()

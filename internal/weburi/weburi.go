@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -140,6 +141,39 @@ func ParseAddress(text string) (*url.URL, error) {
 	default:
 		return nil, errors.New("must be https; http is for loopback addresses alone")
 	}
+}
+
+// ParseServed reads the address below which a program serves something: one of
+// [ParseAddress] without a fragment, with a path that is one of [CheckPath].
+func ParseServed(text string) (*url.URL, error) {
+	u, err := ParseAddress(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case strings.Contains(text, "#"):
+		return nil, errors.New("has a fragment; leave out the # and what follows it")
+	case u.Path == "":
+		return u, nil
+	}
+	if err := CheckPath(u.EscapedPath()); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// CheckPath returns nil for a path by which routers find the same thing that clients
+// ask for: one without what a router takes for a pattern, without percent-encoding,
+// which some of them decode first, and without segments that some of them take out.
+func CheckPath(text string) error {
+	switch {
+	case !strings.HasPrefix(text, "/"):
+		return errors.New("has a path that does not begin with /")
+	case strings.ContainsAny(text, "%{}*?#") || !hasOnlyURICharacters(text):
+		return errors.New("has a path with a character that routers read in several ways; write it of letters, digits and -._~")
+	case strings.TrimSuffix(text, "/") != strings.TrimSuffix(path.Clean(text), "/"):
+		return errors.New("has a path with a segment that is empty, . or ..; write the path that is left without it")
+	}
+	return nil
 }
 
 // Source returns the source of a Content-Security-Policy that allows a URI: its

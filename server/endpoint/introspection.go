@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -121,12 +122,47 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// Diagnose finds tokens that are not there.
-func (e *Introspection) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
-	return server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
+// Diagnose finds tokens that are not there, and APIs that can ask nothing.
+func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) server.Findings {
+	findings := server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
 		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
 		return token != nil, err
 	})
+	return append(findings, e.diagnoseAPIs(ctx, s)...)
+}
+
+// How many clients a diagnosis looks up, and for how long altogether.
+const (
+	maxDiagnosedAPIs  = 100
+	diagnoseAPIsLimit = 10 * time.Second
+)
+
+// diagnoseAPIs finds APIs that are not there, or that do not authenticate.
+func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (findings server.Findings) {
+	ctx, cancel := context.WithTimeout(ctx, diagnoseAPIsLimit)
+	defer cancel()
+	clientIDs := slices.Sorted(maps.Keys(e.APIs))
+	for _, clientID := range clientIDs[:min(len(clientIDs), maxDiagnosedAPIs)] {
+		client, err := s.QueryClient(ctx, clientID)
+		if err != nil { // the look-up itself is diagnosed elsewhere
+			continue
+		}
+		problem := "names a client that does not exist"
+		if client != nil {
+			if slices.ContainsFunc(s.AuthMethods(), func(method string) bool {
+				return e.CheckAuthMethod(method) && client.CheckEndpointAuthMethod(method, e.EndpointName())
+			}) {
+				continue
+			}
+			problem = "names a client that cannot authenticate here"
+		}
+		findings = append(findings, server.Finding{
+			Check: "api_client", Severity: server.Warning, Where: fmt.Sprintf("endpoint.Introspection.APIs[%q]", clientID), Problem: problem,
+			Consequence: "no API can ask what a token for " + strings.Join(e.APIs[clientID], " ") + " stands for",
+			Remedy:      "make a client of this ClientID by gormoauth.CreateClientFactory, with a secret or a key and without grant types, or correct the id",
+		})
+	}
+	return findings
 }
 
 // CreateResponse tells what the token stands for. Of a token that is unknown, revoked or

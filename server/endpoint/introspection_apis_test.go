@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -177,6 +178,42 @@ func TestIntrospectionSettingsThatMakeNoSense(t *testing.T) {
 	} {
 		assert.ErrorContains(t, p.Server.RegisterEndpoint(introspection), fault)
 	}
+}
+
+// An API that nobody can be asks nothing, and the doctor says so. Of many it looks up some.
+func TestAnAPIThatIsNotThereIsDiagnosed(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		secret, public := p.NewClient(apiAt("")), p.NewClient(oauthtest.Public)
+		apis := map[string][]string{"nobody": {apiA}, secret.ClientID: {apiA}, public.ClientID: {apiA, "https://b.example"}}
+		e := &endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), APIs: apis}
+		require.NoError(t, p.Server.RegisterEndpoint(e))
+		found := make(map[string]string)
+		for _, finding := range p.Server.Diagnose(t.Context()) {
+			assert.Equal(t, server.Warning, finding.Severity)
+			assert.Equal(t, "api_client", finding.Check)
+			found[finding.Where] = finding.Problem + ", so " + finding.Consequence
+		}
+		assert.Equal(t, map[string]string{
+			`endpoint.Introspection.APIs["nobody"]`:                  "names a client that does not exist, so no API can ask what a token for " + apiA + " stands for",
+			`endpoint.Introspection.APIs["` + public.ClientID + `"]`: "names a client that cannot authenticate here, so no API can ask what a token for " + apiA + " https://b.example stands for",
+		}, found)
+
+		for i := range 1000 {
+			apis[fmt.Sprintf("nobody %d", i)] = []string{apiA}
+		}
+		looked := 0
+		counting := oauthtest.New(t, db, func(config *server.Config) {
+			query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
+			config.QueryClient = func(ctx context.Context, clientID string) (server.Client, error) {
+				looked++
+				return query(ctx, clientID)
+			}
+		})
+		require.NoError(t, counting.Server.RegisterEndpoint(e))
+		assert.NotEmpty(t, counting.Server.Diagnose(t.Context()))
+		assert.Less(t, looked, 200)
+	})
 }
 
 // Nothing that a client says of itself makes it an API: neither its registration, nor an

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -41,14 +40,10 @@ const metadataPath = "/.well-known/oauth-protected-resource"
 // address returns where the metadata is: the well-known part stands before the
 // resource's path (RFC 9728 section 3.1).
 func (m *Metadata) address() (*url.URL, error) {
-	u, err := weburi.Parse(m.Resource)
+	u, err := weburi.ParseServed(m.Resource)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL: it %w", m.Resource, err)
-	case u.Host == "" || strings.Contains(m.Resource, "#"):
-		return nil, fmt.Errorf("resource: Metadata.Resource: %q is not an absolute URL without a fragment", m.Resource)
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
-		return nil, fmt.Errorf("resource: Metadata.Resource: %q must be https; http is for loopback addresses alone", m.Resource)
+		return nil, fmt.Errorf("resource: Metadata.Resource: %q %w", m.Resource, err)
 	case len(m.AuthorizationServers) == 0:
 		return nil, errors.New("resource: Metadata.AuthorizationServers is missing: whose tokens does the API take?")
 	}

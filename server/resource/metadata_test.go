@@ -77,6 +77,7 @@ func TestAnAPIIsOneResourceHoweverItIsSpelled(t *testing.T) {
 }
 
 func TestProtectedResourceMetadata(t *testing.T) {
+	bearer := &resource.BearerTokenValidator{QueryToken: noToken}
 	serve := func(p *resource.Protector, method, path string) *httptest.ResponseRecorder {
 		mux := http.NewServeMux()
 		for path, handler := range p.Routes() {
@@ -92,7 +93,7 @@ func TestProtectedResourceMetadata(t *testing.T) {
 	} {
 		p, err := resource.NewProtector(resource.Config{Metadata: &resource.Metadata{
 			Resource: identifier, AuthorizationServers: []string{oauthtest.Issuer}, ResourceDocumentation: "https://api.example/docs",
-		}})
+		}}, bearer)
 		require.NoError(t, err)
 		w := serve(p, http.MethodGet, path)
 		assert.Equal(t, http.StatusOK, w.Code, path)
@@ -102,16 +103,16 @@ func TestProtectedResourceMetadata(t *testing.T) {
 		assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
 		assert.Equal(t, "GET", w.Header().Get("Allow"))
 	}
-	bare, err := resource.NewProtector(resource.Config{})
+	bare, err := resource.NewProtector(resource.Config{}, bearer)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusNotFound, serve(bare, http.MethodGet, "/.well-known/oauth-protected-resource").Code)
 	for fault, metadata := range map[string]resource.Metadata{
-		"absolute URL":         {Resource: "/v1", AuthorizationServers: []string{oauthtest.Issuer}},
+		"an absolute URI":      {Resource: "/v1", AuthorizationServers: []string{oauthtest.Issuer}},
 		"must be https":        {Resource: "http://api.example", AuthorizationServers: []string{oauthtest.Issuer}},
-		"without a fragment":   {Resource: "https://api.example#f", AuthorizationServers: []string{oauthtest.Issuer}},
+		"has a fragment":       {Resource: "https://api.example#f", AuthorizationServers: []string{oauthtest.Issuer}},
 		"AuthorizationServers": {Resource: api},
 	} {
-		_, err := resource.NewProtector(resource.Config{Metadata: &metadata})
+		_, err := resource.NewProtector(resource.Config{Metadata: &metadata}, bearer)
 		assert.ErrorContains(t, err, fault)
 	}
 }

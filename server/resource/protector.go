@@ -85,7 +85,7 @@ func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Re
 	f(ctx, r, token)
 }
 
-// Protector lets requests with a valid token through. Register its validators
+// Protector lets requests with a valid token through. Register further validators
 // before it serves; from then on it is safe for concurrent use.
 type Protector struct {
 	config     Config
@@ -96,8 +96,8 @@ type Protector struct {
 	crossOrigin *server.CrossOrigin
 }
 
-// NewProtector returns a protector with its validators, or what is wrong with
-// the configuration.
+// NewProtector returns a protector with its validators, of which it needs one at least,
+// or everything that is wrong.
 func NewProtector(config Config, validators ...TokenValidator) (*Protector, error) {
 	if config.Realm == "" {
 		config.Realm = "api"
@@ -128,6 +128,9 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 		var err error
 		p.metadata, err = config.Metadata.address()
 		faults = append(faults, err)
+	}
+	if len(validators) == 0 {
+		faults = append(faults, errors.New("resource: NewProtector is given no validator, so that no token opens anything: write gormoauth.CreateBearerTokenValidator[Token](db)"))
 	}
 	for _, v := range validators {
 		faults = append(faults, p.RegisterTokenValidator(v))

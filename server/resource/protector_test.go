@@ -151,12 +151,15 @@ func TestSeveralTokenTypes(t *testing.T) {
 
 	_, err = resource.NewProtector(resource.Config{Realm: `a"b`})
 	assert.ErrorContains(t, err, "Config.Realm")
+	assert.ErrorContains(t, err, "NewProtector is given no validator, so that no token opens anything: write gormoauth.CreateBearerTokenValidator[Token](db)")
+	_, err = resource.NewProtector(resource.Config{})
+	assert.ErrorContains(t, err, "is given no validator")
 }
 
 func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {
-	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"invalid_request": "https://docs.example/"}})
+	protector, err := resource.NewProtector(resource.Config{ErrorURIs: map[string]string{"invalid_request": "https://docs.example/"}},
+		&resource.BearerTokenValidator{QueryToken: noToken})
 	require.NoError(t, err)
-	require.NoError(t, protector.RegisterTokenValidator(&resource.BearerTokenValidator{QueryToken: noToken}))
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Accept-Language", "zh-CN")
 	r.Header.Set("Authorization", "Bearer ")

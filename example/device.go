@@ -49,14 +49,14 @@ func (a *app) device(w http.ResponseWriter, r *http.Request) {
 			err := a.devices.Decide(a.oauth, r, a.authenticated(r, user), decision == "yes")
 			if view.Again = errors.Is(err, server.ErrNoDecision); !view.Again {
 				view.Outcome = map[bool]string{true: "allowed", false: "denied"}[decision == "yes"]
-				return a.deviceResult(r, view, err)
+				return a.deviceResult(w, r, view, err)
 			}
 		}
 		consent, err := a.devices.GetConsentGrant(a.oauth, r, a.authenticated(r, user))
 		if err == nil {
 			view.Consent, err = a.newDeviceConsent(consent)
 		}
-		return a.deviceResult(r, view, err)
+		return a.deviceResult(w, r, view, err)
 	})
 }
 
@@ -67,11 +67,13 @@ func (a *app) newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, er
 }
 
 // deviceResult is the view, or why there is none.
-func (a *app) deviceResult(r *http.Request, view deviceView, err error) (int, deviceView) {
+func (a *app) deviceResult(w http.ResponseWriter, r *http.Request, view deviceView, err error) (int, deviceView) {
 	if err == nil {
 		return http.StatusOK, view
 	}
-	return server.AsError(err).Status, deviceView{UserCode: view.UserCode, Failure: a.oauth.Describe(r, err)}
+	failure := server.AsError(err)
+	failure.SetHeader(w) // such as Retry-After
+	return failure.Status, deviceView{UserCode: view.UserCode, Failure: a.oauth.Describe(r, err)}
 }
 
 // devicePage shows the page to somebody who signed in.

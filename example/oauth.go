@@ -240,10 +240,14 @@ func noteUse(ctx context.Context, db *gorm.DB, token *Token, now time.Time) erro
 // oauthErrorPage shows a person what is wrong with an authorization request
 // that cannot be sent back to the application, or not without them.
 func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, failure *server.Error, description string) {
+	heading, message := "This request cannot be answered", "The application that sent you here made a mistake, or the link is damaged. Nothing was shared with it."
+	if failure.Status == http.StatusTooManyRequests || failure.Status >= http.StatusInternalServerError { // which is no fault of the application's
+		heading, message = inWords(failure.Status)
+	}
 	a.pages.render(w, failure.Status, "error", errorView{
-		layout:  layout{Title: "This request cannot be answered"},
-		Heading: "This request cannot be answered",
-		Message: "The application that sent you here made a mistake, or the link is damaged. Nothing was shared with it.",
+		layout:  layout{Title: heading},
+		Heading: heading,
+		Message: message,
 		Detail:  failure.Code + ": " + description,
 		WayBack: template.URL(failure.WayBack()), //nolint:gosec // G203: a redirect URI that the application registered, and no script
 		Place:   server.DisplayHost(failure.WayBack()),

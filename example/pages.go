@@ -80,29 +80,35 @@ func (p *pages) render(w http.ResponseWriter, status int, name string, view any)
 
 // errorPage answers with the page of an HTTP status.
 func (a *app) errorPage(w http.ResponseWriter, status int) {
-	heading, message := "Something went wrong", "It is not your fault, and it has been noted. Please try again later."
-	switch status {
-	case http.StatusBadRequest:
-		heading, message = "The form could not be read", "Please go back and try again."
-	case http.StatusForbidden:
-		heading, message = "That came from another site", "A form on another site tried to act in your name here. It was refused, and nothing was changed."
-	case http.StatusNotFound:
-		heading, message = "There is nothing here", "The address is mistyped, or what was here is gone."
-	case http.StatusMethodNotAllowed:
-		heading, message = "This address does something else", "It cannot be opened this way. Please start again from the home page."
-	case http.StatusTooManyRequests:
-		heading, message = "These were many attempts", "Please wait a few minutes, and try again."
-	case http.StatusServiceUnavailable:
-		heading, message = "Many people sign in just now", "Please try again in a moment."
-	case http.StatusRequestEntityTooLarge:
-		heading, message = "That is too much text", "Please go back and shorten it."
-	}
+	heading, message := inWords(status)
 	a.pages.render(w, status, "error", errorView{
 		layout:  layout{Title: heading},
 		Heading: heading,
 		Message: message,
 		Detail:  fmt.Sprintf("%d %s", status, http.StatusText(status)),
 	})
+}
+
+// inWords is what an HTTP status means for the person who sees it.
+func inWords(status int) (heading, message string) {
+	switch status {
+	case http.StatusBadRequest:
+		return "The form could not be read", "Please go back and try again."
+	case http.StatusForbidden:
+		return "That came from another site", "A form on another site tried to act in your name here. It was refused, and nothing was changed."
+	case http.StatusNotFound:
+		return "There is nothing here", "The address is mistyped, or what was here is gone."
+	case http.StatusMethodNotAllowed:
+		return "This address does something else", "It cannot be opened this way. Please start again from the home page."
+	case http.StatusTooManyRequests:
+		return "These were many attempts", "Please wait a few minutes, and try again."
+	case http.StatusServiceUnavailable:
+		return "We are busy just now", "It is not your fault. Please try again in a moment."
+	case http.StatusRequestEntityTooLarge:
+		return "That is too much text", "Please go back and shorten it."
+	default:
+		return "Something went wrong", "It is not your fault, and it has been noted. Please try again later."
+	}
 }
 
 // serveStatic serves one file, such as the style sheet.

@@ -32,7 +32,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	// An API that takes the tokens.
-	var tokens resource.TokenValidator // gormoauth.CreateBearerTokenValidator[Token](db)
+	var tokens resource.TokenValidator // see CreateBearerTokenValidator
 	if _, err := resource.NewProtector(resource.Config{Observers: server.Observers{hook}}, tokens); err != nil {
 		log.Fatal(err)
 	}

@@ -78,7 +78,10 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Asserti
 func parseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
 	signed, err := jwt.ParseSigned(text, algorithms)
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
+	var critical *jwt.CriticalError
 	switch {
+	case errors.As(err, &critical):
+		return nil, NewReason("the JWT has a critical header parameter that is not understood", slog.String("crit", critical.Names))
 	case errors.As(err, &algorithm):
 		return nil, NewReason("the JWT is signed by an algorithm that is not taken", slog.String("algorithm", string(algorithm.Got)))
 	case err != nil:

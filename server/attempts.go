@@ -107,7 +107,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 // temporarily_unavailable.
 func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
 	if isNil(client) {
-		return &NotAuthenticated{Reason: NewReason("the client is unknown"), Guess: true}
+		return &NotAuthenticated{Reason: r.WhyNoClient(NewReason("the client is unknown")), Guess: true}
 	}
 	found := wrongSecret
 	for _, secret := range spellings {

@@ -240,7 +240,7 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 		return err
 	}
 	if client == nil {
-		return NewError(InvalidClient, "There is no such client.")
+		return req.NoSuchClient(InvalidClient)
 	}
 	req.Client = client
 	return req.checkRedirectURI()
@@ -335,15 +335,21 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	if !IsClientID(clientID) {
 		return nil, nil
 	}
+	var why *Reason
 	client, err := s.config.QueryClient(ctx, clientID)
 	for i := 0; ; i++ {
 		switch {
+		case i > 0 && errors.As(err, &why):
+			client = nil
 		case err != nil:
 			return nil, err
 		case isNil(client) || client.GetClientID() != clientID:
 			client = nil
 		}
 		if i == len(s.lookups) {
+			if client == nil && why != nil {
+				s.noteNoClient(ctx, why)
+			}
 			return client, nil
 		}
 		client, err = s.lookups[i].LookUpClient(ctx, s, clientID, client)

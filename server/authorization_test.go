@@ -1,10 +1,13 @@
 package server_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -191,6 +194,26 @@ func TestARenderedErrorIsForThePersonAlone(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, a.Status)
 	assert.Equal(t, oauthtest.RedirectURI, p.Consent("client_id="+client.ClientID).To, "what goes to the client does not change")
 	assert.Equal(t, "invalid_request", p.Token(client, "").Body["error"], "nor does the token endpoint")
+}
+
+// What is sent with an error is sent with a page of the program's own, too.
+func TestARenderedErrorHasItsHeaders(t *testing.T) {
+	for status, failure := range map[int]error{
+		http.StatusTooManyRequests: server.TooManyRequests(2*time.Minute, "Later."), http.StatusServiceUnavailable: fmt.Errorf("query: %w", server.ErrUnavailable),
+	} {
+		db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+		p := oauthtest.New(t, db, func(c *server.Config) {
+			c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, failure }
+			c.RenderError = func(w http.ResponseWriter, _ *http.Request, err *server.Error, _ string) {
+				assert.NotEmpty(t, w.Header().Get("Retry-After"), "the page may show it")
+				w.WriteHeader(err.Status)
+			}
+		})
+		a := p.Consent("response_type=code&client_id=x")
+		assert.Equal(t, status, a.Status)
+		assert.Equal(t, server.AsError(failure).Header.Get("Retry-After"), a.Header.Get("Retry-After"))
+		assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+	}
 }
 
 func TestErrorURIs(t *testing.T) {

@@ -122,7 +122,11 @@ func (c *clientCheck) fault(member, value, format string, args ...any) {
 func (c *clientCheck) validate() error {
 	var invalid *ClientMetadataError
 	if err := c.server.ValidateClientMetadata(c.metadata, cmp.Or(c.Source, models.ClientByHand)); errors.As(err, &invalid) {
-		c.faults = append(c.faults, invalid.Faults...)
+		for _, fault := range invalid.Faults {
+			if !slices.Contains(c.faults, fault) {
+				c.faults = append(c.faults, fault)
+			}
+		}
 	}
 	if len(c.faults) == 0 {
 		return nil
@@ -230,7 +234,7 @@ func (c *clientCheck) checkSupported() {
 		case !slices.Contains(known, grantType):
 			c.fault("grant_types", grantType, "is not a grant type of this server, which has %s: register the grant with the server first", words(known))
 		case !c.server.mayUseGrant(grantType, c.metadata.TokenEndpointAuthMethod):
-			c.fault("grant_types", grantType, "is not for a client whose token_endpoint_auth_method is %s", c.metadata.TokenEndpointAuthMethod)
+			c.fault("grant_types", grantType, notForAuthMethod, c.metadata.TokenEndpointAuthMethod)
 		}
 	}
 	for _, responseType := range c.metadata.ResponseTypes {
@@ -239,6 +243,9 @@ func (c *clientCheck) checkSupported() {
 		}
 	}
 }
+
+// notForAuthMethod is wrong with a grant type that a client cannot use.
+const notForAuthMethod = "is not for a client whose token_endpoint_auth_method is %s; choose another one, or leave this grant type out"
 
 func (c *clientCheck) checkAuthMethod(allowed []string) {
 	if method := c.metadata.TokenEndpointAuthMethod; !slices.Contains(allowed, method) {
@@ -281,10 +288,17 @@ func (c *clientCheck) filterGrantTypes() {
 	asked := m.GrantTypes
 	m.GrantTypes = slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return !slices.Contains(allowed, grantType) })
 	c.filterResponseTypes()
-	if !slices.ContainsFunc(m.GrantTypes, func(grantType string) bool { return grantType != "refresh_token" }) {
-		refused := slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return slices.Contains(m.GrantTypes, grantType) })
-		c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose among %s", words(allowed))
+	const refresh = "refresh_token"
+	if slices.ContainsFunc(m.GrantTypes, func(grantType string) bool { return grantType != refresh }) {
+		return
 	}
+	others := slices.DeleteFunc(allowed, func(grantType string) bool { return grantType == refresh })
+	refused := slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return slices.Contains(m.GrantTypes, grantType) })
+	if len(refused) == 0 && len(m.GrantTypes) > 0 {
+		c.fault("grant_types", refresh, "is not enough by itself, as a refresh token comes of another grant; add one of %s", words(others))
+		return
+	}
+	c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose among %s", words(others))
 }
 
 // mayUseGrant reports whether a client that authenticates by the method may use the

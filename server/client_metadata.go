@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func AsksFor(client Client, member string) bool {
 func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 	var value bool
 	if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, &value) != nil {
-		return InvalidMember(member, "", "is neither true nor false")
+		return InvalidMember(member, string(raw), "must be true or false")
 	}
 	return nil
 }
@@ -106,19 +107,19 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	for member, values := range textMembers(m) {
 		for _, value := range values {
 			if !wellFormed(value) || len(value) > maxMember {
-				fault(member, "", "must be UTF-8 text without NUL, of "+strconv.Itoa(maxMember)+" bytes at most")
+				fault(member, value, "must be UTF-8 text without NUL, of "+strconv.Itoa(maxMember)+" bytes at most")
 			}
 		}
 	}
 	faults = append(append(faults, uris.faults(m)...), nameFaults(m)...)
 	if !wellFormedScope(m.Scope) {
-		fault("scope", "", "has a character that no scope has")
+		fault("scope", m.Scope, "has a character that no scope has; write its words with one space between them")
 	}
 	if m.TokenEndpointAuthMethod == models.None && slices.Contains(m.GrantTypes, "client_credentials") {
-		fault("grant_types", "", "client_credentials is not for a client without a secret")
+		fault("grant_types", "client_credentials", fmt.Sprintf(notForAuthMethod, models.None))
 	}
 	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
-		fault("redirect_uris", "", "a client with a response_type needs one")
+		fault("redirect_uris", "", "is missing, and a client with a response_type needs one; register the address to which its users return")
 	}
 	for _, pair := range responseTypesOf() {
 		if slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) != slices.Contains(m.GrantTypes, pair[1]) {
@@ -126,10 +127,10 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 		}
 	}
 	if len(m.JWKs) > 0 && !isNull(m.JWKs) && m.JWKsURI != "" {
-		fault("jwks", "", "and jwks_uri exclude one another")
+		fault("jwks", "", "stands beside jwks_uri; leave one of them out")
 	}
-	if problem := keySetProblem(m.JWKs); problem != "" {
-		fault("jwks", keyNames(m.JWKs), problem)
+	if named, problem := keySetProblem(m.JWKs); problem != "" {
+		fault("jwks", named, problem)
 	}
 	if len(faults) == 0 {
 		return nil
@@ -167,21 +168,22 @@ func textMembers(m *models.ClientMetadata) map[string][]string {
 	}
 }
 
-// keySetProblem says why a key set is not one of public keys (RFC 7517), or
-// returns nothing.
-func keySetProblem(text json.RawMessage) string {
+// keySetProblem says why a key set is not one of public keys (RFC 7517), and names the
+// keys that it is about; or it returns nothing.
+func keySetProblem(text json.RawMessage) (named, problem string) {
 	if len(text) == 0 || isNull(text) {
-		return ""
+		return "", ""
 	}
 	raw, err := keysOf(text)
 	if err != nil {
-		return "is not a JSON Web Key Set"
+		return "", "is not a JSON Web Key Set; register an object with the member keys, a list"
 	}
-	if slices.ContainsFunc(raw, func(key json.RawMessage) bool { return holdsSecret(key) }) {
-		return "has a key that is not public"
+	isPublic := func(key json.RawMessage) bool { return !holdsSecret(key) }
+	if secret := slices.DeleteFunc(slices.Clone(raw), isPublic); len(secret) > 0 {
+		return namesOfKeys(secret), "has a private or a symmetric part; register public keys alone, and make new ones in the place of those that were sent"
 	}
 	if keys, err := ParseKeySet(text); err != nil || len(keys.Keys) == 0 {
-		return "has no key that the server understands"
+		return namesOfKeys(raw), "has no key that the server understands; register an RSA, EC or Ed25519 key"
 	}
-	return ""
+	return "", ""
 }

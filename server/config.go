@@ -144,7 +144,10 @@ type Config struct {
 	// MaxRequestBytes limits a body and a query; 0 is 64 KiB.
 	MaxRequestBytes int64
 	// RenderError shows a person an error of the authorization endpoint that
-	// must not be sent to a client. It writes the whole answer; nil writes JSON.
+	// must not be sent to a client. It writes the answer with the error's Status, which
+	// says whether the request is at fault (400), or comes too often (429) or at a bad
+	// moment (503): its headers, such as Retry-After, are set already. nil writes a page,
+	// or JSON for what is no browser.
 	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
 	// Translator translates error descriptions; nil is English and Chinese.
 	Translator *Translator

@@ -274,7 +274,7 @@ func nameFaults(m *models.ClientMetadata) (faults []ClientMetadataFault) {
 		if words, ok := texts(raw, false); ok {
 			check(name, words[0], nameProblem)
 		} else {
-			faults = append(faults, ClientMetadataFault{name, "", "is not text"})
+			faults = append(faults, ClientMetadataFault{name, string(raw), "must be a text"})
 		}
 	}
 	for _, contact := range m.Contacts {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -201,6 +202,11 @@ func (e *Error) Members(description string) map[string]string {
 	maps.DeleteFunc(members, func(_, value string) bool { return value == "" })
 	return members
 }
+
+// SetHeader sets the headers that are sent with a direct answer, such as Retry-After. It
+// is for a program that shows the error on a page of its own; for Config.RenderError they
+// are set already.
+func (e *Error) SetHeader(w http.ResponseWriter) { header.Copy(w, e.Header) }
 
 func (e *Error) parameters(description string) url.Values {
 	values := make(url.Values, 4)

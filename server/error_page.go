@@ -33,7 +33,7 @@ func acceptsHTML(r *http.Request) bool {
 
 // writeErrorPage shows a person an error where the program has no page of its own.
 func writeErrorPage(w http.ResponseWriter, failure *Error, description string) {
-	header.Copy(w, failure.Header)
+	failure.SetHeader(w)
 	noStore(w)
 	digest := sha256.Sum256([]byte(errorPageStyle))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

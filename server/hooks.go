@@ -119,8 +119,8 @@ type IntrospectionHook interface {
 type ClientLookupHook interface {
 	// LookUpClient is asked at every look-up of a client. found is what
 	// Config.QueryClient or a hook before returned, nil for none; the hook returns
-	// that, another client in its place, or nil. An error is a failure, never "not
-	// found".
+	// that, another client in its place, or nil. An error is a failure and never "not
+	// found", but for a [*Reason]: there is no such client, and the log has why.
 	LookUpClient(ctx context.Context, s *Server, clientID string, found Client) (Client, error)
 }
 

@@ -66,6 +66,10 @@ func holdsSecret(key []byte) bool {
 // or else by its kind.
 func keyNames(text []byte) string {
 	raw, _ := keysOf(text) // what is no key set has no keys
+	return namesOfKeys(raw)
+}
+
+func namesOfKeys(raw []json.RawMessage) string {
 	names := make([]string, len(raw))
 	for i, one := range raw {
 		var key struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/requestid"
@@ -59,6 +60,7 @@ func hasKey(record slog.Record, key string) (has bool) {
 
 // Longest texts of a line. A grant's ID is a digest, of which some is enough.
 const (
+	maxLoggedCause = 4096
 	maxLoggedText  = 512
 	maxLoggedValue = 256
 	maxLoggedID    = 128
@@ -99,10 +101,15 @@ func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 			all = append(all, slog.String(name, loggable(value, longest)))
 		}
 	}
-	add("client_id", o.ClientID, maxLoggedText)
+	known := func(name, value string, longest int) { // by which something is found
+		if value != "" {
+			all = append(all, slog.String(name, printable(value, longest)))
+		}
+	}
+	known("client_id", o.ClientID, maxLoggedText)
 	add("claimed_client_id", o.ClaimedClientID, maxLoggedText)
 	add("auth_method", o.AuthMethod, maxLoggedText)
-	add("user", o.UserID, maxLoggedText)
+	known("user", o.UserID, maxLoggedText)
 	add("grant_type", o.GrantType, maxLoggedText)
 	add("scope", o.Scope, maxLoggedText)
 	if o.Reuse {
@@ -117,8 +124,8 @@ func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 			all = append(all, loggableValues(values))
 		}
 	}
-	add("remote_address", o.RemoteAddress, maxLoggedID)
-	add(requestIDKey, o.RequestID, maxLoggedID)
+	known("remote_address", o.RemoteAddress, maxLoggedID)
+	known(requestIDKey, o.RequestID, maxLoggedID)
 	return all
 }
 
@@ -164,7 +171,7 @@ func (o Observation) LogError(r *http.Request, logger *slog.Logger) {
 	}
 	message, attributes := "an OAuth request was refused", o.LogAttrs(slog.String("path", r.URL.Path))
 	if o.Error.cause != nil {
-		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", o.Error.cause.Error()))
+		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", loggable(o.Error.cause.Error(), maxLoggedCause)))
 	}
 	logger.LogAttrs(r.Context(), o.LogLevel(), message, attributes...)
 }
@@ -213,10 +220,13 @@ func (s *Server) LogRefusal(ctx context.Context, reason error) {
 	req.LogRefusal(reason)
 }
 
-// loggable is a text that a stranger may have written, as a log may have it: bounded,
-// without characters that cannot be seen, and without what looks like a secret, which
-// clients send in wrong places.
-func loggable(text string, longest int) string {
+// loggable is a text that a stranger may have written, or that names what one wrote, as a
+// log may have it: as [printable] returns it, with each URI as [LoggedURI] returns it.
+func loggable(text string, longest int) string { return printable(loggedURIs(text), longest) }
+
+// printable is a text as a log may have it: bounded, without characters that cannot be
+// seen, and without what looks like a secret, which clients send in wrong places.
+func printable(text string, longest int) string {
 	text = bounded(withoutSecrets(text), longest)
 	if !strings.ContainsFunc(text, isInvisible) {
 		return text
@@ -273,20 +283,16 @@ func replaceRuns(text string, within func(c rune) bool, isSecret func(run string
 
 // LoggedURI returns a URI that is not what it should be, for the values of a [Reason]:
 // without a password, and with the names of its parameters alone, since a client may
-// have copied the address of an answer, with its code or token.
+// have copied the address of an answer, with its code or token. Of an escaped one it is
+// the URI that was escaped. All other texts of a log have their URIs like this anyway.
 func LoggedURI(uri string) string {
+	uri = unescapedURI(uri)
+	if !strings.ContainsAny(uri, "/:?=") { // such as client_name#ja
+		return uri
+	}
 	base, fragment, hasFragment := strings.Cut(uri, "#")
 	base, query, hasQuery := strings.Cut(base, "?")
-	if start, rest, ok := strings.Cut(base, "//"); ok {
-		authority, path, hasPath := strings.Cut(rest, "/")
-		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-			authority = "…" + authority[at:]
-		}
-		base = start + "//" + authority
-		if hasPath {
-			base += "/" + path
-		}
-	}
+	base = withoutPassword(base)
 	if hasQuery {
 		base += "?" + withoutValues(query)
 	}
@@ -296,7 +302,99 @@ func LoggedURI(uri string) string {
 	return base
 }
 
+// unescapedURI returns the URI that was escaped, as a client may do once too often.
+func unescapedURI(text string) string {
+	const most = 3
+	for range most {
+		scheme := strings.IndexFunc(text, negate(isSchemeLetter))
+		if scheme < 1 || text[scheme] != '%' {
+			return text
+		}
+		unescaped, err := url.PathUnescape(text)
+		if err != nil || !strings.HasPrefix(unescaped[scheme:], ":") && !strings.HasPrefix(unescaped[scheme:], "%") {
+			return text
+		}
+		text = unescaped
+	}
+	return text
+}
+
+// withoutPassword takes out of the first part of a URI what stands before an @, and what
+// stands where a port should. Browsers find a password also where a slash is missing, or
+// is a backslash.
+func withoutPassword(base string) string {
+	const slashes = `/\`
+	rest := base
+	if scheme := strings.Index(base, "://"); scheme >= 0 {
+		rest = base[scheme+1:]
+	} else if scheme, behind, ok := strings.Cut(base, ":"); ok && !strings.ContainsFunc(scheme, negate(isSchemeLetter)) {
+		rest = behind
+	}
+	withSlashes := rest
+	rest = strings.TrimLeft(rest, slashes)
+	start, hasSlashes := base[:len(base)-len(rest)], len(rest) < len(withSlashes)
+	end := strings.IndexAny(rest, slashes)
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, path := rest[:end], rest[end:]
+	if strings.Contains(path, "://") {
+		path = withoutPassword(path)
+	}
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 && (start != "" || strings.Contains(authority, ":")) {
+		return start + "…" + authority[at:] + path
+	}
+	colon := strings.LastIndexByte(authority, ':')
+	if !hasSlashes || colon < 0 || strings.HasSuffix(authority, "]") || strings.Trim(authority[colon+1:], "0123456789") == "" {
+		return start + authority + path
+	}
+	if at := strings.LastIndexByte(path, '@'); at >= 0 {
+		return start + "…" + path[at:]
+	}
+	return start + authority[:colon] + ":…" + path
+}
+
+func isSchemeLetter(c rune) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("+-.", c)
+}
+
+// loggedURIs returns a text with each URI in it as [LoggedURI] returns it. A URI is what
+// stands in quotes, which no text of a stranger's has that is named here, see [Excerpt],
+// or a whole text that begins like one; elsewhere it ends with a space.
+func loggedURIs(text string) string {
+	if !strings.ContainsAny(text, "?#@%") {
+		return text
+	}
+	if first, _, _ := strings.Cut(text, " "); strings.Contains(first, "://") || LoggedURI(first) != first {
+		return LoggedURI(text)
+	}
+	var b strings.Builder
+	for first := true; ; first = false {
+		end := strings.IndexAny(text, `'"`)
+		part := text
+		if end >= 0 {
+			part = text[:end]
+		}
+		if quoted := !first && end >= 0 && part != "" && part[0] != ' ' && part[len(part)-1] != ' '; quoted {
+			b.WriteString(LoggedURI(part))
+		} else {
+			for word := range strings.SplitAfterSeq(part, " ") {
+				uri := strings.TrimRight(word, " ")
+				b.WriteString(LoggedURI(uri) + word[len(uri):])
+			}
+		}
+		if end < 0 {
+			return b.String()
+		}
+		b.WriteByte(text[end])
+		text = text[end+1:]
+	}
+}
+
 func withoutValues(parameters string) string {
+	if parameters == "" {
+		return ""
+	}
 	parts := strings.Split(parameters, "&")
 	for i, part := range parts {
 		name, _, ok := strings.Cut(part, "=")

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 )
@@ -38,6 +39,35 @@ func (e *Error) BecauseOf(reason error) *Error {
 func (e *Error) With(values ...slog.Attr) *Error {
 	e.values = append(e.values, values...)
 	return e
+}
+
+// WhyNoClient returns why there is no such client, as a [ClientLookupHook] said when it
+// was looked up for the request, or else the reason that is given.
+func (r *Request) WhyNoClient(otherwise *Reason) *Reason {
+	if r.noClient != nil {
+		return r.noClient
+	}
+	return otherwise
+}
+
+// NoSuchClient returns the error by which a request is refused whose client there is not,
+// with what a [ClientLookupHook] has to say of it.
+func (r *Request) NoSuchClient(code string) *Error {
+	failure := NewError(code, "There is no such client.")
+	if r.noClient != nil {
+		return failure.BecauseOf(r.noClient)
+	}
+	return failure
+}
+
+// noteNoClient keeps why a client was not found for the line of the request's refusal, or
+// logs it where there will be none.
+func (s *Server) noteNoClient(ctx context.Context, why *Reason) {
+	if req := RequestFromContext(ctx); req != nil && req.Server == s && !req.aside {
+		req.noClient = why
+		return
+	}
+	s.LogRefusal(ctx, why)
 }
 
 // OfToken says to the log whose token was refused; nil is nobody's.

@@ -81,8 +81,8 @@ func (p *refusals) hold(rows ...refusal) {
 			assert.Empty(p.T, line.Keys["reason"], row.rule)
 			assert.NotEmpty(p.T, line.Keys["error_description"], row.rule)
 		}
-		if row.code != "" && row.code != server.MissingAuthorization {
-			assert.Equal(p.T, a.Params()["error_description"], line.Keys["error_description"], row.rule)
+		if told := a.Params()["error_description"]; row.code != "" && row.code != server.MissingAuthorization && !strings.ContainsAny(told, "?#@") { // of a URI the log has less
+			assert.Equal(p.T, told, line.Keys["error_description"], row.rule)
 		}
 		assert.Equal(p.T, "192.0.2.1", line.Keys["remote_address"], row.rule)
 		assert.Regexp(p.T, "^[A-Z2-7]{26}$", line.Keys["request_id"], row.rule)
@@ -178,6 +178,7 @@ func TestEveryRefusalSaysWhy(t *testing.T) {
 	t.Run("introspection and revocation", full.introspectionAndRevocation)
 	t.Run("registration", full.registrations)
 	t.Run("APIs", full.apis)
+	t.Run("UserInfo", full.userInfo)
 	t.Run("signing out", full.signingOut)
 	t.Run("under a profile", func(t *testing.T) { underAProfile(t, told) })
 
@@ -389,13 +390,20 @@ func (p *full) clientAuthentication(t *testing.T) {
 	elsewhere := p.StoreClient(oauthtest.Grants("client_credentials"))
 	p.change(elsewhere, func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.PrivateKeyJWT })
 	guessed := p.NewClient(oauthtest.Grants("client_credentials"))
+	deleted := p.StoreClient(func(c *oauthtest.Client) {
+		c.ClientID, c.ClientSource, c.ClientDeletedAt = "https://127.0.0.1/deleted", models.ClientByDocument, p.Now.Unix()
+	})
 	asItself := func(client *oauthtest.Client, body string) func() oauthtest.Answer {
 		return func() oauthtest.Answer { return p.Token(client, body) }
 	}
 	p.hold(
 		refusal{"an unknown client", p.as("Authorization", basic("nobody", "x"), ""), "invalid_client", "the client is unknown", claiming("nobody")},
 		refusal{"an unknown client that names itself", p.as("", "", "&client_id=nobody"), "invalid_client", "the client is unknown", claiming("nobody")},
-		refusal{"a document that cannot be had", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%2Fclient"), "invalid_client", "the client is unknown", claiming("https://127.0.0.1/client")},
+		refusal{"a document that cannot be had", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%2Fclient"), "invalid_client", "the client's metadata document is not taken", claiming("https://127.0.0.1/client", "values.document", "https://127.0.0.1/client")},
+		refusal{"an id that is the address of no document", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%3Fcode%3Dx"), "invalid_client", "the client id is not the address of a metadata document",
+			claiming("https://127.0.0.1?code=…", "values.document", "https://127.0.0.1?code=…", "values.fault", "it has no path")},
+		refusal{"a client of a document that was deleted", p.as("", "", "&client_id="+url.QueryEscape(deleted.GetClientID())), "invalid_client", "the client was deleted, or the handle's condition excludes it",
+			claiming(deleted.GetClientID(), "values.document", deleted.GetClientID())},
 		refusal{"a wrong secret", p.as("Authorization", basic(p.service.ClientID, "wrong"), ""), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
 		refusal{"a wrong secret in the body", p.as("", "", "&client_id="+p.service.ClientID+"&client_secret=wrong"), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
 		refusal{"an expired secret", asItself(expired, aToken), "invalid_client", "the client secret has expired", claiming(expired.ClientID)},
@@ -419,12 +427,6 @@ func (p *full) clientAuthentication(t *testing.T) {
 		p.as("Authorization", basic(guessed.ClientID, "wrong"), "")()
 	}
 	p.hold(refusal{"too many guesses", asItself(guessed, aToken), "temporarily_unavailable", "there were too many wrong secrets or signatures of this client from this address", claiming(guessed.ClientID)})
-
-	document := p.Token(nil, aToken+"&client_id=https%3A%2F%2F127.0.0.1%2Fclient").Log()
-	require.Len(t, document, 2, "and what is wrong with a client's document")
-	assert.True(t, document[0].Has("reason", "the client's metadata document is not taken", "claimed_client_id", "https://127.0.0.1/client", "remote_address", "192.0.2.1"), document)
-	assert.Equal(t, document[1].Keys["request_id"], document[0].Keys["request_id"])
-	p.told[document[0].Keys["reason"]] = true
 }
 
 // said are the claims of a client's assertion.
@@ -878,6 +880,8 @@ func (p *full) proofs(t *testing.T) {
 		refusal{"no JWT", asking("a.b.c"), code, "the JWT is malformed", by(p.service)},
 		refusal{"another kind", asking(signed(map[jose.HeaderKey]any{"typ": "JWT", "jwk": public})), code, "the JWT is not a DPoP proof", by(p.service, "values.typ", "JWT")},
 		refusal{"without a key", asking(signed(map[jose.HeaderKey]any{"typ": "dpop+jwt"})), code, "the DPoP proof has no 'jwk'", by(p.service)},
+		refusal{"with a critical header", asking(oauthtest.SignRaw(t, key, `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1}`, `{}`)), code, "the JWT has a critical header parameter that is not understood",
+			by(p.service, "values.crit", `["exp2"]`)},
 		refusal{"with another kind of key", asking(oauthtest.SignByWrongCurve(t, key, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": public}, claims)), code, "the 'jwk' is not a key for the algorithm", by(p.service, "values.algorithm", "ES384")},
 		refusal{"with another key", asking(signed(map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: oauthtest.NewKey(t).Public()}})), code, "the signature of the JWT is wrong", by(p.service)},
 		refusal{"a claim twice", asking(raw(`{"jti":"a","jti":"b"}`)), code, "the claims of the JWT are malformed", by(p.service)},
@@ -1086,6 +1090,26 @@ func (p *full) apis(t *testing.T) {
 			return p.Serve(r)
 		}, "insufficient_scope", "", by(p.web, "endpoint", "userinfo", "user", p.User.GetUserID())},
 	)
+}
+
+func (p *full) userInfo(t *testing.T) {
+	p.under(t)
+	client := p.NewClient(func(c *oauthtest.Client) { c.ClientMetadata.Scope = "openid" })
+	back := "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI)
+	form := "grant_type=authorization_code&code_verifier=" + oauthtest.Verifier + back + "&code=" + p.Code(client, "scope=openid"+back)
+	token := p.Token(client, form).Body["access_token"]
+	ask := func() oauthtest.Answer {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/userinfo", http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+token)
+		return p.Serve(r)
+	}
+	its := by(client, "endpoint", "userinfo", "user", p.User.GetUserID())
+	require.Equal(t, http.StatusOK, ask().Status)
+	require.NoError(t, p.DB.Model(p.User).Update("disabled", true).Error)
+	p.hold(refusal{"of a user who is disabled", ask, "invalid_token", "the user of the token is gone or disabled", its})
+	require.NoError(t, p.DB.Model(p.User).Update("disabled", false).Error)
+	require.NoError(t, p.DB.Delete(&oauthtest.Client{}, "client_id = ?", client.ClientID).Error)
+	p.hold(refusal{"of a client that is gone", ask, "invalid_token", "the client of the token is gone", its})
 }
 
 func (p *full) signingOut(t *testing.T) {

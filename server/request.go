@@ -79,6 +79,8 @@ type Request struct {
 	claimed    string   // the client that this is an attempt of
 	leftOut    string   // words of the scope that it asked for and does not get
 	decided    bool     // whether the user has decided on the authorization request
+	noClient   *Reason  // why a client was not found, see WhyNoClient
+	aside      bool     // whether nobody answers it, see PageContext
 }
 
 // failure is err as the answer to this request.
@@ -324,4 +326,4 @@ func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
 }
 
-func negate(f func(string) bool) func(string) bool { return func(s string) bool { return !f(s) } }
+func negate[T any](f func(T) bool) func(T) bool { return func(value T) bool { return !f(value) } }

@@ -53,6 +53,7 @@ func (s *Server) PageContext(r *http.Request, page string, user User) context.Co
 		return r.Context()
 	}
 	req := s.newRequest(r, page)
+	req.aside = true
 	if !IsNilUser(user) {
 		req.SetUser(user)
 	}

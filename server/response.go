@@ -23,7 +23,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	failure := *AsError(err)
 	if failure.isSeeOther() {
 		noStore(w)
-		header.Copy(w, failure.Header)
+		failure.SetHeader(w)
 		w.WriteHeader(failure.Status)
 		return
 	}
@@ -44,12 +44,13 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	switch {
 	case failure.redirect != nil:
 	case s.config.RenderError != nil && failure.forPerson:
+		failure.SetHeader(w)
 		noStore(w)
 		s.config.RenderError(w, r, &failure, description)
 	case failure.forPerson && acceptsHTML(r):
 		writeErrorPage(w, &failure, description)
 	default:
-		header.Copy(w, failure.Header)
+		failure.SetHeader(w)
 		_ = s.writeJSON(w, failure.Status, failure.Members(description)) // strings alone cannot fail
 	}
 }

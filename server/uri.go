@@ -111,8 +111,8 @@ func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []Clie
 		source = models.ClientByRegistration
 	}
 	faults := append(uriRulesOf(source, privateUseSchemes).faults(&client.ClientMetadata), nameFaults(&client.ClientMetadata)...)
-	if problem := keySetProblem(client.ClientMetadata.JWKs); problem != "" {
-		faults = append(faults, ClientMetadataFault{"jwks", keyNames(client.ClientMetadata.JWKs), problem})
+	if named, problem := keySetProblem(client.ClientMetadata.JWKs); problem != "" {
+		faults = append(faults, ClientMetadataFault{"jwks", named, problem})
 	}
 	return sortedFaults(faults)
 }
@@ -184,7 +184,7 @@ func (r uriRules) faults(m *models.ClientMetadata) (faults []ClientMetadataFault
 			}
 			uris, ok := texts(raw, member.list)
 			if !ok {
-				faults = append(faults, ClientMetadataFault{name, "", "is not " + map[bool]string{true: "a list of texts", false: "text"}[member.list]})
+				faults = append(faults, ClientMetadataFault{name, string(raw), "must be a " + map[bool]string{true: "list of texts", false: "text"}[member.list]})
 			}
 			check(name, member.kind, uris)
 		}

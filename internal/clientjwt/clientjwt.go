@@ -118,7 +118,7 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	for _, member := range a.Members() {
 		var text string
 		if raw, given := metadata.Extra[member]; given && strictjson.Unmarshal(raw, &text) != nil {
-			return server.InvalidMember(member, "", "is not text")
+			return server.InvalidMember(member, string(metadata.Extra[member]), "must be a text")
 		}
 	}
 	signed, alg, enc := text(metadata, a.signedBy()), text(metadata, a.encryptedBy()), text(metadata, a.encryptedWith())
@@ -128,7 +128,7 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	case alg == "" && enc == "":
 		return nil
 	case alg == "":
-		return server.InvalidMember(a.encryptedWith(), "", "goes with "+a.encryptedBy()+", and not without it")
+		return server.InvalidMember(a.encryptedWith(), enc, "says nothing without "+a.encryptedBy()+"; register that as well, or leave this out")
 	case !slices.Contains(KeyAlgorithms(), jose.KeyAlgorithm(alg)):
 		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm by which the server encrypts; choose one of %v", KeyAlgorithms()))
 	case enc != "" && !slices.Contains(ContentEncryptions(), jose.ContentEncryption(enc)):
@@ -138,7 +138,7 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	}
 	to := recipient{algorithm: jose.KeyAlgorithm(alg), encryption: encryptionOf(metadata, a.encryptedWith())}
 	if _, err := to.seal(metadata.JWKs, nil); err != nil {
-		return server.InvalidMember("jwks", "", "has no key to encrypt for by "+alg)
+		return server.InvalidMember("jwks", "", "has no key to encrypt for by "+alg+"; register one, or leave "+a.encryptedBy()+" out")
 	}
 	return nil
 }

@@ -39,8 +39,26 @@ func checkHeader(text string) error {
 	if err != nil {
 		return err
 	}
-	_, err = strictjson.Object(header)
-	return err
+	members, err := strictjson.Object(header)
+	if err != nil {
+		return err
+	}
+	if names, critical := members["crit"]; critical {
+		return &CriticalError{string(names)}
+	}
+	return nil
+}
+
+// CriticalError is for a JWT with header parameters that whoever reads it has to
+// understand (RFC 7515 section 4.1.11), of which none is known here.
+type CriticalError struct {
+	// Names is what the header has as "crit", as JSON.
+	Names string
+}
+
+// Error names them.
+func (e *CriticalError) Error() string {
+	return "the JWT has critical header parameters that are not understood: " + e.Names
 }
 
 // Audience is the claim "aud": one text or a list of them (RFC 7519 section 4.1.3).

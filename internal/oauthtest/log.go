@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,11 +157,20 @@ func (p *Provider) checkRefusal(r *http.Request, a Answer, line Line) {
 	if line.Keys["reason"] == "" && line.Keys["error_description"] == "" {
 		p.T.Errorf("%s %s: the log does not say why: %v", r.Method, r.URL.Path, line)
 	}
+	for key, value := range line.Keys {
+		if key != "client_id" && key != "user" && secretOfURI.MatchString(value) {
+			p.T.Errorf("%s %s: the log has what stands in a URI: %s=%s", r.Method, r.URL.Path, key, value)
+		}
+	}
 	atAPI := line.Keys["endpoint"] == "resource" // where a token says whose it is
 	if named := claimed(r); !atAPI && server.IsClientID(named) && line.Keys["client_id"] == "" && line.Keys["claimed_client_id"] == "" {
 		p.T.Errorf("%s %s is a request of %q, and the log does not say so: %v", r.Method, r.URL.Path, named, line)
 	}
 }
+
+// secretOfURI is the value of a parameter in a query or a fragment, or a password: a
+// client may have copied a code or a token.
+var secretOfURI = regexp.MustCompile(`[?&#][A-Za-z_]+=[^…&#'" ]|//[^/'" ]*:[^/@'" ]*@`)
 
 // claimed is the client that a request names, where it names one.
 func claimed(r *http.Request) string {

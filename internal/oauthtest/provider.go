@@ -18,6 +18,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
@@ -581,5 +582,30 @@ func (p *Provider) Register(metadata string) Answer {
 	p.T.Helper()
 	r := p.newRequest(http.MethodPost, "/oauth/register", metadata, nil)
 	r.Header.Set("Content-Type", "application/json")
-	return p.Serve(r)
+	a := p.Serve(r)
+	p.checkRemedy(metadata, a)
+	return a
+}
+
+// checkRemedy holds every refusal of metadata to what a person needs who registers a
+// client: the member, the value that stands there where that is a text or a number, and
+// what to write instead.
+func (p *Provider) checkRemedy(metadata string, a Answer) {
+	p.T.Helper()
+	about, ours := strings.CutPrefix(a.Body["error_description"], "The client metadata is not valid: ")
+	if a.Status != http.StatusBadRequest || !ours {
+		return
+	}
+	member, _, _ := strings.Cut(about, " ")
+	if !strings.Contains(about, "; ") && !strings.Contains(about, " must be ") {
+		p.T.Errorf("no remedy: %s", a.Raw)
+	}
+	sent, _ := strictjson.Object([]byte(metadata))
+	raw := string(sent[member])
+	value := raw
+	_ = strictjson.Unmarshal(sent[member], &value) // what is no text stays as it is
+	named := func(value string) bool { return strings.Contains(about, "'"+server.Excerpt(value)+"'") }
+	if raw != "" && strings.IndexAny(raw, "[{") != 0 && !named(value) && !named(raw) {
+		p.T.Errorf("the value %.100s is not named: %s", raw, a.Raw)
+	}
 }

@@ -75,14 +75,14 @@ func checkHost(u *url.URL) error {
 	case strings.HasPrefix(u.Host, "["):
 		address, err := netip.ParseAddr(host)
 		if err != nil || !address.Is6() || address.Zone() != "" {
-			return errors.New("has a host that is not an IP address without a zone")
+			return errors.New("has a host that is not an IP address without a zone; leave out the % and what follows it")
 		}
 	case IsWeb(u.Scheme) && endsInNumber(host):
 		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
 			return errors.New("has a host that browsers read as an IPv4 address; write it as four decimal numbers")
 		}
 	case !isDomainName(host, IsWeb(u.Scheme)):
-		return errors.New("has a host that is not a domain name of ASCII letters, digits and hyphens; write it in its punycode form (xn--...)")
+		return errors.New("has a host that is not a domain name of ASCII letters, digits and hyphens, with all else in its punycode form (xn--...); correct it")
 	}
 	if _, port, found := strings.Cut(strings.TrimPrefix(u.Host, "["+host+"]"), ":"); found && !isPort(port) {
 		return errors.New("has a port that is not a number from 1 to 65535")
@@ -101,7 +101,7 @@ func endsInNumber(host string) bool {
 }
 
 // isDomainName reports whether a host is labels of letters, digits and hyphens (RFC
-// 1123 section 2.1). What stands there behind a private-use scheme is no host of the
+// 1123 section 2.1), each in punycode where it says so. What stands there behind a private-use scheme is no host of the
 // network, and may have an underscore, too.
 func isDomainName(host string, strict bool) bool {
 	const maxName, maxLabel = 253, 63
@@ -113,6 +113,9 @@ func isDomainName(host string, strict bool) bool {
 			if c := label[i]; !isLetter(c) && !isDigit(c) && c != '-' && (strict || c != '_') {
 				return false
 			}
+		}
+		if len(label) >= len("xn--") && strings.EqualFold(label[:len("xn--")], "xn--") && !isALabel(label) {
+			return false
 		}
 	}
 	return len(host) <= maxName

@@ -54,7 +54,7 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 		return nil, err
 	}
 	if client == nil {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the client is unknown"), Guess: true}
+		return nil, &server.NotAuthenticated{Reason: req.WhyNoClient(server.NewReason("the client is unknown")), Guess: true}
 	}
 	if err := a.checkSignature(ctx, req, assertion, client); err != nil {
 		return nil, err

@@ -104,19 +104,35 @@ func (*MetadataDocuments) PrepareMetadata(_ *server.Server, metadata server.Meta
 // IsDocumentURL reports whether a client id is the address of a document: https,
 // with a path, and in no other spelling than its own. http is for loopback
 // addresses, which a fetcher refuses unless private addresses are allowed.
-func IsDocumentURL(clientID string) bool {
+func IsDocumentURL(clientID string) bool { return documentURLProblem(clientID) == "" }
+
+// documentURLProblem says why a client id is not the address of a document, or returns
+// nothing.
+func documentURLProblem(clientID string) string {
 	u, err := weburi.ParseAddress(clientID)
-	if err != nil || strings.Contains(clientID, "#") || len(clientID) > maxDocumentURL || strings.Trim(u.Path, "/") == "" {
-		return false
+	switch {
+	case err != nil:
+		return err.Error()
+	case strings.Contains(clientID, "#"):
+		return "has a fragment"
+	case len(clientID) > maxDocumentURL:
+		return fmt.Sprintf("is longer than %d characters", maxDocumentURL)
+	case strings.Trim(u.Path, "/") == "":
+		return "has no path"
 	}
-	segments := strings.Split(u.Path, "/")
-	return !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
+	if segments := strings.Split(u.Path, "/"); slices.Contains(segments, ".") || slices.Contains(segments, "..") {
+		return "has a segment . or .. in its path"
+	}
+	return ""
 }
 
 // LookUpClient finds a client by its document, unless its row is current or the
 // operator's own.
 func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found server.Client) (server.Client, error) {
-	if !IsDocumentURL(clientID) {
+	if problem := documentURLProblem(clientID); problem != "" {
+		if scheme, _, ok := strings.Cut(clientID, "://"); found == nil && ok && weburi.IsWeb(strings.ToLower(scheme)) {
+			return nil, server.NewReason("the client id is not the address of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
+		}
 		return found, nil
 	}
 	lookup := documentLookup{m, s, clientID}
@@ -141,8 +157,12 @@ type documentLookup struct {
 // what its document says now; a device that asks again and again for its token is known
 // by what is remembered.
 func (l documentLookup) first(ctx context.Context) (server.Client, error) {
-	if hidden, err := l.Storage.HidesClient(ctx, l.clientID); err != nil || hidden {
+	hidden, err := l.Storage.HidesClient(ctx, l.clientID)
+	if err != nil {
 		return nil, err
+	}
+	if hidden {
+		return nil, server.NewReason("the client was deleted, or the handle's condition excludes it", slog.String("document", l.clientID))
 	}
 	request := fetch.Request{Anew: true, Permit: l.permit}
 	if req := server.RequestFromContext(ctx); req != nil && req.Endpoint == "token" {
@@ -150,11 +170,11 @@ func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 	}
 	document, err := l.Fetcher.Fetch(ctx, l.clientID, request)
 	if err != nil {
-		return nil, l.unlessRefused(ctx, err)
+		return nil, l.refused(err)
 	}
 	metadata, err := l.read(ctx, document)
 	if err != nil {
-		return nil, l.unlessRefused(ctx, err)
+		return nil, l.refused(err)
 	}
 	record := &models.ClientMixin{ClientMetadata: *metadata, ClientSource: models.ClientByDocument}
 	record.ClientID, record.LongClientID = models.SplitClientID(l.clientID)
@@ -172,10 +192,10 @@ func (l documentLookup) again(ctx context.Context, found server.RegisteredClient
 	document, err := l.Fetcher.Fetch(ctx, l.clientID, fetch.Request{Validator: l.validatorOf(row)})
 	if err != nil {
 		if keepFor := orDefault(l.KeepFor, defaultKeepDocuments); row.DocumentExpiresAt != 0 && now-row.DocumentFetchedAt < seconds(keepFor) {
-			l.log(ctx, err)
+			l.server.LogRefusal(ctx, l.notTaken(err))
 			return found, nil
 		}
-		return nil, l.unlessRefused(ctx, err)
+		return nil, l.refused(err)
 	}
 	metadata := &row.ClientMetadata
 	if document.NotModified {
@@ -184,7 +204,7 @@ func (l documentLookup) again(ctx context.Context, found server.RegisteredClient
 		metadata, err = l.read(ctx, document)
 	}
 	if err != nil {
-		return nil, l.unlessRefused(ctx, err)
+		return nil, l.refused(err)
 	}
 	old := *row
 	row.ClientMetadata = *metadata
@@ -259,23 +279,22 @@ func orDefault(life, otherwise time.Duration) time.Duration {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// unlessRefused returns err where something failed inside. What is wrong with a document
-// goes to the log, and there is no such client.
-func (l documentLookup) unlessRefused(ctx context.Context, err error) error {
+// refused returns err where something failed inside. For what is wrong with a document it
+// is the reason why there is no such client.
+func (l documentLookup) refused(err error) error {
 	var invalid *server.ClientMetadataError
 	var failure *server.Error
 	switch {
 	case errors.As(err, &failure) && failure.Status != http.StatusBadRequest:
 		return err
 	case errors.As(err, &failure), errors.As(err, &invalid), errors.Is(err, fetch.ErrRefused), errors.Is(err, errDocument):
-		l.log(ctx, err)
-		return nil
+		return l.notTaken(err)
 	}
 	return err
 }
 
-func (l documentLookup) log(ctx context.Context, err error) {
-	l.server.LogRefusal(ctx, server.NewReason("the client's metadata document is not taken", slog.String("document", l.clientID), slog.String("fault", err.Error())))
+func (l documentLookup) notTaken(err error) *server.Reason {
+	return server.NewReason("the client's metadata document is not taken", slog.String("document", l.clientID), slog.String("fault", err.Error()))
 }
 
 // errDocument is for a document that is not one of such a client.

@@ -345,6 +345,50 @@ func TestAClientMadeByHandHasNoDocument(t *testing.T) {
 	assert.Zero(t, s.asked.Load())
 }
 
+// A client that there is not has one line in the log, as every refusal, and the line says
+// why its document does not count, or that its id is the address of none.
+func TestWhyThereIsNoSuchClient(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p, _, s := newDocuments(t, db)
+		require.NoError(t, p.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)))
+		s.mu.Lock()
+		s.documents["/page"] = "<html>"
+		s.mu.Unlock()
+		const notTaken, noAddress = "the client's metadata document is not taken", "the client id is not the address of a metadata document"
+		deleted := s.put("/deleted", app())
+		require.Equal(t, http.StatusOK, p.Redeem(by(deleted), p.Code(by(deleted), "")).Status)
+		key, _ := models.SplitClientID(deleted)
+		require.NoError(t, db.Model(&oauthtest.Client{}).Where("client_id = ?", key).Update("client_deleted_at", p.Now.Unix()).Error)
+		for id, why := range map[string][2]string{
+			s.put("/other", app("client_id", s.URL+"/another")):             {notTaken, "its client_id is not its own address"},
+			s.put("/thief", app("redirect_uris", []string{"http://e.com"})): {notTaken, "must be https; http is for loopback addresses alone"},
+			s.URL + "/page":                {notTaken, "the text is not JSON"},
+			s.URL + "/gone":                {notTaken, "answers with 404"},
+			s.URL:                          {noAddress, "it has no path"},
+			"https://client.example/":      {noAddress, "it has no path"},
+			"https://client.example/a#f":   {noAddress, "it has a fragment"},
+			"https://u:p@client.example/a": {noAddress, "it has a user name"},
+			"https://client.example/../a":  {noAddress, "it has a segment . or .. in its path"},
+			"https://client.example/" + strings.Repeat("x", 1100): {noAddress, "it is longer than 1024 characters"},
+			"http://client.example/a":                             {noAddress, "must be https"},
+			"https://":                                            {noAddress, "it has no host"},
+			deleted:                                               {"the client was deleted, or the handle's condition excludes it", ""},
+		} {
+			form := "grant_type=authorization_code&code=x&client_id=" + url.QueryEscape(id)
+			for where, a := range map[string]oauthtest.Answer{
+				"authorization": p.Consent(oauthtest.AuthorizeQuery(by(url.QueryEscape(id)), "")), "token": p.Token(nil, form),
+				"pushed_authorization_request": p.Post("/oauth/par", nil, form),
+			} {
+				require.Len(t, a.Log(), 1, "%s of %s: %v", where, id, a.Log())
+				line := a.Refusal()
+				assert.True(t, line.Has("endpoint", where, "error", "invalid_client", "reason", why[0]), "%s of %s: %v", where, id, line)
+				assert.NotEmpty(t, line.Keys["remote_address"])
+				assert.Contains(t, line.Keys["values.fault"], why[1], "%s of %s", where, id)
+			}
+		}
+	})
+}
+
 func TestWhichIDsAreAddressesOfDocuments(t *testing.T) {
 	for id, is := range map[string]bool{
 		"https://client.example/app.json": true, "https://client.example:8443/a/b?c=d": true, "http://127.0.0.1:4711/app.json": true,

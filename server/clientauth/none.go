@@ -40,7 +40,7 @@ func (None) AuthenticateClient(ctx context.Context, req *server.Request, query s
 func named(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	client, err := query(ctx, req.ClaimedClientID())
 	if err == nil && client == nil {
-		err = &server.NotAuthenticated{Reason: server.NewReason("the client is unknown")}
+		err = &server.NotAuthenticated{Reason: req.WhyNoClient(server.NewReason("the client is unknown"))}
 	}
 	return client, err
 }

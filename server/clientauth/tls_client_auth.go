@@ -76,7 +76,7 @@ func (*TLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, 
 		return nil
 	}
 	if _, _, ok := registeredSubject(metadata); !ok {
-		return server.InvalidMember("tls_client_auth_subject_dn", "", "or another member of RFC 8705 section 2.1.2 names the subject of the certificate, exactly one of them")
+		return server.InvalidMember("tls_client_auth_subject_dn", string(metadata.Extra["tls_client_auth_subject_dn"]), "or another member of RFC 8705 section 2.1.2 must name the subject of the certificate; register exactly one of them, a text")
 	}
 	return nil
 }

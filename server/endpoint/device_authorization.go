@@ -301,7 +301,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 		return req, nil, err
 	}
 	if client == nil {
-		return req, nil, errNoSuchUserCode().Because("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))
+		return req, nil, errNoSuchUserCode().BecauseOf(req.WhyNoClient(server.NewReason("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))))
 	}
 	req.Client, req.Granted = client, stored.DeviceCode.GetGranted()
 	return req, stored.DeviceCode, nil

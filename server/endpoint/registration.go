@@ -245,7 +245,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		return nil, fmt.Errorf("update client: %w", err)
 	}
 	if !updated { // since it authenticated
-		return nil, errNoRegistrationAccess(req, "the registration has changed meanwhile")
+		return nil, errNoRegistrationAccess(req, server.NewReason("the registration has changed meanwhile"))
 	}
 	return information(req, http.StatusOK, &client, secret, token, statement)
 }
@@ -370,7 +370,7 @@ func typeFault(err error) error {
 	if errors.As(err, &wrongType) {
 		member = wrongType.Member()
 	}
-	return server.InvalidMember(member, "", "has another JSON type than RFC 7591 gives it")
+	return server.InvalidMember(member, "", "has another JSON type than RFC 7591 section 2 gives it; write it as that says")
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).
@@ -419,16 +419,15 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	registered, ok := found.(server.RegisteredClient)
 	switch {
 	case !ok:
-		return nil, "", errNoRegistrationAccess(req, "the client is unknown")
+		return nil, "", errNoRegistrationAccess(req, req.WhyNoClient(server.NewReason("the client is unknown")))
 	case !registered.AsClientMixin().CheckRegistrationAccessToken(server.Digest(token)):
-		return nil, "", errNoRegistrationAccess(req, "the registration access token is wrong")
+		return nil, "", errNoRegistrationAccess(req, server.NewReason("the registration access token is wrong"))
 	}
 	return registered.AsClientMixin(), token, nil
 }
 
-func errNoRegistrationAccess(req *server.Request, reason string) error {
-	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's.").
-		Because(reason))
+func errNoRegistrationAccess(req *server.Request, reason *server.Reason) error {
+	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's.").BecauseOf(reason))
 }
 
 // bearer returns the token of the Authorization header, empty when there is

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"errors"
+	"math"
 	"mime"
 	"net/http"
 	"strconv"
@@ -41,6 +43,7 @@ const (
 	leastFresh   = time.Minute
 	mostFresh    = 24 * time.Hour
 	maxValidator = 200
+	clockLeeway  = 5 * time.Second // by which clocks may differ
 )
 
 // documentOf reads what a header says of its document.
@@ -59,13 +62,17 @@ func documentOf(header http.Header, now time.Time) Document {
 // freshness returns the lifetime that a header gives its document (RFC 9111 section
 // 4.2.1), and whether it gives one.
 func freshness(header http.Header, now time.Time) (life time.Duration, says bool) {
+	sent, age := ageOf(header, now)
 	for directive := range strings.SplitSeq(strings.Join(header.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-store", "no-cache":
 			return 0, true
 		case "max-age":
-			life, says = seconds(strings.Trim(value, `"`))-seconds(header.Get("Age")), true
+			one := seconds(strings.Trim(value, `"`)) - age
+			if !says || one < life { // of two that differ none is longer than the other
+				life, says = one, true
+			}
 		}
 	}
 	if says || header.Get("Expires") == "" {
@@ -75,16 +82,32 @@ func freshness(header http.Header, now time.Time) (life time.Duration, says bool
 	if err != nil {
 		return 0, true // section 5.3: what is no date has expired
 	}
-	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
-		now = sent
-	}
-	return expires.Sub(now), true
+	return expires.Sub(sent) - age, true
 }
 
-// seconds reads a delta of seconds (RFC 9111 section 1.2.2), 0 for what is none.
-func seconds(text string) time.Duration {
-	n, err := strconv.ParseUint(text, 10, 31)
+// ageOf returns when a document was sent by whoever has it, and how old it is by now
+// (RFC 9111 section 4.2.3): it may come from a cache on the way.
+func ageOf(header http.Header, now time.Time) (sent time.Time, age time.Duration) {
+	age = seconds(header.Get("Age"))
+	sent, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
+		return now, age
+	}
+	if apparent := now.Sub(sent).Truncate(time.Second); apparent > clockLeeway {
+		age = max(age, apparent)
+	}
+	return sent, age
+}
+
+// seconds reads a delta of seconds (RFC 9111 section 1.2.2): 0 for what is none, and the
+// greatest that there is for one that is greater.
+func seconds(text string) time.Duration {
+	const greatest = math.MaxInt32
+	n, err := strconv.ParseUint(text, 10, 31)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return greatest * time.Second
+	case err != nil:
 		return 0
 	}
 	return time.Duration(n) * time.Second

@@ -331,7 +331,7 @@ func (a *AuthorizationDetails) CheckClientMetadata(_ context.Context, _ *server.
 	var kinds []string
 	unknown := func(kind string) bool { _, known := a.Types[kind]; return !known }
 	if given && (strictjson.Unmarshal(member, &kinds) != nil || slices.ContainsFunc(kinds, unknown)) {
-		return server.InvalidMember("authorization_details_types", "", "has a type that the server does not have")
+		return server.InvalidMember("authorization_details_types", string(member), "must be a list of types that the server has; choose among "+strings.Join(slices.Sorted(maps.Keys(a.Types)), ", "))
 	}
 	return nil
 }

@@ -85,6 +85,9 @@ func TestDPoP(t *testing.T) {
 			require.NoError(t, err)
 			good := p.DPoP(key, http.MethodPost, tokenEndpoint)
 			parts := strings.Split(p.DPoP(other, http.MethodPost, tokenEndpoint), ".")
+			jwk, err := json.Marshal(jose.JSONWebKey{Key: key.Public()})
+			require.NoError(t, err)
+			critical := `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1,"jwk":` + string(jwk) + `}`
 			for rule, proofs := range map[string][]string{
 				"two":                 {good, p.DPoP(key, http.MethodPost, tokenEndpoint)},
 				"no JWT":              {"x"},
@@ -116,6 +119,7 @@ func TestDPoP(t *testing.T) {
 				"signed by a shared secret":                {oauthtest.SignJWT(t, []byte(strings.Repeat("k", 32)), jose.HS256, public, claims)},
 				"not signed":                               {strings.Split(good, ".")[0] + "." + strings.Split(good, ".")[1] + "."},
 				"by an algorithm named none":               {"eyJhbGciOiJub25lIiwidHlwIjoiZHBvcCtqd3QifQ." + parts[1] + "."},
+				"with a critical header":                   {oauthtest.SignRaw(t, key, critical, `{"jti":"1","htm":"POST"}`)},
 				"with another's payload":                   {strings.Split(good, ".")[0] + "." + parts[1] + "." + strings.Split(good, ".")[2]},
 			} {
 				var header []string
@@ -125,6 +129,9 @@ func TestDPoP(t *testing.T) {
 				a := p.Token(service, "grant_type=client_credentials", header...)
 				assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", rule, a.Raw)
 				assert.Equal(t, server.InvalidDPoPProof, a.Body["error"], rule)
+				if rule == "with a critical header" {
+					assert.True(t, a.Refusal().Has("reason", "the JWT has a critical header parameter that is not understood", "values.crit", `["exp2"]`), a.Refusal())
+				}
 			}
 			for _, algorithm := range server.SignatureAlgorithms() {
 				signer := oauthtest.NewKeyFor(t, algorithm)

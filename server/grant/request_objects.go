@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 		}
 	}
 	if client == nil {
-		return nil, nil, server.NewError(server.InvalidClient, "There is no such client.")
+		return nil, nil, req.NoSuchClient(server.InvalidClient)
 	}
 	registered, ok := client.(server.RegisteredClient)
 	if !ok {
@@ -401,7 +402,7 @@ func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error 
 			known = slices.Contains(contentEncryptions(), jose.ContentEncryption(chosen))
 		}
 		if !known {
-			return server.InvalidMember(member, chosen, "is not an algorithm by which the server decrypts")
+			return server.InvalidMember(member, cmp.Or(chosen, string(raw)), "is not an algorithm by which the server decrypts; choose one of its metadata")
 		}
 	}
 	return nil

@@ -32,9 +32,13 @@ func (*Provider) ClientMetadataMembers() []string {
 	return slices.Concat(textMembers[:], listMembers[:], boolMembers[:], numberMembers[:])
 }
 
-// invalid is an error about a member of a client's metadata.
-func invalid(member, problem string) error {
-	return server.InvalidMember(member, "", problem)
+// invalid is an error about what a client's metadata has as a member.
+func invalid(metadata *models.ClientMetadata, member, problem string) error {
+	value := textMember(metadata, member)
+	if value == "" {
+		value = string(metadata.Extra[member])
+	}
+	return server.InvalidMember(member, value, problem)
 }
 
 // CheckClientMetadata refuses what a client could not keep to, or what nobody could
@@ -59,14 +63,14 @@ func checkTypes(metadata *models.ClientMetadata) error {
 		into    func() any
 		problem string
 	}{
-		{textMembers[:], func() any { return new(string) }, "is not text"},
-		{listMembers[:], func() any { return new([]string) }, "is not a list of texts"},
-		{boolMembers[:], func() any { return new(bool) }, "is neither true nor false"},
-		{numberMembers[:], func() any { return new(uint32) }, "is not a number of seconds"},
+		{textMembers[:], func() any { return new(string) }, "must be a text"},
+		{listMembers[:], func() any { return new([]string) }, "must be a list of texts"},
+		{boolMembers[:], func() any { return new(bool) }, "must be true or false"},
+		{numberMembers[:], func() any { return new(uint32) }, "must be a whole number of seconds, 0 or more, without quotes"},
 	} {
 		for _, member := range group.members {
 			if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, group.into()) != nil {
-				return invalid(member, group.problem)
+				return invalid(metadata, member, group.problem)
 			}
 		}
 	}
@@ -78,21 +82,21 @@ func checkTypes(metadata *models.ClientMetadata) error {
 func checkApplicationType(metadata *models.ClientMetadata) error {
 	kind := textMember(metadata, "application_type")
 	if kind != "" && kind != "web" && kind != "native" {
-		return invalid("application_type", "is neither web nor native")
+		return invalid(metadata, "application_type", "is not an application type; choose web or native")
 	}
 	implicit := slices.Contains(metadata.GrantTypes, implicitGrantType)
 	for _, uri := range metadata.RedirectURIs {
 		u, err := weburi.Parse(uri)
 		switch {
 		case err != nil:
-			return invalid("redirect_uris", "has one that "+err.Error())
+			return server.InvalidMember("redirect_uris", uri, err.Error())
 		case kind == "native" && u.Scheme == "https" && loopback.Is(u.Hostname()),
 			kind == "native" && u.Scheme == "http" && !loopback.Is(u.Hostname()):
-			return invalid("redirect_uris", "has one that no native application has")
+			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type native; use http on a loopback address, a private-use scheme, or https on a host of its own")
 		case kind != "native" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
-			return invalid("redirect_uris", "has one that no web application of the implicit grant has")
+			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type web with the implicit grant; use https on a host that is not this machine, or leave the implicit grant out")
 		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
-			return invalid("redirect_uris", "has one that no web application has")
+			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type web; use https, or register the application_type native")
 		}
 	}
 	return nil
@@ -102,11 +106,11 @@ func checkApplicationType(metadata *models.ClientMetadata) error {
 // would call.
 func (p *Provider) checkLogout(metadata *models.ClientMetadata) error {
 	if textMember(metadata, backChannelLogoutURI) != "" && p.Logouts == nil {
-		return invalid(backChannelLogoutURI, "is for a server that has back-channel logout")
+		return invalid(metadata, backChannelLogoutURI, "is not called by this server, which has no back-channel logout; leave it out")
 	}
 	uri := textMember(metadata, frontChannelLogoutURI)
 	if uri != "" && !slices.ContainsFunc(metadata.RedirectURIs, func(redirect string) bool { return sameOrigin(uri, redirect) }) {
-		return invalid(frontChannelLogoutURI, "is at another host than the redirect URIs") // Front-Channel Logout 1.0 section 2
+		return invalid(metadata, frontChannelLogoutURI, "is at another scheme, host or port than every redirect URI; use those of one of them") // Front-Channel Logout 1.0 section 2
 	}
 	return nil
 }
@@ -121,16 +125,20 @@ func sameOrigin(a, b string) bool {
 // redirect URIs have to belong (OpenID Connect Dynamic Client Registration section 5).
 func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.ClientMetadata) error {
 	kind, sector := textMember(metadata, subjectTypeMember), textMember(metadata, sectorMember)
+	known := []string{public}
+	if p.PairwiseSalt != nil {
+		known = append(known, pairwise)
+	}
 	switch {
-	case kind != "" && kind != public && kind != pairwise, kind == pairwise && p.PairwiseSalt == nil:
-		return invalid(subjectTypeMember, "is none that the server has")
+	case kind != "" && !slices.Contains(known, kind):
+		return invalid(metadata, subjectTypeMember, "is not a subject type of this server; choose "+strings.Join(known, " or "))
 	case kind == pairwise && !needsRedirectURI(metadata):
-		return invalid(subjectTypeMember, "pairwise is for clients whose users all come by a redirect URI")
+		return invalid(metadata, subjectTypeMember, "is for clients whose users all come by a redirect URI; choose public, or leave out the grant types without one")
 	case sector != "":
 		return p.checkSector(ctx, metadata, sector)
 	case kind == pairwise:
 		if _, ok := sectorOf(metadata); !ok {
-			return invalid(sectorMember, "is missing: the redirect URIs have several hosts, or none")
+			return invalid(metadata, sectorMember, "is missing, and the redirect URIs have several hosts, or none; register the address of a list of them")
 		}
 	}
 	return nil
@@ -138,18 +146,22 @@ func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.Client
 
 func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetadata, address string) error {
 	if p.Fetcher == nil {
-		return invalid(sectorMember, "is for a server that fetches documents")
+		return invalid(metadata, sectorMember, "is not fetched by this server; leave it out, and register redirect URIs of one host")
 	}
 	document, err := p.Fetcher.Fetch(ctx, address, fetch.Request{Anew: true}) // a redirect URI that was taken out a moment ago is out
 	var listed []string
 	switch {
-	case errors.Is(err, fetch.ErrRefused), err == nil && strictjson.Unmarshal(document.Body, &listed) != nil:
-		return invalid(sectorMember, "has no list of redirect URIs")
+	case errors.Is(err, fetch.ErrRefused):
+		return invalid(metadata, sectorMember, "could not be fetched; serve it over https from the public network, without a redirect")
 	case err != nil:
 		return err
+	case !document.IsJSON():
+		return invalid(metadata, sectorMember, "is not answered with JSON; serve it as application/json")
+	case strictjson.Unmarshal(document.Body, &listed) != nil:
+		return invalid(metadata, sectorMember, "is not answered with a list of texts; serve a JSON array of the redirect URIs")
 	}
 	if slices.ContainsFunc(metadata.RedirectURIs, func(uri string) bool { return !slices.Contains(listed, uri) }) {
-		return invalid(sectorMember, "does not list all redirect URIs")
+		return invalid(metadata, sectorMember, "does not list every redirect URI of the client; add those that are missing there")
 	}
 	return nil
 }

@@ -170,7 +170,7 @@ func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *
 		req.Client, logout.Client = client, client
 		return from, nil
 	case clientID != "":
-		return nil, server.NewError(server.InvalidRequest, "There is no such client.")
+		return nil, req.NoSuchClient(server.InvalidRequest)
 	default: // it is gone, and what it was given says nothing any more
 		return nil, nil
 	}

@@ -453,6 +453,7 @@ func TestPairwiseSubjects(t *testing.T) {
 		assert.Len(t, one, 43)
 		assert.Equal(t, one, subject(), "another client of the same sector")
 		sector := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(`["` + oauthtest.RedirectURI + `"]`))
 		})
 		assert.NotEqual(t, one, subject("sector_identifier_uri", sector+"/uris.json"))

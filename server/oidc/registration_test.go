@@ -19,6 +19,12 @@ import (
 func TestRegistration(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	listed := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if mediaType := map[string]string{"/page": "text/html", "/nothing": ""}; r.URL.Path == "/page" || r.URL.Path == "/nothing" {
+			w.Header()["Content-Type"] = []string{mediaType[r.URL.Path]}
+			_, _ = w.Write([]byte(`["https://client.example/cb"]`))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		switch r.URL.Path {
 		case "/good":
 			_, _ = w.Write([]byte(`["https://client.example/cb","https://other.example/cb"]`))
@@ -54,6 +60,8 @@ func TestRegistration(t *testing.T) {
 		{"an odd subject", `"subject_type":"secret"`, "subject_type"},
 		{"a sector without the redirect URI", `"sector_identifier_uri":"` + listed + `/bad"`, "sector_identifier_uri"},
 		{"a sector that is no list", `"sector_identifier_uri":"` + listed + `/odd"`, "sector_identifier_uri"},
+		{"a sector that is a page", `"sector_identifier_uri":"` + listed + `/page"`, "sector_identifier_uri"},
+		{"a sector of no media type", `"sector_identifier_uri":"` + listed + `/nothing"`, "sector_identifier_uri"},
 		{"a sector that is not there", `"sector_identifier_uri":"` + listed + `/none"`, "sector_identifier_uri"},
 		{"a sector that is no address", `"sector_identifier_uri":"ftp://x"`, "sector_identifier_uri"},
 		{"an algorithm", `"id_token_signed_response_alg":"PS256","userinfo_signed_response_alg":"EdDSA"`, ""},
@@ -102,6 +110,32 @@ func TestRegistration(t *testing.T) {
 		assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", row.rule, a.Raw)
 		assert.Contains(t, []string{"invalid_client_metadata", "invalid_redirect_uri"}, a.Body["error"], row.rule)
 		assert.Contains(t, a.Body["error_description"], row.refused+" ", row.rule)
+	}
+}
+
+// A refusal says what was sent and what to write instead.
+func TestRefusalsOfMetadataNameTheRemedy(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	p.oidc.PairwiseSalt = nil
+	for members, says := range map[string]string{
+		`"subject_type":"secret"`:                                          "subject_type 'secret' is not a subject type of this server; choose public.",
+		`"subject_type":"pairwise"`:                                        "subject_type 'pairwise' is not a subject type of this server; choose public.",
+		`"subject_type":1`:                                                 "subject_type '1' must be a text.",
+		`"application_type":"desktop"`:                                     "application_type 'desktop' is not an application type; choose web or native.",
+		`"default_max_age":"60"`:                                           "default_max_age '60' must be a whole number of seconds, 0 or more, without quotes.",
+		`"default_max_age":-1`:                                             "default_max_age '-1' must be a whole number of seconds, 0 or more, without quotes.",
+		`"require_auth_time":"yes"`:                                        "require_auth_time 'yes' must be true or false.",
+		`"sector_identifier_uri":"https://nobody.invalid/"`:                "sector_identifier_uri 'https://nobody.invalid/' could not be fetched; serve it over https",
+		`"application_type":"native","redirect_uris":["https://[::1]/cb"]`: "redirect_uris 'https://[::1]/cb' is not for a client of the application_type native; use http on a loopback address",
+		`"application_type":"web","redirect_uris":["com.example:/cb"]`:     "redirect_uris 'com.example:/cb' is not for a client of the application_type web; use https, or register the application_type native.",
+		`"frontchannel_logout_uri":"https://elsewhere.example/logout"`:     "frontchannel_logout_uri 'https://elsewhere.example/logout' is at another scheme, host or port than every redirect URI; use those of one of them.",
+	} {
+		if !strings.Contains(members, "redirect_uris") {
+			members += `,"redirect_uris":["https://client.example/cb"]`
+		}
+		a := p.Register("{" + members + "}")
+		assert.Equal(t, http.StatusBadRequest, a.Status, members)
+		assert.Contains(t, a.Body["error_description"], says, members)
 	}
 }
 

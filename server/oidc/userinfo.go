@@ -75,7 +75,11 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		return nil, err
 	}
 	if user == nil || client == nil || token.UserID == "" {
-		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").OfToken(token))
+		why := server.NewReason("the user of the token is gone or disabled")
+		if client == nil {
+			why = req.WhyNoClient(server.NewReason("the client of the token is gone"))
+		}
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").BecauseOf(why).OfToken(token))
 	}
 	claims, err := e.claims(ctx, client, user, token)
 	if err != nil {

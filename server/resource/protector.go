@@ -422,7 +422,7 @@ func (p *Protector) write(w http.ResponseWriter, r *http.Request, failure *serve
 	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
 	observation.LogError(r, p.config.Logger)
 	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
-	header.Copy(w, failure.Header)
+	failure.SetHeader(w)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(failure.Status)

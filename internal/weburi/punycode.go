@@ -1,0 +1,106 @@
+package weburi
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// isALabel reports whether a label that begins with "xn--" is the punycode form of
+// something (RFC 5890 section 2.3.2.1): browsers refuse a host with any other, or read it
+// in ways of their own. What it stands for has a character that is not ASCII, and is
+// spelled as it would be compared: normalized, in small letters, of characters that can be
+// seen or that join such.
+func isALabel(label string) bool {
+	text, ok := decodePunycode(strings.ToLower(label[len("xn--"):]))
+	if !ok || !norm.NFKC.IsNormalString(text) || strings.ToLower(text) != text {
+		return false
+	}
+	const joiners = "\u200c\u200d"
+	first, _ := utf8.DecodeRuneInString(text)
+	return !unicode.IsMark(first) && strings.ContainsFunc(text, isBeyondASCII) && !strings.ContainsFunc(text, func(c rune) bool {
+		return isBeyondASCII(c) && (!unicode.IsGraphic(c) || unicode.IsSpace(c)) && !strings.ContainsRune(joiners, c)
+	})
+}
+
+func isBeyondASCII(c rune) bool { return c > unicode.MaxASCII }
+
+// Parameters of RFC 3492 section 5.
+const (
+	base        = 36
+	tMin        = 1
+	tMax        = 26
+	skew        = 38
+	damp        = 700
+	initialBias = 72
+	initialN    = 128
+	digits      = "abcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+// decodePunycode decodes what stands behind "xn--", in small letters (RFC 3492 section
+// 6.2).
+func decodePunycode(encoded string) (text string, ok bool) {
+	const greatest = unicode.MaxRune * 64 // of what a label of 63 characters can say
+	var runes []rune
+	if i := strings.LastIndexByte(encoded, '-'); i >= 0 {
+		runes, encoded = []rune(encoded[:i]), encoded[i+1:]
+	}
+	n, i, bias := initialN, 0, initialBias
+	for encoded != "" {
+		before, weight := i, 1
+		for k := base; ; k += base {
+			if encoded == "" {
+				return "", false
+			}
+			digit := strings.IndexByte(digits, encoded[0])
+			if digit < 0 {
+				return "", false
+			}
+			encoded = encoded[1:]
+			i += digit * weight
+			threshold := min(max(k-bias, tMin), tMax)
+			weight *= base - threshold
+			if i > greatest {
+				return "", false
+			}
+			if digit < threshold {
+				break
+			}
+			if weight > greatest {
+				return "", false
+			}
+		}
+		length := len(runes) + 1
+		bias = adapt(i-before, length, before == 0)
+		n += i / length
+		i %= length
+		if n > unicode.MaxRune {
+			return "", false
+		}
+		next := rune(n) //nolint:gosec // which has room for it
+		if !utf8.ValidRune(next) {
+			return "", false
+		}
+		runes = slices.Insert(runes, i, next)
+		i++
+	}
+	return string(runes), true
+}
+
+// adapt returns the bias of the next character (RFC 3492 section 6.1).
+func adapt(delta, length int, first bool) int {
+	if first {
+		delta /= damp
+	} else {
+		delta /= 2
+	}
+	delta += delta / length
+	k := 0
+	for ; delta > (base-tMin)*tMax/2; k += base {
+		delta /= base - tMin
+	}
+	return k + (base-tMin+1)*delta/(delta+skew)
+}

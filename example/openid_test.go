@@ -58,6 +58,22 @@ func TestPromptsAreFollowedOnce(t *testing.T) {
 	b.post("/accounts", form("next", "https://evil.example/")).wantRedirect(t, "/")
 }
 
+// Whoever signs in and is not who an application asks for is sent back to it, and not to
+// sign in without end.
+func TestSomebodyElseSignsIn(t *testing.T) {
+	t.Parallel()
+	b := startProgram(t).signedIn(t, "alice", "wonderland")
+	path := authorizePath("demo-spa") + "&claims=" + url.QueryEscape(`{"id_token":{"sub":{"value":"99"}}}`)
+	login := "/login?" + url.Values{"again": {""}, "next": {path}}.Encode()
+	for range 2 { // the second time it is another request
+		b.get(path).wantRedirect(t, login)
+		b.post("/login", form("username", "alice", "password", "wonderland", "next", path)).wantRedirect(t, path)
+		if back := redirected(t, b.get(path)); back.Get("error") != "login_required" || back.Has("code") {
+			t.Errorf("the application gets %v", back)
+		}
+	}
+}
+
 // The sign-in page fills in who an application says is to sign in, and says nothing
 // that could not be shown.
 func TestLoginHint(t *testing.T) {

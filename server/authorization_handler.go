@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/internal/header"
@@ -22,9 +23,9 @@ type AuthorizationPages struct {
 	// grant's ReturnTo: its hidden field is that of [Decision.Input], and its buttons
 	// have the name [ConfirmField] and the values "yes" and "no". Required.
 	Consent func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant)
-	// Answering is called before a request is answered for good, for the program to
-	// forget ReturnTo and AccountChosenFor of its session's [Authentication]; nil
-	// forgets nothing.
+	// Answering is called before a request is answered for good, be it by an error that
+	// the client gets of a user who had signed in for it, for the program to forget
+	// ReturnTo and AccountChosenFor of its session's [Authentication]; nil forgets nothing.
 	Answering func(r *http.Request)
 }
 
@@ -52,15 +53,21 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 			s.serve(w, r, authorizationPage, func(http.ResponseWriter, *http.Request) (*Request, error) { return nil, err })
 			return
 		}
+		answering := func() {
+			if pages.Answering != nil {
+				pages.Answering(r)
+			}
+		}
 		consent, err := s.GetConsentGrant(r, user)
 		if err != nil {
+			if AsError(err).endsSignIn() {
+				answering()
+			}
 			s.WriteError(w, r, err)
 			return
 		}
 		if consent.Deciding || consent.nothingToAsk() {
-			if pages.Answering != nil {
-				pages.Answering(r)
-			}
+			answering()
 			s.answerPage(w, r, consent)
 			return
 		}
@@ -74,6 +81,13 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 			pages.Consent(w, r, consent)
 		}
 	}
+}
+
+// endsSignIn reports whether an error is for the client of a request for which the user
+// had signed in: the same request of another day is another one.
+func (e *Error) endsSignIn() bool {
+	req := cmp.Or(e.redirect, e.held)
+	return req != nil && e.cause == nil && req.Authentication.ReturnTo != "" && req.Authentication.ReturnTo == req.returnTo()
 }
 
 // answerPage answers a request that was looked at for its page a moment ago.

@@ -39,7 +39,8 @@ type ResolveRequestHook interface {
 // too long for an address. What travels on, also through sign-in, is a request_uri.
 type KeepRequestHook interface {
 	// KeepAuthorizationRequest stores the parameters for a short time, and returns the
-	// request_uri that stands for them.
+	// request_uri that stands for them. It is good for one decision, as a pushed one is:
+	// an [AuthorizationDecisionHook] uses up what [Request.KeptRequestURI] returns.
 	KeepAuthorizationRequest(ctx context.Context, req *Request, parameters url.Values) (requestURI string, err error)
 	// KeptAuthorizationRequest returns the parameters that the request's request_uri
 	// stands for, nil where it is of another kind.

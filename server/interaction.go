@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -84,13 +85,27 @@ func (s *Server) interact(ctx context.Context, req *Request) (*ConsentGrant, err
 	if req.Params.Get("prompt") == promptNone {
 		consent.ForbidInteraction()
 	}
+	if req.wantsSignIn() {
+		consent.RequireSignIn()
+	}
 	if req.User != nil {
 		consent.Deciding, consent.agreed = req.IsDecision(consent.Decision)
 		req.decided = consent.Deciding
 	}
 	err := each(req, func(hook InteractionHook) error { return hook.PrepareInteraction(ctx, req, consent) })
 	consent.Interaction = consent.next()
+	if err == nil && consent.Interaction == SignIn && consent.User != nil && consent.Returned() {
+		err = consent.mayDecide() // who signed in for this request and is not who it wants would only come back again
+	}
 	return consent, err
+}
+
+// wantsSignIn reports whether the request has a max_age of 0, which is the same as
+// prompt=login (OpenID Connect Core with errata set 2, section 3.1.2.1): a sign-in of this
+// very second is none for this request.
+func (r *Request) wantsSignIn() bool {
+	seconds, err := strconv.Atoi(r.Params.Get("max_age"))
+	return err == nil && seconds == 0
 }
 
 // logUndecided tells the operator why a form that was posted is no decision.

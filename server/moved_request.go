@@ -107,10 +107,16 @@ func (s *Server) restore(ctx context.Context, req *Request) error {
 		return nil
 	}
 	return each(req, func(hook KeepRequestHook) error {
+		requestURI := req.Params.Get("request_uri")
 		params, err := hook.KeptAuthorizationRequest(ctx, req)
 		if err != nil || params == nil {
 			return err
 		}
+		req.kept = requestURI
 		return req.setParams(params)
 	})
 }
+
+// KeptRequestURI returns the request_uri of a [KeepRequestHook] by which the request came,
+// empty where it came as it is. It is not one that was pushed.
+func (r *Request) KeptRequestURI() string { return r.kept }

@@ -81,6 +81,7 @@ type Request struct {
 	decided    bool     // whether the user has decided on the authorization request
 	noClient   *Reason  // why a client was not found, see WhyNoClient
 	aside      bool     // whether nobody answers it, see PageContext
+	kept       string   // the request_uri of a KeepRequestHook that it came by
 }
 
 // failure is err as the answer to this request.

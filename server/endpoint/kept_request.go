@@ -13,7 +13,8 @@ import (
 
 // KeepAuthorizationRequest keeps a request that came by POST through the browser and is
 // too long for an address. Nobody has authenticated for it, so that it is kept as it
-// came, is checked anew each time, and passes for no request that was pushed.
+// came, is checked anew each time, and passes for no request that was pushed. Like one it
+// is good for one decision.
 func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Context, req *server.Request, parameters url.Values) (string, error) {
 	if err := allowRequest(ctx, req, e.PublicRequests); err != nil {
 		return "", err

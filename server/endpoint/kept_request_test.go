@@ -76,7 +76,17 @@ func TestAClientsPOSTIsSentOn(t *testing.T) {
 		assert.Equal(t, long, granted.Query.Get("state"))
 		tokens := p.Redeem(client, granted.Query.Get("code"))
 		assert.Equal(t, "profile", tokens.Body["scope"])
-		assert.Equal(t, server.AccessDenied, p.Decide(address, "", nil).Query.Get("error"), "like an address, it may be opened again")
+		assert.Equal(t, server.InvalidRequestURI, p.Grant(address).Body["error"], "it is good for one decision, as one that was pushed")
+		assert.Equal(t, server.InvalidRequestURI, p.Decide(address, "", nil).Body["error"], "be it no")
+		assert.Equal(t, server.InvalidRequestURI, p.Consent(address).Body["error"], "and the page is not shown to who goes back")
+
+		again := postedBy(p, p.User, "", request.Encode()).Query.Get("request_uri")
+		require.NotEmpty(t, again, "but the client may ask again")
+		for range 3 {
+			assert.Equal(t, http.StatusOK, p.Consent(byReference(client, again)).Status, "before the decision it is opened as often as the user likes")
+		}
+		assert.Equal(t, server.AccessDenied, p.Decide(byReference(client, again), "", nil).Query.Get("error"))
+		assert.Equal(t, server.InvalidRequestURI, p.Grant(byReference(client, again)).Body["error"], "a no is a decision")
 
 		other := p.NewClient(nil)
 		assert.Equal(t, server.InvalidRequestURI, p.Consent(byReference(other, requestURI)).Body["error"], "another client's")

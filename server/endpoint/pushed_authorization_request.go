@@ -130,18 +130,20 @@ func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
 }
 
-// DecideAuthorizationRequest uses a pushed request up. Of two decisions at once
-// one counts.
+// DecideAuthorizationRequest uses a pushed request up, or one that is kept. Of two
+// decisions at once one counts.
 func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(ctx context.Context, req *server.Request) error {
-	if !strings.HasPrefix(req.RequestURI, requestURIPrefix) {
-		return nil
-	}
-	won, err := e.Storage.UsePushedRequest(ctx, server.Digest(req.RequestURI), req.Time)
-	if err != nil {
-		return fmt.Errorf("use pushed request: %w", err)
-	}
-	if !won {
-		return errNoSuchRequestURI().Because("the 'request_uri' was used before")
+	for _, requestURI := range []string{req.KeptRequestURI(), req.RequestURI} {
+		if !strings.HasPrefix(requestURI, requestURIPrefix) {
+			continue
+		}
+		won, err := e.Storage.UsePushedRequest(ctx, server.Digest(requestURI), req.Time)
+		if err != nil {
+			return fmt.Errorf("use pushed request: %w", err)
+		}
+		if !won {
+			return errNoSuchRequestURI().Because("the 'request_uri' was used before")
+		}
 	}
 	return nil
 }

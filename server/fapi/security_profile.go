@@ -12,7 +12,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
-	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
@@ -168,11 +167,28 @@ func (SecurityProfile) RequiresCodeChallenge() bool { return true }
 // section 5.3.1 asks for.
 func (SecurityProfile) HoldsRequestObjectsStrictly() bool { return true }
 
-// encrypted reports whether a response can be read on its way to a redirect URI by
-// nobody else.
+// encrypted reports whether nobody else can read a response on its way to a redirect URI.
+// Section 5.3.2.2 forbids http but for the loopback address of a native app, and says
+// nothing of private-use schemes (RFC 8252 section 7.1). They are refused as well: any
+// program on the device may claim one, and what the operating system hands to another
+// program has not come to the client alone. A native app has https addresses that it
+// claimed (section 7.2).
 func encrypted(redirectURI string) bool {
-	u, err := weburi.Parse(redirectURI)
-	return err == nil && (u.Scheme != "http" || loopback.Is(u.Hostname()))
+	_, err := weburi.ParseAddress(redirectURI)
+	return err == nil
+}
+
+// ClientMetadataMembers returns none: the profile has no members of its own.
+func (SecurityProfile) ClientMetadataMembers() []string { return nil }
+
+// CheckClientMetadata refuses a redirect URI that no request could have.
+func (SecurityProfile) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
+	for _, uri := range metadata.RedirectURIs {
+		if !encrypted(uri) {
+			return server.InvalidMember("redirect_uris", uri, "is not for the FAPI 2.0 Security Profile; use https, or http on a loopback address")
+		}
+	}
+	return nil
 }
 
 // PrepareAuthorizationCode has a code end within a minute.

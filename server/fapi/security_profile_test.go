@@ -230,12 +230,19 @@ func TestSecurityProfile(t *testing.T) {
 		})
 		assert.True(t, p.Server.HoldsRequestObjectsStrictly(), "FAPI 2.0 Message Signing section 5.3.1")
 		t.Run("no response is sent where it can be read on its way", func(t *testing.T) {
-			for uri, want := range map[string]int{"http://client.example/cb": http.StatusBadRequest, "http://127.0.0.1/cb": http.StatusCreated, "com.example.app:/cb": http.StatusCreated} {
+			for uri, want := range map[string]int{
+				"https://client.example/cb": http.StatusCreated, "http://127.0.0.1/cb": http.StatusCreated, "http://[::1]:4711/cb": http.StatusCreated,
+				"http://client.example/cb": http.StatusBadRequest, "com.example.app:/cb": http.StatusBadRequest, "cursor://anysphere/cb": http.StatusBadRequest,
+			} {
 				p.client = p.NewClient(func(c *oauthtest.Client) { p.withKey(c) })
 				require.NoError(t, db.Model(&oauthtest.Client{}).Where("client_id = ?", p.client.ClientID).
 					Update("client_metadata", strings.Replace(metadataOf(t, p.client), oauthtest.RedirectURI, uri, 1)).Error)
 				a := p.push(oauthtest.AuthorizeQuery(p.client, "redirect_uri="+url.QueryEscape(uri)))
 				assert.Equal(t, want, a.Status, "%s: %s", uri, a.Raw)
+				_, err := p.Server.CheckClient(t.Context(), server.ClientCheck{Source: models.ClientByRegistration, Metadata: models.ClientMetadata{
+					RedirectURIs: []string{uri}, TokenEndpointAuthMethod: models.PrivateKeyJWT, JWKs: p.client.ClientMetadata.JWKs,
+				}})
+				assert.Equal(t, want == http.StatusCreated, err == nil, "what no request could have does not register: %s: %v", uri, err)
 			}
 			p.client = p.NewClient(p.withKey)
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -213,4 +214,42 @@ func TestASignOutByPOSTIsSentOn(t *testing.T) {
 	logout, err := p.oidc.GetLogoutRequest(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/end_session?id_token_hint="+hint, http.NoBody), nobody)
 	require.NoError(t, err, "a nil pointer is nobody")
 	assert.True(t, logout.Confirmed, "of whom there is nobody to ask")
+}
+
+// A hint that says nothing is refused where it should say who signs in, and has the person
+// asked where they sign out. One that has ended says as much as before.
+func TestHintsThatSayNothing(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client, ours, unknown := p.client(), signingKeys()[0].Key, oauthtest.NewKey(t)
+	hint := func(key any, kid string, more ...any) string {
+		return oauthtest.SignJWT(t, key, jose.ES256, map[jose.HeaderKey]any{"kid": kid, "typ": "JWT"}, oauthtest.Claims(map[string]any{
+			"iss": oauthtest.Issuer, "aud": client.ClientID, "sub": p.User.GetUserID(), "iat": p.Now.Unix() - 7200, "exp": p.Now.Unix() + 60,
+		}, more...))
+	}
+	good := hint(ours, "es")
+	for rule, row := range map[string]struct {
+		hint string
+		says bool
+	}{
+		"good":                    {good, true},
+		"ended":                   {hint(ours, "es", "exp", p.Now.Unix()-3600), true},
+		"garbage":                 {"x", false},
+		"garbage in three parts":  {"a.b.c", false},
+		"not signed":              {good[:strings.LastIndex(good, ".")+1], false},
+		"a key that nobody knows": {hint(unknown, "gone"), false},
+		"another key of the name": {hint(unknown, "es"), false},
+		"another issuer's":        {hint(ours, "es", "iss", "https://other.example"), false},
+		"of nobody":               {hint(ours, "es", "sub", nil), false},
+	} {
+		interaction, failure := p.ask(p.alice(), query(client, "id_token_hint="+row.hint))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/end_session?id_token_hint="+row.hint, http.NoBody)
+		logout, err := p.oidc.GetLogoutRequest(r, p.alice())
+		require.NoError(t, err, rule)
+		assert.Equal(t, row.says, logout.Confirmed, "%s: the person is asked", rule)
+		if row.says {
+			assert.Equal(t, server.AskConsent, interaction, "%s: %s", rule, failure)
+		} else {
+			assert.Equal(t, server.InvalidRequest, failure, rule)
+		}
+	}
 }

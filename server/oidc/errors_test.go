@@ -28,6 +28,8 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 		plain := p.NewClient(nil)
 		bob := &oauthtest.User{}
 		require.NoError(t, db.Create(bob).Error)
+		justNow := p.alice()
+		justNow.Authentication.Time = p.Now.Unix()
 		idToken := p.signIn(client)["id_token"]
 		theirs := p.signIn(p.client())["id_token"]
 		forged := idToken[:len(idToken)-6] + "AAAAAA"
@@ -61,6 +63,7 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 			{"prompt none and not strong enough", client, p.alice(), []string{"prompt=none", "acr_values=phrh"}, "consent_required"},
 			{"prompt none and somebody else's hint", client, server.SignedIn{User: bob, Authentication: p.how}, []string{"prompt=none", "id_token_hint=" + idToken}, "login_required"},
 			{"prompt none and an acr that is essential", client, p.alice(), []string{"prompt=none", `claims={"id_token":{"acr":{"essential":true,"value":"x"}}}`}, "login_required"},
+			{"prompt none and max_age 0, in the second of the sign-in", client, justNow, []string{"prompt=none", "max_age=0"}, "login_required"},
 			{"max_age that is no number", client, p.alice(), []string{"max_age=soon"}, "invalid_request"},
 			{"an unknown display", client, p.alice(), []string{"display=hologram"}, "invalid_request"},
 			{"claims that are no JSON", client, p.alice(), []string{"claims={"}, "invalid_request"},
@@ -102,15 +105,18 @@ func TestInteractions(t *testing.T) {
 		p := newProvider(t, db)
 		require.NoError(t, p.Server.Register(&grant.RememberedConsent{Storage: gormoauth.CreateConsentStorage[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db)}))
 		client, timed := p.client(), p.client("default_max_age", 20, "default_acr_values", []string{"phr"})
-		strong := p.client("default_acr_values", []string{"phrh"})
+		strong, never := p.client("default_acr_values", []string{"phrh"}), p.client("default_max_age", 0)
 		bob := &oauthtest.User{}
 		require.NoError(t, db.Create(bob).Error)
-		for _, c := range []*oauthtest.Client{client, timed, strong} {
+		for _, c := range []*oauthtest.Client{client, timed, strong, never} {
 			returned := p.alice()
 			returned.Authentication.ReturnTo, returned.Authentication.ReturnedAt, returned.Authentication.Time = "/oauth/authorize?"+query(c), p.Now.Unix(), p.Now.Unix()
 			require.NotEmpty(t, p.Decide(query(c), "", returned).Query.Get("code"), "all of them were consented to once")
 		}
 		idToken := p.signIn(client)["id_token"]
+		justNow := p.alice()
+		justNow.Authentication.Time = p.Now.Unix()
+		const ended server.Interaction = -1 // by an error for the client
 		const essential = `claims={"id_token":{"acr":{"essential":true,"values":["phrh","x"]}}}`
 		for _, row := range []struct {
 			rule string
@@ -132,6 +138,10 @@ func TestInteractions(t *testing.T) {
 			{"prompt select_account", p.alice(), client, []string{"prompt=select_account"}, server.SelectAccount, server.NoInteraction, "account_selection_required"},
 			{"prompt select_account and nobody signed in", nil, client, []string{"prompt=select_account"}, server.SignIn, server.SignIn, "access_denied"},
 			{"max_age", p.alice(), client, []string{"max_age=29"}, server.SignIn, server.NoInteraction, ""},
+			{"max_age 0 is prompt login", p.alice(), client, []string{"max_age=0"}, server.SignIn, server.NoInteraction, "login_required"},
+			{"max_age 0 in the second of the sign-in", justNow, client, []string{"max_age=0"}, server.SignIn, server.NoInteraction, "login_required"},
+			{"default_max_age 0", justNow, never, nil, server.SignIn, server.NoInteraction, "login_required"},
+			{"max_age 1 in that second", justNow, client, []string{"max_age=1"}, server.NoInteraction, server.NoInteraction, ""},
 			{"max_age that is long enough", p.alice(), client, []string{"max_age=30"}, server.NoInteraction, server.NoInteraction, ""},
 			{"default_max_age", p.alice(), timed, nil, server.SignIn, server.NoInteraction, ""},
 			{"max_age before its default", p.alice(), timed, []string{"max_age=100"}, server.NoInteraction, server.NoInteraction, ""},
@@ -140,9 +150,9 @@ func TestInteractions(t *testing.T) {
 			{"acr_values are voluntary", p.alice(), client, []string{"acr_values=phrh"}, server.SignIn, server.NoInteraction, ""},
 			{"acr_values, and nobody may be asked", p.alice(), client, []string{"acr_values=phrh", "prompt=none"}, server.NoInteraction, server.NoInteraction, ""},
 			{"the hint's user", p.alice(), client, []string{"id_token_hint=" + idToken}, server.NoInteraction, server.NoInteraction, ""},
-			{"another user than the hint's", server.SignedIn{User: bob, Authentication: p.how}, client, []string{"id_token_hint=" + idToken}, server.SignIn, server.SignIn, "login_required"},
-			{"another user than the claim's", p.alice(), client, []string{`claims={"id_token":{"sub":{"value":"x"}}}`}, server.SignIn, server.SignIn, "login_required"},
-			{"another user than UserInfo's claim", p.alice(), client, []string{`claims={"userinfo":{"sub":{"value":"x"}}}`}, server.SignIn, server.SignIn, "login_required"},
+			{"another user than the hint's", server.SignedIn{User: bob, Authentication: p.how}, client, []string{"id_token_hint=" + idToken}, server.SignIn, ended, "login_required"},
+			{"another user than the claim's", p.alice(), client, []string{`claims={"id_token":{"sub":{"value":"x"}}}`}, server.SignIn, ended, "login_required"},
+			{"another user than UserInfo's claim", p.alice(), client, []string{`claims={"userinfo":{"sub":{"value":"x"}}}`}, server.SignIn, ended, "login_required"},
 		} {
 			q := query(row.client, row.more...)
 			got, failure := p.ask(row.user, q)
@@ -155,6 +165,9 @@ func TestInteractions(t *testing.T) {
 				}
 				got, failure = p.ask(signedIn, q)
 				assert.Equal(t, row.returned, got, "%s, having returned: %s", row.rule, failure)
+				if row.returned == ended {
+					assert.Equal(t, row.decided, failure, "%s: to sign in once more would lead back here", row.rule)
+				}
 				if row.decided == "" || row.want == server.AskConsent {
 					continue
 				}

@@ -62,6 +62,18 @@ func TestAuthorizationHandler(t *testing.T) {
 		alice.Authentication.AccountChosenFor, alice.Authentication.AccountChosenAt = address, p.Now.Unix()
 		return alice
 	}
+	bob := &oauthtest.User{}
+	require.NoError(t, p.DB.Create(bob).Error)
+	hint := p.signIn(known)["id_token"]
+	asBob := func(string) server.User { return server.SignedIn{User: bob, Authentication: p.how} }
+	bobReturned := func(address string) server.User {
+		return server.SignedIn{User: bob, Authentication: returned(address).(server.SignedIn).Authentication}
+	}
+	timeless := func(address string) server.User {
+		alice := returned(address).(server.SignedIn)
+		alice.Authentication.Time = 0
+		return alice
+	}
 	var nobody *oauthtest.User
 	for _, row := range []struct {
 		rule    string
@@ -73,6 +85,7 @@ func TestAuthorizationHandler(t *testing.T) {
 		to      string // where it leads, without its query
 		code    bool   // whether the client gets one
 		error   string // what it gets in its place
+		over    bool   // whether that ends what a user signed in for
 	}{
 		{rule: "a page", address: authorize(unknown), status: 200},
 		{rule: "nobody is signed in", user: func(string) server.User { return nil }, address: authorize(unknown), status: 303, to: "/login"},
@@ -92,6 +105,15 @@ func TestAuthorizationHandler(t *testing.T) {
 		{rule: "prompt select_account, after a sign-in", user: returned, address: authorize(known, "prompt=select_account"), status: 302, to: oauthtest.RedirectURI, code: true},
 		{rule: "max_age", address: authorize(known, "max_age=1"), status: 303, to: "/login"},
 		{rule: "max_age, after choosing an account", user: chosen, address: authorize(known, "max_age=1"), status: 303, to: "/login"},
+
+		{rule: "max_age 0", address: authorize(known, "max_age=0"), status: 303, to: "/login"},
+		{rule: "max_age 0, after it", user: returned, address: authorize(known, "max_age=0"), status: 302, to: oauthtest.RedirectURI, code: true},
+		{rule: "a hint of somebody else", user: asBob, address: authorize(known, "id_token_hint="+hint), status: 303, to: "/login"},
+		{rule: "a hint of somebody else, after a sign-in", user: bobReturned, address: authorize(known, "id_token_hint="+hint), status: 302, to: oauthtest.RedirectURI, error: server.LoginRequired, over: true},
+		{rule: "a claim of somebody else, after a sign-in", user: returned, address: authorize(known, `claims={"id_token":{"sub":{"value":"99"}}}`), status: 302, to: oauthtest.RedirectURI, error: server.LoginRequired, over: true},
+		{rule: "the same of a client that made itself", user: returned, address: authorize(registered, `claims={"id_token":{"sub":{"value":"99"}}}`), status: 400, over: true},
+		{rule: "an acr that nobody reaches, after a sign-in", user: returned, address: authorize(known, `claims={"id_token":{"acr":{"essential":true,"value":"x"}}}`), status: 302, to: oauthtest.RedirectURI, error: server.UnmetAuthenticationRequirements, over: true},
+		{rule: "max_age, after a sign-in of which nobody knows when", user: timeless, address: authorize(known, "max_age=60"), status: 302, to: oauthtest.RedirectURI, error: server.UnmetAuthenticationRequirements, over: true},
 
 		{rule: "prompt none", address: authorize(known, "prompt=none"), status: 302, to: oauthtest.RedirectURI, code: true},
 		{rule: "prompt none, and acr_values", address: authorize(known, "prompt=none", "acr_values=nothing"), status: 302, to: oauthtest.RedirectURI, code: true},
@@ -120,7 +142,7 @@ func TestAuthorizationHandler(t *testing.T) {
 		params := location.Query()
 		location.RawQuery = ""
 		assert.Equal(t, []any{row.status, row.to, row.code, row.error}, []any{w.Code, location.String(), params.Has("code"), params.Get("error")}, "%s: %s %s", row.rule, location, w.Body)
-		assert.Equal(t, row.code, program.answered == 1, "%s: the program forgets for what its user has returned", row.rule)
+		assert.Equal(t, row.code || row.over, program.answered == 1, "%s: the program forgets for what its user has returned", row.rule)
 		if strings.Contains(row.address+row.body, "prompt=none") {
 			assert.NotContains(t, w.Header().Get("Content-Type"), "html", "%s: nothing is shown", row.rule)
 		}

@@ -40,6 +40,14 @@ func TestAnAPIThatTakesItsOwnTokensAlone(t *testing.T) {
 			assert.Equal(t, "invalid_token", a.Body["error"])
 			assert.Equal(t, `Bearer realm="api", `+address+`, error="invalid_token", error_description="The access token is for another resource."`, a.Header.Get("WWW-Authenticate"))
 		}
+		// A token that is not for it at all is not short of a scope.
+		for rule, text := range map[string]string{"another API's": token(other), "of no API": token("scope=profile")} {
+			a := p.Call(text, "admin")
+			assert.Equal(t, []any{http.StatusUnauthorized, "invalid_token"}, []any{a.Status, a.Body["error"]}, rule)
+			assert.NotContains(t, a.Header.Get("WWW-Authenticate"), "scope=", rule)
+		}
+		a := p.Call(token(own), "admin")
+		assert.Equal(t, []any{http.StatusForbidden, "insufficient_scope"}, []any{a.Status, a.Body["error"]})
 		w := httptest.NewRecorder()
 		p.Protector.Require("profile email", "admin")(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 		assert.Equal(t, `Bearer realm="api", `+address+`, scope="profile email"`, w.Header().Get("WWW-Authenticate"), "who has no token learns where to get one, and which")

@@ -328,20 +328,33 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 	if err != nil {
 		return nil, err
 	}
-	if err := validator.ValidateToken(token, scopes, r, p.config.Clock()); err != nil {
+	if err := p.validate(validator, token, scopes, r); err != nil {
 		return token, err
-	}
-	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
-		return token, server.NewError(server.InvalidToken, "The access token is bound to no key.")
-	}
-	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
-		return token, server.NewError(server.InvalidToken, "The access token is for another resource.").
-			With(slog.String("audience", token.Token.GetAudience()), slog.String("resource", m.Resource))
 	}
 	for _, hook := range p.hooks {
 		hook.TokenAuthenticated(r.Context(), r, token)
 	}
 	return token, nil
+}
+
+// validate refuses a token that is not valid, or not for this API. What is not for it is
+// not short of a scope either: a client that got more scopes would come again in vain.
+func (p *Protector) validate(validator TokenValidator, token *server.StoredToken, scopes []string, r *http.Request) error {
+	err := validator.ValidateToken(token, scopes, r, p.config.Clock())
+	switch {
+	case err != nil && server.AsError(err).Code != server.InsufficientScope:
+		return err
+	case token == nil:
+		return errUnknownToken()
+	}
+	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
+		return server.NewError(server.InvalidToken, "The access token is bound to no key.")
+	}
+	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
+		return server.NewError(server.InvalidToken, "The access token is for another resource.").
+			With(slog.String("audience", token.Token.GetAudience()), slog.String("resource", m.Resource))
+	}
+	return err
 }
 
 // needing says to a request without a token, or with another scheme, which scope it

@@ -82,8 +82,12 @@ func TestStepUp(t *testing.T) {
 		assert.True(t, again("max_age=299", p.User))
 		assert.True(t, again("acr_values=phr", minutesAgo(0, "pwd")))
 		assert.True(t, again("max_age=0", minutesAgo(1, "")))
+		assert.True(t, again("max_age=0", minutesAgo(0, "")), "a sign-in of this second is none for this request (OpenID Connect Core errata set 2)")
+		assert.True(t, again("max_age=00", minutesAgo(0, "")))
+		assert.False(t, again("max_age=1", minutesAgo(0, "")))
+		assert.Equal(t, server.LoginRequired, p.Decide(ask("max_age=0"), "", minutesAgo(0, "")).Query.Get("error"), "nor for who forgot to ask")
 		returned := func(minutes int64) server.User {
-			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr"), ReturnedAt: p.Now.Unix()}
+			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr"), ReturnedAt: p.Now.Unix() - 60*minutes}
 			return server.SignedIn{User: p.User, Authentication: how}
 		}
 		assert.False(t, again("max_age=0&acr_values=phr", returned(1)), "whoever comes back from signing in did what they could")

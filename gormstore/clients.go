@@ -77,7 +77,10 @@ func (c *Clients) exists(db *gorm.DB, clientID string) (bool, error) {
 // digestSecret replaces the plaintext secret of a row, unless it has been
 // replaced since. The plaintext does not appear in the statement.
 func (c *Clients) digestSecret(ctx context.Context, row clientRow) error {
-	mixin, secret := row.AsClientMixin(), c.table.column("ClientSecret")
-	theirs := append(plaintextSecret(secret), c.table.is("ClientID", mixin.ClientID))
-	return where(c.table.conn(ctx).Unscoped().Model(row), theirs...).UpdateColumn(secret, models.HashClientSecret(mixin.ClientSecret)).Error
+	mixin := row.AsClientMixin()
+	theirs := append(plaintextSecret(c.table.column("ClientSecret")), c.table.is("ClientID", mixin.ClientID))
+	return c.table.do(ctx, step{}, func(tx *tx) error {
+		_, err := tx.withoutHooks().updateRow(row, map[string]any{"ClientSecret": models.HashClientSecret(mixin.ClientSecret)}, theirs...)
+		return err
+	})
 }

@@ -56,7 +56,10 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) error {
 	}
 	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
 	// The primary key names the row, so that no plaintext is in the statement.
-	return where(t.table.conn(ctx).Unscoped().Model(row), t.unconverted()).UpdateColumns(t.table.values(values)).Error
+	return t.table.do(ctx, step{}, func(tx *tx) error {
+		_, err := tx.withoutHooks().updateRow(row, values, t.unconverted())
+		return err
+	})
 }
 
 // DigestPlaintext replaces the secrets of a table that an older program kept

@@ -87,7 +87,7 @@ func newTable(db *gorm.DB, model Described) (*Table, error) {
 	if t == nil {
 		return nil, err
 	}
-	faults := []error{err, t.needsPlainTable(), t.describe(model)}
+	faults := []error{err, t.needsPlainTable(), t.describe(model), t.checkKey()}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (t *Table) examine() error {
 	if !ok {
 		return nil
 	}
-	return t.describe(described)
+	return errors.Join(t.describe(described), t.checkKey())
 }
 
 // mixin returns the type of the mixin that the model embeds, by value or not; nil for a
@@ -254,15 +254,27 @@ func (t *Table) ownColumns() (columns, error) {
 			faults = append(faults, t.fault("describes its table with %s: %q, which is no column; write the name of a Go field", what, field))
 		}
 	}
-	switch key := t.schema.FieldsByName[about.Key]; {
-	case about.Key == "":
-		faults = append(faults, t.fault("describes its table without a Key; name the field by which a row is found"))
-	case key != nil && key.DataType != schema.String && key.FieldType.Kind() != reflect.String:
-		faults = append(faults, t.fault("has the Key %s of type %s; name a field that is text", about.Key, key.FieldType))
-	case key != nil && !t.isUnique(key):
-		faults = append(faults, t.fault("has no unique index on %s, the Key of its table; add the tag `gorm:\"uniqueIndex\"`", about.Key))
-	}
 	return found, errors.Join(faults...)
+}
+
+// checkKey refuses a model of the program's own whose rows cannot be told apart. It is for
+// construction alone: GORM writes to what it knows of a model when it is asked for indexes.
+func (t *Table) checkKey() error {
+	if t.columns == nil || t.mixin() != nil {
+		return nil
+	}
+	name := t.about.Key
+	switch key := t.schema.FieldsByName[name]; {
+	case name == "":
+		return t.fault("describes its table without a Key; name the field by which a row is found")
+	case key == nil: // which describe has said
+		return nil
+	case key.DataType != schema.String && key.FieldType.Kind() != reflect.String:
+		return t.fault("has the Key %s of type %s; name a field that is text", name, key.FieldType)
+	case !t.isUnique(key):
+		return t.fault("has no unique index on %s, the Key of its table; add the tag `gorm:\"uniqueIndex\"`", name)
+	}
+	return nil
 }
 
 // isUnique reports whether no two rows have the same value of a field.

@@ -1,6 +1,7 @@
 package gormstore_test
 
 import (
+	"context"
 	"database/sql"
 	"testing"
 	"time"
@@ -240,6 +241,48 @@ func TestAHookThatFailsLeavesTheCodeUnspent(t *testing.T) {
 		assert.Zero(t, count, "no token")
 		require.NoError(t, db.First(code).Error)
 		assert.Zero(t, code.RedeemedAt, "and the code is as it was")
+	})
+}
+
+type panickingToken struct {
+	ID     uint
+	UserID *uint
+	models.TokenMixin
+}
+
+func (*panickingToken) AfterCreate(*gorm.DB) error { panic("a hook of the program's") }
+
+// A hook that panics takes back what was begun, and holds up nobody after it.
+func TestAHookThatPanicsLeavesTheCodeUnspent(t *testing.T) {
+	testdb.Each(t, append([]any{&panickingToken{}}, allModels...), func(t *testing.T, db *gorm.DB) {
+		tokens, err := gormstore.NewTokens[panickingToken](db)
+		require.NoError(t, err)
+		sound, err := gormstore.NewTokens[Token](db)
+		require.NoError(t, err)
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Code: "c"}}
+		require.NoError(t, db.Create(code).Error)
+		spend := func(tokens *gormstore.Tokens, db *gorm.DB) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if db != nil {
+				ctx = gormstore.WithTransaction(ctx, db)
+			}
+			return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now()})
+		}
+		require.Panics(t, func() { _ = spend(tokens, nil) })
+		require.NoError(t, db.First(code).Error)
+		assert.Zero(t, code.RedeemedAt)
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			require.Panics(t, func() { _ = spend(tokens, tx) })
+			return tx.First(code).Error // the program goes on all the same
+		}))
+		assert.Zero(t, code.RedeemedAt, "and so in the program's own transaction")
+		require.NoError(t, spend(sound, nil))
+		var rows int64
+		require.NoError(t, db.Model(&panickingToken{}).Count(&rows).Error)
+		assert.Zero(t, rows)
 	})
 }
 

@@ -187,6 +187,7 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 	record := exchange.Token
 	changed, err := tx.updateRow(exchange.From, map[string]any{
 		"AccessToken":           record.AccessToken,
+		"Form":                  record.Form,
 		"RefreshToken":          record.RefreshToken,
 		"TokenType":             record.TokenType,
 		"Scope":                 record.Scope,
@@ -217,6 +218,7 @@ func (t *Tokens) rotateBeside(tx *tx, exchange server.Exchange, row tokenRow) er
 	next := withoutRefreshToken(row)
 	changed, err := tx.update(map[string]any{
 		"AccessToken":          next.AccessToken,
+		"Form":                 next.Form,
 		"TokenType":            next.TokenType,
 		"Scope":                next.Scope,
 		"Confirmation":         next.Confirmation,
@@ -247,6 +249,7 @@ func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
 func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 	access := row.AsTokenMixin()
 	access.RefreshToken, access.RefreshTokenExpiresAt, access.ExpiresAt = nil, 0, access.IssuedAt+access.ExpiresIn
+	access.Origin = models.MadeByRefresh
 	return access
 }
 

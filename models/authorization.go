@@ -36,6 +36,8 @@ type Authorization struct {
 	// SessionID is the session at the client that the grant began in, and ends with
 	// (the "sid" of [SessionMixin]); NULL for a grant that is bound to none.
 	SessionID *string `gorm:"column:session_id;type:varchar(64);index:,where:session_id IS NOT NULL" json:"-"`
+	// Issuer is the issuer that issued it, empty for a row of an older release.
+	Issuer string `gorm:"column:issuer;type:text" json:"-"`
 }
 
 // CheckClient reports whether it was issued to the client.
@@ -68,6 +70,9 @@ func (a *Authorization) GetClaims() string { return a.Claims }
 // GetSessionID returns the session at the client that the grant ends with, empty
 // when it is bound to none.
 func (a *Authorization) GetSessionID() string { return textOf(a.SessionID) }
+
+// GetIssuer returns the issuer that issued it, empty for a row of an older release.
+func (a *Authorization) GetIssuer() string { return a.Issuer }
 
 // Granted is how much was granted. In a code and a device authorization it has columns of
 // the same names; in a token they are those that begin with "granted", as the others say

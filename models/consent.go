@@ -25,6 +25,9 @@ type ConsentMixin struct {
 	// Claims is what was last allowed claim by claim, as JSON (OpenID Connect Core
 	// section 5.5).
 	Claims string `gorm:"column:claims;type:text" json:"-"`
+	// ScopeGrantedAt is when the user last consented to each word of the scope, as a JSON
+	// object of Unix seconds. A word that is not in it was consented to at GrantedAt.
+	ScopeGrantedAt string `gorm:"column:scope_granted_at;type:text" json:"-"`
 	// GrantedAt is when the user last consented, in Unix seconds.
 	GrantedAt int64 `gorm:"column:granted_at;not null" json:"granted_at"`
 	// Revision counts the changes, so that of two at once one comes after the other.
@@ -38,7 +41,7 @@ func (c *ConsentMixin) AsConsentMixin() *ConsentMixin { return c }
 // DescribeTable describes the table of consents.
 func (*ConsentMixin) DescribeTable() Table {
 	return Table{
-		Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true, JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims"},
+		Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true, JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "ScopeGrantedAt"},
 	}
 }
 

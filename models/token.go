@@ -58,9 +58,46 @@ type TokenMixin struct {
 	// Exchanges counts the tokens that were made of this one: exchanged for it (RFC
 	// 8693), or issued for a refresh token that is kept.
 	Exchanges int64 `gorm:"column:exchanges;not null;default:0" json:"-"`
+	// Form says what AccessToken is: [TokenDigest], or [TokenJTI]. It is empty for a row
+	// of an older release, which wrote digests, or of an older program, which wrote
+	// plaintext.
+	Form string `gorm:"column:form;type:varchar(16)" json:"-"`
+	// Origin says what made the row: [MadeByGrant], [MadeByRefresh] or [MadeByExchange].
+	// It is empty for a row of an older release.
+	Origin string `gorm:"column:origin;type:varchar(16)" json:"-"`
+	// TokenID names the row, and stays when the tokens in it are replaced. It is empty for
+	// a row of an older release.
+	TokenID string `gorm:"column:token_id;type:varchar(32)" json:"-"`
+	// ExchangedFrom is the TokenID of the row that this one was exchanged for (RFC 8693),
+	// which is in the same grant. It is empty where nothing was exchanged that way.
+	ExchangedFrom string `gorm:"column:exchanged_from;type:varchar(32)" json:"-"`
+	// RefreshedFor is the digest of what the last refresh asked for, and SuccessorSalt is
+	// one half of what the tokens of the last refresh were derived from; the refresh token
+	// that was presented is the other. Both are empty before the first refresh.
+	RefreshedFor  string `gorm:"column:refreshed_for;type:varchar(64)" json:"-"`
+	SuccessorSalt string `gorm:"column:successor_salt;type:varchar(64)" json:"-"`
 	// ExpiresAt is the later of both expiries, for pruning; 0 is never.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;default:0;index" json:"expires_at"`
 }
+
+// What is in the column AccessToken.
+const (
+	// TokenDigest is the digest of the access token.
+	TokenDigest = "digest"
+	// TokenJTI is the digest of the "jti" of an access token that is a JWT (RFC 9068).
+	TokenJTI = "jti"
+)
+
+// What made a token's row.
+const (
+	// MadeByGrant is a row for what a user granted, or for a client's own token.
+	MadeByGrant = "grant"
+	// MadeByRefresh is a row for an access token that a refresh token got beside the one
+	// in its own row.
+	MadeByRefresh = "refresh"
+	// MadeByExchange is a row for what an access token was exchanged for (RFC 8693).
+	MadeByExchange = "exchange"
+)
 
 // AsTokenMixin returns the mixin itself. A model has it exactly when it
 // embeds TokenMixin by value; storage reaches the columns through it.
@@ -69,7 +106,7 @@ func (t *TokenMixin) AsTokenMixin() *TokenMixin { return t }
 // DescribeTable describes the table of tokens.
 func (*TokenMixin) DescribeTable() Table {
 	return Table{
-		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true, OfUser: true,
+		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID", "RefreshedFor"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true, OfUser: true,
 		JSONLists: []string{"AuthorizationDetails", "GrantedAuthorizationDetails"}, JSONObjects: []string{"Claims", "Actor", "Confirmation"},
 	}
 }
@@ -127,6 +164,9 @@ func (t *TokenMixin) GetExpiresAt() int64 {
 	}
 	return t.IssuedAt + t.ExpiresIn
 }
+
+// GetTokenID returns what names the row, empty for a row of an older release.
+func (t *TokenMixin) GetTokenID() string { return t.TokenID }
 
 // GetRotatedAt returns when the refresh token was last rotated, 0 when never.
 func (t *TokenMixin) GetRotatedAt() int64 { return t.RotatedAt }

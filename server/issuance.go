@@ -283,6 +283,13 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 		ExpiresIn: int64(s.lifetime(req.GrantType) / time.Second),
 
 		AuthorizationDetails: req.AuthorizationDetails,
+
+		Form:    models.TokenDigest,
+		Origin:  models.MadeByGrant,
+		TokenID: rand.Text(),
+	}
+	if req.Subject != nil {
+		record.Origin, record.ExchangedFrom = models.MadeByExchange, req.Subject.Token.GetTokenID()
 	}
 	own, granted := req.NewAuthorization(""), req.Granted
 	if credential := issuance.Credential; credential != nil {

@@ -46,6 +46,8 @@ type Token interface {
 	GetGranted() models.Granted
 	// GetAuthorization returns what everything of the grant has in common.
 	GetAuthorization() models.Authorization
+	// GetTokenID returns what names the row, empty for a row of an older release.
+	GetTokenID() string
 	// GetRotatedAt returns when the refresh token was last rotated, in Unix
 	// seconds, 0 when never.
 	GetRotatedAt() int64

@@ -39,6 +39,19 @@ type Config struct {
 	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
 
+	// Secrets are what the program knows and its database does not, the newest first: at
+	// least 32 random bytes each, the same on every instance, kept apart from the
+	// database. Keys are derived from them that encrypt the signing keys and other secrets
+	// at rest, make nonces, and derive the secrets of clients that sign with them; nil has
+	// none of these. See [Secrets] for how to rotate them.
+	Secrets Secrets
+	// NoOlderInstances says that no instance of an older release runs on the same database,
+	// nor will again. Then signing keys are encrypted by Secrets, and JWTs are known by
+	// their 'jti', neither of which an older instance reads. A new database begins with
+	// both. For any other set it once all instances run this release; until then both are
+	// written as before, and the doctor says what is pending.
+	NoOlderInstances bool
+
 	// StrictClientSecretMethod holds a client with a secret to the one of
 	// client_secret_basic and client_secret_post that it is registered for. Otherwise
 	// either does, unless the client insists by [RequireAuthMethodMember].
@@ -237,6 +250,7 @@ func (c Config) withDefaults() (Config, error) {
 	if strings.Trim(c.TokenPrefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || len(c.TokenPrefix) > 16 {
 		fault("TokenPrefix must be at most 16 lowercase letters and digits")
 	}
+	faults = append(faults, c.Secrets.Check())
 	if c.RefreshTokenGrace < 0 {
 		fault("RefreshTokenGrace must not be negative")
 	}

@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,9 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Diagnose finds keys that cannot be read, or that can be read in the database, and RSA keys
-// for which somebody will wait. It makes none.
+// Diagnose finds keys that cannot be read, or that can be read in the database, secrets
+// that are needed still, what is pending until no older instance runs, and RSA keys for
+// which somebody will wait. It makes none.
 func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
@@ -22,48 +24,86 @@ func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings 
 			Remedy: "let the role read it, or run the doctor as one that may",
 		}}
 	}
-	keys := make([]*models.SigningKeyMixin, len(rows))
-	for i, row := range rows {
-		keys[i] = row.(keyRow).AsSigningKeyMixin()
+	var keys []*models.SigningKeyMixin // those that are in use
+	forms := make(map[keyForm]bool)
+	for _, row := range rows {
+		key := row.(keyRow).AsSigningKeyMixin()
+		forms[formOf(key.PrivateKey)] = true
+		if key.ExpiresAt > s.Now().Unix() {
+			keys = append(keys, key)
+		}
 	}
-	findings = k.diagnoseUnreadable(keys, s.Now())
+	findings = slices.Concat(k.diagnoseUnreadable(keys), k.diagnoseSecrets(keys))
 	if loopback.Serves(s.Issuer()) {
 		return findings
 	}
-	return slices.Concat(findings, k.diagnoseReadable(keys, s.Now()), k.diagnoseRSA(keys, s.Now()))
+	pending := len(k.options.Secrets) > 0 && !k.sealsBySecrets(&knownKeys{forms: forms})
+	return slices.Concat(findings, k.diagnoseForms(keys, pending), k.diagnoseRSA(keys, s.Now()))
 }
 
-// diagnoseUnreadable finds keys that are in use and that the server cannot read.
-func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
+// diagnoseUnreadable finds keys that the server cannot read.
+func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.Findings {
 	var found rowFaults
+	missing := new(server.MissingSecretError)
 	for _, key := range keys {
-		if key.ExpiresAt <= now.Unix() {
-			continue
+		_, err := k.open(key.PrivateKey)
+		if key.Algorithm == saltAlgorithm {
+			_, err = k.options.Secrets.Open(server.PairwiseSaltSecret, key.PrivateKey)
 		}
-		if _, err := k.open(key.PrivateKey); err != nil {
+		if err != nil {
+			errors.As(err, &missing)
 			found.add("key_id "+strconv.Quote(key.KeyID), strings.Join(strings.Fields(err.Error()), " "))
 		}
 	}
 	if found.rows == 0 {
 		return nil
 	}
+	remedy := "SigningKeyOptions.EncryptionKey: that with which they were written; where it is lost, delete those rows, which voids what they have signed"
+	if missing.ID != "" {
+		remedy = "Config.Secrets: add the secret with the id " + strconv.Quote(missing.ID) + " again, after the newest one; where it is lost, delete those rows, which voids what they have signed"
+	}
 	return server.Findings{{
 		Check: "unreadable_keys", Severity: server.Grave, Where: "table " + k.table.schema.Table, Problem: "has keys that cannot be read, " + found.String(),
-		Consequence: "nothing is signed, and no key is published",
-		Remedy:      "SigningKeyOptions.EncryptionKey: that with which they were written; where it is lost, delete those rows, which voids what they have signed",
+		Consequence: "nothing is signed, and no key is published", Remedy: remedy,
 	}}
 }
 
-// diagnoseReadable finds keys that are in use and not encrypted.
-func (k *SigningKeys) diagnoseReadable(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
-	readable := false
-	for _, key := range keys {
-		readable = readable || key.ExpiresAt > now.Unix() && !isSealed(key.PrivateKey)
+// diagnoseSecrets names the older secrets without which a key cannot be read.
+func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings server.Findings) {
+	if len(k.options.Secrets) == 0 {
+		return nil
 	}
-	remedy := "SigningKeyOptions.EncryptionKey: 32 random bytes that are kept apart from the database, and then SigningKeys.Rotate"
+	for _, id := range k.options.Secrets.IDs()[1:] {
+		if slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return server.SealedBy(key.PrivateKey) == id }) {
+			findings = append(findings, server.Finding{
+				Check: "older_secret", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that the secret with the id " + strconv.Quote(id) + " encrypted",
+				Consequence: "it cannot be left out of Config.Secrets yet", Remedy: "go srv.MaintainKeys(ctx) beside the server, which encrypts them by the newest secret",
+			})
+		}
+	}
+	return findings
+}
+
+// diagnoseForms finds keys that are not encrypted, and those that would be encrypted by
+// Secrets if no older instance ran.
+func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool) server.Findings {
+	readable := slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return formOf(key.PrivateKey) == readableForm })
+	begins := "Config.NoOlderInstances: true, once no instance of an older release runs; then go srv.MaintainKeys(ctx) encrypts them"
 	switch {
+	case !readable && pending:
+		return server.Findings{{
+			Check: "pending_keys", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that Config.Secrets do not encrypt yet, as an older instance could not read them",
+			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated", Remedy: begins,
+		}}
 	case !readable:
 		return nil
+	}
+	remedy := "Config.Secrets, or SigningKeyOptions.Secrets: 32 random bytes that are kept apart from the database"
+	switch {
+	case pending:
+		remedy = begins
+	case len(k.options.Secrets) > 0:
+		remedy = "go srv.MaintainKeys(ctx) beside the server, which encrypts them"
 	case k.options.EncryptionKey != nil:
 		remedy = "SigningKeys.Rotate for each algorithm: they were made before there was an EncryptionKey"
 	}

@@ -72,3 +72,45 @@ func TestSigningKeysAreDiagnosed(t *testing.T) {
 		assert.NotContains(t, found(sealed), "unreadable_keys", "of those that have ended nobody asks")
 	})
 }
+
+// What Secrets have to do with keys: what is pending, which of them are needed still, and
+// which are missing.
+func TestSecretsOfKeysAreDiagnosed(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		now := oauthtest.New(t, db).Now
+		found := func(options gormstore.SigningKeyOptions) []string {
+			return foundInKeys(t, db, oauthtest.Issuer, newKeys(db, options))
+		}
+		maintain := func(options gormstore.SigningKeyOptions) {
+			require.NoError(t, newKeys(db, options).MaintainOnce(t.Context(), now))
+		}
+		a := gormstore.SigningKeyOptions{Secrets: secretsOf("a")}
+		maintain(gormstore.SigningKeyOptions{EncryptionKey: make([]byte, 32)})
+		both := gormstore.SigningKeyOptions{EncryptionKey: make([]byte, 32), Secrets: a.Secrets}
+		assert.Equal(t, []string{"pending_keys"}, found(both))
+		require.NoError(t, db.Where("1 = 1").Delete(&SigningKey{}).Error)
+
+		maintain(gormstore.SigningKeyOptions{})
+		assert.Equal(t, []string{"readable_keys"}, found(a), "which an older instance needs")
+		a.NoOlderInstances = true
+		assert.Equal(t, []string{"readable_keys"}, found(a))
+		maintain(a)
+		assert.Empty(t, found(a))
+
+		b := gormstore.SigningKeyOptions{Secrets: secretsOf("ba")}
+		assert.Equal(t, []string{"older_secret"}, found(b))
+		assert.Equal(t, []string{"unreadable_keys"}, found(gormstore.SigningKeyOptions{Secrets: secretsOf("b")}))
+		p := oauthtest.New(t, db)
+		require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: newKeys(db, gormstore.SigningKeyOptions{Secrets: secretsOf("b")})}))
+		assert.ErrorContains(t, p.Server.Diagnose(t.Context()).Err(), a.Secrets.Newest(), "by its id")
+		maintain(b)
+		assert.Empty(t, found(b))
+		assert.Empty(t, found(gormstore.SigningKeyOptions{Secrets: secretsOf("b")}))
+
+		_, err := newKeys(db, b).PairwiseSalt(t.Context(), now)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"older_secret"}, found(gormstore.SigningKeyOptions{Secrets: secretsOf("cb")}), "the salt needs one as well")
+		maintain(gormstore.SigningKeyOptions{Secrets: secretsOf("cb")})
+		assert.Empty(t, found(gormstore.SigningKeyOptions{Secrets: secretsOf("c")}))
+	})
+}

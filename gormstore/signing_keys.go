@@ -2,28 +2,22 @@ package gormstore
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
-	"github.com/gormoauth/gormoauth/internal/jwt"
-	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -56,11 +50,21 @@ type SigningKeyOptions struct {
 	// long as anything that is signed lasts; 0 is two days.
 	KeepFor time.Duration
 	// CacheFor is for how long keys are remembered after they were read; 0 is a
-	// minute. It is much shorter than AnnounceFor.
+	// minute. It is much shorter than AnnounceFor. Nothing is signed with keys that were
+	// read more than ten seconds ago. While the database is away, the keys that were read
+	// last go on verifying and decrypting until they expire.
 	CacheFor time.Duration
-	// EncryptionKey encrypts the private keys in the database: 32 random bytes,
-	// the same on every instance, kept apart from it. nil leaves them readable
-	// to whoever can read the database.
+	// Secrets encrypt the private keys in the database: those of server.Config.Secrets.
+	// Keys that were stored in another form are read as well.
+	Secrets server.Secrets
+	// NoOlderInstances is server.Config.NoOlderInstances: keys that were stored in another
+	// form are encrypted by Secrets, too. Without it that begins in a new database alone:
+	// one in which the first key is encrypted by Secrets.
+	NoOlderInstances bool
+	// EncryptionKey encrypts the private keys in the database where Secrets do not, and
+	// reads those that it encrypted before: 32 random bytes, the same on every instance,
+	// kept apart from the database. Secrets can be rotated, and it cannot. Without either,
+	// keys are readable to whoever can read the database.
 	EncryptionKey []byte
 }
 
@@ -93,6 +97,7 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	if len(o.EncryptionKey) != 0 && len(o.EncryptionKey) != 32 {
 		faults = append(faults, errors.New("gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"))
 	}
+	faults = append(faults, o.Secrets.Check())
 	return o, errors.Join(faults...)
 }
 
@@ -105,19 +110,13 @@ type SigningKeys struct {
 	table   *Table
 	options SigningKeyOptions
 
-	mu     sync.Mutex
-	known  []signingKey // those that have not expired, by generation
-	readAt time.Time
-	// generations are the last ones by algorithm, of expired keys as well.
-	generations map[string]int64
-	// prepared are key pairs that wait to be the next of their algorithm.
-	prepared map[string]any
-}
+	known    atomic.Pointer[knownKeys] // what was read last, nil before anything was
+	readings atomic.Int64              // how many have begun
 
-// signingKey is a row whose key was read.
-type signingKey struct {
-	*models.SigningKeyMixin
-	key jose.JSONWebKey
+	mu       sync.Mutex     // of what follows; nobody reads or writes while it is held
+	underway *keyReading    // the one refresher
+	failedAt time.Time      // when it failed last, by the clock of whoever asked; zero after a success
+	prepared map[string]any // key pairs that wait to be the next of their algorithm
 }
 
 // NewSigningKeys returns the keys, or what is wrong with the model or the
@@ -138,17 +137,18 @@ func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKey
 func (k *SigningKeys) Pruned() []*Table { return []*Table{k.table} }
 
 // SigningKey returns the private key that signs by the algorithm now. It makes
-// the next one when it is time to announce it.
+// the next one when it is time to announce it. The keys were read no more than ten
+// seconds ago, so that none signs for longer than that after another instance has
+// discarded it; an error is for a database that is away for longer.
 func (k *SigningKeys) SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error) {
 	if !slices.Contains(k.options.Algorithms, algorithm) {
 		return nil, fmt.Errorf("gormstore: there are no keys for %q: add it to SigningKeyOptions.Algorithms", algorithm)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now, string(algorithm)); err != nil {
+	known, err := k.await(ctx, now, min(k.options.CacheFor, signsWithin), string(algorithm))
+	if err != nil {
 		return nil, err
 	}
-	current := k.current(string(algorithm), now)
+	current := known.current(string(algorithm), now)
 	if current == nil {
 		return nil, fmt.Errorf("gormstore: no key signs by %q now", algorithm)
 	}
@@ -170,39 +170,49 @@ func (k *SigningKeys) EncryptionAlgorithms() []jose.KeyAlgorithm {
 
 // DecryptionKeys returns the private keys for which others encrypt.
 func (k *SigningKeys) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
+	known, err := k.published(ctx, now, k.options.CacheFor)
+	if err != nil {
 		return nil, err
 	}
 	set := new(jose.JSONWebKeySet)
-	for _, known := range k.known {
-		if known.ExpiresAt > now.Unix() && known.key.Use == "enc" {
-			set.Keys = append(set.Keys, known.key)
+	for _, key := range known.keys {
+		if key.ExpiresAt > now.Unix() && key.key.Use == "enc" {
+			set.Keys = append(set.Keys, key.key)
 		}
 	}
 	return set, nil
 }
 
-// PublicKeys returns the public keys of all that is published.
+// PublicKeys returns the public keys of all that is published. While the database is
+// away, they are those that were read last, as long as one of them has not expired.
 func (k *SigningKeys) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.refresh(outside(ctx), now, k.options.names()...); err != nil {
+	return k.publicKeys(ctx, now, k.options.CacheFor)
+}
+
+// FreshPublicKeys is PublicKeys for somebody who met a key that was not among them: they
+// are read again, but not twice in a second.
+func (k *SigningKeys) FreshPublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
+	return k.publicKeys(ctx, now, min(k.options.CacheFor, freshWithin))
+}
+
+func (k *SigningKeys) publicKeys(ctx context.Context, now time.Time, maxAge time.Duration) (*jose.JSONWebKeySet, error) {
+	known, err := k.published(ctx, now, maxAge)
+	if err != nil {
 		return nil, err
 	}
 	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	for _, known := range k.known {
-		if known.ExpiresAt > now.Unix() {
-			set.Keys = append(set.Keys, known.key.Public())
+	for _, key := range known.keys {
+		if key.ExpiresAt > now.Unix() {
+			set.Keys = append(set.Keys, key.key.Public())
 		}
 	}
 	return set, nil
 }
 
-// Maintain makes keys before anybody waits for one, and deletes those that are
-// published no more, until ctx ends: run it beside the server. It may run on any
-// number of instances, of which one makes the next key.
+// Maintain makes keys before anybody waits for one, encrypts those that an older secret
+// encrypted by the newest one, and deletes those that are published no more, until ctx
+// ends: run it beside the server. It may run on any number of instances, of which one
+// makes the next key.
 func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
 	every := time.NewTicker(max(min(k.options.AnnounceFor/4, time.Hour), time.Second))
 	defer every.Stop()
@@ -221,10 +231,15 @@ func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
 // MaintainOnce does so once, for a program that has its own way to do things now and
 // then.
 func (k *SigningKeys) MaintainOnce(ctx context.Context, now time.Time) error {
+	ctx = outside(ctx)
 	if err := k.prepare(ctx, now); err != nil {
 		return err
 	}
-	if _, err := k.PublicKeys(ctx, now); err != nil {
+	known, err := k.ensure(ctx, now, k.options.names()...)
+	if err != nil {
+		return err
+	}
+	if err := k.sealAnew(ctx, known); err != nil {
 		return err
 	}
 	return pruning{table: k.table}.run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
@@ -233,181 +248,75 @@ func (k *SigningKeys) MaintainOnce(ctx context.Context, now time.Time) error {
 // prepare makes the key pairs that are due, while others sign: an RSA key takes its
 // time.
 func (k *SigningKeys) prepare(ctx context.Context, now time.Time) error {
-	due, err := k.due(ctx, now)
-	for _, algorithm := range due {
-		private, makeErr := generateKey(algorithm)
-		if makeErr != nil {
-			return makeErr
+	known, err := k.read(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, algorithm := range k.options.names() {
+		if known.current(algorithm, now) != nil && !k.isToFollow(known, algorithm, now) || k.isPrepared(algorithm) {
+			continue
+		}
+		private, err := generateKey(algorithm)
+		if err != nil {
+			return err
 		}
 		k.mu.Lock()
 		k.prepared[algorithm] = private
 		k.mu.Unlock()
 	}
-	return err
+	return nil
 }
 
-// due returns the algorithms for which there is no key to sign, or to follow the one
-// that does.
-func (k *SigningKeys) due(ctx context.Context, now time.Time) (algorithms []string, err error) {
+func (k *SigningKeys) isPrepared(algorithm string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.read(outside(ctx), now); err != nil {
-		return nil, err
-	}
-	for _, algorithm := range k.options.names() {
-		if k.prepared[algorithm] == nil && (k.current(algorithm, now) == nil || k.isToFollow(algorithm, now)) {
-			algorithms = append(algorithms, algorithm)
-		}
-	}
-	return algorithms, nil
+	return k.prepared[algorithm] != nil
 }
 
-// isToFollow reports whether it is time to announce the key after the one that signs.
-func (k *SigningKeys) isToFollow(algorithm string, now time.Time) bool {
-	current := k.current(algorithm, now)
-	return k.latest(algorithm) == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second)
+// takePrepared returns the key pair that waits for its algorithm, or nil.
+func (k *SigningKeys) takePrepared(algorithm string) any {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	private := k.prepared[algorithm]
+	delete(k.prepared, algorithm)
+	return private
 }
 
 // Rotate has a new key sign from now on, for the day the old one has leaked. The
 // old one stays published for KeepFor, unless discard: then what it signed is
-// void at once, as far as others ask for the keys again.
+// void at once, as far as others ask for the keys again. Another instance may sign with
+// it for ten seconds more. The algorithm is one of the options.
 func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time, discard bool) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if !slices.Contains(k.options.names(), string(algorithm)) {
+		return fmt.Errorf("gormstore: there are no keys for %q to rotate: the options have %v", algorithm, k.options.names())
+	}
 	ctx = outside(ctx)
-	if err := k.read(ctx, now); err != nil {
+	known, err := k.read(ctx, now)
+	if err != nil {
 		return err
 	}
-	old := k.latest(string(algorithm))
-	if err := k.create(ctx, string(algorithm), now, now); err != nil {
+	old := known.latest(string(algorithm))
+	if err := k.create(ctx, known, string(algorithm), now, now); err != nil {
 		return err
 	}
-	expires := now.Add(k.options.KeepFor)
-	if discard {
-		expires = now
-	}
-	for _, known := range k.known {
-		if known.Algorithm != string(algorithm) || old == nil || known.Generation > old.Generation || known.SignsUntil <= now.Unix() && !discard {
+	for _, key := range known.keys {
+		if key.Algorithm != string(algorithm) || key.Generation > old.Generation || key.SignsUntil <= now.Unix() && !discard {
 			continue
 		}
+		signsUntil, expires := min(key.SignsUntil, now.Unix()), min(key.ExpiresAt, now.Add(k.options.KeepFor).Unix())
+		if discard {
+			signsUntil, expires = 0, 0 // for an instance, too, whose clock is behind
+		}
 		err := k.table.do(ctx, step{}, func(tx *tx) error {
-			_, err := tx.update(map[string]any{
-				"SignsUntil": min(known.SignsUntil, now.Unix()), "ExpiresAt": min(known.ExpiresAt, expires.Unix()),
-			}, k.table.is("KeyID", known.KeyID))
+			_, err := tx.update(map[string]any{"SignsUntil": signsUntil, "ExpiresAt": expires}, k.table.is("KeyID", key.KeyID))
 			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return k.read(ctx, now)
-}
-
-// refresh reads the keys again when it is time to, and sees to it that there is
-// one to sign by each of the algorithms, and one to follow each that there is: it
-// takes its time to make the first RSA key, for which nobody has asked.
-func (k *SigningKeys) refresh(ctx context.Context, now time.Time, algorithms ...string) error {
-	if age := now.Sub(k.readAt); k.readAt.IsZero() || age < 0 || age >= k.options.CacheFor {
-		if err := k.read(ctx, now); err != nil {
-			return err
-		}
-	}
-	for _, algorithm := range k.options.names() {
-		current, latest := k.current(algorithm, now), k.latest(algorithm)
-		var err error
-		switch {
-		case current == nil && (latest != nil || slices.Contains(algorithms, algorithm)):
-			err = k.create(ctx, algorithm, now, now)
-		case current == nil:
-		case k.isToFollow(algorithm, now):
-			err = k.create(ctx, algorithm, now, time.Unix(current.SignsUntil, 0))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// current returns the key that signs: the latest of those whose time it is.
-func (k *SigningKeys) current(algorithm string, now time.Time) *signingKey {
-	for i := range slices.Backward(k.known) {
-		known := &k.known[i]
-		if known.Algorithm == algorithm && known.SignsFrom <= now.Unix() && now.Unix() < known.SignsUntil {
-			return known
-		}
-	}
-	return nil
-}
-
-func (k *SigningKeys) latest(algorithm string) *signingKey {
-	for i := range slices.Backward(k.known) {
-		if k.known[i].Algorithm == algorithm {
-			return &k.known[i]
-		}
-	}
-	return nil
-}
-
-// read reads the keys.
-func (k *SigningKeys) read(ctx context.Context, now time.Time) error {
-	rows, err := k.table.list(ctx, nil, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.table.column("Generation"))}}})
-	if err != nil {
-		return err
-	}
-	k.known, k.generations, k.readAt = nil, make(map[string]int64), now
-	for _, of := range rows {
-		row := of.(keyRow).AsSigningKeyMixin()
-		k.generations[row.Algorithm] = row.Generation
-		if row.ExpiresAt <= now.Unix() {
-			continue
-		}
-		key, err := k.open(row.PrivateKey)
-		if err != nil {
-			k.readAt = time.Time{}
-			return fmt.Errorf("gormstore: the signing key %s cannot be read (is SigningKeyOptions.EncryptionKey that with which it was written?): %w", row.KeyID, err)
-		}
-		key.KeyID, key.Algorithm, key.Use = row.KeyID, row.Algorithm, useOf(row.Algorithm)
-		k.known = append(k.known, signingKey{row, *key})
-	}
-	return nil
-}
-
-// create makes the key that follows those that were read. When another instance
-// was faster, its key is it.
-func (k *SigningKeys) create(ctx context.Context, algorithm string, now, signsFrom time.Time) error {
-	private := k.prepared[algorithm]
-	delete(k.prepared, algorithm)
-	if private == nil {
-		var err error
-		if private, err = generateKey(algorithm); err != nil {
-			return err
-		}
-	}
-	key := jose.JSONWebKey{Key: private}
-	thumbprint, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return err
-	}
-	text, err := k.seal(key)
-	if err != nil {
-		return err
-	}
-	until := signsFrom.Add(k.options.RotateEvery)
-	record := models.SigningKeyMixin{
-		KeyID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm, Generation: k.generations[algorithm] + 1, PrivateKey: text,
-		SignsFrom: signsFrom.Unix(), SignsUntil: until.Unix(), ExpiresAt: until.Add(k.options.KeepFor).Unix(),
-	}
-	err = k.table.do(ctx, step{own: k.table.is("KeyID", record.KeyID)}, func(tx *tx) error {
-		row := k.table.newRow().(keyRow)
-		*row.AsSigningKeyMixin() = record
-		_, err := tx.insert(row)
-		return err
-	})
-	if err != nil && !isDuplicate(err) {
-		return fmt.Errorf("gormstore: store a signing key: %w", err)
-	}
-	return k.read(ctx, now)
+	_, err = k.read(ctx, now)
+	return err
 }
 
 const rsaBits = 3072
@@ -442,47 +351,9 @@ func generateKey(algorithm string) (any, error) {
 	case string(jose.EdDSA):
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
-	default:
+	case string(jose.RS256), string(jose.RS384), string(jose.RS512), string(jose.PS256), string(jose.PS384), string(jose.PS512), string(jose.RSA_OAEP_256):
 		return rsa.GenerateKey(rand.Reader, rsaBits)
+	default:
+		return nil, fmt.Errorf("gormstore: there is no kind of key for %q", algorithm)
 	}
-}
-
-// seal returns a private key as it is stored.
-func (k *SigningKeys) seal(key jose.JSONWebKey) (string, error) {
-	text, err := json.Marshal(key)
-	if err != nil || k.options.EncryptionKey == nil {
-		return string(text), err
-	}
-	encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: k.options.EncryptionKey}, nil)
-	if err != nil {
-		return "", err
-	}
-	sealed, err := encrypter.Encrypt(text)
-	if err != nil {
-		return "", err
-	}
-	return sealed.CompactSerialize()
-}
-
-// isSealed reports whether a stored key is encrypted: a readable one is JSON.
-func isSealed(stored string) bool { return !strings.HasPrefix(stored, "{") }
-
-// open reads a private key as it was stored. One that was stored before keys
-// were encrypted is read as well.
-func (k *SigningKeys) open(stored string) (*jose.JSONWebKey, error) {
-	text := []byte(stored)
-	if isSealed(stored) {
-		sealed, err := jwt.ParseEncrypted(stored, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
-		if err != nil {
-			return nil, err
-		}
-		if text, err = sealed.Decrypt(k.options.EncryptionKey); err != nil {
-			return nil, err
-		}
-	}
-	key := new(jose.JSONWebKey)
-	if err := strictjson.Unmarshal(text, key); err != nil {
-		return nil, err
-	}
-	return key, nil
 }

@@ -24,6 +24,27 @@ type SigningKeys interface {
 	PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
+// FreshKeys is for [SigningKeys] that remember what they read, as those of gormstore do.
+type FreshKeys interface {
+	// FreshPublicKeys is PublicKeys for somebody who met a key that was not among them.
+	// Strangers name keys that do not exist: they have nothing read again more than once
+	// in a second, and nothing forgotten.
+	FreshPublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
+}
+
+// PublicKeysFor returns the public keys by which to verify a signature that names a key:
+// where it is not among them, another instance may have made it a moment ago.
+func PublicKeysFor(ctx context.Context, keys SigningKeys, keyID string, now time.Time) (*jose.JSONWebKeySet, error) {
+	set, err := keys.PublicKeys(ctx, now)
+	if err != nil || keyID == "" || len(set.Key(keyID)) > 0 {
+		return set, err
+	}
+	if fresh, ok := keys.(FreshKeys); ok {
+		return fresh.FreshPublicKeys(ctx, now)
+	}
+	return set, nil
+}
+
 // DecryptionKeys are the key pairs for which others encrypt what only the server
 // is to read. Their public keys are among those of [SigningKeys], with the use
 // "enc".

@@ -29,7 +29,7 @@ func (p *Provider) readHint(ctx context.Context, req *server.Request, text strin
 	case token.Type() != "jwt" || token.Subject == "":
 		return nil, server.NewReason("the JWT is not an ID token", slog.String("typ", token.Type())), nil
 	}
-	keys, err := p.Keys.PublicKeys(ctx, req.Time)
+	keys, err := server.PublicKeysFor(ctx, p.Keys, token.KeyID(), req.Time)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the public keys: %w", err)
 	}

@@ -167,7 +167,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	if v.Clock != nil {
 		now = v.Clock()
 	}
-	keys, err := v.Keys.PublicKeys(ctx, now)
+	keys, err := server.PublicKeysFor(ctx, v.Keys, header.KeyID, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the issuer's keys: %w", err)
 	}

@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -222,4 +225,48 @@ func TestAKeySignsByItsOwnAlgorithm(t *testing.T) {
 		})
 		assert.Equal(t, status, p.Call(text).Status, algorithm)
 	}
+}
+
+// JWTs are verified while the database is away, and on an instance that has not seen yet
+// by which key another one signs since a moment ago.
+func TestJWTsAreVerifiedWithoutTheDatabase(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		var away atomic.Bool
+		away.Store(false)
+		broken := faults.DB(db, &faults.Plan{Next: func(faults.Call) faults.Fault {
+			if away.Load() {
+				return faults.Fault{Err: errors.New("away")}
+			}
+			return faults.Fault{}
+		}})
+		p, keys, _ := newJWTProvider(t, db, jose.ES256)
+		service := p.NewClient(oauthtest.Grants("client_credentials"))
+		issue := func() string {
+			return p.Token(service, "grant_type=client_credentials&resource="+api).Body["access_token"]
+		}
+		now := p.Now
+		elsewhere := &resource.JWTAccessTokenValidator{
+			Issuer: oauthtest.Issuer, Audience: api, Clock: func() time.Time { return now },
+			Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](broken, gormstore.SigningKeyOptions{}),
+		}
+		verified := func(text string) error {
+			token, err := elsewhere.AuthenticateToken(t.Context(), text)
+			if err == nil {
+				assert.NotNil(t, token)
+			}
+			return err
+		}
+		first := issue()
+		require.NoError(t, verified(first))
+		require.NoError(t, keys.Rotate(t.Context(), jose.ES256, p.Now, false))
+		now = now.Add(time.Second)
+		require.NoError(t, verified(issue()), "its key is new")
+		away.Store(true)
+		for _, later := range []time.Duration{61 * time.Second, 50 * time.Minute} {
+			now = p.Now.Add(later)
+			require.NoError(t, verified(first), later)
+			_, err := server.PublicKeysResponse(t.Context(), now, elsewhere.Keys)
+			require.NoError(t, err, "and the document of keys is served")
+		}
+	})
 }

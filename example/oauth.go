@@ -169,7 +169,7 @@ func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	if issuer != t.cfg.trustedIssuer {
 		return nil, nil
 	}
-	text, err := t.fetcher.Get(ctx, t.cfg.trustedKeys)
+	text, err := t.fetcher.KeySet(ctx, t.cfg.trustedKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func TestPrivateKeyJWTWithAJWKsURI(t *testing.T) {
 	published.Store([]byte(first.set(t)))
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(published.Load().([]byte)) }))
 	t.Cleanup(site.Close)
-	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true, CacheFor: 50 * time.Millisecond})}))
+	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true, CacheFor: 50 * time.Millisecond, KeepKeySetsFor: 50 * time.Millisecond})}))
 	client := p.NewClient(signsItself(nil, site.URL+"/keys"))
 	try := func(pair keyPair) string {
 		text := signAssertion(t, pair.private, jose.ES256, pair.id, map[string]any{

@@ -31,6 +31,9 @@ type Options struct {
 	// CacheFor is for how long a document is remembered that does not ask to be fetched
 	// again sooner (RFC 9111); 0 is five minutes.
 	CacheFor time.Duration
+	// KeepKeySetsFor is how long a key set may be used after its address last answered with
+	// one, while it answers with nothing, or with something else; 0 is a day.
+	KeepKeySetsFor time.Duration
 	// Concurrency is how many documents are fetched at once, in turn by who asks
 	// ([ratelimit.OnBehalf]), so that whoever names many slow addresses keeps nobody
 	// else waiting; 0 is 64.
@@ -42,6 +45,8 @@ type Options struct {
 	// Transport makes the requests, such as one that trusts a company's own
 	// certificates; nil is one of the package's own. Its dialers are replaced.
 	Transport *http.Transport
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
 }
 
 // Fetcher gets documents, and remembers them for a while.
@@ -66,6 +71,11 @@ type remembered struct {
 	document  Document
 	err       error // why there is none, remembered for a while as well
 	fetchedAt time.Time
+
+	// keySet is the last key set that was fetched, nil where none was: what fails later does
+	// not take its place.
+	keySet   []byte
+	keySetAt time.Time
 }
 
 const (
@@ -85,6 +95,12 @@ func New(options Options) *Fetcher {
 	}
 	if options.CacheFor == 0 {
 		options.CacheFor = 5 * time.Minute
+	}
+	if options.KeepKeySetsFor == 0 {
+		options.KeepKeySetsFor = 24 * time.Hour
+	}
+	if options.Clock == nil {
+		options.Clock = time.Now
 	}
 	if options.Concurrency == 0 {
 		options.Concurrency = 64
@@ -107,7 +123,7 @@ func New(options Options) *Fetcher {
 		client: &http.Client{Transport: transport, Timeout: options.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect would lead elsewhere
 		}},
-		cache:    bounded.New[string, remembered](maxDocuments, options.CacheFor),
+		cache:    bounded.New[string, remembered](maxDocuments, max(options.CacheFor, options.KeepKeySetsFor)),
 		turns:    ratelimit.NewConcurrency(options.Concurrency, options.Timeout),
 		underway: make(map[string]*fetching),
 	}
@@ -128,7 +144,7 @@ func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 // Refresh is Get for somebody who did not find in the document what should be
 // there: it is fetched again, but not twice in half a minute.
 func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
-	document, err := f.Fetch(ctx, address, Request{notBefore: time.Now().Add(-refreshPause)})
+	document, err := f.Fetch(ctx, address, f.again())
 	return document.Body, err
 }
 
@@ -148,23 +164,36 @@ type Request struct {
 	notBefore time.Time
 }
 
+// again is the request of somebody who did not find what should be there.
+func (f *Fetcher) again() Request { return Request{notBefore: f.options.Clock().Add(-refreshPause)} }
+
 // Fetch returns the document as the request wants it. Its errors are those of
 // [Fetcher.Get].
 func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (Document, error) {
+	found, err := f.find(ctx, address, request)
+	if err != nil {
+		return Document{}, err
+	}
+	found.document.Age = f.options.Clock().Sub(found.fetchedAt)
+	return found.document, found.err
+}
+
+// find returns what came of the fetch that the request wants, or why there was none.
+func (f *Fetcher) find(ctx context.Context, address string, request Request) (remembered, error) {
 	key := address
 	if request.Validator != "" {
 		key += " " + request.Validator
 	}
 	notBefore := request.notBefore
 	if request.Anew {
-		notBefore = time.Now()
+		notBefore = f.options.Clock()
 	}
 	if found, ok := f.known(key, notBefore); ok {
-		return found.since()
+		return found, nil
 	}
 	if request.Permit != nil {
 		if err := request.Permit(ctx); err != nil {
-			return Document{}, err
+			return remembered{}, err
 		}
 	}
 	// Each waits for a turn of its own, and only then for a fetch that is shared: one
@@ -176,15 +205,15 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (D
 		return err == nil && found.err == nil
 	})
 	if err := errors.Join(busy, err); err != nil {
-		return Document{}, err
+		return remembered{}, err
 	}
-	return found.since()
+	return found, nil
 }
 
 // known returns what is remembered, if it may still be used by somebody who wants nothing
 // from before a moment.
 func (f *Fetcher) known(key string, notBefore time.Time) (found remembered, ok bool) {
-	now := time.Now()
+	now := f.options.Clock()
 	found, ok = f.cache.Get(key, now)
 	if !ok {
 		return found, false
@@ -197,12 +226,6 @@ func (f *Fetcher) known(key string, notBefore time.Time) (found remembered, ok b
 		life = min(life, found.document.FreshFor)
 	}
 	return found, !found.fetchedAt.Before(notBefore) && now.Sub(found.fetchedAt) <= life
-}
-
-// since is what was remembered, as it is now.
-func (r remembered) since() (Document, error) {
-	r.document.Age = time.Since(r.fetchedAt)
-	return r.document, r.err
 }
 
 // load fetches for everybody who waits for the document, so that none of them can have
@@ -236,15 +259,22 @@ func (f *Fetcher) load(ctx context.Context, key, address, validator string, notB
 
 // fetchFor fetches, remembers what came of it, and tells those who wait.
 func (f *Fetcher) fetchFor(ctx context.Context, own *fetching, key, address, validator string) remembered {
-	own.found = remembered{err: ErrRefused, fetchedAt: time.Now()}
+	now := f.options.Clock()
+	own.found = remembered{err: ErrRefused, fetchedAt: now}
+	if before, ok := f.cache.Get(key, now); ok {
+		own.found.keySet, own.found.keySetAt = before.keySet, before.keySetAt
+	}
 	defer func() { // also after a panic
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.cache.Set(key, own.found, time.Now())
+		f.cache.Set(key, own.found, now)
 		delete(f.underway, key)
 		close(own.done)
 	}()
 	own.found.document, own.found.err = f.fetch(ctx, address, validator)
+	if isKeySet(own.found.document.Body) {
+		own.found.keySet, own.found.keySetAt = own.found.document.Body, now
+	}
 	return own.found
 }
 
@@ -293,7 +323,7 @@ func (f *Fetcher) fetch(ctx context.Context, address, validator string) (Documen
 		return Document{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	document := documentOf(response.Header, time.Now())
+	document := documentOf(response.Header, f.options.Clock())
 	if validator != "" && response.StatusCode == http.StatusNotModified {
 		document.NotModified = true
 		return document, nil

@@ -118,8 +118,8 @@ func CreateRegistrationEndpoint[C, T any, PC gormstore.ClientModel[C], PT gormst
 // CreateClientRegistrationStorage returns the storage of clients that register
 // themselves, for [CreatePruneFunc], which forgets those that are never used. It
 // panics when the models cannot hold them.
-func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB) *gormstore.ClientRegistration {
-	return must(gormstore.NewClientRegistration[C, T, PC, PT](db))
+func CreateClientRegistrationStorage[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]](db *gorm.DB, more ...gormstore.Erasable) *gormstore.ClientRegistration {
+	return must(gormstore.NewClientRegistration[C, T, PC, PT](db, more...))
 }
 
 // CreatePushedAuthorizationRequestEndpoint returns the pushed authorization
@@ -147,8 +147,8 @@ func CreateSigningKeys[M any, P gormstore.SigningKeyModel[M]](db *gorm.DB, optio
 // [grant.RememberedConsent], in the model M. One that is revoked ends what came of it
 // in the models T of tokens and C of codes. It panics when the models cannot hold
 // them.
-func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB) *gormstore.Consents[M] {
-	return must(gormstore.NewConsents[M, T, C, P, PT, PC](db))
+func CreateConsentStorage[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[T], PC gormstore.AuthorizationCodeModel[C]](db *gorm.DB, more ...gormstore.Erasable) *gormstore.Consents[M] {
+	return must(gormstore.NewConsents[M, T, C, P, PT, PC](db, more...))
 }
 
 // CreateSessionStorage returns the storage of sessions at clients in the model S, and

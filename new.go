@@ -42,6 +42,7 @@ type assembly struct {
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
 
+	sources      []server.RevocationSource                // the stores that revoke by themselves
 	ofUsers      []gormstore.Erasable                     // the stores whose rows belong to users
 	checkUserIDs func(stores ...gormstore.Erasable) error // nil where the program finds users itself
 
@@ -200,6 +201,9 @@ func (a *assembly) server() (*server.Server, error) {
 	if err := construct.Join(a.faults...); err != nil {
 		return nil, err
 	}
+	for _, source := range a.sources {
+		srv.TellRevocations(source)
+	}
 	return srv, nil
 }
 
@@ -243,7 +247,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 		a.begin("Tokens")
 		tokens, err := gormstore.NewTokens[M, P](a.db)
 		if err == nil {
-			a.ofUsers = append(a.ofUsers, tokens)
+			a.ofUsers, a.sources = append(a.ofUsers, tokens), append(a.sources, tokens)
 		}
 		// With an error there will be no server, and what needs tokens is not missing them.
 		a.tokens = tokens.Query

@@ -366,7 +366,7 @@ func TestRoundTripsOfEachExchangeWithATrail(t *testing.T) {
 		p.Token(service, "grant_type=client_credentials")
 		assert.Equal(t, append([]string{"SELECT clients"}, in("INSERT tokens")...), s.take(), "issue")
 		p.Revoke(p.client, "token="+second.RefreshToken)
-		assert.Equal(t, append([]string{"SELECT clients", "SELECT tokens"}, in("UPDATE tokens", "UPDATE tokens", "UPDATE tokens")...), s.take(), "revoke")
+		assert.Equal(t, append([]string{"SELECT clients", "SELECT tokens"}, in("UPDATE authorization_codes", "UPDATE tokens", "UPDATE tokens")...), s.take(), "revoke")
 
 		requests := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](with)
 		require.NoError(t, requests.SavePushedRequest(t.Context(), &models.PushedRequestMixin{RequestURI: "r"}))

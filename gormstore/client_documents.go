@@ -24,6 +24,11 @@ func NewClientDocuments[M any, P ClientModel[M]](db *gorm.DB) (*ClientDocuments,
 	return &ClientDocuments{clients}, nil
 }
 
+// Pruned returns the table of clients, of which those leave that nobody has used for a month:
+// whose document was not fetched for so long. Set unused_expires_at to 0 in a row that is to
+// stay, such as one in which the program keeps something of its own.
+func (d *ClientDocuments) Pruned() []*Table { return []*Table{d.clients.table} }
+
 // DocumentClient returns a client that has no row yet.
 func (d *ClientDocuments) DocumentClient(record *models.ClientMixin) server.Client {
 	row := d.clients.table.newRow().(clientRow)
@@ -69,6 +74,7 @@ func (d *ClientDocuments) UpdateDocumentClient(ctx context.Context, old, record 
 		updated, err := tx.update(map[string]any{
 			"ClientMetadata": record.ClientMetadata, "DocumentFetchedAt": record.DocumentFetchedAt,
 			"DocumentExpiresAt": record.DocumentExpiresAt, "DocumentValidator": record.DocumentValidator,
+			"UnusedExpiresAt": record.UnusedExpiresAt,
 		}, t.is("ClientID", record.ClientID), t.is("ClientSource", models.ClientByDocument),
 			t.is("ClientDeletedAt", 0), t.is("DocumentFetchedAt", old.DocumentFetchedAt))
 		if err != nil || updated == 0 || !changed {

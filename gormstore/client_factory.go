@@ -167,7 +167,7 @@ func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata
 			values["ClientMetadata"] = client.ClientMetadata
 		}
 		if old.ClientSource == models.ClientByDocument {
-			values["ClientSource"] = models.ClientByHand
+			values["ClientSource"], values["UnusedExpiresAt"] = models.ClientByHand, 0
 		}
 		method, stored := client.GetTokenEndpointAuthMethod(), ""
 		secret = ""
@@ -196,7 +196,7 @@ func (f *ClientFactory[M]) SetAPIResources(ctx context.Context, clientID string,
 		if old.APIResources == stored {
 			return nil, nil
 		}
-		return map[string]any{"APIResources": stored}, nil
+		return map[string]any{"APIResources": stored, "UnusedExpiresAt": 0}, nil // it is not to be forgotten
 	})
 }
 

@@ -19,19 +19,23 @@ import (
 type ClientRegistration struct {
 	clients *Clients
 	tokens  *Tokens
+	more    []*Table // of what becomes tokens
 }
 
-// NewClientRegistration returns the store, or what is wrong with the models.
-func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *gorm.DB) (*ClientRegistration, error) {
+// NewClientRegistration returns the store, or what is wrong with the models. A condition of
+// the handle is about clients. With a client that is deleted ends what is in the model T
+// of tokens, and what could become tokens: codes and device authorizations in the stores that
+// were made of the same database, and those that more names.
+func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *gorm.DB, more ...Erasable) (*ClientRegistration, error) {
 	clients, err := NewClients[C, PC](db)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := NewTokens[T, PT](db)
+	tokens, err := NewTokens[T, PT](unconditional(clients.table.db))
 	if err != nil {
 		return nil, err
 	}
-	return &ClientRegistration{clients, tokens}, nil
+	return &ClientRegistration{clients, tokens, tablesOf(more)}, nil
 }
 
 // Pruned returns the table of clients, of which those leave that were never used. One
@@ -90,29 +94,84 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 // errUpdated is for a client that was updated or deleted before.
 var errUpdated = errors.New("gormstore: the client was updated before")
 
-// DeleteClient removes a client for good, also where the model has soft
-// deletion, and revokes its tokens, in one transaction. The handle's conditions are about
-// clients, and a client that they leave out stays as it is. Of a client whose id is an
+// DeleteClient removes a client for good, also where the model has soft deletion, and ends
+// its grants as [Tokens.RevokeClient] does: first in steps, then what is left in one
+// transaction with the client and the consents of users to it. The handle's conditions are
+// about clients, and a client that they leave out stays as it is. Of a client whose id is an
 // address a row stays that says nothing except that the client was deleted: its metadata
 // document would bring it back otherwise.
 func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
-	return r.clients.table.do(ctx, step{several: true}, func(tx *tx) error {
+	if theirs, err := r.isOthers(ctx, clientID); err != nil || theirs {
+		return err
+	}
+	of, g := selection{clientID: clientID}, r.tokens.grants(r.more...)
+	ended, err := g.endAll(ctx, of, now, func(*tx, int64) error { return nil })
+	if err != nil {
+		return err
+	}
+	gone := int64(0)
+	err = r.clients.table.do(ctx, step{several: true}, func(tx *tx) error {
 		removed, err := r.clients.remove(tx, clientID, now)
 		if err != nil {
 			return err
 		}
-		if removed == 0 { // a client that a condition of the handle leaves out is not the program's to delete
-			if other, err := r.clients.exists(tx.unconditional().db, clientID); err != nil || other {
-				return err
-			}
+		left, err := g.endWithin(tx, of, now)
+		if err != nil {
+			return err
 		}
-		tokens := r.tokens.table
-		revoked, err := r.tokens.revoke(tx.on(tokens).unconditional(), now, tokens.is("ClientID", models.ClientKey(clientID)))
-		if err != nil || removed+revoked == 0 {
+		if gone = removed + ended + left; gone == 0 {
+			return nil
+		}
+		if err := r.clients.forgetConsents(tx, clientID); err != nil {
 			return err
 		}
 		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
 	})
+	if err == nil && gone > 0 {
+		r.clients.table.tell(ctx, server.Revocation{ClientID: clientID, Reason: server.RevokedByDeletion}, now)
+	}
+	return err
+}
+
+// isOthers reports whether a condition of the handle leaves a client out, which is then not
+// the program's to delete.
+func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (others bool, err error) {
+	t := r.clients.table
+	if !t.isConditional() && len(t.schema.QueryClauses) == 0 {
+		return false, nil
+	}
+	err = retry(ctx, func() error {
+		found, err := t.load(t.primary(ctx).Unscoped(), t.newRow(), r.clients.is(clientID))
+		if err != nil || found {
+			others = false
+			return err
+		}
+		others, err = r.clients.exists(t.bare(ctx), clientID)
+		return err
+	})
+	return others, err
+}
+
+// forgetConsents removes the consents of all users to a client that is gone.
+func (c *Clients) forgetConsents(tx *tx, clientID string) error {
+	for _, table := range c.table.consentsTo() {
+		if _, err := tx.on(table).withoutHooks().remove(table.is(table.about.ClientID, models.ClientKey(clientID))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutConditions is the same table on a handle that is about all rows.
+func (t *Table) withoutConditions() *Table {
+	plain := *t
+	plain.db = unconditional(t.db)
+	return &plain
+}
+
+// TellRevocationsTo has the server's hooks be told of the clients that are deleted.
+func (r *ClientRegistration) TellRevocationsTo(s *server.Server) {
+	r.clients.table.TellRevocationsTo(s)
 }
 
 // remove deletes a client's row, or makes it a mark where its id is an address.
@@ -127,10 +186,10 @@ func (c *Clients) remove(tx *tx, clientID string, now time.Time) (rows int64, er
 	}, c.is(clientID), c.table.is("ClientDeletedAt", 0))
 }
 
-// KeepClient notes that a client is in use.
+// KeepClient notes that a client that registered itself is in use.
 func (r *ClientRegistration) KeepClient(ctx context.Context, clientID string) error {
 	return r.clients.table.do(ctx, step{}, func(tx *tx) error {
-		_, err := tx.update(map[string]any{"UnusedExpiresAt": 0}, r.clients.is(clientID), tx.table.isNot("UnusedExpiresAt", 0))
+		_, err := tx.update(map[string]any{"UnusedExpiresAt": 0}, r.clients.is(clientID), tx.table.isNot("UnusedExpiresAt", 0), tx.table.isNot("ClientSource", models.ClientByDocument))
 		return err
 	})
 }

@@ -29,13 +29,16 @@ type consentRow interface {
 type Consents[M any] struct {
 	table  *Table
 	tokens *Tokens
-	codes  *AuthorizationCodes
+	more   []*Table // of what else becomes tokens
 }
 
 // NewConsents returns the store, or what is wrong with the models: what is looked
 // for by its user needs an index on UserID. A consent that is revoked ends what came of
 // it in the models T of tokens and C of codes.
-func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Consents[M], error) {
+//
+// It ends device authorizations as well, and single-use rows of the program's own: those
+// in the stores that were made of the same database, and those that more names.
+func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB, more ...Erasable) (*Consents[M], error) {
 	table, err := newTable(db, P(new(M)))
 	tokens, tokensErr := NewTokens[T, PT](db)
 	codes, codesErr := NewAuthorizationCodes[C, PC](db)
@@ -45,7 +48,7 @@ func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC Authorizat
 	if err := errors.Join(table.needsUserIndex(), tokens.table.needsUserIndex(), codes.table.needsUserIndex()); err != nil {
 		return nil, err
 	}
-	return &Consents[M]{table, tokens, codes}, nil
+	return &Consents[M]{table, tokens, append(codes.Erased(), tablesOf(more)...)}, nil
 }
 
 // Erased returns the table of consents.
@@ -78,16 +81,13 @@ func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.Cons
 			if err := c.table.userID.set(row, user.GetUserID()); err != nil {
 				return err
 			}
-			_, err := tx.insert(row)
-			saved = err == nil
-			if isDuplicate(err) {
-				return nil
-			}
+			inserted, err := tx.insert(row, clause.OnConflict{DoNothing: true})
+			saved = inserted > 0
 			return err
 		}
 		changed, err := tx.update(map[string]any{
 			"Scope": consent.Scope, "Audience": consent.Audience, "AuthorizationDetails": consent.AuthorizationDetails,
-			"Claims": consent.Claims, "GrantedAt": consent.GrantedAt, "Revision": consent.Revision,
+			"Claims": consent.Claims, "GrantedAt": consent.GrantedAt, "PartsGrantedAt": consent.PartsGrantedAt, "Revision": consent.Revision,
 		}, c.table.is("ConsentKey", key), c.table.is("Revision", old.Revision))
 		saved = err == nil && changed == 1
 		return err
@@ -110,35 +110,33 @@ func (c *Consents[M]) Of(ctx context.Context, userID string) (consents []*M, err
 	return consents, err
 }
 
-// Revoke takes a consent back, in one atomic step with all that came of it: codes
-// that nobody has redeemed, and tokens. A client that the user never consented to
-// loses its tokens all the same.
+// Revoke takes a consent back, in one atomic step with all that came of it: codes that
+// nobody has redeemed, devices that have not got their tokens, tokens, and what other
+// clients got for those by exchange (RFC 8693). A client that the user never consented to
+// loses its grants all the same.
 func (c *Consents[M]) Revoke(ctx context.Context, userID, clientID string, now time.Time) error {
-	theirCodes, err := c.codes.table.theirs(ctx, userID)
-	if err != nil {
-		return err
+	if userID == "" || clientID == "" {
+		return errors.New("gormstore: a consent to revoke is that of a user to a client, and one of them has no id")
 	}
-	theirTokens, err := c.tokens.table.theirs(ctx, userID)
-	if err != nil {
-		return err
-	}
-	key := models.ClientKey(clientID)
-	return c.table.do(ctx, step{several: true}, func(tx *tx) error {
+	ended := int64(0)
+	err := c.table.do(ctx, step{several: true}, func(tx *tx) error {
 		forgotten, err := tx.remove(c.table.is("ConsentKey", consentKey(userID, clientID)))
 		if err != nil {
 			return err
 		}
-		// A code that is redeemed meanwhile is waited for, and its token is seen then.
-		voided, err := tx.on(c.codes.table).void(now, theirCodes, c.codes.table.is("ClientID", key))
-		if err != nil {
-			return err
-		}
-		revoked, err := c.tokens.revokeGrants(tx.on(c.tokens.table), now, theirTokens, c.tokens.table.is("ClientID", key))
-		if err != nil || forgotten+voided+revoked == 0 {
+		ended, err = c.tokens.grants(c.more...).endWithin(tx, selection{clientID, userID}, now)
+		if ended += forgotten; err != nil || ended == 0 {
 			return err
 		}
 		e := clientEntry(models.AuditConsentRevoked, clientID, now)
 		e.userID = userID
 		return tx.note(e)
 	})
+	if err == nil && ended > 0 {
+		c.table.tell(ctx, server.Revocation{ClientID: clientID, UserID: userID, Reason: server.RevokedByConsent}, now)
+	}
+	return err
 }
+
+// TellRevocationsTo has the server's hooks be told of the consents that are revoked.
+func (c *Consents[M]) TellRevocationsTo(s *server.Server) { c.table.TellRevocationsTo(s) }

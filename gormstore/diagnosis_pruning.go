@@ -49,11 +49,12 @@ func (x *examination) longPast(m *examinedModel, t *catalogTable) string {
 	if t == nil || endsAt == "" || !t.hasColumns([]string{endsAt}) {
 		return ""
 	}
-	condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), time.Now().Add(-longPast).Unix()) // 0 is never
-	var zero []string
-	if about.GrantID != "" && about.SpentAt != "" { // what was spent stays as long as its grant
-		zero = append(zero, names[about.SpentAt])
+	since := time.Now().Add(-longPast)
+	if about.GrantID != "" && about.SpentAt != "" { // which Prune keeps for a while
+		since = since.Add(-defaultKeepSpent)
 	}
+	condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), since.Unix()) // 0 is never
+	var zero []string
 	if about.KeptAt != "" {
 		zero = append(zero, names[about.KeptAt])
 	}

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 const eraseBatch = 500
@@ -40,10 +43,17 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 			return 0, err
 		}
 	}
-	for _, table := range tables {
-		if err := table.endAll(ctx, userID, now); err != nil {
-			return 0, fmt.Errorf("gormstore: end what is in %s: %w", table.schema.Table, err)
+	ended, err := tokens.grants(tables...).endAll(ctx, selection{userID: userID}, now, func(tx *tx, ended int64) error {
+		if ended == 0 {
+			return nil
 		}
+		return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
+	}
+	if ended > 0 {
+		tokens.table.tell(ctx, server.Revocation{UserID: userID, Reason: server.RevokedByErasure}, now)
 	}
 	for _, table := range tables {
 		n, err := table.erase(ctx, userID)
@@ -53,26 +63,6 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 		}
 	}
 	return removed, nil
-}
-
-// endAll ends what could still become something else, before anything is removed: it
-// spends what is single use.
-func (t *Table) endAll(ctx context.Context, userID string, now time.Time) error {
-	end := t.endTheirs
-	switch {
-	case end == nil && t.about.SpentAt == "":
-		return nil
-	case end == nil:
-		end = func(tx *tx, theirs clause.Expression, now time.Time) error {
-			_, err := tx.void(now, theirs)
-			return err
-		}
-	}
-	theirs, err := t.theirs(ctx, userID)
-	if err != nil {
-		return err
-	}
-	return t.do(ctx, step{noted: true}, func(tx *tx) error { return end(tx, theirs, now) })
 }
 
 // erase removes or blanks the user's rows, batch by batch, until there are none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -29,9 +30,9 @@ type provider struct {
 	client *Client
 }
 
-func newProvider(t *testing.T, db *gorm.DB) provider {
+func newProvider(t *testing.T, db *gorm.DB, configure ...func(*server.Config)) provider {
 	t.Helper()
-	p := oauthtest.New(t, db)
+	p := oauthtest.New(t, db, configure...)
 	return provider{p, p.NewClient(oauthtest.Public)}
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // PruneOptions say what [Prune] removes, and how. The zero value removes what
@@ -21,6 +25,9 @@ type PruneOptions struct {
 	// most; 0 is 500. They leave in several statements where that takes long, so
 	// that nobody waits long for one.
 	BatchSize int
+	// KeepSpent is how long codes, device authorizations and other rows that are
+	// exchanged once stay after their end; 0 is 30 days, less than 0 is not at all.
+	KeepSpent time.Duration
 	// Report is told after each batch, and once at the beginning. Without it
 	// nothing is counted.
 	Report func(PruneProgress)
@@ -38,6 +45,7 @@ type PruneProgress struct {
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
+	defaultKeepSpent  = 30 * 24 * time.Hour
 )
 
 // pace is how long a batch may take, and how many times as long the rest after it.
@@ -60,10 +68,12 @@ func (t *Table) pace() pace {
 // once. It has no clock of its own: call it when
 // it suits the program.
 //
-// A token leaves when both its access token and its refresh token have
-// expired. A code that was redeemed stays as long as there is a token of its
-// grant, since a replay has to revoke that. more are the program's other stores,
-// such as [DeviceCodes], and tables of its own.
+// A token leaves when both its access token and its refresh token have expired, or with
+// its grant, where that was revoked and would have lasted for ever. What becomes a token
+// once, such as a code or a device authorization, leaves PruneOptions.KeepSpent after its
+// end, whether it was redeemed or not. Until then a code that is presented again revokes its
+// grant; after that it is refused and revokes nothing. With a client leave the consents to it.
+// more are the program's other stores, such as [DeviceCodes], and tables of its own.
 func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, options PruneOptions, more ...Prunable) error {
 	now := time.Now()
 	if options.Before.IsZero() {
@@ -75,12 +85,25 @@ func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, optio
 	if options.BatchSize <= 0 {
 		options.BatchSize = defaultPruneBatch
 	}
-	// The tokens first: with the last of a grant its code may leave, too.
+	switch {
+	case options.KeepSpent == 0:
+		options.KeepSpent = defaultKeepSpent
+	case options.KeepSpent < 0:
+		options.KeepSpent = 0
+	}
 	var steps []pruning
 	for _, store := range append([]Prunable{tokens, codes}, more...) {
 		for _, table := range store.Pruned() {
-			if table.about.ExpiresAt != "" {
-				steps = append(steps, pruning{table, tokens.table})
+			if table.about.ExpiresAt == "" {
+				continue
+			}
+			keep := table.keep
+			if table.about.GrantID != "" && table.about.SpentAt != "" {
+				keep = max(keep, options.KeepSpent)
+			}
+			steps = append(steps, pruning{table: table, keep: keep})
+			if table.mixin() == reflect.TypeFor[models.TokenMixin]() {
+				steps = append(steps, pruning{table: table, revokedForever: true})
 			}
 		}
 	}
@@ -114,29 +137,15 @@ func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, optio
 // affair.
 type pruning struct {
 	table *Table
-	// tokens is where the tokens of a grant are, nil where it does not matter.
-	tokens *Table
+	// keep is how long rows stay after they expired.
+	keep time.Duration
+	// revokedForever is for tokens that never expire and were revoked by an older release,
+	// which left them as they were.
+	revokedForever bool
 }
 
 func (p pruning) key() string       { return p.table.column(p.table.about.Key) }
 func (p pruning) expiresAt() string { return p.table.column(p.table.about.ExpiresAt) }
-
-// only is true of those of the expired rows that may leave; nil is all. A spent row of a
-// grant that is alive stays, as a replay has to revoke the grant.
-func (p pruning) only() clause.Expression {
-	about := p.table.about
-	if about.GrantID == "" || about.SpentAt == "" || p.tokens == nil {
-		return nil
-	}
-	return clause.Expr{
-		SQL: "(? = 0 OR NOT EXISTS (SELECT 1 FROM ? WHERE ? = ?))",
-		Vars: []any{
-			column(p.table.column(about.SpentAt)), clause.Table{Name: p.tokens.schema.Table},
-			clause.Column{Table: p.tokens.schema.Table, Name: p.tokens.column("GrantID")},
-			clause.Column{Table: p.table.schema.Table, Name: p.table.column(about.GrantID)},
-		},
-	}
-}
 
 // cursor is the last row that was looked at: what had to stay is not looked at
 // again.
@@ -202,7 +211,11 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 func (p pruning) expired(before time.Time) []clause.Expression {
-	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt()), Value: before.Add(-p.table.keep).Unix()}}
+	if p.revokedForever {
+		revokedAt := column(p.table.column("RefreshTokenRevokedAt"))
+		return []clause.Expression{p.table.is("ExpiresAt", 0), clause.Gt{Column: revokedAt, Value: 0}, clause.Lt{Column: revokedAt, Value: before.Unix()}}
+	}
+	conditions := []clause.Expression{clause.Lt{Column: column(p.expiresAt()), Value: before.Add(-p.keep).Unix()}}
 	if p.table.about.ZeroIsForever {
 		conditions = append(conditions, clause.Gt{Column: column(p.expiresAt()), Value: 0})
 	}
@@ -227,9 +240,6 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 	conditions := append(p.expired(before),
 		clause.Gte{Column: expiresAt, Value: at.ExpiresAt},
 		clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
-	if only := p.only(); only != nil {
-		conditions = append(conditions, only)
-	}
 	err = retry(ctx, func() error {
 		batch = nil
 		return where(p.table.whole(ctx), conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
@@ -246,11 +256,38 @@ func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (
 	for i, row := range batch {
 		keys[i] = row.Key
 	}
-	err = p.table.do(ctx, step{}, func(tx *tx) (err error) {
+	consents := p.table.consentsTo()
+	err = p.table.do(ctx, step{several: len(consents) > 0}, func(tx *tx) (err error) {
 		removed, err = tx.withoutHooks().remove(append(p.expired(before), clause.IN{Column: column(p.key()), Values: keys})...)
-		return err
+		if err != nil || removed == 0 || len(consents) == 0 {
+			return err
+		}
+		return p.forgetConsents(tx, consents, keys)
 	})
 	return removed, err
+}
+
+// consentsTo are the tables of consents to the clients of this table.
+func (t *Table) consentsTo() []*Table {
+	if t.mixin() != reflect.TypeFor[models.ClientMixin]() {
+		return nil
+	}
+	return t.withoutConditions().ofKin(func(r *relatives) map[string]*Table { return r.consents })
+}
+
+// forgetConsents removes the consents to those clients that are gone.
+func (p pruning) forgetConsents(tx *tx, consents []*Table, keys []any) error {
+	var stay []string
+	if err := where(tx.withoutHooks().db.Model(p.table.newRow()), clause.IN{Column: column(p.key()), Values: keys}).Pluck(p.key(), &stay).Error; err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(keys, func(key any) bool { return slices.Contains(stay, key.(string)) })
+	for _, table := range consents {
+		if _, err := tx.on(table).withoutHooks().remove(clause.IN{Column: column(table.column(table.about.ClientID)), Values: gone}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // whole is the whole table, soft-deleted rows included, without hooks.

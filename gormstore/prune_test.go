@@ -10,9 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 func stores(t *testing.T, db *gorm.DB) (*gormstore.Tokens, *gormstore.AuthorizationCodes) {
@@ -30,6 +33,7 @@ func TestPruneRemovesWhatHasExpired(t *testing.T) {
 		user := &User{}
 		require.NoError(t, db.Create(user).Error)
 		past, future := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
+		longPast := time.Now().Add(-31 * 24 * time.Hour).Unix()
 		token := func(name, grantID string, expiresAt int64) {
 			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{GrantID: grantID}, AccessToken: name, ExpiresAt: expiresAt}}).Error)
 		}
@@ -41,9 +45,10 @@ func TestPruneRemovesWhatHasExpired(t *testing.T) {
 		}
 		for i := range 25 {
 			token(fmt.Sprint("expired", i), fmt.Sprint("dead", i), past)
-			code(fmt.Sprint("redeemed", i), fmt.Sprint("dead", i), past, past)
-			code(fmt.Sprint("waits", i), "alive", past, past) // its grant lives
-			code(fmt.Sprint("never used", i), "none", past, 0)
+			code(fmt.Sprint("redeemed", i), fmt.Sprint("dead", i), longPast, longPast)
+			code(fmt.Sprint("redeemed, and its grant lives", i), "alive", longPast, longPast)
+			code(fmt.Sprint("never used", i), "none", longPast, 0)
+			code(fmt.Sprint("just ended", i), "alive", past, past) // a replay is to revoke its grant
 		}
 		token("alive", "alive", future)
 		token("endless", "endless", 0)
@@ -54,7 +59,7 @@ func TestPruneRemovesWhatHasExpired(t *testing.T) {
 			BatchSize: 10, Report: func(p gormstore.PruneProgress) { seen = append(seen, p) },
 		}))
 		assert.Equal(t, gormstore.PruneProgress{Removed: 0, Expired: 100}, seen[0])
-		assert.Equal(t, gormstore.PruneProgress{Removed: 75, Expired: 100}, seen[len(seen)-1])
+		assert.Equal(t, gormstore.PruneProgress{Removed: 100, Expired: 100}, seen[len(seen)-1])
 		for i := 1; i < len(seen); i++ {
 			assert.LessOrEqual(t, seen[i].Removed-seen[i-1].Removed, int64(10), "a batch is bounded")
 		}
@@ -62,27 +67,37 @@ func TestPruneRemovesWhatHasExpired(t *testing.T) {
 		require.NoError(t, db.Model(&Token{}).Order("access_token").Pluck("access_token", &names).Error)
 		assert.Equal(t, []string{"alive", "endless"}, names)
 		var left int64
-		require.NoError(t, db.Model(&AuthorizationCode{}).Where("code = 'fresh' OR grant_id = 'alive'").Count(&left).Error)
-		assert.EqualValues(t, 26, left, "what a replay needs stays, and what has not expired")
+		require.NoError(t, db.Model(&AuthorizationCode{}).Where("code = 'fresh' OR code LIKE 'just ended%'").Count(&left).Error)
+		assert.EqualValues(t, 26, left, "what a replay needs stays for a while, and what has not expired")
 
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}), "again, with nothing to do")
 		assert.ErrorContains(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{Before: time.Now().Add(time.Hour)}), "in the future")
 	})
 }
 
-// A code that was redeemed is not pruned before the grant that a replay of it
-// would have to revoke.
+// A code that was redeemed stays for a while after its end, and its replay revokes the
+// grant. After that a replay is refused, and revokes nothing.
 func TestAReplayIsRecognisedAfterPruning(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
 		p := newProvider(t, db)
 		tokens, codes := stores(t, db)
 		code := p.code("profile")
 		first := p.redeem(code)
-		require.NoError(t, db.Model(&AuthorizationCode{}).Where("1 = 1").Updates(map[string]any{"expires_at": 1, "auth_time": 1}).Error)
-		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		pruneAt := func(age time.Duration) {
+			at := time.Now().Add(-age).Unix()
+			require.NoError(t, db.Model(&AuthorizationCode{}).Where("1 = 1").Updates(map[string]any{"expires_at": at, "auth_time": at}).Error)
+			require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		}
+		pruneAt(29 * 24 * time.Hour)
 		assert.True(t, p.valid(first.AccessToken))
 		assert.Equal(t, http.StatusBadRequest, p.redeem(code).Status)
 		assert.False(t, p.valid(first.AccessToken))
+
+		code = p.code("profile")
+		first = p.redeem(code)
+		pruneAt(31 * 24 * time.Hour)
+		assert.Equal(t, "invalid_grant", p.redeem(code).Error)
+		assert.True(t, p.valid(first.AccessToken))
 	})
 }
 
@@ -120,5 +135,49 @@ func TestManyInstancesPruneTogether(t *testing.T) {
 			assert.NoError(t, err)
 		}
 		assert.Zero(t, count(t, db))
+	})
+}
+
+// A grant that would last for ever leaves once it is revoked, and its code after its time.
+func TestRevokedGrantsWithoutEndArePruned(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db, func(c *server.Config) { c.RefreshTokenExpiresIn = -1 })
+		tokens, codes := stores(t, db)
+		kept := p.redeem(p.code("profile"))
+		revoked, byOlder := p.redeem(p.code("profile")), p.redeem(p.code("profile"))
+		p.Revoke(p.client, "token="+revoked.RefreshToken)
+		p.Revoke(p.client, "token="+byOlder.RefreshToken)
+		for _, row := range []string{revoked.AccessToken, byOlder.AccessToken} {
+			require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(row)).Update("refresh_token_revoked_at", 1).Error)
+		}
+		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(revoked.AccessToken)).Update("expires_at", gorm.Expr("expires_at - 1800000000 + 1")).Error, "the clock of the tests is ahead")
+		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(byOlder.AccessToken)).Update("expires_at", 0).Error, "an older release leaves it as it was")
+		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		var left []string
+		require.NoError(t, db.Model(&Token{}).Pluck("access_token", &left).Error)
+		assert.Equal(t, []string{server.Digest(kept.AccessToken)}, left)
+		assert.True(t, p.valid(kept.AccessToken))
+	})
+}
+
+// With a client that leaves go the consents to it, and no others.
+func TestConsentsLeaveWithTheirClient(t *testing.T) {
+	testdb.Each(t, append([]any{&oauthtest.Consent{}}, allModels...), func(t *testing.T, db *gorm.DB) {
+		tokens, codes := stores(t, db)
+		consents := gormoauth.CreateConsentStorage[oauthtest.Consent, Token, AuthorizationCode](db)
+		registrations := gormoauth.CreateClientRegistrationStorage[Client, Token](db)
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		for id, unused := range map[string]int64{"deleted": 0, "unused": 1, "in-use": 0} {
+			require.NoError(t, registrations.SaveClient(t.Context(), &models.ClientMixin{ClientID: id, UnusedExpiresAt: unused}, nil))
+			saved, err := consents.SaveConsent(t.Context(), nil, &models.ConsentMixin{ClientID: id, Scope: "profile"}, user)
+			require.NoError(t, err)
+			require.True(t, saved)
+		}
+		require.NoError(t, registrations.DeleteClient(t.Context(), "deleted", time.Now()))
+		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}, registrations))
+		var left []string
+		require.NoError(t, db.Model(&oauthtest.Consent{}).Pluck("client_id", &left).Error)
+		assert.Equal(t, []string{"in-use"}, left)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -70,9 +71,12 @@ func (s *Sessions) Pruned() []*Table { return []*Table{s.table, s.logouts} }
 func (s *Sessions) Erased() []*Table { return []*Table{s.table} }
 
 // JoinSession notes that a user signed in to a client: where that is known, one
-// statement sets when it is forgotten.
+// statement sets when it is forgotten. A client that is new to the session looks at the
+// mark that the end of the session leaves, after its row is there: so either the end has
+// seen the row, or it is seen here.
 func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error) {
 	own, alive := s.table.is("SID", record.SID), s.table.is("EndedAt", 0)
+	fresh := false
 	err = s.table.do(ctx, step{}, func(tx *tx) error {
 		changed, err := tx.update(map[string]any{"ExpiresAt": record.ExpiresAt}, own, alive)
 		if joined = changed > 0; err != nil || joined {
@@ -83,19 +87,62 @@ func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin,
 		if err := s.table.userID.set(row, user.GetUserID()); err != nil {
 			return err
 		}
-		_, err = tx.insert(row)
-		if joined = err == nil; joined || !isDuplicate(err) {
+		inserted, err := tx.insert(row, clause.OnConflict{DoNothing: true})
+		if fresh = err == nil && (inserted > 0 || tx.lost); fresh || err != nil {
 			return err
 		}
 		// It is there and did not change: it has ended, or was joined this very second.
 		joined, err = tx.find(s.table.newRow(), own, alive)
 		return err
 	})
-	return joined, err
+	if err != nil || !fresh {
+		return joined, err
+	}
+	ended, err := s.logouts.find(ctx, s.logouts.newRow(), s.logouts.is("LogoutID", endMark(record.SessionID)))
+	if err != nil || !ended {
+		return err == nil, err
+	}
+	return false, s.table.do(ctx, step{}, func(tx *tx) error {
+		_, err := tx.update(map[string]any{"EndedAt": record.StartedAt}, own, alive)
+		return err
+	})
+}
+
+// KeepSession has a session be remembered for longer, at the client that knows it by sid.
+func (s *Sessions) KeepSession(ctx context.Context, sid string, until time.Time) error {
+	return s.table.do(ctx, step{}, func(tx *tx) error {
+		_, err := tx.update(map[string]any{"ExpiresAt": until.Unix()}, s.table.is("SID", sid), s.table.is("EndedAt", 0),
+			clause.Lt{Column: column(s.table.column("ExpiresAt")), Value: until.Unix()})
+		return err
+	})
+}
+
+// endMark names the row in the outbox that says that a session has ended, for clients that
+// are about to join it. It is due never.
+func endMark(sessionID string) string { return server.Digest("ended session " + sessionID) }
+
+// endMarkLife is for how long the mark stays: much longer than it takes to answer a
+// request that began before the end.
+const endMarkLife = 24 * time.Hour
+
+// mark notes that a session has ended, before its rows are looked at.
+func (s *Sessions) mark(ctx context.Context, end oidc.SessionEnd) error {
+	if end.SessionID == "" {
+		return nil
+	}
+	expiresAt := end.Time.Add(endMarkLife).Unix()
+	return s.logouts.do(ctx, step{}, func(tx *tx) error {
+		row := s.logouts.newRow().(logoutRow)
+		*row.AsLogoutMixin() = models.LogoutMixin{
+			LogoutID: endMark(end.SessionID), EndedAt: end.Time.Unix(), NextAttemptAt: expiresAt, ExpiresAt: expiresAt,
+		}
+		_, err := tx.insert(row, clause.OnConflict{DoNothing: true})
+		return err
+	})
 }
 
 // EndSession ends sessions, and what ends with them, and writes to the outbox, in one
-// transaction.
+// transaction. A mark is written before.
 func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.EndedSession, error) {
 	which := s.table.is("SessionID", end.SessionID)
 	if end.SessionID == "" {
@@ -103,6 +150,9 @@ func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.E
 		if which, err = s.table.theirs(ctx, end.UserID); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.mark(ctx, end); err != nil {
+		return nil, err
 	}
 	var ended *oidc.EndedSession
 	err := s.table.do(ctx, step{several: true}, func(tx *tx) error {
@@ -121,11 +171,11 @@ func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.E
 }
 
 func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {
-	rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", 0)})
+	rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", 0)}, locked)
 	if err != nil {
 		return err
 	}
-	var sids []any
+	var sids []string
 	var entries []entry
 	for _, row := range rows {
 		session := *row.(sessionRow).AsSessionMixin()
@@ -144,10 +194,10 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 		return nil
 	}
 	// A code that is redeemed meanwhile is waited for, and its token is seen then.
-	if _, err := tx.on(s.codes.table).void(end.Time, clause.IN{Column: column(s.codes.table.column("SessionID")), Values: sids}); err != nil {
+	if _, err := tx.on(s.codes.table).void(end.Time, s.codes.table.in("SessionID", sids)); err != nil {
 		return err
 	}
-	grants, err := s.revoke(tx.on(s.tokens.table), sids, end, ended)
+	grants, err := s.revoke(tx, sids, end, ended)
 	if err != nil {
 		return err
 	}
@@ -161,32 +211,29 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 }
 
 // revoke revokes the grants that end with the sessions, and all that came of them. It
-// returns what that is to the audit trail.
-func (s *Sessions) revoke(tx *tx, sids []any, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
-	// A locking read sees what was committed since the transaction began, on MySQL as
-	// elsewhere; SQLite, which has one writer, knows no other.
-	tokens, err := tx.list([]clause.Expression{
-		clause.IN{Column: column(tx.table.column("SessionID")), Values: sids}, tx.table.is("RefreshTokenRevokedAt", 0),
-	}, clause.Locking{Strength: clause.LockingStrengthUpdate})
+// returns what that is to the audit trail. What a grant stands for is said by the rows
+// that its own client has: what others got by exchange may stand for less.
+func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
+	t := s.tokens.table
+	tokens, err := tx.on(t).list([]clause.Expression{t.in("SessionID", sids), t.is("RefreshTokenRevokedAt", 0)}, locked)
 	if err != nil {
 		return nil, err
 	}
-	seen := make(map[string]bool)
+	var grantIDs []string
 	for _, row := range tokens {
 		token := row.(tokenRow).AsTokenMixin()
-		if seen[token.GrantID] || !end.Revokes(token.GrantedScope) {
+		if slices.Contains(grantIDs, token.GrantID) || token.Origin == models.MadeByExchange || !end.Revokes(token.GrantedScope) {
 			continue
 		}
-		seen[token.GrantID] = true
-		if _, err := s.tokens.revokeGrants(tx, end.Time, tx.table.is("GrantID", token.GrantID)); err != nil {
-			return nil, err
-		}
-		ended.GrantIDs = append(ended.GrantIDs, token.GrantID)
+		grantIDs = append(grantIDs, token.GrantID)
 		e := clientEntry(models.AuditGrantRevoked, token.GetClientID(), end.Time)
-		e.GrantID, e.Reason, e.userID = token.GrantID, models.AuditBySession, tx.table.userID.get(row)
+		e.GrantID, e.Reason, e.userID = token.GrantID, models.AuditBySession, t.userID.get(row)
 		entries = append(entries, e)
+		ended.Grants = append(ended.Grants, oidc.EndedGrant{GrantID: token.GrantID, ClientID: token.GetClientID(), UserID: e.userID})
 	}
-	return entries, nil
+	ended.GrantIDs = grantIDs
+	_, err = s.tokens.grants(s.codes.table).end(tx, end.Time, grantIDs...)
+	return entries, err
 }
 
 // addLogouts writes to the outbox.

@@ -34,9 +34,6 @@ type Table struct {
 	alsoExpired func(before time.Time) clause.Expression
 	// keep is how long rows stay after they expired.
 	keep time.Duration
-	// endTheirs ends what could still become something else before a user's rows are
-	// erased; nil spends what is single use.
-	endTheirs func(tx *tx, theirs clause.Expression, now time.Time) error
 }
 
 // Described is a model that describes its table.
@@ -91,6 +88,7 @@ func newTable(db *gorm.DB, model Described) (*Table, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	t.relate()
 	return t, nil
 }
 
@@ -240,6 +238,7 @@ func (t *Table) ownColumns() (columns, error) {
 	}
 	about, named := t.about, make(map[string]string)
 	named["Key"], named["SpentAt"], named["ExpiresAt"], named["KeptAt"], named["GrantID"] = about.Key, about.SpentAt, about.ExpiresAt, about.KeptAt, about.GrantID
+	named["ClientID"] = about.ClientID
 	for i, field := range about.Digests {
 		named[fmt.Sprintf("Digests[%d]", i)] = field
 	}

@@ -132,10 +132,10 @@ func TestATableOfTheProgramsOwnHasTheSamePower(t *testing.T) {
 		alice, bob := &User{}, &User{}
 		require.NoError(t, db.Create([]*User{alice, bob}).Error)
 		now := time.Now()
-		past, future := now.Add(-time.Hour).Unix(), now.Add(time.Hour).Unix()
+		past, future := now.Add(-31*24*time.Hour).Unix(), now.Add(time.Hour).Unix()
 		all := []*voucher{
-			{UserID: alice.ID, Digest: "spent, and its grant is alive", Grant: "alive", RedeemedAt: past, ExpiresAt: past},
-			{UserID: alice.ID, Digest: "spent, and its grant is gone", Grant: "gone", RedeemedAt: past, ExpiresAt: past},
+			{UserID: alice.ID, Digest: "it has just ended", Grant: "alive", RedeemedAt: now.Unix() - 60, ExpiresAt: now.Unix() - 60},
+			{UserID: alice.ID, Digest: "spent", Grant: "alive", RedeemedAt: past, ExpiresAt: past},
 			{UserID: alice.ID, Digest: "expired", ExpiresAt: past},
 			{UserID: alice.ID, Digest: "fresh", Grant: "g", ExpiresAt: future},
 			{UserID: bob.ID, Digest: "bob's", ExpiresAt: future},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -41,9 +40,7 @@ func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokens{table, new(sync.Map)}
-	table.endTheirs = t.endTheirs
-	return t, nil
+	return &Tokens{table, new(sync.Map)}, nil
 }
 
 // Pruned returns the table of tokens: a token leaves when both its access token and its
@@ -286,63 +283,4 @@ func (t *Tokens) RevokeToken(ctx context.Context, accessToken string, now time.T
 		}
 		return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditTokenRevoked}})
 	})
-}
-
-// RevokeGrant revokes every token of a grant; it is a [server.RevokeGrantFunc].
-// The row with the refresh token comes first: a rotation changes the same row,
-// so either it is seen here or it sees the revocation. The others come twice: what
-// was being exchanged for one of them meanwhile is seen by now.
-func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time) error {
-	if grantID == "" {
-		return errors.New("gormstore: the grant to revoke has no id")
-	}
-	return t.table.do(ctx, step{several: true}, func(tx *tx) error {
-		revoked, err := t.revokeGrants(tx, now, t.table.is("GrantID", grantID))
-		if err != nil || revoked == 0 {
-			return err
-		}
-		return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditGrantRevoked, GrantID: grantID}})
-	})
-}
-
-// revokeGrants revokes the tokens that the conditions name, in that order, and
-// returns how many there were.
-func (t *Tokens) revokeGrants(tx *tx, now time.Time, conditions ...clause.Expression) (revoked int64, err error) {
-	root, others := t.table.isNot("RefreshToken", nil), t.table.is("RefreshToken", nil)
-	for _, which := range []clause.Expression{root, others, others} {
-		n, err := t.revoke(tx, now, append(slices.Clone(conditions), which)...)
-		if err != nil {
-			return revoked, err
-		}
-		revoked += n
-	}
-	return revoked, nil
-}
-
-// endTheirs revokes a user's tokens before they are erased.
-func (t *Tokens) endTheirs(tx *tx, theirs clause.Expression, now time.Time) error {
-	revoked, err := t.revokeGrants(tx, now, theirs)
-	if err != nil || revoked == 0 {
-		return err
-	}
-	return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
-}
-
-// RevokeClient revokes every token of a client, for the day it is deleted or
-// its secret has leaked.
-func (t *Tokens) RevokeClient(ctx context.Context, clientID string, now time.Time) error {
-	if clientID == "" {
-		return errors.New("gormstore: the client whose tokens to revoke has no id")
-	}
-	return t.table.do(ctx, step{noted: true}, func(tx *tx) error {
-		revoked, err := t.revoke(tx, now, t.table.is("ClientID", models.ClientKey(clientID)))
-		if err != nil || revoked == 0 {
-			return err
-		}
-		return tx.note(clientEntry(models.AuditAllRevoked, clientID, now))
-	})
-}
-
-func (t *Tokens) revoke(tx *tx, now time.Time, conditions ...clause.Expression) (revoked int64, err error) {
-	return tx.update(map[string]any{"RefreshTokenRevokedAt": now.Unix()}, append(conditions, t.table.is("RefreshTokenRevokedAt", 0))...)
 }

@@ -49,7 +49,7 @@ func (c *AuthorizationCodeMixin) AsAuthorizationCodeMixin() *AuthorizationCodeMi
 // DescribeTable describes the table of codes.
 func (*AuthorizationCodeMixin) DescribeTable() Table {
 	return Table{
-		Key: "Code", Digests: []string{"Code", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+		Key: "Code", Digests: []string{"Code", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", ClientID: "ClientID", OfUser: true,
 		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
 	}
 }

@@ -59,8 +59,9 @@ type ClientMixin struct {
 	// [ClientByRegistration] or [ClientByDocument]; empty for one of an older
 	// program.
 	ClientSource string `gorm:"column:client_source;type:varchar(16);not null;default:''" json:"client_source,omitempty"`
-	// UnusedExpiresAt is when a client that registered itself and never got a
-	// token is forgotten, in Unix seconds; 0 is never.
+	// UnusedExpiresAt is when a client is forgotten that registered itself and that nobody
+	// has used, or whose metadata document nobody has had fetched for long, in Unix
+	// seconds; 0 is never.
 	UnusedExpiresAt int64 `gorm:"column:unused_expires_at;not null;default:0;index" json:"-"`
 	// DocumentFetchedAt is when the metadata of a [ClientByDocument] was last
 	// fetched, in Unix seconds.

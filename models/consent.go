@@ -25,12 +25,15 @@ type ConsentMixin struct {
 	// Claims is what was last allowed claim by claim, as JSON (OpenID Connect Core
 	// section 5.5).
 	Claims string `gorm:"column:claims;type:text" json:"-"`
-	// ScopeGrantedAt is when the user last consented to each word of the scope, as a JSON
-	// object of Unix seconds. A word that is not in it was consented to at GrantedAt.
-	ScopeGrantedAt string `gorm:"column:scope_granted_at;type:text" json:"-"`
+	// PartsGrantedAt is when the user last consented to each part of this, as a JSON object
+	// of Unix seconds by "scope:" and a word, "resource:" and a resource, "detail:" and the
+	// digest of an authorization detail, and "claims". A part that is not in it was
+	// consented to at GrantedAt.
+	PartsGrantedAt string `gorm:"column:parts_granted_at;type:text" json:"-"`
 	// GrantedAt is when the user last consented, in Unix seconds.
 	GrantedAt int64 `gorm:"column:granted_at;not null" json:"granted_at"`
-	// Revision counts the changes, so that of two at once one comes after the other.
+	// Revision counts the changes, so that of two at once one comes after the other. It
+	// begins at random: a consent that was revoked is no earlier revision of the next.
 	Revision int64 `gorm:"column:revision;not null" json:"-"`
 }
 
@@ -41,7 +44,7 @@ func (c *ConsentMixin) AsConsentMixin() *ConsentMixin { return c }
 // DescribeTable describes the table of consents.
 func (*ConsentMixin) DescribeTable() Table {
 	return Table{
-		Key: "ConsentKey", Digests: []string{"ConsentKey"}, OfUser: true, JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "ScopeGrantedAt"},
+		Key: "ConsentKey", Digests: []string{"ConsentKey"}, ClientID: "ClientID", OfUser: true, JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "PartsGrantedAt"},
 	}
 }
 

@@ -49,7 +49,8 @@ func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
 // DescribeTable describes the table of device authorizations.
 func (*DeviceCodeMixin) DescribeTable() Table {
 	return Table{
-		Key: "DeviceCode", Digests: []string{"DeviceCode", "UserCode", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", OfUser: true,
+		Key: "DeviceCode", Digests: []string{"DeviceCode", "UserCode", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt",
+		GrantID: "GrantID", ClientID: "ClientID", OfUser: true,
 		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
 	}
 }

@@ -32,10 +32,12 @@ type Table struct {
 	KeptAt string
 	// ZeroIsForever says that an ExpiresAt of 0 is no end.
 	ZeroIsForever bool
-	// GrantID is the field that names the grant of a single-use row. A spent row is kept
-	// while there is a token of its grant, as a replay has to revoke that. It is empty
-	// where that does not matter.
+	// GrantID is the field that names the grant that a row belongs to: the row ends with
+	// it. It is empty where rows belong to none.
 	GrantID string
+	// ClientID is the field that names the client that a row belongs to, by its
+	// [ClientKey]: the row ends with it. It is empty where rows belong to none.
+	ClientID string
 	// OfUser says that a row belongs to the user in the model's field UserID, and is
 	// erased with them.
 	OfUser bool

@@ -61,16 +61,16 @@ type TokenMixin struct {
 	// Form says what AccessToken is: [TokenDigest], or [TokenJTI]. It is empty for a row
 	// of an older release, which wrote digests, or of an older program, which wrote
 	// plaintext.
-	Form string `gorm:"column:form;type:varchar(16)" json:"-"`
+	Form string `gorm:"column:form;type:varchar(40)" json:"-"`
 	// Origin says what made the row: [MadeByGrant], [MadeByRefresh] or [MadeByExchange].
 	// It is empty for a row of an older release.
-	Origin string `gorm:"column:origin;type:varchar(16)" json:"-"`
+	Origin string `gorm:"column:origin;type:varchar(40)" json:"-"`
 	// TokenID names the row, and stays when the tokens in it are replaced. It is empty for
 	// a row of an older release.
-	TokenID string `gorm:"column:token_id;type:varchar(32)" json:"-"`
+	TokenID string `gorm:"column:token_id;type:varchar(64)" json:"-"`
 	// ExchangedFrom is the TokenID of the row that this one was exchanged for (RFC 8693),
 	// which is in the same grant. It is empty where nothing was exchanged that way.
-	ExchangedFrom string `gorm:"column:exchanged_from;type:varchar(32)" json:"-"`
+	ExchangedFrom string `gorm:"column:exchanged_from;type:varchar(64)" json:"-"`
 	// RefreshedFor is the digest of what the last refresh asked for, and SuccessorSalt is
 	// one half of what the tokens of the last refresh were derived from; the refresh token
 	// that was presented is the other. Both are empty before the first refresh.
@@ -106,7 +106,8 @@ func (t *TokenMixin) AsTokenMixin() *TokenMixin { return t }
 // DescribeTable describes the table of tokens.
 func (*TokenMixin) DescribeTable() Table {
 	return Table{
-		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID", "RefreshedFor"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true, OfUser: true,
+		Key: "AccessToken", Digests: []string{"AccessToken", "RefreshToken", "GrantID", "RefreshedFor"}, ExpiresAt: "ExpiresAt", ZeroIsForever: true,
+		GrantID: "GrantID", ClientID: "ClientID", OfUser: true,
 		JSONLists: []string{"AuthorizationDetails", "GrantedAuthorizationDetails"}, JSONObjects: []string{"Claims", "Actor", "Confirmation"},
 	}
 }

@@ -174,15 +174,26 @@ type TokenIssuedHook interface {
 	TokenIssued(ctx context.Context, req *Request, record *models.TokenMixin)
 }
 
-// TokenRevokedHook is told of every revocation after it was stored.
+// TokenRevokedHook is told of every revocation after it was stored: once for each grant,
+// client or user that ends. What storage ends by itself, such as all that came of a
+// consent, it tells with a request that has a server and may have nothing else.
 type TokenRevokedHook interface {
 	TokenRevoked(ctx context.Context, req *Request, revocation Revocation)
 }
 
-// Revocation says what was revoked.
+// Revocation says what was revoked, and why.
 type Revocation struct {
-	// GrantID is the grant that the revoked tokens belong to.
+	// GrantID is the grant that ended with all that came of it, or that the one token
+	// belonged to; empty where all grants of a client or of a user ended.
 	GrantID string
+	// ClientID is the client whose grant it was, or all of whose grants ended; empty where
+	// it is not known, or where a user's grants ended at all clients.
+	ClientID string
+	// UserID is the user whose grant it was, or all of whose grants ended, at the client if
+	// there is one; empty where it is not known, or where a client's grants ended.
+	UserID string
+	// Reason is why: [RevokedByRequest], [RevokedByReuse] and so on.
+	Reason string
 	// Token is the token that was presented, nil when none was loaded.
 	Token *StoredToken
 	// AccessTokenOnly is true when the refresh token lives on.
@@ -190,6 +201,40 @@ type Revocation struct {
 	// Reuse is true when the engine revoked the grant because a code or
 	// refresh token was presented a second time.
 	Reuse bool
+}
+
+// Why something was revoked.
+const (
+	// RevokedByRequest is a client that asked for it (RFC 7009).
+	RevokedByRequest = "request"
+	// RevokedByReuse is a code or refresh token that was presented again.
+	RevokedByReuse = "reuse"
+	// RevokedBySession is a session that ended, and the grant with it.
+	RevokedBySession = "session"
+	// RevokedByConsent is a user who took back what a client was allowed.
+	RevokedByConsent = "consent"
+	// RevokedByClient is a client all of whose grants were revoked.
+	RevokedByClient = "client"
+	// RevokedByDeletion is a client that was deleted.
+	RevokedByDeletion = "client_deleted"
+	// RevokedByUser is a user all of whose grants were revoked.
+	RevokedByUser = "user"
+	// RevokedByErasure is a user who was erased.
+	RevokedByErasure = "erasure"
+)
+
+// RevocationSource is storage that revokes by itself, such as where a consent is taken
+// back. What uses it names the server to it whose hooks are to be told.
+type RevocationSource interface {
+	TellRevocationsTo(s *Server)
+}
+
+// TellRevocations has a storage tell the server's hooks of what it revokes by itself, if it
+// can.
+func (s *Server) TellRevocations(storage any) {
+	if source, ok := storage.(RevocationSource); ok {
+		source.TellRevocationsTo(s)
+	}
 }
 
 // OnClientAuthenticated makes a function a [ClientAuthenticatedHook].

@@ -253,7 +253,7 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	if err := s.config.RevokeGrant(ctx, grantID, req.Time); err != nil {
 		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
 	}
-	req.TokenRevoked(ctx, Revocation{GrantID: grantID, Reuse: true})
+	req.TokenRevoked(ctx, Revocation{GrantID: grantID, ClientID: req.Client.GetClientID(), UserID: req.Credential.UserID, Reason: RevokedByReuse, Reuse: true})
 	return NewError(InvalidGrant, "The credential was used before.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
 }
 

@@ -335,6 +335,23 @@ func (s *Server) Logger() *slog.Logger { return s.config.Logger }
 // Now returns the time by the configured clock.
 func (s *Server) Now() time.Time { return s.config.Clock() }
 
+// GrantLife returns how long a grant lasts at the most after it was granted or last
+// refreshed, less than 0 for one without end.
+func (s *Server) GrantLife() time.Duration {
+	life := time.Duration(defaultTokenExpiresIn)
+	for _, d := range s.config.TokenExpiresIn {
+		life = max(life, d)
+	}
+	switch refresh := s.config.RefreshTokenExpiresIn; {
+	case s.config.NoRefreshTokens:
+	case refresh < 0:
+		return refresh
+	default:
+		life = max(life, refresh)
+	}
+	return life
+}
+
 // MaxRequestBytes returns how long a body may be.
 func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
 

@@ -141,7 +141,7 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 	t.Run("pruning", func(t *testing.T) {
 		before := k.on(t, k.handles[0], at(func() time.Time { return time.Now().Add(-time.Hour) }))
 		gone := k.television(t)
-		before.device(t, gone)
+		k.on(t, k.handles[0], at(func() time.Time { return time.Now().Add(-32 * 24 * time.Hour) })).device(t, gone)
 		codes, waits := before.device(t, c), in(0).device(t, c)
 		check(t, before.decide(codes.UserCode, k.user, true))
 		tokens := before.poll(c, codes.DeviceCode)

@@ -8,16 +8,17 @@ import (
 )
 
 // pruning: what has expired leaves, on many instances at once, and nothing
-// else does: neither what is in use, nor what a replay is recognised by.
+// else does: neither what is in use, nor, for 30 days, what a replay is recognised by.
 func (k *kit) pruning(t *testing.T) {
 	const grants, batch = 20, 7
 	now := k.instances(t)
 	long := 2 * refreshTokenLife
 	before := k.instances(t, at(func() time.Time { return time.Now().Add(-long) }))
+	past := k.on(t, k.handles[0], at(func() time.Time { return time.Now().Add(-32 * 24 * time.Hour) }))
 	c, gone := k.publicClient(t), k.publicClient(t)
 	for range grants {
-		before[0].grant(t, gone, k.user)
-		before[0].code(t, gone, k.user) // never redeemed
+		past.grant(t, gone, k.user)
+		past.code(t, gone, k.user) // never redeemed
 	}
 	alive := now[0].grant(t, c, k.user)
 	unused := now[0].code(t, c, k.user)

@@ -64,10 +64,12 @@ type MetadataDocuments struct {
 const (
 	defaultCacheDocuments = time.Hour
 	defaultKeepDocuments  = 24 * time.Hour
-	documentAttempts      = 300
-	documentAttemptsPer   = 10 * time.Minute
-	maxDocument           = 16 << 10
-	maxDocumentURL        = 1024
+	// unusedDocuments is for how long a client is remembered that nobody uses.
+	unusedDocuments     = 30 * 24 * time.Hour
+	documentAttempts    = 300
+	documentAttemptsPer = 10 * time.Minute
+	maxDocument         = 16 << 10
+	maxDocumentURL      = 1024
 )
 
 // CheckConfig names what is missing.
@@ -178,6 +180,7 @@ func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 	}
 	record := &models.ClientMixin{ClientMetadata: *metadata, ClientSource: models.ClientByDocument}
 	record.ClientID, record.LongClientID = models.SplitClientID(l.clientID)
+	record.UnusedExpiresAt = 1 // it is forgotten once it is unused, see note
 	l.note(record, document)
 	return l.Storage.DocumentClient(record), nil
 }
@@ -229,8 +232,8 @@ func (l documentLookup) permit(ctx context.Context) error {
 	}
 }
 
-// note notes when a document was fetched, until when it counts, and by what it is told
-// from the next one.
+// note notes when a document was fetched, until when it counts, by what it is told from the
+// next one, and when the client is forgotten if nobody uses it: whoever does has it fetched.
 func (l documentLookup) note(record *models.ClientMixin, document fetch.Document) {
 	record.DocumentFetchedAt = l.server.Now().Unix() - seconds(document.Age)
 	life := document.FreshFor
@@ -238,6 +241,9 @@ func (l documentLookup) note(record *models.ClientMixin, document fetch.Document
 		life = orDefault(l.CacheFor, defaultCacheDocuments)
 	}
 	record.DocumentExpiresAt = record.DocumentFetchedAt + seconds(life)
+	if record.UnusedExpiresAt != 0 { // 0 is a row that stays
+		record.UnusedExpiresAt = record.DocumentExpiresAt + seconds(max(unusedDocuments, orDefault(l.KeepFor, defaultKeepDocuments)))
+	}
 	if !document.NotModified {
 		record.DocumentValidator = ""
 	}

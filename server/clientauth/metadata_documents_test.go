@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -404,4 +405,41 @@ func TestMetadataDocumentsNeedTheirSettings(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	require.ErrorContains(t, p.Server.Register(&clientauth.MetadataDocuments{}), "CreateMetadataDocuments")
+}
+
+// A client of a document that nobody uses is forgotten, and comes back when somebody does.
+// One that is used stays, and so does one in which the operator keeps something.
+func TestDocumentClientsThatNobodyUsesAreForgotten(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p, documents, s := newDocuments(t, db)
+		p.Now = time.Now().AddDate(-1, 0, 0)
+		storage := documents.Storage.(*gormstore.ClientDocuments)
+		prune := gormoauth.CreatePruneFunc[oauthtest.Token, oauthtest.AuthorizationCode](db, storage)
+		clients := make(map[string]*oauthtest.Client)
+		for _, name := range []string{"used", "unused", "kept", "taken over"} {
+			clients[name] = by(s.put("/"+strings.ReplaceAll(name, " ", "-"), app()))
+			require.Equal(t, http.StatusOK, p.Redeem(clients[name], p.Code(clients[name], "")).Status)
+		}
+		factory := gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server)
+		require.NoError(t, factory.SetAPIResources(t.Context(), clients["kept"].ClientID, "https://own.example"))
+		own := clients["taken over"].ClientMetadata
+		own.TokenEndpointAuthMethod, own.RedirectURIs, own.GrantTypes = models.None, []string{oauthtest.RedirectURI}, []string{"authorization_code"}
+		_, err := factory.Update(t.Context(), clients["taken over"].ClientID, own)
+		require.NoError(t, err)
+		for range 6 {
+			p.Now = p.Now.AddDate(0, 0, 20)
+			documents.Fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true}) // which remembers nothing
+			_, err := p.Server.QueryClient(t.Context(), clients["used"].ClientID)
+			require.NoError(t, err)
+			require.NoError(t, prune(t.Context(), gormstore.PruneOptions{Before: p.Now}))
+		}
+		for name, client := range clients {
+			var rows int64
+			require.NoError(t, db.Model(&oauthtest.Client{}).Where("client_id = ?", models.ClientKey(client.ClientID)).Count(&rows).Error)
+			assert.Equal(t, map[bool]int64{true: 0, false: 1}[name == "unused"], rows, name)
+		}
+		found, err := p.Server.QueryClient(t.Context(), clients["unused"].ClientID)
+		require.NoError(t, err)
+		assert.NotNil(t, found)
+	})
 }

@@ -108,6 +108,12 @@ func (e *Registration) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
+// CheckRegistration has the hooks be told of clients that are deleted.
+func (e *Registration) CheckRegistration(s *server.Server) error {
+	s.TellRevocations(e.Storage)
+	return nil
+}
+
 // Diagnose finds that anybody may register.
 func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Findings {
 	if !e.Open || e.Check != nil || loopback.Serves(s.Issuer()) {
@@ -122,11 +128,23 @@ func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Find
 
 // TokenIssued keeps a client that is in use.
 func (e *Registration) TokenIssued(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
+	e.keep(ctx, req)
+}
+
+// PrepareAuthorizationResponse keeps a client that users let in: it may never ask for a
+// token, as one that only wants an ID token at once.
+func (e *Registration) PrepareAuthorizationResponse(ctx context.Context, req *server.Request, _ map[string][]string) error {
+	e.keep(ctx, req)
+	return nil
+}
+
+// keep notes that a client that registered itself is in use.
+func (e *Registration) keep(ctx context.Context, req *server.Request) {
 	client, ok := req.Client.(server.RegisteredClient)
-	if !ok || client.AsClientMixin().UnusedExpiresAt == 0 {
+	if !ok || client.AsClientMixin().UnusedExpiresAt == 0 || client.AsClientMixin().ClientSource == models.ClientByDocument {
 		return
 	}
-	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next token tries again
+	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next request tries again
 		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be kept", slog.String("cause", err.Error()))
 	}
 }

@@ -73,7 +73,8 @@ func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *se
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	req.TokenRevoked(ctx, server.Revocation{
-		GrantID: stored.Token.GetGrantID(), Token: stored, AccessTokenOnly: query.AccessToken != "",
+		GrantID: stored.Token.GetGrantID(), ClientID: stored.Token.GetClientID(), UserID: stored.UserID, Reason: server.RevokedByRequest,
+		Token: stored, AccessTokenOnly: query.AccessToken != "",
 	})
 	return nil
 }

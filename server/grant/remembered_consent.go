@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -26,7 +29,9 @@ import (
 type RememberedConsent struct {
 	// Storage keeps the consents.
 	Storage ConsentStorage
-	// ExpiresIn is how long a consent is remembered; 0 is until it is revoked.
+	// ExpiresIn is how long a consent is remembered; 0 is until it is revoked. Each part of
+	// it, such as a word of the scope, has its own time, which begins anew whenever the
+	// user consents to that part.
 	ExpiresIn time.Duration
 }
 
@@ -51,6 +56,12 @@ func (r *RememberedConsent) CheckConfig(*server.Config) error {
 	return errors.Join(faults...)
 }
 
+// CheckRegistration has the hooks be told of consents that are revoked.
+func (r *RememberedConsent) CheckRegistration(s *server.Server) error {
+	s.TellRevocations(r.Storage)
+	return nil
+}
+
 // PrepareInteraction says that the user has agreed before, if they have, to all that
 // the request asks for.
 func (r *RememberedConsent) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
@@ -61,14 +72,77 @@ func (r *RememberedConsent) PrepareInteraction(ctx context.Context, req *server.
 	if err != nil {
 		return fmt.Errorf("query a consent: %w", err)
 	}
-	if known != nil && r.isCurrent(known, req.Time) && covers(known, req) {
+	if covers(r.current(known, req.Time), req) {
 		consent.Agreed()
 	}
 	return nil
 }
 
-func (r *RememberedConsent) isCurrent(known *models.ConsentMixin, now time.Time) bool {
-	return r.ExpiresIn == 0 || now.Unix() < known.GrantedAt+int64(r.ExpiresIn/time.Second)
+// current returns as much of a consent as has not expired, nil for none.
+func (r *RememberedConsent) current(known *models.ConsentMixin, now time.Time) *models.ConsentMixin {
+	if known == nil || r.ExpiresIn == 0 {
+		return known
+	}
+	dates := datesOf(known)
+	expired := func(part string) bool { return now.Unix() >= dates.of(part)+int64(r.ExpiresIn/time.Second) }
+	current := *known
+	current.Scope = without(known.Scope, func(word string) bool { return expired(scopePart + word) })
+	current.Audience = without(known.Audience, func(one string) bool { return expired(resourcePart + one) })
+	if expired(claimsPart) {
+		current.Claims = ""
+	}
+	details, _ := ParseAuthorizationDetails(known.GetAuthorizationDetails())
+	current.AuthorizationDetails = detailsText(slices.DeleteFunc(details, func(detail AuthorizationDetail) bool { return expired(detailPart(detail)) }))
+	return &current
+}
+
+// Parts of a consent, as its dates name them.
+const (
+	scopePart    = "scope:"
+	resourcePart = "resource:"
+	claimsPart   = "claims"
+)
+
+func detailPart(detail AuthorizationDetail) string {
+	return "detail:" + server.Digest(string(canonical(detail)))
+}
+
+// consentDates are when a user last consented to each part of a consent.
+type consentDates struct {
+	parts     map[string]int64
+	otherwise int64
+}
+
+// datesOf returns the dates of a consent. One of an older release has one for all.
+func datesOf(known *models.ConsentMixin) consentDates {
+	dates := consentDates{otherwise: known.GrantedAt}
+	if strictjson.Unmarshal([]byte(known.PartsGrantedAt), &dates.parts) != nil {
+		dates.parts = nil
+	}
+	return dates
+}
+
+func (d consentDates) of(part string) int64 {
+	if date, ok := d.parts[part]; ok {
+		return date
+	}
+	return d.otherwise
+}
+
+func without(words string, drop func(word string) bool) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(words), drop), " ")
+}
+
+// detailsText is authorization details as they are stored, empty for none.
+func detailsText(details []AuthorizationDetail) string {
+	if len(details) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(details)
+	if err != nil { // which cannot be with what was read
+		return ""
+	}
+	return string(text)
 }
 
 // isRecognizable reports whether the client could not be another one.
@@ -82,7 +156,7 @@ func isRecognizable(req *server.Request) bool {
 
 // covers reports whether a consent includes all that a request asks for.
 func covers(known *models.ConsentMixin, req *server.Request) bool {
-	return includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
+	return known != nil && includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
 		(req.Authorization.Claims == "" || req.Authorization.Claims == known.Claims) && len(newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails)) == 0
 }
 
@@ -115,10 +189,11 @@ func (r *RememberedConsent) PrepareAuthorizationResponse(ctx context.Context, re
 		if err != nil {
 			return fmt.Errorf("query a consent: %w", err)
 		}
-		if known != nil && r.isCurrent(known, req.Time) && covers(known, req) {
+		current := r.current(known, req.Time)
+		if covers(current, req) {
 			return nil
 		}
-		saved, err := r.Storage.SaveConsent(ctx, known, r.extended(known, req), req.User)
+		saved, err := r.Storage.SaveConsent(ctx, known, extended(current, req), req.User)
 		if err != nil {
 			return fmt.Errorf("save a consent: %w", err)
 		}
@@ -129,32 +204,55 @@ func (r *RememberedConsent) PrepareAuthorizationResponse(ctx context.Context, re
 	return nil // it is asked for once more: nothing was lost but a click
 }
 
-// extended is a consent to what was known, if that has not expired, and to the
-// request.
-func (r *RememberedConsent) extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMixin {
+// extended is a consent to what is current of the one that is known, and to the request.
+func extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMixin {
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	consent := &models.ConsentMixin{
 		ClientID: clientID, LongClientID: longClientID, Scope: req.Scope, Audience: req.Audience, Claims: req.Authorization.Claims,
-		AuthorizationDetails: req.AuthorizationDetails, GrantedAt: req.Time.Unix(), Revision: 1,
+		AuthorizationDetails: req.AuthorizationDetails, GrantedAt: req.Time.Unix(),
 	}
+	dates := make(map[string]int64)
 	if known == nil {
-		return consent
-	}
-	consent.Revision = known.Revision + 1
-	if !r.isCurrent(known, req.Time) {
-		return consent
-	}
-	consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)
-	consent.Claims = cmp.Or(req.Authorization.Claims, known.Claims)
-	consent.AuthorizationDetails = known.GetAuthorizationDetails()
-	if fresh := newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails); len(fresh) > 0 {
-		all, _ := ParseAuthorizationDetails(consent.AuthorizationDetails)
-		text, err := json.Marshal(append(all, fresh...))
-		if err == nil {
-			consent.AuthorizationDetails = string(text)
+		consent.Revision = 1 + rand.Int64N(math.MaxInt32) // a number that no consent had which was revoked
+	} else {
+		consent.Revision = known.Revision + 1
+		consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)
+		consent.Claims = cmp.Or(req.Authorization.Claims, known.Claims)
+		consent.AuthorizationDetails = known.GetAuthorizationDetails()
+		if fresh := newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails); len(fresh) > 0 {
+			all, _ := ParseAuthorizationDetails(consent.AuthorizationDetails)
+			consent.AuthorizationDetails = cmp.Or(detailsText(append(all, fresh...)), consent.AuthorizationDetails)
+		}
+		before := datesOf(known)
+		for _, part := range parts(known.Scope, known.Audience, known.Claims, known.GetAuthorizationDetails()) {
+			dates[part] = before.of(part)
 		}
 	}
+	for _, part := range parts(req.Scope, req.Audience, req.Authorization.Claims, req.AuthorizationDetails) {
+		dates[part] = req.Time.Unix()
+	}
+	if text, err := json.Marshal(dates); err == nil { // which numbers by names are always
+		consent.PartsGrantedAt = string(text)
+	}
 	return consent
+}
+
+// parts names the parts of a consent.
+func parts(scope, audience, claims, authorizationDetails string) (names []string) {
+	for word := range strings.FieldsSeq(scope) {
+		names = append(names, scopePart+word)
+	}
+	for one := range strings.FieldsSeq(audience) {
+		names = append(names, resourcePart+one)
+	}
+	if claims != "" {
+		names = append(names, claimsPart)
+	}
+	details, _ := ParseAuthorizationDetails(authorizationDetails)
+	for _, detail := range details {
+		names = append(names, detailPart(detail))
+	}
+	return names
 }
 
 func union(known, words string) string {

@@ -179,3 +179,61 @@ func TestConsentsThatCannotBeKept(t *testing.T) {
 	p := oauthtest.New(t, db)
 	assert.ErrorContains(t, p.Server.Register(&grant.RememberedConsent{ExpiresIn: -1}), "RememberedConsent.Storage is missing: write gormoauth.CreateConsentStorage")
 }
+
+// Each part of a consent has a time of its own, which a consent to something else does not
+// renew, and one to the same part does.
+func TestEachPartOfAConsentHasItsOwnTime(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		const life = 10 * 24 * time.Hour
+		p, _ := newRemembering(t, db, life)
+		client := p.NewClient(nil)
+		began := p.Now
+		on := func(day int) { p.Now = began.Add(time.Duration(day) * 24 * time.Hour) }
+		tea := "&authorization_details=" + url.QueryEscape(`[{"type":"folder","name":"tea"}]`)
+		p.Code(client, "scope=profile&resource=https://a.example"+tea)
+		on(9)
+		p.Code(client, "scope=email&resource=https://b.example")
+		assert.False(t, asked(t, p, p.User, client, "scope=profile+email&resource=https://a.example&resource=https://b.example"+tea))
+		on(11)
+		for more, want := range map[string]bool{
+			"scope=email": false, "scope=email&resource=https://b.example": false,
+			"scope=profile": true, "scope=email&resource=https://a.example": true, "scope=email" + tea: true,
+		} {
+			assert.Equal(t, want, asked(t, p, p.User, client, more), "on day 11: %s", more)
+		}
+		p.Code(client, "scope=profile+email")
+		on(20)
+		assert.False(t, asked(t, p, p.User, client, "scope=email"), "it was consented to again, with something else, on day 11")
+		on(22)
+		assert.True(t, asked(t, p, p.User, client, "scope=email"))
+
+		// A row of an older release has one date for all.
+		p.Code(client, "scope=profile")
+		require.NoError(t, db.Model(&oauthtest.Consent{}).Where("1 = 1").Updates(map[string]any{"parts_granted_at": nil, "scope": "profile email"}).Error)
+		on(31)
+		assert.False(t, asked(t, p, p.User, client, "scope=profile+email"))
+		on(33)
+		assert.True(t, asked(t, p, p.User, client, "scope=email"))
+	})
+}
+
+// A consent that was revoked does not come back: not by one who had read it before it was
+// revoked, and saves it after the user has consented anew.
+func TestARevokedConsentDoesNotComeBack(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p, consents := newRemembering(t, db, 0)
+		client := p.NewClient(nil)
+		p.Code(client, "scope=profile+email")
+		read, err := consents.QueryConsent(t.Context(), p.User.GetUserID(), client.ClientID)
+		require.NoError(t, err)
+		require.NoError(t, consents.Revoke(t.Context(), p.User.GetUserID(), client.ClientID, p.Now))
+		p.Code(client, "scope=profile")
+		union := *read
+		union.Revision++
+		saved, err := consents.SaveConsent(t.Context(), read, &union, p.User)
+		require.NoError(t, err)
+		assert.False(t, saved)
+		assert.True(t, asked(t, p, p.User, client, "scope=email"))
+		assert.False(t, asked(t, p, p.User, client, "scope=profile"))
+	})
+}

@@ -223,6 +223,12 @@ func verify(t *testing.T, text string) (claims map[string]any, header jose.Heade
 	return claims, header
 }
 
+// waiting counts the logouts that clients are still to be told of.
+func (p *provider) waiting() (rows int64) {
+	require.NoError(p.T, p.DB.Model(&oauthtest.Logout{}).Where("client_id <> ''").Count(&rows).Error)
+	return rows
+}
+
 // userInfo asks UserInfo with an access token.
 func (p *provider) userInfo(accessToken string) oauthtest.Answer {
 	p.T.Helper()

@@ -240,12 +240,12 @@ func (p *Provider) PrepareAuthorizationCode(_ context.Context, req *server.Reque
 }
 
 // PrepareToken keeps the same with a token that is issued at once. Any other has it of
-// what it was exchanged for.
-func (p *Provider) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
+// what it was exchanged for; the session of that one is remembered for as long as it lasts.
+func (p *Provider) PrepareToken(ctx context.Context, req *server.Request, record *models.TokenMixin) error {
 	if req.Credential == nil {
 		p.bind(req, &record.Authorization)
 	}
-	return nil
+	return p.keepSession(ctx, req, record)
 }
 
 // bind has an authorization say what was asked for of the user, and in which session, if

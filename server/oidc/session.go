@@ -44,6 +44,19 @@ type EndedSession struct {
 	Clients []models.SessionMixin
 	// GrantIDs are the grants that were revoked.
 	GrantIDs []string
+	// Grants are the same with whose they were, where the storage says it.
+	Grants []EndedGrant
+}
+
+// EndedGrant is a grant that ended with a session.
+type EndedGrant struct{ GrantID, ClientID, UserID string }
+
+// SessionKeeper is a [SessionStorage] that remembers a session for longer where one of its
+// grants lasts longer.
+type SessionKeeper interface {
+	// KeepSession has the session that a client knows by sid be remembered until then at
+	// the least. One that is not known, or has ended, is no error.
+	KeepSession(ctx context.Context, sid string, until time.Time) error
 }
 
 // sid is what a client knows a session by: not what any other client knows it by.
@@ -67,13 +80,47 @@ func (p *Provider) PrepareAuthorizationResponse(ctx context.Context, req *server
 	joined, err := p.Sessions.JoinSession(ctx, &models.SessionMixin{
 		SID: sid, SessionID: server.Digest(req.Authentication.SessionID), ClientID: clientID, LongClientID: longClientID,
 		Subject: req.Server.Subject(req.Client, req.User.GetUserID()), StartedAt: req.Time.Unix(),
-		ExpiresAt: req.Time.Add(orDefault(p.SessionExpiresIn, defaultSessionExpiresIn)).Unix(),
+		ExpiresAt: p.forgottenAt(req).Unix(),
 	}, req.User)
 	if err != nil {
 		return fmt.Errorf("note a session: %w", err)
 	}
 	if !joined {
 		return server.NewError(server.LoginRequired, "The session of the user has ended.")
+	}
+	return nil
+}
+
+// forgottenAt is when a session is forgotten in which a user signs in, or a grant is
+// refreshed, now: after the end of every grant in it. A grant that is refreshed later than
+// after half of its life moves it on, see keepSession.
+func (p *Provider) forgottenAt(req *server.Request) time.Time {
+	life := req.Server.GrantLife()
+	if life < 0 { // without end
+		return req.Time.AddDate(100, 0, 0)
+	}
+	return req.Time.Add(max(orDefault(p.SessionExpiresIn, defaultSessionExpiresIn), life+life/2))
+}
+
+// keepSession moves on when a session is forgotten, where a refresh gives its grant a longer
+// life. Time is divided into halves of that life, and the first refresh in each does so: what
+// it needs to know is in the grant's own row.
+func (p *Provider) keepSession(ctx context.Context, req *server.Request, record *models.TokenMixin) error {
+	keeper, keeps := p.Sessions.(SessionKeeper)
+	life := req.Server.GrantLife()
+	if !keeps || record.SessionID == nil || req.Credential == nil || life < 0 {
+		return nil
+	}
+	token, refreshes := req.Credential.Record.(server.Token)
+	if !refreshes {
+		return nil
+	}
+	half := max(int64(life/time.Second)/2, 1)
+	if before := max(token.GetRotatedAt(), token.GetIssuedAt()); before/half == req.Time.Unix()/half {
+		return nil
+	}
+	if err := keeper.KeepSession(ctx, *record.SessionID, p.forgottenAt(req)); err != nil {
+		return fmt.Errorf("keep a session: %w", err)
 	}
 	return nil
 }
@@ -117,10 +164,24 @@ func (p *Provider) end(ctx context.Context, end SessionEnd) (*EndedSession, erro
 	if err != nil {
 		return nil, fmt.Errorf("end a session: %w", err)
 	}
-	req := &server.Request{Server: p.server, Endpoint: "end_session", Time: end.Time}
-	for _, grantID := range ended.GrantIDs {
-		req.TokenRevoked(ctx, server.Revocation{GrantID: grantID})
-	}
+	p.tellEnded(ctx, ended, end.Time)
 	p.wakeUp()
 	return ended, nil
+}
+
+// tellEnded tells the hooks of the grants that ended.
+func (p *Provider) tellEnded(ctx context.Context, ended *EndedSession, now time.Time) {
+	req := server.RequestFromContext(ctx)
+	if req == nil {
+		req = &server.Request{Server: p.server, Endpoint: "end_session", Time: now}
+	}
+	grants := ended.Grants
+	if grants == nil { // of a storage of the program's own
+		for _, grantID := range ended.GrantIDs {
+			grants = append(grants, EndedGrant{GrantID: grantID})
+		}
+	}
+	for _, grant := range grants {
+		req.TokenRevoked(ctx, server.Revocation{GrantID: grant.GrantID, ClientID: grant.ClientID, UserID: grant.UserID, Reason: server.RevokedBySession})
+	}
 }

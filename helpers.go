@@ -2,6 +2,7 @@ package gormoauth
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -73,6 +74,25 @@ func CreateRevokeTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server
 // in the model M. It panics when M cannot hold them.
 func CreateRevokeGrantFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.RevokeGrantFunc {
 	return must(gormstore.NewTokens[M, P](db)).RevokeGrant
+}
+
+// CreateRevokeClientFunc returns a function that ends all grants of a client in the model M
+// of tokens, and in codes and device authorizations, such as on the day its secret has leaked;
+// see [gormstore.Tokens.RevokeClient]. It panics when M cannot hold tokens.
+func CreateRevokeClientFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB, more ...gormstore.Erasable) func(ctx context.Context, clientID string, now time.Time) error {
+	tokens := must(gormstore.NewTokens[M, P](db))
+	return func(ctx context.Context, clientID string, now time.Time) error {
+		return tokens.RevokeClient(ctx, clientID, now, more...)
+	}
+}
+
+// CreateRevokeUserFunc returns a function that ends all grants of a user, such as one who is
+// disabled, as that of [CreateRevokeClientFunc] does for a client.
+func CreateRevokeUserFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB, more ...gormstore.Erasable) func(ctx context.Context, userID string, now time.Time) error {
+	tokens := must(gormstore.NewTokens[M, P](db))
+	return func(ctx context.Context, userID string, now time.Time) error {
+		return tokens.RevokeUser(ctx, userID, now, more...)
+	}
 }
 
 // CreateSaveAuthorizationCodeFunc returns a function that stores codes in the

@@ -211,8 +211,8 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 }
 
 // revoke revokes the grants that end with the sessions, and all that came of them. It
-// returns what that is to the audit trail. What a grant stands for is said by the rows
-// that its own client has: what others got by exchange may stand for less.
+// returns what that is to the audit trail. The rows that its own client has are those of the
+// session, and say what a grant stands for: what others got by exchange may stand for less.
 func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	t := s.tokens.table
 	tokens, err := tx.on(t).list([]clause.Expression{t.in("SessionID", sids), t.is("RefreshTokenRevokedAt", 0)}, locked)
@@ -222,7 +222,7 @@ func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oid
 	var grantIDs []string
 	for _, row := range tokens {
 		token := row.(tokenRow).AsTokenMixin()
-		if slices.Contains(grantIDs, token.GrantID) || token.Origin == models.MadeByExchange || !end.Revokes(token.GrantedScope) {
+		if slices.Contains(grantIDs, token.GrantID) || !end.Revokes(token.GrantedScope) {
 			continue
 		}
 		grantIDs = append(grantIDs, token.GrantID)

@@ -441,6 +441,44 @@ func TestAnEndReachesOtherTablesAndOtherClients(t *testing.T) {
 	})
 }
 
+// In the grant of another client, what a client got ends with it, and what others got for
+// that, and nothing before it.
+func TestAClientEndsWithItsBranchOfAGrant(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		w := newWorld(t, db, 0)
+		last := func() *credential { return w.all[len(w.all)-1] }
+		exchange := func(c *credential, by *oauthtest.Client) *credential {
+			require.Equal(t, http.StatusOK, w.present(c, by).Status)
+			return last()
+		}
+		w.present(w.code(w.apps[0], w.users[0], "", true), nil)
+		root := w.live("access")[0]
+		first := exchange(root, w.services[0])
+		second := exchange(first, w.services[1])
+		third := exchange(second, w.apps[1])
+		beside := exchange(root, w.services[1])
+		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[0].ClientID, w.Now))
+		for c, want := range map[*credential]bool{root: true, first: false, second: false, third: false, beside: true} {
+			assert.Equal(t, want, w.Valid(c.text), c.client.ClientID)
+		}
+		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[1].ClientID, w.Now))
+		assert.True(t, w.Valid(root.text))
+		assert.False(t, w.Valid(beside.text))
+
+		// A row of an older release does not say what made it: it is a client's own grant
+		// unless the refresh token there is another's.
+		w.present(w.code(w.apps[0], w.users[0], "", true), nil)
+		root = w.live("access")[len(w.live("access"))-1]
+		first = exchange(root, w.services[0])
+		require.NoError(t, db.Model(&oauthtest.Token{}).Where("1 = 1").Updates(map[string]any{"origin": nil, "token_id": nil, "exchanged_from": nil}).Error)
+		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[0].ClientID, w.Now))
+		assert.True(t, w.Valid(root.text))
+		assert.False(t, w.Valid(first.text))
+		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.apps[0].ClientID, w.Now))
+		assert.False(t, w.Valid(root.text))
+	})
+}
+
 // The hooks are told of everything that ends, once, with what it is and why.
 func TestHooksAreToldOfEveryEnd(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {

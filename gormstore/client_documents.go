@@ -38,16 +38,13 @@ func (d *ClientDocuments) DocumentClient(record *models.ClientMixin) server.Clie
 
 // SaveDocumentClient stores a client, unless another instance has done so.
 func (d *ClientDocuments) SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error {
-	err := d.clients.table.do(ctx, step{noted: true}, func(tx *tx) error {
-		if _, err := tx.insert(d.DocumentClient(record)); err != nil {
+	return d.clients.table.do(ctx, step{noted: true}, func(tx *tx) error {
+		fresh, err := tx.insertNew(d.DocumentClient(record))
+		if err != nil || !fresh {
 			return err
 		}
 		return tx.note(clientEntry(models.AuditClientRegistered, record.GetClientID(), time.Time{}))
 	})
-	if isDuplicate(err) {
-		return nil
-	}
-	return err
 }
 
 // HidesClient reports whether there is a row of the client that [Clients.Query] does not

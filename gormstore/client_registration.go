@@ -45,18 +45,18 @@ func (r *ClientRegistration) Pruned() []*Table { return []*Table{r.clients.table
 
 // SaveClient stores a new client.
 func (r *ClientRegistration) SaveClient(ctx context.Context, record *models.ClientMixin, _ *server.Request) error {
-	err := r.clients.table.do(ctx, step{own: r.holds(record), noted: true}, func(tx *tx) error {
+	return r.clients.table.do(ctx, step{own: r.holds(record), noted: true}, func(tx *tx) error {
 		row := tx.table.newRow().(clientRow)
 		*row.AsClientMixin() = *record
-		if _, err := tx.insert(row); err != nil {
+		fresh, err := tx.insertNew(row)
+		switch {
+		case err != nil:
 			return err
+		case !fresh:
+			return server.ErrTaken
 		}
 		return tx.note(clientEntry(models.AuditClientRegistered, record.GetClientID(), time.Time{}))
 	})
-	if isDuplicate(err) {
-		return errors.Join(server.ErrTaken, err)
-	}
-	return err
 }
 
 // holds is true of a client with the registration access token of the record.

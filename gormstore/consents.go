@@ -81,8 +81,7 @@ func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.Cons
 			if err := c.table.userID.set(row, user.GetUserID()); err != nil {
 				return err
 			}
-			inserted, err := tx.insert(row, clause.OnConflict{DoNothing: true})
-			saved = inserted > 0
+			saved, err = tx.insertNew(row)
 			return err
 		}
 		changed, err := tx.update(map[string]any{

@@ -47,16 +47,15 @@ func (d *DeviceCodes) Erased() []*Table { return []*Table{d.table} }
 
 // SaveDeviceCode stores a device authorization.
 func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
-	err := d.table.do(ctx, step{own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
+	return d.table.do(ctx, step{own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
 		row := d.table.newRow().(deviceRow)
 		*row.AsDeviceCodeMixin() = *record
-		_, err := tx.insert(row)
+		fresh, err := tx.insertNew(row)
+		if err == nil && !fresh {
+			return server.ErrTaken
+		}
 		return err
 	})
-	if isDuplicate(err) {
-		return errors.Join(server.ErrTaken, err)
-	}
-	return err
 }
 
 // QueryDeviceCode finds a device authorization by the digest of either code.

@@ -44,16 +44,11 @@ func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time)
 	err = r.table.do(ctx, step{}, func(tx *tx) error {
 		row := r.table.newRow().(replayRow)
 		*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
-		_, err := tx.insert(row)
-		first = err == nil
-		switch {
-		case !isDuplicate(err):
-			return err
-		case tx.lost:
-			return errors.Join(server.ErrUnavailable, err)
-		default:
-			return nil
+		first, err = tx.insertNew(row)
+		if err == nil && !first && tx.lost {
+			return errors.Join(server.ErrUnavailable, server.ErrTaken)
 		}
+		return err
 	})
 	return first, err
 }

@@ -87,8 +87,8 @@ func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin,
 		if err := s.table.userID.set(row, user.GetUserID()); err != nil {
 			return err
 		}
-		inserted, err := tx.insert(row, clause.OnConflict{DoNothing: true})
-		if fresh = err == nil && (inserted > 0 || tx.lost); fresh || err != nil {
+		inserted, err := tx.insertNew(row)
+		if fresh = err == nil && (inserted || tx.lost); fresh || err != nil {
 			return err
 		}
 		// It is there and did not change: it has ended, or was joined this very second.
@@ -136,7 +136,7 @@ func (s *Sessions) mark(ctx context.Context, end oidc.SessionEnd) error {
 		*row.AsLogoutMixin() = models.LogoutMixin{
 			LogoutID: endMark(end.SessionID), EndedAt: end.Time.Unix(), NextAttemptAt: expiresAt, ExpiresAt: expiresAt,
 		}
-		_, err := tx.insert(row, clause.OnConflict{DoNothing: true})
+		_, err := tx.insertNew(row)
 		return err
 	})
 }

@@ -330,10 +330,10 @@ func (k *SigningKeys) insert(ctx context.Context, record models.SigningKeyMixin)
 	err := k.table.do(ctx, step{own: k.table.is("KeyID", record.KeyID)}, func(tx *tx) error {
 		row := k.table.newRow().(keyRow)
 		*row.AsSigningKeyMixin() = record
-		_, err := tx.insert(row)
+		_, err := tx.insertNew(row)
 		return err
 	})
-	if err != nil && !isDuplicate(err) {
+	if err != nil {
 		return fmt.Errorf("gormstore: store a signing key: %w", err)
 	}
 	return nil

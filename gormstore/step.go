@@ -176,6 +176,22 @@ func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err e
 	return result.RowsAffected, result.Error
 }
 
+// insertNew creates a row unless another has its key, and reports whether it did. On
+// PostgreSQL a duplicate would end the transaction, which may be the caller's own; the
+// others go on after one. There it is known by its error, as the number of rows is not to
+// be relied upon: with clientFoundRows=true, MySQL counts the row that is there already.
+func (x *tx) insertNew(row any) (fresh bool, err error) {
+	var unlessThere []clause.Expression
+	if x.db.Name() == "postgres" {
+		unlessThere = []clause.Expression{clause.OnConflict{DoNothing: true}}
+	}
+	rows, err := x.insert(row, unlessThere...)
+	if isDuplicate(err) {
+		return false, nil
+	}
+	return err == nil && rows > 0, err
+}
+
 // update changes the columns of the rows that the conditions name, and returns
 // how many there were. The values stand by the names of their fields.
 func (x *tx) update(values map[string]any, conditions ...clause.Expression) (rows int64, err error) {

@@ -137,7 +137,7 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 // the program's to delete.
 func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (others bool, err error) {
 	t := r.clients.table
-	if !t.isConditional() && len(t.schema.QueryClauses) == 0 {
+	if conditions, known := t.conditions(); known && conditions == "" && len(t.schema.QueryClauses) == 0 {
 		return false, nil
 	}
 	err = retry(ctx, func() error {

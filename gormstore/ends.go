@@ -29,7 +29,7 @@ type grants struct {
 func (t *Tokens) grants(given ...*Table) grants {
 	g := grants{tokens: t.table}
 	seen := make(map[string]bool)
-	for _, table := range append(slices.Clone(given), t.table.ofKin(func(r *relatives) map[string]*Table { return r.single })...) {
+	for _, table := range append(slices.Clone(given), t.table.ofKin(func(f *family) map[string]*Table { return f.single })...) {
 		if table.about.SpentAt != "" && !seen[table.schema.Table] {
 			seen[table.schema.Table] = true
 			g.single = append(g.single, table)
@@ -409,8 +409,8 @@ func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time)
 // when it was interrupted, call it again. A client that has nothing is no error.
 //
 // It finds codes and device authorizations in the stores that were made of the same
-// database, and in those that more names: name them where there are several tables of
-// tokens, or the handle has a condition.
+// database with the same conditions, and in those that more names: name them where there are
+// several tables of tokens, or the handle has scopes.
 func (t *Tokens) RevokeClient(ctx context.Context, clientID string, now time.Time, more ...Erasable) error {
 	if clientID == "" {
 		return errors.New("gormstore: the client whose tokens to revoke has no id")

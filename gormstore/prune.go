@@ -272,7 +272,7 @@ func (t *Table) consentsTo() []*Table {
 	if t.mixin() != reflect.TypeFor[models.ClientMixin]() {
 		return nil
 	}
-	return t.withoutConditions().ofKin(func(r *relatives) map[string]*Table { return r.consents })
+	return t.withoutConditions().ofKin(func(f *family) map[string]*Table { return f.consents })
 }
 
 // forgetConsents removes the consents to those clients that are gone.

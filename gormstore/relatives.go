@@ -11,6 +11,9 @@ import (
 	"time"
 	"weak"
 
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -20,16 +23,17 @@ import (
 // finds what came of it also in tables that nobody has named to it, such as those of
 // device authorizations where a consent is revoked.
 //
-// Tables of handles with a condition are left out, as the rows of one tenant are not
-// another's. Where a pool has two tables of tokens, it cannot be known what belongs to
+// Tables of handles with the same conditions belong together: the rows of one tenant are
+// not another's. Those of handles with scopes are left out. Where there are two tables of tokens, it cannot be known what belongs to
 // which: then a store ends what is in the tables that it was given, and no more.
 type relatives struct {
 	mu       sync.Mutex
-	tokens   map[string]*Table
-	single   map[string]*Table
-	consents map[string]*Table
+	families map[string]*family // by the conditions of their handles
 	servers  []weak.Pointer[server.Server]
 }
+
+// family are tables by their names.
+type family struct{ tokens, single, consents map[string]*Table }
 
 // pools holds the relatives of each pool. They refer to no connection, so that a pool that
 // is no longer used is forgotten.
@@ -42,24 +46,32 @@ func (t *Table) relatives() *relatives {
 		return nil
 	}
 	key := weak.Make(pool)
-	known, loaded := pools.LoadOrStore(key, &relatives{
-		tokens: make(map[string]*Table), single: make(map[string]*Table), consents: make(map[string]*Table),
-	})
+	known, loaded := pools.LoadOrStore(key, &relatives{families: make(map[string]*family)})
 	if !loaded {
 		runtime.AddCleanup(pool, func(key weak.Pointer[sql.DB]) { pools.Delete(key) }, key)
 	}
 	return known.(*relatives)
 }
 
-// isConditional reports whether the program's handle is about some rows alone.
-func (t *Table) isConditional() bool {
-	scopes := reflect.ValueOf(t.db.Statement).Elem().FieldByName("scopes") // which add conditions when a statement is built
-	return expressions(t.db) > 0 || scopes.Len() > 0
+// conditions returns the conditions of the program's handle as text. ok is false where there
+// are scopes, of which nobody knows what they will add.
+func (t *Table) conditions() (text string, ok bool) {
+	if reflect.ValueOf(t.db.Statement).Elem().FieldByName("scopes").Len() > 0 {
+		return "", false
+	}
+	where, has := t.db.Statement.Clauses["WHERE"]
+	if !has {
+		return "", true
+	}
+	stmt := &gorm.Statement{DB: t.db, Clauses: map[string]clause.Clause{"WHERE": where}}
+	stmt.Build("WHERE")
+	return t.db.Dialector.Explain(stmt.SQL.String(), stmt.Vars...), true
 }
 
-// relate adds the table to the relatives of its pool.
-func (t *Table) relate() {
-	if t.isConditional() {
+// family calls f with the family of the table, under a lock.
+func (t *Table) family(f func(*family)) {
+	conditions, ok := t.conditions()
+	if !ok {
 		return
 	}
 	r := t.relatives()
@@ -68,41 +80,46 @@ func (t *Table) relate() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	among := r.single
-	switch t.mixin() {
-	case reflect.TypeFor[models.TokenMixin]():
-		among = r.tokens
-	case reflect.TypeFor[models.ConsentMixin]():
-		among = r.consents
-	default:
-		if t.about.SpentAt == "" || t.about.GrantID == "" && !t.about.OfUser {
+	of := r.families[conditions]
+	if of == nil {
+		of = &family{make(map[string]*Table), make(map[string]*Table), make(map[string]*Table)}
+		r.families[conditions] = of
+	}
+	f(of)
+}
+
+// relate adds the table to its family.
+func (t *Table) relate() {
+	t.family(func(f *family) {
+		among := f.single
+		switch t.mixin() {
+		case reflect.TypeFor[models.TokenMixin]():
+			among = f.tokens
+		case reflect.TypeFor[models.ConsentMixin]():
+			among = f.consents
+		default:
+			if t.about.SpentAt == "" || t.about.GrantID == "" && !t.about.OfUser {
+				return
+			}
+		}
+		among[t.schema.Table] = &Table{schema: t.schema, name: t.name, about: t.about, columns: t.columns, userID: t.userID}
+	})
+}
+
+// ofKin returns those of the family that are chosen as tables of this one's handle, unless
+// there are several tables of tokens.
+func (t *Table) ofKin(choose func(*family) map[string]*Table) (tables []*Table) {
+	t.family(func(f *family) {
+		if len(f.tokens) > 1 {
 			return
 		}
-	}
-	among[t.schema.Table] = &Table{schema: t.schema, name: t.name, about: t.about, columns: t.columns, userID: t.userID}
-}
-
-// ofKin returns those of some relatives as tables of this one's handle, unless the pool has
-// several tables of tokens.
-func (t *Table) ofKin(choose func(*relatives) map[string]*Table) (tables []*Table) {
-	if t.isConditional() {
-		return nil
-	}
-	r := t.relatives()
-	if r == nil {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.tokens) > 1 {
-		return nil
-	}
-	all := choose(r)
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		table := *all[name]
-		table.db, table.turn, table.trail = t.db, t.turn, t.trail
-		tables = append(tables, &table)
-	}
+		all := choose(f)
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			table := *all[name]
+			table.db, table.turn, table.trail = t.db, t.turn, t.trail
+			tables = append(tables, &table)
+		}
+	})
 	return tables
 }
 

@@ -1,13 +1,16 @@
 package storetest
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/history"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -34,8 +37,9 @@ func (k *kit) oneHistory(t *testing.T, instances []*instance, grace bool) {
 	t.Helper()
 	workload := history.Workload{Grants: 60, Clients: 8}
 	c := k.publicClient(t)
+	service := k.newClient(t, k.handles[0], models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretPost, GrantTypes: []string{tokenExchange}})
 	for _, in := range instances {
-		workload.Systems = append(workload.Systems, system{in, t, c, k.user})
+		workload.Systems = append(workload.Systems, system{in, t, c, service, k.user})
 	}
 	recorder := history.NewRecorder(grace)
 	workload.Run(t.Context(), recorder)
@@ -43,7 +47,7 @@ func (k *kit) oneHistory(t *testing.T, instances []*instance, grace bool) {
 		t.Error(err)
 	}
 	counts := recorder.Count()
-	for _, op := range []history.Op{history.Redeem, history.Rotate, history.Validate} {
+	for _, op := range []history.Op{history.Redeem, history.Rotate, history.Validate, history.Exchange} {
 		if counts[op][history.Done] == 0 || counts[op][history.Refused] == 0 {
 			t.Errorf("the history shows nothing: %v", counts)
 		}
@@ -55,7 +59,9 @@ type system struct {
 	*instance
 	t      *testing.T
 	client client
-	user   server.User
+	// service exchanges what the client got.
+	service client
+	user    server.User
 }
 
 // Authorize gets a code.
@@ -76,6 +82,29 @@ func (s system) Revoke(token string) history.Answer { return s.told(s.revoke(s.c
 // Validate uses an access token.
 func (s system) Validate(access string) history.Answer {
 	return s.told(answer{Status: s.call(access)})
+}
+
+// Exchange has a service exchange an access token.
+func (s system) Exchange(access string) history.Answer {
+	return s.told(s.exchange(s.service, access))
+}
+
+// End ends all grants of the client or of the user.
+func (s system) End() history.Answer {
+	var err error
+	more := append([]gormstore.Erasable{s.codes}, s.erasable...) // of a handle with scopes nobody knows what belongs together
+	if rand.IntN(2) == 0 {                                       //nolint:gosec // not a secret
+		err = s.tokens.RevokeUser(s.t.Context(), s.user.GetUserID(), time.Now(), more...)
+	} else {
+		err = s.tokens.RevokeClient(s.t.Context(), s.client.id, time.Now(), more...)
+	}
+	switch {
+	case errors.Is(err, server.ErrUnavailable):
+		return history.Answer{Outcome: history.Unknown}
+	case err != nil:
+		s.t.Errorf("the end of all grants: %v", err)
+	}
+	return history.Answer{Outcome: history.Done}
 }
 
 func (s system) told(a answer) history.Answer {

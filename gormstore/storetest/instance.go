@@ -36,11 +36,14 @@ type tokenStore interface {
 	Save(ctx context.Context, exchange server.Exchange) error
 	Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error)
 	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
+	RevokeClient(ctx context.Context, clientID string, now time.Time, more ...gormstore.Erasable) error
+	RevokeUser(ctx context.Context, userID string, now time.Time, more ...gormstore.Erasable) error
 }
 
 // codeStore is a gormstore.AuthorizationCodes of any model.
 type codeStore interface {
 	Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error
+	gormstore.Erasable
 	Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error)
 }
 

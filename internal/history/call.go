@@ -12,6 +12,8 @@ const (
 	Revoke   Op = "revoke"   // end the grant, by any of its refresh tokens
 	Withdraw Op = "withdraw" // revoke one access token
 	Validate Op = "validate" // use an access token
+	Exchange Op = "exchange" // have another client exchange an access token (RFC 8693)
+	End      Op = "end"      // end the grant with all that came of it, by its user, its client or a consent
 )
 
 // Outcome is what the client learned.
@@ -25,7 +27,7 @@ const (
 )
 
 // Call is a question about one grant. Token is the refresh token of Rotate and
-// Revoke, the access token of Withdraw and Validate.
+// Revoke, the access token of Withdraw, Validate and Exchange.
 type Call struct {
 	Grant int
 	Op    Op

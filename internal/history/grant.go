@@ -1,6 +1,11 @@
 package history
 
-import "github.com/anishathalye/porcupine"
+import (
+	"slices"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+)
 
 // grant is the state of one grant: what a server that serves one call after
 // another knows.
@@ -14,6 +19,8 @@ type grant struct {
 	// rotated is the refresh token that became refresh, as long as the same
 	// answer may be given again.
 	rotated string
+	// exchanged are the access tokens of others, each behind a space.
+	exchanged string
 }
 
 const unheard = "?"
@@ -62,17 +69,32 @@ func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
 		return g.replayed(), g.redeemed || g.revoked
 	case Rotate:
 		return g.rotate(call.Token, answer, grace)
-	case Revoke:
+	case Revoke, End:
 		g.revoked = true
 		return g, done
+	case Exchange:
+		if answer.Access != "" && answer.Access != unheard {
+			g.exchanged += " " + answer.Access
+		}
+		return g, done == g.valid(call.Token)
 	case Withdraw:
 		g.withdrawn = g.withdrawn || g.access == call.Token
 		return g, done
 	case Validate:
-		return g, done == (g.redeemed && !g.revoked && !g.withdrawn && g.access == call.Token)
+		return g, done == (g.valid(call.Token) || g.holds(call.Token))
 	default:
 		panic("history: unknown call " + call.Op)
 	}
+}
+
+// valid reports whether an access token of the grant's own client is.
+func (g grant) valid(access string) bool {
+	return g.redeemed && !g.revoked && !g.withdrawn && g.access == access
+}
+
+// holds reports whether an access token of another client is valid.
+func (g grant) holds(access string) bool {
+	return !g.revoked && slices.Contains(strings.Fields(g.exchanged), access)
 }
 
 func (g grant) rotate(token string, answer Answer, grace bool) (grant, bool) {

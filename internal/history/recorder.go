@@ -27,20 +27,35 @@ func NewRecorder(grace bool) *Recorder { return &Recorder{grace: grace, began: t
 
 // Do makes a call and writes it down.
 func (r *Recorder) Do(client int, call Call, f func() Answer) Answer {
+	return r.do(client, f, call)
+}
+
+// DoAll makes a call that ends the first so many grants, and writes it down for each.
+func (r *Recorder) DoAll(client, grants int, f func() Answer) Answer {
+	calls := make([]Call, grants)
+	for i := range calls {
+		calls[i] = Call{Grant: i, Op: End}
+	}
+	return r.do(client, f, calls...)
+}
+
+func (r *Recorder) do(client int, f func() Answer, calls ...Call) Answer {
 	start := time.Since(r.began)
 	answer := f()
 	end := time.Since(r.began)
-	if answer.Outcome == Unknown {
-		if call.Op == Validate {
-			return answer // it changed nothing and told nothing
-		}
-		end = math.MaxInt64
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.operations = append(r.operations, porcupine.Operation{
-		ClientId: client, Input: call, Output: answer, Call: int64(start), Return: int64(end),
-	})
+	for _, call := range calls {
+		if answer.Outcome == Unknown {
+			if call.Op == Validate {
+				continue // it changed nothing and told nothing
+			}
+			end = math.MaxInt64
+		}
+		r.operations = append(r.operations, porcupine.Operation{
+			ClientId: client, Input: call, Output: answer, Call: int64(start), Return: int64(end),
+		})
+	}
 	return answer
 }
 

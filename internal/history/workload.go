@@ -19,6 +19,17 @@ type System interface {
 	Validate(access string) Answer
 }
 
+// Exchanger is a [System] at which another client exchanges access tokens (RFC 8693).
+type Exchanger interface {
+	Exchange(access string) Answer
+}
+
+// Ender is a [System] at which all grants of the workload can be ended at once, such as those
+// of its user, or of its client.
+type Ender interface {
+	End() Answer
+}
+
 // Workload is what many clients do at once: they redeem, use, rotate and
 // revoke, and now and then present what is spent, be it a thief or a retry.
 type Workload struct {
@@ -74,9 +85,10 @@ type pool struct {
 	workload Workload
 	recorder *Recorder
 
-	mu   sync.Mutex
-	open []*holding
-	all  []*holding // by the number of the grant
+	mu     sync.Mutex
+	open   []*holding
+	all    []*holding // by the number of the grant
+	ending int        // how many ends are under way, beside which no grant begins
 }
 
 // holding is what the clients hold of one grant, the newest last.
@@ -85,6 +97,7 @@ type holding struct {
 	code            string
 	calls           int
 	access, refresh []string
+	exchanged       []string // what another client got
 	// exchanging is whether a call for its next tokens is under way.
 	exchanging bool
 }
@@ -96,8 +109,15 @@ func (p *pool) work(client int) bool {
 	if h == nil {
 		return false
 	}
+	if ender, ok := system.(Ender); ok && rand.IntN(endOneIn) == 0 { //nolint:gosec // not a secret
+		p.end(client, ender)
+		return true
+	}
 	p.mu.Lock()
 	call := h.next()
+	if _, ok := system.(Exchanger); !ok && call.Op == Exchange {
+		call.Op = Validate
+	}
 	p.mu.Unlock()
 	if call.Op == "" {
 		time.Sleep(time.Millisecond)
@@ -108,6 +128,21 @@ func (p *pool) work(client int) bool {
 	defer p.mu.Unlock()
 	h.learn(call, answer)
 	return true
+}
+
+// endOneIn is how many calls there are to one that ends all grants.
+const endOneIn = 150
+
+// end ends all grants that have begun.
+func (p *pool) end(client int, ender Ender) {
+	p.mu.Lock()
+	p.ending++
+	all := len(p.all)
+	p.mu.Unlock()
+	p.recorder.DoAll(client, all, func() Answer { return ender.End() })
+	p.mu.Lock()
+	p.ending--
+	p.mu.Unlock()
 }
 
 // pick returns a grant that has not had all its calls, a new one if need be,
@@ -140,6 +175,9 @@ func (p *pool) finished() bool {
 
 // begin puts a new grant in a slot.
 func (p *pool) begin(slot int, system System) *holding {
+	if p.ending > 0 {
+		return nil
+	}
 	p.open[slot] = nil
 	if p.workload.Grants > 0 && len(p.all) == p.workload.Grants {
 		return nil
@@ -171,6 +209,10 @@ func (h *holding) next() Call {
 	case dice < 35 && (!h.exchanging || dice < 5):
 		h.exchanging = true
 		return Call{h.grant, Rotate, h.refresh[newest]}
+	case dice < 45:
+		return Call{h.grant, Exchange, h.access[newest]}
+	case dice < 55 && len(h.exchanged) > 0:
+		return Call{h.grant, Validate, h.exchanged[rand.IntN(len(h.exchanged))]} //nolint:gosec // not a secret
 	case dice < 75:
 		return Call{h.grant, Validate, h.access[newest]}
 	case dice < 90:
@@ -190,6 +232,12 @@ func (h *holding) learn(call Call, answer Answer) {
 	if call.Op == Redeem || call.Op == Rotate {
 		h.exchanging = false
 	}
+	if call.Op == Exchange {
+		if answer.Access != "" {
+			h.exchanged = append(h.exchanged, answer.Access)
+		}
+		return
+	}
 	if answer.Access != "" && !slices.Contains(h.access, answer.Access) {
 		h.access, h.refresh = append(h.access, answer.Access), append(h.refresh, answer.Refresh)
 	}
@@ -203,6 +251,8 @@ func ask(system System, call Call, code string) Answer {
 		return system.Rotate(call.Token)
 	case Validate:
 		return system.Validate(call.Token)
+	case Exchange:
+		return system.(Exchanger).Exchange(call.Token)
 	default:
 		return system.Revoke(call.Token)
 	}
@@ -213,7 +263,7 @@ func ask(system System, call Call, code string) Answer {
 func (p *pool) lookAgain() {
 	for i, h := range p.all {
 		var calls []Call
-		for _, access := range h.access {
+		for _, access := range append(slices.Clone(h.access), h.exchanged...) {
 			calls = append(calls, Call{h.grant, Validate, access})
 		}
 		if len(h.refresh) > 0 {

@@ -254,8 +254,21 @@ func (s *Sessions) addLogouts(tx *tx, sessions []models.SessionMixin, end oidc.S
 // DueLogouts returns the logouts of which it is time to tell the client, the longest
 // due first.
 func (s *Sessions) DueLogouts(ctx context.Context, now time.Time, limit int) (due []models.LogoutMixin, err error) {
+	return s.DueLogoutsExcept(ctx, now, limit, nil)
+}
+
+// DueLogoutsExcept is DueLogouts without those of some clients.
+func (s *Sessions) DueLogoutsExcept(ctx context.Context, now time.Time, limit int, clientIDs []string) (due []models.LogoutMixin, err error) {
 	next, expires := column(s.logouts.column("NextAttemptAt")), column(s.logouts.column("ExpiresAt"))
-	rows, err := s.logouts.list(ctx, []clause.Expression{clause.Lte{Column: next, Value: now.Unix()}, clause.Gt{Column: expires, Value: now.Unix()}},
+	conditions := []clause.Expression{clause.Lte{Column: next, Value: now.Unix()}, clause.Gt{Column: expires, Value: now.Unix()}}
+	if len(clientIDs) > 0 {
+		others := make([]any, len(clientIDs))
+		for i, id := range clientIDs {
+			others[i], _ = models.SplitClientID(id)
+		}
+		conditions = append(conditions, clause.Not(clause.IN{Column: column(s.logouts.column("ClientID")), Values: others}))
+	}
+	rows, err := s.logouts.list(ctx, conditions,
 		clause.OrderBy{Columns: []clause.OrderByColumn{{Column: next}}}, clause.Limit{Limit: &limit})
 	for _, row := range rows {
 		due = append(due, *row.(logoutRow).AsLogoutMixin())

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,14 @@ type LogoutStorage interface {
 	DeleteLogout(ctx context.Context, logoutID string) error
 }
 
+// FairLogoutStorage is a [LogoutStorage] that can leave out some clients, so that those
+// which do not answer, or have many logouts, keep no other waiting.
+type FairLogoutStorage interface {
+	LogoutStorage
+	// DueLogoutsExcept is DueLogouts without those of some clients.
+	DueLogoutsExcept(ctx context.Context, now time.Time, limit int, clientIDs []string) ([]models.LogoutMixin, error)
+}
+
 const (
 	backChannelLogoutURI  = "backchannel_logout_uri"
 	frontChannelLogoutURI = "frontchannel_logout_uri"
@@ -33,8 +43,12 @@ const (
 	logoutTokenLife = 2 * time.Minute
 
 	logoutBatch    = 64
+	logoutsOfOne   = 8 // of the same client in a batch
+	logoutLooks    = 4 // at the outbox, for one batch
 	logoutWorkers  = 8
 	logoutPause    = 5 * time.Second // between two looks at the outbox
+	firstFailure   = time.Second     // the pause after the outbox failed, which doubles each time
+	longestFailure = 5 * time.Minute
 	firstRetry     = 30 * time.Second
 	slowestRetry   = time.Hour
 	maxRetryDouble = 7
@@ -44,23 +58,33 @@ const (
 // Back-Channel Logout 1.0), until ctx ends: run it beside the server. It may run on
 // any number of instances: each logout is told by one at a time, again and again
 // until the client answers, so that a client may be told twice, and never not at all.
+// While the outbox cannot be read or written, it looks less and less often, every five
+// minutes in the end.
 func (p *Provider) DeliverLogouts(ctx context.Context) {
 	if p.server == nil || p.Logouts == nil {
 		return
 	}
+	failure := firstFailure
 	for ctx.Err() == nil {
-		told, err := p.DeliverDueLogouts(ctx)
-		if err != nil && ctx.Err() == nil {
-			p.server.Logger().ErrorContext(ctx, "logouts could not be delivered", slog.String("cause", err.Error()))
-		}
-		if told == logoutBatch {
+		batch, err := p.deliverBatch(ctx)
+		pause, wake := logoutPause, p.wake
+		switch {
+		case err != nil && ctx.Err() == nil:
+			p.server.Logger().ErrorContext(ctx, "logouts could not be delivered", slog.String("cause", err.Error()), slog.Duration("pause", failure))
+			pause, failure, wake = failure, min(2*failure, longestFailure), nil // sessions that end do not shorten it
+		case batch.told > 0 && batch.more:
+			failure = firstFailure
 			continue
+		default:
+			failure = firstFailure
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-		case <-p.wake:
-		case <-time.After(logoutPause):
+		case <-wake:
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
@@ -72,9 +96,9 @@ func (p *Provider) wakeUp() {
 	}
 }
 
-// DeliverDueLogouts tells the clients of the logouts that are due, some at a time, and
-// returns how many it looked at: for a program that has its own way to do things now
-// and then.
+// DeliverDueLogouts tells the clients of the logouts that are due, some at a time and few
+// of each client, and returns how many it looked at: for a program that has its own way to
+// do things now and then.
 func (p *Provider) DeliverDueLogouts(ctx context.Context) (looked int, err error) {
 	if p.server == nil {
 		return 0, ErrNotRegistered
@@ -82,57 +106,206 @@ func (p *Provider) DeliverDueLogouts(ctx context.Context) (looked int, err error
 	if p.Logouts == nil {
 		return 0, errors.New("oidc: Provider.Logouts is missing: there is nothing to deliver")
 	}
-	due, err := p.Logouts.DueLogouts(ctx, p.server.Now(), logoutBatch)
+	batch, err := p.deliverBatch(ctx)
+	return batch.looked, err
+}
+
+// delivered is what came of a batch.
+type delivered struct {
+	looked, told int
+	more         bool // to tell
+}
+
+// deliverBatch tells some clients. It stops when the outbox fails.
+func (p *Provider) deliverBatch(ctx context.Context) (result delivered, err error) {
+	batch, more, err := p.dueLogouts(ctx)
 	if err != nil {
-		return 0, err
+		return result, err
 	}
-	faults := make([]error, len(due))
-	queue := make(chan int)
+	result.more = more
+	queue := make(chan []models.LogoutMixin, len(batch))
+	for _, ofOne := range batch {
+		queue <- ofOne
+	}
+	close(queue)
+	var mu sync.Mutex
+	var failure error
+	note := func(outcome outcome, err error) (goOn bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		result.looked++
+		if outcome == clientTold {
+			result.told++
+		}
+		failure = errors.Join(failure, err)
+		return failure == nil && ctx.Err() == nil
+	}
 	var workers sync.WaitGroup
-	for range min(logoutWorkers, len(due)) {
+	for range min(logoutWorkers, len(batch)) {
 		workers.Go(func() {
-			for i := range queue {
-				faults[i] = p.deliver(ctx, &due[i])
+			for ofOne := range queue {
+				for i := range ofOne {
+					outcome, err := p.deliver(ctx, &ofOne[i])
+					if !note(outcome, err) {
+						return
+					}
+					if outcome == clientSilent { // nor would it be told of the next one
+						break
+					}
+				}
 			}
 		})
 	}
-	for i := range due {
-		queue <- i
-	}
-	close(queue)
 	workers.Wait()
-	return len(due), errors.Join(faults...)
+	return result, failure
 }
 
+// dueLogouts returns logouts that are due, by client, few of each one and none of those
+// that have just not answered. It reports whether there are more.
+func (p *Provider) dueLogouts(ctx context.Context) (batch [][]models.LogoutMixin, more bool, err error) {
+	now := p.server.Now()
+	silent := p.silent.now(now)
+	at := make(map[string]int) // in the batch, by client
+	for total, look := 0, 0; ; look++ {
+		except := slices.AppendSeq(slices.Clone(silent), maps.Keys(at))
+		page, fair, err := p.lookForLogouts(ctx, now, except)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, logout := range page {
+			id := logout.GetClientID()
+			if slices.Contains(except, id) {
+				continue
+			}
+			i, known := at[id]
+			if !known {
+				i = len(batch)
+				at[id], batch = i, append(batch, nil)
+			}
+			if len(batch[i]) == logoutsOfOne || total == logoutBatch {
+				more = true
+				continue
+			}
+			batch[i], total = append(batch[i], logout), total+1
+		}
+		switch {
+		case len(page) < logoutBatch:
+			return batch, more, nil
+		case !fair, total == logoutBatch, look == logoutLooks-1:
+			return batch, true, nil
+		}
+	}
+}
+
+// lookForLogouts returns logouts that are due, and whether those of the clients were left
+// out.
+func (p *Provider) lookForLogouts(ctx context.Context, now time.Time, except []string) (page []models.LogoutMixin, fair bool, err error) {
+	if storage, ok := p.Logouts.(FairLogoutStorage); ok {
+		page, err = storage.DueLogoutsExcept(ctx, now, logoutBatch, except)
+		return page, true, err
+	}
+	page, err = p.Logouts.DueLogouts(ctx, now, logoutBatch)
+	return page, false, err
+}
+
+// outcome is what came of telling a client.
+type outcome int
+
+const (
+	nothingTold  outcome = iota // as it failed, or another instance tells it
+	clientTold                  // or there is nothing to tell it
+	clientSilent                // it did not answer
+)
+
 // deliver tells one client, and forgets the logout once it has answered.
-func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) error {
+func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) (outcome, error) {
 	retry := min(firstRetry<<min(logout.Attempts, maxRetryDouble), slowestRetry)
 	won, err := p.Logouts.ClaimLogout(ctx, logout, p.server.Now().Add(retry))
 	if err != nil || !won {
-		return err
+		return nothingTold, err
 	}
 	client, err := p.server.QueryClient(ctx, logout.GetClientID())
 	if err != nil {
-		return err
+		return nothingTold, err
 	}
 	address := p.addressOf(ctx, client, backChannelLogoutURI)
 	if address == nil {
-		return p.Logouts.DeleteLogout(ctx, logout.LogoutID)
+		return clientTold, p.Logouts.DeleteLogout(ctx, logout.LogoutID)
 	}
 	told := p.tell(ctx, client, logout, address.String())
-	if told == nil {
-		return p.Logouts.DeleteLogout(ctx, logout.LogoutID)
+	switch {
+	case told == nil:
+		p.silent.answered(logout.GetClientID())
+		return clientTold, p.Logouts.DeleteLogout(ctx, logout.LogoutID)
+	case ctx.Err() != nil:
+		return nothingTold, ctx.Err()
+	case errors.Is(told, server.ErrUnavailable): // and no fault of the client's
+		return nothingTold, told
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+	p.silent.failed(logout.GetClientID(), p.server.Now())
 	level, message := slog.LevelWarn, "a client could not be told of a logout, and will be again"
 	if p.server.Now().Add(retry).Unix() >= logout.ExpiresAt {
 		level, message = slog.LevelError, "a client could not be told of a logout, and will not be any more"
 	}
 	p.server.Logger().Log(ctx, level, message,
 		slog.String("client_id", logout.GetClientID()), slog.Int64("attempt", logout.Attempts+1), slog.String("cause", told.Error()))
-	return nil
+	return clientSilent, nil
+}
+
+// silentClients are those that did not answer, which this instance leaves alone for a
+// while: longer each time, so that a client that is away costs little however many logouts
+// wait for it.
+type silentClients struct {
+	mu      sync.Mutex
+	clients map[string]silence
+}
+
+type silence struct {
+	until  time.Time
+	lasted time.Duration
+}
+
+const (
+	firstSilence     = 5 * time.Second
+	longestSilence   = 10 * time.Minute
+	maxSilentClients = 200
+)
+
+// failed notes that a client did not answer.
+func (s *silentClients) failed(clientID string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients == nil {
+		s.clients = make(map[string]silence)
+	}
+	lasts := min(max(2*s.clients[clientID].lasted, firstSilence), longestSilence)
+	s.clients[clientID] = silence{now.Add(lasts), lasts}
+	for id := range s.clients {
+		if len(s.clients) <= maxSilentClients {
+			break
+		}
+		delete(s.clients, id)
+	}
+}
+
+// answered notes that a client did.
+func (s *silentClients) answered(clientID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, clientID)
+}
+
+// now returns those that are left alone.
+func (s *silentClients) now(now time.Time) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, silence := range s.clients {
+		if now.Before(silence.until) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // tell posts a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.5).

@@ -85,6 +85,7 @@ type Provider struct {
 
 	server *server.Server
 	wake   chan struct{}
+	silent *silentClients
 }
 
 const (
@@ -107,7 +108,7 @@ var ErrNotRegistered = errors.New("oidc: Provider.Register has not been called")
 // [Hybrid].
 func (p *Provider) Register(srv *server.Server, protector Protector) error {
 	if p.wake == nil {
-		p.wake = make(chan struct{}, 1)
+		p.wake, p.silent = make(chan struct{}, 1), new(silentClients)
 	}
 	p.server = srv
 	return errors.Join(

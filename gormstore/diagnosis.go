@@ -37,7 +37,7 @@ func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ..
 	x := &examination{ctx: ctx, db: db}
 	x.refused("database", "the database:", handleErr)
 	if srv != nil {
-		x.privateUse = srv.GivenConfig().PrivateUseSchemes
+		x.server, x.privateUse = srv, srv.GivenConfig().PrivateUseSchemes
 	}
 	if db == nil {
 		return x.findings
@@ -68,6 +68,8 @@ type examination struct {
 	pool   *sql.DB
 	conn   *sql.Conn
 	models []*examinedModel
+	// server is nil where the doctor was not given one.
+	server *server.Server
 	// privateUse are the server's private-use schemes without a dot, nil for the usual.
 	privateUse []string
 	findings   server.Findings

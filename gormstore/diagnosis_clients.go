@@ -68,7 +68,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		return
 	}
 	where := "table " + m.table.schema.Table
-	var invalid, ignored, unreadable rowFaults
+	var invalid, ignored, unreadable, keyless, older rowFaults
 	last := ""
 	for range clientBatches {
 		clients, err := x.clientsAfter(m, t, last)
@@ -81,6 +81,9 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 			name := strconv.Quote(client.GetClientID())
 			invalid.add(name, texts(server.ClientFaults(&client.ClientMixin, x.privateUse))...)
 			ignored.add(name, texts(client.ignored)...)
+			missing, old := x.secretsOf(client)
+			keyless.add(name, missing...)
+			older.add(name, old...)
 			if client.unreadable != nil {
 				unreadable.add(name, client.unreadable.Error())
 			}
@@ -109,6 +112,14 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 			Consequence: "every request of those clients fails",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
+		{&keyless, "missing_secret", server.Grave, "has client secrets that were derived with what is not configured, ", server.Finding{
+			Consequence: "those clients cannot authenticate",
+			Remedy:      "Config.Secrets: add the secret with that id again, after the newest one; where it is lost, give those clients new secrets by ClientFactory.RotateSecret",
+		}},
+		{&older, "older_secret", server.Hint, "has client secrets that were derived with an older secret, ", server.Finding{
+			Consequence: "it cannot be left out of Config.Secrets yet",
+			Remedy:      "keep it, or give those clients new secrets by ClientFactory.RotateSecret",
+		}},
 	} {
 		if one.faults.rows == 0 {
 			continue
@@ -116,6 +127,30 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		one.finding.Check, one.finding.Severity, one.finding.Where, one.finding.Problem = one.check, one.severity, where, one.problem+one.faults.String()
 		x.find(one.finding)
 	}
+}
+
+// secretsOf returns what is missing to derive a client's secrets, and which older secrets
+// of the server are needed for that.
+func (x *examination) secretsOf(client *examinedClient) (missing, older []string) {
+	if x.server == nil {
+		return nil, nil
+	}
+	newest := x.server.GivenConfig().Secrets.Newest()
+	for _, stored := range []string{client.ClientSecret, client.PreviousClientSecret} {
+		id, _, derived := models.ReadDerivedClientSecret(stored)
+		by := "by the secret with the id " + strconv.Quote(id)
+		if id == "" {
+			by = "by ClientSecretJWT.Key"
+		}
+		switch {
+		case !derived:
+		case !x.server.KnowsSecretKey(stored):
+			missing = append(missing, by)
+		case id != "" && id != newest:
+			older = append(older, by)
+		}
+	}
+	return missing, older
 }
 
 // texts returns what is said of each fault.
@@ -141,12 +176,12 @@ func (x *examination) clientsAfter(m *examinedModel, t *catalogTable, last strin
 	if x.db.Name() == "postgres" {
 		after = "$1"
 	}
-	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s FROM %[6]s WHERE %[1]s > %[7]s ORDER BY %[1]s LIMIT %[8]d",
-		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), x.quote(m.table.schema.Table), after, clientBatch)
+	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s, %[6]s, %[7]s FROM %[8]s WHERE %[1]s > %[9]s ORDER BY %[1]s LIMIT %[10]d",
+		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), read("ClientSecret"), read("PreviousClientSecret"), x.quote(m.table.schema.Table), after, clientBatch)
 	err = x.ask(func(scan func(...any) error) error {
 		var client examinedClient
 		var metadata string
-		if err := scan(&client.ClientID, &client.LongClientID, &client.ClientSource, &client.RegistrationAccessToken, &metadata); err != nil {
+		if err := scan(&client.ClientID, &client.LongClientID, &client.ClientSource, &client.RegistrationAccessToken, &metadata, &client.ClientSecret, &client.PreviousClientSecret); err != nil {
 			return err
 		}
 		_ = client.ClientMetadata.Scan(metadata)

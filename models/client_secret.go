@@ -27,6 +27,23 @@ const derivedScheme = "$derived$"
 // server derives from a key of its own: "$derived$" and what it derives it from.
 func DerivedClientSecret(nonce string) string { return derivedScheme + nonce }
 
+// DerivedClientSecretBy is DerivedClientSecret that says which of the server's secrets the
+// client's is derived with: "$derived$", its id, "$" and the nonce.
+func DerivedClientSecretBy(secretID, nonce string) string {
+	return derivedScheme + secretID + "$" + nonce
+}
+
+// ReadDerivedClientSecret returns what a stored secret is derived from, and the id of the
+// server's secret with which it is: empty where the stored form does not say so, as it was
+// made by a key that has no id. ok is false for a stored secret that is not derived.
+func ReadDerivedClientSecret(stored string) (secretID, nonce string, ok bool) {
+	nonce, ok = strings.CutPrefix(stored, derivedScheme)
+	if id, rest, named := strings.Cut(nonce, "$"); ok && named {
+		return id, rest, true
+	}
+	return "", nonce, ok
+}
+
 // IsDerivedClientSecret reports whether a stored secret is a derived one.
 func IsDerivedClientSecret(stored string) bool { return strings.HasPrefix(stored, derivedScheme) }
 

@@ -94,6 +94,29 @@ type DerivedSecretHook interface {
 	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool)
 }
 
+// SecretKeysHook is for a [DerivedSecretHook] whose keys can be named.
+type SecretKeysHook interface {
+	// KnowsSecretKey reports whether the method has the key with which a stored secret was
+	// derived.
+	KnowsSecretKey(stored string) bool
+}
+
+// KnowsSecretKey reports whether a client authentication method has the key with which a
+// stored secret was derived. It is true of any other stored secret, and where no method
+// says which keys it has.
+func (s *Server) KnowsSecretKey(stored string) bool {
+	asked := false
+	for _, m := range s.methods {
+		if hook, ok := m.(SecretKeysHook); ok {
+			if hook.KnowsSecretKey(stored) {
+				return true
+			}
+			asked = true
+		}
+	}
+	return !asked || !models.IsDerivedClientSecret(stored)
+}
+
 // RequireAuthMethodMember is the member of a client's metadata that insists on its
 // token_endpoint_auth_method where Config.StrictClientSecretMethod does not: true or
 // false.

@@ -29,8 +29,12 @@ type DPoPProofs struct {
 	Replays ReplayStorage
 	// NonceKey has clients put a nonce into their proofs that is never older than
 	// ten minutes, so that none can be made in advance (RFC 9449 section 8): at
-	// least 32 random bytes, the same on every instance. nil asks for no nonce.
+	// least 32 random bytes, the same on every instance. Without it and Secrets no nonce is
+	// asked for.
 	NonceKey []byte
+	// Secrets make the nonces in the place of NonceKey, so that they can be rotated: those
+	// of [Config.Secrets]. Every nonce that one of them or NonceKey made is taken.
+	Secrets Secrets
 	// Algorithms are those by which clients may sign; nil is those of the profile, or
 	// else [SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
@@ -55,6 +59,7 @@ func (p *DPoPProofs) CheckSettings() error {
 	if len(p.NonceKey) > 0 && len(p.NonceKey) < minNonceKey {
 		faults = append(faults, errors.New("server: DPoPProofs.NonceKey must have at least 32 random bytes"))
 	}
+	faults = append(faults, p.Secrets.Check())
 	return errors.Join(faults...)
 }
 
@@ -111,7 +116,7 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
 	case !p.goodNonce(proof.Nonce, now):
 		failure := NewError(UseDPoPNonce, "The DPoP proof needs the 'nonce' of the header 'DPoP-Nonce'.")
-		failure.Header = http.Header{"Dpop-Nonce": {p.nonce(now.Unix() / int64(nonceLife/time.Second))}}
+		failure.Header = http.Header{"Dpop-Nonce": {nonceBy(p.nonceKeys()[0], now.Unix()/int64(nonceLife/time.Second))}}
 		return "", failure
 	}
 	return p.once(r.Context(), proof, issuedAt)
@@ -179,22 +184,34 @@ func hashOfToken(accessToken string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// nonce is the same for everybody for a while: it shows that a proof is young,
+// nonceKeys are the keys by which nonces are made, that which makes new ones first.
+func (p *DPoPProofs) nonceKeys() [][]byte {
+	keys := p.Secrets.Keys(NonceSecret)
+	if len(p.NonceKey) > 0 {
+		keys = append([][]byte{p.NonceKey}, keys...)
+	}
+	return keys
+}
+
+// nonceBy is the same for everybody for a while: it shows that a proof is young,
 // and needs no memory.
-func (p *DPoPProofs) nonce(period int64) string {
-	mac := hmac.New(sha256.New, p.NonceKey)
+func nonceBy(key []byte, period int64) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("dpop nonce " + strconv.FormatInt(period, 10)))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func (p *DPoPProofs) goodNonce(nonce string, now time.Time) bool {
-	if len(p.NonceKey) == 0 {
+	keys := p.nonceKeys()
+	if len(keys) == 0 {
 		return true
 	}
 	period := now.Unix() / int64(nonceLife/time.Second)
 	good := 0
-	for _, at := range []int64{period - 1, period, period + 1} { // another instance's clock may be ahead
-		good |= subtle.ConstantTimeCompare([]byte(nonce), []byte(p.nonce(at)))
+	for _, key := range keys {
+		for _, at := range []int64{period - 1, period, period + 1} { // another instance's clock may be ahead
+			good |= subtle.ConstantTimeCompare([]byte(nonce), []byte(nonceBy(key, at)))
+		}
 	}
 	return good == 1
 }

@@ -470,6 +470,8 @@ func (p *full) clientAssertions(t *testing.T) {
 	secrets := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretJWT }))
 	late := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretJWT }))
 	require.NoError(t, p.DB.Model(late).Update("client_secret_expires_at", now-1).Error)
+	keyless := p.NewClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientMetadata.TokenEndpointAuthMethod = models.ClientSecretJWT }))
+	require.NoError(t, p.DB.Model(keyless).Update("client_secret", models.DerivedClientSecretBy("0123abcd", "nonce")).Error)
 	plain := p.StoreClient(oauthtest.Grants("client_credentials"))
 	p.change(plain, func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.ClientSecretJWT })
 	secret := func(client *oauthtest.Client, with string) string {
@@ -508,7 +510,9 @@ func (p *full) clientAssertions(t *testing.T) {
 		"keys that are away":   {own(away), "", "the client has no key set that can be read", []string{"claimed_client_id", away.ClientID}},
 		"by another secret":    {secret(secrets, secrets.Secret+"x"), "", "the signature of the JWT is wrong", []string{"claimed_client_id", secrets.ClientID}},
 		"by an expired secret": {secret(late, late.Secret), "", "the client secret has expired", []string{"claimed_client_id", late.ClientID}},
-		"without a secret":     {secret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that signs", []string{"claimed_client_id", plain.ClientID}},
+		"by a key that is missing": {secret(keyless, "a secret that nobody can derive any more"), "", "the key with which the client secret was derived is missing",
+			[]string{"claimed_client_id", keyless.ClientID, "values.fault", (&server.MissingSecretError{ID: "0123abcd"}).Error()}},
+		"without a secret": {secret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that signs", []string{"claimed_client_id", plain.ClientID}},
 	}
 	for _, rule := range slices.Sorted(maps.Keys(rows)) {
 		c := rows[rule]

@@ -7,7 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"strings"
+	"log/slog"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -25,12 +25,18 @@ import (
 // Such secrets are made by [server.Server.NewClientSecret], which client
 // registration uses; for a gormstore.ClientFactory, set its NewSecret to it.
 type ClientSecretJWT struct {
-	// Key derives the secrets: at least 32 random bytes, the same on every
-	// instance, kept apart from the database. With another key all secrets are
-	// void.
+	// Key derives the secrets where server.Config.Secrets do not: at least 32 random bytes,
+	// the same on every instance, kept apart from the database. With another key all
+	// secrets that it derived are void. Beside Config.Secrets it goes on deriving the
+	// secrets that it has derived, and new ones as well until Config.NoOlderInstances is
+	// set. nil leaves all of them to Config.Secrets, which can be rotated: each client
+	// secret says which of them it was derived with.
 	Key []byte
 	// Replays remembers which assertions were presented.
 	Replays server.ReplayStorage
+
+	secrets          server.Secrets // of the server on which the method is registered
+	noOlderInstances bool
 }
 
 const minSecretKey = 32
@@ -40,15 +46,16 @@ func secretAlgorithms() []jose.SignatureAlgorithm { return []jose.SignatureAlgor
 // AuthMethod returns "client_secret_jwt".
 func (*ClientSecretJWT) AuthMethod() string { return models.ClientSecretJWT }
 
-// CheckConfig names what is missing.
-func (m *ClientSecretJWT) CheckConfig(*server.Config) error {
+// CheckConfig names what is missing, and takes the secrets of the configuration.
+func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	var faults []error
-	if len(m.Key) < minSecretKey {
-		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Key must have at least 32 random bytes"))
+	if len(m.Key) < minSecretKey && (m.Key != nil || len(config.Secrets) == 0) {
+		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Key must have at least 32 random bytes; or leave it out and set Config.Secrets"))
 	}
 	if m.Replays == nil {
 		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
+	m.secrets, m.noOlderInstances = config.Secrets, config.NoOlderInstances
 	return errors.Join(faults...)
 }
 
@@ -69,15 +76,46 @@ func (*ClientSecretJWT) CheckClientMetadata(_ context.Context, _ *server.Request
 // NewClientSecret returns a secret, and what is stored of it.
 func (m *ClientSecretJWT) NewClientSecret(clientID string) (secret, stored string) {
 	nonce := rand.Text()
-	return m.derive(clientID, nonce), models.DerivedClientSecret(nonce)
+	stored = models.DerivedClientSecret(nonce)
+	if m.Key == nil || len(m.secrets) > 0 && m.noOlderInstances {
+		stored = models.DerivedClientSecretBy(m.secrets.Newest(), nonce)
+	}
+	secret, err := m.derive(clientID, stored)
+	if err != nil { // by a method that was never registered, whose settings nobody has checked
+		panic("clientauth: ClientSecretJWT: " + err.Error())
+	}
+	return secret, stored
 }
+
+// KnowsSecretKey reports whether the method has the key with which a stored secret was
+// derived.
+func (m *ClientSecretJWT) KnowsSecretKey(stored string) bool {
+	_, err := m.derive("", stored)
+	return err == nil
+}
+
+// errNotDerived is for a stored secret from which none is derived.
+var errNotDerived = errors.New("the secret is not derived")
 
 // derive returns the secret of a client: 256 bits that nobody can know without
 // the key.
-func (m *ClientSecretJWT) derive(clientID, nonce string) string {
-	mac := hmac.New(sha256.New, m.Key)
+func (m *ClientSecretJWT) derive(clientID, stored string) (string, error) {
+	secretID, nonce, ok := models.ReadDerivedClientSecret(stored)
+	key := m.Key
+	switch {
+	case !ok:
+		return "", errNotDerived
+	case secretID != "":
+		var err error
+		if key, err = m.secrets.Key(secretID, server.DerivedClientSecret); err != nil {
+			return "", err
+		}
+	case len(key) == 0:
+		return "", errors.New("the secret was derived with ClientSecretJWT.Key, which is not set")
+	}
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("client secret\x00" + nonce + "\x00" + clientID))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 
 // Presented reports whether the request has a client assertion that is signed
@@ -98,12 +136,13 @@ func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Re
 // CheckDerivedSecret reports whether a client sent the secret with which it is to sign,
 // and whether that has expired.
 func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool) {
-	return m.anySecret(client, now, func(derived string) bool { return hmac.Equal([]byte(derived), []byte(secret)) })
+	right, expired, _ = m.anySecret(client, now, func(derived string) bool { return hmac.Equal([]byte(derived), []byte(secret)) })
+	return right, expired
 }
 
 // verify returns nil when one of the client's secrets made the signature.
 func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (err error) {
-	right, expired := m.anySecret(client, req.Time, func(derived string) bool {
+	right, expired, missing := m.anySecret(client, req.Time, func(derived string) bool {
 		err = assertion.VerifyWith([]byte(derived))
 		return err == nil
 	})
@@ -112,6 +151,8 @@ func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, asserti
 		return nil
 	case expired:
 		return &server.NotAuthenticated{Reason: server.NewReason("the client secret has expired")}
+	case missing != nil: // and the client may have signed with it
+		return &server.NotAuthenticated{Reason: server.NewReason("the key with which the client secret was derived is missing", slog.String("fault", missing.Error()))}
 	case err == nil:
 		return server.NewReason("the client has no secret that signs")
 	default:
@@ -120,8 +161,8 @@ func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, asserti
 }
 
 // anySecret reports whether one of the client's secrets does, and whether the one that
-// does has expired.
-func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) (right, expired bool) {
+// does has expired. missing is why one of them could not be derived.
+func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) (right, expired bool, missing error) {
 	for _, stored := range []struct {
 		secret    string
 		expiresAt int64
@@ -129,14 +170,19 @@ func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, d
 		{client.PreviousClientSecret, client.PreviousClientSecretExpiresAt},
 		{client.ClientSecret, client.ClientSecretExpiresAt},
 	} {
-		nonce, ok := strings.CutPrefix(stored.secret, models.DerivedClientSecret(""))
-		if !ok || !does(m.derive(client.GetClientID(), nonce)) {
+		derived, err := m.derive(client.GetClientID(), stored.secret)
+		switch {
+		case errors.Is(err, errNotDerived):
 			continue
-		}
-		if stored.expiresAt == 0 || now.Unix() < stored.expiresAt {
-			return true, false
+		case err != nil:
+			missing = err
+			continue
+		case !does(derived):
+			continue
+		case stored.expiresAt == 0 || now.Unix() < stored.expiresAt:
+			return true, false, nil
 		}
 		expired = true
 	}
-	return false, expired
+	return false, expired, missing
 }

@@ -109,8 +109,116 @@ func TestClientSecretJWTNeedsItsSettings(t *testing.T) {
 	err := p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte("short")})
 	require.ErrorContains(t, err, "Key")
 	require.ErrorContains(t, err, "Replays")
+	require.ErrorContains(t, p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{}), "Config.Secrets", "both remedies are named")
 	_, err = gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server).Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{
 		ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"}},
 	}})
 	require.ErrorContains(t, err, "token_endpoint_auth_method", "the server does not have the method")
+}
+
+// secretOf is a secret of the server.
+func secretOf(letter string) []byte { return []byte(strings.Repeat(letter, 32)) }
+
+// signing is an instance of the server whose clients sign with derived secrets.
+type signing struct {
+	*oauthtest.Provider
+	t       *testing.T
+	factory *gormstore.ClientFactory[oauthtest.Client]
+	signed  *int
+}
+
+func newSigning(t *testing.T, db *gorm.DB, key []byte, secrets server.Secrets, noOlderInstances bool) signing {
+	t.Helper()
+	p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets, c.NoOlderInstances = secrets, noOlderInstances })
+	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: key, Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
+	return signing{p, t, gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server), new(int)}
+}
+
+func (s signing) create() (*oauthtest.Client, string) {
+	s.t.Helper()
+	client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{
+		TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"},
+	}}}
+	secret, err := s.factory.Create(s.t.Context(), client)
+	require.NoError(s.t, err)
+	return client, secret
+}
+
+func (s signing) ask(client *oauthtest.Client, secret string) string {
+	return s.Token(nil, assertionBody(oauthtest.SignJWT(s.t, []byte(secret), jose.HS256, nil, map[string]any{
+		"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": s.Now.Unix() + 60, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+	}))).Body["error"]
+}
+
+// found returns the checks of the doctor that client secrets do not pass, with what it says.
+func (s signing) found() (checks []string, said string) {
+	for _, finding := range gormstore.DiagnoseFor(s.t.Context(), s.Server, s.DB, &oauthtest.Client{}) {
+		if strings.HasSuffix(finding.Check, "_secret") {
+			checks, said = append(checks, finding.Check), said+finding.Error()
+		}
+	}
+	return checks, said
+}
+
+// A secret that was derived before a rotation of the server's secrets is the client's as
+// before, and says by which of them it was derived.
+func TestDerivedSecretsOutliveARotation(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		a, b := secretOf("a"), secretOf("b")
+		before := newSigning(t, db, nil, server.Secrets{a}, false)
+		client, secret := before.create()
+		assert.Empty(t, before.ask(client, secret))
+		assert.Contains(t, client.ClientSecret, server.Secrets{a}.Newest())
+		checks, _ := before.found()
+		assert.Empty(t, checks)
+
+		rotated := newSigning(t, db, nil, server.Secrets{b, a}, false)
+		assert.Empty(t, rotated.ask(client, secret))
+		other, otherSecret := rotated.create()
+		assert.Contains(t, other.ClientSecret, server.Secrets{b}.Newest(), "the newest makes what is new")
+		assert.Empty(t, rotated.ask(other, otherSecret))
+		assert.Equal(t, server.InvalidClient, rotated.ask(other, secret))
+		checks, said := rotated.found()
+		assert.Equal(t, []string{"older_secret"}, checks)
+		assert.Contains(t, said, server.Secrets{a}.Newest())
+
+		without := newSigning(t, db, nil, server.Secrets{b}, false)
+		assert.Equal(t, server.InvalidClient, without.ask(client, secret))
+		assert.Empty(t, without.ask(other, otherSecret))
+		checks, said = without.found()
+		assert.Equal(t, []string{"missing_secret"}, checks, "what is needed still is named")
+		assert.Contains(t, said, server.Secrets{a}.Newest())
+		assert.Contains(t, said, client.ClientID)
+
+		renewed, err := without.factory.RotateSecret(t.Context(), client.ClientID, gormstore.SecretRotation{})
+		require.NoError(t, err)
+		assert.Empty(t, without.ask(client, renewed))
+		checks, _ = without.found()
+		assert.Empty(t, checks)
+	})
+}
+
+// Beside a Key, which an older instance has, secrets are derived by it until no older
+// instance runs, and those that it derived are valid for ever.
+func TestDerivedSecretsOfAKey(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		key, a := secretOf("k"), server.Secrets{secretOf("a")}
+		older := newSigning(t, db, key, nil, false)
+		client, secret := older.create()
+		beside := newSigning(t, db, key, a, false)
+		meanwhile, meanwhileSecret := beside.create()
+		assert.Empty(t, older.ask(meanwhile, meanwhileSecret), "an older instance derives it as well")
+		last := newSigning(t, db, key, a, true)
+		next, nextSecret := last.create()
+		assert.Contains(t, next.ClientSecret, a.Newest())
+		for _, one := range []struct {
+			client *oauthtest.Client
+			secret string
+		}{{client, secret}, {meanwhile, meanwhileSecret}, {next, nextSecret}} {
+			assert.Empty(t, last.ask(one.client, one.secret))
+		}
+		checks, said := newSigning(t, db, nil, a, true).found()
+		assert.Equal(t, []string{"missing_secret"}, checks)
+		assert.Contains(t, said, "ClientSecretJWT.Key")
+	})
 }

@@ -271,6 +271,41 @@ func TestDPoPNonce(t *testing.T) {
 	assert.Equal(t, http.StatusOK, elsewhere.Token(service, "grant_type=client_credentials", elsewhere.proof(key, "nonce", old.Header.Get("DPoP-Nonce"))...).Status)
 }
 
+// Nonces by the server's secrets outlive a rotation, on instances of before and after it.
+func TestDPoPNoncesBySecrets(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	a, b := []byte(strings.Repeat("a", 32)), []byte(strings.Repeat("b", 32))
+	key := oauthtest.NewKey(t)
+	var service *oauthtest.Client
+	nonces := make(map[string]string)
+	instances := make(map[string]func(nonce any) oauthtest.Answer)
+	for name, proofs := range map[string]server.DPoPProofs{
+		"before": {Secrets: server.Secrets{a, b}}, "after": {Secrets: server.Secrets{b, a}}, "keyed": {Secrets: server.Secrets{b}, NonceKey: a}, "another": {Secrets: server.Secrets{[]byte(strings.Repeat("c", 32))}},
+	} {
+		p := newDPoP(t, db)
+		p.dpop.Proofs.Secrets, p.dpop.Proofs.NonceKey = proofs.Secrets, proofs.NonceKey
+		if service == nil {
+			service = p.NewClient(oauthtest.Grants("client_credentials"))
+		}
+		instances[name] = func(nonce any) oauthtest.Answer {
+			return p.Token(service, "grant_type=client_credentials", p.proof(key, "nonce", nonce)...)
+		}
+		first := instances[name](nil)
+		assert.Equal(t, server.UseDPoPNonce, first.Body["error"], name)
+		nonces[name] = first.Header.Get("DPoP-Nonce")
+		assert.Equal(t, http.StatusOK, instances[name](nonces[name]).Status, name)
+	}
+	assert.Equal(t, http.StatusOK, instances["before"](nonces["after"]).Status)
+	assert.Equal(t, http.StatusOK, instances["after"](nonces["before"]).Status)
+	assert.Equal(t, http.StatusOK, instances["keyed"](nonces["after"]).Status)
+	for _, name := range []string{"before", "after", "keyed"} {
+		assert.Equal(t, server.UseDPoPNonce, instances[name](nonces["another"]).Body["error"], name)
+	}
+	short := newDPoP(t, db).dpop
+	short.Proofs.Secrets = server.Secrets{[]byte("short")}
+	assert.ErrorContains(t, short.CheckConfig(&server.Config{}), "32")
+}
+
 // A client that never saw the answer to a refresh still has to prove its key.
 func TestDPoPWithinTheGraceOfARefresh(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)

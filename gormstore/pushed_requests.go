@@ -42,7 +42,7 @@ func (p *PushedRequests) Pruned() []*Table { return []*Table{p.table} }
 
 // SavePushedRequest stores a request.
 func (p *PushedRequests) SavePushedRequest(ctx context.Context, record *models.PushedRequestMixin) error {
-	return p.table.do(ctx, step{own: p.table.is("RequestURI", record.RequestURI)}, func(tx *tx) error {
+	return p.table.store(ctx, step{own: p.table.is("RequestURI", record.RequestURI)}, func(tx *tx) error {
 		row := p.table.newRow().(pushedRow)
 		*row.AsPushedRequestMixin() = *record
 		_, err := tx.insert(row)
@@ -73,3 +73,7 @@ func (p *PushedRequests) UsePushedRequest(ctx context.Context, requestURI string
 	})
 	return won, err
 }
+
+// IsSpentWithOutcome says that the stores of the same database mark what is used in the step
+// that stores an outcome.
+func (*PushedRequests) IsSpentWithOutcome() {}

@@ -42,9 +42,7 @@ func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 // lost, it cannot be known who was the first.
 func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
 	err = r.table.do(ctx, step{}, func(tx *tx) error {
-		row := r.table.newRow().(replayRow)
-		*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
-		first, err = tx.insertNew(row)
+		first, err = newReplay(tx, key, expiresAt)
 		if err == nil && !first && tx.lost {
 			return errors.Join(server.ErrUnavailable, server.ErrTaken)
 		}
@@ -52,3 +50,13 @@ func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time)
 	})
 	return first, err
 }
+
+func newReplay(tx *tx, key string, expiresAt time.Time) (first bool, err error) {
+	row := tx.table.newRow().(replayRow)
+	*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
+	return tx.insertNew(row)
+}
+
+// IsSpentWithOutcome says that the stores of the same database mark what is used in the step
+// that stores an outcome.
+func (*Replays) IsSpentWithOutcome() {}

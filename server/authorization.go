@@ -301,6 +301,9 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 		return nil, err
 	}
 	if !granted {
+		if err := req.settle(ctx, nil); err != nil {
+			return nil, err
+		}
 		return nil, NewError(AccessDenied, "The resource owner denied the request.")
 	}
 	if err := s.checkUser(ctx, req, req.User); err != nil {
@@ -313,7 +316,7 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 	if err == nil && len(params) == 0 {
 		err = fmt.Errorf("server: the grant for %q authorized nothing and returned no error", req.ResponseType)
 	}
-	if err != nil {
+	if err := req.settle(ctx, err); err != nil {
 		return nil, err
 	}
 	if err := each(req, func(hook AuthorizationResponseHook) error {

@@ -168,6 +168,11 @@ func (s *Server) notAuthenticated(ctx context.Context, req *Request, err error) 
 			return err
 		}
 	}
+	return s.notAClient(req, why)
+}
+
+// notAClient is the one answer to whoever is not a client.
+func (s *Server) notAClient(req *Request, why *NotAuthenticated) *Error {
 	return s.invalidClient(req, "The client authentication failed.").BecauseOf(why)
 }
 

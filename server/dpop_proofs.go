@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -95,42 +94,59 @@ func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
 // does not matter. accessToken is the token that comes with it, empty at the
 // authorization server. A proof is good once.
 func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, err error) {
-	headers := r.Header.Values("DPoP")
-	if len(headers) != 1 {
-		return "", NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
-	}
-	proof, err := parseDPoPProof(headers[0], p.algorithms())
+	thumbprint, spend, err := p.Verify(r, target, accessToken, now)
 	if err != nil {
-		return "", NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.").BecauseOf(err)
+		return "", err
 	}
-	issuedAt := proof.IssuedAt.Time()
-	switch {
-	case proof.ID == "" || len(proof.ID) > maxProofID:
-		return "", NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
-	case proof.Method != r.Method || !sameTarget(proof.Target, target):
-		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.").With(
-			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", LoggedURI(proof.Target)), slog.String("target", LoggedURI(target)))
-	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
-		return "", NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
-	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
-		return "", NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
-	case !p.goodNonce(proof.Nonce, now):
-		failure := NewError(UseDPoPNonce, "The DPoP proof needs the 'nonce' of the header 'DPoP-Nonce'.")
-		failure.Header = http.Header{"Dpop-Nonce": {nonceBy(p.nonceKeys()[0], now.Unix()/int64(nonceLife/time.Second))}}
-		return "", failure
-	}
-	return p.once(r.Context(), proof, issuedAt)
-}
-
-func (p *DPoPProofs) once(ctx context.Context, proof *dpopProof, issuedAt time.Time) (thumbprint string, err error) {
-	first, err := p.Replays.FirstUse(ctx, fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), issuedAt.Add(2*proofLife))
+	first, err := spend.use(r.Context())
 	if err != nil {
 		return "", fmt.Errorf("remember a DPoP proof: %w", err)
 	}
 	if !first {
-		return "", NewError(InvalidDPoPProof, "The DPoP proof was used before.")
+		return "", spend.Refusal
 	}
-	return proof.thumbprint, nil
+	return thumbprint, nil
+}
+
+// Verify is Check for a request of the server, which spends the proof: hand what it returns
+// to [Request.Spend].
+func (p *DPoPProofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend Spend, err error) {
+	proof, err := p.verify(r, target, accessToken, now)
+	if err != nil {
+		return "", Spend{}, err
+	}
+	return proof.thumbprint, Spend{
+		Replays: p.Replays, Key: fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), ExpiresAt: proof.IssuedAt.Time().Add(2 * proofLife), Proof: true,
+		Refusal: NewError(InvalidDPoPProof, "The DPoP proof was used before."),
+	}, nil
+}
+
+func (p *DPoPProofs) verify(r *http.Request, target, accessToken string, now time.Time) (*dpopProof, error) {
+	headers := r.Header.Values("DPoP")
+	if len(headers) != 1 {
+		return nil, NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
+	}
+	proof, err := parseDPoPProof(headers[0], p.algorithms())
+	if err != nil {
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.").BecauseOf(err)
+	}
+	issuedAt := proof.IssuedAt.Time()
+	switch {
+	case proof.ID == "" || len(proof.ID) > maxProofID:
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
+	case proof.Method != r.Method || !sameTarget(proof.Target, target):
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.").With(
+			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", LoggedURI(proof.Target)), slog.String("target", LoggedURI(target)))
+	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
+	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
+	case !p.goodNonce(proof.Nonce, now):
+		failure := NewError(UseDPoPNonce, "The DPoP proof needs the 'nonce' of the header 'DPoP-Nonce'.")
+		failure.Header = http.Header{"Dpop-Nonce": {nonceBy(p.nonceKeys()[0], now.Unix()/int64(nonceLife/time.Second))}}
+		return nil, failure
+	}
+	return proof, nil
 }
 
 // dpopProof is the claims of RFC 9449 section 4.2.

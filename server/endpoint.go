@@ -33,6 +33,16 @@ type OpenEndpoint interface {
 	Methods() []string
 }
 
+// ReplaySafeEndpoint is an endpoint at which a replay does no harm before it is refused: its
+// CreateResponse only reads, or does what is the same twice, or stores by
+// [Request.StoreOutcome]. Then what the request presents that is good once is spent once the
+// answer is known, so that a client that has to come again can. At any other endpoint it is
+// spent before CreateResponse.
+type ReplaySafeEndpoint interface {
+	Endpoint
+	IsReplaySafe()
+}
+
 // BelowIssuer is for an endpoint whose path begins with "/.well-known/" and follows
 // the issuer's path all the same (OpenID Connect Discovery section 4).
 type BelowIssuer interface{ IsBelowIssuer() }
@@ -80,8 +90,14 @@ func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, e
 	if err != nil {
 		return req, err
 	}
-	response, err := endpoint.CreateResponse(req.Context(), req)
-	if err != nil {
+	ctx := req.Context()
+	if _, safe := endpoint.(ReplaySafeEndpoint); !safe {
+		if err := req.settle(ctx, nil); err != nil {
+			return req.refused(err)
+		}
+	}
+	response, err := endpoint.CreateResponse(ctx, req)
+	if err := req.settle(ctx, err); err != nil {
 		return req.refused(err)
 	}
 	if err := writeResponse(w, response); err != nil {
@@ -111,11 +127,12 @@ func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, 
 	if err != nil {
 		return req, err
 	}
-	if err := s.authenticateClient(req.Context(), req); err != nil {
-		return req.refused(err)
+	err = s.authenticateClient(req.Context(), req)
+	if hook, ok := endpoint.(AuthMethodHook); err == nil && ok && !hook.CheckAuthMethod(req.AuthMethod) {
+		err = s.invalidClient(req, "The client cannot use this endpoint with its client authentication.")
 	}
-	if hook, ok := endpoint.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {
-		return req.refused(s.invalidClient(req, "The client cannot use this endpoint with its client authentication."))
+	if err != nil {
+		return req.refused(req.settle(req.Context(), err))
 	}
 	return req, nil
 }

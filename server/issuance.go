@@ -101,7 +101,7 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.config.SaveToken(ctx, exchangeOf(req, record)); err != nil {
+	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return s.config.SaveToken(ctx, exchangeOf(req, record)) }); err != nil {
 		return nil, fmt.Errorf("save token: %w", err)
 	}
 	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, record) })
@@ -248,6 +248,9 @@ func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 // of the two was a thief (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2). The
 // answer is given only once that is stored.
 func (s *Server) revokeReused(ctx context.Context, req *Request) error {
+	if err := req.spend(ctx, isProof); err != nil { // a request that is replayed as a whole ends nothing
+		return err
+	}
 	grantID := req.Credential.Record.GetGrantID()
 	req.Reuse = true
 	if err := s.config.RevokeGrant(ctx, grantID, req.Time); err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ReplayStorage remembers what may be presented once.
+// ReplayStorage remembers what may be presented once, see [Spend].
 type ReplayStorage interface {
 	// FirstUse reports whether the key is new, and remembers it until expiresAt.
 	// Of any number of callers with the same key, one is the first.

@@ -82,6 +82,7 @@ type Request struct {
 	noClient   *Reason  // why a client was not found, see WhyNoClient
 	aside      bool     // whether nobody answers it, see PageContext
 	kept       string   // the request_uri of a KeepRequestHook that it came by
+	spends     []*Spend // what it presents that is good once
 }
 
 // failure is err as the answer to this request.

@@ -20,7 +20,8 @@ type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 // to what it is exchanged for what the kind of the exchange says. The number of rows that
 // the conditional update changed decides: when it is zero, nothing is written and the
 // function returns [ErrSpent]. Any other error means that nothing is known to be stored;
-// [ErrUnavailable] says that it is worth while to try again.
+// [ErrUnavailable] says that it is worth while to try again. What the request presents that
+// is good once is spent in the same step, see [SpendsFromContext].
 type SaveTokenFunc func(ctx context.Context, exchange Exchange) error
 
 // Exchange is a token to store, with what it is exchanged for.

@@ -93,7 +93,7 @@ func (s *Server) answerTokenRequest(w http.ResponseWriter, r *http.Request) (*Re
 		return req, err
 	}
 	response, err := s.token(req.Context(), req)
-	if err != nil {
+	if err := req.settle(req.Context(), err); err != nil {
 		return req.refused(err)
 	}
 	if err := s.writeJSON(w, http.StatusOK, response.body()); err != nil {

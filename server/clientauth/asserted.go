@@ -36,7 +36,7 @@ type asserted struct {
 	verify     func(ctx context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) error
 }
 
-// authenticate verifies the request's assertion. It is good once.
+// authenticate verifies the request's assertion. It is good once: the engine spends it.
 func (a asserted) authenticate(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	if req.Params.Get("client_assertion_type") != assertionType {
 		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.").
@@ -59,13 +59,10 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 	if err := a.checkSignature(ctx, req, assertion, client); err != nil {
 		return nil, err
 	}
-	first, err := a.replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
-	if err != nil {
-		return nil, fmt.Errorf("remember a client assertion: %w", err)
-	}
-	if !first {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the client assertion was used before")}
-	}
+	req.Spend(server.Spend{
+		Replays: a.replays, Key: assertion.ReplayKey(), ExpiresAt: assertion.RememberUntil(), Proof: true,
+		Refusal: &server.NotAuthenticated{Reason: server.NewReason("the client assertion was used before")},
+	})
 	return client, nil
 }
 

@@ -105,6 +105,9 @@ type deviceAuthorizationResponse struct {
 	Interval                int64  `json:"interval"`
 }
 
+// IsReplaySafe says that a replay does no harm: codes are stored once.
+func (*DeviceAuthorization) IsReplaySafe() {}
+
 // CreateResponse issues the codes.
 func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	if !req.Client.CheckGrantType(deviceCodeGrantType) {
@@ -148,7 +151,7 @@ func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, pre
 		}
 		record.SetAuthorization(req.NewAuthorization(presented.GrantID))
 		record.SetGranted(req.Granted)
-		err = e.Storage.SaveDeviceCode(ctx, record, req)
+		err = req.StoreOutcome(ctx, func(ctx context.Context) error { return e.Storage.SaveDeviceCode(ctx, record, req) })
 		if !errors.Is(err, server.ErrTaken) {
 			break
 		}

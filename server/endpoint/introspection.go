@@ -165,6 +165,9 @@ func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (fin
 	return findings
 }
 
+// IsReplaySafe says that a replay does no harm: it changes nothing.
+func (*Introspection) IsReplaySafe() {}
+
 // CreateResponse tells what the token stands for. Of a token that is unknown, revoked or
 // expired, that the client may not know of, or whose user is gone, it says that it is
 // inactive and nothing more (RFC 7662 section 2.2).

@@ -55,7 +55,7 @@ func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Reque
 	if err := req.PreparePushedRequest(ctx, record); err != nil {
 		return "", 0, err
 	}
-	if err := e.Storage.SavePushedRequest(ctx, record); err != nil {
+	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return e.Storage.SavePushedRequest(ctx, record) }); err != nil {
 		return "", 0, fmt.Errorf("save pushed request: %w", err)
 	}
 	return requestURI, record.ExpiresAt - req.Time.Unix(), nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -78,6 +77,9 @@ func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Ser
 	})
 }
 
+// IsReplaySafe says that a replay does no harm: a request is stored once.
+func (*PushedAuthorizationRequest) IsReplaySafe() {}
+
 // CreateResponse validates the request as the authorization endpoint would, and
 // stores it.
 func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
@@ -130,20 +132,17 @@ func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
 }
 
-// DecideAuthorizationRequest uses a pushed request up, or one that is kept. Of two
-// decisions at once one counts.
-func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(ctx context.Context, req *server.Request) error {
+// DecideAuthorizationRequest has a pushed request used up by the answer, or one that is kept.
+// Of two decisions at once one counts.
+func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(_ context.Context, req *server.Request) error {
 	for _, requestURI := range []string{req.KeptRequestURI(), req.RequestURI} {
 		if !strings.HasPrefix(requestURI, requestURIPrefix) {
 			continue
 		}
-		won, err := e.Storage.UsePushedRequest(ctx, server.Digest(requestURI), req.Time)
-		if err != nil {
-			return fmt.Errorf("use pushed request: %w", err)
-		}
-		if !won {
-			return errNoSuchRequestURI().Because("the 'request_uri' was used before")
-		}
+		req.Spend(server.Spend{
+			PushedRequests: e.Storage, Key: server.Digest(requestURI),
+			Refusal: errNoSuchRequestURI().Because("the 'request_uri' was used before"),
+		})
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func (e *Revocation) CheckConfig(*server.Config) error {
 	return nil
 }
 
+// IsReplaySafe says that a replay does no harm: what is revoked twice is revoked.
+func (*Revocation) IsReplaySafe() {}
+
 // CreateResponse revokes the token. One that is unknown or revoked already is
 // answered with 200 as well: the client has what it wants (RFC 7009 section
 // 2.2). token_type_hint is but a hint, and every kind of token is searched.

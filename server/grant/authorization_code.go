@@ -74,7 +74,7 @@ func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) 
 	if err := req.PrepareAuthorizationCode(ctx, record); err != nil {
 		return nil, err
 	}
-	if err := g.SaveAuthorizationCode(ctx, record, req); err != nil {
+	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return g.SaveAuthorizationCode(ctx, record, req) }); err != nil {
 		return nil, err
 	}
 	return map[string][]string{"code": {code}}, nil

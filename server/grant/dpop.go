@@ -41,7 +41,7 @@ func (d *DPoP) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	thumbprint := req.Params.Get("dpop_jkt")
 	if req.Endpoint == "pushed_authorization_request" && d.presented(req) {
-		proved, err := d.Proofs.For(req.Server.Profile()).Check(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
+		proved, err := d.prove(req)
 		if err != nil {
 			return err
 		}
@@ -62,6 +62,15 @@ func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 	return nil
 }
 
+// prove returns the thumbprint of the key that made the request's proof, which is good once.
+func (d *DPoP) prove(req *server.Request) (thumbprint string, err error) {
+	thumbprint, spend, err := d.Proofs.For(req.Server.Profile()).Verify(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
+	if err == nil {
+		req.Spend(spend)
+	}
+	return thumbprint, err
+}
+
 func (*DPoP) presented(req *server.Request) bool { return len(req.HTTP.Header.Values("DPoP")) > 0 }
 
 // CheckIssuance checks the proof of a token request.
@@ -73,7 +82,7 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 	case server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint: // checked before, and good once
 		return nil
 	case d.presented(req):
-		thumbprint, err := d.Proofs.For(req.Server.Profile()).Check(req.HTTP, req.Server.EndpointURL("token"), "", req.Time)
+		thumbprint, err := d.prove(req)
 		if err != nil {
 			return err
 		}

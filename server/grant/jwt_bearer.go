@@ -3,7 +3,6 @@ package grant
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -44,7 +43,8 @@ func (g *JWTBearer) CheckConfig(config *server.Config) error {
 	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: JWTBearer.Algorithms", g.Algorithms...))...)
 }
 
-// PrepareIssuance verifies the assertion. It is good once.
+// PrepareIssuance verifies the assertion. It is good once, and is spent by the token that it
+// gets: what is refused leaves it as it was.
 func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	text := req.Params.Get("assertion")
 	if text == "" {
@@ -57,13 +57,10 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if why != nil {
 		return nil, errNoAssertion().BecauseOf(why)
 	}
-	first, err := g.Replays.FirstUse(ctx, assertion.ReplayKey(), assertion.RememberUntil())
-	if err != nil {
-		return nil, fmt.Errorf("remember an assertion: %w", err)
-	}
-	if !first {
-		return nil, errNoAssertion().Because("the assertion was used before")
-	}
+	req.Spend(server.Spend{
+		Replays: g.Replays, Key: assertion.ReplayKey(), ExpiresAt: assertion.RememberUntil(),
+		Refusal: errNoAssertion().Because("the assertion was used before"),
+	})
 	return &server.Issuance{User: user, Scope: req.Params.Get("scope")}, nil
 }
 

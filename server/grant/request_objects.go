@@ -322,7 +322,7 @@ func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *serve
 
 // DecideAuthorizationRequest uses a request object up that is good for one decision.
 // Of two decisions at once one counts.
-func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *server.Request) error {
+func (r *RequestObjects) DecideAuthorizationRequest(_ context.Context, req *server.Request) error {
 	object := req.RequestObject
 	if object == nil || object.ID == "" && !r.isStrict(req.Server) {
 		return nil
@@ -331,13 +331,10 @@ func (r *RequestObjects) DecideAuthorizationRequest(ctx context.Context, req *se
 	if _, ends := object.Claims["exp"]; ends {
 		until = object.RememberUntil()
 	}
-	first, err := r.Replays.FirstUse(ctx, "request object "+object.ReplayKey(), until)
-	if err != nil {
-		return fmt.Errorf("remember a request object: %w", err)
-	}
-	if !first {
-		return server.NewError(server.InvalidRequestObject, "The request object was used before.")
-	}
+	req.Spend(server.Spend{
+		Replays: r.Replays, Key: "request object " + object.ReplayKey(), ExpiresAt: until,
+		Refusal: server.NewError(server.InvalidRequestObject, "The request object was used before."),
+	})
 	return nil
 }
 

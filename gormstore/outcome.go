@@ -1,0 +1,76 @@
+package gormstore
+
+import (
+	"context"
+
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// presented is what a request presents and is good once, in a table of this pool.
+type presented struct {
+	*server.Spend
+	table *Table
+	mark  func(tx *tx, spend *server.Spend) (first bool, err error)
+}
+
+// store is do for what a request asks for. What it presents that is good once is spent in
+// the same step: of two requests with the same, one has its outcome stored, and what is not
+// stored spends nothing. What is kept in another database is left to the engine.
+func (t *Table) store(ctx context.Context, s step, f func(tx *tx) error) error {
+	var spends []presented
+	for _, spend := range server.SpendsFromContext(ctx) {
+		if p, ok := t.presented(spend); ok {
+			spends = append(spends, p)
+		}
+	}
+	if len(spends) == 0 {
+		return t.do(ctx, s, f)
+	}
+	s.several = true
+	err := t.do(ctx, s, func(tx *tx) error {
+		for _, spend := range spends {
+			// After a lost connection the row may be this step's own: do looks.
+			if first, err := spend.mark(tx.on(spend.table), spend.Spend); err != nil || !first {
+				return orRefusal(err, spend.Refusal)
+			}
+		}
+		return f(tx)
+	})
+	if err == nil {
+		for _, spend := range spends {
+			spend.MarkSpent()
+		}
+	}
+	return err
+}
+
+func orRefusal(err, refusal error) error {
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+// presented finds where this pool of connections has something that is good once.
+func (t *Table) presented(spend *server.Spend) (p presented, ok bool) {
+	p.Spend = spend
+	if requests, is := spend.PushedRequests.(*PushedRequests); is {
+		p.table, p.mark = requests.table, markPushedRequest
+	} else if replays, is := spend.Replays.(*Replays); is {
+		p.table, p.mark = replays.table, markReplay
+	} else {
+		return p, false
+	}
+	ours, err := t.db.DB()
+	theirs, theirErr := p.table.db.DB()
+	return p, err == nil && theirErr == nil && ours == theirs
+}
+
+func markReplay(tx *tx, spend *server.Spend) (first bool, err error) {
+	return newReplay(tx, spend.Key, spend.ExpiresAt)
+}
+
+func markPushedRequest(tx *tx, spend *server.Spend) (first bool, err error) {
+	changed, err := tx.void(spend.Time, tx.table.is("RequestURI", spend.Key))
+	return err == nil && changed == 1, err
+}

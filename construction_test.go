@@ -107,7 +107,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"the *gorm.DB is nil or not open", "Config.Issuer: is missing"}},
 		"an engine that is not supported": {sqlserver, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
 			`the *gorm.DB is of the engine "sqlserver", which is not supported; use one of sqlite, postgres, mysql`}},
-		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenGrace: -1}, []gormoauth.Part{
+		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short")}, []gormoauth.Part{
 			gormoauth.Clients[pointerClient](), gormoauth.Tokens[prefixedToken](), gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User](&oauthtest.User{}),
 			gormoauth.Registration[pointerClient, prefixedToken](), gormoauth.FAPI2SecurityProfile[PushedRequest, Replay](), gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
 		}, []string{
@@ -115,7 +115,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
 			"userlessCode has no field UserID; write UserID *uint",
 			"oauthtest.User is given a condition that says nothing",
-			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenGrace must not be negative"}},
+			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes"}},
 		"two faults of one model": {db, good, []gormoauth.Part{clients, users, gormoauth.Tokens[twoFaults]()}, []string{
 			"declares a field Scope that hides the column", "has no field UserID"}},
 		"ids of users that are none of tokens": {db, good, []gormoauth.Part{clients, tokens, codes, gormoauth.Users[uuidUser]()}, []string{

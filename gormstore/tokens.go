@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
 	"time"
@@ -196,6 +197,8 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 		"AccessTokenRevokedAt":  0,
 		"GrantID":               record.GrantID,
 		"RotatedAt":             record.IssuedAt,
+		"RefreshedFor":          record.RefreshedFor,
+		"SuccessorSalt":         record.SuccessorSalt,
 		"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
 		"ExpiresAt":             record.ExpiresAt,
 	}, t.current(exchange.Presented)...)
@@ -246,7 +249,7 @@ func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
 func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 	access := row.AsTokenMixin()
 	access.RefreshToken, access.RefreshTokenExpiresAt, access.ExpiresAt = nil, 0, access.IssuedAt+access.ExpiresIn
-	access.Origin = models.MadeByRefresh
+	access.Origin, access.RefreshedFor, access.SuccessorSalt = models.MadeByRefresh, "", ""
 	return access
 }
 
@@ -254,14 +257,18 @@ func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 // stand, and leaves the access token there alone. It comes first: every rotation
 // and revocation changes that row first.
 func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
-	record := exchange.Token
-	changed, err := tx.updateRow(exchange.From, map[string]any{
-		"RefreshToken":          record.RefreshToken,
-		"RotatedAt":             record.IssuedAt,
-		"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
-		"ExpiresAt":             record.ExpiresAt,
-		"Exchanges":             t.oneMore("Exchanges"),
-	}, t.current(exchange.Presented)...)
+	record, values := exchange.Token, map[string]any{"Exchanges": t.oneMore("Exchanges")}
+	if !exchange.Again {
+		maps.Copy(values, map[string]any{
+			"RefreshToken":          record.RefreshToken,
+			"RotatedAt":             record.IssuedAt,
+			"RefreshedFor":          record.RefreshedFor,
+			"SuccessorSalt":         record.SuccessorSalt,
+			"RefreshTokenExpiresAt": record.RefreshTokenExpiresAt,
+			"ExpiresAt":             record.ExpiresAt,
+		})
+	}
+	changed, err := tx.updateRow(exchange.From, values, t.current(exchange.Presented)...)
 	if err == nil && changed != 1 {
 		return server.ErrSpent
 	}

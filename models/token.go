@@ -169,6 +169,13 @@ func (t *TokenMixin) GetExpiresAt() int64 {
 // GetTokenID returns what names the row, empty for a row of an older release.
 func (t *TokenMixin) GetTokenID() string { return t.TokenID }
 
+// GetRefreshedFor returns the digest of what the last refresh asked for.
+func (t *TokenMixin) GetRefreshedFor() string { return t.RefreshedFor }
+
+// GetSuccessorSalt returns what the tokens of the last refresh were derived from, beside the
+// refresh token that was presented.
+func (t *TokenMixin) GetSuccessorSalt() string { return t.SuccessorSalt }
+
 // GetRotatedAt returns when the refresh token was last rotated, 0 when never.
 func (t *TokenMixin) GetRotatedAt() int64 { return t.RotatedAt }
 

@@ -89,15 +89,16 @@ type Config struct {
 	// NoRefreshTokens turns refresh tokens off. Otherwise a client gets one
 	// when it may use the refresh token grant and that grant is registered.
 	NoRefreshTokens bool
-	// RefreshTokenGrace lets a client that never saw the answer to a refresh
-	// present the same refresh token once more, for so long and until the
-	// successor is used, and get the very same answer. Otherwise a second use
-	// is reuse, which revokes the grant. 0 is no grace; a minute is plenty,
-	// since a thief has it, too. It needs RefreshTokenKey, and the built-in
-	// generators: one registered for refresh_token, or for a resource, turns it off.
+	// RefreshTokenGrace is for how long a client that refreshes in several tabs at once, or
+	// never saw the answer to a refresh, may present the same refresh token again, until
+	// its successor is used. It gets the same answer, or, where it asks for another part of
+	// its grant, the same refresh token with an access token for that. Otherwise a second
+	// use is reuse, which revokes the grant. 0 is 30 seconds, and less than 0 none: a thief
+	// has the time, too. A RefreshTokenGenerator turns it off.
 	RefreshTokenGrace time.Duration
-	// RefreshTokenKey derives successors for RefreshTokenGrace: at least 32
-	// random bytes, the same on every instance, kept apart from the database.
+	// RefreshTokenKey derives the successors of refresh tokens in place of a random salt in
+	// each grant's row: at least 32 random bytes, the same on every instance, kept apart
+	// from the database. nil is the salt.
 	RefreshTokenKey []byte
 	// ErrorURIs is the page about an error, by error code. A code without one
 	// has no error_uri.
@@ -184,11 +185,17 @@ type TokenInput struct {
 	Request   *Request
 	// Record is what the token will be stored as, but for its digests.
 	Record *models.TokenMixin
+	// ID names the token, such as the "jti" of a JWT (RFC 7519 section 4.1.7): 130 random
+	// bits. A generator that makes the same text of the same input, the ID included, lets a
+	// refresh that is repeated have the same access token again; any other has it get
+	// another one.
+	ID string
 }
 
 const (
 	defaultTokenExpiresIn        = time.Hour
 	defaultRefreshTokenExpiresIn = 30 * 24 * time.Hour
+	defaultRefreshTokenGrace     = 30 * time.Second
 	defaultMaxRequestBytes       = 64 << 10
 )
 
@@ -251,14 +258,11 @@ func (c Config) withDefaults() (Config, error) {
 		fault("TokenPrefix must be at most 16 lowercase letters and digits")
 	}
 	faults = append(faults, c.Secrets.Check())
-	if c.RefreshTokenGrace < 0 {
-		fault("RefreshTokenGrace must not be negative")
+	if n := len(c.RefreshTokenKey); n > 0 && n < 32 {
+		fault("RefreshTokenKey must have at least 32 random bytes; leave it out for a random salt in each grant's row")
 	}
-	if c.RefreshTokenGrace > 0 && len(c.RefreshTokenKey) < 32 {
-		fault("RefreshTokenKey must have at least 32 random bytes while RefreshTokenGrace is set")
-	}
-	if c.RefreshTokenGrace > 0 && (c.AccessTokenGenerator != nil || c.RefreshTokenGenerator != nil) {
-		fault("RefreshTokenGrace needs the built-in generators: leave AccessTokenGenerator and RefreshTokenGenerator out")
+	if c.RefreshTokenGrace > 0 && c.RefreshTokenGenerator != nil {
+		fault("RefreshTokenGrace needs the built-in generator of refresh tokens: leave RefreshTokenGenerator out")
 	}
 	if c.MaxRequestBytes < 0 {
 		fault("MaxRequestBytes must not be negative")
@@ -269,6 +273,9 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) filled() Config {
 	if c.RefreshTokenExpiresIn == 0 {
 		c.RefreshTokenExpiresIn = defaultRefreshTokenExpiresIn
+	}
+	if c.RefreshTokenGrace == 0 {
+		c.RefreshTokenGrace = defaultRefreshTokenGrace
 	}
 	if c.TokenPrefix == "" {
 		c.TokenPrefix = DefaultTokenPrefix
@@ -297,12 +304,6 @@ func (c Config) filled() Config {
 	c.Logger = slog.New(LogHandler(c.Logger.Handler()))
 	if c.Clock == nil {
 		c.Clock = time.Now
-	}
-	if c.AccessTokenGenerator == nil {
-		prefix := c.TokenPrefix
-		c.AccessTokenGenerator = func(context.Context, TokenInput) (string, error) {
-			return GenerateSecret(prefix, AccessTokenKind), nil
-		}
 	}
 	if c.RefreshTokenGenerator == nil {
 		prefix := c.TokenPrefix

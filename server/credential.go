@@ -34,6 +34,9 @@ type Credential struct {
 	// Spent is true for a credential that was used before. The engine then
 	// revokes its grant.
 	Spent bool
+	// QueryToken finds tokens, for a refresh token that is presented again in time; nil
+	// gives its client another access token then.
+	QueryToken QueryTokenFunc
 	// Keep is true for a refresh token that stays as it is when it is used: an
 	// [IssuanceHook] sets it, for one that is of no use to a thief.
 	Keep bool

@@ -86,26 +86,41 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 		return nil, err
 	}
 	if issuance.Credential != nil && issuance.Credential.Spent {
-		return s.repeat(issuance.Credential), nil
+		return s.repeat(ctx, req, issuance)
 	}
-	record := s.newRecord(req, issuance)
-	if err := each(req, func(hook TokenHook) error { return hook.PrepareToken(ctx, req, record) }); err != nil {
+	record, err := s.prepareRecord(ctx, req, issuance)
+	if err != nil {
 		return nil, err
 	}
+	s.noteRotation(req, record)
 	response, err := s.generate(ctx, req, issuance, record)
 	if err != nil {
 		return nil, err
 	}
-	if err := each(req, func(hook TokenResponseHook) error {
-		return hook.PrepareTokenResponse(ctx, req, record, response)
-	}); err != nil {
+	if err := s.completeResponse(ctx, req, record, response); err != nil {
 		return nil, err
 	}
-	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return s.config.SaveToken(ctx, exchangeOf(req, record)) }); err != nil {
-		return nil, fmt.Errorf("save token: %w", err)
+	return response, s.save(ctx, req, exchangeOf(req, record))
+}
+
+// prepareRecord returns the token's row, but for the tokens themselves.
+func (s *Server) prepareRecord(ctx context.Context, req *Request, issuance *Issuance) (*models.TokenMixin, error) {
+	record := s.newRecord(req, issuance)
+	return record, each(req, func(hook TokenHook) error { return hook.PrepareToken(ctx, req, record) })
+}
+
+// completeResponse has hooks add to a response before anything is stored.
+func (s *Server) completeResponse(ctx context.Context, req *Request, record *models.TokenMixin, response *TokenResponse) error {
+	return each(req, func(hook TokenResponseHook) error { return hook.PrepareTokenResponse(ctx, req, record, response) })
+}
+
+// save stores a token, and tells of it.
+func (s *Server) save(ctx context.Context, req *Request, exchange Exchange) error {
+	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return s.config.SaveToken(ctx, exchange) }); err != nil {
+		return fmt.Errorf("save token: %w", err)
 	}
-	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, record) })
-	return response, nil
+	tell(req, func(hook TokenIssuedHook) { hook.TokenIssued(ctx, req, exchange.Token) })
+	return nil
 }
 
 // exchangeOf returns what is to be stored: the token, and what becomes of what the request
@@ -318,8 +333,14 @@ func (s *Server) lifetime(grantType string) time.Duration {
 // generate makes the tokens. Their plaintext goes into the response and
 // nowhere else; the record gets the digests.
 func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
-	input := TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req, Record: record}
-	access, err := s.accessToken(ctx, input)
+	id, own := rand.Text(), ""
+	if _, derives := s.derives(req.Credential); derives {
+		id, own = s.accessID(req.Credential.Presented, record.SuccessorSalt), s.derive(req.Credential.Presented, record.SuccessorSalt, AccessTokenKind)
+	} else {
+		own = ownPart(s.config.TokenPrefix, AccessTokenKind)
+	}
+	input := s.tokenInput(req, record, id)
+	access, err := s.accessToken(ctx, input, own)
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
 	}
@@ -377,29 +398,26 @@ func grantSecretOf(credential *Credential) string {
 	return rand.Text()
 }
 
-func (s *Server) accessToken(ctx context.Context, input TokenInput) (string, error) {
-	if _, derives := s.derives(input.Request.Credential); derives {
-		return s.accessSuccessor(input.Request.Credential.Presented), nil
+// tokenInput is what a token is made for.
+func (*Server) tokenInput(req *Request, record *models.TokenMixin, id string) TokenInput {
+	return TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req, Record: record, ID: id}
+}
+
+// accessToken makes an access token by its generator. Where there is none, it is own, a text
+// that nobody can guess.
+func (s *Server) accessToken(ctx context.Context, input TokenInput, own string) (string, error) {
+	generator := s.accessTokenGenerator(input)
+	if generator == nil {
+		return seal(own), nil
 	}
-	token, err := s.accessTokenGenerator(input)(ctx, input)
+	token, err := generator(ctx, input)
 	if err == nil && !isBearerToken(token) {
 		err = errors.New("what the generator made is no token (RFC 6750 section 2.1)")
 	}
 	return token, err
 }
 
-// refreshToken returns the own part of a refresh token.
-func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, error) {
-	if _, derives := s.derives(input.Request.Credential); derives {
-		return s.derive(input.Request.Credential.Presented, RefreshTokenKind), nil
-	}
-	own, err := s.config.RefreshTokenGenerator(ctx, input)
-	if err == nil && own == "" {
-		err = errors.New("what the generator made is empty")
-	}
-	return own, err
-}
-
+// accessTokenGenerator returns the generator of an access token, nil for the built-in one.
 func (s *Server) accessTokenGenerator(input TokenInput) TokenGenerator {
 	for _, r := range s.resourceGenerators {
 		if HasResource(strings.Fields(input.Record.Audience), r.resource) {

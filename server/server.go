@@ -419,8 +419,7 @@ type resourceGenerator struct {
 // RegisterResourceTokenGenerator sets the access token generator of tokens for a
 // resource (RFC 8707), in place of that of the grant type: one API takes signed JWTs,
 // say, and another one asks the server. A token for several resources is made by the
-// generator that was registered first. Registering one turns Config.RefreshTokenGrace
-// off.
+// generator that was registered first.
 func (s *Server) RegisterResourceTokenGenerator(resource string, generator TokenGenerator) {
 	i := slices.IndexFunc(s.resourceGenerators, func(r resourceGenerator) bool { return SameResource(r.resource, resource) })
 	if i >= 0 {

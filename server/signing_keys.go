@@ -2,12 +2,18 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	_ "crypto/sha256" // the hashes of the elliptic algorithms
+	_ "crypto/sha512"
+	"encoding/asn1"
 	"encoding/json"
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,13 +112,13 @@ func IsEncryptionKeyFor(key jose.JSONWebKey, algorithm jose.KeyAlgorithm) bool {
 }
 
 // SignJWT returns a signed JWT of the type, such as "at+jwt" (RFC 9068 section
-// 2.1).
+// 2.1). The same claims have the same signature by the same key, but for PS256 and its like.
 func SignJWT(ctx context.Context, keys SigningKeys, algorithm jose.SignatureAlgorithm, now time.Time, typ string, claims map[string]any) (string, error) {
 	key, err := keys.SigningKey(ctx, algorithm, now)
 	if err != nil {
 		return "", fmt.Errorf("find the signing key: %w", err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: deterministic(key)}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		return "", err
 	}
@@ -125,4 +131,59 @@ func SignJWT(ctx context.Context, keys SigningKeys, algorithm jose.SignatureAlgo
 		return "", err
 	}
 	return signed.CompactSerialize()
+}
+
+// deterministic is a key that signs the same text by the same signature, where it is an
+// elliptic key (RFC 6979); others are as they were.
+func deterministic(key *jose.JSONWebKey) any {
+	private, ok := key.Key.(*ecdsa.PrivateKey)
+	if !ok {
+		return key
+	}
+	return deterministicSigner{key, private}
+}
+
+// deterministicSigner is a [jose.OpaqueSigner].
+type deterministicSigner struct {
+	key     *jose.JSONWebKey
+	private *ecdsa.PrivateKey
+}
+
+// Public returns the public key.
+func (s deterministicSigner) Public() *jose.JSONWebKey {
+	public := s.key.Public()
+	return &public
+}
+
+// Algs returns the algorithm of the key's curve.
+func (s deterministicSigner) Algs() []jose.SignatureAlgorithm {
+	for _, algorithm := range []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512} {
+		if IsKeyFor(s.key.Public(), algorithm) {
+			return []jose.SignatureAlgorithm{algorithm}
+		}
+	}
+	return nil
+}
+
+// SignPayload returns r and s, each as long as the curve's order (RFC 7518 section 3.4).
+func (s deterministicSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgorithm) ([]byte, error) {
+	hash := map[jose.SignatureAlgorithm]crypto.Hash{jose.ES256: crypto.SHA256, jose.ES384: crypto.SHA384, jose.ES512: crypto.SHA512}[algorithm]
+	if !slices.Contains(s.Algs(), algorithm) {
+		return nil, fmt.Errorf("server: a key on %s does not sign by %s", s.private.Curve.Params().Name, algorithm)
+	}
+	h := hash.New()
+	h.Write(payload)
+	der, err := s.private.Sign(nil, h.Sum(nil), hash)
+	if err != nil {
+		return nil, err
+	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &pair); err != nil {
+		return nil, err
+	}
+	size := (s.private.Curve.Params().BitSize + 7) / 8
+	signature := make([]byte, 2*size)
+	pair.R.FillBytes(signature[:size])
+	pair.S.FillBytes(signature[size:])
+	return signature, nil
 }

@@ -40,6 +40,10 @@ type Exchange struct {
 	// Beside says, for [ExchangeRotate], that the access token in From stays, as the new
 	// one is for other resources.
 	Beside bool
+	// Again says, for [ExchangeKeep], that the refresh token was rotated a moment ago and
+	// that its client asks for one more access token: leave the times of the rotation as
+	// they are.
+	Again bool
 	// GrantType is the grant type by which it is exchanged, for an audit trail.
 	GrantType string
 	// Time is when the request came in.
@@ -61,7 +65,8 @@ const (
 	// without the refresh token, or replaces an earlier one of the same resources.
 	ExchangeRotate
 	// ExchangeKeep is a token for a refresh token that stays: on the same condition, note
-	// its use in From, and insert the access token without the refresh token.
+	// its use in From, unless it is one Again, and insert the access token without the
+	// refresh token.
 	ExchangeKeep
 	// ExchangeDescend is a token for an access token that stays (RFC 8693): add one to
 	// the exchanges of From, on the condition that it is not revoked, and insert the

@@ -1,65 +1,193 @@
 package server
 
 import (
+	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha512"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/models"
 )
 
-// A client that never saw the answer to a refresh has nothing but the refresh
-// token that it spent. With Config.RefreshTokenGrace the tokens of a rotation
-// are not random but derived from the one presented, by a keyed hash: whoever
-// presents it again gets the very same answer, although the database holds
-// nothing but digests and no second row. As soon as the successor has been
+// A client that refreshes in six tabs at once, or never saw the answer to a refresh, has
+// nothing but the refresh token that is spent by now. So the tokens of a rotation are not
+// random: they are derived, by a keyed hash, from the one that was presented and a random
+// salt in the grant's row. Whoever presents it again within Config.RefreshTokenGrace, and
+// asks for the same, gets the same answer, and who asks for another part of the grant gets
+// the same refresh token with an access token for that. A thief of tokens lacks the salt, and
+// a reader of the database the token that was presented. As soon as the successor has been
 // used, the row holds another digest, and what is presented is reuse.
 
-// derive returns the own part of a successor: as many characters as a random
-// one has, all of them pseudorandom under the key.
-func (s *Server) derive(presented Presented, kind SecretKind) string {
-	mac := hmac.New(sha512.New, s.config.RefreshTokenKey)
+// derive returns the own part of a successor: as many characters as a random one has, all of
+// them pseudorandom. Config.RefreshTokenKey takes the place of the salt.
+func (s *Server) derive(presented Presented, salt string, kind SecretKind) string {
+	key := s.config.RefreshTokenKey
+	if len(key) == 0 {
+		key = []byte(salt)
+	}
+	mac := hmac.New(sha512.New, key)
 	mac.Write([]byte(string(kind) + "\x00" + presented.text))
 	return s.config.TokenPrefix + "_" + string(kind) + "_" + base32NoPadding.EncodeToString(mac.Sum(nil))[:secretLength]
 }
 
-func (s *Server) accessSuccessor(presented Presented) string {
-	return seal(s.derive(presented, AccessTokenKind))
+// newSalt returns the salt of a rotation, empty where a key takes its place.
+func (s *Server) newSalt() string {
+	if len(s.config.RefreshTokenKey) > 0 {
+		return ""
+	}
+	return rand.Text()
 }
 
-func (s *Server) refreshSuccessor(presented Presented) string {
-	return bindToGrant(s.derive(presented, RefreshTokenKind), presented.grantSecret)
+func (s *Server) refreshSuccessor(presented Presented, salt string) string {
+	return bindToGrant(s.derive(presented, salt, RefreshTokenKind), presented.grantSecret)
 }
 
-// derives reports whether the tokens for a credential are derived. A refresh
-// token of an older program names no grant and has random successors.
+// accessID is what names the access token of a rotation, such as the "jti" of a JWT.
+func (s *Server) accessID(presented Presented, salt string) string {
+	own := s.derive(presented, salt, AccessTokenKind)
+	return own[len(own)-secretLength:][:grantLength]
+}
+
+// derives reports whether the successors of a credential are derived. A refresh token of an
+// older program names no grant and has random successors, and so has one that is kept, or
+// that a generator of the program's own makes.
 func (s *Server) derives(credential *Credential) (Token, bool) {
-	if s.config.RefreshTokenGrace == 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.generators["refresh_token"] != nil || len(s.resourceGenerators) > 0 {
+	if s.config.RefreshTokenGrace <= 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.given.RefreshTokenGenerator != nil {
 		return nil, false
 	}
 	token, ok := credential.Record.(Token)
 	return token, ok
 }
 
-// repeats reports whether a spent refresh token was presented again in time,
-// and its successor has not been used.
+// repeats reports whether a spent refresh token was presented again in time, and its
+// successor has not been used.
 func (s *Server) repeats(req *Request, credential *Credential) bool {
 	token, ok := s.derives(credential)
 	if !ok || !req.Time.Before(time.Unix(token.GetRotatedAt(), 0).Add(s.config.RefreshTokenGrace)) {
 		return false
 	}
-	return token.CheckRefreshToken(Digest(s.refreshSuccessor(credential.Presented)))
+	if token.GetSuccessorSalt() == "" && len(s.config.RefreshTokenKey) == 0 {
+		return false // rotated by an older release, at random
+	}
+	return token.CheckRefreshToken(Digest(s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())))
 }
 
-// repeat gives the answer of a rotation once more.
-func (s *Server) repeat(credential *Credential) *TokenResponse {
-	token := credential.Record.(Token)
-	return &TokenResponse{
-		AccessToken:  s.accessSuccessor(credential.Presented),
-		RefreshToken: s.refreshSuccessor(credential.Presented),
-		TokenType:    token.GetTokenType(),
-		ExpiresIn:    token.GetExpiresIn(),
-		Scope:        token.GetScope(),
+// askedFor is the digest of what a refresh asks for, in whatever order, and of the key that it
+// proves to have.
+func askedFor(req *Request) string {
+	scope, resources := strings.Fields(req.Params.Get("scope")), slices.Clone(req.Params["resource"])
+	slices.Sort(scope)
+	slices.Sort(resources)
+	text, err := json.Marshal([]any{slices.Compact(scope), slices.Compact(resources), req.Params.Get("authorization_details"), req.Authorization.Confirmation})
+	if err != nil { // which texts never are
+		return ""
+	}
+	return Digest(string(text))
+}
 
-		AuthorizationDetails: json.RawMessage(token.GetAuthorizationDetails()),
+// repeat answers a refresh token that was spent a moment ago, whose successor has not been
+// used: with the same answer where the request asks for the same, and otherwise with the same
+// refresh token and another access token.
+func (s *Server) repeat(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
+	credential := issuance.Credential
+	token := credential.Record.(Token)
+	if token.GetRefreshedFor() == "" || token.GetRefreshedFor() == askedFor(req) {
+		response, err := s.sameAnswer(ctx, req, issuance, token)
+		if response != nil || err != nil {
+			return response, err
+		}
+	}
+	return s.issueBeside(ctx, req, issuance, token)
+}
+
+// sameAnswer makes the access token of a rotation once more, and returns nil where that is not
+// what was answered then: it was made by another key, or at random.
+func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
+	credential := issuance.Credential
+	if credential.QueryToken == nil {
+		return nil, nil
+	}
+	record, err := s.prepareRecord(ctx, req, issuance)
+	if err != nil {
+		return nil, err
+	}
+	record.IssuedAt = token.GetRotatedAt()
+	id := s.accessID(credential.Presented, token.GetSuccessorSalt())
+	access, err := s.accessToken(ctx, s.tokenInput(req, record, id), s.derive(credential.Presented, token.GetSuccessorSalt(), AccessTokenKind))
+	if err != nil {
+		return nil, fmt.Errorf("generate access token: %w", err)
+	}
+	stored, err := credential.QueryToken(ctx, TokenQuery{AccessToken: Digest(access)})
+	if err != nil {
+		return nil, fmt.Errorf("query token: %w", err)
+	}
+	if stored == nil || stored.Token.GetGrantID() != token.GetGrantID() {
+		return nil, nil
+	}
+	record.AccessToken, record.Scope, record.GrantID = Digest(access), stored.Token.GetScope(), token.GetGrantID()
+	response := &TokenResponse{
+		AccessToken:  access,
+		RefreshToken: s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt()),
+		TokenType:    stored.Token.GetTokenType(),
+		ExpiresIn:    stored.Token.GetExpiresIn(),
+		Scope:        stored.Token.GetScope(),
+
+		AuthorizationDetails: json.RawMessage(stored.Token.GetAuthorizationDetails()),
+	}
+	return response, s.completeResponse(ctx, req, record, response)
+}
+
+// issueBeside issues another access token for a refresh token that was rotated a moment ago,
+// and leaves the rotation as it is.
+func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
+	credential := issuance.Credential
+	record, err := s.prepareRecord(ctx, req, issuance)
+	if err != nil {
+		return nil, err
+	}
+	access, err := s.accessToken(ctx, s.tokenInput(req, record, rand.Text()), ownPart(s.config.TokenPrefix, AccessTokenKind))
+	if err != nil {
+		return nil, fmt.Errorf("generate access token: %w", err)
+	}
+	refresh := s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())
+	digest := Digest(refresh)
+	record.AccessToken, record.GrantID = Digest(access), token.GetGrantID()
+	record.RefreshToken, record.RefreshTokenExpiresAt = &digest, token.GetRefreshTokenExpiresAt()
+	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
+	response := &TokenResponse{
+		AccessToken: access, RefreshToken: refresh, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope,
+		AuthorizationDetails: json.RawMessage(record.AuthorizationDetails),
+	}
+	if err := s.completeResponse(ctx, req, record, response); err != nil {
+		return nil, err
+	}
+	exchange := Exchange{Kind: ExchangeKeep, Again: true, From: token, Presented: digest, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
+	return response, s.save(ctx, req, exchange)
+}
+
+// refreshToken returns the own part of a refresh token.
+func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, error) {
+	if credential := input.Request.Credential; credential != nil {
+		if _, derives := s.derives(credential); derives {
+			return s.derive(credential.Presented, input.Record.SuccessorSalt, RefreshTokenKind), nil
+		}
+	}
+	own, err := s.config.RefreshTokenGenerator(ctx, input)
+	if err == nil && own == "" {
+		err = errors.New("what the generator made is empty")
+	}
+	return own, err
+}
+
+// noteRotation has a record say what its successors are derived from, where they are.
+func (s *Server) noteRotation(req *Request, record *models.TokenMixin) {
+	if _, derives := s.derives(req.Credential); derives {
+		record.SuccessorSalt, record.RefreshedFor = s.newSalt(), askedFor(req)
 	}
 }

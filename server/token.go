@@ -54,6 +54,11 @@ type Token interface {
 	// GetRefreshTokenExpiresAt returns when the refresh token ends, in Unix
 	// seconds, 0 is never.
 	GetRefreshTokenExpiresAt() int64
+	// GetRefreshedFor returns the digest of what the last refresh asked for, and
+	// GetSuccessorSalt what its tokens were derived from beside the refresh token that was
+	// presented; both are empty where the last refresh was that of an older release.
+	GetRefreshedFor() string
+	GetSuccessorSalt() string
 	// CheckRefreshToken reports whether digest is the current refresh token's.
 	CheckRefreshToken(digest string) bool
 	// IsRefreshTokenExpired reports whether the refresh token has ended.

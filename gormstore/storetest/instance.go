@@ -101,7 +101,7 @@ func (k *kit) instances(t testing.TB, change ...func(*server.Config)) []*instanc
 
 func (k *kit) on(t testing.TB, db *gorm.DB, change ...func(*server.Config)) *instance {
 	t.Helper()
-	config := server.Config{Issuer: issuer, Clock: time.Now, RefreshTokenExpiresIn: refreshTokenLife}
+	config := server.Config{Issuer: issuer, Clock: time.Now, RefreshTokenExpiresIn: refreshTokenLife, RefreshTokenGrace: -1}
 	for _, f := range change {
 		f(&config)
 	}
@@ -114,7 +114,6 @@ func at(clock func() time.Time) func(*server.Config) {
 
 func withGrace(config *server.Config) {
 	config.RefreshTokenGrace = time.Minute
-	config.RefreshTokenKey = []byte(strings.Repeat("storetest ", 4))
 }
 
 // publicClient stores a client without a secret.

@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -70,7 +71,7 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	}
 	claims["iat"] = record.IssuedAt
 	claims["exp"] = record.IssuedAt + record.ExpiresIn
-	claims["jti"] = rand.Text()
+	claims["jti"] = cmp.Or(input.ID, rand.Text())
 	setIf(claims, "scope", record.Scope, record.Scope != "")
 	setIf(claims, "auth_time", record.AuthTime, record.AuthTime != 0)
 	setIf(claims, "acr", record.ACR, record.ACR != "")

@@ -64,6 +64,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 	return &server.Issuance{
 		Credential: &server.Credential{
 			Presented:     presented,
+			QueryToken:    g.QueryToken,
 			Record:        record,
 			UserID:        stored.UserID,
 			Granted:       granted,

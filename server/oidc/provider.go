@@ -264,8 +264,7 @@ const (
 )
 
 // PrepareTokenResponse adds the ID token to what a code, a refresh token or a device
-// code is exchanged for (OpenID Connect Core sections 3.1.3.3 and 12.2). An answer that
-// is given once more, by Config.RefreshTokenGrace, has none.
+// code is exchanged for (OpenID Connect Core sections 3.1.3.3 and 12.2).
 func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request, record *models.TokenMixin, response *server.TokenResponse) error {
 	if req.Endpoint != tokenEndpoint || req.Credential == nil || req.User == nil || !isOpenID(req.Scope) {
 		return nil

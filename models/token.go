@@ -58,9 +58,8 @@ type TokenMixin struct {
 	// Exchanges counts the tokens that were made of this one: exchanged for it (RFC
 	// 8693), or issued for a refresh token that is kept.
 	Exchanges int64 `gorm:"column:exchanges;not null;default:0" json:"-"`
-	// Form says what AccessToken is: [TokenDigest], or [TokenJTI]. It is empty for a row
-	// of an older release, which wrote digests, or of an older program, which wrote
-	// plaintext.
+	// Form says what AccessToken is: [TokenDigest]. It is empty for a row of an older
+	// release, which wrote digests, or of an older program, which wrote plaintext.
 	Form string `gorm:"column:form;type:varchar(40)" json:"-"`
 	// Origin says what made the row: [MadeByGrant], [MadeByRefresh] or [MadeByExchange].
 	// It is empty for a row of an older release.
@@ -80,13 +79,8 @@ type TokenMixin struct {
 	ExpiresAt int64 `gorm:"column:expires_at;not null;default:0;index" json:"expires_at"`
 }
 
-// What is in the column AccessToken.
-const (
-	// TokenDigest is the digest of the access token.
-	TokenDigest = "digest"
-	// TokenJTI is the digest of the "jti" of an access token that is a JWT (RFC 9068).
-	TokenJTI = "jti"
-)
+// TokenDigest is the form of a row whose AccessToken is the digest of the access token.
+const TokenDigest = "digest"
 
 // What made a token's row.
 const (

@@ -46,10 +46,10 @@ type Config struct {
 	// none of these. See [Secrets] for how to rotate them.
 	Secrets Secrets
 	// NoOlderInstances says that no instance of an older release runs on the same database,
-	// nor will again. Then signing keys are encrypted by Secrets, and JWTs are known by
-	// their 'jti', neither of which an older instance reads. A new database begins with
-	// both. For any other set it once all instances run this release; until then both are
-	// written as before, and the doctor says what is pending.
+	// nor will again. Then signing keys are encrypted by Secrets, which an older instance
+	// cannot read. A new database begins with that. For any other set it once all instances
+	// run this release; until then keys are written as before, and the doctor says what is
+	// pending.
 	NoOlderInstances bool
 
 	// StrictClientSecretMethod holds a client with a secret to the one of

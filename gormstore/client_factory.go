@@ -184,6 +184,24 @@ func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata
 	return secret, err
 }
 
+// RotateRegistrationToken replaces the registration access token of a client that registered
+// itself, such as one that has leaked, and returns the new one, this once. The client keeps
+// its token otherwise, whatever it updates. [ErrNoClient] is returned for a client that does
+// not exist or has none.
+func (f *ClientFactory[M]) RotateRegistrationToken(ctx context.Context, clientID string) (token string, err error) {
+	token = f.server.GenerateSecret(server.RegistrationTokenKind)
+	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
+		if old.RegistrationAccessToken == "" {
+			return nil, ErrNoClient
+		}
+		return map[string]any{"RegistrationAccessToken": server.Digest(token)}, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return token, nil
+}
+
 // SetAPIResources makes a client the API at the resources (RFC 8707) and no others, so
 // that it may introspect access tokens for them; without resources it is no API any more.
 // [ErrNoClient] is returned for a client that does not exist.

@@ -65,30 +65,68 @@ func (r *ClientRegistration) holds(record *models.ClientMixin) clause.Expression
 	return clause.And(t.is("ClientID", record.ClientID), t.is("RegistrationAccessToken", record.RegistrationAccessToken))
 }
 
-// UpdateClient replaces a client's credentials and metadata. The registration
-// access token, which each update rotates, decides between two at once.
+// UpdateClient replaces a client's metadata, and what else the record has changed. It
+// writes that alone: of a client whose secret was rotated since old was read, the new one
+// stays. Where the record has another secret, or another registration access token, than old,
+// it reports false if the client has another by now; and if it is gone.
 func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error) {
-	err = r.clients.table.do(ctx, step{own: r.holds(record), noted: true}, func(tx *tx) error {
-		changed, err := tx.update(map[string]any{
-			"ClientSecret":                  record.ClientSecret,
-			"ClientSecretExpiresAt":         record.ClientSecretExpiresAt,
-			"PreviousClientSecret":          record.PreviousClientSecret,
-			"PreviousClientSecretExpiresAt": record.PreviousClientSecretExpiresAt,
-			"RegistrationAccessToken":       record.RegistrationAccessToken,
-			"ClientMetadata":                record.ClientMetadata,
-		}, r.holds(old))
-		switch {
+	values := map[string]any{"ClientMetadata": record.ClientMetadata}
+	conditions := []clause.Expression{r.holds(old)}
+	secretDiffers := secretOf(record) != secretOf(old)
+	if secretDiffers {
+		values["ClientSecret"], values["ClientSecretExpiresAt"] = record.ClientSecret, record.ClientSecretExpiresAt
+		values["PreviousClientSecret"], values["PreviousClientSecretExpiresAt"] = record.PreviousClientSecret, record.PreviousClientSecretExpiresAt
+		conditions = append(conditions, r.clients.secretIs(old.ClientSecret))
+	}
+	tokenDiffers := record.RegistrationAccessToken != old.RegistrationAccessToken
+	if tokenDiffers {
+		values["RegistrationAccessToken"] = record.RegistrationAccessToken
+	}
+	differs, err := metadataDiffers(old.ClientMetadata, record.ClientMetadata)
+	if err != nil {
+		return false, err
+	}
+	err = r.clients.table.do(ctx, step{noted: true}, func(tx *tx) (err error) {
+		if tx.lost { // it may have happened
+			if updated, err = r.isStored(tx, record, secretDiffers); err != nil || updated {
+				return err
+			}
+		}
+		changed, err := tx.update(values, conditions...)
+		switch updated = changed > 0; {
 		case err != nil:
 			return err
-		case changed == 0:
-			return errUpdated
+		case !updated && !tokenDiffers: // MySQL counts no row that it leaves as it is
+			updated, err = r.isStored(tx, record, secretDiffers)
+			return err
+		case !updated || !differs && !secretDiffers && !tokenDiffers:
+			return nil
 		}
 		return tx.note(clientEntry(models.AuditClientUpdated, record.GetClientID(), time.Time{}))
 	})
-	if errors.Is(err, errUpdated) {
-		return false, nil
+	return err == nil && updated, err
+}
+
+// secret is what a client has of secrets, as it is stored.
+type secret struct {
+	current, previous                   string
+	currentExpiresAt, previousExpiresAt int64
+}
+
+func secretOf(client *models.ClientMixin) secret {
+	return secret{client.ClientSecret, client.PreviousClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecretExpiresAt}
+}
+
+// isStored reports whether a client is as the record says.
+func (r *ClientRegistration) isStored(tx *tx, record *models.ClientMixin, withSecret bool) (bool, error) {
+	row := tx.table.newRow().(clientRow)
+	found, err := tx.find(row, r.holds(record))
+	if err != nil || !found {
+		return false, err
 	}
-	return err == nil, err
+	stored := row.AsClientMixin()
+	differs, err := metadataDiffers(stored.ClientMetadata, record.ClientMetadata)
+	return err == nil && !differs && (!withSecret || secretOf(stored) == secretOf(record)), err
 }
 
 // errUpdated is for a client that was updated or deleted before.

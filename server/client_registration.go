@@ -20,8 +20,10 @@ type ClientRegistrationStorage interface {
 	// SaveClient stores a new client; the record holds digests only. It returns
 	// ErrTaken when there is one with its id.
 	SaveClient(ctx context.Context, record *models.ClientMixin, req *Request) error
-	// UpdateClient replaces a client's credentials and metadata, unless it was
-	// updated or deleted since old was read: updated is then false.
+	// UpdateClient replaces a client's metadata, and of its secrets and its registration
+	// access token what record has changed, unless those are others than in old by now, or
+	// the client is gone: updated is then false. What record leaves as it is in old stays as
+	// it is stored: old may have been read a while ago.
 	UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error)
 	// DeleteClient removes a client and revokes its tokens. One that is gone is
 	// no error. Of a client whose id is an address a mark stays, so that its

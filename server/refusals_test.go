@@ -140,15 +140,6 @@ func (ownMethod) AuthenticateClient(context.Context, *server.Request, server.Que
 	return nil, nil
 }
 
-// racing is a storage of registrations in which somebody else was quicker.
-type racing struct {
-	server.ClientRegistrationStorage
-}
-
-func (racing) UpdateClient(context.Context, *models.ClientMixin, *models.ClientMixin) (bool, error) {
-	return false, nil
-}
-
 const (
 	jwtBearer  = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	exchanging = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -1002,10 +993,6 @@ func (p *full) registrations(t *testing.T) {
 		refusal{"managed by nobody", send(http.MethodGet, "?client_id=nobody", "x", ""), "invalid_token", "the client is unknown", claiming("nobody")},
 		refusal{"another client", send(http.MethodPut, itself, token, `{"client_id":"other"}`), "invalid_request", "", claiming(id)},
 	)
-	stored := p.registration.Storage
-	p.registration.Storage = racing{stored}
-	p.hold(refusal{"changed meanwhile", send(http.MethodPut, itself, token, `{"client_id":"`+id+`","redirect_uris":["https://a.example/"]}`), "invalid_token", "the registration has changed meanwhile", claiming(id)})
-	p.registration.Storage = stored
 }
 
 func (p *full) apis(t *testing.T) {

@@ -27,8 +27,8 @@ func Registrations[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenMode
 	}
 }
 
-// registrations: a registration access token is good for one update, a client
-// that is never used leaves, and ids of any length are told apart.
+// registrations: of updates that replace the same registration access token one happens, an
+// update that changes nothing is made, a client that is never used leaves, and ids of any length are told apart.
 func (k *kit) registrations(t *testing.T) {
 	_, in := k.racing(t)
 	now := time.Now()
@@ -67,6 +67,14 @@ func (k *kit) registrations(t *testing.T) {
 			}
 			if won != 1 {
 				t.Fatalf("%d updates were made by one registration access token", won)
+			}
+		}
+	})
+	t.Run("an update that changes nothing is made", func(t *testing.T) {
+		old := registered(now.Add(time.Hour))
+		for i := range 2 {
+			if updated, err := in(i).registrations.UpdateClient(t.Context(), old, old); err != nil || !updated {
+				t.Fatalf("updated: %v, %v", updated, err)
 			}
 		}
 	})

@@ -161,7 +161,7 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 	}
 	switch req.HTTP.Method {
 	case http.MethodPut:
-		return e.update(ctx, req, client)
+		return e.update(ctx, req, client, token)
 	case http.MethodDelete:
 		if err := e.Storage.DeleteClient(ctx, client.ClientID, req.Time); err != nil {
 			return nil, fmt.Errorf("delete client: %w", err)
@@ -230,9 +230,13 @@ func (e *Registration) newSecret(req *server.Request, client *models.ClientMixin
 	return secret
 }
 
+// updateAttempts is how often an update is tried that somebody else comes in between.
+const updateAttempts = 5
+
 // update replaces what a client said of itself (RFC 7592 section 2.2). What it
-// leaves out is gone.
-func (e *Registration) update(ctx context.Context, req *server.Request, old *models.ClientMixin) (*server.Response, error) {
+// leaves out is gone. Its registration access token stays: a client that never saw the
+// answer asks again with the same.
+func (e *Registration) update(ctx context.Context, req *server.Request, old *models.ClientMixin, token string) (*server.Response, error) {
 	members, err := readMembers(req)
 	if err != nil {
 		return nil, err
@@ -245,32 +249,50 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 	if id, ok := text(members, "client_id"); !ok || id != old.ClientID {
 		return nil, server.NewError(server.InvalidRequest, "The 'client_id' is not that of the client that is updated.")
 	}
-	if secret, ok := text(members, "client_secret"); !ok || secret != "" && !old.CheckClientSecret(secret, req.Time) {
-		return nil, server.NewError(server.InvalidRequest, "The 'client_secret' is not that of the client; a client cannot choose its own.")
+	known, isText := text(members, "client_secret")
+	if !isText || !isTheirs(old, known, req.Time) {
+		return nil, errNotTheirSecret()
 	}
 	statement, _ := text(members, "software_statement")
 	metadata, err := e.metadata(ctx, req, members)
 	if err != nil {
 		return nil, err
 	}
-	client := *old
-	client.ClientMetadata = *metadata
-	token := req.Server.GenerateSecret(server.RegistrationTokenKind)
-	client.RegistrationAccessToken = server.Digest(token)
-	secret := e.renewSecret(req, &client)
-	updated, err := e.Storage.UpdateClient(ctx, old, &client)
-	if err != nil {
-		return nil, fmt.Errorf("update client: %w", err)
+	for range updateAttempts {
+		client := *old
+		client.ClientMetadata = *metadata
+		secret := e.renewSecret(req, &client, known)
+		updated, err := e.Storage.UpdateClient(ctx, old, &client)
+		if err != nil {
+			return nil, fmt.Errorf("update client: %w", err)
+		}
+		if updated {
+			return information(req, http.StatusOK, &client, secret, token, statement)
+		}
+		// Its secret is another one since it authenticated, or it is gone.
+		if old, _, err = e.authenticate(ctx, req); err != nil {
+			return nil, err
+		}
+		if !isTheirs(old, known, req.Time) {
+			return nil, errNotTheirSecret()
+		}
 	}
-	if !updated { // since it authenticated
-		return nil, errNoRegistrationAccess(req, server.NewReason("the registration has changed meanwhile"))
-	}
-	return information(req, http.StatusOK, &client, secret, token, statement)
+	return nil, fmt.Errorf("endpoint: the registration is being changed by others: %w", server.ErrUnavailable)
+}
+
+// isTheirs reports whether a secret is the client's, or none.
+func isTheirs(client *models.ClientMixin, secret string, now time.Time) bool {
+	return secret == "" || client.CheckClientSecret(secret, now)
+}
+
+func errNotTheirSecret() error {
+	return server.NewError(server.InvalidRequest, "The 'client_secret' is not that of the client; a client cannot choose its own.")
 }
 
 // renewSecret gives a client a secret that has none yet, or one that ends soon,
-// and takes it from one that needs none any more.
-func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin) (secret string) {
+// and takes it from one that needs none any more. A client that still knows the one before,
+// which it presents, never saw the new one: it gets another in its place.
+func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin, known string) (secret string) {
 	endsSoon := client.ClientSecretExpiresAt != 0 && client.ClientSecretExpiresAt-req.Time.Unix() < int64(e.SecretExpiresIn/time.Second)/2
 	switch {
 	case !models.UsesClientSecret(client.GetTokenEndpointAuthMethod()):
@@ -282,8 +304,17 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 	case endsSoon:
 		client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = client.ClientSecret, client.ClientSecretExpiresAt
 		return e.newSecret(req, client)
+	case isPrevious(client, known, req.Time):
+		return e.newSecret(req, client)
 	}
 	return ""
+}
+
+// isPrevious reports whether a secret is the one before the client's, and that alone.
+func isPrevious(client *models.ClientMixin, secret string, now time.Time) bool {
+	current := *client
+	current.PreviousClientSecret = ""
+	return secret != "" && client.CheckClientSecret(secret, now) && !current.CheckClientSecret(secret, now)
 }
 
 // information is the client information response (RFC 7591 section 3.2.1,

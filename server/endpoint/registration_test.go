@@ -252,12 +252,13 @@ func TestRegistrationManagement(t *testing.T) {
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
 			assert.Equal(t, "New", told.Name)
 			assert.JSONEq(t, `["authorization_code"]`, a.Body["grant_types"], "what is left out is gone")
-			assert.NotEqual(t, c.Token, told.Token, "the token is rotated")
-			assert.Empty(t, told.Secret, "the secret is not")
+			assert.Equal(t, c.Token, told.Token, "the token stays: the client may never see this answer")
+			assert.Empty(t, told.Secret, "and so does the secret")
 			client := c.client(web)
 			assert.True(t, r.Valid(r.Redeem(client, r.Code(client, "")).Body["access_token"]))
-			a, _ = r.send(http.MethodGet, path(c), c.Token, "")
-			assert.Equal(t, http.StatusUnauthorized, a.Status, "the old token is void")
+			a, again := r.send(http.MethodPut, path(c), c.Token, body)
+			assert.Equal(t, http.StatusOK, a.Status, "the same once more")
+			assert.Equal(t, told, again)
 
 			a, told = r.send(http.MethodPut, path(c), told.Token, strings.Replace(body, `"New"`, `"New","client_secret":"`+c.Secret+`"`, 1))
 			assert.Equal(t, http.StatusOK, a.Status, "it may repeat its secret")
@@ -265,7 +266,7 @@ func TestRegistrationManagement(t *testing.T) {
 			assert.Equal(t, http.StatusOK, a.Status)
 			assert.Nil(t, public.Expires, "who needs no secret has none")
 			assert.Equal(t, server.InvalidClient, r.Token(client, "grant_type=authorization_code&code=x").Body["error"])
-			_, again := r.send(http.MethodPut, path(c), public.Token, body)
+			_, again = r.send(http.MethodPut, path(c), public.Token, body)
 			assert.NotEmpty(t, again.Secret, "who needs one gets it")
 			assert.NotEqual(t, c.Secret, again.Secret)
 		})
@@ -289,7 +290,7 @@ func TestRegistrationManagement(t *testing.T) {
 				assert.Equal(t, code, a.Body["error"], body)
 			}
 			a, _ := r.send(http.MethodGet, path(c), c.Token, "")
-			assert.Equal(t, http.StatusOK, a.Status, "an update that failed rotated nothing")
+			assert.Equal(t, http.StatusOK, a.Status, "an update that failed changed nothing")
 		})
 		t.Run("delete", func(t *testing.T) {
 			c, other := fresh(), fresh()
@@ -329,34 +330,91 @@ func TestRegistrationManagement(t *testing.T) {
 			assert.Equal(t, http.StatusMethodNotAllowed, a.Status)
 			assert.Equal(t, "POST, GET, PUT, DELETE", a.Header.Get("Allow"))
 		})
-		t.Run("of two updates at once, one counts", func(t *testing.T) {
+		t.Run("of updates at once, one comes after the other", func(t *testing.T) {
 			for range 5 {
-				c := fresh()
+				_, c := r.register(`{` + webClient + `,"token_endpoint_auth_method":"none"}`)
 				var done sync.WaitGroup
 				answers := make([]registered, 4)
-				statuses := make([]int, 4)
 				for i := range answers {
 					done.Go(func() {
 						a, told := r.send(http.MethodPut, path(c), c.Token, fmt.Sprintf(`{"client_id":%q,%s,"client_name":"%d"}`, c.ID, webClient, i))
-						statuses[i], answers[i] = a.Status, told
+						assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+						answers[i] = told
 					})
 				}
 				done.Wait()
-				winners := 0
+				_, now := r.send(http.MethodGet, path(c), c.Token, "")
+				secret := ""
 				for i, told := range answers {
-					if statuses[i] == http.StatusOK {
-						winners++
-						a, now := r.send(http.MethodGet, path(c), told.Token, "")
-						assert.Equal(t, http.StatusOK, a.Status)
-						assert.Equal(t, told.Name, now.Name)
-					} else {
-						assert.Equal(t, http.StatusUnauthorized, statuses[i])
+					assert.Equal(t, fmt.Sprint(i), told.Name)
+					if told.Secret != "" {
+						assert.Empty(t, secret, "it is told one secret")
+						secret = told.Secret
 					}
 				}
-				assert.Equal(t, 1, winners)
+				assert.Contains(t, []string{"0", "1", "2", "3"}, now.Name)
+				client := (registered{ID: c.ID, Secret: secret}).client(web)
+				assert.Equal(t, server.InvalidGrant, r.Token(client, "grant_type=authorization_code&code=x").Body["error"], "which is the one that is stored")
 			}
 		})
+		t.Run("an update between two others is not undone", func(t *testing.T) {
+			c := fresh()
+			r.endpoint.Storage = &slow{r.endpoint.Storage, func() {
+				_, err := gormoauth.CreateClientFactory[oauthtest.Client](db, r.Server).RotateSecret(t.Context(), c.ID, gormstore.SecretRotation{})
+				require.NoError(t, err)
+			}}
+			a, _ := r.send(http.MethodPut, path(c), c.Token, `{"client_id":"`+c.ID+`",`+webClient+`,"client_name":"New"}`)
+			assert.Equal(t, http.StatusOK, a.Status, a.Raw)
+			r.endpoint.Storage = r.endpoint.Storage.(*slow).ClientRegistrationStorage
+			assert.Equal(t, server.InvalidClient, r.Token(c.client(web), "grant_type=authorization_code&code=x").Body["error"], "the secret that was rotated away stays void")
+			_, now := r.send(http.MethodGet, path(c), c.Token, "")
+			assert.Equal(t, "New", now.Name)
+		})
+		t.Run("a client whose token was rotated meanwhile updates nothing", func(t *testing.T) {
+			c, token := fresh(), ""
+			r.endpoint.Storage = &slow{r.endpoint.Storage, func() {
+				var err error
+				token, err = gormoauth.CreateClientFactory[oauthtest.Client](db, r.Server).RotateRegistrationToken(t.Context(), c.ID)
+				require.NoError(t, err)
+			}}
+			a, _ := r.send(http.MethodPut, path(c), c.Token, `{"client_id":"`+c.ID+`",`+webClient+`,"client_name":"New"}`)
+			r.endpoint.Storage = r.endpoint.Storage.(*slow).ClientRegistrationStorage
+			assert.Equal(t, server.InvalidToken, a.Body["error"], a.Raw)
+			_, now := r.send(http.MethodGet, path(c), token, "")
+			assert.Equal(t, "App", now.Name)
+		})
 	})
+}
+
+// slow is a storage of registrations in which somebody else is quicker.
+type slow struct {
+	server.ClientRegistrationStorage
+	first func()
+}
+
+func (s *slow) UpdateClient(ctx context.Context, old, record *models.ClientMixin) (bool, error) {
+	if s.first != nil {
+		s.first()
+		s.first = nil
+	}
+	return s.ClientRegistrationStorage.UpdateClient(ctx, old, record)
+}
+
+// A client that others change all the time is told to come again.
+func TestAnUpdateThatNeverComesFirst(t *testing.T) {
+	r := newRegistrar(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	_, c := r.register(`{` + webClient + `}`)
+	r.endpoint.Storage = never{r.endpoint.Storage}
+	a, _ := r.send(http.MethodPut, "/oauth/register?client_id="+c.ID, c.Token, `{"client_id":"`+c.ID+`",`+webClient+`}`)
+	assert.Equal(t, server.TemporarilyUnavailable, a.Body["error"], a.Raw)
+}
+
+type never struct {
+	server.ClientRegistrationStorage
+}
+
+func (never) UpdateClient(context.Context, *models.ClientMixin, *models.ClientMixin) (bool, error) {
+	return false, nil
 }
 
 // A client that keeps its registration up to date never is without a secret.
@@ -384,6 +442,21 @@ func TestSecretsOfRegisteredClientsAreRenewed(t *testing.T) {
 	r.Now = r.Now.Add(11 * time.Hour)
 	assert.False(t, works(c.Secret), "until the first one ends")
 	assert.True(t, works(next.Secret))
+
+	// The answer with the next one is lost: the client knows the one before, and says so.
+	r.Now = r.Now.Add(2 * time.Hour)
+	known, lost := next.Secret, update(next).Secret
+	require.NotEmpty(t, lost)
+	again := func(secret string) registered {
+		a, told := r.send(http.MethodPut, "/oauth/register?client_id="+c.ID, c.Token, `{"client_id":"`+c.ID+`","client_secret":"`+secret+`",`+webClient+`}`)
+		require.Equal(t, http.StatusOK, a.Status, a.Raw)
+		return told
+	}
+	told := again(known)
+	require.NotEmpty(t, told.Secret)
+	assert.True(t, works(known) && works(told.Secret), "both work")
+	assert.False(t, works(lost), "which nobody has")
+	assert.Empty(t, again(told.Secret).Secret, "it has arrived")
 }
 
 func TestRegistrationByInitialAccessToken(t *testing.T) {

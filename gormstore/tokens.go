@@ -180,7 +180,7 @@ func (t *Tokens) oneMore(field string) clause.Expr {
 // was presented, and its grant must not be revoked.
 func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 	if exchange.Beside {
-		return t.rotateBeside(tx, exchange, row)
+		return t.keep(tx, exchange, row)
 	}
 	record := exchange.Token
 	changed, err := tx.updateRow(exchange.From, map[string]any{
@@ -208,35 +208,9 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 	return err
 }
 
-// rotateBeside is rotate for an access token of other resources: the one in
-// the row stays, and the new one gets a row of its own, in which it replaces an
-// earlier one of the same resources.
-func (t *Tokens) rotateBeside(tx *tx, exchange server.Exchange, row tokenRow) error {
-	if err := t.renew(tx, exchange); err != nil {
-		return err
-	}
-	next := withoutRefreshToken(row)
-	changed, err := tx.update(map[string]any{
-		"AccessToken":          next.AccessToken,
-		"Form":                 next.Form,
-		"TokenType":            next.TokenType,
-		"Scope":                next.Scope,
-		"Confirmation":         next.Confirmation,
-		"AuthorizationDetails": next.AuthorizationDetails,
-		"IssuedAt":             next.IssuedAt,
-		"ExpiresIn":            next.ExpiresIn,
-		"AccessTokenRevokedAt": 0,
-		"ExpiresAt":            next.ExpiresAt,
-	}, t.table.is("GrantID", next.GrantID), t.table.is("RefreshToken", nil), t.table.is("Audience", next.Audience),
-		t.table.is("ClientID", next.ClientID), clause.Or(t.table.is("Actor", nil), t.table.is("Actor", "")))
-	if err != nil || changed > 0 {
-		return err
-	}
-	return t.insert(tx, exchange, row)
-}
-
-// keep is for a refresh token that stays: each access token that it gets
-// has a row of its own, since of two that are asked for at once both are to live.
+// keep is for a refresh token that gets an access token beside that in its row: it stays
+// itself, or the access token is for other resources. Each has a row of its own, since of two
+// that are asked for at once both are to live.
 func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
 	if err := t.renew(tx, exchange); err != nil {
 		return err

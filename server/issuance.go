@@ -145,7 +145,9 @@ func exchangeOf(req *Request, record *models.TokenMixin) Exchange {
 // checkIssuance is the gate. A grant cannot forget one of these checks, since
 // it makes none of them.
 func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issuance) error {
-	req.Audience = issuance.Audience
+	if req.Endpoint != authorizationEndpoint || issuance.Audience != "" { // there the user has decided on it
+		req.Audience = issuance.Audience
+	}
 	if issuance.Credential != nil {
 		if err := s.checkCredential(ctx, req, issuance); err != nil {
 			return err
@@ -254,7 +256,12 @@ func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 	case issuance.NoDefaultScope && isEmptyScope(issuance.Scope):
 		req.Scope = ""
 	default:
-		return req.takeScope(issuance.Scope)
+		if err := req.takeScope(issuance.Scope); err != nil {
+			return err
+		}
+		if issuance.NoDefaultScope { // nor one of the client's that says more
+			req.Scope = keep(req.Scope, negate(notIn(issuance.Scope)))
+		}
 	}
 	return nil
 }

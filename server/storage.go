@@ -62,7 +62,8 @@ const (
 	// ExchangeRotate is a token for a refresh token: From is a token. Update that row in
 	// place, on the condition that it still holds the digest that was presented and is
 	// not revoked. With Beside, its access token stays, and the new one is inserted
-	// without the refresh token, or replaces an earlier one of the same resources.
+	// without the refresh token; an earlier one of the same resources lives until it
+	// expires.
 	ExchangeRotate
 	// ExchangeKeep is a token for a refresh token that stays: on the same condition, note
 	// its use in From, unless it is one Again, and insert the access token without the

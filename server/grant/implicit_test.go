@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -94,4 +95,40 @@ func TestAnImplicitTokenThatCannotBeStoredIsNotSent(t *testing.T) {
 	assert.Equal(t, "s", a.Fragment.Get("state"))
 	assert.False(t, a.Fragment.Has("access_token"))
 	assert.NotContains(t, a.Header.Get("Location"), "fire")
+}
+
+// deciding is a hook by which a program says what a user has allowed.
+type deciding struct{ scope, audience string }
+
+func (d deciding) DecideAuthorizationRequest(_ context.Context, req *server.Request) error {
+	req.Scope, req.Audience = d.scope, d.audience
+	return nil
+}
+
+// What was decided is what is issued, whatever the request had asked for.
+func TestWhatWasDecidedIsIssued(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		for _, indicators := range []bool{true, false} {
+			for _, decided := range []deciding{{"profile", apiA}, {"", ""}, {"profile email", apiA + " " + apiB}} {
+				p := oauthtest.New(t, db)
+				require.NoError(t, p.Server.Register(decided))
+				if indicators {
+					require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{apiA, apiB}, Default: apiB}))
+				}
+				asked := url.Values{"resource": {apiA}}
+				asked["scope"] = []string{"profile email"}
+				implicit := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("implicit")))
+				a := p.Grant("response_type=token&client_id=" + implicit.ClientID + "&" + asked.Encode())
+				require.NotEmpty(t, a.Fragment.Get("access_token"), a.Raw)
+				assert.Equal(t, decided.scope, a.Fragment.Get("scope"))
+				web := p.NewClient(nil)
+				for _, token := range []string{a.Fragment.Get("access_token"), p.Redeem(web, p.Code(web, asked.Encode())).Body["access_token"]} {
+					var row oauthtest.Token
+					require.NoError(t, db.Where("access_token = ?", server.Digest(token)).First(&row).Error)
+					assert.Equal(t, decided, deciding{row.Scope, row.Audience}, "indicators: %v", indicators)
+					assert.Equal(t, decided, deciding{row.GrantedScope, row.GrantedAudience}, "indicators: %v", indicators)
+				}
+			}
+		}
+	})
 }

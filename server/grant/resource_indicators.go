@@ -60,6 +60,9 @@ func (r ResourceIndicators) CheckAuthorizationRequest(_ context.Context, req *se
 // CheckIssuance takes those of a token request, which can be no more than what
 // was granted (RFC 8707 section 2.2).
 func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
+	if req.Endpoint == "authorization" { // where the user has decided on them
+		return nil
+	}
 	granted := r.byDefault()
 	if issuance.Credential != nil {
 		granted = issuance.Credential.Audience

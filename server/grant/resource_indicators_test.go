@@ -90,12 +90,12 @@ func TestResourceIndicators(t *testing.T) {
 			assert.Equal(t, before+2, rows())
 			again := p.Refresh(client, b.Body["refresh_token"], "&"+askA)
 			assert.Equal(t, apiA, audience(again))
-			assert.False(t, p.Valid(a.Body["access_token"]), "replaced")
-			assert.Equal(t, before+2, rows(), "one row for each, however often it is refreshed")
+			assert.True(t, p.Valid(a.Body["access_token"]), "until it expires")
+			assert.Equal(t, before+3, rows(), "a row of its own, whatever others look like")
 			all := p.Refresh(client, again.Body["refresh_token"], "")
 			assert.Equal(t, apiA+" "+apiB, audience(all), "a narrow refresh narrows no grant")
 			assert.False(t, p.Valid(both.Body["access_token"]))
-			live := []oauthtest.Answer{all, again, b}
+			live := []oauthtest.Answer{all, again, b, a}
 			for _, token := range live {
 				assert.True(t, p.Valid(token.Body["access_token"]))
 			}
@@ -182,4 +182,32 @@ func TestAnExchangedTokenIsForOneResourceHoweverItIsSpelled(t *testing.T) {
 		assert.Equal(t, apiA, strings.TrimPrefix(row.Audience, "billing "), "%v", more)
 	}
 	assert.Equal(t, server.InvalidTarget, p.exchange(p.service, subject, "resource", apiA+"//").Body["error"])
+}
+
+// A refresh for a resource leaves alone what the client got for the same resource by an
+// exchange of its own, however often both happen.
+func TestARefreshForAResourceBesideTheClientsOwnExchanges(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newExchange(t, db)
+		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{apiA, apiB}}))
+		app := p.NewClient(oauthtest.Grants("authorization_code", "refresh_token", exchangeGrant))
+		a := p.Redeem(app, p.Code(app, url.Values{"resource": {apiA, apiB}}.Encode()))
+		refresh, live := a.Body["refresh_token"], []string{a.Body["access_token"]}
+		for range 3 {
+			for range 2 {
+				own := p.exchange(app, live[0], "resource", apiB)
+				require.Equal(t, http.StatusOK, own.Status, own.Raw)
+				live = append(live, own.Body["access_token"])
+			}
+			next := p.Refresh(app, refresh, "&resource="+url.QueryEscape(apiB))
+			require.Equal(t, http.StatusOK, next.Status, next.Raw)
+			refresh, live = next.Body["refresh_token"], append(live, next.Body["access_token"])
+		}
+		for i, token := range live {
+			assert.True(t, p.Valid(token), i)
+		}
+		var made []string
+		require.NoError(t, db.Model(&oauthtest.Token{}).Order("id").Pluck("origin", &made).Error)
+		assert.Equal(t, []string{"grant", "exchange", "exchange", "refresh", "exchange", "exchange", "refresh", "exchange", "exchange", "refresh"}, made)
+	})
 }

@@ -48,10 +48,12 @@ type Exchange struct {
 	// none: the client then acts as the user.
 	Actor *ExchangedToken
 	// Scope is what the new token will stand for: as much of the subject's as was
-	// asked for.
+	// asked for, and all of it that the client may have where nothing was.
 	Scope string
 	// Audience is whom the new token will be for: the request's "audience" and
-	// "resource", as the client spells them. Compare them by [server.SameResource].
+	// "resource", as the client spells them, or the subject's where it names none, so that
+	// a token for one API does not become one for any (RFC 9700 section 2.3). Compare them
+	// by [server.SameResource]. What is asked for may be another API's: the policy decides.
 	Audience []string
 	// Act is who acts for the user, as the new token will say it (RFC 8693 section
 	// 4.1): the actor, and within it who acted before. nil is nobody.
@@ -124,6 +126,9 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 		return nil, errNoSubject().BecauseOf(why)
 	}
 	exchange := &Exchange{Subject: *subject, Audience: slices.Concat(req.Params["resource"], req.Params["audience"])}
+	if len(exchange.Audience) == 0 && subject.Stored != nil {
+		exchange.Audience = strings.Fields(subject.Stored.Token.GetAudience())
+	}
 	if req.Params.Has("actor_token") || req.Params.Has("actor_token_type") {
 		if exchange.Actor, why, err = g.token(ctx, req, "actor_token"); err != nil {
 			return nil, err
@@ -323,6 +328,7 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
+		e.Scope = without(e.Scope, func(word string) bool { return !includes(subject, word) }) // which may have a default of its own
 	default:
 		if more := missingIn(subject, e.Scope); more != "" {
 			return server.NewError(server.InvalidScope, "The scope '%s' is more than that of the 'subject_token'.", server.Excerpt(more)).

@@ -299,3 +299,33 @@ func TestTokenExchangeNeedsItsSettings(t *testing.T) {
 	half := &grant.TokenExchange{Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) { return nil, nil }}
 	require.ErrorContains(t, srv.RegisterGrant(half), "go together")
 }
+
+// What a request leaves out is the subject's: its scope, as far as the client may have it, and
+// whom it is for. A default of the client's own says nothing (RFC 9700 section 2.3).
+func TestAnExchangeInheritsWhatItLeavesOut(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newExchange(t, db)
+		require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{apiA, apiB}}))
+		service := p.NewClient(oauthtest.All(oauthtest.Grants(exchangeGrant), func(c *oauthtest.Client) { c.DefaultScope = "email phone" }))
+		for _, row := range []struct {
+			ask             string
+			more            []string
+			scope, audience string
+		}{
+			{"scope=profile+email&resource=" + apiA, nil, "profile email", apiA},
+			{"scope=profile&resource=" + apiA + "&resource=" + apiB, nil, "profile", apiA + " " + apiB},
+			{"resource=" + apiA, nil, "", apiA},
+			{"scope=profile", nil, "profile", ""},
+			{"scope=profile+email&resource=" + apiA, []string{"scope", "email"}, "email", apiA},
+			{"scope=profile&resource=" + apiA, []string{"resource", apiB}, "profile", apiB},
+			{"scope=profile&resource=" + apiA, []string{"audience", "billing"}, "profile", "billing"},
+		} {
+			subject := p.Redeem(p.app, p.Code(p.app, row.ask)).Body["access_token"]
+			a := p.exchange(service, subject, row.more...)
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			var got oauthtest.Token
+			require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&got).Error)
+			assert.Equal(t, [2]string{row.scope, row.audience}, [2]string{got.Scope, got.Audience}, "%s, %v", row.ask, row.more)
+		}
+	})
+}

@@ -623,3 +623,14 @@ func TestAClientOfIDTokensAloneIsNotForgotten(t *testing.T) {
 		}
 	})
 }
+
+// offline_access where no code is issued is in no token (OpenID Connect Core section 11).
+func TestOfflineAccessWithoutACodeIsInNoToken(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db)
+		params := p.authorize(p.client(), "response_type=id_token token", "scope=openid email offline_access")
+		var row oauthtest.Token
+		require.NoError(t, db.Where("access_token = ?", server.Digest(params["access_token"])).First(&row).Error)
+		assert.Equal(t, []string{"openid email", "openid email", "openid email"}, []string{params["scope"], row.Scope, row.GrantedScope})
+	})
+}

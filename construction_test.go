@@ -77,7 +77,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	sqlserver, err := gorm.Open(otherEngine{db.Dialector}, &gorm.Config{})
 	require.NoError(t, err)
-	good := server.Config{Issuer: oauthtest.Issuer}
+	good := server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets()}
 	clients, tokens, codes := gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode]()
 	users := gormoauth.Users[oauthtest.User]()
 	var nobody *ratelimit.InProcess
@@ -107,7 +107,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"the *gorm.DB is nil or not open", "Config.Issuer: is missing"}},
 		"an engine that is not supported": {sqlserver, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
 			`the *gorm.DB is of the engine "sqlserver", which is not supported; use one of sqlite, postgres, mysql`}},
-		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short")}, []gormoauth.Part{
+		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short"), Secrets: server.Secrets{[]byte("short")}}, []gormoauth.Part{
 			gormoauth.Clients[pointerClient](), gormoauth.Tokens[prefixedToken](), gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User](&oauthtest.User{}),
 			gormoauth.Registration[pointerClient, prefixedToken](), gormoauth.FAPI2SecurityProfile[PushedRequest, Replay](), gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
 		}, []string{
@@ -115,7 +115,13 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
 			"userlessCode has no field UserID; write UserID *uint",
 			"oauthtest.User is given a condition that says nothing",
-			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes"}},
+			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes",
+			"Config.Secrets[0] has 5 bytes and needs at least 32 random ones"}},
+		"keys that everybody could read": {db, server.Config{Issuer: oauthtest.Issuer}, []gormoauth.Part{clients, tokens, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
+			"so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if whoever reads the database may sign as the server"}},
+		"keys that everybody may read": {db, server.Config{Issuer: oauthtest.Issuer}, []gormoauth.Part{
+			clients, tokens, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](), gormoauth.KeysReadableInDatabase(),
+		}, nil},
 		"two faults of one model": {db, good, []gormoauth.Part{clients, users, gormoauth.Tokens[twoFaults]()}, []string{
 			"declares a field Scope that hides the column", "has no field UserID"}},
 		"ids of users that are none of tokens": {db, good, []gormoauth.Part{clients, tokens, codes, gormoauth.Users[uuidUser]()}, []string{
@@ -160,7 +166,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 func TestEveryFaultOfMCPAtOnce(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	clients, tokens, codes, users := gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]()
-	good := gormoauth.MCPConfig{Server: server.Config{Issuer: oauthtest.Issuer}, Resource: oauthtest.Issuer + "/mcp"}
+	good := gormoauth.MCPConfig{Server: server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets()}, Resource: oauthtest.Issuer + "/mcp"}
 	for rule, c := range map[string]struct {
 		config gormoauth.MCPConfig
 		parts  []gormoauth.Part

@@ -21,7 +21,8 @@ type UserWithClaims[M any] interface {
 
 // OpenID makes the server an OpenID Provider: ID tokens by RS256 and ES256, UserInfo,
 // discovery, and the keys in the model K. What is known of a user, the model U
-// answers with its method GetClaims. It needs the part [Tokens]. The functions change
+// answers with its method GetClaims. It needs the part [Tokens], and Config.Secrets, which
+// encrypt the keys in the database, or [KeysReadableInDatabase]. The functions change
 // the provider's settings, such as ScopeClaimsInIDToken. For sessions and logout, or
 // other flows, register an [oidc.Provider] afterwards instead.
 func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](change ...func(*oidc.Provider)) Part {
@@ -33,10 +34,34 @@ func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](cha
 			f(a.openID)
 		}
 		a.openIDKeys = func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error) {
-			return gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{Algorithms: algorithms})
+			return gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{
+				Algorithms: algorithms, Secrets: a.config.Secrets, NoOlderInstances: a.config.NoOlderInstances,
+			})
 		}
 		return nil
 	}
+}
+
+// KeysReadableInDatabase lets the part [OpenID] do without Config.Secrets: whoever reads
+// the database, or a copy of it, can then sign as the server. With Config.Secrets it
+// changes nothing.
+func KeysReadableInDatabase() Part {
+	return func(a *assembly) error {
+		a.begin(keysReadable)
+		return nil
+	}
+}
+
+const keysReadable = "KeysReadableInDatabase"
+
+// checkSecrets refuses to keep private keys that anybody who reads the database has,
+// unless the program says so.
+func (a *assembly) checkSecrets() error {
+	if len(a.config.Secrets) > 0 || a.given[keysReadable] {
+		return nil
+	}
+	return errors.New("gormoauth: OpenID keeps the keys that sign in the database: set Config.Secrets, such as Secrets: [][]byte{secret} with 32 random bytes that are kept apart from the database " +
+		"('openssl rand 32' gives them), so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if whoever reads the database may sign as the server")
 }
 
 // registerOpenID registers the provider of the part OpenID, if there is one.
@@ -54,5 +79,5 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
 	}, a.validators(a.config.Issuer)...)
 	a.openID.Keys = orStandIn[server.SigningKeys](keys, struct{ server.SigningKeys }{}, keysErr)
-	return errors.Join(keysErr, protectorErr, a.openID.Register(srv, orStandIn(protector, new(resource.Protector), protectorErr)))
+	return errors.Join(a.checkSecrets(), keysErr, protectorErr, a.openID.Register(srv, orStandIn(protector, new(resource.Protector), protectorErr)))
 }

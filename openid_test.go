@@ -28,10 +28,10 @@ func TestOpenID(t *testing.T) {
 		gormoauth.Clients[oauthtest.Client](), gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User](),
 		gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](func(p *oidc.Provider) { p.ScopeClaimsInIDToken = true }),
 	}
-	config := server.Config{Issuer: oauthtest.Issuer, SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db)}
+	config := server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets(), SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db)}
 	_, err := gormoauth.New(db, config, parts...)
 	require.ErrorContains(t, err, "gormoauth: OpenID needs gormoauth.Tokens[Token](): add it to the parts")
-	srv, err := gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer}, append(parts, gormoauth.Tokens[oauthtest.Token]())...)
+	srv, err := gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets()}, append(parts, gormoauth.Tokens[oauthtest.Token]())...)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	for path, handler := range srv.Routes() {

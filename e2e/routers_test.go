@@ -192,7 +192,7 @@ func routedServer(t *testing.T, issuer string) (srv *server.Server, client *rout
 	t.Cleanup(func() { _ = pool.Close() })
 	require.NoError(t, gormoauth.AutoMigrate(db, &routedUser{}, &routedClient{}, &routedToken{}, &routedCode{}, &routedKey{}))
 	require.NoError(t, db.Create(&routedUser{}).Error)
-	srv, err = gormoauth.New(db, server.Config{Issuer: issuer}, gormoauth.Users[routedUser](), gormoauth.Clients[routedClient](),
+	srv, err = gormoauth.New(db, server.Config{Issuer: issuer, Secrets: [][]byte{[]byte("a secret of tests, of 32 bytes..")}}, gormoauth.Users[routedUser](), gormoauth.Clients[routedClient](),
 		gormoauth.Tokens[routedToken](), gormoauth.AuthorizationCodes[routedCode](), gormoauth.OpenID[routedUser, routedKey]())
 	require.NoError(t, err)
 	client = &routedClient{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{RedirectURIs: []string{callback}, Scope: "openid profile"}}}

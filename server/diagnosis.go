@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/loopback"
 )
 
 // DiagnoseHook is for a grant, an extension, an endpoint, a client authentication
@@ -38,7 +40,7 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 			Consequence: "it answers nothing", Remedy: "call Init, or use New",
 		}}
 	}
-	findings := slices.Concat(s.diagnoseIssuer(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys(ctx), s.diagnoseLookUps(ctx))
+	findings := slices.Concat(s.diagnoseIssuer(), s.diagnoseSecrets(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys(ctx), s.diagnoseLookUps(ctx))
 	for _, value := range s.registered() {
 		if hook, ok := value.(DiagnoseHook); ok {
 			findings = append(findings, hook.Diagnose(ctx, s)...)
@@ -70,6 +72,20 @@ func (s *Server) diagnoseIssuer() Findings {
 		Problem:     fmt.Sprintf("%q ends in a slash, names the usual port or has capitals in its host", s.config.Issuer),
 		Consequence: "clients that write it in the usual way refuse what the server says",
 		Remedy:      fmt.Sprintf("Issuer: %q, before clients know the other", usual.String()),
+	}}
+}
+
+// offWithoutSecrets is what a server has not without Config.Secrets.
+const offWithoutSecrets = "nothing is encrypted in the database, no salt of pairwise subjects is kept, and there are no DPoP nonces and no client_secret_jwt, unless each has a key of its own"
+
+// diagnoseSecrets finds a server without secrets, where strangers could see that.
+func (s *Server) diagnoseSecrets() Findings {
+	if len(s.config.Secrets) > 0 || loopback.Serves(s.config.Issuer) {
+		return nil
+	}
+	return Findings{{
+		Check: "secrets", Severity: Hint, Where: "Config.Secrets", Problem: "is empty", Consequence: offWithoutSecrets,
+		Remedy: "Secrets: [][]byte{secret}, with 32 random bytes that are kept apart from the database",
 	}}
 }
 

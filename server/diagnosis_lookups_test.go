@@ -55,7 +55,7 @@ func TestLookUpsAreDiagnosed(t *testing.T) {
 
 func TestEachStoreOfAHandleIsDiagnosed(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	srv, err := gormoauth.New(db.Where("nothing = ?", 1), server.Config{Issuer: oauthtest.Issuer}, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
+	srv, err := gormoauth.New(db.Where("nothing = ?", 1), server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets()}, gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
 		gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]())
 	require.NoError(t, err)
 	require.NoError(t, srv.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db.Where("nothing = ?", 1))))

@@ -75,6 +75,7 @@ func TestAServerThatIsNotFinishedIsDiagnosed(t *testing.T) {
 	assert.Error(t, srv.Diagnose(t.Context()).Err(), "Init was not called")
 	require.NoError(t, srv.Init(server.Config{
 		Issuer:            oauthtest.Issuer,
+		Secrets:           oauthtest.ServerSecrets(),
 		QueryClient:       gormoauth.CreateQueryClientFunc[oauthtest.Client](db),
 		SaveToken:         gormoauth.CreateSaveTokenFunc[oauthtest.Token](db),
 		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
@@ -115,7 +116,7 @@ func TestACodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
 	}
 	var srv server.Server
 	require.NoError(t, srv.Init(server.Config{
-		Issuer: oauthtest.Issuer, QueryClient: gormoauth.CreateQueryClientFunc[oauthtest.Client](db), ClientAuthMethods: clientauth.Defaults(),
+		Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets(), QueryClient: gormoauth.CreateQueryClientFunc[oauthtest.Client](db), ClientAuthMethods: clientauth.Defaults(),
 		SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
 	}))
 	require.NoError(t, srv.RegisterGrant(&codes{}))

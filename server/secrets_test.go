@@ -91,3 +91,29 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		assert.NotContains(t, printed, plain)
 	}
 }
+
+// A server without secrets works, and says at the start and to the doctor what is off.
+func TestWhatIsOffWithoutSecretsIsSaid(t *testing.T) {
+	var log bytes.Buffer
+	config := minimalConfig()
+	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	found := func() (checks []string) {
+		srv, err := server.New(config)
+		require.NoError(t, err)
+		for _, finding := range srv.Diagnose(t.Context()).Without("grants") {
+			checks = append(checks, finding.Check)
+			assert.NotEmpty(t, finding.Remedy)
+		}
+		return checks
+	}
+	assert.Equal(t, []string{"secrets"}, found())
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"), "one line")
+	assert.Contains(t, log.String(), "Config.Secrets is empty")
+	assert.Contains(t, log.String(), "client_secret_jwt")
+	log.Reset()
+	config.Secrets = server.Secrets{secretOf("a")}
+	assert.Empty(t, found())
+	assert.Empty(t, log.String())
+	config.Secrets, config.Issuer = nil, "http://127.0.0.1:8080"
+	assert.Empty(t, found(), "nobody else reaches it")
+}

@@ -135,6 +135,9 @@ func (s *Server) Init(config Config) error {
 		s.config, s.given, s.initialized, s.crossOrigin, s.registrations = Config{}, Config{}, false, nil, before
 		return err
 	}
+	if len(config.Secrets) == 0 {
+		config.Logger.Info("Config.Secrets is empty", slog.String("off", offWithoutSecrets))
+	}
 	return nil
 }
 

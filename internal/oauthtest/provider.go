@@ -162,6 +162,11 @@ const (
 	Password    = "right"
 )
 
+// ServerSecrets are those of the server.
+func ServerSecrets() server.Secrets {
+	return server.Secrets{[]byte("a secret of tests, of 32 bytes..")}
+}
+
 // Provider is a server with its database.
 type Provider struct {
 	T         testing.TB
@@ -177,7 +182,7 @@ func New(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider
 	t.Helper()
 	p := &Provider{T: t, DB: db, User: &User{}, Now: time.Unix(1_800_000_000, 0)}
 	p.must(db.Create(p.User).Error)
-	config := server.Config{Issuer: Issuer, Clock: p.clock}
+	config := server.Config{Issuer: Issuer, Clock: p.clock, Secrets: ServerSecrets()}
 	for _, f := range configure {
 		f(&config)
 	}

@@ -109,7 +109,12 @@ func TestClientSecretJWTNeedsItsSettings(t *testing.T) {
 	err := p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte("short")})
 	require.ErrorContains(t, err, "Key")
 	require.ErrorContains(t, err, "Replays")
-	require.ErrorContains(t, p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{}), "Config.Secrets", "both remedies are named")
+	without, err := server.New(p.BareConfig())
+	require.NoError(t, err)
+	for _, key := range [][]byte{nil, []byte("short")} {
+		err := without.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: key})
+		require.ErrorContains(t, err, "Key must have at least 32 random bytes; or leave it out and set Config.Secrets", "both remedies are named")
+	}
 	_, err = gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server).Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{
 		ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"}},
 	}})

@@ -12,10 +12,13 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
+// secret is 32 random bytes, which a program reads from where it keeps its secrets.
+var secret = make([]byte, 32)
+
 func ExampleProgram() {
 	srv, err := server.New(server.Config{
 		Issuer: "https://id.example.com", ClientAuthMethods: clientauth.Defaults(),
-		QueryClient: findClient, SaveToken: saveToken,
+		QueryClient: findClient, SaveToken: saveToken, Secrets: [][]byte{secret},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -61,7 +61,7 @@ func newProvider(t *testing.T, db *gorm.DB, parts ...gormoauth.Part) *provider {
 	require.NoError(t, db.Create(p.User).Error)
 	clock := func() time.Time { return p.Now }
 	var err error
-	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: clock, PKCE: server.PKCEOptional, Logger: oauthtest.Logger(nil)}, append(parts,
+	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Secrets: oauthtest.ServerSecrets(), Clock: clock, PKCE: server.PKCEOptional, Logger: oauthtest.Logger(nil)}, append(parts,
 		gormoauth.FAPI2SecurityProfile[oauthtest.PushedRequest, oauthtest.Replay](), gormoauth.Clients[oauthtest.Client](), gormoauth.Tokens[oauthtest.Token](),
 		gormoauth.AuthorizationCodes[oauthtest.AuthorizationCode](), gormoauth.Users[oauthtest.User]("disabled = ?", false))...)
 	require.NoError(t, err)

@@ -51,6 +51,7 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	a.passwords, faults[3] = newPasswords(db)
 	a.keys, faults[4] = gormstore.NewSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{
 		Algorithms: cfg.signingAlgorithms(), EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+		Secrets: cfg.secrets, NoOlderInstances: cfg.noOlderInstances, PairwiseSalt: cfg.pairwiseSalt(),
 	})
 	a.consents, faults[5] = gormstore.NewConsents[Consent, Token, AuthorizationCode](db)
 	a.registrations, faults[6] = gormstore.NewClientRegistration[Client, Token](db)

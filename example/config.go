@@ -38,7 +38,9 @@ type config struct {
 	clientCA        string // PEM file with the authorities of client certificates
 	trustedIssuer   string // whose JWTs stand for users of the same name; empty is nobody's
 	trustedKeys     string // the address of its keys
-	secret          string // derives the secrets of clients that sign with them; empty is none
+
+	secrets          server.Secrets // of the server, the newest first; readSecrets fills them in
+	noOlderInstances bool           // whether every instance on the database is of this release
 
 	address string // the URL at which this machine reaches the listener
 }
@@ -56,7 +58,11 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	if err != nil {
 		return nil, fmt.Errorf("GORMOAUTH_FAPI is %q; write true or false", getenv("GORMOAUTH_FAPI"))
 	}
-	cfg := &config{secret: getenv("GORMOAUTH_SECRET")} // and no flag: others could read it
+	alone, err := strconv.ParseBool(cmp.Or(getenv("GORMOAUTH_NO_OLDER_INSTANCES"), "false"))
+	if err != nil {
+		return nil, fmt.Errorf("GORMOAUTH_NO_OLDER_INSTANCES is %q; write true or false", getenv("GORMOAUTH_NO_OLDER_INSTANCES"))
+	}
+	cfg := new(config)
 	if len(args) > 0 && slices.Contains([]string{"prune", "erase", "doctor"}, args[0]) {
 		cfg.command, args = args[0], args[1:]
 	}
@@ -125,9 +131,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	if (cfg.trustedIssuer == "") != (cfg.trustedKeys == "") {
 		return nil, errors.New("-trusted-issuer and -trusted-keys go together")
 	}
-	if cfg.demo && cfg.secret == "" {
-		cfg.secret = demoSecret
-	}
+	cfg.noOlderInstances = alone || !isPostgres(cfg.db) // a file of SQLite has one instance
 	if _, _, err := net.SplitHostPort(cfg.addr); err != nil {
 		return nil, fmt.Errorf("-addr %q is not host:port, such as 127.0.0.1:8080", cfg.addr)
 	}

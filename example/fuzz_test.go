@@ -35,7 +35,7 @@ func FuzzExample(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(closeDB)
-	a, err := newApp(&config{issuer: "http://127.0.0.1:8080", secret: demoSecret, demo: true}, db, log)
+	a, err := newApp(&config{issuer: "http://127.0.0.1:8080", secrets: [][]byte{[]byte(demoSecret)}, noOlderInstances: true, demo: true}, db, log)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -65,6 +65,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "erase":
 		return erase(ctx, cfg, stdout, log)
 	case "doctor":
+		if err := cfg.readSecrets(getenv, false); err != nil {
+			return err
+		}
 		return examine(ctx, cfg, stdout, log)
 	}
 
@@ -74,6 +77,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	defer func() { _ = listener.Close() }()
 	if err := cfg.resolve(listener.Addr()); err != nil {
+		return err
+	}
+	if err := cfg.readSecrets(getenv, true); err != nil {
 		return err
 	}
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -49,10 +47,13 @@ func newServer(a *app) (*server.Server, error) {
 		Issuer:          a.cfg.issuer,
 		ScopesSupported: scopeNames(),
 		PKCE:            a.cfg.pkce,
+		Secrets:         a.cfg.secrets,
 		SlowSecrets:     a.passwords.checks,
 		RenderError:     a.oauthErrorPage,
 		Logger:          a.log,
 		RemoteAddress:   a.cfg.remoteAddress(),
+
+		NoOlderInstances: a.cfg.noOlderInstances,
 	}, parts...)
 	if err != nil {
 		return nil, err
@@ -128,8 +129,8 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
 		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
 	)
-	if a.cfg.secret != "" {
-		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: []byte(a.cfg.secret), Replays: replays}))
+	if len(a.cfg.secrets) > 0 {
+		err = errors.Join(err, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: a.cfg.oldest(), Replays: replays}))
 	}
 	return err
 }
@@ -138,10 +139,10 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
 	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
 	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signingAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions, ACRValues: []string{acrPassword}}
-	if a.cfg.secret != "" {
-		salt := hmac.New(sha256.New, []byte(a.cfg.secret))
-		salt.Write([]byte("pairwise subjects"))
-		provider.PairwiseSalt = salt.Sum(nil)
+	if a.cfg.noOlderInstances {
+		provider.PairwiseSubjects = len(a.cfg.secrets) > 0
+	} else { // which could not read the keys if the salt were kept among them
+		provider.PairwiseSalt = a.cfg.pairwiseSalt()
 	}
 	return provider
 }

@@ -66,6 +66,10 @@ type SigningKeyOptions struct {
 	// kept apart from the database. Secrets can be rotated, and it cannot. Without either,
 	// keys are readable to whoever can read the database.
 	EncryptionKey []byte
+	// PairwiseSalt is the salt of pairwise subjects that is kept, in the place of a random
+	// one, where none is kept yet: that of oidc.Provider.PairwiseSalt, for a program that
+	// has one and no longer wants to give it to each instance.
+	PairwiseSalt []byte
 }
 
 func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
@@ -96,6 +100,9 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	}
 	if len(o.EncryptionKey) != 0 && len(o.EncryptionKey) != 32 {
 		faults = append(faults, errors.New("gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"))
+	}
+	if len(o.PairwiseSalt) != 0 && len(o.PairwiseSalt) < saltBytes {
+		faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.PairwiseSalt must have at least %d random bytes", saltBytes))
 	}
 	faults = append(faults, o.Secrets.Check())
 	return o, errors.Join(faults...)

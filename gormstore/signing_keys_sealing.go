@@ -161,7 +161,7 @@ const (
 // among the keys, encrypted by Secrets. They are the same for ever, whatever is rotated.
 //
 // An older instance cannot read keys among which there is a salt: where one may run, it is
-// an error. So it is without Secrets, and for an Provider.PairwiseSalt there is no need.
+// an error, and so it is without Secrets. See oidc.Provider.PairwiseSubjects.
 func (k *SigningKeys) PairwiseSalt(ctx context.Context, now time.Time) ([]byte, error) {
 	if known := k.known.Load(); known != nil && known.salt != nil {
 		return known.salt, nil // it never changes
@@ -184,8 +184,11 @@ func (k *SigningKeys) makeSalt(ctx context.Context, known *knownKeys, now time.T
 	if !k.sealsBySecrets(known) {
 		return nil, errors.New("gormstore: the salt of pairwise subjects is kept among the signing keys, which an older instance cannot read then: set NoOlderInstances once none runs, or set oidc.Provider.PairwiseSalt")
 	}
-	salt := make([]byte, saltBytes)
-	_, _ = rand.Read(salt) // never fails
+	salt := k.options.PairwiseSalt
+	if len(salt) == 0 {
+		salt = make([]byte, saltBytes)
+		_, _ = rand.Read(salt) // never fails
+	}
 	text, err := k.options.Secrets.Seal(server.PairwiseSaltSecret, salt)
 	if err != nil {
 		return nil, err

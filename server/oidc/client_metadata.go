@@ -126,8 +126,13 @@ func sameOrigin(a, b string) bool {
 func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.ClientMetadata) error {
 	kind, sector := textMember(metadata, subjectTypeMember), textMember(metadata, sectorMember)
 	known := []string{public}
-	if p.PairwiseSalt != nil {
+	if p.servesPairwise() {
 		known = append(known, pairwise)
+		if kind == pairwise {
+			if err := p.loadSalt(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	switch {
 	case kind != "" && !slices.Contains(known, kind):

@@ -58,6 +58,11 @@ type Provider struct {
 	// instance, kept apart from the database. nil has public subjects alone. An API that
 	// verifies such a client's JWTs by itself knows the user by that subject, too.
 	PairwiseSalt []byte
+	// PairwiseSubjects is PairwiseSalt for a program that leaves the salt to Keys, such as
+	// those of gormstore: it is made once and kept encrypted by Config.Secrets, whose
+	// rotation does not change it. Where an older instance may run, pairwise clients are
+	// not served until Config.NoOlderInstances is set, as that one could not read the keys.
+	PairwiseSubjects bool
 	// ACRValues are the authentication context classes that the program's sign-in can
 	// reach. Each sign-in says which one it reached ([server.Authentication]), and the
 	// ID token has it as "acr".
@@ -86,6 +91,7 @@ type Provider struct {
 	server *server.Server
 	wake   chan struct{}
 	silent *silentClients
+	salt   *keptSalt
 }
 
 const (
@@ -109,6 +115,7 @@ var ErrNotRegistered = errors.New("oidc: Provider.Register has not been called")
 func (p *Provider) Register(srv *server.Server, protector Protector) error {
 	if p.wake == nil {
 		p.wake, p.silent = make(chan struct{}, 1), new(silentClients)
+		p.salt = new(keptSalt)
 	}
 	p.server = srv
 	return errors.Join(
@@ -152,6 +159,11 @@ func (p *Provider) CheckConfig(config *server.Config) error {
 	if p.PairwiseSalt != nil && len(p.PairwiseSalt) < minSalt {
 		fault("PairwiseSalt must have at least %d random bytes", minSalt)
 	}
+	if p.PairwiseSubjects && p.PairwiseSalt == nil {
+		if _, ok := p.Keys.(PairwiseSaltStorage); !ok || len(config.Secrets) == 0 {
+			fault("PairwiseSubjects needs Config.Secrets, and Keys that keep the salt, such as those of gormoauth.CreateSigningKeys; or set PairwiseSalt")
+		}
+	}
 	if p.IDTokenExpiresIn < 0 || p.SessionExpiresIn < 0 || p.LogoutExpiresIn < 0 {
 		fault("IDTokenExpiresIn, SessionExpiresIn and LogoutExpiresIn must not be negative")
 	}
@@ -166,7 +178,7 @@ func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	p.answer("id_token").PrepareMetadata(metadata)
 	p.answer("userinfo").PrepareMetadata(metadata)
 	metadata.Add("subject_types_supported", "public")
-	if p.PairwiseSalt != nil {
+	if p.servesPairwise() {
 		metadata.Add("subject_types_supported", "pairwise")
 	}
 	metadata.Add("claims_supported", "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "azp", "at_hash")

@@ -1,10 +1,14 @@
 package oidc
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
@@ -19,19 +23,78 @@ const (
 	public            = "public"
 )
 
+// PairwiseSaltStorage is for [server.SigningKeys] that keep the salt of pairwise subjects.
+type PairwiseSaltStorage interface {
+	// PairwiseSalt returns the salt: at least 32 random bytes that are made once.
+	PairwiseSalt(ctx context.Context, now time.Time) ([]byte, error)
+}
+
+// keptSalt is the salt that storage keeps, once it was needed.
+type keptSalt struct{ atomic.Pointer[[]byte] }
+
+// servesPairwise reports whether clients may register for pairwise subjects.
+func (p *Provider) servesPairwise() bool { return p.PairwiseSalt != nil || p.PairwiseSubjects }
+
+// LookUpClient sees to it that the salt is known before anybody asks for a subject of a
+// pairwise client: without it, what the client is told would be another subject.
+func (p *Provider) LookUpClient(ctx context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
+	if !isPairwise(found) {
+		return found, nil
+	}
+	if err := p.loadSalt(ctx); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// loadSalt asks storage for the salt, where it was not asked before.
+func (p *Provider) loadSalt(ctx context.Context) error {
+	if !p.PairwiseSubjects || p.PairwiseSalt != nil || p.salt.Load() != nil {
+		return nil
+	}
+	salt, err := p.Keys.(PairwiseSaltStorage).PairwiseSalt(ctx, p.server.Now()) // CheckConfig has looked
+	if err != nil {
+		return fmt.Errorf("find the salt of pairwise subjects: %w", err)
+	}
+	p.salt.Store(&salt)
+	return nil
+}
+
+// pairwiseSalt returns the salt. A client that was looked up has had it loaded; who has one
+// of elsewhere waits here, and is told nothing rather than another subject.
+func (p *Provider) pairwiseSalt() []byte {
+	if p.PairwiseSalt != nil {
+		return p.PairwiseSalt
+	}
+	if p.salt.Load() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), saltTakes)
+		defer cancel()
+		if err := p.loadSalt(ctx); err != nil {
+			panic(fmt.Errorf("oidc: %w", err))
+		}
+	}
+	return *p.salt.Load()
+}
+
+const saltTakes = 5 * time.Second
+
+func isPairwise(client server.Client) bool {
+	return textMember(metadataOf(client), subjectTypeMember) == pairwise
+}
+
 // ClientSubject returns the pairwise subject of a user at a client that registered
 // for one (OpenID Connect Core section 8.1): the same at all clients of a sector,
 // and nothing to anybody else.
 func (p *Provider) ClientSubject(client server.Client, userID string) string {
 	metadata := metadataOf(client)
-	if metadata == nil || textMember(metadata, subjectTypeMember) != pairwise || p.PairwiseSalt == nil {
+	if !isPairwise(client) || !p.servesPairwise() {
 		return ""
 	}
 	sector, ok := sectorOf(metadata)
 	if !ok || !needsRedirectURI(metadata) { // nobody shares it
 		sector = "client " + client.GetClientID()
 	}
-	mac := hmac.New(sha256.New, p.PairwiseSalt)
+	mac := hmac.New(sha256.New, p.pairwiseSalt())
 	mac.Write([]byte(sector + "\x00" + userID))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// readSecrets completes the configuration with the server's secrets. GORMOAUTH_SECRET has
+// them, the newest first, by commas. Without it they are in a file beside that of SQLite,
+// which is made where there is none, unless nothing is to be changed.
+func (c *config) readSecrets(getenv func(string) string, makeThem bool) error {
+	text, from := getenv("GORMOAUTH_SECRET"), "GORMOAUTH_SECRET" // and no flag: others could read it
+	switch {
+	case text != "":
+	case isPostgres(c.db) && !c.demo:
+		return errors.New("GORMOAUTH_SECRET is not set, and encrypts the server's keys in PostgreSQL; make one with 'openssl rand -base64 32', keep it apart from the database, " +
+			"and give the same one to every instance")
+	case isPostgres(c.db): // on a machine that nobody else reaches
+		text = demoSecret
+	case c.db == ":memory:":
+		text = newSecret()
+	default:
+		var err error
+		if text, from, err = c.secretsBesideDatabase(makeThem); err != nil {
+			return err
+		}
+	}
+	c.secrets = nil
+	for _, secret := range strings.Split(strings.TrimSpace(text), ",") {
+		if secret = strings.TrimSpace(secret); secret != "" {
+			c.secrets = append(c.secrets, []byte(secret))
+		}
+	}
+	if err := c.secrets.Check(); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return nil
+}
+
+// secretsBesideDatabase reads the file of secrets, or makes it.
+func (c *config) secretsBesideDatabase(makeIt bool) (text, file string, err error) {
+	file = c.db + ".secret"
+	read, err := os.ReadFile(file) //nolint:gosec // beside the database, which the operator names
+	if err == nil || !errors.Is(err, fs.ErrNotExist) || !makeIt {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return string(read), file, err
+	}
+	text = newSecret()
+	if _, err := os.Stat(c.db); err == nil && c.demo {
+		text += "," + demoSecret // which the demos of before had
+	}
+	made, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // as above
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nor can the database be made there, which is said next
+		return "", file, nil
+	case err != nil:
+		return "", file, fmt.Errorf("cannot make the secret of the server: %w; or set GORMOAUTH_SECRET to what 'openssl rand -base64 32' gives", err)
+	}
+	_, err = made.WriteString(text + "\n")
+	return text, file, errors.Join(err, made.Close())
+}
+
+func newSecret() string {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	return base64.RawURLEncoding.EncodeToString(secret)
+}
+
+// oldest is the secret that made what says nothing of which one made it: what is from
+// before there could be several.
+func (c *config) oldest() []byte {
+	if len(c.secrets) == 0 {
+		return nil
+	}
+	return c.secrets[len(c.secrets)-1]
+}
+
+// pairwiseSalt is the salt of pairwise subjects, which is kept in the database from the
+// first time on that it is needed.
+func (c *config) pairwiseSalt() []byte {
+	if len(c.secrets) == 0 {
+		return nil
+	}
+	salt := hmac.New(sha256.New, c.oldest())
+	salt.Write([]byte("pairwise subjects"))
+	return salt.Sum(nil)
+}

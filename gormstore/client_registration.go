@@ -88,7 +88,7 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 	}
 	err = r.clients.table.do(ctx, step{noted: true}, func(tx *tx) (err error) {
 		if tx.lost { // it may have happened
-			if updated, err = r.isStored(tx, record, secretDiffers); err != nil || updated {
+			if updated, err = r.isStored(tx, old.ClientID, record, secretDiffers); err != nil || updated {
 				return err
 			}
 		}
@@ -97,7 +97,7 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 		case err != nil:
 			return err
 		case !updated && !tokenDiffers: // MySQL counts no row that it leaves as it is
-			updated, err = r.isStored(tx, record, secretDiffers)
+			updated, err = r.isStored(tx, old.ClientID, record, secretDiffers)
 			return err
 		case !updated || !differs && !secretDiffers && !tokenDiffers:
 			return nil
@@ -118,9 +118,9 @@ func secretOf(client *models.ClientMixin) secret {
 }
 
 // isStored reports whether a client is as the record says.
-func (r *ClientRegistration) isStored(tx *tx, record *models.ClientMixin, withSecret bool) (bool, error) {
+func (r *ClientRegistration) isStored(tx *tx, clientID string, record *models.ClientMixin, withSecret bool) (bool, error) {
 	row := tx.table.newRow().(clientRow)
-	found, err := tx.find(row, r.holds(record))
+	found, err := tx.find(row, tx.table.is("ClientID", clientID), tx.table.is("RegistrationAccessToken", record.RegistrationAccessToken))
 	if err != nil || !found {
 		return false, err
 	}

@@ -393,7 +393,8 @@ func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time)
 	if grantID == "" {
 		return errors.New("gormstore: the grant to revoke has no id")
 	}
-	return t.table.do(ctx, step{several: true}, func(tx *tx) error {
+	req := server.RequestFromContext(ctx)
+	return t.table.do(ctx, step{several: true, stays: req != nil && req.Reuse}, func(tx *tx) error {
 		ended, err := t.grants().end(tx, now, grantID)
 		if err != nil || ended == 0 {
 			return err

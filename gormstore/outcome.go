@@ -61,9 +61,7 @@ func (t *Table) presented(spend *server.Spend) (p presented, ok bool) {
 	} else {
 		return p, false
 	}
-	ours, err := t.db.DB()
-	theirs, theirErr := p.table.db.DB()
-	return p, err == nil && theirErr == nil && ours == theirs
+	return p, t.pool != nil && t.pool == p.table.pool
 }
 
 func markReplay(tx *tx, spend *server.Spend) (first bool, err error) {

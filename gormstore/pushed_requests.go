@@ -63,7 +63,7 @@ func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI stri
 // UsePushedRequest marks a request as used. When the connection was lost, it
 // cannot be known who used it.
 func (p *PushedRequests) UsePushedRequest(ctx context.Context, requestURI string, now time.Time) (won bool, err error) {
-	err = p.table.do(ctx, step{}, func(tx *tx) error {
+	err = p.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		changed, err := tx.void(now, p.table.is("RequestURI", requestURI))
 		won = err == nil && changed == 1
 		if err == nil && !won && tx.lost {

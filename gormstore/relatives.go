@@ -116,7 +116,7 @@ func (t *Table) ofKin(choose func(*family) map[string]*Table) (tables []*Table) 
 		all := choose(f)
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			table := *all[name]
-			table.db, table.turn, table.trail = t.db, t.turn, t.trail
+			table.db, table.pool, table.turn, table.trail = t.db, t.pool, t.turn, t.trail
 			tables = append(tables, &table)
 		}
 	})

@@ -41,7 +41,7 @@ func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 // FirstUse inserts the key: the unique index decides. When the connection was
 // lost, it cannot be known who was the first.
 func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
-	err = r.table.do(ctx, step{}, func(tx *tx) error {
+	err = r.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		first, err = newReplay(tx, key, expiresAt)
 		if err == nil && !first && tx.lost {
 			return errors.Join(server.ErrUnavailable, server.ErrTaken)

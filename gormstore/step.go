@@ -30,6 +30,9 @@ type step struct {
 	// successor that is derived may have been written by this step, told by another and
 	// rotated since. Whoever asks again is then told what it is.
 	own clause.Expression
+	// stays says that the step has to stay where the program rolls its own transaction back,
+	// see [AfterRollback]. It may be repeated.
+	stays bool
 }
 
 // do runs what is to be written: it is the one way to the database for every write.
@@ -38,6 +41,9 @@ type step struct {
 // credential spent after a connection was lost, that may be its own doing, of whose
 // COMMIT nobody heard: then s.own decides.
 func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
+	if inner := innermost(ctx); s.stays && inner != nil && inner.stays != nil {
+		inner.stays.add(func(ctx context.Context) error { return t.do(ctx, s, f) })
+	}
 	tries := newTries(ctx)
 	for tries.next() {
 		tries.ended(t.attempt(ctx, s, tries.lost, f))
@@ -45,18 +51,21 @@ func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 	return tries.err
 }
 
-// attempt runs a step once, in its turn.
+// attempt runs a step once, in its turn. A hook of the model finds the step's transaction in
+// its context, so that what it calls is in that as well.
 func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) error) (err error) {
-	if t.turn != nil && transactionOf(ctx) == nil { // the caller's own transaction has its turn already
-		select {
-		case t.turn <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
+	tx := &tx{table: t, lost: lost}
+	if t.transaction(ctx) == nil { // the caller's own transaction has its turn already
+		give, err := t.takeTurn(ctx)
+		if err != nil {
+			return err
 		}
-		defer func() { <-t.turn }()
+		defer give()
+		tx.own = &transaction{pool: t.pool, turn: t.turn}
+		ctx = within(ctx, tx.own)
 	}
-	tx := &tx{table: t, db: t.conn(ctx), lost: lost}
-	if s.several || s.noted && t.trail != nil {
+	tx.db = t.conn(ctx)
+	if s.several || s.noted && t.trail != nil || tx.own != nil && t.hasHooks() {
 		if err := tx.begin(); err != nil {
 			return err
 		}
@@ -86,6 +95,7 @@ type tx struct {
 	// transaction is the step's own. Both are empty for one statement, and at the end.
 	savepoint string
 	begun     bool
+	own       *transaction // what the context of the step says of it, nil in the caller's
 }
 
 // begin begins a transaction, which is a savepoint in the caller's.
@@ -100,6 +110,9 @@ func (x *tx) begin() error {
 	db := x.db.Begin()
 	if db.Error == nil {
 		x.db, x.begun = db, true
+		if x.own != nil {
+			x.own.db = db
+		}
 	}
 	return db.Error
 }
@@ -107,6 +120,7 @@ func (x *tx) begin() error {
 // end commits what was begun, or takes it back if the step failed, and returns what went
 // wrong.
 func (x *tx) end(err error) error {
+	x.leave()
 	if err != nil {
 		x.rollback()
 		return err
@@ -119,8 +133,17 @@ func (x *tx) end(err error) error {
 	return nil
 }
 
+// leave has calls with the step's context run on the pool again: those of what a hook has
+// left running.
+func (x *tx) leave() {
+	if x.own != nil {
+		x.own.ended.Store(true)
+	}
+}
+
 // rollback takes back what was begun and has not ended.
 func (x *tx) rollback() {
+	x.leave()
 	switch {
 	case x.begun:
 		x.db.Rollback()
@@ -218,34 +241,4 @@ func (x *tx) note(entries ...entry) error {
 		return nil
 	}
 	return x.table.trail.note(x, entries...)
-}
-
-type transactionKey struct{}
-
-// WithTransaction returns a context whose calls run in the program's own
-// transaction. They are then not tried again: only who began the transaction
-// can do so.
-func WithTransaction(ctx context.Context, tx *gorm.DB) context.Context {
-	return context.WithValue(ctx, transactionKey{}, tx)
-}
-
-// InTransaction reports whether a context is of [WithTransaction].
-func InTransaction(ctx context.Context) bool { return transactionOf(ctx) != nil }
-
-func transactionOf(ctx context.Context) *gorm.DB {
-	tx, _ := ctx.Value(transactionKey{}).(*gorm.DB)
-	return tx
-}
-
-// outside is the context for what must stay when the caller's own transaction
-// is rolled back.
-func outside(ctx context.Context) context.Context {
-	return context.WithValue(ctx, transactionKey{}, nil)
-}
-
-func inTransactionOf(ctx context.Context, db *gorm.DB) *gorm.DB {
-	if tx := transactionOf(ctx); tx != nil {
-		db.Statement.ConnPool = tx.Statement.ConnPool
-	}
-	return db
 }

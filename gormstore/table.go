@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,6 +28,7 @@ type Table struct {
 	about   models.Table
 	columns columns
 	userID  *userIDField  // where rows belong to users
+	pool    *sql.DB       // nil where the handle is a transaction
 	turn    chan struct{} // to write, see turnOf
 	trail   *trail        // of what is done, nil where none is kept
 
@@ -108,7 +110,8 @@ func parse(db *gorm.DB, model any) (*Table, error) {
 	if err := stmt.Parse(model); err != nil {
 		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
 	}
-	return &Table{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), turn: turnOf(db), trail: trailOf(db)}, nil
+	pool, _ := db.DB() // of a handle that is a transaction there is none
+	return &Table{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), pool: pool, turn: turnOf(db), trail: trailOf(db)}, nil
 }
 
 // columns are the names of columns by the names of the Go fields.
@@ -361,7 +364,7 @@ func (t *Table) values(byField map[string]any) map[string]any {
 // conn returns the handle for one call: the table's own, with its conditions
 // and plugins, on the connection of the caller's transaction if there is one.
 func (t *Table) conn(ctx context.Context) *gorm.DB {
-	return inTransactionOf(ctx, t.db.WithContext(ctx))
+	return t.joined(ctx, t.db.WithContext(ctx))
 }
 
 // primary begins one query, with dbresolver's mark for the primary: a replica may
@@ -370,12 +373,12 @@ func (t *Table) conn(ctx context.Context) *gorm.DB {
 func (t *Table) primary(ctx context.Context) *gorm.DB {
 	db := t.db.Set("gorm:db_resolver:write", struct{}{})
 	db.Statement.Context = ctx
-	return inTransactionOf(ctx, db)
+	return t.joined(ctx, db)
 }
 
 // bare begins one query of the primary without the handle's own conditions.
 func (t *Table) bare(ctx context.Context) *gorm.DB {
-	return inTransactionOf(ctx, unconditional(t.db.WithContext(ctx)).Set("gorm:db_resolver:write", struct{}{}))
+	return t.joined(ctx, unconditional(t.db.WithContext(ctx)).Set("gorm:db_resolver:write", struct{}{}))
 }
 
 // find loads the one row that the conditions name. It reports whether there
@@ -432,6 +435,9 @@ func single(db *gorm.DB, hooks bool) *gorm.DB {
 	}
 	return db.Session(&gorm.Session{SkipDefaultTransaction: true})
 }
+
+// hasHooks reports whether the model has hooks of GORM's that are run by writes.
+func (t *Table) hasHooks() bool { return t.hooksOnCreate() || t.hooksOnUpdate() || t.hooksOnDelete() }
 
 func (t *Table) hooksOnCreate() bool {
 	return t.schema.BeforeCreate || t.schema.AfterCreate || t.schema.BeforeSave || t.schema.AfterSave

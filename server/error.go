@@ -91,7 +91,22 @@ type Error struct {
 	forPerson bool     // an error of the authorization endpoint, which a person sees
 	stays     bool     // and which no client gets
 	undecided bool     // see ErrNoDecision
+	reuse     *ReuseError
 }
+
+// ReuseError is what [errors.As] finds in the error of a request whose code or refresh token
+// was presented before: its grant was revoked for that. A program that runs the request in
+// a transaction of its own, and rolls that back, revokes it once more by Config.RevokeGrant, or
+// all that has to stay by gormstore.AfterRollback.
+type ReuseError struct {
+	// GrantID is the grant.
+	GrantID string
+	// Time is when the request came in.
+	Time time.Time
+}
+
+// Error says so, without the grant.
+func (*ReuseError) Error() string { return "a credential was presented again; its grant is revoked" }
 
 // NewError returns an error with the status that its code has in a direct
 // answer.
@@ -162,6 +177,16 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is [ErrNoDecision] and the error is one of those.
 func (e *Error) Is(target error) bool { return e.undecided && target == ErrNoDecision }
+
+// As sets a *[ReuseError] where the error is about one.
+func (e *Error) As(target any) bool {
+	reuse, ok := target.(**ReuseError)
+	if ok && e.reuse != nil {
+		*reuse = e.reuse
+		return true
+	}
+	return false
+}
 
 // WayBack returns the address at which the client learns of an error that a person is
 // shown, empty when there is none. The page may have a link or a button that leads

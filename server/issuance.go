@@ -279,7 +279,9 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
 	}
 	req.TokenRevoked(ctx, Revocation{GrantID: grantID, ClientID: req.Client.GetClientID(), UserID: req.Credential.UserID, Reason: RevokedByReuse, Reuse: true})
-	return NewError(InvalidGrant, "The credential was used before.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
+	failure := NewError(InvalidGrant, "The credential was used before.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
+	failure.reuse = &ReuseError{GrantID: grantID, Time: req.Time}
+	return failure
 }
 
 // grantValue is the grant of a credential, as a log names it.

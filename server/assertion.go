@@ -174,9 +174,20 @@ func (a *Assertion) KeyID() string { return a.signed.Signatures[0].Header.KeyID 
 // Type returns the media type that its header names, in small letters and without
 // "application/", which need not be written (RFC 7515 section 4.1.9). It is empty
 // when the header names none.
-func (a *Assertion) Type() string {
-	typ, _ := a.signed.Signatures[0].Header.ExtraHeaders[jose.HeaderType].(string)
-	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+func (a *Assertion) Type() string { return jwt.Type(a.signed.Signatures[0].Header) }
+
+// CheckType returns nil where the header names no type, "JWT", or one of the others, written
+// as by [Assertion.Type]. A JWT that was made for something else, such as a logout token or
+// an access token, is no plain assertion (RFC 8725 sections 3.11 and 3.12). The error is a
+// [*Reason].
+func (a *Assertion) CheckType(others ...string) error {
+	typ := a.Type()
+	if typ == "" || typ == "jwt" || slices.ContainsFunc(others, func(other string) bool {
+		return jwt.TypeName(other) == typ
+	}) {
+		return nil
+	}
+	return NewReason("the JWT is of another type", slog.String("typ", typ))
 }
 
 // ReplayKey is what the assertion is remembered by: its id, or else what it

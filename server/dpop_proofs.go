@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
@@ -172,8 +173,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopPro
 	}
 	header := signed.Signatures[0].Header
 	key := header.JSONWebKey
-	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	switch {
+	switch typ := jwt.Type(header); {
 	case typ != "dpop+jwt":
 		return nil, NewReason("the JWT is not a DPoP proof", slog.String("typ", typ))
 	case key == nil:

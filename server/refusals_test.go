@@ -839,6 +839,9 @@ func (p *full) exchanges(t *testing.T) {
 		refusal{"a resource", exchange(good, accessType, "resource", "x"), "invalid_target", "", who("values.resource", "x")},
 		refusal{"an assertion about nobody", bearing("sub", nil), "invalid_grant", "the JWT has no 'sub'", who()},
 		refusal{"an assertion about nobody here", bearing("sub", "nobody"), "invalid_grant", "the subject of the JWT is not a user", who("values.iss", trusted, "values.user", "nobody")},
+		refusal{"an assertion of another type", func() oauthtest.Answer {
+			return p.Token(p.service, "grant_type="+url.QueryEscape(jwtBearer)+"&assertion="+oauthtest.SignJWT(t, p.trust, jose.ES256, map[jose.HeaderKey]any{"typ": "logout+jwt"}, p.said(trusted)))
+		}, "invalid_grant", "the JWT is of another type", who("values.typ", "logout+jwt")},
 		refusal{"an assertion that was used", bearer, "invalid_grant", "the assertion was used before", who()},
 	)
 	assert.Contains(t, exchange(good, accessType, "scope", "profile email admin")().Body["error_description"], "'email admin'", "the words are named")
@@ -873,7 +876,7 @@ func (p *full) proofs(t *testing.T) {
 		refusal{"two proofs", asking(used, used), code, "", by(p.service)},
 		refusal{"too long", asking(strings.Repeat("x", 5<<10)), code, "the JWT is too long", by(p.service)},
 		refusal{"no JWT", asking("a.b.c"), code, "the JWT is malformed", by(p.service)},
-		refusal{"another kind", asking(signed(map[jose.HeaderKey]any{"typ": "JWT", "jwk": public})), code, "the JWT is not a DPoP proof", by(p.service, "values.typ", "JWT")},
+		refusal{"another kind", asking(signed(map[jose.HeaderKey]any{"typ": "JWT", "jwk": public})), code, "the JWT is not a DPoP proof", by(p.service, "values.typ", "jwt")},
 		refusal{"without a key", asking(signed(map[jose.HeaderKey]any{"typ": "dpop+jwt"})), code, "the DPoP proof has no 'jwk'", by(p.service)},
 		refusal{"with a critical header", asking(oauthtest.SignRaw(t, key, `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1}`, `{}`)), code, "the JWT has a critical header parameter that is not understood",
 			by(p.service, "values.crit", `["exp2"]`)},

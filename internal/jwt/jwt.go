@@ -5,6 +5,7 @@ package jwt
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -48,6 +49,20 @@ func checkHeader(text string) error {
 	}
 	return nil
 }
+
+// Type returns the media type that a header names as "typ", in small letters and without
+// "application/", which need not be written (RFC 7515 section 4.1.9). It is empty when the
+// header names none. What is no text is no type either.
+func Type(header jose.Header) string {
+	typ, given := header.ExtraHeaders[jose.HeaderType]
+	if !given {
+		return ""
+	}
+	return TypeName(fmt.Sprint(typ))
+}
+
+// TypeName is a media type as [Type] writes it.
+func TypeName(typ string) string { return strings.TrimPrefix(strings.ToLower(typ), "application/") }
 
 // CriticalError is for a JWT with header parameters that whoever reads it has to
 // understand (RFC 7515 section 4.1.11), of which none is known here.

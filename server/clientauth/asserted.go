@@ -22,10 +22,10 @@ const (
 	signingAlgMember = "token_endpoint_auth_signing_alg"
 )
 
-// assertionJWTTypes are the types of a client assertion: what its client signed for
-// another purpose, such as a request object, does not authenticate it (RFC 8725
-// section 3.11).
-var assertionJWTTypes = [...]string{"", "jwt", "client-authentication+jwt"}
+// assertionJWTType is the type that a client assertion may name: what its client signed for
+// another purpose, such as a request object, does not authenticate it (RFC 8725 section
+// 3.11).
+const assertionJWTType = "client-authentication+jwt"
 
 // asserted is what the methods have in common in which a client signs something
 // (RFC 7523 section 3).
@@ -69,7 +69,7 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 // check holds an assertion to what can be known before its client is.
 func (asserted) check(req *server.Request, assertion *server.Assertion) error {
 	switch {
-	case !slices.Contains(assertionJWTTypes[:], assertion.Type()):
+	case assertion.CheckType(assertionJWTType) != nil:
 		return server.NewReason("the JWT is not a client assertion", slog.String("typ", assertion.Type()))
 	case assertion.Issuer != assertion.Subject:
 		return server.NewReason("the 'iss' and the 'sub' of the client assertion are not the same", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))

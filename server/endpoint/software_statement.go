@@ -64,6 +64,9 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 // verify returns the claims of a statement whose issuer is trusted.
 func (s *SoftwareStatements) verify(ctx context.Context, req *server.Request, statement string) (map[string]json.RawMessage, error) {
 	token, err := server.ParseAssertion(statement, req.Server.SignatureAlgorithms(s.Algorithms))
+	if err == nil {
+		err = token.CheckType()
+	}
 	if err == nil && token.Issuer == "" {
 		err = server.NewReason("the JWT has no 'iss'")
 	}

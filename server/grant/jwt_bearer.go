@@ -23,6 +23,10 @@ type JWTBearer struct {
 	Replays server.ReplayStorage
 	// Algorithms are those by which issuers may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
+	// Types are the types that an assertion may name in its header as "typ", beside "JWT"
+	// and none. A JWT of any other type was made for something else, and is refused (RFC
+	// 8725 section 3.11).
+	Types []string
 }
 
 // GrantType returns "urn:ietf:params:oauth:grant-type:jwt-bearer".
@@ -50,7 +54,7 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if text == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'assertion'.")
 	}
-	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
+	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms), g.Types}.verify(ctx, req, text)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,10 @@ type TokenExchange struct {
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
 	// Algorithms are those by which other issuers may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
+	// Types are the types that other issuers' JWTs may name in their header as "typ",
+	// beside "JWT" and none, such as "at+jwt" where their access tokens are taken. A JWT of
+	// any other type was made for something else, and is refused (RFC 8725 section 3.11).
+	Types []string
 }
 
 // Exchange is what a client asks for.
@@ -174,7 +178,7 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	if kind != jwtType || g.Keys == nil {
 		return nil, server.NewReason("the token is unknown"), nil
 	}
-	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms)}.verify(ctx, req, text)
+	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms), g.Types}.verify(ctx, req, text)
 	if err != nil || why != nil {
 		return nil, why, err
 	}

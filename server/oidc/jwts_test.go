@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -458,4 +459,71 @@ func TestALookalikeOfAClaimGivesNothing(t *testing.T) {
 		assert.Equal(t, map[string]string{"user": "7", "scope": "profile", "client": "c"}, told("an access token", members).Body, members)
 		assert.Equal(t, "profile", told("a token that is exchanged", members).Body["scope"], members)
 	}
+}
+
+// A JWT is what its type says (RFC 8725 sections 3.11 and 3.12): one that was made for
+// something else counts at no place, whoever signed it.
+func TestEveryJWTIsOfItsType(t *testing.T) {
+	p := newEverywhere(t)
+	own := map[string][]string{
+		"a client assertion": {"", "JWT", "client-authentication+jwt"}, "a client assertion at revocation": {"", "JWT", "client-authentication+jwt"},
+		"a client assertion with a pushed request": {"", "JWT", "client-authentication+jwt"}, "a client assertion by a secret": {"", "JWT", "client-authentication+jwt"},
+		"a request object": {"", "JWT", "oauth-authz-req+jwt"}, "a pushed request object": {"", "JWT", "oauth-authz-req+jwt"},
+		"a proof at the token endpoint": {"dpop+jwt"}, "a proof at an API": {"dpop+jwt"}, "an access token": {"at+jwt"},
+		"a hint at sign-in": {"JWT"}, "a hint at sign-out": {"JWT"},
+	}
+	types := []string{
+		"", "JWT", "client-authentication+jwt", "oauth-authz-req+jwt", "dpop+jwt", "at+jwt", "logout+jwt", "secevent+jwt", "oauth-id-jag+jwt", "token-introspection+jwt", "JOSE", "x",
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.places)) {
+		at := p.places[name]
+		taken := own[name]
+		if taken == nil {
+			taken = []string{"", "JWT"}
+		}
+		typed := func(typ string) place {
+			var header map[string]any
+			require.NoError(t, json.Unmarshal([]byte(at.header), &header))
+			delete(header, "typ")
+			text, err := json.Marshal(header)
+			require.NoError(t, err)
+			at.header = string(text)
+			if typ != "" {
+				at.header = string(text[:len(text)-1]) + `,"typ":` + typ + `}`
+			}
+			return at
+		}
+		for _, typ := range types {
+			written := []string{""}
+			if typ != "" {
+				written = []string{strconv.Quote(typ), strconv.Quote(strings.ToLower(typ)), strconv.Quote("application/" + typ), strconv.Quote(strings.ToUpper(typ))}
+			}
+			for _, text := range written {
+				if slices.Contains(taken, typ) {
+					p.takes(name, "typ "+text, p.jwt(typed(text), ""))
+				} else {
+					p.refuses(name, "typ "+text, p.jwt(typed(text), ""))
+				}
+			}
+		}
+		for _, text := range []string{"7", `["JWT"]`, `{"JWT":1}`} {
+			p.refuses(name, "typ "+text, p.jwt(typed(text), ""))
+		}
+	}
+}
+
+// A grant may name another type.
+func TestATypeThatAGrantNames(t *testing.T) {
+	p := newEverywhere(t)
+	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](p.DB)
+	exchange.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) { return server.ParseKeySet(p.trusted) }
+	exchange.QueryUser = func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
+	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
+	exchange.Types = []string{"application/at+jwt"}
+	require.NoError(t, p.Server.RegisterGrant(exchange))
+	at := p.places["a token that is exchanged"]
+	at.header = `{"alg":"ES256","kid":"1","typ":"at+jwt"}`
+	p.takes("a token that is exchanged", "the type that is named", p.jwt(at, ""))
+	at.header = `{"alg":"ES256","kid":"1","typ":"logout+jwt"}`
+	p.refuses("a token that is exchanged", "another", p.jwt(at, ""))
 }

@@ -159,8 +159,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 		return nil, server.NewReason("the JWT is malformed, or signed by an algorithm that is not taken", slog.String("fault", err.Error())), nil
 	}
 	header := signed.Signatures[0].Header
-	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	if typ = strings.ToLower(typ); typ != "at+jwt" && typ != "application/at+jwt" {
+	if typ := jwt.Type(header); typ != "at+jwt" {
 		return nil, server.NewReason("the JWT is not an access token", slog.String("typ", typ)), nil // but an ID token, say
 	}
 	now := time.Now()

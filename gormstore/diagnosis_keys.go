@@ -93,7 +93,7 @@ func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool
 	case !readable && pending:
 		return server.Findings{{
 			Check: "pending_keys", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that Config.Secrets do not encrypt yet, as an older instance could not read them",
-			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated", Remedy: begins,
+			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated, and no salt of pairwise subjects is kept", Remedy: begins,
 		}}
 	case !readable:
 		return nil

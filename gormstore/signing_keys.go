@@ -303,7 +303,7 @@ func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgori
 		return err
 	}
 	old := known.latest(string(algorithm))
-	if err := k.create(ctx, known, string(algorithm), now, now); err != nil {
+	if err := k.create(ctx, known, string(algorithm), now); err != nil {
 		return err
 	}
 	for _, key := range known.keys {

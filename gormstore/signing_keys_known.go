@@ -238,7 +238,7 @@ func (k *SigningKeys) ensure(ctx context.Context, now time.Time, algorithms ...s
 		default:
 			continue
 		}
-		if err := k.create(ctx, known, algorithm, now, from); err != nil {
+		if err := k.create(ctx, known, algorithm, from); err != nil {
 			return nil, err
 		}
 		if known, err = k.read(ctx, now); err != nil {
@@ -301,7 +301,7 @@ func (k *SigningKeys) read(ctx context.Context, now time.Time) (*knownKeys, erro
 
 // create makes the key that follows those that are known. When another instance
 // was faster, its key is it.
-func (k *SigningKeys) create(ctx context.Context, known *knownKeys, algorithm string, now, signsFrom time.Time) error {
+func (k *SigningKeys) create(ctx context.Context, known *knownKeys, algorithm string, signsFrom time.Time) error {
 	private := k.takePrepared(algorithm)
 	if private == nil {
 		var err error

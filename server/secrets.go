@@ -22,6 +22,8 @@ import (
 //
 // To rotate, add the new secret at the end on every instance, then move it to the front
 // on every instance, and take the old one out once the doctor does not name it any more.
+// Where a secret has leaked together with the database, the signing keys have, too: rotate
+// those as well (gormstore.SigningKeys.Rotate).
 //
 // Printing a value of this type shows the ids of the secrets and nothing else.
 type Secrets [][]byte

@@ -109,6 +109,18 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		if len(due) != 1 || due[0].SID != stored.SID || due[0].Subject != stored.Subject || due[0].GetClientID() != stored.GetClientID() || due[0].EndedAt != 20 {
 			t.Errorf("the outbox has %+v", due)
 		}
+		if storage, ok := any(in(0).sessions).(oidc.FairLogoutStorage); ok {
+			others, err := storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another", stored.GetClientID()})
+			check(t, err)
+			if len(others) != 0 {
+				t.Errorf("the outbox has %+v of a client that is left out", others)
+			}
+			others, err = storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another"})
+			check(t, err)
+			if len(others) != 1 {
+				t.Errorf("the outbox has %+v where another client is left out", others)
+			}
+		}
 		for _, logout := range due {
 			check(t, in(1).sessions.DeleteLogout(t.Context(), logout.LogoutID))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -57,6 +58,17 @@ func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	}
 	m.secrets, m.noOlderInstances = config.Secrets, config.NoOlderInstances
 	return errors.Join(faults...)
+}
+
+// Diagnose finds that a key derives what Config.Secrets could.
+func (m *ClientSecretJWT) Diagnose(_ context.Context, s *server.Server) server.Findings {
+	if m.Key == nil || len(m.secrets) == 0 || m.noOlderInstances || loopback.Serves(s.Issuer()) {
+		return nil
+	}
+	return server.Findings{{
+		Check: "pending_client_secrets", Severity: server.Hint, Where: "clientauth.ClientSecretJWT.Key", Problem: "derives new client secrets, and Config.Secrets do not yet, as an older instance could not verify them",
+		Consequence: "what is derived meanwhile needs the key for ever", Remedy: "Config.NoOlderInstances: true, once no instance of an older release runs",
+	}}
 }
 
 // PrepareMetadata names the algorithm (RFC 8414 section 2).

@@ -213,9 +213,16 @@ func TestDerivedSecretsOfAKey(t *testing.T) {
 		beside := newSigning(t, db, key, a, false)
 		meanwhile, meanwhileSecret := beside.create()
 		assert.Empty(t, older.ask(meanwhile, meanwhileSecret), "an older instance derives it as well")
+		pending := func(s signing) bool {
+			findings := s.Server.Diagnose(t.Context())
+			return len(findings) != len(findings.Without("pending_client_secrets"))
+		}
+		assert.True(t, pending(beside), "which the doctor says")
+		assert.False(t, pending(older))
 		last := newSigning(t, db, key, a, true)
 		next, nextSecret := last.create()
 		assert.Contains(t, next.ClientSecret, a.Newest())
+		assert.False(t, pending(last))
 		for _, one := range []struct {
 			client *oauthtest.Client
 			secret string

@@ -68,7 +68,7 @@ func TestAGoodKeySetOutlivesAFailure(t *testing.T) {
 			}
 			text, err := f.KeySet(t.Context(), s.URL)
 			require.NoError(t, err)
-			assert.Equal(t, good, string(text))
+			assert.JSONEq(t, good, string(text))
 			now.Add(3600)
 			require.ErrorIs(t, find("good"), fetch.ErrRefused, "it was last there a day ago")
 

@@ -25,7 +25,8 @@ type ClientAuthMethod interface {
 	Presented(req *Request) bool
 	// AuthenticateClient returns the client whose credentials these are. The error
 	// of a request that has no client's credentials is a [*NotAuthenticated]; a nil
-	// client without an error is one as well, and is counted as a guess.
+	// client without an error is one as well, and is counted as a guess. Credentials that
+	// are good once it hands to [Request.Spend].
 	AuthenticateClient(ctx context.Context, req *Request, query QueryClientFunc) (Client, error)
 }
 

@@ -55,7 +55,8 @@ type SubjectHook interface {
 }
 
 // AuthorizationDecisionHook is asked once the user has decided on an
-// authorization request, before anything is issued.
+// authorization request, before anything is issued. What the decision uses up it hands to
+// [Request.Spend].
 type AuthorizationDecisionHook interface {
 	DecideAuthorizationRequest(ctx context.Context, req *Request) error
 }
@@ -164,7 +165,8 @@ type RegistrationHook interface {
 	CheckRegistration(s *Server) error
 }
 
-// ClientAuthenticatedHook is told of every client that authenticated.
+// ClientAuthenticatedHook is told of every client that authenticated. That its assertion was
+// used before is found when the request is answered, and refuses it all the same.
 type ClientAuthenticatedHook interface {
 	ClientAuthenticated(ctx context.Context, req *Request)
 }

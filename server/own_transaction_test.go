@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -33,10 +32,10 @@ func TestWhatStaysWhenTheProgramRollsBack(t *testing.T) {
 			last = nil
 			p.Server.CreateTokenResponse(w, r.WithContext(ctx))
 			if last != nil {
-				require.NoError(t, tx.Rollback().Error)
+				assert.NoError(t, tx.Rollback().Error)
 				return
 			}
-			require.NoError(t, tx.Commit().Error)
+			assert.NoError(t, tx.Commit().Error)
 		})
 		send := func(body string) oauthtest.Answer {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/token", strings.NewReader(body))
@@ -73,7 +72,7 @@ func TestWhatStaysWhenTheProgramRollsBack(t *testing.T) {
 		require.NoError(t, gormstore.AfterRollback(ctx))
 		assert.Equal(t, server.InvalidClient, send(body).Body["error"], "it was spent")
 		var reuse *server.ReuseError
-		assert.False(t, errors.As(last, &reuse))
+		assert.NotErrorAs(t, last, &reuse)
 		assert.NoError(t, gormstore.AfterRollback(t.Context()))
 	})
 }

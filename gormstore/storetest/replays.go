@@ -1,11 +1,14 @@
 package storetest
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -23,7 +26,8 @@ func Replays[R any, P gormstore.ReplayModel[R]]() Part {
 	}
 }
 
-// replays: one of many is the first, and what has ended leaves.
+// replays: one of many is the first, what is spent with an outcome has one, and what has ended
+// leaves.
 func (k *kit) replays(t *testing.T, model any) {
 	_, in := k.racing(t)
 	first := func(i int, key string, expiresAt time.Time) bool {
@@ -47,6 +51,48 @@ func (k *kit) replays(t *testing.T, model any) {
 		}
 		if key := rand.Text(); !first(0, key+"a", time.Now().Add(time.Minute)) || !first(0, key+"A", time.Now().Add(time.Minute)) {
 			t.Error("two keys of different letters are taken for one")
+		}
+	})
+	t.Run("what is spent with an outcome has one", func(t *testing.T) {
+		refused := errors.New("it was used before")
+		outcome := func(i int, key string, more error) (accessToken string, err error) {
+			req := &server.Request{Server: in(i).server, Time: time.Now()}
+			for _, presented := range []string{key, key + " and another"} {
+				req.Spend(server.Spend{Replays: in(i).replays, Key: presented, ExpiresAt: time.Now().Add(time.Minute), Refusal: refused})
+			}
+			token := &models.TokenMixin{AccessToken: server.Digest(rand.Text()), TokenType: "Bearer", Authorization: models.Authorization{ClientID: "c"}}
+			return token.AccessToken, req.StoreOutcome(t.Context(), func(ctx context.Context) error {
+				if more != nil {
+					return more
+				}
+				return in(i).tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: token, Time: req.Time})
+			})
+		}
+		for range rounds {
+			key, won := rand.Text(), 0
+			failure := errors.New("it failed")
+			if _, err := outcome(0, key, failure); !errors.Is(err, failure) {
+				t.Fatal(err)
+			}
+			for _, stored := range race(racers, func(i int) bool {
+				accessToken, err := outcome(i, key, nil)
+				if err != nil && !errors.Is(err, refused) {
+					t.Error(err)
+				}
+				found, queryErr := in(i).tokens.Query(t.Context(), server.TokenQuery{AccessToken: accessToken})
+				check(t, queryErr)
+				if (found != nil) != (err == nil) {
+					t.Errorf("a token is stored: %v, and the error is %v", found != nil, err)
+				}
+				return found != nil
+			}) {
+				if stored {
+					won++
+				}
+			}
+			if won != 1 {
+				t.Fatalf("%d outcomes were stored", won)
+			}
 		}
 	})
 	t.Run("pruning", func(t *testing.T) {

@@ -92,7 +92,8 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		}
 		in.prune = gormoauth.CreatePruneFunc[T, A, PT, PA](db, in.prunable...)
 		in.erase = gormoauth.CreateEraseFunc[T, A, PT, PA](db, in.erasable...)
-		_, consentsErr := gormstore.NewConsents[indexes, T, A, *indexes, PT, PA](db)
+		// With a condition, so that no store takes it for the table of consents: there is none.
+		_, consentsErr := gormstore.NewConsents[indexes, T, A, *indexes, PT, PA](db.Where("1 = 1"))
 		in.indexed = consentsErr == nil
 		return in
 	}

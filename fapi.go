@@ -50,7 +50,7 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 
 // validators are those of an API in the same program, at an address.
 func (a *assembly) validators(address string) []resource.TokenValidator {
-	tokens := &resource.BearerTokenValidator{QueryToken: a.tokens}
+	tokens := &resource.BearerTokenValidator{QueryToken: a.tokens, Issuers: append([]string{a.config.Issuer}, a.config.FormerIssuers...)}
 	if a.proofs == nil {
 		return []resource.TokenValidator{tokens}
 	}

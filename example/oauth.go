@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -27,6 +28,30 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
+// formerIssuers are the loopback issuers that the demo had before, as its port may change:
+// whoever is signed in stays so. The rows say which there were.
+func formerIssuers(db *gorm.DB, cfg *config) (former []string) {
+	if !cfg.demo {
+		return nil
+	}
+	for _, model := range []any{&Token{}, &AuthorizationCode{}, &DeviceCode{}} {
+		if !db.Migrator().HasColumn(model, "issuer") {
+			continue // a database that is new, or of an older release
+		}
+		var issuers []string
+		if err := db.Model(model).Where("issuer <> ''").Distinct().Pluck("issuer", &issuers).Error; err != nil {
+			continue
+		}
+		for _, issuer := range issuers {
+			u, err := url.Parse(issuer)
+			if err == nil && isLoopback(u.Hostname()) && issuer != cfg.issuer && !slices.Contains(former, issuer) {
+				former = append(former, issuer)
+			}
+		}
+	}
+	return former
+}
+
 // newServer puts the authorization server together.
 func newServer(a *app) (*server.Server, error) {
 	// What clients name by its address: on a machine that nobody else reaches, it
@@ -45,6 +70,7 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	srv, err := gormoauth.New(a.db, server.Config{
 		Issuer:          a.cfg.issuer,
+		FormerIssuers:   formerIssuers(a.db, a.cfg),
 		ScopesSupported: scopeNames(),
 		PKCE:            a.cfg.pkce,
 		Secrets:         a.cfg.secrets,

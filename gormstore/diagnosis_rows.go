@@ -19,6 +19,7 @@ const (
 func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
 	x.examineStoredJSON(m, t)
+	x.examineIssuers(m, t)
 	table := x.quote(m.table.schema.Table)
 	if grantID := m.column("TokenMixin", "GrantID"); grantID != "" && t.hasColumns([]string{grantID}) {
 		column := x.quote(grantID)
@@ -30,6 +31,33 @@ func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 		x.examinePlaintext(m, "secrets", fmt.Sprintf("%s <> '' AND %[1]s NOT LIKE '$sha256$%%' AND %[1]s NOT LIKE '$2%%' AND %[1]s NOT LIKE '$argon2id$%%'", column),
 			"whoever reads the table "+table+" can be these clients", "call Clients.DigestPlaintext of gormstore until it returns 0")
 	}
+}
+
+// examineIssuers finds rows that name no issuer in a table in which several keep theirs: each
+// of them takes those rows. It looks at so many rows alone.
+func (x *examination) examineIssuers(m *examinedModel, t *catalogTable) {
+	issuer := m.table.columns["Issuer"]
+	if issuer == "" || m.table.mixin() == nil || !t.hasColumns([]string{issuer}) {
+		return
+	}
+	column := x.quote(issuer)
+	var first, last *string
+	var rows, named int64
+	err := x.askOne([]any{&first, &last, &rows, &named}, fmt.Sprintf("SELECT MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[3]d) t",
+		column, x.quote(m.table.schema.Table), countedRows))
+	if err != nil {
+		x.unseen("table "+m.table.schema.Table, err)
+		return
+	}
+	if first == nil || *first == *last || named == rows {
+		return
+	}
+	x.find(server.Finding{
+		Check: "rows_without_issuer", Severity: server.Warning, Where: "table " + m.table.schema.Table,
+		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d of an older release that name none", *first, *last, rows-named),
+		Consequence: "each of the issuers takes those, until they expire",
+		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, by the issuer of each row's client", x.quote(m.table.schema.Table), column),
+	})
 }
 
 // count returns how many rows of a table meet a condition, as far as they are counted;

@@ -1,11 +1,13 @@
 package gormstore_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -438,4 +440,31 @@ func TestADatabaseThatCannotBeAskedIsTold(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, pool.Close())
 	assert.Equal(t, []string{"unseen the database"}, keys(diagnosed(t, db)))
+}
+
+// Rows that name no issuer are everybody's where several issuers share a table.
+func TestRowsWithoutAnIssuerAreNamed(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		add := func(issuer string) {
+			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{
+				AccessToken: server.Digest(rand.Text()), Form: models.TokenDigest, GrantedAt: 1, ExpiresAt: time.Now().Add(time.Hour).Unix(),
+				Authorization: models.Authorization{GrantID: server.Digest(rand.Text()), Issuer: issuer},
+			}}).Error)
+		}
+		named := func() (problems []string) {
+			for _, finding := range gormstore.Diagnose(t.Context(), db, allModels...) {
+				if finding.Check == "rows_without_issuer" {
+					problems = append(problems, finding.Problem)
+				}
+			}
+			return problems
+		}
+		add("")
+		add("https://one.example")
+		assert.Empty(t, named(), "one issuer, and its older rows")
+		add("https://two.example")
+		assert.Equal(t, []string{"has rows of several issuers, such as https://one.example and https://two.example, and 1 of an older release that name none"}, named())
+		require.NoError(t, db.Model(&Token{}).Where("issuer = ''").Update("issuer", "https://one.example").Error)
+		assert.Empty(t, named())
+	})
 }

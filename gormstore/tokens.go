@@ -196,6 +196,7 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 		"ExpiresIn":             record.ExpiresIn,
 		"AccessTokenRevokedAt":  0,
 		"GrantID":               record.GrantID,
+		"Issuer":                record.Issuer,
 		"RotatedAt":             record.IssuedAt,
 		"RefreshedFor":          record.RefreshedFor,
 		"SuccessorSalt":         record.SuccessorSalt,

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,10 +73,24 @@ func AuthenticationOf(authorization models.Authorization) Authentication {
 // and how its user signed in.
 func (r *Request) NewAuthorization(grantID string) models.Authorization {
 	authorization := r.Authorization
-	authorization.GrantID = grantID
+	authorization.GrantID, authorization.Issuer = grantID, r.Server.config.Issuer
 	authorization.ClientID, authorization.LongClientID = models.SplitClientID(r.Client.GetClientID())
 	authorization.AuthTime, authorization.ACR, authorization.AMR = r.Authentication.Time, r.Authentication.ACR, strings.Join(r.Authentication.AMR, " ")
 	return authorization
+}
+
+// Issued reports whether this server issued what has an authorization: a code, a device
+// authorization or a token. What its Config.FormerIssuers issued counts as such, and so does
+// a row of an older release, which names no issuer.
+func (s *Server) Issued(authorization models.Authorization) bool {
+	issuer := authorization.Issuer
+	return issuer == "" || issuer == s.config.Issuer || slices.Contains(s.config.FormerIssuers, issuer)
+}
+
+// NotIssued is why something counts for nothing that another issuer issued, see
+// [Server.Issued].
+func NotIssued(authorization models.Authorization) *Reason {
+	return NewReason("another issuer issued it", slog.String("iss", authorization.Issuer))
 }
 
 // IsWithin reports whether the user signed in no longer ago than maxAge. When

@@ -25,6 +25,11 @@ type Config struct {
 	// fragment (RFC 8414 section 2). http is for loopback addresses alone.
 	Issuer string
 
+	// FormerIssuers are issuers that the server had before, such as under another host: what
+	// they issued is still taken. Otherwise a code, a token or a device authorization of
+	// another issuer that keeps its own in the same tables is unknown here.
+	FormerIssuers []string
+
 	// QueryClient finds a client.
 	QueryClient QueryClientFunc
 	// SaveToken stores a token and spends what it was exchanged for.
@@ -216,6 +221,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := checkIssuer(c.Issuer); err != nil {
 		fault("Issuer: %w", err)
+	}
+	for i, issuer := range c.FormerIssuers {
+		if err := checkIssuer(issuer); err != nil {
+			fault("FormerIssuers[%d]: %w", i, err)
+		}
 	}
 	if c.QueryClient == nil {
 		fault("QueryClient is missing: write gormoauth.CreateQueryClientFunc[Client](db)")

@@ -38,6 +38,9 @@ type Issuance struct {
 	// ExpiresAt is when the token has ended at the latest, in Unix seconds; 0 is
 	// whenever its lifetime is over.
 	ExpiresAt int64
+	// Confirmations are keys that the request has to prove to have, as JSON (RFC 7800
+	// "cnf"): those that tokens are bound to which it exchanges and does not spend.
+	Confirmations []string
 	// GrantID is the grant that the token descends from and ends with, where there
 	// is one but no credential.
 	GrantID string
@@ -159,6 +162,11 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 	if !provesBinding(req, issuance.Credential) {
 		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.").With(grantValue(issuance.Credential))
 	}
+	for _, confirmation := range issuance.Confirmations {
+		if confirmation != "" && confirmation != req.Authorization.Confirmation {
+			return NewError(InvalidRequest, "A token is bound to a key that the request does not prove to have.")
+		}
+	}
 	if issuance.User != nil {
 		if err := s.checkUser(ctx, req, issuance.User); err != nil {
 			return err
@@ -193,6 +201,8 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 		return fmt.Errorf("server: Config.RevokeGrant is missing, grant %q needs it", req.GrantType)
 	}
 	switch {
+	case !s.Issued(credential.Authorization):
+		return NewError(InvalidGrant, "The credential is not one that this server issued.").BecauseOf(NotIssued(credential.Authorization))
 	case !credential.Record.CheckClient(req.Client.GetClientID()):
 		return NewError(InvalidGrant, "The credential was issued to another client.").With(grantValue(credential))
 	case credential.Spent && !s.repeats(req, credential):
@@ -321,7 +331,7 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 	own, granted := req.NewAuthorization(""), req.Granted
 	if credential := issuance.Credential; credential != nil {
 		theirs := credential.Authorization
-		theirs.ClientID, theirs.LongClientID, theirs.Confirmation = own.ClientID, own.LongClientID, own.Confirmation
+		theirs.ClientID, theirs.LongClientID, theirs.Confirmation, theirs.Issuer = own.ClientID, own.LongClientID, own.Confirmation, own.Issuer
 		own, granted = theirs, credential.Granted
 	}
 	record.SetAuthorization(own)

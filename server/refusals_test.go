@@ -704,6 +704,8 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 	require.Equal(t, http.StatusOK, p.Refresh(p.web, p.Refresh(p.web, rotated, "").Body["refresh_token"], "").Status)
 	require.Equal(t, http.StatusOK, p.Revoke(p.web, "token="+revoked).Status)
 	require.NoError(t, p.DB.Model(row(ended)).Update("refresh_token_expires_at", p.Now.Unix()-1).Error)
+	elsewhere := tokens()["refresh_token"]
+	require.NoError(t, p.DB.Model(row(elsewhere)).Update("issuer", "https://other.example").Error)
 	p.hold(
 		refusal{"no code", redeem(p.web, "", good, ""), "invalid_request", "", by(p.web)},
 		refusal{"a code that was mistyped", redeem(p.web, fresh[:len(fresh)-1]+"_", good, ""), "invalid_grant", "the code is malformed, or another kind of secret", by(p.web)},
@@ -722,6 +724,7 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 		refusal{"more than was granted", refresh(p.web, more, "&scope=profile+email"), "invalid_scope", "", by(p.web, "values.scope", "profile email", "values.granted_scope", "profile")},
 		refusal{"a refresh token that was used", refresh(p.web, rotated, ""), "invalid_grant", "the credential was presented again; its grant is revoked", by(p.web, "reuse", "true")},
 		refusal{"a refresh token that was revoked", refresh(p.web, revoked, ""), "invalid_grant", "the grant was revoked", by(p.web)},
+		refusal{"another issuer's refresh token", refresh(p.web, elsewhere, ""), "invalid_grant", "another issuer issued it", by(p.web, "values.iss", "https://other.example")},
 		refusal{"a refresh token that has ended", refresh(p.web, ended, ""), "invalid_grant", "the credential has expired", by(p.web)},
 	)
 	p.change(rival, func(m *models.ClientMetadata) { m.Scope = "profile" })

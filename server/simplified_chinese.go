@@ -136,6 +136,8 @@ var simplifiedChinese = map[string]string{
 	"The client may not use this 'grant_type'.":                                                                     "客户端不得使用此 “grant_type”。",
 	"The client may not use this 'response_type'.":                                                                  "客户端不得使用此 “response_type”。",
 	"The credential has expired or was revoked.":                                                                    "凭证已过期或已被撤销。",
+	"The credential is not one that this server issued.":                                                            "该凭据不是由本服务器签发的。",
+	"A token is bound to a key that the request does not prove to have.":                                            "令牌绑定了一个密钥，而请求没有证明持有该密钥。",
 	"The credential was issued to another client.":                                                                  "凭证是签发给另一个客户端的。",
 	"The credential was used before.":                                                                               "凭证已被使用过。",
 	"The query is not form-urlencoded.":                                                                             "查询字符串不是 form-urlencoded 格式。",

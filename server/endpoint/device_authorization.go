@@ -294,6 +294,8 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	switch {
 	case stored == nil:
 		return req, nil, errNoSuchUserCode().Because("the user code is unknown")
+	case !srv.Issued(stored.DeviceCode.GetAuthorization()):
+		return req, nil, errNoSuchUserCode().BecauseOf(server.NotIssued(stored.DeviceCode.GetAuthorization()))
 	case stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied():
 		return req, nil, errNoSuchUserCode().Because("the user code was used before")
 	case stored.DeviceCode.IsExpired(req.Time):

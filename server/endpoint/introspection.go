@@ -260,7 +260,9 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
 	refresh := query.AccessToken == ""
 	owner := slog.String("token_client_id", token.GetClientID())
-	switch {
+	switch authorization := token.GetAuthorization(); {
+	case !req.Server.Issued(authorization):
+		return server.NotIssued(authorization)
 	case refresh && token.IsRefreshTokenRevoked(), !refresh && token.IsRevoked():
 		return server.NewReason("the token was revoked", owner)
 	case refresh && !token.CheckRefreshToken(query.RefreshToken):

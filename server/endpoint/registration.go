@@ -439,7 +439,8 @@ func (e *Registration) checkInitialAccessToken(ctx context.Context, req *server.
 }
 
 // RequireScope takes access tokens of this server that have the scope as
-// initial access tokens.
+// initial access tokens. One that is bound to a key or a certificate is not taken, as it
+// comes without a proof.
 func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
 	return func(ctx context.Context, req *server.Request, token string) (bool, error) {
 		if server.Malformed(token, server.AccessTokenKind) {
@@ -450,7 +451,8 @@ func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx conte
 			return false, err
 		}
 		has := slices.Contains(strings.Fields(stored.Token.GetScope()), scope)
-		return has && !stored.Token.IsRevoked() && !stored.Token.IsExpired(req.Time), nil
+		good := has && stored.Token.GetConfirmation() == "" && req.Server.Issued(stored.Token.GetAuthorization())
+		return good && !stored.Token.IsRevoked() && !stored.Token.IsExpired(req.Time), nil
 	}
 }
 

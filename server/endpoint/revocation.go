@@ -56,6 +56,10 @@ func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*
 	if err != nil || stored == nil {
 		return done, err
 	}
+	if authorization := stored.Token.GetAuthorization(); !req.Server.Issued(authorization) {
+		req.LogRefusal(server.NotIssued(authorization))
+		return done, nil
+	}
 	if !stored.Token.CheckClient(req.Client.GetClientID()) {
 		return nil, server.NewError(server.InvalidGrant, "The token was issued to another client.")
 	}

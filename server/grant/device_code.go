@@ -61,6 +61,8 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 	switch {
 	case stored == nil:
 		return nil, errNoSuchDeviceCode().Because("the device code is unknown")
+	case !req.Server.Issued(stored.DeviceCode.GetAuthorization()):
+		return nil, errNoSuchDeviceCode().BecauseOf(server.NotIssued(stored.DeviceCode.GetAuthorization()))
 	case !stored.DeviceCode.CheckClient(req.Client.GetClientID()):
 		return nil, errNoSuchDeviceCode().Because("the device code was issued to another client")
 	}

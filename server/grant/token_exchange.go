@@ -38,6 +38,10 @@ type TokenExchange struct {
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
 	// Algorithms are those by which other issuers may sign; nil is all that the server takes.
 	Algorithms []jose.SignatureAlgorithm
+	// TakeBoundTokensWithoutProof takes tokens that are bound to a key (RFC 9449) or to a
+	// certificate (RFC 8705) without a proof that the request has it. A service that was
+	// called with such a token cannot prove it; but neither can a thief.
+	TakeBoundTokensWithoutProof bool
 	// Types are the types that other issuers' JWTs may name in their header as "typ",
 	// beside "JWT" and none, such as "at+jwt" where their access tokens are taken. A JWT of
 	// any other type was made for something else, and is refused (RFC 8725 section 3.11).
@@ -147,7 +151,25 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 	if err := g.Policy(ctx, req, exchange); err != nil {
 		return nil, err
 	}
-	return exchange.issuance(req)
+	issuance, err := exchange.issuance(req)
+	if err == nil && !g.TakeBoundTokensWithoutProof {
+		issuance.Confirmations = []string{exchange.Subject.confirmation(), exchange.Actor.confirmation()}
+	}
+	return issuance, err
+}
+
+// confirmation returns the key that a token is bound to, empty for none. Another issuer's JWT
+// may be bound to one that it names by "cnf".
+func (t *ExchangedToken) confirmation() string {
+	switch {
+	case t == nil:
+		return ""
+	case t.Stored != nil:
+		return t.Stored.Token.GetConfirmation()
+	case t.Assertion.Has("cnf"):
+		return string(t.claims["cnf"])
+	}
+	return ""
 }
 
 func errNoSubject() *server.Error {
@@ -186,7 +208,9 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 }
 
 func ownToken(req *server.Request, stored *server.StoredToken, text string) (*ExchangedToken, error) {
-	switch {
+	switch authorization := stored.Token.GetAuthorization(); {
+	case !req.Server.Issued(authorization):
+		return nil, server.NotIssued(authorization)
 	case stored.Token.IsRevoked():
 		return nil, server.NewReason("the token was revoked")
 	case stored.Token.IsExpired(req.Time):

@@ -2,6 +2,7 @@ package grant_test
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -327,5 +328,48 @@ func TestAnExchangeInheritsWhatItLeavesOut(t *testing.T) {
 			require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&got).Error)
 			assert.Equal(t, [2]string{row.scope, row.audience}, [2]string{got.Scope, got.Audience}, "%s, %v", row.ask, row.more)
 		}
+	})
+}
+
+// A token that is bound to a key is not exchanged by who has stolen it: the request has to
+// prove the key, unless the program says otherwise by a setting that says so.
+func TestABoundTokenIsExchangedByItsKeyAlone(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := newExchange(t, db)
+		require.NoError(t, p.Server.Register(gormoauth.CreateDPoP[oauthtest.Replay](db)))
+		key, other := oauthtest.NewKey(t), oauthtest.NewKey(t)
+		proof := func(key *ecdsa.PrivateKey) []string {
+			return []string{"DPoP", p.DPoP(key, http.MethodPost, oauthtest.Issuer+"/oauth/token")}
+		}
+		code := p.Code(p.app, "scope=profile")
+		bound := p.Token(p.app, "grant_type=authorization_code&code_verifier="+oauthtest.Verifier+"&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI)+"&code="+code, proof(key)...).Body["access_token"]
+		require.NotEmpty(t, bound)
+		free, _ := p.userToken()
+		ask := func(subject, actor string, header ...string) oauthtest.Answer {
+			form := url.Values{"grant_type": {exchangeGrant}, "subject_token": {subject}, "subject_token_type": {accessType}}
+			if actor != "" {
+				form.Set("actor_token", actor)
+				form.Set("actor_token_type", accessType)
+			}
+			return p.Token(p.service, form.Encode(), header...)
+		}
+		for rule, row := range map[string]struct {
+			subject, actor string
+			header         []string
+			status         int
+		}{
+			"a bound subject without a proof":         {bound, "", nil, http.StatusBadRequest},
+			"by another key":                          {bound, "", proof(other), http.StatusBadRequest},
+			"by its key":                              {bound, "", proof(key), http.StatusOK},
+			"a bound actor without a proof":           {free, bound, nil, http.StatusBadRequest},
+			"a bound actor by its key":                {free, bound, proof(key), http.StatusOK},
+			"a token that is free, by any key":        {free, "", proof(other), http.StatusOK},
+			"both bound, and the proof is of neither": {bound, bound, proof(other), http.StatusBadRequest},
+		} {
+			a := ask(row.subject, row.actor, row.header...)
+			assert.Equal(t, row.status, a.Status, "%s: %s", rule, a.Raw)
+		}
+		p.grant.TakeBoundTokensWithoutProof = true
+		assert.Equal(t, http.StatusOK, ask(bound, "").Status)
 	})
 }

@@ -18,6 +18,9 @@ import (
 type BearerTokenValidator struct {
 	// QueryToken finds a token.
 	QueryToken server.QueryTokenFunc
+	// Issuers are those whose tokens are taken, where several keep theirs in one table; nil
+	// is all. A token of an older release names no issuer and is taken.
+	Issuers []string
 	// ClientCertificates returns the certificates that the client presented, for
 	// tokens that are bound to one (RFC 8705); nil takes those of the connection.
 	ClientCertificates server.ClientCertificatesFunc
@@ -43,6 +46,11 @@ func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text strin
 	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
 	if err != nil {
 		return nil, fmt.Errorf("query token: %w", err)
+	}
+	if token != nil && v.Issuers != nil {
+		if authorization := token.Token.GetAuthorization(); authorization.Issuer != "" && !slices.Contains(v.Issuers, authorization.Issuer) {
+			return nil, errUnknownToken().BecauseOf(server.NotIssued(authorization))
+		}
 	}
 	return token, nil
 }

@@ -29,5 +29,6 @@
 //
 // The *gorm.DB is kept as it is given, with its scopes and plugins. Reads ask
 // the primary where gorm.io/plugin/dbresolver is in use. A transaction that the
-// program has begun is joined through [WithTransaction].
+// program has begun is joined through [WithTransaction]; what has to stay when it is rolled
+// back is done again by [AfterRollback].
 package gormstore

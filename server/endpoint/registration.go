@@ -27,7 +27,8 @@ import (
 // Registration is the client registration endpoint (RFC 7591), named
 // "registration", and, under the address that each client is told, the client
 // configuration endpoint (RFC 7592): clients make themselves known, and manage
-// what they said.
+// what they said. A client keeps its registration access token, so that one that never saw
+// an answer asks again with the same; the operator replaces one that has leaked.
 type Registration struct {
 	// Storage keeps the clients.
 	Storage server.ClientRegistrationStorage

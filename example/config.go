@@ -48,6 +48,15 @@ type config struct {
 // errHelp is returned when help was asked for and given.
 var errHelp = flag.ErrHelp
 
+// environmentHelp is what no flag says.
+const environmentHelp = `
+The environment alone has
+  GORMOAUTH_SECRET              the secrets of the server, the newest first, by commas: what 'openssl rand -base64 32' gives.
+                                Without it one is made beside the file of SQLite; PostgreSQL needs it outside the demo.
+  GORMOAUTH_NO_OLDER_INSTANCES  true once no instance of an older release runs on the same PostgreSQL database.
+                                Keep the oldest secret until then.
+`
+
 // parseConfig reads flags, then the environment, then defaults.
 func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*config, error) {
 	demo, err := strconv.ParseBool(cmp.Or(getenv("GORMOAUTH_DEMO"), "true"))
@@ -105,6 +114,7 @@ func parseConfig(args []string, getenv func(string) string, stdout io.Writer) (*
 	case errors.Is(err, flag.ErrHelp):
 		flags.SetOutput(stdout)
 		flags.Usage()
+		_, _ = io.WriteString(stdout, environmentHelp)
 		return nil, errHelp
 	case err != nil:
 		return nil, fmt.Errorf("%w (-help lists the flags)", err)

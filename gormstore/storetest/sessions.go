@@ -110,7 +110,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			t.Errorf("the outbox has %+v", due)
 		}
 		if storage, ok := any(in(0).sessions).(oidc.FairLogoutStorage); ok {
-			others, err := storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another", stored.GetClientID()})
+			others, err := storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another", stored.ClientID}) // by the column: what was filled in is no id of a client
 			check(t, err)
 			if len(others) != 0 {
 				t.Errorf("the outbox has %+v of a client that is left out", others)

@@ -160,10 +160,6 @@ func (x *tx) on(table *Table) *tx {
 	return &tx{table: table, db: db, lost: x.lost}
 }
 
-// unconditional returns the same transaction without the conditions of the program's
-// handle.
-func (x *tx) unconditional() *tx { return &tx{table: x.table, db: unconditional(x.db), lost: x.lost} }
-
 // withDeleted returns the same transaction with the rows that are soft-deleted.
 func (x *tx) withDeleted() *tx {
 	return &tx{table: x.table, db: x.db.Unscoped().Session(&gorm.Session{}), lost: x.lost}

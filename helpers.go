@@ -25,9 +25,10 @@ func must[T any](value T, err error) T {
 }
 
 // CreateQueryClientFunc returns a function that finds clients in the model M.
-// It panics when M cannot hold them.
-func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB) server.QueryClientFunc {
-	return must(gormstore.NewClients[M, P](db)).Query
+// The options say what an older program left in its table. It panics when M cannot hold
+// them.
+func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB, options ...gormstore.ClientOptions) server.QueryClientFunc {
+	return must(gormstore.NewClients[M, P](db, options...)).Query
 }
 
 // CreateMetadataDocuments returns the clients whose id is the address of their

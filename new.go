@@ -207,11 +207,15 @@ func (a *assembly) server() (*server.Server, error) {
 	return srv, nil
 }
 
-// Clients has the server find clients in the model M.
-func Clients[M any, P gormstore.ClientModel[M]]() Part {
+// Clients has the server find clients in the model M. The options say what an older program
+// left in its table.
+func Clients[M any, P gormstore.ClientModel[M]](options ...gormstore.ClientOptions) Part {
 	return func(a *assembly) error {
 		a.begin("Clients")
-		clients, err := gormstore.NewClients[M, P](a.db)
+		clients, err := gormstore.NewClients[M, P](a.db, options...)
+		if err == nil && len(options) > 0 {
+			a.hooks = append(a.hooks, clients)
+		}
 		if a.config.QueryClient == nil {
 			a.config.QueryClient = clients.Query
 		}

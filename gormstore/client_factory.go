@@ -232,12 +232,6 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 			return ErrNoClient
 		}
 		old := row.AsClientMixin().ClientSecret
-		if !models.IsHashedClientSecret(old) { // of an older program; a plaintext appears in no statement
-			if err := f.clients.digestSecret(ctx, row); err != nil {
-				return err
-			}
-			continue
-		}
 		values, err := valuesFor(row.AsClientMixin())
 		if err != nil || len(values) == 0 {
 			return err
@@ -246,8 +240,19 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 		if !ok {
 			stored = old
 		}
-		err = t.do(ctx, step{own: clause.And(theirs, f.clients.secretIs(stored)), noted: true}, func(tx *tx) error {
-			changed, err := tx.updateRow(row, values, theirs, f.clients.secretIs(old), t.is("ClientDeletedAt", 0))
+		var own clause.Expression
+		if !models.IsPlaintextClientSecret(stored) { // which appears in no statement
+			own = clause.And(theirs, f.clients.secretIs(stored))
+		}
+		err = t.do(ctx, step{own: own, several: true, noted: true}, func(tx *tx) error {
+			now, err := f.clients.lock(tx, clientID)
+			if err != nil {
+				return err
+			}
+			if now == nil || now.AsClientMixin().ClientSecret != old {
+				return errUpdated
+			}
+			changed, err := tx.updateRow(row, values, theirs, t.is("ClientDeletedAt", 0))
 			switch {
 			case err != nil:
 				return err
@@ -288,7 +293,11 @@ func (f *ClientFactory[M]) rotated(old *models.ClientMixin, stored string, rotat
 		if old.ClientSecretExpiresAt != 0 {
 			end = min(end, old.ClientSecretExpiresAt)
 		}
-		values["PreviousClientSecret"], values["PreviousClientSecretExpiresAt"] = old.ClientSecret, end
+		previous := old.ClientSecret
+		if models.IsPlaintextClientSecret(previous) { // of an older program
+			previous = models.HashClientSecret(previous)
+		}
+		values["PreviousClientSecret"], values["PreviousClientSecretExpiresAt"] = previous, end
 	}
 	return values
 }

@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"context"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -23,31 +24,75 @@ type clientRow interface {
 }
 
 // Clients keeps clients in rows of the program's model.
-type Clients struct{ table *Table }
+type Clients struct {
+	table   *Table
+	options ClientOptions
+}
 
-// NewClients returns the store, or what is wrong with the model.
-func NewClients[M any, P ClientModel[M]](db *gorm.DB) (*Clients, error) {
+// ClientOptions say what an older program left in a table of clients.
+type ClientOptions struct {
+	// HexadecimalSecrets says what a stored secret is that is hexadecimal digits alone, as
+	// many as a digest has: the zero value is that nobody knows, and no such client can
+	// authenticate. The doctor names such clients.
+	HexadecimalSecrets HexadecimalSecrets
+	// RewritePlaintext has a plaintext secret replaced by its digest once its client has
+	// authenticated with it. Otherwise it stays until [Clients.DigestPlaintext] is called.
+	RewritePlaintext bool
+}
+
+// HexadecimalSecrets is what stored secrets are that are hexadecimal digits alone.
+type HexadecimalSecrets int
+
+const (
+	// HexadecimalPlaintext is that they are the secrets themselves, such as those of
+	// "openssl rand -hex 32".
+	HexadecimalPlaintext HexadecimalSecrets = iota + 1
+	// HexadecimalSHA256 is that they are SHA-256 digests of the secrets, of 64 digits.
+	// Those of another length verify nothing.
+	HexadecimalSHA256
+)
+
+// NewClients returns the store, or what is wrong with the model. Of several options the last
+// count.
+func NewClients[M any, P ClientModel[M]](db *gorm.DB, options ...ClientOptions) (*Clients, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
-	return &Clients{table}, nil
+	c := &Clients{table: table}
+	for _, o := range options {
+		c.options = o
+	}
+	return c, nil
 }
 
 // Query finds a client by its id; it is a [server.QueryClientFunc]. It finds none that
-// was deleted and left a mark. A secret that an older program left as plaintext is
-// replaced by its digest.
+// was deleted and left a mark. It changes nothing in the database.
 func (c *Clients) Query(ctx context.Context, clientID string) (server.Client, error) {
 	row, err := c.find(ctx, clientID)
 	if err != nil || row == nil {
 		return nil, err
 	}
-	if !models.IsHashedClientSecret(row.AsClientMixin().ClientSecret) {
-		// Not worth an error: the secret verifies either way, GORM logs what
-		// went wrong, and the next look-up tries again.
-		_ = c.digestSecret(ctx, row)
+	if c.options.HexadecimalSecrets != 0 {
+		mixin := row.AsClientMixin()
+		mixin.ClientSecret, mixin.PreviousClientSecret = c.named(mixin.ClientSecret), c.named(mixin.PreviousClientSecret)
 	}
 	return row, nil
+}
+
+// named returns a stored secret in a form that says what it is, as far as the program has
+// said what hexadecimal digits are.
+func (c *Clients) named(stored string) string {
+	if !models.IsBareHexadecimalSecret(stored) {
+		return stored
+	}
+	switch digest := "$sha256$" + strings.ToLower(stored); {
+	case c.options.HexadecimalSecrets == HexadecimalPlaintext:
+		return models.HashClientSecret(stored)
+	case c.options.HexadecimalSecrets == HexadecimalSHA256 && len(digest) == len(models.HashClientSecret("")):
+		return digest
+	}
+	return stored
 }
 
 // find returns a client that was not deleted, or nil.
@@ -74,13 +119,52 @@ func (c *Clients) exists(db *gorm.DB, clientID string) (bool, error) {
 	return result.RowsAffected == 1 && row.AsClientMixin().GetClientID() == clientID, result.Error
 }
 
-// digestSecret replaces the plaintext secret of a row, unless it has been
-// replaced since. The plaintext does not appear in the statement.
-func (c *Clients) digestSecret(ctx context.Context, row clientRow) error {
-	mixin := row.AsClientMixin()
-	theirs := append(plaintextSecret(c.table.column("ClientSecret")), c.table.is("ClientID", mixin.ClientID))
-	return c.table.do(ctx, step{}, func(tx *tx) error {
-		_, err := tx.withoutHooks().updateRow(row, map[string]any{"ClientSecret": models.HashClientSecret(mixin.ClientSecret)}, theirs...)
+// ClientAuthenticated replaces a plaintext secret by its digest after its client has
+// authenticated with it, where the options ask for that; it is a
+// [server.ClientAuthenticatedHook]. The part Clients of [gormoauth.New] registers it.
+//
+// [gormoauth.New]: https://pkg.go.dev/github.com/gormoauth/gormoauth#New
+func (c *Clients) ClientAuthenticated(ctx context.Context, req *server.Request) {
+	registered, ok := req.Client.(server.RegisteredClient)
+	bySecret := req.AuthMethod == models.ClientSecretBasic || req.AuthMethod == models.ClientSecretPost
+	if !ok || !c.options.RewritePlaintext || !bySecret || !models.IsPlaintextClientSecret(registered.AsClientMixin().ClientSecret) {
+		return
+	}
+	// Not worth an error: the secret verifies either way, GORM logs what went wrong, and the
+	// next time tries again.
+	_, _ = c.digestSecret(ctx, req.Client.GetClientID(), registered.AsClientMixin().ClientSecret)
+}
+
+// digestSecret replaces a secret by what says what it is, unless it is another one by now. No
+// plaintext is in a statement: the row is compared here, under a lock.
+func (c *Clients) digestSecret(ctx context.Context, clientID, stored string) (replaced bool, err error) {
+	digest := c.named(stored)
+	if models.IsPlaintextClientSecret(stored) {
+		digest = models.HashClientSecret(stored)
+	}
+	if digest == stored {
+		return false, nil
+	}
+	err = c.table.do(ctx, step{several: true}, func(tx *tx) error {
+		replaced = false
+		tx = tx.withoutHooks()
+		row, err := c.lock(tx, clientID)
+		if err != nil || row == nil || row.AsClientMixin().ClientSecret != stored {
+			return err
+		}
+		changed, err := tx.updateRow(row, map[string]any{"ClientSecret": digest}, c.is(clientID))
+		replaced = changed > 0
 		return err
 	})
+	return replaced, err
+}
+
+// lock loads the row of a client, which nobody else changes before the step ends; nil is that
+// there is none.
+func (c *Clients) lock(tx *tx, clientID string) (clientRow, error) {
+	rows, err := tx.list([]clause.Expression{c.is(clientID)}, locked)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0].(clientRow), nil
 }

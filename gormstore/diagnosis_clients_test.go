@@ -122,3 +122,20 @@ func TestIgnoredMembersAreFound(t *testing.T) {
 		assert.Contains(t, found["client_metadata_unreadable table clients"].Problem, `"odd"`)
 	})
 }
+
+// The doctor names clients whose secret says nothing, or something that is not known, before
+// one of them is refused.
+func TestSecretsOfUnknownFormsAreNamed(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for id, secret := range map[string]string{
+			"ours": models.HashClientSecret("x"), "derived": models.DerivedClientSecret("nonce"), "public": "", "plain": "old secret",
+			"hex": strings.Repeat("0f", 32), "django": "pbkdf2_sha256$600000$salt$aGFzaA==",
+		} {
+			require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: id, ClientSecret: secret}}).Error)
+		}
+		found := diagnosed(t, db)
+		for check, says := range map[string]string{"plaintext table clients": "in 1 of its rows", "hexadecimal_secrets table clients": `"hex"`, "unknown_secrets table clients": `"django"`} {
+			assert.Contains(t, found[check].Problem, says, check)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -20,17 +21,93 @@ func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
 	x.examineStoredJSON(m, t)
 	x.examineIssuers(m, t)
-	table := x.quote(m.table.schema.Table)
-	if grantID := m.column("TokenMixin", "GrantID"); grantID != "" && t.hasColumns([]string{grantID}) {
-		column := x.quote(grantID)
-		x.examinePlaintext(m, "tokens", column+" IS NULL OR "+column+" = ''", "whoever reads the database can use them, and nobody else can",
-			fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.table.schema.Name))
+	x.examineOldTokens(m, t)
+	x.examineOldSecrets(m, t)
+}
+
+// examineOldTokens finds tokens in plaintext: rows that no release of this module wrote.
+func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
+	grantID, grantedAt, form := m.column("TokenMixin", "GrantID"), m.column("TokenMixin", "GrantedAt"), m.column("TokenMixin", "Form")
+	if grantID == "" || !t.hasColumns([]string{grantID, grantedAt, form}) {
+		return
 	}
-	if secret := m.column("ClientMixin", "ClientSecret"); secret != "" && t.hasColumns([]string{secret}) {
-		column := x.quote(secret)
-		x.examinePlaintext(m, "secrets", fmt.Sprintf("%s <> '' AND %[1]s NOT LIKE '$sha256$%%' AND %[1]s NOT LIKE '$2%%' AND %[1]s NOT LIKE '$argon2id$%%'", column),
-			"whoever reads the table "+table+" can be these clients", "call Clients.DigestPlaintext of gormstore until it returns 0")
+	condition := fmt.Sprintf("%s IS NULL AND %s = 0 AND (%s IS NULL OR %[3]s = '')", x.quote(grantID), x.quote(grantedAt), x.quote(form))
+	x.examinePlaintext(m, "tokens", condition, "whoever reads the database can use them, and nobody else can",
+		fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.table.schema.Name))
+}
+
+// examineOldSecrets finds secrets in plaintext, and names clients whose secret is in a form
+// that says nothing or is not known: they cannot authenticate.
+func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
+	secret, clientID := m.column("ClientMixin", "ClientSecret"), m.column("ClientMixin", "ClientID")
+	if secret == "" || !t.hasColumns([]string{secret, clientID}) {
+		return
 	}
+	column, table := x.quote(secret), x.quote(m.table.schema.Table)
+	condition := column + " <> ''"
+	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {
+		condition += fmt.Sprintf(" AND %s NOT LIKE '%s'", column, scheme)
+	}
+	var plain int
+	var bare, strange []string
+	err := x.ask(func(scan func(...any) error) error {
+		var id, stored string
+		if err := scan(&id, &stored); err != nil {
+			return err
+		}
+		switch {
+		case models.IsPlaintextClientSecret(stored):
+			plain++
+		case models.IsBareHexadecimalSecret(stored):
+			bare = append(bare, id)
+		case !models.IsHashedClientSecret(stored):
+			strange = append(strange, id)
+		}
+		return nil
+	}, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s LIMIT %d", x.quote(clientID), column, table, condition, countedRows))
+	if err != nil {
+		x.unseen("table "+m.table.schema.Table, err)
+		return
+	}
+	where := "table " + m.table.schema.Table
+	if plain > 0 {
+		count := fmt.Sprint(plain)
+		if plain == countedRows {
+			count += " or more"
+		}
+		x.find(server.Finding{
+			Check: "plaintext", Severity: server.Warning, Where: where, Problem: "keeps secrets in plaintext, in " + count + " of its rows",
+			Consequence: "whoever reads the table " + table + " can be these clients",
+			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{RewritePlaintext: true}), or call Clients.DigestPlaintext of gormstore until it returns 0",
+		})
+	}
+	if len(bare) > 0 {
+		x.find(server.Finding{
+			Check: "hexadecimal_secrets", Severity: server.Grave, Where: where, Problem: "has secrets that are bare hexadecimal digits, which may be digests, such as those of " + someOf(bare),
+			Consequence: "these clients cannot authenticate by them",
+			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{HexadecimalSecrets: gormstore.HexadecimalPlaintext}), or gormstore.HexadecimalSHA256 where they are digests",
+		})
+	}
+	if len(strange) > 0 {
+		x.find(server.Finding{
+			Check: "unknown_secrets", Severity: server.Grave, Where: where, Problem: "has secrets in a form that is not known, such as those of " + someOf(strange),
+			Consequence: "these clients cannot authenticate by them",
+			Remedy:      "give the model a method CheckClientSecret that knows the form, or rotate the secrets by ClientFactory.RotateSecret",
+		})
+	}
+}
+
+// someOf names the first of some clients.
+func someOf(ids []string) string {
+	var named []string
+	for i, id := range ids {
+		if i == namedDuplicates {
+			named = append(named, "others")
+			break
+		}
+		named = append(named, fmt.Sprintf("%q", id))
+	}
+	return strings.Join(named, ", ")
 }
 
 // examineIssuers finds rows that name no issuer in a table in which several keep theirs: each

@@ -132,7 +132,7 @@ func revoke(tx *tx, now time.Time, conditions ...clause.Expression) (revoked int
 	return tx.update(map[string]any{
 		"RefreshTokenRevokedAt": now.Unix(),
 		"ExpiresAt":             gorm.Expr("CASE WHEN ? = 0 THEN ? ELSE ? END", expiresAt, now.Unix(), expiresAt),
-	}, append(conditions, t.is("RefreshTokenRevokedAt", 0))...)
+	}, append(conditions, t.isZero("RefreshTokenRevokedAt"))...)
 }
 
 // in is true of a row in which a field of the model has one of the values.
@@ -237,7 +237,7 @@ func (g grants) endSome(tx *tx, s selection, now time.Time) (ended int64, last b
 		return ended, last, err
 	}
 	tokens := tx.on(g.tokens)
-	rows, err := tokens.list(append(conditions, g.tokens.is("RefreshTokenRevokedAt", 0)), locked, limited(endedAtOnce))
+	rows, err := tokens.list(append(conditions, g.tokens.isZero("RefreshTokenRevokedAt")), locked, limited(endedAtOnce))
 	if err != nil {
 		return ended, false, err
 	}
@@ -271,7 +271,7 @@ func (grants) unspent(tx *tx, s selection) ([]any, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return tx.list(append(conditions, tx.table.is(tx.table.about.SpentAt, 0)), locked, limited(endedAtOnce))
+	return tx.list(append(conditions, tx.table.isZero(tx.table.about.SpentAt)), locked, limited(endedAtOnce))
 }
 
 func limited(rows int) clause.Expression { return clause.Limit{Limit: &rows} }

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -16,37 +18,54 @@ import (
 // returns 0; it may be interrupted, and run on several instances. Rows that were
 // soft-deleted are converted, too: they are still there to be read.
 //
-// An old row is known by its grant_id, which it does not have. Where one of
-// its two tokens was revoked, both are from now on, as the old program took
-// it.
+// An old row is known by what no release of this module ever wrote: it says neither what its
+// token is (the column form), nor what grant it belongs to, which NULL says, nor when that
+// began. A row that a release has written is never touched, be it a client's own token, which
+// belongs to no grant. Where one of the two tokens of an old row was revoked, also while it is
+// being converted, both are from then on, as the old program took it.
 func (t *Tokens) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	if t.table.schema.PrioritizedPrimaryField == nil {
 		return 0, t.table.fault("has no primary key, by which old rows are converted")
 	}
-	old, err := t.table.allOf(ctx, []clause.Expression{t.unconverted()}, clause.Limit{Limit: &limit})
+	old, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
 	if err != nil {
 		return 0, err
 	}
+	converted := int64(0)
 	for _, row := range old {
-		if err := t.digestRow(ctx, row.(tokenRow)); err != nil {
+		n, err := t.digestRow(ctx, row.(tokenRow))
+		if err != nil {
 			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", t.table.schema.Table, err)
 		}
+		converted += n
+	}
+	if len(old) > 0 && converted == 0 {
+		again, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
+		if err != nil || len(again) < len(old) { // others have converted them
+			return len(old), err
+		}
+		return 0, fmt.Errorf("gormstore: no row of %s could be converted: %w", t.table.schema.Table, errNothingEnds)
 	}
 	return len(old), nil
 }
 
-func (t *Tokens) unconverted() clause.Expression {
-	return clause.Or(t.table.is("GrantID", nil), t.table.is("GrantID", ""))
+func (t *Tokens) unconverted() []clause.Expression {
+	return []clause.Expression{t.table.is("GrantID", nil), t.table.is("GrantedAt", 0), clause.Or(t.table.is("Form", nil), t.table.is("Form", ""))}
 }
 
-func (t *Tokens) digestRow(ctx context.Context, row tokenRow) error {
+func (t *Tokens) digestRow(ctx context.Context, row tokenRow) (converted int64, err error) {
 	old := *row.AsTokenMixin()
+	accessRevoked, grantRevoked := column(t.table.column("AccessTokenRevokedAt")), column(t.table.column("RefreshTokenRevokedAt"))
 	values := map[string]any{
-		"AccessToken":  server.Digest(old.AccessToken),
-		"GrantID":      server.Digest(rand.Text()),
-		"GrantedScope": old.Scope,
-		"GrantedAt":    old.IssuedAt,
-		"ExpiresAt":    old.GetExpiresAt(),
+		"AccessToken":          server.Digest(old.AccessToken),
+		"Form":                 models.TokenDigest,
+		"GrantID":              server.Digest(rand.Text()),
+		"GrantedScope":         old.Scope,
+		"GrantedAt":            max(old.IssuedAt, 1),
+		"ExpiresAt":            old.GetExpiresAt(),
+		"AccessTokenRevokedAt": gorm.Expr("COALESCE(?, 0)", accessRevoked),
+		"RefreshTokenRevokedAt": gorm.Expr("CASE WHEN COALESCE(?, 0) >= COALESCE(?, 0) THEN COALESCE(?, 0) ELSE COALESCE(?, 0) END",
+			grantRevoked, accessRevoked, grantRevoked, accessRevoked),
 	}
 	if old.RefreshToken != nil && *old.RefreshToken != "" {
 		values["RefreshToken"] = server.Digest(*old.RefreshToken)
@@ -54,42 +73,67 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) error {
 	} else {
 		values["RefreshToken"] = nil
 	}
-	values["RefreshTokenRevokedAt"] = max(old.RefreshTokenRevokedAt, old.AccessTokenRevokedAt)
-	// The primary key names the row, so that no plaintext is in the statement.
-	return t.table.do(ctx, step{}, func(tx *tx) error {
-		_, err := tx.withoutHooks().updateRow(row, values, t.unconverted())
+	// The primary key names the row, so that no plaintext is in the statement. One that the
+	// old program has changed meanwhile has another time.
+	conditions := append(t.unconverted(), t.table.is("IssuedAt", old.IssuedAt))
+	err = t.table.do(ctx, step{}, func(tx *tx) (err error) {
+		converted, err = tx.withoutHooks().updateRow(row, values, conditions...)
 		return err
 	})
+	return converted, err
 }
 
-// DigestPlaintext replaces the secrets of a table that an older program kept
-// in plaintext, up to limit of them, and returns how many it saw to. Without it
-// each is replaced when its client is next looked up.
+// DigestPlaintext replaces the secrets of a table that an older program kept in plaintext, up
+// to limit of them, and returns how many it saw to. Call it until it returns 0. A secret that
+// carries the name of a scheme is never one, nor are hexadecimal digits, unless the options
+// say what they are.
 func (c *Clients) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
-	secret := c.table.column("ClientSecret")
-	old, err := c.table.allOf(ctx, append(plaintextSecret(secret), neq(secret, "")), clause.Limit{Limit: &limit})
-	if err != nil {
-		return 0, err
-	}
-	for _, row := range old {
-		if err := c.digestSecret(ctx, row.(clientRow)); err != nil {
-			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", c.table.schema.Table, err)
+	key := column(c.table.column("ClientID"))
+	for after := ""; rows < limit; {
+		page := plaintextPage
+		found, err := c.table.allOf(ctx, append(c.unsaid(), clause.Gt{Column: key, Value: after}),
+			clause.OrderBy{Columns: []clause.OrderByColumn{{Column: key}}}, clause.Limit{Limit: &page})
+		if err != nil {
+			return rows, err
+		}
+		for _, row := range found {
+			mixin := row.(clientRow).AsClientMixin()
+			if rows == limit || mixin.ClientID <= after {
+				continue
+			}
+			replaced, err := c.digestSecret(ctx, mixin.GetClientID(), mixin.ClientSecret)
+			if err != nil {
+				return rows, fmt.Errorf("gormstore: convert a row of %s: %w", c.table.schema.Table, err)
+			}
+			if replaced {
+				rows++
+			}
+			after = mixin.ClientID
+		}
+		if len(found) < page || found[len(found)-1].(clientRow).AsClientMixin().ClientID > after && rows < limit {
+			return rows, nil
 		}
 	}
-	return len(old), nil
+	return rows, nil
 }
+
+// plaintextPage is how many clients are looked at in one statement.
+const plaintextPage = 500
+
+// unsaid is true of a secret that is in no scheme which this module writes.
+func (c *Clients) unsaid() []clause.Expression { return unsaidSecret(c.table.column("ClientSecret")) }
 
 // allOf loads rows, soft-deleted ones included.
 func (t *Table) allOf(ctx context.Context, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
 	return t.loadAll(t.primary(ctx).Unscoped(), conditions, more...)
 }
 
-// plaintextSecret is true of a secret in no scheme that this module writes or
-// reads. NULL is not plaintext.
-func plaintextSecret(name string) []clause.Expression {
-	return []clause.Expression{
-		clause.Not(clause.Like{Column: column(name), Value: "$sha256$%"}),
-		clause.Not(clause.Like{Column: column(name), Value: "$2%"}),
-		clause.Not(clause.Like{Column: column(name), Value: "$argon2id$%"}),
+// unsaidSecret is true of a secret in no scheme that this module writes or reads. NULL is no
+// secret.
+func unsaidSecret(name string) []clause.Expression {
+	conditions := []clause.Expression{neq(name, "")}
+	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {
+		conditions = append(conditions, clause.Not(clause.Like{Column: column(name), Value: scheme}))
 	}
+	return conditions
 }

@@ -162,7 +162,11 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		at = page[len(page)-1]
+		last := page[len(page)-1]
+		if last == at {
+			return errors.New("the database answers with the same rows again and again; look whether a plugin changes the statement")
+		}
+		at = last
 		for len(page) > 0 {
 			batch := page[:min(size, len(page))]
 			page = page[len(batch):]

@@ -1,14 +1,17 @@
 package gormstore_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -181,3 +184,60 @@ func TestConsentsLeaveWithTheirClient(t *testing.T) {
 		assert.Equal(t, []string{"in-use"}, left)
 	})
 }
+
+// Whatever a program calls its columns, pruning ends, and what has expired has left.
+func TestPruningEndsUnderEveryNamingStrategy(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, plain *gorm.DB) {
+		for name, strategy := range map[string]schema.NamingStrategy{
+			"NoLowerCase": {NoLowerCase: true}, "a prefix": {TablePrefix: "x_"}, "singular": {SingularTable: true},
+			"short names": {IdentifierMaxLength: 30}, "replaced": {NameReplacer: strings.NewReplacer("Token", "Tkn")},
+		} {
+			db, err := gorm.Open(plain.Dialector, &gorm.Config{ConnPool: plain.ConnPool, Logger: plain.Logger, NamingStrategy: strategy})
+			require.NoError(t, err)
+			all := []any{&oauthtest.User{}, &namedClient{}, &namedToken{}, &namedCode{}, &namedConsent{}}
+			require.NoError(t, db.Migrator().DropTable(all...))
+			require.NoError(t, gormstore.AutoMigrate(db, all...))
+			tokens, err := gormstore.NewTokens[namedToken](db)
+			require.NoError(t, err)
+			codes, err := gormstore.NewAuthorizationCodes[namedCode](db)
+			require.NoError(t, err)
+			registrations, err := gormstore.NewClientRegistration[namedClient, namedToken](db)
+			require.NoError(t, err)
+			for i := range 30 {
+				require.NoError(t, db.Create(&namedToken{TokenMixin: models.TokenMixin{AccessToken: fmt.Sprint(i), ExpiresAt: 1}}).Error)
+				require.NoError(t, db.Create(&namedCode{AuthorizationCodeMixin: models.AuthorizationCodeMixin{Code: fmt.Sprint(i), ExpiresAt: 1}}).Error)
+				require.NoError(t, db.Create(&namedClient{ClientMixin: models.ClientMixin{ClientID: fmt.Sprint(i), UnusedExpiresAt: 1}}).Error)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			require.NoError(t, gormstore.Prune(ctx, tokens, codes, gormstore.PruneOptions{BatchSize: 7}, registrations), name)
+			for _, model := range []any{&namedToken{}, &namedCode{}, &namedClient{}} {
+				var rows int64
+				require.NoError(t, db.Model(model).Count(&rows).Error)
+				assert.Zero(t, rows, "%s: %T", name, model)
+			}
+		}
+	})
+}
+
+type (
+	namedToken struct {
+		ID     uint
+		UserID *uint `gorm:"index"`
+		models.TokenMixin
+	}
+	namedCode struct {
+		ID     uint
+		UserID uint `gorm:"index"`
+		models.AuthorizationCodeMixin
+	}
+	namedClient struct {
+		ID uint
+		models.ClientMixin
+	}
+	namedConsent struct {
+		ID     uint
+		UserID uint `gorm:"index"`
+		models.ConsentMixin
+	}
+)

@@ -215,7 +215,7 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 // session, and say what a grant stands for: what others got by exchange may stand for less.
 func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	t := s.tokens.table
-	tokens, err := tx.on(t).list([]clause.Expression{t.in("SessionID", sids), t.is("RefreshTokenRevokedAt", 0)}, locked)
+	tokens, err := tx.on(t).list([]clause.Expression{t.in("SessionID", sids), t.isZero("RefreshTokenRevokedAt")}, locked)
 	if err != nil {
 		return nil, err
 	}

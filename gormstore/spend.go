@@ -54,7 +54,7 @@ func (t *Tokens) spendsAtOnce(from *Table) bool {
 // mark marks what is exchanged as spent, if it is not. It is in another table than the
 // handle of tokens is about, and was found by the conditions of its own.
 func (t *Table) mark(db *gorm.DB, exchange server.Exchange) *gorm.DB {
-	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.is(t.about.SpentAt, 0)).
+	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)).
 		Omit(clause.Associations).Updates(t.values(map[string]any{t.about.SpentAt: exchange.Time.Unix()}))
 }
 
@@ -83,5 +83,5 @@ func (t *Tokens) tableOf(row server.CredentialRecord) (*Table, error) {
 // nothing, and returns how many there were.
 func (x *tx) void(now time.Time, conditions ...clause.Expression) (voided int64, err error) {
 	spentAt := x.table.about.SpentAt
-	return x.update(map[string]any{spentAt: now.Unix()}, append(conditions, x.table.is(spentAt, 0))...)
+	return x.update(map[string]any{spentAt: now.Unix()}, append(conditions, x.table.isZero(spentAt))...)
 }

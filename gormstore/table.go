@@ -336,6 +336,12 @@ func (t *Table) nobody() any {
 // is is true of a row in which a field of the model has the value; nil is NULL.
 func (t *Table) is(field string, value any) clause.Expression { return eq(t.column(field), value) }
 
+// isZero is true of a row in which a time is not set: 0, or NULL, which the table of an older
+// program may have in its place.
+func (t *Table) isZero(field string) clause.Expression {
+	return clause.Or(t.is(field, 0), t.is(field, nil))
+}
+
 // isNot is true of a row in which a field of the model has another value.
 func (t *Table) isNot(field string, value any) clause.Expression { return neq(t.column(field), value) }
 

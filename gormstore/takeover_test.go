@@ -1,6 +1,7 @@
 package gormstore_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -174,7 +176,7 @@ func oldTokensWork(t *testing.T, db *gorm.DB) {
 
 func oldClientWorks(t *testing.T, db *gorm.DB) {
 	t.Helper()
-	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example"}, gormoauth.Clients[oldClient](),
+	srv, err := gormoauth.New(db, server.Config{Issuer: "https://id.example"}, gormoauth.Clients[oldClient](gormstore.ClientOptions{RewritePlaintext: true}),
 		gormoauth.Tokens[oldToken](), gormoauth.AuthorizationCodes[oldCode](), gormoauth.Users[oldUser]())
 	require.NoError(t, err)
 	refresh := func(token string) int {
@@ -234,4 +236,119 @@ func TestOldSecretsAreReplacedInBatches(t *testing.T) {
 		require.NoError(t, db.Table("oauth2_client").Where("id = 1").Pluck("client_secret", &secret).Error)
 		assert.Equal(t, models.HashClientSecret("old+secret"), secret)
 	})
+}
+
+// A service's own token belongs to no grant, and is no plaintext: neither the doctor nor what
+// it advises touches a row that any release has written.
+func TestServiceTokensOutliveTheConversionOfPlaintext(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		const now = 1_800_000_000
+		old := newProgram01(t, db)
+		require.NoError(t, db.AutoMigrate(old.models()...))
+		byOlder := old.secret("at", "")
+		require.NoError(t, db.Exec("INSERT INTO tokens (client_id, token_type, access_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in, grant_id, granted_scope, granted_at, rotated_at, refresh_token_expires_at, expires_at, auth_time) "+
+			"VALUES ('service', 'Bearer', ?, 'profile', ?, 0, 0, 3600, '', '', ?, 0, 0, ?, 0)", server.Digest(byOlder), now, now, now+3600).Error, "as release 0.1 stores a client's own token")
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		p := newProvider(t, db)
+		service := p.NewClient(oauthtest.Grants("client_credentials"))
+		own := p.Token(service, "grant_type=client_credentials").Body["access_token"]
+		for name := range diagnosed(t, db) {
+			assert.NotContains(t, name, "plaintext")
+		}
+		convert := gormoauth.CreateDigestPlaintextFunc[Token](db)
+		rows, err := convert(t.Context(), 100)
+		require.NoError(t, err)
+		assert.Zero(t, rows)
+		assert.True(t, p.valid(own))
+		assert.True(t, p.valid(byOlder))
+	})
+}
+
+// A revocation that the old program writes while a row is being converted stays, also where
+// its column held NULL.
+func TestTheConversionWritesNoStaleRevocation(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for name, row := range map[string]struct {
+			column  string
+			revokes any
+			valid   bool
+		}{
+			"revoked meanwhile": {"access_token_revoked_at", 5, false}, "its grant, meanwhile": {"refresh_token_revoked_at", 5, false}, "not revoked": {"access_token_revoked_at", 0, true},
+		} {
+			access := rand.Text()
+			token := &Token{TokenMixin: models.TokenMixin{AccessToken: access, TokenType: "Bearer", IssuedAt: time.Now().Unix(), ExpiresIn: 3600}}
+			require.NoError(t, db.Create(token).Error)
+			require.NoError(t, db.Model(token).Updates(map[string]any{"grant_id": nil, "form": nil, "granted_at": 0}).Error)
+			racing, err := gorm.Open(db.Dialector, &gorm.Config{ConnPool: db.ConnPool, Logger: db.Logger})
+			require.NoError(t, err)
+			require.NoError(t, racing.Callback().Query().After("gorm:query").Register("test:revoke", func(tx *gorm.DB) {
+				if tx.Statement.Table == "tokens" {
+					require.NoError(t, db.Exec("UPDATE tokens SET "+row.column+" = ? WHERE id = ?", row.revokes, token.ID).Error)
+				}
+			}))
+			_, err = gormoauth.CreateDigestPlaintextFunc[Token](racing)(t.Context(), 10)
+			require.NoError(t, err)
+			var now Token
+			require.NoError(t, db.First(&now, token.ID).Error)
+			assert.Equal(t, server.Digest(access), now.AccessToken, name)
+			assert.Equal(t, row.valid, !now.IsRevoked(), name)
+		}
+	})
+}
+
+// A table of an older program may hold NULL where nothing was revoked or spent: what ends
+// something ends it there, too.
+func TestWhatHoldsNullEnds(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		loosen(t, db)
+		p := newProvider(t, db)
+		hollow := func() {
+			require.NoError(t, db.Exec("UPDATE tokens SET access_token_revoked_at = NULL, refresh_token_revoked_at = NULL").Error)
+			require.NoError(t, db.Exec("UPDATE authorization_codes SET redeemed_at = NULL").Error)
+		}
+		tokens := func() answer {
+			code := p.code("profile")
+			hollow()
+			a := p.redeem(code)
+			require.Equal(t, http.StatusOK, a.Status, a.Description)
+			hollow()
+			return a
+		}
+		first := tokens()
+		p.Revoke(p.client, "token="+first.AccessToken)
+		assert.False(t, p.valid(first.AccessToken), "one token")
+		second := tokens()
+		p.Revoke(p.client, "token="+second.RefreshToken)
+		assert.False(t, p.valid(second.AccessToken), "a grant")
+		third := tokens()
+		next := p.refresh(third.RefreshToken)
+		require.Equal(t, http.StatusOK, next.Status, next.Description)
+		store, _ := stores(t, db)
+		hollow()
+		code := p.code("profile")
+		hollow()
+		require.NoError(t, store.RevokeClient(t.Context(), p.client.ClientID, p.Now))
+		assert.False(t, p.valid(next.AccessToken), "a client")
+		assert.Equal(t, http.StatusBadRequest, p.redeem(code).Status)
+	})
+}
+
+// loosen has columns take NULL, as those of an older program may.
+func loosen(t *testing.T, db *gorm.DB) {
+	t.Helper()
+	for table, columns := range map[string][]string{"tokens": {"access_token_revoked_at", "refresh_token_revoked_at"}, "authorization_codes": {"redeemed_at"}} {
+		if db.Name() == "postgres" {
+			for _, column := range columns {
+				require.NoError(t, db.Exec("ALTER TABLE "+table+" ALTER "+column+" DROP NOT NULL").Error)
+			}
+			continue
+		}
+		var definition string
+		require.NoError(t, db.Raw("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table).Scan(&definition).Error)
+		for _, column := range columns {
+			definition = strings.ReplaceAll(definition, "`"+column+"` integer NOT NULL", "`"+column+"` integer")
+		}
+		require.NoError(t, db.Migrator().DropTable(table))
+		require.NoError(t, db.Exec(definition).Error)
+	}
 }

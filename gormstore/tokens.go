@@ -159,7 +159,7 @@ func (t *Tokens) insert(tx *tx, _ server.Exchange, row tokenRow) error {
 // and a revocation on another node one has to wait, or to begin anew.
 func (t *Tokens) descend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	changed, err := tx.update(map[string]any{"Exchanges": t.oneMore("Exchanges")},
-		t.table.is("AccessToken", exchange.From.(tokenRow).AsTokenMixin().AccessToken), t.table.is("AccessTokenRevokedAt", 0), t.table.is("RefreshTokenRevokedAt", 0))
+		t.table.is("AccessToken", exchange.From.(tokenRow).AsTokenMixin().AccessToken), t.table.isZero("AccessTokenRevokedAt"), t.table.isZero("RefreshTokenRevokedAt"))
 	if err != nil {
 		return err
 	}
@@ -252,14 +252,14 @@ func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
 
 // current is true of the row of a refresh token that may be rotated.
 func (t *Tokens) current(refreshToken string) []clause.Expression {
-	return []clause.Expression{t.table.is("RefreshToken", refreshToken), t.table.is("RefreshTokenRevokedAt", 0)}
+	return []clause.Expression{t.table.is("RefreshToken", refreshToken), t.table.isZero("RefreshTokenRevokedAt")}
 }
 
 // RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
 func (t *Tokens) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
 	return t.table.do(ctx, step{noted: true}, func(tx *tx) error {
 		revoked, err := tx.update(map[string]any{"AccessTokenRevokedAt": now.Unix()},
-			t.table.is("AccessToken", accessToken), t.table.is("AccessTokenRevokedAt", 0))
+			t.table.is("AccessToken", accessToken), t.table.isZero("AccessTokenRevokedAt"))
 		if err != nil || revoked == 0 {
 			return err
 		}

@@ -37,7 +37,7 @@ type ClientMixin struct {
 	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
 	// ClientSecret is a self-describing digest of the secret, see
 	// [HashClientSecret]; empty for a public client. A plaintext left by an
-	// older program still verifies.
+	// older program still verifies, see [IsPlaintextClientSecret].
 	ClientSecret string `gorm:"column:client_secret;type:varchar(120)" json:"-"`
 	// ClientIDIssuedAt is when the client was made, in Unix seconds.
 	ClientIDIssuedAt int64 `gorm:"column:client_id_issued_at;not null" json:"client_id_issued_at"`

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"regexp"
 	"strings"
 
 	"github.com/alexedwards/argon2id"
@@ -64,8 +65,28 @@ func IsHashedClientSecret(stored string) bool {
 	return stored == "" || IsDerivedClientSecret(stored) || strings.HasPrefix(stored, sha256Scheme) || isBcrypt(stored) || isArgon2id(stored)
 }
 
-// verifyClientSecret reports whether presented is the secret behind stored.
-// What is in no known scheme is a plaintext from an older program.
+// carriesScheme finds what begins as digests of other programs do, such as "$argon2i$…",
+// "{bcrypt}…", "scrypt:…" and "pbkdf2_sha256$…".
+var carriesScheme = regexp.MustCompile(`^(\$[^$]*\$|\{[^}]*\}|[0-9A-Za-z_.+-]+[:$])`)
+
+// isBareHexadecimal finds what may be a secret, or the digest of one by MD5, SHA-1, SHA-256,
+// SHA-384 or SHA-512, and does not say which.
+var isBareHexadecimal = regexp.MustCompile(`^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})$`)
+
+// IsBareHexadecimalSecret reports whether a stored secret is hexadecimal digits, as many as a
+// digest has, and nothing else: it may be a secret, or the digest of one, and verifies
+// nothing until the program has said which.
+func IsBareHexadecimalSecret(stored string) bool { return isBareHexadecimal.MatchString(stored) }
+
+// IsPlaintextClientSecret reports whether a stored secret is one that an older program left
+// in plaintext. What carries the name of a scheme is not, be it one that this package knows
+// or not, nor are bare hexadecimal digits, see [IsBareHexadecimalSecret].
+func IsPlaintextClientSecret(stored string) bool {
+	return stored != "" && !IsHashedClientSecret(stored) && !carriesScheme.MatchString(stored) && !IsBareHexadecimalSecret(stored)
+}
+
+// verifyClientSecret reports whether presented is the secret behind stored. A plaintext from
+// an older program verifies; what may be a digest of a kind that is not known does not.
 func verifyClientSecret(stored, presented string) bool {
 	switch {
 	case stored == "" || presented == "", IsDerivedClientSecret(stored): // which signs, and is never sent
@@ -75,8 +96,10 @@ func verifyClientSecret(stored, presented string) bool {
 	case isArgon2id(stored):
 		ok, err := argon2id.ComparePasswordAndHash(presented, stored)
 		return ok && err == nil
-	case !strings.HasPrefix(stored, sha256Scheme):
+	case IsPlaintextClientSecret(stored):
 		stored = HashClientSecret(stored)
+	case !strings.HasPrefix(stored, sha256Scheme):
+		return false
 	}
 	return subtle.ConstantTimeCompare([]byte(stored), []byte(HashClientSecret(presented))) == 1
 }

@@ -2,8 +2,10 @@ package clientauth_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -217,8 +220,116 @@ func TestStoredSecrets(t *testing.T) {
 			}
 			var row oauthtest.Client
 			require.NoError(t, db.First(&row, client.ID).Error)
-			assert.True(t, models.IsHashedClientSecret(row.ClientSecret), "%s: nothing stays in plaintext", scheme)
+			assert.Equal(t, stored, row.ClientSecret, "%s: a look-up rewrites nothing", scheme)
 		}
+	})
+}
+
+// foreignSecrets are secrets as other programs store them. Who reads the table must not have a
+// secret by that.
+var foreignSecrets = []string{
+	"pbkdf2_sha256$600000$salt$aGFzaA==", "scrypt:32768:8:1$salt$deadbeef", "$argon2i$v=19$m=64,t=1,p=1$c2FsdA$aGFzaA", "{bcrypt}$2a$10$abc", "{noop}secret", "sha1$x$y", "$2b$10$short", "$sha1$da39",
+	strings.Repeat("a1", 16), strings.Repeat("a1", 20), strings.Repeat("a1", 32), strings.Repeat("A1", 48),
+}
+
+// A stored secret in a form that nobody knows, or that does not say what it is, is not the
+// secret itself, and is not overwritten by anything.
+func TestAForeignDigestIsNotASecret(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db, func(c *server.Config) {
+			c.QueryClient = gormoauth.CreateQueryClientFunc[oauthtest.Client](db, gormstore.ClientOptions{RewritePlaintext: true})
+		})
+		clients, err := gormstore.NewClients[oauthtest.Client](db, gormstore.ClientOptions{RewritePlaintext: true})
+		require.NoError(t, err)
+		require.NoError(t, p.Server.Register(clients))
+		for _, stored := range append([]string{models.DerivedClientSecret("nonce")}, foreignSecrets...) {
+			client := p.NewClient(oauthtest.Grants("client_credentials"))
+			setSecret(t, db, client, stored)
+			for _, presented := range []string{stored, "secret"} {
+				client.Secret = presented
+				assert.Equal(t, http.StatusUnauthorized, p.Token(client, "grant_type=client_credentials").Status, stored)
+			}
+			for {
+				n, err := clients.DigestPlaintext(t.Context(), 10)
+				require.NoError(t, err)
+				if n == 0 {
+					break
+				}
+			}
+			var row oauthtest.Client
+			require.NoError(t, db.First(&row, client.ID).Error)
+			assert.Equal(t, stored, row.ClientSecret)
+		}
+	})
+}
+
+// What hexadecimal digits are, the program says once for its table.
+func TestHexadecimalSecrets(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		secret := strings.Repeat("0f", 32)
+		sum := sha256.Sum256([]byte("secret"))
+		for _, row := range []struct {
+			kind              gormstore.HexadecimalSecrets
+			stored, presented string
+			status            int
+		}{
+			{0, secret, secret, http.StatusUnauthorized},
+			{gormstore.HexadecimalPlaintext, secret, secret, http.StatusOK},
+			{gormstore.HexadecimalPlaintext, hex.EncodeToString(sum[:]), "secret", http.StatusUnauthorized},
+			{gormstore.HexadecimalSHA256, hex.EncodeToString(sum[:]), "secret", http.StatusOK},
+			{gormstore.HexadecimalSHA256, strings.ToUpper(hex.EncodeToString(sum[:])), "secret", http.StatusOK},
+			{gormstore.HexadecimalSHA256, secret, secret, http.StatusUnauthorized},
+			{gormstore.HexadecimalSHA256, strings.Repeat("0f", 20), strings.Repeat("0f", 20), http.StatusUnauthorized},
+		} {
+			options := gormstore.ClientOptions{HexadecimalSecrets: row.kind}
+			p := oauthtest.New(t, db, func(c *server.Config) { c.QueryClient = gormoauth.CreateQueryClientFunc[oauthtest.Client](db, options) })
+			client := p.NewClient(oauthtest.Grants("client_credentials"))
+			setSecret(t, db, client, row.stored)
+			client.Secret = row.presented
+			assert.Equal(t, row.status, p.Token(client, "grant_type=client_credentials").Status, "%v %s", row.kind, row.stored)
+			if row.kind == 0 {
+				continue
+			}
+			clients, err := gormstore.NewClients[oauthtest.Client](db, options)
+			require.NoError(t, err)
+			_, err = clients.DigestPlaintext(t.Context(), 10)
+			require.NoError(t, err)
+			plain := oauthtest.New(t, db)
+			assert.Equal(t, row.status, plain.Token(client, "grant_type=client_credentials").Status, "converted, it says what it is: %v %s", row.kind, row.stored)
+		}
+	})
+}
+
+// A plaintext secret is rewritten once its client has authenticated with it, and not before;
+// nor where it was renewed meanwhile.
+func TestAPlaintextSecretIsRewrittenAfterItHasVerified(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		clients, err := gormstore.NewClients[oauthtest.Client](db, gormstore.ClientOptions{RewritePlaintext: true})
+		require.NoError(t, err)
+		var renewed string
+		p := oauthtest.New(t, db)
+		client := p.NewClient(oauthtest.Grants("client_credentials"))
+		require.NoError(t, p.Server.Register(server.OnClientAuthenticated(func(context.Context, *server.Request) {
+			if renewed != "" {
+				setSecret(t, db, client, renewed)
+			}
+		}), clients))
+		stored := func() string {
+			var row oauthtest.Client
+			require.NoError(t, db.First(&row, client.ID).Error)
+			return row.ClientSecret
+		}
+		setSecret(t, db, client, "old secret")
+		client.Secret = "wrong"
+		assert.Equal(t, http.StatusUnauthorized, p.Token(client, "grant_type=client_credentials").Status)
+		assert.Equal(t, "old secret", stored())
+		client.Secret, renewed = "old secret", models.HashClientSecret("new")
+		assert.Equal(t, http.StatusOK, p.Token(client, "grant_type=client_credentials").Status)
+		assert.Equal(t, renewed, stored(), "the new one stays")
+		renewed = ""
+		setSecret(t, db, client, "old secret")
+		assert.Equal(t, http.StatusOK, p.Token(client, "grant_type=client_credentials").Status)
+		assert.Equal(t, models.HashClientSecret("old secret"), stored())
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,7 @@ func (o *observed) everything() *oauthtest.Secrets {
 	o.Call(tokens["access_token"])
 	o.Call("unknown")
 	refreshed := see(o.Refresh(client, tokens["refresh_token"], "")).Body
+	o.Now = o.Now.Add(time.Minute)
 	o.Refresh(client, tokens["refresh_token"], "") // it is a thief's
 	o.Revoke(client, "token="+refreshed["access_token"])
 	see(o.Token(client, "grant_type=client_credentials"))

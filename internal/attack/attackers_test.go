@@ -242,6 +242,10 @@ func replayers(f forger, bob *client, key, assertions *ecdsa.PrivateKey) []*atta
 			if err := right(rotated, err); err != nil {
 				return rotated, err
 			}
+			rotated, err = bob.refresh(ctx, rotated.member("refresh_token")) // and uses its successor
+			if err := right(rotated, err); err != nil {
+				return rotated, err
+			}
 			replay, err := bob.refresh(ctx, stolen)
 			if err != nil {
 				return replay, err

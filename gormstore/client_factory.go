@@ -240,19 +240,25 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 		if !ok {
 			stored = old
 		}
-		var own clause.Expression
-		if !models.IsPlaintextClientSecret(stored) { // which appears in no statement
-			own = clause.And(theirs, f.clients.secretIs(stored))
+		plain := models.IsPlaintextClientSecret(old) // of an older program; it appears in no statement
+		unchanged, s := f.clients.secretIs(old), step{own: clause.And(theirs, f.clients.secretIs(stored)), noted: true}
+		if plain {
+			unchanged, s.several = theirs, true
 		}
-		err = t.do(ctx, step{own: own, several: true, noted: true}, func(tx *tx) error {
-			now, err := f.clients.lock(tx, clientID)
-			if err != nil {
-				return err
+		if models.IsPlaintextClientSecret(stored) {
+			s.own = nil
+		}
+		err = t.do(ctx, s, func(tx *tx) error {
+			if plain {
+				now, err := f.clients.lock(tx, clientID)
+				if err != nil {
+					return err
+				}
+				if now == nil || now.AsClientMixin().ClientSecret != old {
+					return errUpdated
+				}
 			}
-			if now == nil || now.AsClientMixin().ClientSecret != old {
-				return errUpdated
-			}
-			changed, err := tx.updateRow(row, values, theirs, t.is("ClientDeletedAt", 0))
+			changed, err := tx.updateRow(row, values, theirs, unchanged, t.is("ClientDeletedAt", 0))
 			switch {
 			case err != nil:
 				return err

@@ -72,10 +72,16 @@ func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCo
 	return &server.StoredDeviceCode{DeviceCode: row.(deviceRow), UserID: d.table.userID.get(row)}, nil
 }
 
-// PollDeviceCode notes that the device asked. Of two polls at once, one is noted.
+// patientInterval is so many seconds that no honest device has to wait for longer, unless clocks
+// differ.
+const patientInterval = 20
+
+// PollDeviceCode notes that the device asked. Of two polls at once, one is noted. The clocks of
+// two instances may differ: an interval that has grown to more than 20 seconds leaves room for half
+// of what is more, so that it does not grow for ever.
 func (d *DeviceCodes) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
 	theirs, last, interval := d.table.is("DeviceCode", deviceCode), column(d.table.column("LastPolledAt")), column(d.table.column("PollInterval"))
-	paced := clause.Expr{SQL: "? <= ? - ?", Vars: []any{last, now.Unix(), interval}}
+	paced := clause.Expr{SQL: "? <= ? - ? + CASE WHEN ? > ? THEN (? - ?) / 2 ELSE 0 END", Vars: []any{last, now.Unix(), interval, interval, patientInterval, interval, patientInterval}}
 	noRepeat := clause.Expr{SQL: "? < ?", Vars: []any{last, now.Add(-server.DevicePollRepeat).Unix()}}
 	err = d.table.do(ctx, step{}, func(tx *tx) error {
 		tooSoon = false

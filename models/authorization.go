@@ -36,6 +36,10 @@ type Authorization struct {
 	// SessionID is the session at the client that the grant began in, and ends with
 	// (the "sid" of [SessionMixin]); NULL for a grant that is bound to none.
 	SessionID *string `gorm:"column:session_id;type:varchar(64);index:,where:session_id IS NOT NULL" json:"-"`
+	// Subject is by what the client knows the user since the grant began, where that is not
+	// the user's id (OpenID Connect Core section 8). It is empty otherwise, and in a row of an
+	// older release.
+	Subject string `gorm:"column:subject;type:text" json:"-"`
 	// Issuer is the issuer that issued it, empty for a row of an older release.
 	Issuer string `gorm:"column:issuer;type:text" json:"-"`
 }

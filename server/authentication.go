@@ -74,6 +74,12 @@ func AuthenticationOf(authorization models.Authorization) Authentication {
 func (r *Request) NewAuthorization(grantID string) models.Authorization {
 	authorization := r.Authorization
 	authorization.GrantID, authorization.Issuer = grantID, r.Server.config.Issuer
+	if !IsNilUser(r.User) {
+		authorization.Subject = ""
+		if subject := r.Server.Subject(r.Client, r.User.GetUserID()); subject != r.User.GetUserID() {
+			authorization.Subject = subject
+		}
+	}
 	authorization.ClientID, authorization.LongClientID = models.SplitClientID(r.Client.GetClientID())
 	authorization.AuthTime, authorization.ACR, authorization.AMR = r.Authentication.Time, r.Authentication.ACR, strings.Join(r.Authentication.AMR, " ")
 	return authorization

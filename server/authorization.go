@@ -331,6 +331,20 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 	return response, nil
 }
 
+type freshClientsKey struct{}
+
+// FreshClients returns a context in which clients are looked up where they are kept, and not
+// in a cache: what checks a credential of a client's, or changes it, needs the one of now.
+func FreshClients(ctx context.Context) context.Context {
+	return context.WithValue(ctx, freshClientsKey{}, true)
+}
+
+// WantsFreshClients reports whether a context is of [FreshClients]. A cache of clients asks it.
+func WantsFreshClients(ctx context.Context) bool {
+	fresh, _ := ctx.Value(freshClientsKey{}).(bool)
+	return fresh
+}
+
 // QueryClient finds a client, by Config.QueryClient and every [ClientLookupHook], or
 // returns nil, nil. It compares the id once more, since some databases find one with
 // other letters, and some cannot compare what is no client's id to begin with.

@@ -250,10 +250,16 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 // registeredMethod returns the one of the methods that the client is registered
 // for, and how to look the client up, which has been done then.
 func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []ClientAuthMethod) (ClientAuthMethod, QueryClientFunc, error) {
-	if len(methods) == 1 {
-		return methods[0], s.QueryClient, nil
+	query := s.QueryClient
+	if slices.ContainsFunc(methods, func(m ClientAuthMethod) bool { return !isImplicit(m) }) {
+		query = func(ctx context.Context, clientID string) (Client, error) {
+			return s.QueryClient(FreshClients(ctx), clientID)
+		}
 	}
-	client, err := s.QueryClient(ctx, req.ClaimedClientID())
+	if len(methods) == 1 {
+		return methods[0], query, nil
+	}
+	client, err := query(ctx, req.ClaimedClientID())
 	if err != nil {
 		return nil, nil, err
 	}

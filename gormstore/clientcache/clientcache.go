@@ -37,7 +37,9 @@ const (
 // [gormstore.Clients] does, and remembers those that it found. Clients that do
 // not exist are not remembered, so that nobody can fill the cache with them and
 // a new client is found at once. Within [gormstore.WithTransaction] nothing is
-// remembered.
+// remembered. What checks a credential of a client's, or changes its registration, reads the
+// database ([server.FreshClients]): a secret that was rotated on another instance is void at
+// once.
 //
 // Each call gets a copy of the row of its own. Slices and maps in it are shared
 // and not to be changed.
@@ -93,7 +95,7 @@ type entry[M any] struct {
 func (c *cache[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
 	// In this order: whoever gets the entries that follow a write sees its idleUntil.
 	all, now := c.entries.Load(), c.options.Clock()
-	if gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
+	if server.WantsFreshClients(ctx) || gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
 		return c.query(ctx, clientID)
 	}
 	found, ok := all.GetIfPresent(clientID)

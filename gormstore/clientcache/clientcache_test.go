@@ -3,6 +3,8 @@ package clientcache_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/gormstore/clientcache"
 	"github.com/gormoauth/gormoauth/internal/faults"
@@ -519,4 +522,44 @@ func BenchmarkHit(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// What checks a credential of a client's reads the database: a secret and a registration access
+// token that another instance has rotated are void at once.
+func TestACredentialIsNeverCheckedByWhatIsRemembered(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		var looked server.QueryClientFunc
+		p := oauthtest.New(t, db, func(c *server.Config) {
+			cached, err := clientcache.New[oauthtest.Client](db, clientcache.Options{TTL: time.Hour})
+			require.NoError(t, err)
+			looked, c.QueryClient = cached, cached
+		})
+		registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
+		registration.Open = true
+		require.NoError(t, p.Server.RegisterEndpoint(registration))
+		client := p.NewClient(oauthtest.Grants("client_credentials"))
+		registered := p.Register(`{"redirect_uris":["https://client.example/cb"]}`).Body
+		elsewhere, err := gorm.Open(db.Dialector, &gorm.Config{ConnPool: db.ConnPool, Logger: db.Logger}) // of which this cache hears nothing
+		require.NoError(t, err)
+		manage := func() int {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimPrefix(registered["registration_client_uri"], oauthtest.Issuer), http.NoBody)
+			r.Header.Set("Authorization", "Bearer "+registered["registration_access_token"])
+			return p.Serve(r).Status
+		}
+		require.Equal(t, http.StatusOK, p.Token(client, "grant_type=client_credentials").Status)
+		require.Equal(t, http.StatusOK, manage())
+		for _, id := range []string{client.ClientID, registered["client_id"]} {
+			found, err := looked(t.Context(), id)
+			require.NoError(t, err)
+			require.NotNil(t, found)
+		}
+		require.NoError(t, elsewhere.Model(&oauthtest.Client{}).Where("1 = 1").Updates(map[string]any{
+			"client_secret": models.HashClientSecret("new"), "registration_access_token": server.Digest("new"),
+		}).Error)
+		assert.Equal(t, http.StatusUnauthorized, p.Token(client, "grant_type=client_credentials").Status)
+		assert.Equal(t, http.StatusUnauthorized, manage())
+		found, err := looked(t.Context(), client.ClientID)
+		require.NoError(t, err)
+		assert.NotEqual(t, models.HashClientSecret("new"), found.(*oauthtest.Client).ClientSecret, "the page may still know the client as it was")
+	})
 }

@@ -253,7 +253,7 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 	if !stored.Token.CheckClient(req.Client.GetClientID()) {
 		return stored.UserID
 	}
-	return req.Server.Subject(req.Client, stored.UserID)
+	return cmp.Or(stored.Token.GetAuthorization().Subject, req.Server.Subject(req.Client, stored.UserID))
 }
 
 // whyDead returns why a token opens nothing any more, nil where it does.
@@ -323,7 +323,8 @@ func (e *Introspection) resourcesOf(client server.Client) []string {
 }
 
 // claimsOf is what the row says. A refresh token stands for its grant, which
-// may be more than the access token of the day. Of an access token whose row does not say
+// may be more than the access token of the day; it has no "token_type", which is how an access
+// token is presented (RFC 7662 section 2.2), and is told from one by that. Of an access token whose row does not say
 // in one way to which key it is bound, or who acts with it, nothing is told: without that
 // it would stand for more.
 func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *server.Reason) {

@@ -464,7 +464,7 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	if token = bearer(req); token == "" {
 		return nil, "", challenge(req, server.NewError(server.MissingAuthorization, "The request has no registration access token."))
 	}
-	found, err := req.Server.QueryClient(ctx, req.HTTP.URL.Query().Get("client_id"))
+	found, err := req.Server.QueryClient(server.FreshClients(ctx), req.HTTP.URL.Query().Get("client_id"))
 	if err != nil {
 		return nil, "", err
 	}

@@ -67,7 +67,7 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	claims["client_id"] = record.GetClientID()
 	claims["sub"] = record.GetClientID() // RFC 9068 section 2.2
 	if input.User != nil {
-		claims["sub"] = input.Request.Server.Subject(input.Client, input.User.GetUserID())
+		claims["sub"] = cmp.Or(record.Subject, input.Request.Server.Subject(input.Client, input.User.GetUserID()))
 	}
 	claims["iat"] = record.IssuedAt
 	claims["exp"] = record.IssuedAt + record.ExpiresIn

@@ -158,6 +158,23 @@ func TestDeviceAuthorization(t *testing.T) {
 			require.NoError(t, d.decide(userCode, d.User, true))
 			assert.Equal(t, http.StatusOK, d.poll(client, deviceCode).Status, "whoever was approved need not wait")
 		})
+		t.Run("a patient device, and two instances whose clocks differ", func(t *testing.T) {
+			_, deviceCode, _ := d.start(t, client, "")
+			now, interval, slowed := d.Now, 5, 0
+			for poll := range 12 {
+				now = now.Add(time.Duration(interval) * time.Second)
+				d.Now = now.Add(-time.Duration(poll%2) * 4 * time.Second)
+				switch d.poll(client, deviceCode).Body["error"] {
+				case server.SlowDown:
+					slowed, interval = slowed+1, interval+5 // RFC 8628 section 3.5
+				case server.AuthorizationPending:
+				default:
+					t.Fatal("the codes have ended")
+				}
+			}
+			assert.LessOrEqual(t, slowed, 6, "it is not slowed down at every poll")
+			d.Now = now
+		})
 		t.Run("an end", func(t *testing.T) {
 			_, deviceCode, userCode := d.start(t, client, "")
 			_, approved, approvedUserCode := d.start(t, client, "")

@@ -116,7 +116,7 @@ type ClaimsInput struct {
 	Scope string
 	// Target is where the claims go.
 	Target Target
-	// Claims are the claims, to be changed.
+	// Claims are the claims, to be changed, or to be replaced by a map of the program's own.
 	Claims map[string]any
 }
 
@@ -209,6 +209,10 @@ func (p *Provider) customize(ctx context.Context, input *ClaimsInput) error {
 	}
 	if err := p.Claims(ctx, input); err != nil {
 		return fmt.Errorf("customize the claims of a user: %w", err)
+	}
+	input.Claims = maps.Clone(input.Claims) // it may be a map of the program's own by now
+	if input.Claims == nil {
+		input.Claims = make(map[string]any)
 	}
 	p.leaveProtocol(ctx, "oidc.Provider.Claims", input.Claims)
 	return nil

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -19,6 +20,7 @@ import (
 type idToken struct {
 	authentication server.Authentication
 	nonce          string
+	subject        string // by which the client knows the user since the grant began, if that is not the user's id
 	claims         string // the claims parameter
 	sid            string
 	// What is delivered with it, and what it vouches for by a hash; empty is not.
@@ -29,13 +31,12 @@ type idToken struct {
 
 // idToken returns the ID token of a request.
 func (p *Provider) idToken(ctx context.Context, req *server.Request, token idToken) (string, error) {
-	claims := make(map[string]any)
-	input := &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: claims}
+	input := &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: make(map[string]any)}
 	err := p.userClaims(ctx, input, token.byScope, grantedClaims(token.claims).IDToken)
 	if err != nil {
 		return "", err
 	}
-	answer := p.answer("id_token")
+	claims, answer := input.Claims, p.answer("id_token")
 	now, how, algorithm := req.Time.Unix(), token.authentication, answer.Algorithm(req.Client)
 	set := func(name string, value any, known bool) {
 		if known {
@@ -43,7 +44,7 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 		}
 	}
 	claims["iss"] = req.Server.Issuer()
-	claims["sub"] = req.Server.Subject(req.Client, req.User.GetUserID())
+	claims["sub"] = cmp.Or(token.subject, req.Server.Subject(req.Client, req.User.GetUserID()))
 	claims["aud"] = req.Client.GetClientID()
 	claims["azp"] = req.Client.GetClientID()
 	claims["iat"] = now

@@ -286,7 +286,7 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 		nonce = code.GetNonce()
 	}
 	text, err := p.idToken(ctx, req, idToken{
-		authentication: server.AuthenticationOf(req.Credential.Authorization), nonce: nonce, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
+		authentication: server.AuthenticationOf(req.Credential.Authorization), nonce: nonce, subject: record.Subject, claims: record.Claims, sid: record.GetSessionID(), accessToken: response.AccessToken,
 		byScope: p.ScopeClaimsInIDToken,
 	})
 	if err == nil {
@@ -300,9 +300,9 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 //
 //	generator.JWTAccessToken{Keys: keys, Claims: provider.AccessTokenClaims}
 func (p *Provider) AccessTokenClaims(ctx context.Context, input server.TokenInput) (map[string]any, error) {
-	claims := make(map[string]any)
-	err := p.customize(ctx, &ClaimsInput{Client: input.Client, User: input.User, Scope: input.Scope, Target: InAccessToken, Claims: claims})
-	return claims, err
+	own := &ClaimsInput{Client: input.Client, User: input.User, Scope: input.Scope, Target: InAccessToken, Claims: make(map[string]any)}
+	err := p.customize(ctx, own)
+	return own.Claims, err
 }
 
 func (p *Provider) algorithms() []jose.SignatureAlgorithm {

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 	if err != nil {
 		return nil, err
 	}
-	claims["sub"] = req.Server.Subject(client, token.UserID)
+	claims["sub"] = cmp.Or(token.Token.GetAuthorization().Subject, req.Server.Subject(client, token.UserID))
 	return e.respond(ctx, req, client, claims)
 }
 

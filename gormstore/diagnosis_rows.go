@@ -20,20 +20,40 @@ const (
 func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
 	x.examineStoredJSON(m, t)
-	x.examineIssuers(m, t)
 	x.examineOldTokens(m, t)
 	x.examineOldSecrets(m, t)
 }
 
-// examineOldTokens finds tokens in plaintext: rows that no release of this module wrote.
+// examineOldTokens finds tokens in plaintext, which are rows that no release of this module
+// wrote, and rows that name no issuer in a table in which several keep theirs: each of them
+// takes those. It looks at so many rows alone.
 func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
-	grantID, grantedAt, form := m.column("TokenMixin", "GrantID"), m.column("TokenMixin", "GrantedAt"), m.column("TokenMixin", "Form")
-	if grantID == "" || !t.hasColumns([]string{grantID, grantedAt, form}) {
+	grantID, grantedAt, form, issuer := m.column("TokenMixin", "GrantID"), m.column("TokenMixin", "GrantedAt"), m.column("TokenMixin", "Form"), m.table.columns["Issuer"]
+	if grantID == "" || !t.hasColumns([]string{grantID, grantedAt, form, issuer}) {
 		return
 	}
-	condition := fmt.Sprintf("%s IS NULL AND %s = 0 AND (%s IS NULL OR %[3]s = '')", x.quote(grantID), x.quote(grantedAt), x.quote(form))
-	x.examinePlaintext(m, "tokens", condition, "whoever reads the database can use them, and nobody else can",
+	table, column := x.quote(m.table.schema.Table), x.quote(issuer)
+	plaintext := fmt.Sprintf("%s IS NULL AND %s = 0 AND (%s IS NULL OR %[3]s = '')", x.quote(grantID), x.quote(grantedAt), x.quote(form))
+	var plain, rows, named int64
+	var first, last *string
+	err := x.askOne([]any{&plain, &first, &last, &rows, &named}, fmt.Sprintf(
+		"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM %[2]s WHERE %[3]s LIMIT %[4]d) p), MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[4]d) t",
+		column, table, plaintext, countedRows))
+	if err != nil {
+		x.unseen("table "+m.table.schema.Table, err)
+		return
+	}
+	x.foundPlaintext(m, "tokens", plain, "whoever reads the database can use them, and nobody else can",
 		fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.table.schema.Name))
+	if first == nil || *first == *last || named == rows {
+		return
+	}
+	x.find(server.Finding{
+		Check: "rows_without_issuer", Severity: server.Warning, Where: "table " + m.table.schema.Table,
+		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d of an older release that name none", *first, *last, rows-named),
+		Consequence: "each of the issuers takes those, until they expire",
+		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, by the issuer of each row's client", table, column),
+	})
 }
 
 // examineOldSecrets finds secrets in plaintext, and names clients whose secret is in a form
@@ -48,7 +68,7 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {
 		condition += fmt.Sprintf(" AND %s NOT LIKE '%s'", column, scheme)
 	}
-	var plain int
+	var plain int64
 	var bare, strange []string
 	err := x.ask(func(scan func(...any) error) error {
 		var id, stored string
@@ -70,17 +90,8 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 		return
 	}
 	where := "table " + m.table.schema.Table
-	if plain > 0 {
-		count := fmt.Sprint(plain)
-		if plain == countedRows {
-			count += " or more"
-		}
-		x.find(server.Finding{
-			Check: "plaintext", Severity: server.Warning, Where: where, Problem: "keeps secrets in plaintext, in " + count + " of its rows",
-			Consequence: "whoever reads the table " + table + " can be these clients",
-			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{RewritePlaintext: true}), or call Clients.DigestPlaintext of gormstore until it returns 0",
-		})
-	}
+	x.foundPlaintext(m, "secrets", plain, "whoever reads the table "+table+" can be these clients",
+		"gormoauth.Clients[Client](gormstore.ClientOptions{RewritePlaintext: true}), or call Clients.DigestPlaintext of gormstore until it returns 0")
 	if len(bare) > 0 {
 		x.find(server.Finding{
 			Check: "hexadecimal_secrets", Severity: server.Grave, Where: where, Problem: "has secrets that are bare hexadecimal digits, which may be digests, such as those of " + someOf(bare),
@@ -110,55 +121,14 @@ func someOf(ids []string) string {
 	return strings.Join(named, ", ")
 }
 
-// examineIssuers finds rows that name no issuer in a table in which several keep theirs: each
-// of them takes those rows. It looks at so many rows alone.
-func (x *examination) examineIssuers(m *examinedModel, t *catalogTable) {
-	issuer := m.table.columns["Issuer"]
-	if issuer == "" || m.table.mixin() == nil || !t.hasColumns([]string{issuer}) {
+// foundPlaintext names what is in plaintext in some rows, as far as they were counted.
+func (x *examination) foundPlaintext(m *examinedModel, what string, rows int64, consequence, remedy string) {
+	if rows == 0 {
 		return
 	}
-	column := x.quote(issuer)
-	var first, last *string
-	var rows, named int64
-	err := x.askOne([]any{&first, &last, &rows, &named}, fmt.Sprintf("SELECT MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[3]d) t",
-		column, x.quote(m.table.schema.Table), countedRows))
-	if err != nil {
-		x.unseen("table "+m.table.schema.Table, err)
-		return
-	}
-	if first == nil || *first == *last || named == rows {
-		return
-	}
-	x.find(server.Finding{
-		Check: "rows_without_issuer", Severity: server.Warning, Where: "table " + m.table.schema.Table,
-		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d of an older release that name none", *first, *last, rows-named),
-		Consequence: "each of the issuers takes those, until they expire",
-		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, by the issuer of each row's client", x.quote(m.table.schema.Table), column),
-	})
-}
-
-// count returns how many rows of a table meet a condition, as far as they are counted;
-// nothing when there are none, or they could not be looked at.
-func (x *examination) count(m *examinedModel, condition string) string {
-	var rows int64
-	err := x.askOne([]any{&rows}, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %d) t", x.quote(m.table.schema.Table), condition, countedRows))
-	switch {
-	case err != nil:
-		x.unseen("table "+m.table.schema.Table, err)
-		return ""
-	case rows == 0:
-		return ""
-	case rows == countedRows:
-		return fmt.Sprint(rows, " or more")
-	default:
-		return fmt.Sprint(rows)
-	}
-}
-
-func (x *examination) examinePlaintext(m *examinedModel, what, condition, consequence, remedy string) {
-	count := x.count(m, condition)
-	if count == "" {
-		return
+	count := fmt.Sprint(rows)
+	if rows == countedRows {
+		count += " or more"
 	}
 	x.find(server.Finding{
 		Check: "plaintext", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",

@@ -420,7 +420,7 @@ func TestARoleThatMayNotReadIsTold(t *testing.T) {
 	u.User = url.User(role)
 	found := diagnosed(t, openPostgres(t, u.String(), &gorm.Config{}, 4, 4))
 	assert.ElementsMatch(t, []string{
-		"unseen table tokens", "unseen table clients", "unseen table authorization_codes", "unseen table device_codes", "unseen what has ended", "unseen the JSON of rows",
+		"unseen table tokens", "unseen table clients", "unseen what has ended", "unseen the JSON of rows",
 	}, keys(found))
 	assert.Equal(t, server.Hint, found["unseen table tokens"].Severity)
 	assert.Contains(t, found["unseen table tokens"].Problem, "permission denied")

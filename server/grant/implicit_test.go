@@ -125,8 +125,8 @@ func TestWhatWasDecidedIsIssued(t *testing.T) {
 				for _, token := range []string{a.Fragment.Get("access_token"), p.Redeem(web, p.Code(web, asked.Encode())).Body["access_token"]} {
 					var row oauthtest.Token
 					require.NoError(t, db.Where("access_token = ?", server.Digest(token)).First(&row).Error)
-					assert.Equal(t, decided, deciding{row.Scope, row.Audience}, "indicators: %v", indicators)
-					assert.Equal(t, decided, deciding{row.GrantedScope, row.GrantedAudience}, "indicators: %v", indicators)
+					assert.Equal(t, [2]string{decided.scope, decided.audience}, [2]string{row.Scope, row.Audience}, "indicators: %v", indicators)
+					assert.Equal(t, [2]string{decided.scope, decided.audience}, [2]string{row.GrantedScope, row.GrantedAudience}, "indicators: %v", indicators)
 				}
 			}
 		}

@@ -213,7 +213,7 @@ func extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMi
 	}
 	dates := make(map[string]int64)
 	if known == nil {
-		consent.Revision = 1 + rand.Int64N(math.MaxInt32) // a number that no consent had which was revoked
+		consent.Revision = 1 + rand.Int64N(math.MaxInt32) //nolint:gosec // not a secret: a number that no consent had which was revoked
 	} else {
 		consent.Revision = known.Revision + 1
 		consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)

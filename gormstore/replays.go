@@ -26,16 +26,21 @@ type replayRow interface {
 // [server.ReplayStorage].
 type Replays struct{ table *Table }
 
+// replayMargin is how long what was presented is remembered after it could not be presented
+// again: the clock of an instance that prunes may be ahead of one that takes it still.
+const replayMargin = 10 * time.Minute
+
 // NewReplays returns the store, or what is wrong with the model.
 func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
 		return nil, err
 	}
+	table.keep = replayMargin
 	return &Replays{table}, nil
 }
 
-// Pruned returns the table of replays.
+// Pruned returns the table of replays, whose rows leave ten minutes after their end.
 func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 
 // FirstUse inserts the key: the unique index decides. When the connection was

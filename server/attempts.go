@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -120,7 +121,15 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 	if found == expiredSecret {
 		return &NotAuthenticated{Reason: NewReason("the client secret has expired")}
 	}
+	if registered, ok := client.(RegisteredClient); ok && isUnknownSecret(registered.AsClientMixin().ClientSecret) {
+		return &NotAuthenticated{Reason: NewReason("the client secret is wrong, or stored in a form that is not known, which the doctor names"), Guess: true}
+	}
 	return &NotAuthenticated{Reason: NewReason("the client secret is wrong"), Guess: true}
+}
+
+// isUnknownSecret reports whether a stored secret is in a form by which nothing verifies.
+func isUnknownSecret(stored string) bool {
+	return !models.IsHashedClientSecret(stored) && !models.IsPlaintextClientSecret(stored)
 }
 
 // secretComparison is what a secret turned out to be.

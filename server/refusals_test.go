@@ -384,6 +384,8 @@ func (p *full) clientAuthentication(t *testing.T) {
 	deleted := p.StoreClient(func(c *oauthtest.Client) {
 		c.ClientID, c.ClientSource, c.ClientDeletedAt = "https://127.0.0.1/deleted", models.ClientByDocument, p.Now.Unix()
 	})
+	strange := p.NewClient(oauthtest.Grants("client_credentials"))
+	require.NoError(t, p.DB.Model(strange).UpdateColumn("client_secret", "scrypt:32768:8:1$salt$deadbeef").Error)
 	asItself := func(client *oauthtest.Client, body string) func() oauthtest.Answer {
 		return func() oauthtest.Answer { return p.Token(client, body) }
 	}
@@ -396,6 +398,7 @@ func (p *full) clientAuthentication(t *testing.T) {
 		refusal{"a client of a document that was deleted", p.as("", "", "&client_id="+url.QueryEscape(deleted.GetClientID())), "invalid_client", "the client was deleted, or the handle's condition excludes it",
 			claiming(deleted.GetClientID(), "values.document", deleted.GetClientID())},
 		refusal{"a wrong secret", p.as("Authorization", basic(p.service.ClientID, "wrong"), ""), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
+		refusal{"a secret in an unknown form", asItself(strange, aToken), "invalid_client", "the client secret is wrong, or stored in a form that is not known, which the doctor names", claiming(strange.ClientID)},
 		refusal{"a wrong secret in the body", p.as("", "", "&client_id="+p.service.ClientID+"&client_secret=wrong"), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
 		refusal{"an expired secret", asItself(expired, aToken), "invalid_client", "the client secret has expired", claiming(expired.ClientID)},
 		refusal{"no client", p.as("", "", ""), "invalid_client", "", nobody},

@@ -96,8 +96,9 @@ func (k *kit) replays(t *testing.T, model any) {
 		}
 	})
 	t.Run("pruning", func(t *testing.T) {
-		ended, going := rand.Text(), rand.Text()
-		first(0, ended, time.Now().Add(-time.Minute))
+		ended, going, within := rand.Text(), rand.Text(), rand.Text()
+		first(0, ended, time.Now().Add(-time.Hour))
+		first(0, within, time.Now().Add(-5*time.Minute)) // as long as clocks may differ
 		first(0, going, time.Now().Add(time.Hour))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		rows := func(key string) (rows int64) {
@@ -106,7 +107,7 @@ func (k *kit) replays(t *testing.T, model any) {
 			}))
 			return rows
 		}
-		if rows(ended) != 0 || rows(going) != 1 {
+		if rows(ended) != 0 || rows(going) != 1 || rows(within) != 1 {
 			t.Errorf("of what has ended %d rows are left, and of what has not %d", rows(ended), rows(going))
 		}
 	})

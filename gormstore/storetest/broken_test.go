@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,11 @@ func forget(t *testing.T, db *gorm.DB, column string) {
 func without(expressions []clause.Expression, column string) []clause.Expression {
 	kept := []clause.Expression{gorm.Expr("1 = 1")}
 	for _, e := range expressions {
-		if eq, ok := e.(clause.Eq); ok && eq.Column.(clause.Column).Name == column {
+		about := func(e clause.Expression) bool {
+			eq, ok := e.(clause.Eq)
+			return ok && eq.Column.(clause.Column).Name == column
+		}
+		if or, ok := e.(clause.OrConditions); about(e) || ok && slices.ContainsFunc(or.Exprs, about) {
 			continue
 		}
 		if list := reflect.ValueOf(e); list.Kind() == reflect.Slice {

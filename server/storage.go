@@ -60,7 +60,8 @@ const (
 	// mark From as spent, on the condition that it is not, and insert the token.
 	ExchangeSpend
 	// ExchangeRotate is a token for a refresh token: From is a token. Update that row in
-	// place, on the condition that it still holds the digest that was presented and is
+	// place, with its SuccessorSalt and RefreshedFor, without which a repeated refresh counts
+	// as reuse, on the condition that it still holds the digest that was presented and is
 	// not revoked. With Beside, its access token stays, and the new one is inserted
 	// without the refresh token; an earlier one of the same resources lives until it
 	// expires.

@@ -115,7 +115,7 @@ func (f *gormFloor) rotate(db *gorm.DB, presented, access, refresh string) error
 	result := db.Model(&t).Where("refresh_token = ? AND refresh_token_revoked_at = 0", digest(presented)).Updates(map[string]any{
 		"access_token": next.AccessToken, "refresh_token": sum, "token_type": next.TokenType, "scope": next.Scope, "audience": "", "authorization_details": "", "confirmation": "",
 		"issued_at": next.IssuedAt, "expires_in": next.ExpiresIn, "access_token_revoked_at": 0, "grant_id": t.GrantID, // an index that need not change
-		"rotated_at": next.IssuedAt, "refresh_token_expires_at": next.RefreshTokenExpiresAt, "expires_at": next.ExpiresAt,
+		"rotated_at": next.IssuedAt, "form": next.Form, "issuer": next.Issuer, "refreshed_for": next.RefreshedFor, "successor_salt": next.SuccessorSalt, "refresh_token_expires_at": next.RefreshTokenExpiresAt, "expires_at": next.ExpiresAt,
 	})
 	if result.Error == nil && result.RowsAffected != 1 {
 		return errRefused

@@ -99,7 +99,8 @@ func newOwn(db *gorm.DB) (contestant, error) {
 // newServer returns a server whose access tokens are of the generator's, or of its
 // own when that is nil.
 func newServer(db *gorm.DB, accessTokens server.TokenGenerator) (*server.Server, error) {
-	config := server.Config{Issuer: issuer, RefreshTokenExpiresIn: 24 * tokenLife, AccessTokenGenerator: accessTokens}
+	// As the peers have it: a refresh token that comes back is reuse.
+	config := server.Config{Issuer: issuer, RefreshTokenExpiresIn: 24 * tokenLife, RefreshTokenGrace: -1, AccessTokenGenerator: accessTokens}
 	return gormoauth.New(db, config, gormoauth.Users[user](), gormoauth.Clients[client](), gormoauth.Tokens[token](), gormoauth.AuthorizationCodes[authorizationCode]())
 }
 

@@ -207,6 +207,7 @@ func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err 
 func (g grants) endSome(tx *tx, s selection, now time.Time) (ended int64, last bool, err error) {
 	last = true
 	var whole []string
+	found := grants{tokens: g.tokens} // what a client or a user has not spent is all that their grants could become
 	for _, table := range g.single {
 		rows, err := g.unspent(tx.on(table), s)
 		if err != nil {
@@ -221,6 +222,9 @@ func (g grants) endSome(tx *tx, s selection, now time.Time) (ended int64, last b
 			}
 			if grantID != "" {
 				whole = append(whole, grantID)
+				if !slices.Contains(found.single, table) {
+					found.single = append(found.single, table)
+				}
 			} else {
 				alone = append(alone, table.textIn(row, table.about.Key))
 			}
@@ -246,7 +250,7 @@ func (g grants) endSome(tx *tx, s selection, now time.Time) (ended int64, last b
 	if err != nil {
 		return ended, false, err
 	}
-	n, err := g.end(tx, now, unique(append(whole, parted.whole...))...)
+	n, err := found.end(tx, now, unique(append(whole, parted.whole...))...)
 	if ended += n; err != nil {
 		return ended, false, err
 	}

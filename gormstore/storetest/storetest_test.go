@@ -120,10 +120,10 @@ type (
 func (u *spreadUser) GetUserID() string { return u.ID }
 
 // CockroachDB and YugabyteDB speak PostgreSQL's language and refuse a call with
-// 40001 wherever two meet. Here one call in eight is refused.
+// 40001 wherever two meet. Here one call in sixteen is refused.
 func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
 	refuse := &faults.Plan{Next: func(faults.Call) faults.Fault {
-		if rand.IntN(8) == 0 {
+		if rand.IntN(16) == 0 {
 			return faults.Fault{Err: faults.ErrSerialization}
 		}
 		return faults.Fault{}

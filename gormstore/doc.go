@@ -15,8 +15,9 @@
 // changed, inside the transaction that also writes what it was exchanged for,
 // and never by an earlier read. A serialization failure, a deadlock or a lost
 // connection is tried again, the whole step, for about two seconds; a step whose
-// COMMIT was lost finds out that it took effect. What does not come right is a
-// [server.ErrUnavailable], which clients see as 503 with Retry-After.
+// COMMIT was lost finds out that it took effect. What does not come right, and what
+// would be refused again, is a [server.ErrUnavailable], which clients see as 503 with
+// Retry-After.
 //
 // # Who did what
 //

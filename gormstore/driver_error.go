@@ -1,11 +1,13 @@
 package gormstore
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"reflect"
 	"strings"
 
@@ -16,24 +18,87 @@ import (
 // no driver, an error is known by its methods where it has some that tell the
 // code, and by its fields where it has none.
 
-// isCollision reports whether a database refused a step that may well succeed
-// later, for the sake of others or for want of room, and has undone it.
-func isCollision(err error) bool {
-	var unsent interface{ SafeToRetry() bool } // pgx, on a connection that had been lost before
-	if errors.As(err, &unsent) && unsent.SafeToRetry() {
-		return true
+// class is what an error of a database means for who asks again.
+type class int
+
+const (
+	// otherError is everything else: asking again ends in the same way.
+	otherError class = iota
+	// collision is a step that the database refused for the sake of others or for want of
+	// room, and has undone: it may well succeed later.
+	collision
+	// lostConnection is a call without an answer: what it was asked for may or may not have
+	// happened.
+	lostConnection
+	// refusal is a step that the database gave up or does not take for now, and would again
+	// a moment later.
+	refusal
+)
+
+// classOf returns what an error means. The code that a database gave it decides alone. Only
+// an error without one is looked at for what happens to connections: a type that says
+// whether it is a timeout, as an error of SQLite's may, need not be of a network.
+func classOf(err error) class {
+	if err == nil {
+		return otherError
 	}
-	switch state := stateOf(err); {
-	case state == "40001", state == "40P01", // serialization failure, deadlock
-		strings.HasPrefix(state, "53"),                                   // no disk, memory or connection left
+	mysql, state, sqlite := mysqlErrorOf(err), stateOf(err), sqliteCode(err)
+	switch {
+	case mysql.number != 0:
+		if class := classOfMySQL(mysql.number); class != otherError {
+			return class
+		}
+		return classOfState(state, err)
+	case state != "":
+		return classOfState(state, err)
+	case sqlite != 0:
+		return classOfSQLite(sqlite)
+	case isUnsent(err):
+		return collision
+	case isOfConnection(err):
+		return lostConnection
+	}
+	return otherError
+}
+
+func classOfState(state string, err error) class {
+	switch state {
+	case "40001", "40P01": // serialization failure, deadlock
+		return collision
+	case "40003": // statement completion unknown
+		return lostConnection
+	case "57014", // canceled, as by statement_timeout
+		"55P03", // lock not available, as by lock_timeout
+		"25006", // the server takes no writes
+		"25P03": // the transaction was idle for too long
+		return refusal
+	}
+	switch {
+	case strings.HasPrefix(state, "53"), // no disk, memory or connection left
 		state == "0A000" && strings.Contains(err.Error(), "cached plan"): // a table has got a column since
-		return true
+		return collision
+	// Connection exception. That of Galera, 1047, says that the node takes no
+	// statements, and leaves the transaction of a COMMIT open: the next one on
+	// its connection commits it.
+	case strings.HasPrefix(state, "08"),
+		strings.HasPrefix(state, "57P"): // shut down, crashed, or starting
+		return lostConnection
 	}
-	switch sqliteCode(err) & 0xff { // the rest of an extended code says why
+	return otherError
+}
+
+func classOfSQLite(code int) class {
+	switch code & 0xff { // the rest of an extended code says why
 	case 5, 6, 13, 15: // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_PROTOCOL
-		return true
+		return collision
+	case 9, 10: // SQLITE_INTERRUPT, which is a deadline, and SQLITE_IOERR
+		return lostConnection
 	}
-	switch mysqlErrorOf(err).number { // beside 1213, whose state is 40001
+	return otherError
+}
+
+func classOfMySQL(number uint64) class {
+	switch number { // beside 1213, whose state is 40001
 	case 1205, // lock wait timeout
 		1020,       // record has changed since last read, MariaDB
 		3101,       // rolled back during COMMIT, Group Replication
@@ -41,35 +106,33 @@ func isCollision(err error) bool {
 		1021, 1114, // no disk left
 		1040, 1203, // no connection left
 		8002, 8005, 8022, 9007: // write conflicts, TiDB
-		return true
-	}
-	return false
-}
-
-// isLost reports whether the connection was lost: what it was asked for may or
-// may not have happened.
-func isLost(err error) bool {
-	switch state := stateOf(err); {
-	// Connection exception. That of Galera, 1047, says that the node takes no
-	// statements, and leaves the transaction of a COMMIT open: the next one on
-	// its connection commits it.
-	case strings.HasPrefix(state, "08"),
-		state == "40003",                // statement completion unknown
-		strings.HasPrefix(state, "57P"): // shut down, crashed, or starting
-		return true
-	}
-	if sqliteCode(err)&0xff == 10 { // SQLITE_IOERR
-		return true
-	}
-	switch mysqlErrorOf(err).number {
+		return collision
 	case 1180, // error during COMMIT; on Galera, the other nodes may have it
 		1317, 1927, 3169, // the statement or the connection was killed, as by a shutdown
 		2006, 2013: // a proxy has lost its server
-		return true
+		return lostConnection
+	case 1290, 1836, // the server takes no writes
+		1792,       // the transaction takes no writes
+		1969, 3024: // the statement took too long, MariaDB and MySQL
+		return refusal
 	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isInvalidConn(err)
+	return otherError
+}
+
+// isUnsent reports whether nothing was sent, as pgx says of a connection that had been lost
+// before.
+func isUnsent(err error) bool {
+	var unsent interface{ SafeToRetry() bool }
+	return errors.As(err, &unsent) && unsent.SafeToRetry()
+}
+
+// isOfConnection reports whether an error without a code is one of a connection: of the
+// network, of a deadline, or the driver's own.
+func isOfConnection(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isInvalidConn(err) || isConnectError(err)
 }
 
 // isDuplicate reports whether a row has a key that another has.
@@ -100,20 +163,45 @@ func stateOf(err error) string {
 	return mysqlErrorOf(err).state
 }
 
-// sqliteCode returns the extended result code of an error of SQLite: that of
-// modernc.org/sqlite has a method, that of github.com/mattn/go-sqlite3 is
+// sqliteCode returns the extended result code of an error of SQLite, 0 for another error.
+// That of modernc.org/sqlite has a method Code() int, and that of
+// github.com/ncruces/go-sqlite3 a method ExtendedCode, of a type of its own. Those of
+// github.com/mattn/go-sqlite3 and of dqlite have none, and are
 //
 //	struct { Code, ExtendedCode int; … }
+//	struct { Code int; Message string }
 func sqliteCode(err error) int {
-	var code interface{ Code() int }
-	if errors.As(err, &code) {
-		return code.Code()
-	}
 	for e := range chain(err) {
+		if code, ok := e.(interface{ Code() int }); ok {
+			return code.Code()
+		}
+		if code := extendedCode(e); code != 0 {
+			return code
+		}
 		v := structOf(e, "Error")
-		if code := field(v, "ExtendedCode"); code.CanInt() && field(v, "Code").CanInt() {
+		code, extended, message := field(v, "Code"), field(v, "ExtendedCode"), field(v, "Message")
+		switch {
+		case !code.CanInt():
+		case extended.CanInt():
+			return int(extended.Int())
+		case v.NumField() == 2 && message.Kind() == reflect.String:
 			return int(code.Int())
 		}
+	}
+	return 0
+}
+
+// extendedCode calls the method ExtendedCode of an error, 0 where it has none.
+func extendedCode(err error) int {
+	method := reflect.ValueOf(err).MethodByName("ExtendedCode")
+	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
+		return 0
+	}
+	switch code := method.Call(nil)[0]; {
+	case code.CanUint():
+		return int(code.Uint()) //nolint:gosec // a code has 16 bits
+	case code.CanInt():
+		return int(code.Int())
 	}
 	return 0
 }
@@ -145,6 +233,18 @@ func mysqlErrorOf(err error) mysqlError {
 func isInvalidConn(err error) bool {
 	for e := range chain(err) {
 		if e.Error() == "invalid connection" {
+			return true
+		}
+	}
+	return false
+}
+
+// isConnectError knows ConnectError of github.com/jackc/pgx/v5/pgconn, of a connection that
+// could not be made: no host was found, or none of several takes writes, as in the middle
+// of a failover.
+func isConnectError(err error) bool {
+	for e := range chain(err) {
+		if field(structOf(e, "ConnectError"), "Config").IsValid() {
 			return true
 		}
 	}

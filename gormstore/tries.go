@@ -3,6 +3,7 @@ package gormstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -31,7 +32,7 @@ const (
 //	}
 //
 // Inside the caller's own transaction there is one. What does not come right in time is a
-// [server.ErrUnavailable].
+// [server.ErrUnavailable], and so is at once what would be refused again.
 type tries struct {
 	ctx   context.Context //nolint:containedctx // of the one call
 	count int
@@ -52,18 +53,19 @@ func (t *tries) next() bool { return !t.done }
 // ended takes what an attempt returned, and waits a moment if there is to be another.
 func (t *tries) ended(err error) {
 	t.count, t.err, t.done = t.count+1, err, true
-	if err == nil || transactionOf(t.ctx) != nil {
+	switch class := classOf(err); {
+	case class == refusal:
+		t.err = unavailable(err)
 		return
-	}
-	lost := isLost(err)
-	switch {
-	case !lost && !isCollision(err):
+	case class == otherError || transactionOf(t.ctx) != nil:
 		return
 	case t.count == maxAttempts || t.ctx.Err() != nil:
-		t.err = fmt.Errorf("%w: %w", server.ErrUnavailable, err)
+		t.err = unavailable(err)
 		return
+	case class == lostConnection:
+		t.lost = true
 	}
-	t.lost, t.done = t.lost || lost, false
+	t.done = false
 	// Jitter keeps those that collided from meeting again.
 	timer := time.NewTimer(t.pause/2 + rand.N(t.pause)) //nolint:gosec // not a secret
 	defer timer.Stop()
@@ -72,6 +74,14 @@ func (t *tries) ended(err error) {
 	case <-timer.C:
 	}
 	t.pause = min(2*t.pause, longPause)
+}
+
+// unavailable is what a caller is told of a database that gives no answer for now.
+func unavailable(err error) error {
+	if errors.Is(err, server.ErrUnavailable) { // by a call within the call
+		return err
+	}
+	return fmt.Errorf("%w: %w", server.ErrUnavailable, err)
 }
 
 // retry is tries for a call that is one function.

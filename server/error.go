@@ -109,9 +109,13 @@ type ReuseError struct {
 func (*ReuseError) Error() string { return "a credential was presented again; its grant is revoked" }
 
 // NewError returns an error with the status that its code has in a direct
-// answer.
+// answer; one of [TemporarilyUnavailable] says when to come again.
 func NewError(code, description string, args ...any) *Error {
-	return &Error{Code: code, Description: description, Args: args, Status: statusOf(code)}
+	failure := &Error{Code: code, Description: description, Args: args, Status: statusOf(code)}
+	if code == TemporarilyUnavailable {
+		failure.Header = http.Header{"Retry-After": {"1"}}
+	}
+	return failure
 }
 
 func statusOf(code string) int {
@@ -148,7 +152,6 @@ func AsError(err error) *Error {
 	failure := NewError(ServerError, "The server could not answer the request.")
 	if errors.Is(err, ErrUnavailable) {
 		failure = NewError(TemporarilyUnavailable, "The server cannot answer at the moment. Please try again.")
-		failure.Header = http.Header{"Retry-After": {"1"}}
 	}
 	failure.cause = err
 	return failure

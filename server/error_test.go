@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 func TestStorageThatIsBusyMayBeAskedAgain(t *testing.T) {
@@ -53,6 +55,16 @@ func TestNobodyIsAlarmedByAClientThatHungUp(t *testing.T) {
 	a := p.Grant(oauthtest.AuthorizeQuery(client, ""))
 	assert.Empty(t, a.Params()["code"])
 	assert.NotContains(t, log.String(), "level=ERROR")
+}
+
+func TestEveryoneWhoIsToComeAgainIsToldWhen(t *testing.T) {
+	for _, failure := range []*server.Error{
+		server.NewError(server.TemporarilyUnavailable, "The tea is being made."), server.AsError(server.ErrUnavailable),
+		server.TooBusy(time.Second, "Many are here."), server.AsError(ratelimit.ErrBusy),
+	} {
+		assert.Equal(t, http.StatusServiceUnavailable, failure.Status, failure)
+		assert.Equal(t, "1", failure.Header.Get("Retry-After"), failure)
+	}
 }
 
 func TestStatusOfAnError(t *testing.T) {

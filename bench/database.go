@@ -88,7 +88,7 @@ func (w *workplace) close() {
 func (w *workplace) sqlite(synchronous string) engine {
 	return engine{name: "SQLite, synchronous " + synchronous, short: strings.ToLower(synchronous), kind: "sqlite", place: w, fresh: func(name string) (string, error) {
 		return "file:" + filepath.Join(w.dir, "sqlite-"+synchronous+"-"+name+".db") +
-			"?_journal_mode=WAL&_busy_timeout=5000&_txlock=immediate&_synchronous=" + synchronous, nil
+			"?_journal_mode=WAL&_busy_timeout=1000&_txlock=immediate&_synchronous=" + synchronous, nil
 	}}
 }
 

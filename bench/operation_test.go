@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"syscall"
@@ -14,10 +15,13 @@ import (
 // inProcess answers requests where they are made.
 type inProcess struct{ http.Handler }
 
-// RoundTrip returns what the handler answers.
+// RoundTrip returns what the handler answers to a request whose context can end, as that of
+// every request of a server's can: drivers watch it.
 func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	h.ServeHTTP(w, r.WithContext(ctx))
 	return w.Result(), nil
 }
 

@@ -105,7 +105,7 @@ func sqliteDialector(path string) (dialector gorm.Dialector, connections int) {
 // which SQLite can wait for it.
 func sqliteDSN(path string) string {
 	settings := url.Values{
-		"_pragma":   {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)"},
+		"_pragma":   {"busy_timeout(1000)", "journal_mode(WAL)", "foreign_keys(1)"},
 		"_txlock":   {"immediate"},
 		"_error_rc": {"true"},
 	}

@@ -51,7 +51,7 @@ func (d *ClientDocuments) SaveDocumentClient(ctx context.Context, record *models
 // return: a deleted one, also by the model's own soft deletion, or one that a condition
 // of the handle leaves out.
 func (d *ClientDocuments) HidesClient(ctx context.Context, clientID string) (hidden bool, err error) {
-	err = retry(ctx, func() (err error) {
+	err = retry(ctx, func(ctx context.Context) (err error) {
 		hidden, err = d.clients.exists(d.clients.table.bare(ctx), clientID)
 		return err
 	})

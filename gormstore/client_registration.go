@@ -178,7 +178,7 @@ func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (oth
 	if conditions, known := t.conditions(); known && conditions == "" && len(t.schema.QueryClauses) == 0 {
 		return false, nil
 	}
-	err = retry(ctx, func() error {
+	err = retry(ctx, func(ctx context.Context) error {
 		found, err := t.load(t.primary(ctx).Unscoped(), t.newRow(), r.clients.is(clientID))
 		if err != nil || found {
 			others = false

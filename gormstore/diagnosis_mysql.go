@@ -3,7 +3,9 @@ package gormstore
 import (
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -22,7 +24,7 @@ func (mysqlEngine) settings(x *examination) {
 		variables[name] = value
 		return nil
 	}, `SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait', 'read_only', 'innodb_read_only', 'sql_mode',
-		'innodb_flush_log_at_trx_commit', 'character_set_connection')`)
+		'innodb_lock_wait_timeout', 'innodb_flush_log_at_trx_commit', 'character_set_connection')`)
 	if err != nil {
 		x.unseen("MySQL's settings", err)
 		return
@@ -31,6 +33,16 @@ func (mysqlEngine) settings(x *examination) {
 		x.find(server.Finding{
 			Check: "read_only", Severity: server.Grave, Where: "read_only", Problem: "is on: this is a replica",
 			Consequence: "nothing can be written", Remedy: "name the primary in the connection string",
+		})
+	}
+	// The server goes on waiting for a lock when nobody waits for it any more, and then does
+	// what it was asked for.
+	if wait, err := strconv.Atoi(variables["innodb_lock_wait_timeout"]); err == nil && time.Duration(wait)*time.Second >= server.StorageBudget(x.ctx) {
+		x.find(server.Finding{
+			Check: "lock_wait_timeout", Severity: server.Warning, Where: "innodb_lock_wait_timeout",
+			Problem:     fmt.Sprintf("is %d s, and not below the storage budget of a request, %v", wait, server.StorageBudget(x.ctx)),
+			Consequence: "what a request was told has failed, while it waited for a lock, may still be done later",
+			Remedy:      "innodb_lock_wait_timeout=1 in the connection string",
 		})
 	}
 	galera := variables["wsrep_on"] == "ON"

@@ -39,7 +39,14 @@ func (sqliteEngine) settings(x *examination) {
 	if busy == 0 {
 		x.find(server.Finding{
 			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout", Problem: "is 0",
-			Consequence: "who finds the database locked fails at once", Remedy: "_pragma=busy_timeout(5000) in the DSN (with cgo, _busy_timeout=5000)",
+			Consequence: "who finds the database locked fails at once", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
+		})
+	}
+	if budget := server.StorageBudget(x.ctx); busy > 0 && int64(busy) >= budget.Milliseconds() {
+		x.find(server.Finding{
+			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout",
+			Problem:     fmt.Sprintf("is %d ms, and not below the storage budget of a request, %v", busy, budget),
+			Consequence: "a request that finds the database locked is answered later than it should be", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
 	if synchronous == 0 {

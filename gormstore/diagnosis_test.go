@@ -293,7 +293,7 @@ func keys[V any](m map[string]V) (all []string) {
 }
 
 func TestTheSettingsOfSQLiteAreDiagnosed(t *testing.T) {
-	const good = "_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)&_txlock=immediate"
+	const good = "_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=foreign_keys(1)&_txlock=immediate"
 	for rule, c := range map[string]struct {
 		settings    string
 		connections int
@@ -303,6 +303,7 @@ func TestTheSettingsOfSQLiteAreDiagnosed(t *testing.T) {
 		"as it is":                       {"", 8, []string{"journal_mode PRAGMA journal_mode", "busy_timeout PRAGMA busy_timeout", "foreign_keys PRAGMA foreign_keys", "txlock the DSN"}},
 		"a transaction that reads first": {strings.Replace(good, "immediate", "deferred", 1), 8, []string{"txlock the DSN"}},
 		"no bound":                       {good, 0, []string{"max_open_conns the pool"}},
+		"more patience than a request":   {strings.Replace(good, "1000", "5000", 1), 8, []string{"busy_timeout PRAGMA busy_timeout"}},
 	} {
 		db := openSQLite(t, "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "x.db"))+"?"+c.settings, c.connections)
 		assert.ElementsMatch(t, c.want, keys(diagnosed(t, db)), rule)

@@ -14,10 +14,11 @@
 // may happen once is decided by the number of rows that a conditional update
 // changed, inside the transaction that also writes what it was exchanged for,
 // and never by an earlier read. A serialization failure, a deadlock or a lost
-// connection is tried again, the whole step, for about two seconds; a step whose
-// COMMIT was lost finds out that it took effect. What does not come right, and what
-// would be refused again, is a [server.ErrUnavailable], which clients see as 503 with
-// Retry-After.
+// connection is tried again, the whole step, until the storage budget of the request is
+// used up (two seconds, see [server.StorageBudget]), of a step where there is no request. A
+// COMMIT is not cut by that, and a step whose COMMIT was lost finds out that it took effect.
+// What does not come right, and what would be refused again, is a [server.ErrUnavailable],
+// which clients see as 503 with Retry-After.
 //
 // # Who did what
 //

@@ -29,6 +29,7 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 	if userID == "" {
 		return 0, errors.New("gormstore: the user to erase has no id")
 	}
+	ctx = eachStep(ctx)
 	now := time.Now()
 	var tables []*Table
 	for _, store := range append([]Erasable{codes}, append(more, tokens)...) { // what becomes tokens goes before them
@@ -74,7 +75,7 @@ func (t *Table) erase(ctx context.Context, userID string) (removed int64, err er
 	key := t.column(t.about.Key)
 	for {
 		var keys []string
-		err := retry(ctx, func() error {
+		err := retry(ctx, func(ctx context.Context) error {
 			keys = nil
 			return where(t.whole(ctx), theirs).Limit(eraseBatch).Pluck(key, &keys).Error
 		})

@@ -1,17 +1,24 @@
 package gormstore
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // migrationLock is the key of the advisory lock under which instances migrate
 // one after the other: "gormoaut" as a number.
 const migrationLock int64 = 0x676f726d6f617574
+
+// migrationTries is for how long a migration that meets another is tried again.
+const migrationTries = time.Minute
 
 // AutoMigrate adds what the models have and the database lacks: tables,
 // columns and indexes. It alters and drops nothing, so a table that an older
@@ -37,7 +44,8 @@ func AutoMigrate(db *gorm.DB, models ...any) error {
 		// granted, and miss what its holder has created.
 		options.Isolation = sql.LevelReadCommitted
 	}
-	return retry(db.Statement.Context, func() error {
+	// No statement is cut: a migration takes as long as it takes.
+	return retry(server.WithStorageBudget(db.Statement.Context, migrationTries), func(context.Context) error {
 		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) }, options)
 	})
 }

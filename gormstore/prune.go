@@ -75,6 +75,7 @@ func (t *Table) pace() pace {
 // grant; after that it is refused and revokes nothing. With a client leave the consents to it.
 // more are the program's other stores, such as [DeviceCodes], and tables of its own.
 func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, options PruneOptions, more ...Prunable) error {
+	ctx = eachStep(ctx)
 	now := time.Now()
 	if options.Before.IsZero() {
 		options.Before = now
@@ -200,7 +201,7 @@ func (t *Table) checkpoint(ctx context.Context) error {
 	if t.db.Name() != "sqlite" || InTransaction(ctx) {
 		return nil
 	}
-	return retry(ctx, func() error { return t.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
+	return retry(ctx, func(ctx context.Context) error { return t.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
 }
 
 func rest(ctx context.Context, d time.Duration) error {
@@ -233,7 +234,9 @@ func (p pruning) expired(before time.Time) []clause.Expression {
 }
 
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
-	err = retry(ctx, func() error { return where(p.table.whole(ctx), p.expired(before)...).Count(&rows).Error })
+	err = retry(ctx, func(ctx context.Context) error {
+		return where(p.table.whole(ctx), p.expired(before)...).Count(&rows).Error
+	})
 	return rows, err
 }
 
@@ -244,7 +247,7 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 	conditions := append(p.expired(before),
 		clause.Gte{Column: expiresAt, Value: at.ExpiresAt},
 		clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
-	err = retry(ctx, func() error {
+	err = retry(ctx, func(ctx context.Context) error {
 		batch = nil
 		return where(p.table.whole(ctx), conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
 			Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: expiresAt}, {Column: key}}}).

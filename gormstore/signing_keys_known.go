@@ -193,7 +193,7 @@ func (k *SigningKeys) refreshUnlessAway(ctx context.Context, now time.Time, algo
 func (k *SigningKeys) begin(ctx context.Context, now time.Time, algorithms []string) *keyReading {
 	reading := &keyReading{done: make(chan struct{})}
 	k.underway = reading
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(outside(ctx)), readingTakes)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(eachStep(outside(ctx))), readingTakes)
 	go func() {
 		defer cancel()
 		defer func() { // also after a panic of the program's own hooks

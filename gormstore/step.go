@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -45,16 +47,54 @@ func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 		inner.stays.add(func(ctx context.Context) error { return t.do(ctx, s, f) })
 	}
 	tries := newTries(ctx)
+	defer tries.stop()
+	var unheard unheard
 	for tries.next() {
-		tries.ended(t.attempt(ctx, s, tries.lost, f))
+		tries.ended(t.attempt(tries, s, &unheard, f))
+	}
+	if s.own != nil && errors.Is(tries.err, server.ErrUnavailable) && unheard.any && transactionOf(ctx) == nil {
+		return t.look(ctx, s, unheard, tries.err)
 	}
 	return tries.err
 }
 
+// unheard is what nobody heard the answer to.
+type unheard struct {
+	any   bool      // a COMMIT, or a statement that needs none
+	until time.Time // for how long the look for it may take, zero is that none has begun
+}
+
+// commitBegins says for how long a COMMIT may take.
+func (u *unheard) commitBegins(ctx context.Context) time.Duration {
+	if u.until.IsZero() {
+		u.until = time.Now().Add(server.CommitBudget(ctx))
+	}
+	return time.Until(u.until)
+}
+
+// look finds out whether a step took effect whose budget is used up, and returns what was
+// wrong unless it did. It has a budget of its own: where it said that nothing is stored, the
+// client would repeat what was, and that looks like reuse.
+func (t *Table) look(ctx context.Context, s step, unheard unheard, err error) error {
+	if ctx.Err() != nil { // nobody waits for the answer
+		return err
+	}
+	left := unheard.commitBegins(ctx)
+	tookEffect, lookErr := t.find(server.WithStorageBudget(context.WithoutCancel(ctx), left), t.newRow(), s.own)
+	switch {
+	case tookEffect:
+		return nil
+	case lookErr != nil:
+		return errors.Join(err, lookErr)
+	}
+	return err
+}
+
 // attempt runs a step once, in its turn. A hook of the model finds the step's transaction in
 // its context, so that what it calls is in that as well.
-func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) error) (err error) {
-	tx := &tx{table: t, lost: lost}
+func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) error) (err error) {
+	ctx, lost := tries.ctx, tries.lost
+	tx := &tx{table: t, lost: lost, unheard: unheard, call: ctx}
 	if t.transaction(ctx) == nil { // the caller's own transaction has its turn already
 		give, err := t.takeTurn(ctx)
 		if err != nil {
@@ -64,16 +104,23 @@ func (t *Table) attempt(ctx context.Context, s step, lost bool, f func(tx *tx) e
 		tx.own = &transaction{pool: t.pool, turn: t.turn}
 		ctx = within(ctx, tx.own)
 	}
+	begins := s.several || s.noted && t.trail != nil || tx.own != nil && t.hasHooks()
+	if begins {
+		ctx, tx.detach = detachable(ctx)
+	}
 	tx.db = t.conn(ctx)
-	if s.several || s.noted && t.trail != nil || tx.own != nil && t.hasHooks() {
+	if begins {
 		if err := tx.begin(); err != nil {
 			return err
 		}
 	}
 	defer tx.rollback() // where f panics
-	if err = tx.end(f(tx)); err == nil || !lost || s.own == nil {
+	err = tx.end(f(tx))
+	unheard.any = unheard.any || !begins && classOf(err) == lostConnection
+	if err == nil || !lost || s.own == nil {
 		return err
 	}
+	ctx = tries.ctx // that of the transaction may be over
 	tookEffect, lookErr := t.load(t.primary(ctx), t.newRow(), s.own)
 	switch {
 	case tookEffect || lookErr != nil:
@@ -96,6 +143,24 @@ type tx struct {
 	savepoint string
 	begun     bool
 	own       *transaction // what the context of the step says of it, nil in the caller's
+	unheard   *unheard
+	call      context.Context                                   //nolint:containedctx // that of the step
+	detach    func() (cancel context.CancelFunc, tooLate error) // of a transaction of the step's own, see detachable
+}
+
+// detachable returns a context for a transaction. It ends with ctx, until it is detached
+// from that, unless it is too late; then cancel ends it. Drivers send COMMIT in the context
+// that the transaction was begun with, where a deadline would be a COMMIT that nobody hears
+// of.
+func detachable(ctx context.Context) (of context.Context, detach func() (cancel context.CancelFunc, tooLate error)) {
+	of, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	return of, func() (context.CancelFunc, error) {
+		if !stop() {
+			return cancel, ctx.Err()
+		}
+		return cancel, nil
+	}
 }
 
 // begin begins a transaction, which is a savepoint in the caller's.
@@ -128,9 +193,32 @@ func (x *tx) end(err error) error {
 	begun := x.begun
 	x.begun, x.savepoint = false, ""
 	if begun {
-		return x.db.Commit().Error
+		return x.commit()
 	}
 	return nil
+}
+
+// commit sends COMMIT, which has a budget of its own. It is waited for no longer than that,
+// also where the driver does so.
+func (x *tx) commit() error {
+	cancel, tooLate := x.detach()
+	if tooLate != nil { // nothing has been sent
+		x.rollBackAll()
+		return tooLate
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- x.db.Commit().Error }()
+	timer := time.NewTimer(x.unheard.commitBegins(x.db.Statement.Context))
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		x.unheard.any = x.unheard.any || classOf(err) == lostConnection
+		return err
+	case <-timer.C:
+		cancel()
+		x.unheard.any = true
+		return fmt.Errorf("COMMIT was not answered: %w", os.ErrDeadlineExceeded)
+	}
 }
 
 // leave has calls with the step's context run on the pool again: those of what a hook has
@@ -146,11 +234,24 @@ func (x *tx) rollback() {
 	x.leave()
 	switch {
 	case x.begun:
-		x.db.Rollback()
+		x.rollBackAll()
 	case x.savepoint != "":
 		x.db.RollbackTo(x.savepoint)
 	}
 	x.begun, x.savepoint = false, ""
+}
+
+// rollBackAll sends ROLLBACK. It is waited for no longer than the step may take.
+func (x *tx) rollBackAll() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		x.db.Rollback()
+	}()
+	select {
+	case <-done:
+	case <-x.call.Done():
+	}
 }
 
 // on returns the same transaction for another table.

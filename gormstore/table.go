@@ -392,8 +392,9 @@ func (t *Table) bare(ctx context.Context) *gorm.DB {
 // and that the conditions do not name is none.
 func (t *Table) find(ctx context.Context, into any, conditions ...clause.Expression) (found bool, err error) {
 	tries := newTries(ctx)
+	defer tries.stop()
 	for tries.next() {
-		found, err = t.load(t.primary(ctx), into, conditions...)
+		found, err = t.load(t.primary(tries.ctx), into, conditions...)
 		tries.ended(err)
 	}
 	return found, tries.err
@@ -411,7 +412,7 @@ func (t *Table) load(db *gorm.DB, into any, conditions ...clause.Expression) (fo
 // list loads the rows that the conditions name, in the order and number that more says,
 // each as a pointer to the program's model.
 func (t *Table) list(ctx context.Context, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
-	err = retry(ctx, func() error {
+	err = retry(ctx, func(ctx context.Context) error {
 		rows, err = t.loadAll(t.primary(ctx), conditions, more...)
 		return err
 	})

@@ -17,27 +17,29 @@ import (
 )
 
 // What a database refused for the sake of another, or what lost its connection, is tried
-// again, the whole of it, for at most about two seconds.
+// again after a pause, the whole of it.
 const (
-	maxAttempts = 20
-	firstPause  = 2 * time.Millisecond
-	longPause   = 128 * time.Millisecond
+	firstPause = 2 * time.Millisecond
+	longPause  = 128 * time.Millisecond
 )
 
 // tries are the attempts at one call of the database, until it neither collides nor loses
-// its connection:
+// its connection, or the storage budget is used up, see [server.StorageBudget]:
 //
-//	for tries := newTries(ctx); tries.next(); {
-//		tries.ended(attempt())
+//	tries := newTries(ctx)
+//	defer tries.stop()
+//	for tries.next() {
+//		tries.ended(attempt(tries.ctx))
 //	}
 //
 // Inside the caller's own transaction there is one. What does not come right in time is a
 // [server.ErrUnavailable], and so is at once what would be refused again.
 type tries struct {
-	ctx   context.Context //nolint:containedctx // of the one call
-	count int
-	pause time.Duration
-	done  bool
+	ctx    context.Context //nolint:containedctx // of the one call, which ends with the budget
+	caller context.Context //nolint:containedctx // that of who calls
+	stop   context.CancelFunc
+	pause  time.Duration
+	done   bool
 	// lost says that a connection was lost: what was asked for may have taken effect
 	// without an answer.
 	lost bool
@@ -45,35 +47,61 @@ type tries struct {
 	err error
 }
 
-func newTries(ctx context.Context) *tries { return &tries{ctx: ctx, pause: firstPause} }
+func newTries(ctx context.Context) *tries {
+	t := &tries{caller: ctx, pause: firstPause}
+	t.ctx, t.stop = server.StorageCall(ctx)
+	return t
+}
 
 // next reports whether there is to be another attempt.
 func (t *tries) next() bool { return !t.done }
 
 // ended takes what an attempt returned, and waits a moment if there is to be another.
 func (t *tries) ended(err error) {
-	t.count, t.err, t.done = t.count+1, err, true
-	switch class := classOf(err); {
+	t.err, t.done = err, true
+	class := classOf(err)
+	switch {
+	case err == nil:
+		return
+	case t.ctx.Err() != nil && (class != otherError || isCut(err)):
+		t.err = t.cut(err)
+		return
 	case class == refusal:
 		t.err = unavailable(err)
 		return
-	case class == otherError || transactionOf(t.ctx) != nil:
+	case class == otherError || transactionOf(t.caller) != nil:
 		return
-	case t.count == maxAttempts || t.ctx.Err() != nil:
-		t.err = unavailable(err)
-		return
-	case class == lostConnection:
-		t.lost = true
 	}
-	t.done = false
+	t.lost, t.done = t.lost || class == lostConnection, false
 	// Jitter keeps those that collided from meeting again.
 	timer := time.NewTimer(t.pause/2 + rand.N(t.pause)) //nolint:gosec // not a secret
 	defer timer.Stop()
 	select {
-	case <-t.ctx.Done():
 	case <-timer.C:
+		t.pause = min(2*t.pause, longPause)
+	case <-t.ctx.Done():
+		t.done, t.err = true, t.cut(err)
 	}
-	t.pause = min(2*t.pause, longPause)
+}
+
+// isCut reports whether an error is what a context leaves behind that has ended.
+func isCut(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, sql.ErrTxDone) }
+
+// cut is what the last attempt returned as the answer of a call whose context has ended. That
+// something was canceled is the caller's doing only where the caller has gone.
+func (t *tries) cut(err error) error {
+	switch canceled := errors.Is(err, context.Canceled); {
+	case errors.Is(t.caller.Err(), context.Canceled) && canceled:
+		return err
+	case canceled:
+		err = fmt.Errorf("%w: %v", t.ctx.Err(), err) //nolint:errorlint // see above
+	case isCut(err):
+		err = fmt.Errorf("%w: %w", t.ctx.Err(), err)
+	}
+	if t.caller.Err() != nil {
+		return unavailable(err)
+	}
+	return fmt.Errorf("the storage budget of %v is used up: %w", server.StorageBudget(t.caller), unavailable(err))
 }
 
 // unavailable is what a caller is told of a database that gives no answer for now.
@@ -85,12 +113,18 @@ func unavailable(err error) error {
 }
 
 // retry is tries for a call that is one function.
-func retry(ctx context.Context, attempt func() error) error {
+func retry(ctx context.Context, attempt func(ctx context.Context) error) error {
 	tries := newTries(ctx)
+	defer tries.stop()
 	for tries.next() {
-		tries.ended(attempt())
+		tries.ended(attempt(tries.ctx))
 	}
 	return tries.err
+}
+
+// eachStep returns a context in which each step of what takes many has the whole budget.
+func eachStep(ctx context.Context) context.Context {
+	return server.WithStorageBudget(ctx, server.StorageBudget(ctx))
 }
 
 // turns holds, for each pool of connections to SQLite, the one turn to write.

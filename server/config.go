@@ -57,6 +57,14 @@ type Config struct {
 	// pending.
 	NoOlderInstances bool
 
+	// StorageBudget is for how long the storage work of one request may take, waiting for
+	// locks and for a free connection included; 0 is [DefaultStorageBudget]. A request that
+	// has used it up is answered 503 with Retry-After. COMMIT is not cut by it, see
+	// [CommitBudget]. What a program calls without a request has as much for each step, see
+	// [WithStorageBudget]: one that gives requests more than the default does so there as well,
+	// as whoever revokes all grants of a client waits for the requests that are under way.
+	StorageBudget time.Duration
+
 	// StrictClientSecretMethod holds a client with a secret to the one of
 	// client_secret_basic and client_secret_post that it is registered for. Otherwise
 	// either does, unless the client insists by [RequireAuthMethodMember].
@@ -274,6 +282,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RefreshTokenGrace > 0 && c.RefreshTokenGenerator != nil {
 		fault("RefreshTokenGrace needs the built-in generator of refresh tokens: leave RefreshTokenGenerator out")
 	}
+	if c.StorageBudget < 0 {
+		fault("StorageBudget must not be negative")
+	}
 	if c.MaxRequestBytes < 0 {
 		fault("MaxRequestBytes must not be negative")
 	}
@@ -301,6 +312,9 @@ func (c Config) filled() Config {
 	}
 	if c.RemoteAddress == nil {
 		c.RemoteAddress = ratelimit.RemoteAddress
+	}
+	if c.StorageBudget == 0 {
+		c.StorageBudget = DefaultStorageBudget
 	}
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = defaultMaxRequestBytes

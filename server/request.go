@@ -73,6 +73,7 @@ type Request struct {
 	Reuse bool
 
 	ctx        context.Context //nolint:containedctx // as that of an http.Request, see Context
+	storage    *storageBudget
 	grant      any
 	extensions []any
 	attempt    *attempt // of the client to authenticate

@@ -29,6 +29,10 @@ func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
 func (r *Request) enter(request *http.Request) {
 	r.HTTP = request
 	ctx := requestid.With(request.Context(), request, r.Server.config.RequestID)
+	if r.storage == nil {
+		r.storage = &storageBudget{allowed: r.Server.config.StorageBudget, shared: true}
+	}
+	ctx = context.WithValue(ctx, storageBudgetKey{}, r.storage)
 	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.Server.RemoteAddress(request))
 }
 
@@ -57,5 +61,5 @@ func (s *Server) PageContext(r *http.Request, page string, user User) context.Co
 	if !IsNilUser(user) {
 		req.SetUser(user)
 	}
-	return req.Context()
+	return WithStorageBudget(req.Context(), s.config.StorageBudget) // it may have as many steps as it takes
 }

@@ -141,7 +141,7 @@ type Client struct {
 // seed stores these clients, beside the program that runs.
 func seed(t *testing.T, dsn string, key *ecdsa.PrivateKey) {
 	t.Helper()
-	dialector := sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:" + dsn + "?_pragma=busy_timeout(5000)&_txlock=immediate"})
+	dialector := sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:" + dsn + "?_pragma=busy_timeout(1000)&_txlock=immediate"})
 	if strings.Contains(dsn, "://") {
 		dialector = postgres.Open(dsn)
 	}

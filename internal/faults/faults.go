@@ -39,6 +39,9 @@ type Fault struct {
 	Err error
 	// After lets the call take effect first, so that only its answer is lost.
 	After bool
+	// Until has the call wait until the channel is closed: before it, or with After before
+	// its answer. It gives up when its context ends, as a driver does. A COMMIT has none.
+	Until <-chan struct{}
 }
 
 // Plan says which calls fail. Its fields are not changed while calls are made.
@@ -88,8 +91,12 @@ func DB(db *gorm.DB, plan *Plan) *gorm.DB {
 }
 
 // around makes a call, or loses it, or loses its answer.
-func around[T any](p *Plan, statement string, call func() (T, error)) (T, error) {
+func around[T any](ctx context.Context, p *Plan, statement string, call func() (T, error)) (T, error) {
 	fault := p.Next(Call{int(p.calls.Add(1)) - 1, statement})
+	if fault.Until != nil {
+		p.injected.Add(1)
+		return late(ctx, fault, call)
+	}
 	if fault.Err == nil {
 		return call()
 	}
@@ -98,11 +105,37 @@ func around[T any](p *Plan, statement string, call func() (T, error)) (T, error)
 	if !fault.After {
 		return nothing, fault.Err
 	}
-	result, err := call()
-	if err != nil {
-		return nothing, fault.Err
+	if result, err := call(); err == nil {
+		discard(result)
 	}
-	switch result := any(result).(type) {
+	return nothing, fault.Err
+}
+
+// late makes a call that takes a while, or whose answer does.
+func late[T any](ctx context.Context, fault Fault, call func() (T, error)) (result T, err error) {
+	if fault.After {
+		if result, err = call(); err != nil {
+			return result, err
+		}
+	}
+	select {
+	case <-fault.Until:
+	case <-ctx.Done():
+		var nothing T
+		if fault.After {
+			discard(result)
+		}
+		return nothing, ctx.Err()
+	}
+	if fault.After {
+		return result, nil
+	}
+	return call()
+}
+
+// discard drops the answer to a call that took effect.
+func discard(result any) {
+	switch result := result.(type) {
 	case *sql.Rows:
 		for result.Next() { // SQLite writes when the first row is asked for
 		}
@@ -110,7 +143,6 @@ func around[T any](p *Plan, statement string, call func() (T, error)) (T, error)
 	case *transaction:
 		_ = result.Rollback()
 	}
-	return nothing, fault.Err
 }
 
 // conn is a connection with faults, in a transaction or not.
@@ -121,12 +153,12 @@ type conn struct {
 
 // ExecContext is a statement.
 func (c conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return around(c.Plan, query, func() (sql.Result, error) { return c.ConnPool.ExecContext(ctx, query, args...) })
+	return around(ctx, c.Plan, query, func() (sql.Result, error) { return c.ConnPool.ExecContext(ctx, query, args...) })
 }
 
 // QueryContext is a statement that answers with rows.
 func (c conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return around(c.Plan, query, func() (*sql.Rows, error) { return c.ConnPool.QueryContext(ctx, query, args...) })
+	return around(ctx, c.Plan, query, func() (*sql.Rows, error) { return c.ConnPool.QueryContext(ctx, query, args...) })
 }
 
 // pool is where transactions begin.
@@ -134,7 +166,7 @@ type pool struct{ conn }
 
 // BeginTx is BEGIN.
 func (p pool) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
-	tx, err := around(p.Plan, "BEGIN", func() (*transaction, error) {
+	tx, err := around(ctx, p.Plan, "BEGIN", func() (*transaction, error) {
 		tx, err := begin(ctx, p.ConnPool, options)
 		if err != nil {
 			return nil, err
@@ -174,7 +206,7 @@ type transaction struct{ conn }
 
 // Commit is COMMIT.
 func (t *transaction) Commit() error {
-	_, err := around(t.Plan, "COMMIT", func() (any, error) { return nil, t.ConnPool.(gorm.TxCommitter).Commit() })
+	_, err := around(context.Background(), t.Plan, "COMMIT", func() (any, error) { return nil, t.ConnPool.(gorm.TxCommitter).Commit() })
 	if err != nil {
 		_ = t.Rollback()
 	}

@@ -236,7 +236,7 @@ func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
 // galeraDSN has reads wait for what other nodes have committed.
 func galeraDSN(port int, database string) string {
-	return "root@tcp(" + loopback(port) + ")/" + database + "?charset=utf8mb4&parseTime=true&wsrep_sync_wait=1"
+	return "root@tcp(" + loopback(port) + ")/" + database + "?charset=utf8mb4&parseTime=true&wsrep_sync_wait=1&innodb_lock_wait_timeout=1"
 }
 
 // galeraDSNs returns the connection strings of a fresh database, one for each

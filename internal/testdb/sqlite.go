@@ -16,13 +16,13 @@ import (
 
 func cgoSQLite(file string) gorm.Dialector {
 	return sqlite.Open(file +
-		"?_journal_mode=WAL&_busy_timeout=5000&_foreign_keys=1&_txlock=immediate&_synchronous=OFF")
+		"?_journal_mode=WAL&_busy_timeout=1000&_foreign_keys=1&_txlock=immediate&_synchronous=OFF")
 }
 
 func goSQLite(file string) gorm.Dialector {
 	return sqlite.New(sqlite.Config{
 		DriverName: "sqlite",
-		DSN: file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+		DSN: file + "?_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)" +
 			"&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(OFF)",
 	})
 }

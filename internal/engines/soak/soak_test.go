@@ -66,7 +66,7 @@ func soak(t *testing.T, programs []*program, fault func()) {
 }
 
 func sqliteDSN(dir string) string {
-	return "file:" + filepath.Join(dir, "soak.db") + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	return "file:" + filepath.Join(dir, "soak.db") + "?_pragma=busy_timeout(1000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 }
 
 // one of the instances, at random.

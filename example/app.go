@@ -30,6 +30,7 @@ type app struct {
 	tokens        *gormstore.Tokens
 	clients       *gormstore.ClientFactory[Client]
 	registrations *gormstore.ClientRegistration
+	deletions     deletions
 	audits        *gormstore.Audits[Audit]
 	passwords     *passwords
 	keys          *gormstore.SigningKeys
@@ -42,7 +43,7 @@ type app struct {
 
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	log = slog.New(server.LogHandler(log.Handler())) // whose lines have the id of their request
-	a := &app{cfg: cfg, db: db, log: log}
+	a := &app{cfg: cfg, db: db, log: log, deletions: newDeletions()}
 	a.sessions = newSessions(a)
 	var faults [8]error
 	a.pages, faults[0] = newPages(log)

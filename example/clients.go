@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -38,7 +36,7 @@ type secretView struct {
 
 func (a *app) clientsOf(ctx context.Context, user *User) ([]Client, error) {
 	var clients []Client
-	err := a.db.WithContext(ctx).Where("user_id = ?", user.ID).Order("id DESC").Find(&clients).Error
+	err := a.db.WithContext(ctx).Where("user_id = ? AND client_deleted_at = 0", user.ID).Order("id DESC").Find(&clients).Error
 	return clients, err
 }
 
@@ -55,7 +53,7 @@ func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
 		return
 	}
 	var count int64
-	if err := a.db.WithContext(r.Context()).Model(&Client{}).Where("user_id = ?", user.ID).Count(&count).Error; err != nil {
+	if err := a.db.WithContext(r.Context()).Model(&Client{}).Where("user_id = ? AND client_deleted_at = 0", user.ID).Count(&count).Error; err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -106,24 +104,13 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 	if !ok {
 		return
 	}
-	err := a.db.WithContext(a.oauth.PageContext(r, clientsPage, user)).Transaction(func(tx *gorm.DB) error {
-		return deleteClient(tx, a.registrations, client, time.Now())
-	})
-	if err != nil {
+	if err := a.registrations.BeginDeleteClient(a.oauth.PageContext(r, clientsPage, user), client.GetClientID(), time.Now()); err != nil {
 		a.fail(w, r, err)
 		return
 	}
+	a.deletions.wake()
 	a.notify(r, "The client “"+client.Name()+"” was deleted, and its tokens are void.")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-// deleteClient deletes a client and everything that was issued to it, in the
-// transaction.
-func deleteClient(tx *gorm.DB, registrations *gormstore.ClientRegistration, client *Client, now time.Time) error {
-	if err := tx.Where("client_id = ?", client.ClientID).Delete(&AuthorizationCode{}).Error; err != nil {
-		return err
-	}
-	return registrations.DeleteClient(gormstore.WithTransaction(tx.Statement.Context, tx), client.GetClientID(), now)
 }
 
 // ownClient finds the client that the path names. One of somebody else is not
@@ -135,7 +122,7 @@ func (a *app) ownClient(w http.ResponseWriter, r *http.Request, user *User) (cli
 		return nil, false
 	}
 	client = new(Client)
-	result := a.db.WithContext(r.Context()).Where("client_id = ? AND user_id = ?", id, user.ID).Limit(1).Find(client)
+	result := a.db.WithContext(r.Context()).Where("client_id = ? AND user_id = ? AND client_deleted_at = 0", id, user.ID).Limit(1).Find(client)
 	if result.Error != nil {
 		a.fail(w, r, result.Error)
 		return nil, false

@@ -65,20 +65,12 @@ func eraseUser(ctx context.Context, db *gorm.DB, user *User) (removed int64, err
 	if err != nil {
 		return removed, err
 	}
-	return removed, db.Transaction(func(tx *gorm.DB) error {
-		registrations, err := gormstore.NewClientRegistration[Client, Token](tx)
-		if err != nil {
-			return err
-		}
-		var clients []Client
-		if err := tx.Where("user_id = ?", user.ID).Find(&clients).Error; err != nil {
-			return err
-		}
-		for _, client := range clients { // with what others granted them
-			if err := deleteClient(tx, registrations, &client, now); err != nil {
-				return err
-			}
-		}
-		return tx.Delete(user).Error
-	})
+	var clients []Client
+	if err := db.Where("user_id = ?", user.ID).Find(&clients).Error; err != nil {
+		return removed, err
+	}
+	if err := deleteClients(ctx, db, clients); err != nil { // with what others granted them
+		return removed, err
+	}
+	return removed, db.Delete(user).Error
 }

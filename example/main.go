@@ -107,6 +107,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { cleanUpSessions(ctx, db, log) })
+	background.Go(func() { app.deletions.run(ctx, db, log) })
 	background.Go(func() { app.openid.DeliverLogouts(ctx) })
 	background.Go(func() { app.keys.Maintain(ctx, log) })
 

@@ -27,6 +27,8 @@ type User struct {
 	Disabled bool `gorm:"not null"`
 	// Demo marks an account whose password everybody knows.
 	Demo bool `gorm:"not null"`
+
+	models.UserMixin
 }
 
 // GetUserID makes User a server.User.

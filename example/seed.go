@@ -9,7 +9,6 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"gorm.io/gorm"
 
-	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -191,7 +190,7 @@ func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient) error {
 	if demo.secret != "" {
 		client.ClientSecret = models.HashClientSecret(demo.secret)
 	}
-	client.ClientMetadata, client.ClientSource, client.Demo = *metadata, models.ClientByHand, true
+	client.ClientMetadata, client.ClientSource, client.Demo, client.ClientDeletedAt = *metadata, models.ClientByHand, true, 0
 	client.APIResources = ""
 	if demo.id == demoAPI.id {
 		client.APIResources = srv.Issuer()
@@ -208,23 +207,11 @@ func servedBy(srv *server.Server, metadata models.ClientMetadata) models.ClientM
 }
 
 // retireDemo locks the demo accounts of a database that was seeded once, so
-// that it can become a real one: their passwords and secrets are public.
+// that it can become a real one: their passwords and secrets are public. What was issued to
+// its clients goes behind the start, see deletions.
 func retireDemo(tx *gorm.DB) error {
 	if err := tx.Model(&User{}).Where("demo = ?", true).UpdateColumn("disabled", true).Error; err != nil {
 		return err
 	}
-	var clients []Client
-	if err := tx.Where("demo = ?", true).Find(&clients).Error; err != nil || len(clients) == 0 {
-		return err
-	}
-	registrations, err := gormstore.NewClientRegistration[Client, Token](tx)
-	if err != nil {
-		return err
-	}
-	for _, client := range clients {
-		if err := deleteClient(tx, registrations, &client, time.Now()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.Model(&Client{}).Where("demo = ? AND client_deleted_at = 0", true).UpdateColumn("client_deleted_at", time.Now().Unix()).Error
 }

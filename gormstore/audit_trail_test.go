@@ -235,7 +235,7 @@ func TestWhoRegisteredWhat(t *testing.T) {
 		assert.Equal(t, []Audit{a.entry(models.AuditClientRegistered, id, "", by)}, a.take())
 
 		manage := func(method, token, body string) int {
-			r := httptest.NewRequestWithContext(t.Context(), method, "/oauth/register?client_id="+id, strings.NewReader(body))
+			r := httptest.NewRequestWithContext(oauthtest.Brief(t), method, "/oauth/register?client_id="+id, strings.NewReader(body))
 			r.Header.Set("Authorization", "Bearer "+token)
 			r.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
@@ -253,7 +253,7 @@ func TestWhoRegisteredWhat(t *testing.T) {
 		assert.Equal(t, []Audit{a.entry(models.AuditClientDeleted, id, "", by)}, a.take())
 
 		storage := gormoauth.CreateClientRegistrationStorage[Client, Token](a.DB)
-		require.NoError(t, storage.DeleteClient(t.Context(), id, a.Now))
+		require.NoError(t, storage.DeleteClient(oauthtest.Brief(t), id, a.Now))
 		assert.Empty(t, a.take(), "what is gone is not deleted again")
 		documents, err := gormstore.NewClientDocuments[Client](a.DB)
 		require.NoError(t, err)

@@ -96,8 +96,8 @@ func TestADeletedClientOfADocumentStaysGone(t *testing.T) {
 		number := 0
 		for rule, take := range map[string]func(*Client){
 			"by the library": func(c *Client) {
-				require.NoError(t, registrations.DeleteClient(t.Context(), c.ClientID, p.Now))
-				require.NoError(t, registrations.DeleteClient(t.Context(), c.ClientID, p.Now), "a second time is no error")
+				require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now))
+				require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now), "a second time is no error")
 				assert.Equal(t, p.Now.Unix(), row(c).ClientDeletedAt)
 				assert.Equal(t, models.ClientMetadata{}, row(c).ClientMetadata, "a mark says nothing else")
 			},
@@ -106,7 +106,7 @@ func TestADeletedClientOfADocumentStaysGone(t *testing.T) {
 			},
 			"softly, and then by the library": func(c *Client) {
 				require.NoError(t, db.Where("client_id = ?", models.ClientKey(c.ClientID)).Delete(&documentClient{}).Error)
-				require.NoError(t, registrations.DeleteClient(t.Context(), c.ClientID, p.Now))
+				require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now))
 			},
 			"by a condition of the handle": func(c *Client) { update(c, "blocked", true) },
 		} {
@@ -126,7 +126,7 @@ func TestADeletedClientOfADocumentStaysGone(t *testing.T) {
 				case "by the library":
 					assert.False(t, p.Valid(token), "its tokens end with it")
 				case "by a condition of the handle":
-					require.NoError(t, registrations.DeleteClient(t.Context(), client.ClientID, p.Now))
+					require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), client.ClientID, p.Now))
 					assert.Zero(t, row(client).ClientDeletedAt, "it is not this handle's to delete")
 					assert.True(t, p.Valid(token), "nor are its tokens")
 				}
@@ -158,7 +158,7 @@ func TestADeletedClientThatCannotComeAgainLeavesNoMark(t *testing.T) {
 			require.NoError(t, registrations.SaveClient(t.Context(), &models.ClientMixin{ClientID: id, ClientSource: models.ClientByRegistration, UnusedExpiresAt: unused}, nil))
 		}
 		register("ABC", 0)
-		require.NoError(t, registrations.DeleteClient(t.Context(), "ABC", now))
+		require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), "ABC", now))
 		assert.Zero(t, rows())
 
 		register("unused", 1)

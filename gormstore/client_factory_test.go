@@ -158,7 +158,7 @@ func TestRevokingAClientEndsItsTokensAlone(t *testing.T) {
 		tokens, err := gormstore.NewTokens[Token](db)
 		require.NoError(t, err)
 		mine, theirs := p.redeem(p.code("profile")), other.redeem(other.code("profile"))
-		require.NoError(t, tokens.RevokeClient(t.Context(), p.client.ClientID, time.Now()))
+		require.NoError(t, tokens.RevokeClient(oauthtest.Brief(t), p.client.ClientID, time.Now()))
 		assert.False(t, p.valid(mine.AccessToken))
 		assert.Equal(t, "invalid_grant", p.refresh(mine.RefreshToken).Error)
 		assert.True(t, other.valid(theirs.AccessToken))

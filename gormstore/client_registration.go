@@ -133,34 +133,35 @@ func (r *ClientRegistration) isStored(tx *tx, clientID string, record *models.Cl
 var errUpdated = errors.New("gormstore: the client was updated before")
 
 // DeleteClient removes a client for good, also where the model has soft deletion, and ends
-// its grants as [Tokens.RevokeClient] does: first in steps, then what is left in one
-// transaction with the client and the consents of users to it. The handle's conditions are
+// its grants as [Tokens.Revoke] does: it marks the client first, which nobody finds from then
+// on, ends its grants in steps, waits for what is under way, and then removes it, in one
+// transaction with what is left and the consents of users to it. When it was interrupted,
+// call it again. The handle's conditions are
 // about clients, and a client that they leave out stays as it is. Of a client whose id is an
 // address a row stays that says nothing except that the client was deleted: its metadata
 // document would bring it back otherwise.
 func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
-	if theirs, err := r.isOthers(ctx, clientID); err != nil || theirs {
+	e, err := r.beginDeletion(ctx, clientID, now)
+	if e == nil || err != nil {
 		return err
 	}
-	of, g := selection{clientID: clientID}, r.tokens.grants(r.more...)
-	ended, err := g.endAll(ctx, of, now, func(*tx, int64) error { return nil })
-	if err != nil {
+	if err := e.run(ctx); err != nil {
 		return err
 	}
 	gone := int64(0)
 	err = r.clients.table.do(ctx, step{several: true}, func(tx *tx) error {
-		removed, err := r.clients.remove(tx, clientID, now)
+		removed, err := r.clients.remove(tx, clientID)
 		if err != nil {
 			return err
 		}
-		left, err := g.endWithin(tx, of, now)
+		left, err := e.endWithin(tx, e.selection, now)
 		if err != nil {
 			return err
 		}
-		if gone = removed + ended + left; gone == 0 {
+		if gone = removed + e.ended + left; gone == 0 {
 			return nil
 		}
-		if err := r.clients.forgetConsents(tx, clientID); err != nil {
+		if err := r.clients.forgetConsents(tx, clientID); err != nil || removed > 0 { // which was noted when it was marked
 			return err
 		}
 		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
@@ -169,6 +170,37 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 		r.clients.table.tell(ctx, server.Revocation{ClientID: clientID, Reason: server.RevokedByDeletion}, now)
 	}
 	return err
+}
+
+// BeginDeleteClient marks a client as deleted, so that nobody finds it any more, and ends what
+// was issued to it so far. It waits for nothing: DeleteClient is to follow, which does the
+// rest, such as behind the answer of a page. What marks a client by its column
+// client_deleted_at alone is completed by that as well.
+func (r *ClientRegistration) BeginDeleteClient(ctx context.Context, clientID string, now time.Time) error {
+	e, err := r.beginDeletion(ctx, clientID, now)
+	if e == nil || err != nil {
+		return err
+	}
+	return e.pass(ctx)
+}
+
+// beginDeletion marks a client as deleted. It returns nil for one that is not the program's
+// to delete.
+func (r *ClientRegistration) beginDeletion(ctx context.Context, clientID string, now time.Time) (*ending, error) {
+	if theirs, err := r.isOthers(ctx, clientID); err != nil || theirs {
+		return nil, err
+	}
+	m := r.clients.table.clientMark(clientID)
+	err := m.table.do(ctx, step{several: true, noted: true}, func(tx *tx) error {
+		if err := m.delete(tx, now); err != nil || m.generation == 0 {
+			return err
+		}
+		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ending{grants: r.tokens.grants(r.more...), selection: selection{clientID: clientID}, now: now}, nil
 }
 
 // isOthers reports whether a condition of the handle leaves a client out, which is then not
@@ -212,16 +244,24 @@ func (r *ClientRegistration) TellRevocationsTo(s *server.Server) {
 	r.clients.table.TellRevocationsTo(s)
 }
 
-// remove deletes a client's row, or makes it a mark where its id is an address.
-func (c *Clients) remove(tx *tx, clientID string, now time.Time) (rows int64, err error) {
+// delete marks a client's row as deleted, so that nobody finds it any more. One that was
+// marked before stays as it is.
+func (m *mark) delete(tx *tx, now time.Time) error {
+	return m.raise(tx, map[string]any{"ClientDeletedAt": max(now.Unix(), 1)}, m.table.is("ClientDeletedAt", 0))
+}
+
+// remove removes the row of a client that was marked as deleted, or leaves nothing in it but
+// the mark where its id is an address.
+func (c *Clients) remove(tx *tx, clientID string) (rows int64, err error) {
 	if !strings.Contains(clientID, "://") {
 		return tx.remove(c.is(clientID))
 	}
+	ended := column(c.table.column("EndedGeneration"))
 	return tx.withDeleted().update(map[string]any{
-		"ClientDeletedAt": max(now.Unix(), 1), "ClientMetadata": models.ClientMetadata{},
+		"EndedGeneration": column(c.table.column("Generation")), "ClientMetadata": models.ClientMetadata{},
 		"ClientSecret": "", "ClientSecretExpiresAt": 0, "PreviousClientSecret": "", "PreviousClientSecretExpiresAt": 0,
 		"RegistrationAccessToken": "", "DocumentValidator": "", "APIResources": "",
-	}, c.is(clientID), c.table.is("ClientDeletedAt", 0))
+	}, c.is(clientID), clause.Lt{Column: ended, Value: column(c.table.column("Generation"))})
 }
 
 // KeepClient notes that a client that registered itself is in use.

@@ -105,7 +105,7 @@ func TestAnUpdateWritesWhatItChanges(t *testing.T) {
 		})
 		t.Run("a client that is gone", func(t *testing.T) {
 			client, old := fresh()
-			require.NoError(t, registrations.DeleteClient(t.Context(), client.ClientID, p.Now))
+			require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), client.ClientID, p.Now))
 			assert.False(t, update(old, renamed(old, "New")))
 		})
 	})

@@ -123,7 +123,7 @@ func (c *Consents[M]) Revoke(ctx context.Context, userID, clientID string, now t
 		if err != nil {
 			return err
 		}
-		ended, err = c.tokens.grants(c.more...).endWithin(tx, selection{clientID, userID}, now)
+		ended, err = c.tokens.grants(c.more...).endWithin(tx, selection{clientID: clientID, userID: userID}, now)
 		if ended += forgotten; err != nil || ended == 0 {
 			return err
 		}

@@ -116,6 +116,9 @@ func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, dec
 		at: decision.Time.Unix(), "UserID": theirs.(clause.Eq).Value,
 		"AuthTime": decision.Authentication.Time, "ACR": decision.Authentication.ACR, "AMR": strings.Join(decision.Authentication.AMR, " "),
 	}
+	if decision.UserGeneration != 0 {
+		values["UserGeneration"] = decision.UserGeneration
+	}
 	which := d.table.is("UserCode", userCode)
 	err = d.table.do(ctx, step{own: clause.And(which, d.table.is(at, decision.Time.Unix()), theirs), noted: true}, func(tx *tx) error {
 		changed, err := tx.update(values, which, d.table.is("ApprovedAt", 0), d.table.is("DeniedAt", 0),

@@ -68,7 +68,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		return
 	}
 	where := "table " + m.table.schema.Table
-	var invalid, ignored, unreadable, keyless, older rowFaults
+	var invalid, ignored, unreadable, keyless, older, ending rowFaults
 	last := ""
 	for range clientBatches {
 		clients, err := x.clientsAfter(m, t, last)
@@ -84,6 +84,9 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 			missing, old := x.secretsOf(client)
 			keyless.add(name, missing...)
 			older.add(name, old...)
+			if client.EndedGeneration < client.Generation {
+				ending.add(name, "its grants were to end")
+			}
 			if client.unreadable != nil {
 				unreadable.add(name, client.unreadable.Error())
 			}
@@ -119,6 +122,10 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		{&older, "older_secret", server.Hint, "has client secrets that were derived with an older secret, ", server.Finding{
 			Consequence: "it cannot be left out of Config.Secrets yet",
 			Remedy:      "keep it, or give those clients new secrets by ClientFactory.RotateSecret",
+		}},
+		{&ending, "unfinished_end", server.Warning, "has clients of which all grants were to end, and have not all been revoked, ", server.Finding{
+			Consequence: "an API that looks up bearer tokens by itself still takes those that were issued to them before",
+			Remedy:      "where nothing does so just now, call RevokeClient once more, or DeleteClient for one that was to be deleted",
 		}},
 	} {
 		if one.faults.rows == 0 {
@@ -172,16 +179,23 @@ func (x *examination) clientsAfter(m *examinedModel, t *catalogTable, last strin
 		}
 		return "''"
 	}
+	number := func(name string) string {
+		if column := names[name]; t.hasColumns([]string{column}) {
+			return "COALESCE(" + x.quote(column) + ", 0)"
+		}
+		return "0"
+	}
 	after := "?"
 	if x.db.Name() == "postgres" {
 		after = "$1"
 	}
-	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s, %[6]s, %[7]s FROM %[8]s WHERE %[1]s > %[9]s ORDER BY %[1]s LIMIT %[10]d",
-		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), read("ClientSecret"), read("PreviousClientSecret"), x.quote(m.table.schema.Table), after, clientBatch)
+	statement := fmt.Sprintf("SELECT %[1]s, %[2]s, %[3]s, %[4]s, %[5]s, %[6]s, %[7]s, %[11]s, %[12]s FROM %[8]s WHERE %[1]s > %[9]s ORDER BY %[1]s LIMIT %[10]d",
+		id, read("LongClientID"), read("ClientSource"), read("RegistrationAccessToken"), read("ClientMetadata"), read("ClientSecret"), read("PreviousClientSecret"), x.quote(m.table.schema.Table), after, clientBatch,
+		number("Generation"), number("EndedGeneration"))
 	err = x.ask(func(scan func(...any) error) error {
 		var client examinedClient
 		var metadata string
-		if err := scan(&client.ClientID, &client.LongClientID, &client.ClientSource, &client.RegistrationAccessToken, &metadata, &client.ClientSecret, &client.PreviousClientSecret); err != nil {
+		if err := scan(&client.ClientID, &client.LongClientID, &client.ClientSource, &client.RegistrationAccessToken, &metadata, &client.ClientSecret, &client.PreviousClientSecret, &client.Generation, &client.EndedGeneration); err != nil {
 			return err
 		}
 		_ = client.ClientMetadata.Scan(metadata)

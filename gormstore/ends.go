@@ -51,6 +51,10 @@ func tablesOf(stores []Erasable) (tables []*Table) {
 type selection struct {
 	clientID string
 	userID   string
+	// clientBefore and userBefore are the generations before which what was issued ends; 0
+	// is everything.
+	clientBefore int64
+	userBefore   int64
 }
 
 // in returns what is true of the selection's rows in a table. ok is false where the table
@@ -60,7 +64,7 @@ func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expres
 		if t.about.ClientID == "" {
 			return nil, false, nil
 		}
-		conditions = append(conditions, t.is(t.about.ClientID, models.ClientKey(s.clientID)))
+		conditions = append(conditions, append(t.before("ClientGeneration", s.clientBefore), t.is(t.about.ClientID, models.ClientKey(s.clientID)))...)
 	}
 	if s.userID != "" {
 		if !t.about.OfUser {
@@ -70,9 +74,19 @@ func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expres
 		if err != nil {
 			return nil, false, err
 		}
-		conditions = append(conditions, theirs)
+		conditions = append(conditions, append(t.before("UserGeneration", s.userBefore), theirs)...)
 	}
 	return conditions, len(conditions) > 0, nil
+}
+
+// before is true of a row that was issued before a generation. A model of the program's own
+// that does not say under which it was issued is from before all.
+func (t *Table) before(field string, generation int64) []clause.Expression {
+	name, known := t.columns[field]
+	if generation == 0 || !known {
+		return nil
+	}
+	return []clause.Expression{clause.Or(eq(name, nil), clause.Lt{Column: column(name), Value: generation})}
 }
 
 const (
@@ -163,26 +177,58 @@ func (t *Table) textIn(row any, field string) string {
 // transaction began, on MySQL as elsewhere. SQLite, which has one writer, knows no other.
 var locked = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
-// endAll ends all grants of a selection, in steps of a bounded number of rows, each of them
-// atomic. When it is interrupted, it goes on where it is called again. The last step is
-// told how much has ended, so that it can note it.
-func (g grants) endAll(ctx context.Context, s selection, now time.Time, note func(tx *tx, ended int64) error) (ended int64, err error) {
+// lookedUpAtOnce is how many rows of a table are looked up before they are ended page by page.
+const lookedUpAtOnce = 10_000
+
+// ending is the ending of all grants of a selection, in steps of a bounded number of rows,
+// each of them atomic. When it is interrupted, it goes on where it is called again.
+type ending struct {
+	grants
+	selection
+	now    time.Time
+	report func(ended int64) // of all so far
+	ended  int64
+}
+
+// run ends what there is now, and then once more what came of requests that were under way
+// when it began.
+func (e *ending) run(ctx context.Context) error {
+	began := time.Now()
+	if err := e.pass(ctx); err != nil || e.tokens.transaction(ctx) != nil { // a program's own transaction keeps nobody waiting
+		return err
+	}
+	if err := rest(ctx, time.Until(began.Add(server.UnderWay(ctx)))); err != nil {
+		return err
+	}
+	return e.pass(ctx)
+}
+
+// pass ends what there is, until there is no more.
+func (e *ending) pass(ctx context.Context) error {
 	for {
-		var n int64
-		last := false
-		err := g.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
-			switch n, last, err = g.endSome(tx, s, now); {
-			case err != nil:
+		found, err := e.look(ctx)
+		if err != nil || found.empty() {
+			return err
+		}
+		before := e.ended
+		for page, rest := found.page(endedAtOnce); !page.empty(); page, rest = rest.page(endedAtOnce) {
+			var n int64
+			err := e.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
+				n, err = e.endPage(tx, e.selection, e.now, page)
 				return err
-			case !last && n == 0:
-				return errNothingEnds
-			case !last:
-				return nil
+			})
+			if e.ended += n; err != nil {
+				return err
 			}
-			return note(tx, ended+n)
-		})
-		if ended += n; err != nil || last {
-			return ended, err
+			if e.report != nil {
+				e.report(e.ended)
+			}
+		}
+		if e.ended == before && found.more {
+			return errNothingEnds
+		}
+		if !found.more {
+			return nil
 		}
 	}
 }
@@ -190,9 +236,13 @@ func (g grants) endAll(ctx context.Context, s selection, now time.Time, note fun
 // endWithin ends all grants of a selection in one step.
 func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err error) {
 	for {
-		n, last, err := g.endSome(tx, s, now)
+		found, err := g.lookWithin(tx, s)
+		if err != nil {
+			return ended, err
+		}
+		n, err := g.endPage(tx, s, now, found)
 		switch ended += n; {
-		case err != nil || last:
+		case err != nil || !found.more:
 			return ended, err
 		case n == 0:
 			return ended, errNothingEnds
@@ -200,82 +250,127 @@ func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err 
 	}
 }
 
-// endSome ends some grants of a selection. last says that there are no more.
+// found are rows of a selection that are to end.
+type found struct {
+	tokens []any
+	single []singleRows
+	more   bool // whether there may be others
+}
+
+// singleRows are rows of one table of what becomes tokens once.
+type singleRows struct {
+	table *Table
+	rows  []any
+}
+
+func (f found) empty() bool { return len(f.tokens) == 0 && len(f.single) == 0 }
+
+// page takes a number of rows from what was found: first of what becomes tokens.
+func (f found) page(size int) (page, rest found) {
+	if len(f.single) > 0 {
+		first := f.single[0]
+		n := min(size, len(first.rows))
+		page.single = []singleRows{{first.table, first.rows[:n]}}
+		if rest = (found{tokens: f.tokens, single: f.single[1:]}); n < len(first.rows) {
+			rest.single = append([]singleRows{{first.table, first.rows[n:]}}, rest.single...)
+		}
+		return page, rest
+	}
+	n := min(size, len(f.tokens))
+	return found{tokens: f.tokens[:n]}, found{tokens: f.tokens[n:]}
+}
+
+// look finds rows of the selection without a lock: a grant ends whole, whatever becomes of
+// its rows meanwhile, and the last pass finds what is new.
+func (e *ending) look(ctx context.Context) (found, error) {
+	return e.find(ctx, e.selection, lookedUpAtOnce, func(t *Table, conditions []clause.Expression, more ...clause.Expression) ([]any, error) {
+		return t.list(ctx, conditions, more...)
+	})
+}
+
+// lookWithin finds rows of a selection in a step, and locks them.
+func (g grants) lookWithin(tx *tx, s selection) (found, error) {
+	return g.find(tx.db.Statement.Context, s, endedAtOnce, func(t *Table, conditions []clause.Expression, more ...clause.Expression) ([]any, error) {
+		return tx.on(t).list(conditions, append(more, locked)...)
+	})
+}
+
+// find finds a number of rows of each table that are a selection's, and that have not ended.
+func (g grants) find(ctx context.Context, s selection, rows int, list func(*Table, []clause.Expression, ...clause.Expression) ([]any, error)) (f found, err error) {
+	look := func(t *Table, notEnded string) ([]any, error) {
+		conditions, ok, err := s.in(ctx, t)
+		if err != nil || !ok {
+			return nil, err
+		}
+		found, err := list(t, append(conditions, t.isZero(notEnded)), limited(rows))
+		f.more = f.more || len(found) == rows
+		return found, err
+	}
+	for _, table := range g.single {
+		found, err := look(table, table.about.SpentAt)
+		if err != nil {
+			return f, err
+		}
+		if len(found) > 0 {
+			f.single = append(f.single, singleRows{table, found})
+		}
+	}
+	f.tokens, err = look(g.tokens, "RefreshTokenRevokedAt")
+	return f, err
+}
+
+// endPage ends what was found of a selection.
 //
 // A client's own grants end whole. In the grants of others, a client's rows end, with what
 // came of them, and nothing else. A user's grants have no rows but theirs.
-func (g grants) endSome(tx *tx, s selection, now time.Time) (ended int64, last bool, err error) {
-	last = true
+func (g grants) endPage(tx *tx, s selection, now time.Time, found found) (ended int64, err error) {
 	var whole []string
-	found := grants{tokens: g.tokens} // what a client or a user has not spent is all that their grants could become
-	for _, table := range g.single {
-		rows, err := g.unspent(tx.on(table), s)
-		if err != nil {
-			return 0, false, err
-		}
-		last = last && len(rows) < endedAtOnce
+	with := grants{tokens: g.tokens} // what a client or a user has not spent is all that their grants could become
+	for _, single := range found.single {
 		var alone []string
-		for _, row := range rows {
+		for _, row := range single.rows {
 			grantID := ""
-			if table.about.GrantID != "" {
-				grantID = table.textIn(row, table.about.GrantID)
+			if single.table.about.GrantID != "" {
+				grantID = single.table.textIn(row, single.table.about.GrantID)
 			}
 			if grantID != "" {
 				whole = append(whole, grantID)
-				if !slices.Contains(found.single, table) {
-					found.single = append(found.single, table)
-				}
 			} else {
-				alone = append(alone, table.textIn(row, table.about.Key))
+				alone = append(alone, single.table.textIn(row, single.table.about.Key))
 			}
+		}
+		if len(alone) < len(single.rows) {
+			with.single = append(with.single, single.table)
 		}
 		if len(alone) > 0 {
-			n, err := tx.on(table).void(now, table.in(table.about.Key, alone))
+			n, err := tx.on(single.table).void(now, single.table.in(single.table.about.Key, alone))
 			if ended += n; err != nil {
-				return ended, false, err
+				return ended, err
 			}
 		}
 	}
-	conditions, ok, err := s.in(tx.db.Statement.Context, g.tokens)
-	if err != nil || !ok {
-		return ended, last, err
-	}
 	tokens := tx.on(g.tokens)
-	rows, err := tokens.list(append(conditions, g.tokens.isZero("RefreshTokenRevokedAt")), locked, limited(endedAtOnce))
+	parted, err := g.part(tokens, s, found.tokens)
 	if err != nil {
-		return ended, false, err
+		return ended, err
 	}
-	last = last && len(rows) < endedAtOnce
-	parted, err := g.part(tokens, s, rows)
-	if err != nil {
-		return ended, false, err
-	}
-	n, err := found.end(tx, now, unique(append(whole, parted.whole...))...)
+	n, err := with.end(tx, now, unique(append(whole, parted.whole...))...)
 	if ended += n; err != nil {
-		return ended, false, err
+		return ended, err
 	}
 	if len(parted.alone) > 0 {
 		n, err := revoke(tokens, now, g.tokens.in("AccessToken", parted.alone))
 		if ended += n; err != nil {
-			return ended, false, err
+			return ended, err
 		}
 	}
 	for _, grantID := range parted.others {
 		n, err := g.endBranch(tokens, now, grantID, parted.branches[grantID])
 		if ended += n; err != nil {
-			return ended, false, err
+			return ended, err
 		}
 	}
-	return ended, last, nil
-}
-
-// unspent are rows of a selection that could still become a token.
-func (grants) unspent(tx *tx, s selection) ([]any, error) {
-	conditions, ok, err := s.in(tx.db.Statement.Context, tx.table)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return tx.list(append(conditions, tx.table.isZero(tx.table.about.SpentAt)), locked, limited(endedAtOnce))
+	return ended, nil
 }
 
 func limited(rows int) clause.Expression { return clause.Limit{Limit: &rows} }
@@ -407,42 +502,90 @@ func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time)
 	})
 }
 
-// RevokeClient ends all grants of a client: its tokens, and its codes and device
-// authorizations that nobody has redeemed, for the day it is deleted or its secret has
-// leaked. What others got in its grants by exchange (RFC 8693) ends, too; of what it got in
-// the grants of others, its own tokens end, and what came of them. It goes step by step:
-// when it was interrupted, call it again. A client that has nothing is no error.
-//
-// It finds codes and device authorizations in the stores that were made of the same
-// database with the same conditions, and in those that more names: name them where there are
-// several tables of tokens, or the handle has scopes.
+// RevokeOptions say what [Tokens.Revoke] ends.
+type RevokeOptions struct {
+	// ClientID or UserID is whose grants end: one of the two.
+	ClientID, UserID string
+	// Time is now; the zero time is that of the machine.
+	Time time.Time
+	// More are stores in which there is what becomes tokens: codes, device authorizations,
+	// and the program's own. Those that were made of the same database with the same
+	// conditions are found without; name them where there are several tables of tokens, or
+	// the handle has scopes.
+	More []Erasable
+	// Report is told, after each step, how many rows have ended.
+	Report func(ended int64)
+}
+
+// RevokeClient ends all grants of a client, for the day it is deleted or its secret has
+// leaked; see [Tokens.Revoke]. A client that has nothing is no error.
 func (t *Tokens) RevokeClient(ctx context.Context, clientID string, now time.Time, more ...Erasable) error {
 	if clientID == "" {
 		return errors.New("gormstore: the client whose tokens to revoke has no id")
 	}
-	return t.revokeAll(ctx, selection{clientID: clientID}, server.RevokedByClient, now, more)
+	return t.Revoke(ctx, RevokeOptions{ClientID: clientID, Time: now, More: more})
 }
 
-// RevokeUser ends all grants of a user, as RevokeClient does: for one who is disabled, or
-// who signs out everywhere. What is to be erased as well goes by [Erase].
+// RevokeUser ends all grants of a user: for one who is disabled, or who signs out
+// everywhere; see [Tokens.Revoke]. What is to be erased as well goes by [Erase].
 func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, more ...Erasable) error {
 	if userID == "" {
 		return errors.New("gormstore: the user whose tokens to revoke has no id")
 	}
-	return t.revokeAll(ctx, selection{userID: userID}, server.RevokedByUser, now, more)
+	return t.Revoke(ctx, RevokeOptions{UserID: userID, Time: now, More: more})
 }
 
-func (t *Tokens) revokeAll(ctx context.Context, s selection, reason string, now time.Time, more []Erasable) error {
-	ended, err := t.grants(tablesOf(more)...).endAll(ctx, s, now, func(tx *tx, ended int64) error {
-		if ended == 0 {
-			return nil
+// Revoke ends all grants of a client or of a user: tokens, and codes and device
+// authorizations that nobody has redeemed. What others got in a client's grants by exchange
+// (RFC 8693) ends, too; of what the client got in the grants of others, its own tokens end,
+// and what came of them.
+//
+// It raises the generation in the row of the client or the user first
+// (models.ClientMixin, models.UserMixin). From then on the server refuses what was issued
+// under an earlier one, wherever it reads that row: for a code, a refresh token, an exchange,
+// introspection, UserInfo. A bearer token that an API looks up by itself is good until its
+// row is reached. The rows follow in steps of 500. What is issued meanwhile, under the new
+// generation, stays.
+//
+// It returns when all has ended, also what requests have issued that were under way when it
+// began: it waits for as long as these can take, some seconds ([server.UnderWay]), and looks
+// once more. When it was interrupted, call it again: the doctor tells of such a client.
+//
+// Without the row of the client or the user, as where these are not in a store of this pool
+// of connections, or the user model has no UserMixin, everything ends that there is when it
+// looks. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
+// once more after that.
+//
+// [server.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay
+func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
+	reason := server.RevokedByClient
+	switch {
+	case (options.ClientID == "") == (options.UserID == ""):
+		return errors.New("gormstore: RevokeOptions name a client or a user: set ClientID or UserID")
+	case options.UserID != "":
+		reason = server.RevokedByUser
+	}
+	if options.Time.IsZero() {
+		options.Time = time.Now()
+	}
+	e := &ending{grants: t.grants(tablesOf(options.More)...), selection: selection{clientID: options.ClientID, userID: options.UserID}, now: options.Time, report: options.Report}
+	marks, err := t.table.raise(ctx, &e.selection)
+	if err != nil {
+		return fmt.Errorf("gormstore: mark what is to end: %w", err)
+	}
+	if err := e.run(ctx); err != nil {
+		return err
+	}
+	err = t.table.do(ctx, step{several: true}, func(tx *tx) error {
+		if err := marks.done(tx); err != nil || e.ended == 0 {
+			return err
 		}
-		e := clientEntry(models.AuditAllRevoked, s.clientID, now)
-		e.userID = s.userID
-		return tx.note(e)
+		entry := clientEntry(models.AuditAllRevoked, e.clientID, e.now)
+		entry.userID = e.userID
+		return tx.note(entry)
 	})
-	if err == nil && ended > 0 {
-		t.table.tell(ctx, server.Revocation{ClientID: s.clientID, UserID: s.userID, Reason: reason}, now)
+	if err == nil && e.ended > 0 {
+		t.table.tell(ctx, server.Revocation{ClientID: e.clientID, UserID: e.userID, Reason: reason}, e.now)
 	}
 	return err
 }

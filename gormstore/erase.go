@@ -44,16 +44,24 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 			return 0, err
 		}
 	}
-	ended, err := tokens.grants(tables...).endAll(ctx, selection{userID: userID}, now, func(tx *tx, ended int64) error {
-		if ended == 0 {
-			return nil
+	e := &ending{grants: tokens.grants(tables...), selection: selection{userID: userID}, now: now}
+	marks, err := tokens.table.raise(ctx, &e.selection)
+	if err != nil {
+		return 0, fmt.Errorf("gormstore: mark what is to end: %w", err)
+	}
+	if err := e.run(ctx); err != nil {
+		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
+	}
+	err = tokens.table.do(ctx, step{several: true}, func(tx *tx) error {
+		if err := marks.done(tx); err != nil || e.ended == 0 {
+			return err
 		}
 		return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
 	}
-	if ended > 0 {
+	if e.ended > 0 {
 		tokens.table.tell(ctx, server.Revocation{UserID: userID, Reason: server.RevokedByErasure}, now)
 	}
 	for _, table := range tables {

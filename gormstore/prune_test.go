@@ -177,7 +177,7 @@ func TestConsentsLeaveWithTheirClient(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, saved)
 		}
-		require.NoError(t, registrations.DeleteClient(t.Context(), "deleted", time.Now()))
+		require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), "deleted", time.Now()))
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}, registrations))
 		var left []string
 		require.NoError(t, db.Model(&oauthtest.Consent{}).Pluck("client_id", &left).Error)

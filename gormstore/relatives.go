@@ -30,6 +30,9 @@ type relatives struct {
 	mu       sync.Mutex
 	families map[string]*family // by the conditions of their handles
 	servers  []weak.Pointer[server.Server]
+	// clients and users are the tables of those whose grants end, by their names. A client
+	// and a user are one whatever the conditions of a handle.
+	clients, users map[string]*Table
 }
 
 // family are tables by their names.
@@ -46,7 +49,7 @@ func (t *Table) relatives() *relatives {
 		return nil
 	}
 	key := weak.Make(pool)
-	known, loaded := pools.LoadOrStore(key, &relatives{families: make(map[string]*family)})
+	known, loaded := pools.LoadOrStore(key, &relatives{families: make(map[string]*family), clients: make(map[string]*Table), users: make(map[string]*Table)})
 	if !loaded {
 		runtime.AddCleanup(pool, func(key weak.Pointer[sql.DB]) { pools.Delete(key) }, key)
 	}
@@ -88,8 +91,43 @@ func (t *Table) family(f func(*family)) {
 	f(of)
 }
 
+// unbound is the table without its handle, for the registry.
+func (t *Table) unbound() *Table {
+	return &Table{schema: t.schema, name: t.name, about: t.about, columns: t.columns, userID: t.userID}
+}
+
+// bind is a table of the registry on the handle of this one.
+func (t *Table) bind(known *Table) *Table {
+	table := *known
+	table.db, table.pool, table.turn, table.trail = t.db, t.pool, t.turn, t.trail
+	return &table
+}
+
+// only returns the one table of clients or users of the pool, on a handle without conditions,
+// or nil where there are several or none.
+func (t *Table) only(choose func(*relatives) map[string]*Table) *Table {
+	r := t.relatives()
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := choose(r)
+	if len(all) != 1 {
+		return nil
+	}
+	for _, known := range all {
+		return t.bind(known).withoutConditions()
+	}
+	return nil
+}
+
 // relate adds the table to its family.
 func (t *Table) relate() {
+	if t.mixin() == reflect.TypeFor[models.ClientMixin]() {
+		t.register(func(r *relatives) map[string]*Table { return r.clients })
+		return
+	}
 	t.family(func(f *family) {
 		among := f.single
 		switch t.mixin() {
@@ -102,8 +140,19 @@ func (t *Table) relate() {
 				return
 			}
 		}
-		among[t.schema.Table] = &Table{schema: t.schema, name: t.name, about: t.about, columns: t.columns, userID: t.userID}
+		among[t.schema.Table] = t.unbound()
 	})
+}
+
+// register adds a table of clients or of users.
+func (t *Table) register(choose func(*relatives) map[string]*Table) {
+	r := t.relatives()
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	choose(r)[t.schema.Table] = t.unbound()
 }
 
 // ofKin returns those of the family that are chosen as tables of this one's handle, unless
@@ -115,9 +164,7 @@ func (t *Table) ofKin(choose func(*family) map[string]*Table) (tables []*Table) 
 		}
 		all := choose(f)
 		for _, name := range slices.Sorted(maps.Keys(all)) {
-			table := *all[name]
-			table.db, table.pool, table.turn, table.trail = t.db, t.pool, t.turn, t.trail
-			tables = append(tables, &table)
+			tables = append(tables, t.bind(all[name]))
 		}
 	})
 	return tables

@@ -327,7 +327,7 @@ func TestWhatHoldsNullEnds(t *testing.T) {
 		hollow()
 		code := p.code("profile")
 		hollow()
-		require.NoError(t, store.RevokeClient(t.Context(), p.client.ClientID, p.Now))
+		require.NoError(t, store.RevokeClient(oauthtest.Brief(t), p.client.ClientID, p.Now))
 		assert.False(t, p.valid(next.AccessToken), "a client")
 		assert.Equal(t, http.StatusBadRequest, p.redeem(code).Status)
 	})

@@ -7,6 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -48,7 +49,21 @@ func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, err
 	if err := u.checkGetUserID(); err != nil {
 		return nil, err
 	}
-	return u, nil
+	return u, u.relate()
+}
+
+// relate has a user's grants be ended by a mark in the user's row, where the model has one.
+func (u *Users) relate() (err error) {
+	mixin := reflect.TypeFor[models.UserMixin]()
+	if !embeds(u.table.schema.ModelType, mixin) {
+		return nil
+	}
+	if u.table.columns, err = u.table.mixinColumns(mixin); err != nil {
+		return err
+	}
+	u.table.userID = u.id
+	u.table.register(func(r *relatives) map[string]*Table { return r.users })
+	return nil
 }
 
 // checkGetUserID refuses a model whose users say another id than that by which they are

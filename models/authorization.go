@@ -42,6 +42,11 @@ type Authorization struct {
 	Subject string `gorm:"column:subject;type:text" json:"-"`
 	// Issuer is the issuer that issued it, empty for a row of an older release.
 	Issuer string `gorm:"column:issuer;type:text" json:"-"`
+	// ClientGeneration and UserGeneration are the generations of the client and of the user
+	// under which the grant began: see [ClientMixin] and [UserMixin]. NULL is generation 0, as
+	// long as nobody ended anything, and the rows of an older release.
+	ClientGeneration *int64 `gorm:"column:client_generation" json:"-"`
+	UserGeneration   *int64 `gorm:"column:user_generation" json:"-"`
 }
 
 // CheckClient reports whether it was issued to the client.
@@ -74,6 +79,33 @@ func (a *Authorization) GetClaims() string { return a.Claims }
 // GetSessionID returns the session at the client that the grant ends with, empty
 // when it is bound to none.
 func (a *Authorization) GetSessionID() string { return textOf(a.SessionID) }
+
+// GetClientGeneration returns the generation of the client under which the grant began, 0
+// where nothing of the client had been ended before.
+func (a *Authorization) GetClientGeneration() int64 { return numberOf(a.ClientGeneration) }
+
+// GetUserGeneration returns that of the user.
+func (a *Authorization) GetUserGeneration() int64 { return numberOf(a.UserGeneration) }
+
+// SetGenerations notes the generations of the client and the user.
+func (a *Authorization) SetGenerations(client, user int64) {
+	a.ClientGeneration, a.UserGeneration = generation(client), generation(user)
+}
+
+// generation is nil for 0: a row takes no room for it.
+func generation(number int64) *int64 {
+	if number == 0 {
+		return nil
+	}
+	return &number
+}
+
+func numberOf(number *int64) int64 {
+	if number == nil {
+		return 0
+	}
+	return *number
+}
 
 // GetIssuer returns the issuer that issued it, empty for a row of an older release.
 func (a *Authorization) GetIssuer() string { return a.Issuer }

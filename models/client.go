@@ -82,6 +82,13 @@ type ClientMixin struct {
 	// The operator alone says so, by this column: no registration, update, metadata
 	// document or software statement of the client's does.
 	APIResources string `gorm:"column:api_resources;type:text" json:"-"`
+	// Generation counts how often all grants of the client were ended at once. What was
+	// issued under an earlier one is refused from that moment on, while it is still being
+	// revoked.
+	Generation int64 `gorm:"column:generation;not null;default:0" json:"-"`
+	// EndedGeneration is the generation before which everything has been revoked. It is less
+	// than Generation while that goes on, or when it was interrupted.
+	EndedGeneration int64 `gorm:"column:ended_generation;not null;default:0" json:"-"`
 }
 
 // Where a client came from.
@@ -104,6 +111,9 @@ func (*ClientMixin) DescribeTable() Table {
 		Key: "ClientID", Digests: []string{"RegistrationAccessToken"}, ExpiresAt: "UnusedExpiresAt", ZeroIsForever: true, KeptAt: "ClientDeletedAt",
 	}
 }
+
+// GetGeneration returns how often all grants of the client were ended at once.
+func (c *ClientMixin) GetGeneration() int64 { return c.Generation }
 
 // GetClientID returns the client identifier (RFC 6749 section 2.2).
 func (c *ClientMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }

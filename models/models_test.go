@@ -527,8 +527,13 @@ func fill(fields reflect.Value) {
 		case reflect.Int64:
 			field.SetInt(int64(i + 1))
 		case reflect.Pointer:
-			text := fields.Type().Field(i).Name
-			field.Set(reflect.ValueOf(&text))
+			field.Set(reflect.New(field.Type().Elem()))
+			switch of := field.Elem(); of.Kind() {
+			case reflect.String:
+				of.SetString(fields.Type().Field(i).Name)
+			default:
+				of.SetInt(int64(i + 1))
+			}
 		default:
 			panic(field.Kind())
 		}

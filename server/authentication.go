@@ -81,6 +81,7 @@ func (r *Request) NewAuthorization(grantID string) models.Authorization {
 		}
 	}
 	authorization.ClientID, authorization.LongClientID = models.SplitClientID(r.Client.GetClientID())
+	authorization.SetGenerations(GenerationOf(r.Client), r.userGeneration)
 	authorization.AuthTime, authorization.ACR, authorization.AMR = r.Authentication.Time, r.Authentication.ACR, strings.Join(r.Authentication.AMR, " ")
 	return authorization
 }

@@ -235,7 +235,7 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 	if clientID == "" {
 		return NewError(InvalidClient, "The request has no 'client_id'.")
 	}
-	client, err := s.QueryClient(ctx, clientID)
+	client, err := req.queryClient(ctx, clientID)
 	if err != nil {
 		return err
 	}
@@ -371,6 +371,17 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 		}
 		client, err = s.lookups[i].LookUpClient(ctx, s, clientID, client)
 	}
+}
+
+// ClientOf returns the client of what was issued to it, or nil where it is gone. A
+// [ClientLookupHook] is asked only of one that is not kept: whether a client may ask for
+// anything new is another question.
+func (s *Server) ClientOf(ctx context.Context, clientID string) (Client, error) {
+	client, err := s.config.QueryClient(ctx, clientID)
+	if err != nil || !isNil(client) && client.GetClientID() == clientID {
+		return client, err
+	}
+	return s.QueryClient(ctx, clientID)
 }
 
 // redirectable marks an error for delivery to the client, or, where nobody may be

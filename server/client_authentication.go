@@ -250,10 +250,10 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 // registeredMethod returns the one of the methods that the client is registered
 // for, and how to look the client up, which has been done then.
 func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []ClientAuthMethod) (ClientAuthMethod, QueryClientFunc, error) {
-	query := s.QueryClient
+	query := req.queryClient
 	if slices.ContainsFunc(methods, func(m ClientAuthMethod) bool { return !isImplicit(m) }) {
 		query = func(ctx context.Context, clientID string) (Client, error) {
-			return s.QueryClient(FreshClients(ctx), clientID)
+			return req.queryClient(FreshClients(ctx), clientID)
 		}
 	}
 	if len(methods) == 1 {

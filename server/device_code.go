@@ -75,6 +75,8 @@ type DeviceDecision struct {
 	Approved bool
 	// Authentication is when and how the user signed in.
 	Authentication Authentication
+	// UserGeneration is the generation of the user who approved, see [Generational].
+	UserGeneration int64
 	// Time is when the user decided.
 	Time time.Time
 }

@@ -172,6 +172,9 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 			return err
 		}
 	}
+	if err := req.checkNotEnded(issuance.Credential); err != nil {
+		return err
+	}
 	return s.checkIssuedScope(req, issuance)
 }
 
@@ -219,6 +222,22 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	return nil
 }
 
+// checkNotEnded refuses what was issued before all grants of its user or of its client were
+// ended.
+func (r *Request) checkNotEnded(credential *Credential) error {
+	if credential != nil {
+		if ended := r.ended(credential.Authorization); ended != nil {
+			return NewError(InvalidGrant, "The credential has expired or was revoked.").BecauseOf(ended)
+		}
+	}
+	if r.Subject != nil {
+		if ended := r.ended(r.Subject.Token.GetAuthorization()); ended != nil {
+			return NewError(InvalidRequest, "The 'subject_token' was revoked.").BecauseOf(ended)
+		}
+	}
+	return nil
+}
+
 // sameRedirectURI holds the token request to the authorization request's
 // redirect_uri (RFC 6749 section 4.1.3). Where that named none, the token
 // request may still name the one that was used.
@@ -241,7 +260,7 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	if user.GetUserID() == "" {
 		return fmt.Errorf("server: %T.GetUserID returned an empty id", user)
 	}
-	known, err := s.QueryUser(ctx, user.GetUserID())
+	known, err := req.queryUser(ctx, user.GetUserID())
 	if err != nil {
 		return err
 	}

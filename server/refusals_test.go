@@ -734,6 +734,12 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", true).Error)
 	p.hold(refusal{"a user who is disabled", redeem(p.web, gone, good, ""), "invalid_grant", "", by(p.web, "values.user", p.User.GetUserID())})
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", false).Error)
+	for column, of := range map[string]any{"generation": p.web, "grant_generation": p.User} {
+		reason := map[string]string{"generation": "all grants of the client were ended after it was issued", "grant_generation": "all grants of the user were ended after it was issued"}[column]
+		require.NoError(t, p.DB.Model(of).Update(column, 1).Error)
+		p.hold(refusal{"a code of before an end", redeem(p.web, gone, good, ""), "invalid_grant", reason, by(p.web)})
+		require.NoError(t, p.DB.Model(of).Update(column, 0).Error)
+	}
 	p.hold(refusal{"a scope that the client has lost", refresh(rival, less, ""), "", "words of the scope are left out", by(rival, "values.scope", "email", "scope", "profile")})
 	warned := redeem(p.web, used, good, "")().Refusal()
 	assert.Equal(t, slog.LevelWarn, warned.Level, "somebody has what is not theirs")

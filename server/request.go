@@ -84,6 +84,10 @@ type Request struct {
 	aside      bool     // whether nobody answers it, see PageContext
 	kept       string   // the request_uri of a KeepRequestHook that it came by
 	spends     []*Spend // what it presents that is good once
+
+	clientReadAt   time.Time // when Client was read
+	userReadAt     time.Time // when userGeneration was
+	userGeneration int64
 }
 
 // failure is err as the answer to this request.

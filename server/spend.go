@@ -62,6 +62,9 @@ func (r *Request) Spend(spend Spend) {
 // for. A grant or an endpoint that stores something of its own calls it; the engine does
 // so for tokens.
 func (r *Request) StoreOutcome(ctx context.Context, store func(ctx context.Context) error) error {
+	if err := r.checkGenerations(ctx); err != nil {
+		return err
+	}
 	if !r.presents(anything) {
 		return store(ctx)
 	}

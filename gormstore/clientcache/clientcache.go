@@ -102,6 +102,7 @@ func (c *cache[M, P]) Query(ctx context.Context, clientID string) (server.Client
 	if !ok || c.ended(found, now) {
 		return c.read(ctx, all, clientID, now)
 	}
+	server.ClientAge(ctx, now.Sub(found.readAt))
 	return c.copyOf(found), nil
 }
 
@@ -131,6 +132,7 @@ func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string
 	}))
 	switch {
 	case err == nil:
+		server.ClientAge(ctx, max(0, now.Sub(found.readAt)))
 		return c.copyOf(found), nil
 	case !errors.Is(err, otter.ErrNotFound):
 		return nil, err

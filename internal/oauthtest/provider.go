@@ -31,6 +31,7 @@ import (
 type User struct {
 	ID       uint
 	Disabled bool
+	models.UserMixin
 }
 
 // GetUserID returns the primary key.
@@ -522,7 +523,7 @@ func (p *Provider) postRequest(path string, client *Client, body string, header 
 }
 
 func (p *Provider) newRequest(method, target, body string, header []string) *http.Request {
-	r := httptest.NewRequestWithContext(p.T.Context(), method, target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(Brief(p.T), method, target, strings.NewReader(body))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

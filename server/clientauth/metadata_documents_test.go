@@ -289,7 +289,7 @@ func TestADocumentMakesNoClientAnAPI(t *testing.T) {
 		assert.Equal(t, []string{"https://own.example"}, resources())
 
 		registrations := gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](db)
-		require.NoError(t, registrations.DeleteClient(t.Context(), client.ClientID, p.Now))
+		require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), client.ClientID, p.Now))
 		var row oauthtest.Client
 		require.NoError(t, db.Unscoped().Where("long_client_id = ? OR client_id = ?", client.ClientID, client.ClientID).First(&row).Error)
 		assert.Empty(t, row.APIResources)

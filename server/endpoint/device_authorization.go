@@ -250,9 +250,18 @@ func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user s
 
 func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCode, approved bool) error {
 	userCode := digestUserCode(req.Params.Get("user_code"))
-	decided, err := e.Storage.DecideDeviceCode(req.Context(), userCode, server.DeviceDecision{
-		DeviceCode: device, User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time,
-	})
+	decision := server.DeviceDecision{DeviceCode: device, User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time}
+	if approved {
+		user, err := req.Server.QueryUser(req.Context(), req.User.GetUserID())
+		if err != nil {
+			return err
+		}
+		if user == nil {
+			return server.NewError(server.AccessDenied, "The resource owner is gone or disabled.")
+		}
+		decision.UserGeneration = server.GenerationOf(user)
+	}
+	decided, err := e.Storage.DecideDeviceCode(req.Context(), userCode, decision)
 	if err != nil {
 		return fmt.Errorf("decide device code: %w", err)
 	}

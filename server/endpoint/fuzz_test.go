@@ -104,7 +104,7 @@ func FuzzEndpoints(f *testing.F) {
 		for _, handler := range handlers {
 			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodGet, http.MethodDelete} {
 				for _, contentType := range []string{"application/x-www-form-urlencoded", "application/json"} {
-					r := httptest.NewRequest(method, "/?client_id="+client.ClientID, strings.NewReader(body))
+					r := httptest.NewRequestWithContext(oauthtest.Brief(t), method, "/?client_id="+client.ClientID, strings.NewReader(body))
 					r.Header.Set("Content-Type", contentType)
 					r.Header["Authorization"], r.Header["Accept"] = []string{authorization}, []string{body}
 					r.Header["Dpop"], r.Header["Client-Cert"] = []string{authorization}, []string{authorization}

@@ -224,6 +224,9 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	if reason, err := e.checkPermission(ctx, req, stored, query); err != nil || reason != nil {
 		return nil, reason, err
 	}
+	if reason, err := endedByClient(ctx, req, stored.Token); err != nil || reason != nil {
+		return nil, reason, err
+	}
 	claims, reason := claimsOf(stored.Token, query)
 	if reason != nil {
 		return nil, reason, nil
@@ -236,6 +239,9 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 		}
 		if user == nil {
 			return nil, server.NewReason("the user of the token is gone or disabled"), nil
+		}
+		if ended := server.Ended(stored.Token.GetAuthorization(), 0, server.GenerationOf(user)); ended != nil {
+			return nil, ended, nil
 		}
 		claims["sub"] = e.subject(req, stored)
 		if e.Username != nil {
@@ -271,6 +277,22 @@ func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *
 		return server.NewReason("the token has expired", owner)
 	}
 	return nil
+}
+
+// endedByClient returns why a token opens nothing any more that was not revoked yet itself:
+// its client is gone, or all grants of that were ended.
+func endedByClient(ctx context.Context, req *server.Request, token server.Token) (*server.Reason, error) {
+	client, clientID := req.Client, token.GetClientID()
+	if !token.CheckClient(client.GetClientID()) {
+		var err error
+		if client, err = req.Server.ClientOf(ctx, clientID); err != nil {
+			return nil, err
+		}
+	}
+	if client == nil {
+		return req.WhyNoClient(server.NewReason("the client of the token is gone", slog.String("token_client_id", clientID))), nil
+	}
+	return server.Ended(token.GetAuthorization(), server.GenerationOf(client), 0), nil
 }
 
 // checkPermission returns why the client may not know of a token, nil where it may.

@@ -62,7 +62,7 @@ type registered struct {
 
 func (r registrar) send(method, target, token, body string) (oauthtest.Answer, registered) {
 	r.T.Helper()
-	request := httptest.NewRequestWithContext(r.T.Context(), method, target, strings.NewReader(body))
+	request := httptest.NewRequestWithContext(oauthtest.Brief(r.T), method, target, strings.NewReader(body))
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -256,8 +256,8 @@ func (w *world) anEnd() end {
 	ofClient := func(c *credential) bool { return c.owner == client.ClientID || c.isThrough(client) }
 	session := []string{"one", "two"}[w.random.IntN(2)] + user.GetUserID()
 	all := []end{
-		{"the user " + user.GetUserID(), func(w *world) error { return w.tokens.RevokeUser(w.T.Context(), user.GetUserID(), w.Now) }, ofUser, nil},
-		{"the client", func(w *world) error { return w.tokens.RevokeClient(w.T.Context(), client.ClientID, w.Now) }, ofClient, client},
+		{"the user " + user.GetUserID(), func(w *world) error { return w.tokens.RevokeUser(oauthtest.Brief(w.T), user.GetUserID(), w.Now) }, ofUser, nil},
+		{"the client", func(w *world) error { return w.tokens.RevokeClient(oauthtest.Brief(w.T), client.ClientID, w.Now) }, ofClient, client},
 		{"the consent", func(w *world) error {
 			return w.consents.Revoke(w.T.Context(), user.GetUserID(), client.ClientID, w.Now)
 		}, func(c *credential) bool { return ofUser(c) && ofClient(c) }, client},
@@ -267,18 +267,18 @@ func (w *world) anEnd() end {
 		}, func(c *credential) bool { return c.session == session && (!c.offline || c.kind == "code") }, nil},
 		{"the registration", func(w *world) error {
 			registrations := gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](w.DB)
-			return registrations.DeleteClient(w.T.Context(), client.ClientID, w.Now)
+			return registrations.DeleteClient(oauthtest.Brief(w.T), client.ClientID, w.Now)
 		}, ofClient, client},
 		{"everything about the user", func(w *world) error {
 			erase := gormoauth.CreateEraseFunc[oauthtest.Token, oauthtest.AuthorizationCode](w.DB, w.consents, gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](w.DB))
-			_, err := erase(w.T.Context(), user.GetUserID())
+			_, err := erase(oauthtest.Brief(w.T), user.GetUserID())
 			return err
 		}, ofUser, nil},
 		{"a user who is disabled", func(w *world) error {
 			if err := w.DB.Model(user).Update("disabled", true).Error; err != nil {
 				return err
 			}
-			return w.tokens.RevokeUser(w.T.Context(), user.GetUserID(), w.Now)
+			return w.tokens.RevokeUser(oauthtest.Brief(w.T), user.GetUserID(), w.Now)
 		}, ofUser, nil},
 	}
 	if refresh := w.live("refresh"); len(refresh) > 0 {
@@ -414,8 +414,8 @@ func TestAnEndReachesOtherTablesAndOtherClients(t *testing.T) {
 			"consent": func(w *world) error {
 				return w.consents.Revoke(t.Context(), w.users[0].GetUserID(), w.apps[0].ClientID, w.Now)
 			},
-			"client": func(w *world) error { return w.tokens.RevokeClient(t.Context(), w.apps[0].ClientID, w.Now) },
-			"user":   func(w *world) error { return w.tokens.RevokeUser(t.Context(), w.users[0].GetUserID(), w.Now) },
+			"client": func(w *world) error { return w.tokens.RevokeClient(oauthtest.Brief(t), w.apps[0].ClientID, w.Now) },
+			"user":   func(w *world) error { return w.tokens.RevokeUser(oauthtest.Brief(t), w.users[0].GetUserID(), w.Now) },
 		} {
 			w := newWorld(t, db, 0)
 			app, user := w.apps[0], w.users[0]
@@ -457,11 +457,11 @@ func TestAClientEndsWithItsBranchOfAGrant(t *testing.T) {
 		second := exchange(first, w.services[1])
 		third := exchange(second, w.apps[1])
 		beside := exchange(root, w.services[1])
-		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[0].ClientID, w.Now))
+		require.NoError(t, w.tokens.RevokeClient(oauthtest.Brief(t), w.services[0].ClientID, w.Now))
 		for c, want := range map[*credential]bool{root: true, first: false, second: false, third: false, beside: true} {
 			assert.Equal(t, want, w.Valid(c.text), c.client.ClientID)
 		}
-		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[1].ClientID, w.Now))
+		require.NoError(t, w.tokens.RevokeClient(oauthtest.Brief(t), w.services[1].ClientID, w.Now))
 		assert.True(t, w.Valid(root.text))
 		assert.False(t, w.Valid(beside.text))
 
@@ -471,10 +471,10 @@ func TestAClientEndsWithItsBranchOfAGrant(t *testing.T) {
 		root = w.live("access")[len(w.live("access"))-1]
 		first = exchange(root, w.services[0])
 		require.NoError(t, db.Model(&oauthtest.Token{}).Where("1 = 1").Updates(map[string]any{"origin": nil, "token_id": nil, "exchanged_from": nil}).Error)
-		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.services[0].ClientID, w.Now))
+		require.NoError(t, w.tokens.RevokeClient(oauthtest.Brief(t), w.services[0].ClientID, w.Now))
 		assert.True(t, w.Valid(root.text))
 		assert.False(t, w.Valid(first.text))
-		require.NoError(t, w.tokens.RevokeClient(t.Context(), w.apps[0].ClientID, w.Now))
+		require.NoError(t, w.tokens.RevokeClient(oauthtest.Brief(t), w.apps[0].ClientID, w.Now))
 		assert.False(t, w.Valid(root.text))
 	})
 }
@@ -499,12 +499,12 @@ func TestHooksAreToldOfEveryEnd(t *testing.T) {
 				return server.Revocation{ClientID: w.apps[0].ClientID, UserID: w.users[0].GetUserID(), Reason: server.RevokedBySession}
 			}},
 			"a registration": {func(w *world, _ string) error {
-				return gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](db).DeleteClient(t.Context(), w.apps[0].ClientID, w.Now)
+				return gormoauth.CreateClientRegistrationStorage[oauthtest.Client, oauthtest.Token](db).DeleteClient(oauthtest.Brief(t), w.apps[0].ClientID, w.Now)
 			}, func(w *world) server.Revocation {
 				return server.Revocation{ClientID: w.apps[0].ClientID, Reason: server.RevokedByDeletion}
 			}},
 			"an erasure": {func(w *world, _ string) error {
-				_, err := gormoauth.CreateEraseFunc[oauthtest.Token, oauthtest.AuthorizationCode](db, w.consents)(t.Context(), w.users[0].GetUserID())
+				_, err := gormoauth.CreateEraseFunc[oauthtest.Token, oauthtest.AuthorizationCode](db, w.consents)(oauthtest.Brief(t), w.users[0].GetUserID())
 				return err
 			}, func(w *world) server.Revocation {
 				return server.Revocation{UserID: w.users[0].GetUserID(), Reason: server.RevokedByErasure}

@@ -82,6 +82,9 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		}
 		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").BecauseOf(why).OfToken(token))
 	}
+	if ended := server.Ended(token.Token.GetAuthorization(), server.GenerationOf(client), server.GenerationOf(user)); ended != nil {
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token was revoked.").BecauseOf(ended).OfToken(token))
+	}
 	claims, err := e.claims(ctx, client, user, token)
 	if err != nil {
 		return nil, err

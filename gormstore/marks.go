@@ -1,0 +1,100 @@
+package gormstore
+
+import (
+	"context"
+
+	"gorm.io/gorm/clause"
+
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// mark is the generation in the row of a client or a user whose grants end.
+type mark struct {
+	table *Table
+	row   clause.Expression
+	// current and ended are the fields of the generation, and of that before which all has
+	// been revoked.
+	current, ended string
+	generation     int64
+}
+
+// marks are those that were raised for one ending: one, or none.
+type marks []*mark
+
+// raise begins a new generation in the row of the client or the user of a selection, which
+// is then about what was issued before it.
+func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
+	m, err := t.markOf(*s)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	if err := m.table.do(ctx, step{several: true}, func(tx *tx) error { return m.raise(tx, nil) }); err != nil || m.generation == 0 {
+		return nil, err
+	}
+	if s.clientID != "" {
+		s.clientBefore = m.generation
+	} else {
+		s.userBefore = m.generation
+	}
+	return marks{m}, nil
+}
+
+// markOf finds where the row of the client or the user of a selection is, nil where the pool
+// does not say.
+func (t *Table) markOf(s selection) (*mark, error) {
+	if s.clientID != "" {
+		clients := t.only(func(r *relatives) map[string]*Table { return r.clients })
+		if clients == nil {
+			return nil, nil
+		}
+		return clients.clientMark(s.clientID), nil
+	}
+	users := t.only(func(r *relatives) map[string]*Table { return r.users })
+	if users == nil {
+		return nil, nil
+	}
+	row, err := users.theirs(context.Background(), s.userID)
+	if err != nil { // an id that no user can have
+		return nil, nil //nolint:nilerror // what is theirs is looked for all the same
+	}
+	return &mark{table: users, row: row, current: "GrantGeneration", ended: "EndedGrantGeneration"}, nil
+}
+
+// clientMark is the mark of a client in this table.
+func (t *Table) clientMark(clientID string) *mark {
+	all := t.withoutConditions()
+	return &mark{table: all, row: all.is("ClientID", models.ClientKey(clientID)), current: "Generation", ended: "EndedGeneration"}
+}
+
+// raise raises the generation, and sets what else is to be in the row. Of a row that is not
+// there, or that the conditions leave out, the generation stays 0.
+func (m *mark) raise(tx *tx, values map[string]any, conditions ...clause.Expression) error {
+	m.generation = 0
+	tx = tx.withoutHooks()
+	rows, err := tx.list(append(conditions, m.row), locked)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	next := server.GenerationOf(rows[0]) + 1
+	all := map[string]any{m.current: next}
+	for field, value := range values {
+		all[field] = value
+	}
+	if _, err := tx.update(all, m.row); err != nil {
+		return err
+	}
+	m.generation = next
+	return nil
+}
+
+// done notes that everything has ended that was issued before the mark.
+func (all marks) done(tx *tx) error {
+	for _, m := range all {
+		t := m.table
+		if _, err := tx.on(t).withoutHooks().update(map[string]any{m.ended: m.generation}, m.row, clause.Lt{Column: column(t.column(m.ended)), Value: m.generation}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"testing"
 
 	"github.com/gormoauth/gormoauth/server"
@@ -23,7 +22,7 @@ func (k *kit) erase(t *testing.T) {
 		answers := race(3, func(i int) answer {
 			switch i {
 			case 0:
-				if _, err := in(round).erase(context.Background(), leaving.GetUserID()); err != nil {
+				if _, err := in(round).erase(brief(), leaving.GetUserID()); err != nil {
 					t.Errorf("the user cannot be erased: %v", err)
 				}
 				return answer{}
@@ -34,14 +33,14 @@ func (k *kit) erase(t *testing.T) {
 			}
 		})
 		// What was on its way at that moment has either been seen, or has found nothing.
-		if _, err := in(round).erase(t.Context(), leaving.GetUserID()); err != nil {
+		if _, err := in(round).erase(brief(), leaving.GetUserID()); err != nil {
 			t.Errorf("the user cannot be erased again: %v", err)
 		}
 		k.dead(t, all, c, first, answers[1], answers[2])
 		if a := in(round).redeem(c, late); a.Error != server.InvalidGrant {
 			t.Errorf("a code of the user who left is answered with %+v", a)
 		}
-		if left, err := in(round).erase(t.Context(), leaving.GetUserID()); err != nil || left != 0 {
+		if left, err := in(round).erase(brief(), leaving.GetUserID()); err != nil || left != 0 {
 			t.Errorf("%d rows of the user were left: %v", left, err)
 		}
 	}

@@ -94,9 +94,9 @@ func (s system) End() history.Answer {
 	var err error
 	more := append([]gormstore.Erasable{s.codes}, s.erasable...) // of a handle with scopes nobody knows what belongs together
 	if rand.IntN(2) == 0 {                                       //nolint:gosec // not a secret
-		err = s.tokens.RevokeUser(s.t.Context(), s.user.GetUserID(), time.Now(), more...)
+		err = s.tokens.RevokeUser(brief(), s.user.GetUserID(), time.Now(), more...)
 	} else {
-		err = s.tokens.RevokeClient(s.t.Context(), s.client.id, time.Now(), more...)
+		err = s.tokens.RevokeClient(brief(), s.client.id, time.Now(), more...)
 	}
 	switch {
 	case errors.Is(err, server.ErrUnavailable):

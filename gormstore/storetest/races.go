@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -199,3 +201,7 @@ func (k *kit) dead(t *testing.T, all []*instance, c client, answers ...answer) {
 		}
 	}
 }
+
+// brief is a context in which whoever ends grants waits for little time: what these tests have
+// under way exchanges something, and finds that ended.
+func brief() context.Context { return underway.Shorten(context.Background(), 100*time.Millisecond) }

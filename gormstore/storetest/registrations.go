@@ -137,7 +137,7 @@ func (k *kit) registrations(t *testing.T) {
 				t.Fatalf("the client %s comes back as %+v", id, found)
 			}
 			race(2, func(i int) error {
-				err := in(i).registrations.DeleteClient(t.Context(), id, now)
+				err := in(i).registrations.DeleteClient(brief(), id, now)
 				if err != nil {
 					t.Error(err)
 				}

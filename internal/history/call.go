@@ -13,6 +13,7 @@ const (
 	Withdraw Op = "withdraw" // revoke one access token
 	Validate Op = "validate" // use an access token
 	Exchange Op = "exchange" // have another client exchange an access token (RFC 8693)
+	Mark     Op = "mark"     // the first step of End: what is exchanged in the grant may be refused from then on
 	End      Op = "end"      // end the grant with all that came of it, by its user, its client or a consent
 )
 

@@ -12,6 +12,10 @@ import (
 type grant struct {
 	redeemed bool
 	revoked  bool
+	// marked is whether it is to end: what exchanges something in it is refused from then on,
+	// unless it was under way, and a token that is only looked at counts until its row is
+	// reached.
+	marked bool
 	// access and refresh are the current tokens. They are unheard where the
 	// call that made them was not answered.
 	access, refresh string
@@ -66,17 +70,23 @@ func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
 		if done {
 			return grant{redeemed: true, access: answer.Access, refresh: answer.Refresh}, !g.redeemed && !g.revoked
 		}
+		if g.marked && !g.redeemed {
+			return g, true
+		}
 		return g.replayed(), g.redeemed || g.revoked
 	case Rotate:
 		return g.rotate(call.Token, answer, grace)
 	case Revoke, End:
 		g.revoked = true
 		return g, done
+	case Mark:
+		g.marked = true
+		return g, done
 	case Exchange:
 		if answer.Access != "" && answer.Access != unheard {
 			g.exchanged += " " + answer.Access
 		}
-		return g, done == g.valid(call.Token)
+		return g, done == g.valid(call.Token) || g.marked && !done
 	case Withdraw:
 		g.withdrawn = g.withdrawn || g.access == call.Token
 		return g, done
@@ -101,6 +111,8 @@ func (g grant) rotate(token string, answer Answer, grace bool) (grant, bool) {
 	current := g.redeemed && !g.revoked && g.refresh == token
 	repeat := grace && g.redeemed && !g.revoked && g.rotated == token
 	switch {
+	case g.marked && answer.Outcome == Refused && (current || repeat):
+		return g, true
 	case answer.Outcome == Refused:
 		return g.replayed(), !current && !repeat
 	case current:

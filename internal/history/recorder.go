@@ -32,9 +32,9 @@ func (r *Recorder) Do(client int, call Call, f func() Answer) Answer {
 
 // DoAll makes a call that ends the first so many grants, and writes it down for each.
 func (r *Recorder) DoAll(client, grants int, f func() Answer) Answer {
-	calls := make([]Call, grants)
-	for i := range calls {
-		calls[i] = Call{Grant: i, Op: End}
+	var calls []Call
+	for i := range grants {
+		calls = append(calls, Call{Grant: i, Op: Mark}, Call{Grant: i, Op: End})
 	}
 	return r.do(client, f, calls...)
 }

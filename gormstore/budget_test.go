@@ -1,12 +1,14 @@
 package gormstore_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
@@ -93,9 +96,12 @@ func TestACommitThatIsSlowerThanTheBudgetIsToldAsSuccess(t *testing.T) {
 			p := newProvider(t, faults.DB(db, plan), withShortBudget)
 			code := p.code("profile")
 			plan.Reset()
-			slowed := false
+			slowed, afterwards := false, 0
 			plan.Next = func(call faults.Call) faults.Fault {
 				alone := db.Name() == "postgres"
+				if slowed {
+					afterwards++
+				}
 				if slowed || !slow(call) || what != "COMMIT" && !alone {
 					return faults.Fault{}
 				}
@@ -108,6 +114,9 @@ func TestACommitThatIsSlowerThanTheBudgetIsToldAsSuccess(t *testing.T) {
 			plan.Next = func(faults.Call) faults.Fault { return faults.Fault{} }
 			assert.Equal(t, (what == "COMMIT") == (db.Name() != "postgres"), slowed, what)
 			assert.Equal(t, http.StatusOK, a.Status, "%s: %v", what, a)
+			if what == "COMMIT" {
+				assert.Zero(t, afterwards, "nobody had to look")
+			}
 			assert.Equal(t, http.StatusBadRequest, p.redeem(code).Status, "the code is spent: %s", what)
 		}
 	})
@@ -215,4 +224,36 @@ func TestAServerThatHangsIsNotWaitedFor(t *testing.T) {
 	}
 	proxy.Resume()
 	assert.Equal(t, http.StatusOK, p.redeem(code).Status)
+}
+
+// The driver of PostgreSQL sends COMMIT in the context that the transaction was begun with.
+func TestADriverDoesNotCutACommit(t *testing.T) {
+	dsn := testdb.PostgresDSN(t)
+	require.NoError(t, gormstore.AutoMigrate(openPostgres(t, dsn, &gorm.Config{}, 1, 1), allModels...))
+	target, err := url.Parse(dsn)
+	require.NoError(t, err)
+	var proxy *faults.Proxy
+	var armed atomic.Bool
+	proxy, err = faults.NewProxy(target.Host, func(sent []byte) bool {
+		hangs := armed.Load() && bytes.Contains(bytes.ToLower(sent), []byte("commit"))
+		if hangs {
+			time.AfterFunc(3*shortBudget, proxy.Resume)
+		}
+		return hangs
+	})
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+	target.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(proxy.Port()))
+	recorded, s := record(openPostgres(t, target.String(), &gorm.Config{}, 4, 4))
+	require.NoError(t, gormstore.AutoMigrate(openPostgres(t, dsn, &gorm.Config{}, 1, 1), &Audit{}))
+	audited, err := gormoauth.WithAudit[Audit](recorded)
+	require.NoError(t, err)
+	p := newProvider(t, audited, withShortBudget)
+	code := p.code("profile")
+	s.take()
+	armed.Store(true)
+	a := within(t, 3*shortBudget, 3*shortBudget, func() answer { return p.redeem(code) })
+	assert.Equal(t, http.StatusOK, a.Status, a)
+	said := s.take()
+	assert.Equal(t, "COMMIT", said[len(said)-1], "nobody had to look: %v", said)
 }

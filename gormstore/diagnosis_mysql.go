@@ -24,7 +24,7 @@ func (mysqlEngine) settings(x *examination) {
 		variables[name] = value
 		return nil
 	}, `SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait', 'read_only', 'innodb_read_only', 'sql_mode',
-		'innodb_lock_wait_timeout', 'innodb_flush_log_at_trx_commit', 'character_set_connection')`)
+		'innodb_lock_wait_timeout', 'tx_isolation', 'transaction_isolation', 'innodb_flush_log_at_trx_commit', 'character_set_connection')`)
 	if err != nil {
 		x.unseen("MySQL's settings", err)
 		return
@@ -34,6 +34,16 @@ func (mysqlEngine) settings(x *examination) {
 			Check: "read_only", Severity: server.Grave, Where: "read_only", Problem: "is on: this is a replica",
 			Consequence: "nothing can be written", Remedy: "name the primary in the connection string",
 		})
+	}
+	for _, name := range []string{"tx_isolation", "transaction_isolation"} {
+		if variables[name] == "READ-UNCOMMITTED" {
+			x.find(server.Finding{
+				Check: "isolation", Severity: server.Grave, Where: name, Problem: "is READ-UNCOMMITTED",
+				Consequence: "what is read may never have happened: a token is refused, or taken, by what was rolled back",
+				Remedy:      "tx_isolation='READ-COMMITTED' in the connection string, or leave it out (MySQL: transaction_isolation)",
+			})
+			break // old servers know both
+		}
 	}
 	// The server goes on waiting for a lock when nobody waits for it any more, and then does
 	// what it was asked for.

@@ -68,6 +68,9 @@ func TestMariaDBIsDiagnosed(t *testing.T) {
 		"wsrep_sync_wait=0": "wsrep_sync_wait wsrep_sync_wait",
 		"sql_mode=''":       "sql_mode sql_mode",
 		"charset=latin1":    "character_set the connection string",
+
+		"innodb_lock_wait_timeout=50":     "lock_wait_timeout innodb_lock_wait_timeout",
+		"tx_isolation='READ-UNCOMMITTED'": "isolation tx_isolation",
 	} {
 		name, value, _ := strings.Cut(setting, "=")
 		path, query, _ := strings.Cut(dsn, "?")

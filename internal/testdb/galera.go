@@ -66,20 +66,37 @@ func stopAll(cluster []*Server) {
 // galera is where the software is.
 type galera struct{ install, server, provider string }
 
+// candidates are where a program may be.
+type candidates struct {
+	found *string
+	paths []string
+}
+
 func findGalera() (galera, error) {
-	var g galera
 	if leftOut("galera") {
-		return g, fmt.Errorf("a Galera cluster is %w", errMissing)
+		return galera{}, fmt.Errorf("a Galera cluster is %w", errMissing)
 	}
-	for _, candidates := range []struct {
-		found *string
-		paths []string
-	}{
-		{&g.install, []string{"mariadb-install-db"}},
-		{&g.server, []string{"mariadbd", "/usr/sbin/mariadbd"}}, // not in every user's PATH
+	g, err := findMariaDB()
+	if err != nil {
+		return g, err
+	}
+	err = find([]candidates{
 		{&g.provider, []string{"/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so"}},
 		{new(string), []string{"rsync"}}, // sends a new node the others' data
-	} {
+	})
+	return g, err
+}
+
+func findMariaDB() (g galera, err error) {
+	err = find([]candidates{
+		{&g.install, []string{"mariadb-install-db"}},
+		{&g.server, []string{"mariadbd", "/usr/sbin/mariadbd"}}, // not in every user's PATH
+	})
+	return g, err
+}
+
+func find(programs []candidates) error {
+	for _, candidates := range programs {
 		for _, path := range candidates.paths {
 			if found, err := exec.LookPath(path); err == nil {
 				*candidates.found = found
@@ -88,10 +105,10 @@ func findGalera() (galera, error) {
 			}
 		}
 		if *candidates.found == "" {
-			return g, fmt.Errorf("a Galera cluster's %s is %w", candidates.paths[0], errMissing)
+			return fmt.Errorf("MariaDB's %s is %w", candidates.paths[0], errMissing)
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // member is a node's place in its cluster. Beside the port for clients it has
@@ -188,14 +205,17 @@ func dataOf(h *home) string { return filepath.Join(h.dir, "data") }
 
 // fill makes the first data directory. The others are filled by the first node.
 func (g galera) fill(ctx context.Context, h *home, m member) error {
-	program := []string{"mkdir", dataOf(h)}
 	if m.number == 1 {
-		program = []string{
-			g.install, "--no-defaults", "--datadir=" + dataOf(h), logSize,
-			"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
-		}
+		return g.initialize(ctx, h)
 	}
-	_, err := h.run(ctx, program...)
+	_, err := h.run(ctx, "mkdir", dataOf(h))
+	return err
+}
+
+// initialize makes the data directory of a server.
+func (g galera) initialize(ctx context.Context, h *home) error {
+	_, err := h.run(ctx, g.install, "--no-defaults", "--datadir="+dataOf(h), logSize,
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	return err
 }
 

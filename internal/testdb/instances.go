@@ -13,14 +13,15 @@ import (
 // between several instances of a program and their database.
 const (
 	PostgresReplica   = "postgres-replica"   // reads go to a lagging replica, by gorm.io/plugin/dbresolver
-	PostgresPgBouncer = "postgres-pgbouncer" // in transaction mode
+	PostgresPgBouncer = "postgres-pgbouncer" // in transaction mode, by default_query_exec_mode=exec
 	Galera            = "galera"             // three nodes of MariaDB that all take writes
+	MariaDB           = "mariadb"            // a single server
 )
 
 // Drivers are what some engines need and this module does not require, so that no program
 // that uses it has to. The module internal/engines brings them.
 type Drivers struct {
-	// MySQL is gorm.io/driver/mysql, for [Galera].
+	// MySQL is gorm.io/driver/mysql, for [Galera] and [MariaDB].
 	MySQL func(dsn string) gorm.Dialector
 	// Replicate is gorm.io/plugin/dbresolver, for [PostgresReplica]: it has a handle read from
 	// a replica, by a pool of so many connections, until closed.
@@ -37,7 +38,7 @@ func AllEngines() []string {
 		engines = append(engines, PostgresReplica)
 	}
 	if drivers.MySQL != nil {
-		engines = append(engines, Galera)
+		engines = append(engines, MariaDB, Galera)
 	}
 	return engines
 }
@@ -61,8 +62,10 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 	case PostgresReplica:
 		return openReplicated(tb, models)
 	case PostgresPgBouncer:
-		dsn := pgBouncerDSN(tb)
-		handles = []*gorm.DB{connect(tb, postgres.Open(dsn), 16), connect(tb, postgres.Open(dsn), 16)}
+		return OpenPgBouncer(tb, "exec", models...)
+	case MariaDB:
+		dsn := MariaDBDSN(tb, nil)
+		handles = []*gorm.DB{connect(tb, drivers.MySQL(dsn), 16), connect(tb, drivers.MySQL(dsn), 16)}
 	case Galera:
 		for _, dsn := range galeraDSNs(tb) {
 			handles = append(handles, connect(tb, drivers.MySQL(dsn), 16))
@@ -71,6 +74,16 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 		open := everydayEngine(tb, engine)
 		handles = []*gorm.DB{open(), open()}
 	}
+	migrate(tb, handles[0], models)
+	return handles
+}
+
+// OpenPgBouncer is [OpenInstances] behind PgBouncer in transaction mode, with one of the
+// values of default_query_exec_mode of the driver.
+func OpenPgBouncer(tb testing.TB, execMode string, models ...any) []*gorm.DB {
+	tb.Helper()
+	dsn := withParameter(pgBouncerDSN(tb), "default_query_exec_mode", execMode)
+	handles := []*gorm.DB{connect(tb, postgres.Open(dsn), 16), connect(tb, postgres.Open(dsn), 16)}
 	migrate(tb, handles[0], models)
 	return handles
 }

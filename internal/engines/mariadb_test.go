@@ -1,0 +1,117 @@
+package engines_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormoauth/gormoauth/internal/engines/kit"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+func openMariaDB(t *testing.T, dsn string, connections int) *gorm.DB {
+	t.Helper()
+	db, err := gorm.Open(mysql.Open(dsn), &gorm.Config{Logger: logger.Discard})
+	require.NoError(t, err)
+	pool, err := db.DB()
+	require.NoError(t, err)
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
+	return db
+}
+
+// The default, REPEATABLE READ and strict, is in TestEveryEngine. READ UNCOMMITTED reads what is
+// rolled back, and is found by the doctor.
+func TestMariaDBAtEveryIsolationAndMode(t *testing.T) {
+	for _, settings := range []map[string]string{
+		{"tx_isolation": "'READ-COMMITTED'"},
+		{"tx_isolation": "'SERIALIZABLE'"},
+		{"sql_mode": "''"},
+		{"sql_mode": "'ANSI_QUOTES,STRICT_TRANS_TABLES'"},
+		{"sql_mode": "'ANSI,TRADITIONAL,NO_BACKSLASH_ESCAPES'", "tx_isolation": "'READ-COMMITTED'"},
+	} {
+		t.Run(strings.NewReplacer("map", "", "'", "").Replace(fmt.Sprint(settings)), func(t *testing.T) {
+			t.Parallel()
+			dsn := testdb.MariaDBDSN(t, settings)
+			instances := []*gorm.DB{openMariaDB(t, dsn, 16), openMariaDB(t, dsn, 16)}
+			require.NoError(t, instances[0].AutoMigrate(allModels...))
+			kit.Run(t, instances)
+		})
+	}
+}
+
+// What MariaDB refuses and would refuse again is told at once, and a lock that another has
+// for long is not waited for, however long MariaDB would.
+func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
+	const budget = 500 * time.Millisecond
+	for name, c := range map[string]struct {
+		settings map[string]string
+		locked   bool
+		atLeast  time.Duration
+	}{
+		"max_statement_time":       {map[string]string{"max_statement_time": "0.1"}, true, 0},
+		"a transaction that reads": {map[string]string{"tx_read_only": "1"}, false, 0},
+		"a lock for 50 s":          {map[string]string{"innodb_lock_wait_timeout": "50"}, true, budget},
+		"a lock for a second":      {map[string]string{"innodb_lock_wait_timeout": "1"}, true, budget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := testdb.MariaDBDSN(t, nil)
+			db := openMariaDB(t, dsn, 4)
+			require.NoError(t, db.AutoMigrate(allModels...))
+			good := oauthtest.New(t, db)
+			client := good.NewClient(oauthtest.Public)
+			code := good.Code(client, "scope=profile")
+			limited := openMariaDB(t, dsn, 1)
+			p := oauthtest.New(t, limited, func(c *server.Config) { c.StorageBudget = budget })
+			for variable, value := range c.settings {
+				require.NoError(t, limited.Exec("SET SESSION "+variable+" = "+value).Error)
+			}
+			other := db.Begin()
+			require.NoError(t, other.Error)
+			t.Cleanup(func() { other.Rollback() })
+			if c.locked {
+				require.NoError(t, other.Exec("UPDATE authorization_codes SET client_id = CONCAT(client_id, '')").Error)
+				require.NoError(t, other.Exec("SELECT id FROM authorization_codes FOR UPDATE").Error)
+			}
+			begin := time.Now()
+			a := p.Redeem(client, code)
+			took := time.Since(begin)
+			assert.Equal(t, http.StatusServiceUnavailable, a.Status, a.Raw)
+			assert.NotEmpty(t, a.Header.Get("Retry-After"))
+			assert.GreaterOrEqual(t, took, c.atLeast)
+			assert.Less(t, took, budget+server.DefaultStorageBudget+5*time.Second)
+			other.Rollback()
+			assert.Equal(t, http.StatusOK, good.Redeem(client, code).Status, "nothing was spent")
+		})
+	}
+}
+
+// A user without the right to write where only administrators may is told so at once (1290).
+func TestMariaDBThatTakesNoWritesIsToldAtOnce(t *testing.T) {
+	server := testdb.StartMariaDB(t)
+	root, err := gorm.Open(server.Dialector(), &gorm.Config{Logger: logger.Discard})
+	require.NoError(t, err)
+	execAll(t, root, "CREATE DATABASE app CHARACTER SET utf8mb4", "CREATE USER app IDENTIFIED BY ''", "GRANT ALL ON app.* TO app")
+	db := openMariaDB(t, strings.NewReplacer("root@", "app@", ")/?", ")/app?").Replace(server.DSN()), 4)
+	require.NoError(t, db.AutoMigrate(allModels...))
+	p := oauthtest.New(t, db)
+	client := p.NewClient(oauthtest.Public)
+	code := p.Code(client, "scope=profile")
+	execAll(t, root, "SET GLOBAL read_only = 1")
+	a := p.Redeem(client, code)
+	assert.Equal(t, http.StatusServiceUnavailable, a.Status, a.Raw)
+	assert.NotEmpty(t, a.Header.Get("Retry-After"))
+	execAll(t, root, "SET GLOBAL read_only = 0")
+	assert.Equal(t, http.StatusOK, p.Redeem(client, code).Status, "nothing was spent")
+}

@@ -144,6 +144,23 @@ var replicaPostgres = sync.OnceValues(func() (server *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if server, err = newReplica(primary, append([]string{"-c", "recovery_min_apply_delay=150ms"}, quick...)...); err == nil {
+		atEnd(server.stop)
+	}
+	return server, err
+})
+
+// StartPostgresReplica starts a replica of a server of [StartPostgres], which may be promoted.
+// It is gone when the test is.
+func StartPostgresReplica(tb testing.TB, primary *Server) *Server {
+	tb.Helper()
+	replica, err := newReplica(primary)
+	need(tb, "postgres", err)
+	tb.Cleanup(replica.stop)
+	return replica
+}
+
+func newReplica(primary *Server, settings ...string) (server *Server, err error) {
 	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
@@ -157,13 +174,12 @@ var replicaPostgres = sync.OnceValues(func() (server *Server, err error) {
 		return err
 	}
 	for range attempts {
-		if server, err = newPostgresIn(bin, copyPrimary, append([]string{"-c", "recovery_min_apply_delay=150ms"}, quick...)); err == nil {
-			atEnd(server.stop)
+		if server, err = newPostgresIn(bin, copyPrimary, settings); err == nil {
 			return server, nil
 		}
 	}
 	return nil, fmt.Errorf("start a replica of PostgreSQL: %w", err)
-})
+}
 
 // catchUp waits until the replica has what the primary has.
 func catchUp(ctx context.Context, primary, replica *sql.DB) error {

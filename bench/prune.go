@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // pruneResult is the latency of issuing while nothing else happens, and while
@@ -12,6 +14,7 @@ type pruneResult struct {
 	Engine     string
 	Beside     bool // whether a process of its own prunes
 	Rows       int
+	Alone      float64 // rows a second while nothing else happens: by one process, or by two at once
 	Took       time.Duration
 	Idle, Busy [2]time.Duration // the 50th and 99th percentile
 	Ratio      float64          // of the 99th
@@ -55,6 +58,9 @@ func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, er
 		defer pruner.stop()
 	}
 
+	if result.Alone, err = pruneAlone(db, rows, slices.Compact([]*process{server, pruner})); err != nil {
+		return result, err
+	}
 	c := newCaller(server.address, 8)
 	if _, err := paced(c, time.After(time.Second)); err != nil { // warm-up
 		return result, err
@@ -67,13 +73,7 @@ func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, er
 	var pruneErr error
 	began := time.Now()
 	go func() {
-		patient := newCaller(pruner.address, 1)
-		patient.http.Timeout = time.Hour
-		status, text, err := patient.do("POST", "/prune", nil, nil)
-		if err == nil && status != 200 {
-			err = fmt.Errorf("prune: %s", text)
-		}
-		pruneErr = err
+		pruneErr = pruneBy(pruner)
 		finished <- time.Now()
 	}()
 	during, err := paced(c, finished)
@@ -85,6 +85,35 @@ func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, er
 	result.Busy = [2]time.Duration{during.Percentile(50), during.Percentile(99)}
 	result.Ratio = float64(result.Busy[1]) / float64(result.Idle[1])
 	return result, nil
+}
+
+// pruneBy has a process prune.
+func pruneBy(p *process) error {
+	patient := newCaller(p.address, 1)
+	patient.http.Timeout = time.Hour
+	status, text, err := patient.do("POST", "/prune", nil, nil)
+	if err == nil && status != 200 {
+		err = fmt.Errorf("prune: %s", text)
+	}
+	return err
+}
+
+// pruneAlone has processes prune at once, nothing else happening, and returns how many rows
+// leave in a second. It puts as many back.
+func pruneAlone(db *gorm.DB, rows int, pruners []*process) (rate float64, err error) {
+	faults := make(chan error, len(pruners))
+	began := time.Now()
+	for _, p := range pruners {
+		go func() { faults <- pruneBy(p) }()
+	}
+	for range pruners {
+		err = firstOf(err, <-faults)
+	}
+	rate = float64(rows) / time.Since(began).Seconds()
+	if err := firstOf(err, insertTokens(db, rows, time.Now().Add(-time.Hour))); err != nil {
+		return rate, err
+	}
+	return rate, analyze(db)
 }
 
 func firstOf(a, b error) error {

@@ -144,13 +144,13 @@ func growthTable(all []growthResult) string {
 
 func pruneTable(all []pruneResult) string {
 	var b strings.Builder
-	b.WriteString("\n| engine | pruned by | rows | pruned in | idle p50 / p99, ms | pruning p50 / p99, ms | p99 ratio |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n| engine | pruned by | rows | alone, rows a second | pruned in | idle p50 / p99, ms | pruning p50 / p99, ms | p99 ratio |\n|---|---|---|---|---|---|---|---|\n")
 	for _, p := range all {
 		by := "the program itself"
 		if p.Beside {
 			by = "a process of its own"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %v | %s / %s | %s / %s | %.2f |\n", p.Engine, by, p.Rows, p.Took.Round(time.Second), milliseconds(p.Idle[0]), milliseconds(p.Idle[1]),
+		fmt.Fprintf(&b, "| %s | %s | %d | %.0f | %v | %s / %s | %s / %s | %.2f |\n", p.Engine, by, p.Rows, p.Alone, p.Took.Round(time.Second), milliseconds(p.Idle[0]), milliseconds(p.Idle[1]),
 			milliseconds(p.Busy[0]), milliseconds(p.Busy[1]), p.Ratio)
 	}
 	return b.String()

@@ -141,7 +141,7 @@ var errUpdated = errors.New("gormstore: the client was updated before")
 // address a row stays that says nothing except that the client was deleted: its metadata
 // document would bring it back otherwise.
 func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
-	ctx = ownBudget(ctx)
+	ctx = eachStep(ctx)
 	e, err := r.beginDeletion(ctx, clientID, now)
 	if e == nil || err != nil {
 		return err
@@ -178,7 +178,7 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 // rest, such as behind the answer of a page. What marks a client by its column
 // client_deleted_at alone is completed by that as well.
 func (r *ClientRegistration) BeginDeleteClient(ctx context.Context, clientID string, now time.Time) error {
-	ctx = ownBudget(ctx)
+	ctx = eachStep(ctx)
 	e, err := r.beginDeletion(ctx, clientID, now)
 	if e == nil || err != nil {
 		return err

@@ -203,12 +203,6 @@ func (e *ending) run(ctx context.Context) error {
 	return e.pass(ctx)
 }
 
-// ownBudget is the context of an ending that a request asks for: it has many steps, each
-// with a budget of its own.
-func ownBudget(ctx context.Context) context.Context {
-	return server.WithStorageBudget(ctx, server.StorageBudget(ctx))
-}
-
 // pass ends what there is, until there is no more.
 func (e *ending) pass(ctx context.Context) error {
 	for {
@@ -564,7 +558,7 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 //
 // [server.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay
 func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
-	ctx, reason := ownBudget(ctx), server.RevokedByClient
+	ctx, reason := eachStep(ctx), server.RevokedByClient
 	switch {
 	case (options.ClientID == "") == (options.UserID == ""):
 		return errors.New("gormstore: RevokeOptions name a client or a user: set ClientID or UserID")

@@ -30,7 +30,7 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 		return 0, errors.New("gormstore: the user to erase has no id")
 	}
 	ctx = eachStep(ctx)
-	ctx, now := ownBudget(ctx), time.Now()
+	now := time.Now()
 	var tables []*Table
 	for _, store := range append([]Erasable{codes}, append(more, tokens)...) { // what becomes tokens goes before them
 		for _, table := range store.Erased() {

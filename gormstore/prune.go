@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 // PruneOptions say what [Prune] removes, and how. The zero value removes what
@@ -21,9 +22,8 @@ type PruneOptions struct {
 	// now. Set it back to keep rows for a while longer. It cannot be in the
 	// future.
 	Before time.Time
-	// BatchSize is how many rows are looked for at a time, and leave at a time at
-	// most; 0 is 500. They leave in several statements where that takes long, so
-	// that nobody waits long for one.
+	// BatchSize is how many rows leave at a time at most; 0 is 500. They leave in smaller
+	// batches where that takes long, so that nobody waits long for one.
 	BatchSize int
 	// KeepSpent is how long codes, device authorizations and other rows that are
 	// exchanged once stay after their end; 0 is 30 days, less than 0 is not at all.
@@ -37,36 +37,27 @@ type PruneOptions struct {
 type PruneProgress struct {
 	// Removed is the number of rows that have left.
 	Removed int64
-	// Expired is the number of rows that had expired at the beginning. Some of
-	// them may have to stay: see [Prune].
+	// Expired is the number of rows that had expired at the beginning, of each table at most
+	// 100,000. Some of them may have to stay: see [Prune].
 	Expired int64
 }
 
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
+	smallerBatch      = 4 // times smaller, where one was too large
 	defaultKeepSpent  = 30 * 24 * time.Hour
 )
 
-// pace is how long a batch may take, and how many times as long the rest after it.
-type pace struct {
-	longBatch time.Duration
-	rest      time.Duration
-}
+// countedAtMost is how many rows of a table are counted for a report.
+const countedAtMost = 100_000
 
-// pace is leisurely on SQLite: it has one writer, whom all others wait for.
-func (t *Table) pace() pace {
-	if t.turn != nil {
-		return pace{2 * time.Millisecond, 8}
-	}
-	return pace{10 * time.Millisecond, 2}
-}
-
-// Prune removes tokens and codes that have expired, in bounded batches, and
-// rests after each for much longer than it took: others come in between. It may
-// be interrupted at any time and begun anew, and may run on several instances at
-// once. It has no clock of its own: call it when
-// it suits the program.
+// Prune removes tokens and codes that have expired, in bounded batches, as fast as the
+// database allows: while others use it, it rests after each batch, for longer the longer a
+// statement of theirs would wait, and for less the further it is behind. It may be
+// interrupted at any time and begun anew, and may run on several instances at once: on
+// PostgreSQL each takes other rows. What fails in one table is told, and the others go on.
+// It has no clock of its own: call it when it suits the program.
 //
 // A token leaves when both its access token and its refresh token have expired, or with
 // its grant, where that was revoked and would have lasted for ever. What becomes a token
@@ -125,12 +116,17 @@ func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, optio
 		}
 	}
 	report(0)
+	var faults []error
 	for _, p := range steps {
-		if err := p.run(ctx, options, report); err != nil {
-			return fmt.Errorf("gormstore: prune %s: %w", p.table.schema.Table, err)
+		err := p.run(ctx, options, report)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("gormstore: prune %s: %w", p.table.schema.Table, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // pruning is the pruning of one table, in the order of its index on the column by which
@@ -155,11 +151,19 @@ type cursor struct {
 	Key       string `gorm:"column:row_key"`
 }
 
+// triesOfBatch is how often a batch is tried that the database does not manage in time, each
+// time with fewer rows.
+const triesOfBatch = 5
+
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
-	size, pace := min(smallPruneBatch, options.BatchSize), p.table.pace()
+	size, pace, failed := min(smallPruneBatch, options.BatchSize), p.table.pace(), 0
 	for at := (cursor{}); ; {
 		began := time.Now()
-		page, err := p.next(ctx, options.Before, options.BatchSize, at)
+		page, removed, err := p.batch(ctx, options.Before, size, at)
+		if errors.Is(err, server.ErrUnavailable) && failed < triesOfBatch && ctx.Err() == nil {
+			failed, size = failed+1, max(size/smallerBatch, 1)
+			continue
+		}
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -167,31 +171,49 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 		if last == at {
 			return errors.New("the database answers with the same rows again and again; look whether a plugin changes the statement")
 		}
-		at = last
-		for len(page) > 0 {
-			batch := page[:min(size, len(page))]
-			page = page[len(batch):]
-			removing := time.Now()
-			removed, err := p.remove(ctx, options.Before, batch)
-			if err != nil {
-				return err
-			}
-			switch took := time.Since(removing); {
-			case took > pace.longBatch:
-				size = max(size/2, 1)
-			case took < pace.longBatch/2:
-				size = min(size*2, options.BatchSize)
-			}
-			report(removed)
-			if err := p.table.checkpoint(ctx); err != nil {
-				return err
-			}
-			if err := rest(ctx, pace.rest*time.Since(began)); err != nil {
-				return err
-			}
-			began = time.Now()
+		took := time.Since(began)
+		at, failed = last, 0
+		switch full := len(page) == size; {
+		case took > pace.longBatch:
+			size = max(size/2, 1)
+		case took < pace.longBatch/2 && full:
+			size = min(size*2, options.BatchSize)
+		}
+		report(removed)
+		if err := p.table.checkpoint(ctx); err != nil {
+			return err
+		}
+		behind := options.Before.Add(-p.keep).Sub(time.Unix(at.ExpiresAt, 0))
+		pause, err := pace.after(ctx, took, behind)
+		if err != nil {
+			return err
+		}
+		if err := rest(ctx, pause); err != nil {
+			return err
 		}
 	}
+}
+
+// batch removes the next rows, and returns those that it looked at and how many have left. On
+// PostgreSQL it takes rows that no other instance has taken.
+func (p pruning) batch(ctx context.Context, before time.Time, size int, at cursor) (page []cursor, removed int64, err error) {
+	if p.table.db.Name() != "postgres" {
+		if page, err = p.next(ctx, before, size, at); err != nil || len(page) == 0 {
+			return nil, 0, err
+		}
+		removed, err = p.remove(ctx, before, page)
+		return page, removed, err
+	}
+	err = p.table.do(ctx, step{several: true}, func(tx *tx) (err error) {
+		removed = 0
+		skipping := clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked}
+		if page, err = p.page(tx.withoutHooks().db.Model(p.table.newRow()), before, size, at, skipping); err != nil || len(page) == 0 {
+			return err
+		}
+		removed, err = p.removeWithin(tx, before, page)
+		return err
+	})
+	return page, removed, err
 }
 
 // checkpoint moves what was written out of SQLite's write-ahead log. Otherwise
@@ -233,44 +255,60 @@ func (p pruning) expired(before time.Time) []clause.Expression {
 	return conditions
 }
 
+// count returns how many rows have expired, countedAtMost of them.
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
-		return where(p.table.whole(ctx), p.expired(before)...).Count(&rows).Error
+		expired := where(p.table.whole(ctx), p.expired(before)...).Select("1 AS one").Limit(countedAtMost)
+		return p.table.bare(ctx).Table("(?) AS expired", expired).Count(&rows).Error
 	})
 	return rows, err
 }
 
-// next returns the rows behind the cursor, in the order of the index on
-// the column, from which they can be read without a look at those before.
-func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor) (batch []cursor, err error) {
+// next returns the rows behind the cursor.
+func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor) (page []cursor, err error) {
+	err = retry(ctx, func(ctx context.Context) error {
+		page, err = p.page(p.table.whole(ctx), before, size, at)
+		return err
+	})
+	return page, err
+}
+
+// page is one attempt at the rows behind the cursor, in the order of the index on the column,
+// from which they can be read without a look at those before.
+func (p pruning) page(db *gorm.DB, before time.Time, size int, at cursor, more ...clause.Expression) (page []cursor, err error) {
 	expiresAt, key := column(p.expiresAt()), column(p.key())
 	conditions := append(p.expired(before),
 		clause.Gte{Column: expiresAt, Value: at.ExpiresAt},
 		clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
-	err = retry(ctx, func(ctx context.Context) error {
-		batch = nil
-		return where(p.table.whole(ctx), conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
-			Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: expiresAt}, {Column: key}}}).
-			Limit(size).Scan(&batch).Error
-	})
-	return batch, err
+	err = where(db, conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
+		Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: expiresAt}, {Column: key}}}).
+		Clauses(more...).Limit(size).Scan(&page).Error
+	return page, err
 }
 
-// remove asks again whether the rows have expired: a rotation may have given
-// one of them a new life.
-func (p pruning) remove(ctx context.Context, before time.Time, batch []cursor) (removed int64, err error) {
-	keys := make([]any, len(batch))
-	for i, row := range batch {
+// remove removes the rows of a page in a step of its own.
+func (p pruning) remove(ctx context.Context, before time.Time, page []cursor) (removed int64, err error) {
+	err = p.table.do(ctx, step{several: len(p.table.consentsTo()) > 0}, func(tx *tx) error {
+		removed, err = p.removeWithin(tx, before, page)
+		return err
+	})
+	return removed, err
+}
+
+// removeWithin asks again whether the rows have expired: a rotation may have given one of
+// them a new life.
+func (p pruning) removeWithin(tx *tx, before time.Time, page []cursor) (removed int64, err error) {
+	keys := make([]any, len(page))
+	for i, row := range page {
 		keys[i] = row.Key
 	}
-	consents := p.table.consentsTo()
-	err = p.table.do(ctx, step{several: len(consents) > 0}, func(tx *tx) (err error) {
-		removed, err = tx.withoutHooks().remove(append(p.expired(before), clause.IN{Column: column(p.key()), Values: keys})...)
-		if err != nil || removed == 0 || len(consents) == 0 {
-			return err
-		}
-		return p.forgetConsents(tx, consents, keys)
-	})
+	removed, err = tx.withoutHooks().remove(append(p.expired(before), clause.IN{Column: column(p.key()), Values: keys})...)
+	if err != nil || removed == 0 {
+		return removed, err
+	}
+	if consents := p.table.consentsTo(); len(consents) > 0 {
+		err = p.forgetConsents(tx, consents, keys)
+	}
 	return removed, err
 }
 

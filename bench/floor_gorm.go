@@ -89,7 +89,7 @@ func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, t *tokens, look func(co
 		return err
 	}
 	return db.Transaction(func(tx *gorm.DB) error {
-		result := tx.Model(&authorizationCode{}).Where("code = ? AND redeemed_at = 0", code.Code).Updates(map[string]any{"redeemed_at": time.Now().Unix()})
+		result := tx.Model(&authorizationCode{}).Where("code = ? AND redeemed_at = 0", code.Code).Updates(spent())
 		if result.Error != nil {
 			return result.Error
 		}
@@ -99,6 +99,14 @@ func (f *gormFloor) redeem(db *gorm.DB, r *http.Request, t *tokens, look func(co
 		sum := digest(t.Refresh)
 		return tx.Create(newToken(t.Access, &sum, &u.ID)).Error
 	})
+}
+
+// spent is what becomes of a code that was redeemed: nobody needs what it said any more.
+func spent() map[string]any {
+	return map[string]any{
+		"redeemed_at": time.Now().Unix(), "redirect_uri": "", "response_type": "", "nonce": "", "code_challenge": "", "code_challenge_method": "",
+		"scope": "", "audience": "", "authorization_details": "", "claims": "", "confirmation": "", "acr": "", "amr": "", "subject": "",
+	}
 }
 
 func (f *gormFloor) rotate(db *gorm.DB, presented, access, refresh string) error {

@@ -46,7 +46,8 @@ func newSQLFloor(db *gorm.DB) (contestant, error) {
 		`SELECT client_secret, client_metadata FROM clients WHERE client_id = ?`:                      &f.client,
 		`SELECT user_id, code_challenge, scope, redirect_uri FROM authorization_codes WHERE code = ?`: &f.code,
 		`SELECT id FROM users WHERE id = ?`:                                                           &f.user,
-		`UPDATE authorization_codes SET redeemed_at = ? WHERE code = ? AND redeemed_at = 0`:           &f.spend,
+		`UPDATE authorization_codes SET redeemed_at = ?, redirect_uri = '', response_type = '', nonce = '', code_challenge = '', code_challenge_method = '', scope = '', audience = '', authorization_details = '', claims = '', confirmation = '', acr = '', amr = '', subject = ''
+			WHERE code = ? AND redeemed_at = 0`: &f.spend,
 		`INSERT INTO tokens (user_id, client_id, token_type, access_token, refresh_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in,
 			grant_id, granted_scope, granted_audience, granted_at, rotated_at, refresh_token_expires_at, audience, confirmation, auth_time, expires_at)
 			VALUES (?, ?, 'Bearer', ?, ?, 'profile', ?, 0, 0, 3600, ?, 'profile', '', ?, 0, ?, '', '', 0, ?)`: &f.insert,

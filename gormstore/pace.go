@@ -33,14 +33,15 @@ const (
 	fewRests = 0.05
 )
 
-// after returns how long to rest after a batch. It looks how long others would wait now: if
-// for more than twice as long as when nobody is there, the rests become longer, else
-// shorter. What is long behind rests for less.
+// after returns how long to rest after a batch. It looks how long others would wait now.
 func (p *pace) after(ctx context.Context, took, behind time.Duration) (time.Duration, error) {
 	waited, err := p.table.waits(ctx)
-	if err != nil {
-		return 0, err
-	}
+	return p.next(waited, took, behind), err
+}
+
+// next is the rest after a batch. Where others wait for more than twice as long as when nobody
+// is there, the rests become longer, else shorter. What is long behind rests for less.
+func (p *pace) next(waited, took, behind time.Duration) time.Duration {
 	if p.least == 0 || waited < p.least {
 		p.least = waited
 	}
@@ -57,7 +58,7 @@ func (p *pace) after(ctx context.Context, took, behind time.Duration) (time.Dura
 	} else if p.factor *= 0.75; p.factor < fewRests {
 		p.factor = 0
 	}
-	return time.Duration(min(p.factor, longest) * float64(took)), nil
+	return time.Duration(min(p.factor, longest) * float64(took))
 }
 
 // waits returns how long the database takes for a statement that does nothing; of SQLite,

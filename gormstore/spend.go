@@ -55,7 +55,16 @@ func (t *Tokens) spendsAtOnce(from *Table) bool {
 // handle of tokens is about, and was found by the conditions of its own.
 func (t *Table) mark(db *gorm.DB, exchange server.Exchange) *gorm.DB {
 	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)).
-		Omit(clause.Associations).Updates(t.values(map[string]any{t.about.SpentAt: exchange.Time.Unix()}))
+		Omit(clause.Associations).Updates(t.spentValues(exchange.Time))
+}
+
+// spentValues are those of a row that is spent.
+func (t *Table) spentValues(now time.Time) map[string]any {
+	values := map[string]any{t.column(t.about.SpentAt): now.Unix()}
+	for _, field := range t.about.Unspent {
+		values[t.column(field)] = ""
+	}
+	return values
 }
 
 // tableOf returns the table of a row that is exchanged for a token. There is never a

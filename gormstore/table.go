@@ -245,7 +245,7 @@ func (t *Table) ownColumns() (columns, error) {
 	for i, field := range about.Digests {
 		named[fmt.Sprintf("Digests[%d]", i)] = field
 	}
-	for list, fields := range map[string][]string{"Blank": about.Blank, "JSONLists": about.JSONLists, "JSONObjects": about.JSONObjects} {
+	for list, fields := range map[string][]string{"Blank": about.Blank, "Unspent": about.Unspent, "JSONLists": about.JSONLists, "JSONObjects": about.JSONObjects} {
 		for i, field := range fields {
 			named[fmt.Sprintf("%s[%d]", list, i)] = field
 		}

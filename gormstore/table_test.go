@@ -99,7 +99,7 @@ func TestEveryMixinDescribesItsTable(t *testing.T) {
 		if _, redeems := fields["GrantID"]; redeems && about.SpentAt != "" {
 			assert.Equal(t, "GrantID", about.GrantID, "%s: a replay ends its grant", name)
 		}
-		for _, field := range slices.Concat(about.Digests, about.Blank, about.JSONLists, about.JSONObjects, []string{about.SpentAt, about.ExpiresAt, about.KeptAt, about.GrantID}) {
+		for _, field := range slices.Concat(about.Digests, about.Blank, about.Unspent, about.JSONLists, about.JSONObjects, []string{about.SpentAt, about.ExpiresAt, about.KeptAt, about.GrantID}) {
 			if field != "" && field != "UserID" {
 				assert.Contains(t, fields, field, name)
 			}

@@ -51,6 +51,7 @@ func (*AuthorizationCodeMixin) DescribeTable() Table {
 	return Table{
 		Key: "Code", Digests: []string{"Code", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt", GrantID: "GrantID", ClientID: "ClientID", OfUser: true,
 		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
+		Unspent: []string{"RedirectURI", "ResponseType", "Nonce", "CodeChallenge", "CodeChallengeMethod", "Scope", "Audience", "AuthorizationDetails", "Claims", "Confirmation", "ACR", "AMR", "Subject"},
 	}
 }
 

@@ -52,6 +52,7 @@ func (*DeviceCodeMixin) DescribeTable() Table {
 		Key: "DeviceCode", Digests: []string{"DeviceCode", "UserCode", "GrantID"}, SpentAt: "RedeemedAt", ExpiresAt: "ExpiresAt",
 		GrantID: "GrantID", ClientID: "ClientID", OfUser: true,
 		JSONLists: []string{"AuthorizationDetails"}, JSONObjects: []string{"Claims", "Confirmation"},
+		Unspent: []string{"Scope", "Audience", "AuthorizationDetails", "Claims", "Confirmation", "ACR", "AMR", "Subject"},
 	}
 }
 

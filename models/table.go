@@ -23,6 +23,9 @@ type Table struct {
 	// SpentAt is the field that says when the row was spent, in Unix seconds, and is 0
 	// until then. It is empty where rows are not single use.
 	SpentAt string
+	// Unspent are the fields of text that nobody needs any more once the row is spent: they
+	// are emptied then, as the row stays for a while.
+	Unspent []string
 	// ExpiresAt is the field that says when the row ends, in Unix seconds, after which it
 	// is pruned. It is empty where rows never end, or end when the program says.
 	ExpiresAt string

@@ -1,0 +1,29 @@
+package gormstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Pruning takes all of the time while nobody else is there, and a bounded part of it while
+// others wait, which is larger the further it is behind.
+func TestThePaceFollowsWhoWaits(t *testing.T) {
+	const took, idle, busy = 10 * time.Millisecond, 100 * time.Microsecond, 5 * time.Millisecond
+	p := &pace{longest: 4, factor: 1}
+	var rest time.Duration
+	after := func(batches int, waited, behind time.Duration) time.Duration {
+		for range batches {
+			rest = p.next(waited, took, behind)
+		}
+		return rest
+	}
+	assert.Zero(t, after(20, idle, 0), "nobody is there")
+	assert.Zero(t, after(1, 2*idle, 0), "one look differs from another")
+	assert.Equal(t, took, after(1, busy, 0), "somebody is")
+	assert.Equal(t, 4*took, after(20, busy, 0))
+	assert.Equal(t, 2*took, after(1, busy, 2*time.Hour))
+	assert.Equal(t, took, after(1, busy, 48*time.Hour), "it keeps up all the same")
+	assert.Zero(t, after(20, idle, 0), "and they have gone")
+}

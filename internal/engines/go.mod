@@ -10,6 +10,7 @@ replace github.com/gormoauth/gormoauth/gormstore/storetest => ../../gormstore/st
 
 require (
 	github.com/glebarez/sqlite v1.11.0
+	github.com/go-sql-driver/mysql v1.8.1
 	github.com/google/uuid v1.6.0
 	github.com/gormoauth/gormoauth v0.0.0-00010101000000-000000000000
 	github.com/gormoauth/gormoauth/gormstore/storetest v0.0.0-00010101000000-000000000000
@@ -33,7 +34,6 @@ require (
 	github.com/glebarez/go-sqlite v1.23.0 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
-	github.com/go-sql-driver/mysql v1.8.1 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/pgx/v5 v5.10.0 // indirect

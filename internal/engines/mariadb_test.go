@@ -1,12 +1,16 @@
 package engines_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/mysql"
@@ -14,6 +18,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/internal/engines/kit"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
@@ -114,4 +119,48 @@ func TestMariaDBThatTakesNoWritesIsToldAtOnce(t *testing.T) {
 	assert.NotEmpty(t, a.Header.Get("Retry-After"))
 	execAll(t, root, "SET GLOBAL read_only = 0")
 	assert.Equal(t, http.StatusOK, p.Redeem(client, code).Status, "nothing was spent")
+}
+
+// The driver sends COMMIT without a context, and would wait for ever for a server that hangs: the
+// client is told to come again. What a server that only took long has written is told as success.
+func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
+	const budget = 300 * time.Millisecond
+	dsn := testdb.MariaDBDSN(t, nil)
+	db := openMariaDB(t, dsn, 4)
+	require.NoError(t, db.AutoMigrate(allModels...))
+	config, err := driver.ParseDSN(dsn)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		hangsFor time.Duration // 0 is for ever
+		want     int
+	}{
+		"for longer than the budget": {3 * budget, http.StatusOK},
+		"for ever":                   {0, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var proxy *faults.Proxy
+			var armed atomic.Bool
+			proxy, err := faults.NewProxy(config.Addr, func(sent []byte) bool {
+				hangs := armed.Load() && bytes.Contains(sent, []byte("COMMIT"))
+				if hangs && c.hangsFor > 0 {
+					time.AfterFunc(c.hangsFor, proxy.Resume)
+				}
+				return hangs
+			})
+			require.NoError(t, err)
+			through := config.Clone()
+			through.Addr = "127.0.0.1:" + strconv.Itoa(proxy.Port())
+			slow := openMariaDB(t, through.FormatDSN(), 4)
+			t.Cleanup(proxy.Close) // before the pool, which waits for the connection
+			p := oauthtest.New(t, slow, func(c *server.Config) { c.StorageBudget = budget })
+			client := p.NewClient(oauthtest.Public)
+			code := p.Code(client, "scope=profile")
+			armed.Store(true)
+			begin := time.Now()
+			a := p.Redeem(client, code)
+			assert.Equal(t, c.want, a.Status, a.Raw)
+			assert.GreaterOrEqual(t, time.Since(begin), c.hangsFor)
+			assert.Less(t, time.Since(begin), budget+server.DefaultStorageBudget+5*time.Second)
+		})
+	}
 }

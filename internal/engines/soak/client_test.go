@@ -24,6 +24,10 @@ type client struct {
 	http    *http.Client
 }
 
+// longestAnswer is the storage budget of a request, that of a COMMIT, and a margin for a machine
+// that does much else.
+const longestAnswer = 2*server.DefaultStorageBudget + 6*time.Second
+
 func newClient(t *testing.T) *client {
 	t.Helper()
 	return &client{t: t, http: &http.Client{
@@ -44,7 +48,11 @@ func (c *client) send(method, path string, form url.Values, bearer string) *http
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	begin := time.Now()
 	response, err := c.http.Do(r)
+	if took := time.Since(begin); took > longestAnswer {
+		c.t.Errorf("%s took %v", path, took)
+	}
 	if err != nil {
 		return nil
 	}

@@ -5,8 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/internal/engines"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	oauth "github.com/gormoauth/gormoauth/server"
 )
 
 var duration = flag.Duration("for", 3*time.Second, "how long each scenario lasts")
@@ -93,6 +98,57 @@ func TestThePostgresServerIsKilled(t *testing.T) {
 	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
 		server.Kill(t)
 		server.Start(t)
+	})
+}
+
+// The server hangs for longer than a request may take, as one whose machine stands still.
+func TestThePostgresServerHangs(t *testing.T) {
+	server := testdb.StartPostgres(t)
+	through, err := url.Parse(server.DSN())
+	require.NoError(t, err)
+	proxy, err := faults.NewProxy(through.Host, nil)
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(proxy.Port()))
+	s := setting{Driver: "postgres", DSN: through.String()}
+	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
+		proxy.Hang()
+		time.Sleep(oauth.DefaultStorageBudget/2 + rand.N(oauth.DefaultStorageBudget))
+		proxy.Resume()
+	})
+}
+
+// The server takes no writes for a while, and then gives up soon on locks that another holds.
+func TestThePostgresServerRefuses(t *testing.T) {
+	server := testdb.StartPostgres(t)
+	s := setting{Driver: "postgres", DSN: server.DSN()}
+	programs := []*program{startProgram(t, s), startProgram(t, s)}
+	admin, err := s.open()
+	require.NoError(t, err)
+	pool, err := admin.DB()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = pool.Close() })
+	set := func(statement string) {
+		for _, statement := range []string{statement, "SELECT pg_reload_conf()"} {
+			if err := admin.Exec(statement).Error; err != nil {
+				t.Errorf("%s: %v", statement, err)
+			}
+		}
+	}
+	soak(t, programs, func() {
+		if rand.IntN(2) == 0 {
+			set("ALTER SYSTEM SET default_transaction_read_only = on")
+			time.Sleep(200 * time.Millisecond)
+			set("ALTER SYSTEM RESET default_transaction_read_only")
+			return
+		}
+		set("ALTER SYSTEM SET lock_timeout = '20ms'")
+		tx := admin.Begin()
+		if err := tx.Exec("LOCK TABLE tokens IN EXCLUSIVE MODE").Error; err == nil {
+			time.Sleep(200 * time.Millisecond)
+		}
+		tx.Rollback()
+		set("ALTER SYSTEM RESET lock_timeout")
 	})
 }
 

@@ -67,6 +67,7 @@ type examination struct {
 	db     *gorm.DB
 	pool   *sql.DB
 	conn   *sql.Conn
+	within queryer // a transaction in which everything is asked; nil for conn
 	models []*examinedModel
 	// server is nil where the doctor was not given one.
 	server *server.Server
@@ -144,6 +145,9 @@ func (x *examination) unseen(where string, err error) {
 
 // ask runs a statement that reads, and has each row read.
 func (x *examination) ask(row func(scan func(into ...any) error) error, statement string, args ...any) error {
+	if x.within != nil {
+		return eachRow(x.ctx, x.within, row, statement, args...)
+	}
 	return x.askOn(x.conn, row, statement, args...)
 }
 
@@ -162,9 +166,11 @@ func (x *examination) askOn(conn *sql.Conn, row func(scan func(into ...any) erro
 	return eachRow(x.ctx, tx, row, statement+" /* "+rand.Text()+" */", args...)
 }
 
-func eachRow(ctx context.Context, db interface {
+type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}, row func(scan func(into ...any) error) error, statement string, args ...any) error {
+}
+
+func eachRow(ctx context.Context, db queryer, row func(scan func(into ...any) error) error, statement string, args ...any) error {
 	rows, err := db.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return err

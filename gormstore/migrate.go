@@ -3,12 +3,15 @@ package gormstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -17,20 +20,53 @@ import (
 // one after the other: "gormoaut" as a number.
 const migrationLock int64 = 0x676f726d6f617574
 
-// migrationTries is for how long a migration that meets another is tried again.
-const migrationTries = time.Minute
+const (
+	// migrationTries is for how long a migration is tried again that collides with another.
+	migrationTries = time.Minute
+	// migrationWait is for how long an instance waits for another that migrates.
+	migrationWait = 30 * time.Minute
+	// lockWait is for how long a table is waited for that others hold: whoever wants to read
+	// it meanwhile waits as well.
+	lockWait = 100 * time.Millisecond
+	// lockTries is how often such a table is tried again.
+	lockTries = 60
+	lockPause = 250 * time.Millisecond
+)
 
 // AutoMigrate adds what the models have and the database lacks: tables,
 // columns and indexes. It alters and drops nothing, so a table that an older
 // program made keeps every row and every constraint, which
 // [gorm.DB.AutoMigrate] does not promise: on SQLite it rebuilds a table to alter
-// it, and cannot read the definitions that SQLAlchemy writes.
+// it, and cannot read the definitions that SQLAlchemy writes. Where a table has an index on
+// the same columns, under whatever name, it makes no second one.
 //
-// Any number of instances can start at once. It runs in one transaction, on
-// PostgreSQL under an advisory lock. On MySQL, where each step takes effect by
-// itself and no lock spans a cluster, what another instance has just created is
-// left to it. Models that the constructors would refuse are refused here, all at once.
-func AutoMigrate(db *gorm.DB, models ...any) error {
+// It looks first, in a few statements, and where nothing is missing that is all. Any number
+// of instances can start at once.
+//
+// On PostgreSQL the tables are made and the columns are added first, of each table in a
+// transaction of its own, which waits a tenth of a second for a table that others hold, and
+// tries again. Each index of a table that was there follows by itself, CONCURRENTLY: nobody
+// waits who reads or writes the table. One that failed before, and is invalid, is made
+// anew. It holds an advisory lock of a session for that; behind a pooler in transaction
+// mode, say so by [Migration]. On a handle that is a transaction all of it is in that.
+//
+// On MySQL and MariaDB each step takes effect by itself, and no lock spans a cluster: what
+// another instance has just created is left to it. Models that the constructors would
+// refuse are refused here, all at once.
+func AutoMigrate(db *gorm.DB, models ...any) error { return Migration{}.AutoMigrate(db, models...) }
+
+// Migration says what [AutoMigrate] has to know of how the database is reached.
+type Migration struct {
+	// TransactionPooler says that PostgreSQL is behind a pooler that lends a connection of the
+	// server for one transaction, such as PgBouncer's pool_mode = transaction. There are no
+	// locks of a session then. In an empty database all is made in one transaction; what is
+	// missing in tables that are there is refused, and [SchemaSQL] names the statements to
+	// run beside the pooler.
+	TransactionPooler bool
+}
+
+// AutoMigrate is [AutoMigrate].
+func (m Migration) AutoMigrate(db *gorm.DB, models ...any) error {
 	db, err := handle(db)
 	if err != nil {
 		return err
@@ -38,16 +74,22 @@ func AutoMigrate(db *gorm.DB, models ...any) error {
 	if err := refused(db, models); err != nil {
 		return err
 	}
-	options := &sql.TxOptions{}
-	if db.Name() == "postgres" {
-		// A snapshot for the whole transaction would be taken before the lock is
-		// granted, and miss what its holder has created.
-		options.Isolation = sql.LevelReadCommitted
+	pool, err := db.DB()
+	if err != nil { // the handle is a transaction
+		if err := migrateWithin(db, models); err != nil {
+			return fmt.Errorf("gormstore: migrate: %w", err)
+		}
+		return nil
 	}
-	// No statement is cut: a migration takes as long as it takes.
-	return retry(server.WithStorageBudget(db.Statement.Context, migrationTries), func(context.Context) error {
-		return db.Transaction(func(tx *gorm.DB) error { return migrate(tx, models) }, options)
-	})
+	run := &migration{Migration: m, ctx: db.Statement.Context, db: db, models: models}
+	if run.conn, err = pool.Conn(run.ctx); err != nil {
+		return fmt.Errorf("gormstore: migrate: %w", err)
+	}
+	defer func() { _ = run.conn.Close() }()
+	if err := run.run(); err != nil {
+		return fmt.Errorf("gormstore: migrate: %w", err)
+	}
+	return nil
 }
 
 // refused returns what the constructors would refuse of the models, each of which would
@@ -64,59 +106,455 @@ func refused(db *gorm.DB, models []any) error {
 	return errors.Join(faults...)
 }
 
-func migrate(tx *gorm.DB, models []any) error {
-	if tx.Name() == "postgres" {
-		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrationLock).Error; err != nil {
-			return fmt.Errorf("gormstore: lock the migration: %w", err)
+// migration is one call of [AutoMigrate], on one connection: there may be no other.
+type migration struct {
+	Migration
+
+	ctx    context.Context //nolint:containedctx // of the one call
+	db     *gorm.DB
+	conn   *sql.Conn
+	models []any
+}
+
+// missing is what a database lacks.
+type missing struct {
+	tables  []any // models
+	columns []missingColumns
+	indexes []missingIndex
+}
+
+type missingColumns struct {
+	model any
+	table string
+	names []string
+}
+
+type missingIndex struct {
+	model any
+	table *Table
+	*schema.Index
+
+	columns []string // none where there is an expression
+	invalid bool     // it is there, and its creation has failed
+}
+
+func (m missing) nothing() bool { return len(m.tables)+len(m.columns)+len(m.indexes) == 0 }
+
+// ofTables names what lacks in tables that are there.
+func (m missing) ofTables() []string {
+	var names []string
+	for _, of := range m.columns {
+		for _, name := range of.names {
+			names = append(names, "the column "+of.table+"."+name)
 		}
 	}
-	if err := createMissing(tx, models); err != nil {
-		return fmt.Errorf("gormstore: create tables: %w", err)
+	for _, index := range m.indexes {
+		names = append(names, "the index "+index.Name+" on "+index.table.schema.Table)
 	}
-	for _, model := range models {
-		if err := addMissing(tx, model); err != nil {
-			return fmt.Errorf("gormstore: migrate %T: %w", model, err)
+	return names
+}
+
+// look reads the catalog for what is missing.
+func (r *migration) look() (m missing, err error) {
+	x := &examination{ctx: r.ctx, db: r.db, conn: r.conn}
+	if r.db.Name() == "postgres" {
+		tx, err := r.conn.BeginTx(r.ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return m, err
+		}
+		defer func() { _ = tx.Rollback() }()
+		x.within = tx
+	}
+	return r.lookBy(x)
+}
+
+func (r *migration) lookBy(x *examination) (m missing, err error) {
+	x.examineModels(r.models)
+	tables, err := engineOf(r.db).tables(x)
+	if err != nil {
+		return m, fmt.Errorf("read the catalog: %w", err)
+	}
+	for i, of := range x.models {
+		model, t := r.models[i], tables[of.table.schema.Table]
+		if t == nil {
+			m.tables = append(m.tables, model)
+			continue
+		}
+		lacks := missingColumns{model: model, table: of.table.schema.Table}
+		for _, name := range of.table.schema.DBNames {
+			if _, has := t.columns[name]; !has && !of.table.schema.FieldsByDBName[name].IgnoreMigration {
+				lacks.names = append(lacks.names, name)
+			}
+		}
+		if len(lacks.names) > 0 {
+			m.columns = append(m.columns, lacks)
+		}
+		for _, index := range of.table.schema.ParseIndexes() {
+			if lack, is := t.lacks(index); is {
+				lack.model, lack.table = model, of.table
+				m.indexes = append(m.indexes, lack)
+			}
+		}
+	}
+	return m, nil
+}
+
+// lacks reports whether a table has neither an index of the name nor one that does the same.
+func (t *catalogTable) lacks(index *schema.Index) (lack missingIndex, is bool) {
+	lack.Index = index
+	for _, option := range index.Fields {
+		if option.Expression == "" {
+			lack.columns = append(lack.columns, option.DBName)
+		}
+	}
+	if len(lack.columns) < len(index.Fields) {
+		lack.columns = nil
+	}
+	for _, known := range t.indexes {
+		if known.name == index.Name {
+			lack.invalid = !known.usable
+			return lack, lack.invalid
+		}
+	}
+	return lack, lack.columns == nil || !t.hasIndex(lack.columns, index.Class == "UNIQUE" && index.Where == "", index.Where != "")
+}
+
+func (r *migration) run() error {
+	lacks, err := r.look()
+	switch {
+	case err != nil || lacks.nothing():
+		return err
+	case r.db.Name() != "postgres":
+		return r.stepwise()
+	case r.TransactionPooler:
+		return r.behindPooler()
+	default:
+		return r.underLock()
+	}
+}
+
+// stepwise is for engines without locks that a migration could hold: the tables and columns
+// in one transaction, as far as the engine has such, and then each index.
+func (r *migration) stepwise() error {
+	// No statement is cut: a migration takes as long as it takes.
+	err := retry(server.WithStorageBudget(r.ctx, migrationTries), func(context.Context) error {
+		return r.transaction(func(tx *gorm.DB) error {
+			lacks, err := r.look()
+			if err != nil {
+				return err
+			}
+			return create(tx, lacks)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	lacks, err := r.look()
+	if err != nil {
+		return err
+	}
+	for _, index := range lacks.indexes {
+		err := retry(server.WithStorageBudget(r.ctx, migrationTries), func(context.Context) error {
+			err := r.session().Migrator().CreateIndex(index.model, index.Name)
+			if alreadyExists(err) || err != nil && strings.Contains(err.Error(), "already exists") && r.db.Name() == "sqlite" {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return r.notUnique(index, err)
 		}
 	}
 	return nil
 }
 
-// createMissing creates the tables that are not there. When one of them is
-// there after all, another instance was first, and it looks again.
-func createMissing(tx *gorm.DB, models []any) error {
+// session is the handle on the migration's own connection.
+func (r *migration) session() *gorm.DB {
+	db := r.db.Session(&gorm.Session{NewDB: true, Context: r.ctx})
+	db.Statement.ConnPool = r.conn
+	return db
+}
+
+// transaction runs f in a transaction on the migration's own connection.
+func (r *migration) transaction(f func(tx *gorm.DB) error) error {
+	options := &sql.TxOptions{}
+	if r.db.Name() == "postgres" {
+		options.Isolation = sql.LevelReadCommitted
+	}
+	return r.session().Transaction(f, options)
+}
+
+// create creates tables, and adds columns to others.
+func create(tx *gorm.DB, lacks missing) error {
+	if err := createTables(tx, lacks.tables); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	for _, of := range lacks.columns {
+		if err := addColumns(tx, of); err != nil {
+			return fmt.Errorf("add columns to %s: %w", of.table, err)
+		}
+	}
+	return nil
+}
+
+// createTables creates the tables that are not there. When one of them is there after all,
+// another instance was first, and it looks again.
+func createTables(tx *gorm.DB, models []any) error {
 	migrator := tx.Migrator()
 	for before := len(models) + 1; ; {
-		missing := slices.DeleteFunc(slices.Clone(models), func(model any) bool { return migrator.HasTable(model) })
+		lacking := models
+		if before <= len(models) {
+			lacking = slices.DeleteFunc(slices.Clone(models), func(model any) bool { return migrator.HasTable(model) })
+		}
 		// At once, so that GORM puts what refers to another after it.
-		err := migrator.CreateTable(missing...)
-		if !alreadyExists(err) || len(missing) == before {
+		err := migrator.CreateTable(lacking...)
+		if err == nil {
+			return storeFor(tx, lacking)
+		}
+		if !alreadyExists(err) || len(lacking) == before {
 			return err
 		}
-		before = len(missing)
+		before = len(lacking)
 	}
 }
 
-// addMissing adds the columns and indexes that a table lacks.
-func addMissing(tx *gorm.DB, model any) error {
-	t, err := parse(tx, model)
+func addColumns(tx *gorm.DB, of missingColumns) error {
+	for _, name := range of.names {
+		if err := tx.Migrator().AddColumn(of.model, name); err != nil && !alreadyExists(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// underLock is for PostgreSQL. Who waits for another instance holds no snapshot: an index
+// that is made concurrently waits for all older ones.
+func (r *migration) underLock() (err error) {
+	if err := r.lock(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.unlock()) }()
+	lacks, err := r.look()
 	if err != nil {
 		return err
 	}
-	migrator := tx.Migrator()
-	for _, name := range t.schema.DBNames {
-		if t.schema.FieldsByDBName[name].IgnoreMigration || migrator.HasColumn(model, name) {
-			continue
+	if len(lacks.tables) > 0 {
+		if err := r.briefly("tables", func(tx *gorm.DB) error { return createTables(tx, lacks.tables) }); err != nil {
+			return fmt.Errorf("create tables: %w", err)
 		}
-		if err := migrator.AddColumn(model, name); err != nil && !alreadyExists(err) {
+	}
+	for _, of := range lacks.columns {
+		if err := r.briefly(of.table, func(tx *gorm.DB) error { return addColumns(tx, of) }); err != nil {
+			return fmt.Errorf("add columns to %s: %w", of.table, err)
+		}
+	}
+	for _, index := range lacks.indexes {
+		if err := r.createConcurrently(index); err != nil {
 			return err
 		}
 	}
-	for _, index := range t.schema.ParseIndexes() {
-		if migrator.HasIndex(model, index.Name) {
-			continue
-		}
-		if err := migrator.CreateIndex(model, index.Name); err != nil && !alreadyExists(err) {
+	return nil
+}
+
+// lock waits for the other instances that migrate.
+func (r *migration) lock() error {
+	const pause = 50 * time.Millisecond
+	for end := time.Now().Add(migrationWait); time.Now().Before(end); {
+		var mine bool
+		if err := r.conn.QueryRowContext(r.ctx, fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", migrationLock)).Scan(&mine); err != nil || mine {
 			return err
+		}
+		if err := rest(r.ctx, pause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("another instance has been migrating for %v; look at pg_stat_activity for what it waits for, or end it", migrationWait)
+}
+
+// unlock gives the lock back, and the settings of the session. A connection on which that
+// fails is closed, and the lock with it.
+func (r *migration) unlock() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), server.DefaultStorageBudget)
+	defer cancel()
+	for _, statement := range []string{"RESET statement_timeout", "RESET lock_timeout", fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)} {
+		if _, err := r.conn.ExecContext(ctx, statement); err != nil {
+			_ = r.conn.Raw(func(any) error { return driver.ErrBadConn })
+			return nil //nolint:nilerror // the server gives it back with the connection
+		}
+	}
+	return nil
+}
+
+// briefly runs what locks a table, in a transaction that does not wait long for it.
+func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error) {
+	for range lockTries {
+		err = r.transaction(func(tx *gorm.DB) error {
+			if err := tx.Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", lockWait.Milliseconds())).Error; err != nil {
+				return err
+			}
+			return f(tx)
+		})
+		if state := stateOf(err); state != "55P03" && classOf(err) != collision {
+			return err
+		}
+		if err := rest(r.ctx, lockPause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is locked by others for longer than %v at every one of %d attempts: end the transactions that hold it (pg_locks, pg_stat_activity), or start when there are fewer: %w",
+		table, lockWait, lockTries, err)
+}
+
+// createConcurrently makes an index while others read and write. One that is invalid is made anew.
+func (r *migration) createConcurrently(index missingIndex) error {
+	statement, err := r.statementOf(index)
+	if err != nil {
+		return err
+	}
+	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index)
+	// It takes as long as it takes, and nobody waits for it.
+	for _, setting := range []string{"SET statement_timeout = 0", "SET lock_timeout = 0"} {
+		if _, err := r.conn.ExecContext(r.ctx, setting); err != nil {
+			return err
+		}
+	}
+	const attempts = 5
+	for range attempts {
+		if index.invalid {
+			if _, err = r.conn.ExecContext(r.ctx, drop); err != nil {
+				return fmt.Errorf("drop the invalid index %s: %w", index.Name, err)
+			}
+		}
+		if _, err = r.conn.ExecContext(r.ctx, statement); err == nil {
+			return nil
+		}
+		index.invalid = true // it is there, half made
+		if classOf(err) != collision {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), migrationTries)
+	defer cancel()
+	_, _ = r.conn.ExecContext(ctx, drop)
+	return r.notUnique(index, fmt.Errorf("create the index %s: %w", index.Name, err))
+}
+
+// qualified is the name of an index with the schema of its table, if the model says which.
+func (r *migration) qualified(index missingIndex) string {
+	quote := func(name string) string { return (&gorm.Statement{DB: r.db}).Quote(name) }
+	if place, _, has := strings.Cut(index.table.schema.Table, "."); has {
+		return quote(place + "." + index.Name)
+	}
+	return quote(index.Name)
+}
+
+// statementOf is the statement by which GORM would make an index, CONCURRENTLY.
+func (r *migration) statementOf(index missingIndex) (string, error) {
+	statements, err := recorded(r.db, func(tx *gorm.DB) error { return tx.Migrator().CreateIndex(index.model, index.Name) })
+	if err != nil {
+		return "", err
+	}
+	statement := strings.Join(statements, "; ")
+	if before, after, found := strings.Cut(statement, "INDEX "); found && len(statements) == 1 && !strings.Contains(statement, "CONCURRENTLY") {
+		return before + "INDEX CONCURRENTLY " + after, nil
+	}
+	return statement, nil
+}
+
+
+// notUnique says which rows keep a unique index from being made. Digests are not named.
+func (r *migration) notUnique(index missingIndex, err error) error {
+	if index.Class != "UNIQUE" || !isDuplicate(err) || len(index.columns) == 0 {
+		return err
+	}
+	var columns []string
+	secret := false
+	for _, column := range index.columns {
+		columns = append(columns, (&gorm.Statement{DB: r.db}).Quote(column))
+		secret = secret || slices.ContainsFunc(index.table.about.Digests, func(field string) bool { return index.table.columns[field] == column })
+	}
+	list := strings.Join(columns, ", ")
+	table := (&gorm.Statement{DB: r.db}).Quote(index.table.schema.Table)
+	kind := "TEXT"
+	if r.db.Name() == "mysql" {
+		kind = "CHAR"
+	}
+	rows, lookErr := r.conn.QueryContext(r.ctx, fmt.Sprintf("SELECT CAST(%s AS %s), COUNT(*) FROM %s GROUP BY %s HAVING COUNT(*) > 1 ORDER BY COUNT(*) DESC LIMIT %d", columns[0], kind, table, list, namedDuplicates))
+	if lookErr != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var named []string
+	for rows.Next() {
+		var value sql.NullString
+		var count int64
+		if rows.Scan(&value, &count) == nil {
+			if secret {
+				value.String = "a digest"
+			} else {
+				value.String = fmt.Sprintf("%q", value.String)
+			}
+			named = append(named, fmt.Sprintf("%s in %d rows", value.String, count))
+		}
+	}
+	if rows.Err() != nil || len(named) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s has several rows with the same %s, of which there may be one: %s; delete all but one of each: %w", index.table.schema.Table, strings.Join(index.columns, ", "), strings.Join(named, ", "), err)
+}
+
+// behindPooler makes everything in one transaction where there is nothing yet.
+func (r *migration) behindPooler() error {
+	const pause = 50 * time.Millisecond
+	for end := time.Now().Add(migrationWait); time.Now().Before(end); {
+		mine := false
+		err := r.transaction(func(tx *gorm.DB) error {
+			if err := tx.Raw(fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d)", migrationLock)).Scan(&mine).Error; err != nil || !mine {
+				return err
+			}
+			lacks, err := r.lookWithin(tx)
+			if err != nil {
+				return err
+			}
+			if names := lacks.ofTables(); len(names) > 0 {
+				return fmt.Errorf("there are tables that lack %s: behind a pooler in transaction mode no lock can be held while they are added; run what gormoauth.SchemaSQL or the doctor says, or AutoMigrate, on a connection beside the pooler",
+					strings.Join(names, ", "))
+			}
+			return createTables(tx, lacks.tables)
+		})
+		if err != nil || mine {
+			return err
+		}
+		if err := rest(r.ctx, pause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("another instance has been migrating for %v", migrationWait)
+}
+
+// lookWithin is look in a transaction.
+func (r *migration) lookWithin(tx *gorm.DB) (missing, error) {
+	return r.lookBy(&examination{ctx: r.ctx, db: r.db, within: tx.Statement.ConnPool})
+}
+
+// migrateWithin migrates in a transaction of the program's own.
+func migrateWithin(tx *gorm.DB, models []any) error {
+	if tx.Name() == "postgres" {
+		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrationLock).Error; err != nil {
+			return fmt.Errorf("lock the migration: %w", err)
+		}
+	}
+	r := &migration{ctx: tx.Statement.Context, db: tx, models: models}
+	lacks, err := r.lookWithin(tx)
+	if err != nil {
+		return err
+	}
+	if err := create(tx, lacks); err != nil {
+		return err
+	}
+	for _, index := range lacks.indexes {
+		if err := tx.Migrator().CreateIndex(index.model, index.Name); err != nil && !alreadyExists(err) {
+			return fmt.Errorf("create the index %s: %w", index.Name, err)
 		}
 	}
 	return nil

@@ -258,9 +258,24 @@ func CreateDPoPTokenValidator[M any, P gormstore.ReplayModel[M]](db *gorm.DB, ba
 	return &resource.DPoPTokenValidator{Tokens: tokens, BaseURL: baseURL, Proofs: server.DPoPProofs{Replays: CreateReplayStorage[M, P](db)}}
 }
 
+// SchemaSQL returns the statements that make the tables of the models in an empty database, as
+// [AutoMigrate] does, for golang-migrate, goose or atlas; see [gormstore.SchemaSQL]. The
+// dialect is that of a handle, such as postgres.Open(dsn): nothing is asked of a server of
+// PostgreSQL, and mysql.New needs SkipInitializeWithVersion.
+func SchemaSQL(dialect gorm.Dialector, models ...any) (string, error) {
+	db, err := gorm.Open(dialect, &gorm.Config{DisableAutomaticPing: true})
+	if err != nil {
+		return "", err
+	}
+	if pool, err := db.DB(); err == nil {
+		defer func() { _ = pool.Close() }()
+	}
+	return gormstore.SchemaSQL(db, models...)
+}
+
 // AutoMigrate adds the tables, columns and indexes that the models have and
-// the database lacks. It alters and drops nothing, and any number of instances
-// can start at once; see [gormstore.AutoMigrate].
+// the database lacks. It alters and drops nothing, locks no table for long, and any number of
+// instances can start at once; see [gormstore.AutoMigrate].
 func AutoMigrate(db *gorm.DB, models ...any) error { return gormstore.AutoMigrate(db, models...) }
 
 // CreateDigestPlaintextFunc returns a function that converts the rows of the

@@ -136,10 +136,11 @@ func printableDSN(dsn string) string {
 // expects. The server checks the demo clients, as it does all others. Instances that
 // start together do it one after the other.
 func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool, srv *server.Server) error {
-	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := migrate(tx); err != nil {
-			return err
-		}
+	db = db.WithContext(ctx)
+	if err := migrate(db); err != nil {
+		return fmt.Errorf("cannot prepare the database: %w", err)
+	}
+	err := db.Transaction(func(tx *gorm.DB) error {
 		if demo {
 			return seedDemo(tx, srv)
 		}

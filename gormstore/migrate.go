@@ -74,12 +74,15 @@ func (m Migration) AutoMigrate(db *gorm.DB, models ...any) error {
 	if err := refused(db, models); err != nil {
 		return err
 	}
-	pool, err := db.DB()
-	if err != nil { // the handle is a transaction
+	if _, inside := db.Statement.ConnPool.(gorm.TxCommitter); inside {
 		if err := migrateWithin(db, models); err != nil {
 			return fmt.Errorf("gormstore: migrate: %w", err)
 		}
 		return nil
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return fmt.Errorf("gormstore: migrate: %w", err)
 	}
 	run := &migration{Migration: m, ctx: db.Statement.Context, db: db, models: models}
 	if run.conn, err = pool.Conn(run.ctx); err != nil {
@@ -460,7 +463,6 @@ func (r *migration) statementOf(index missingIndex) (string, error) {
 	}
 	return statement, nil
 }
-
 
 // notUnique says which rows keep a unique index from being made. Digests are not named.
 func (r *migration) notUnique(index missingIndex, err error) error {

@@ -1,0 +1,255 @@
+package gormstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+)
+
+// indexedToken is Token after its program has added columns and indexes, one of them unique.
+type indexedToken struct {
+	ID     uint
+	UserID *uint `gorm:"index"`
+	models.TokenMixin
+	Tenant string `gorm:"index"`
+	Serial *int64 `gorm:"uniqueIndex"`
+}
+
+func (indexedToken) TableName() string { return "tokens" }
+
+func onPostgres(t *testing.T, test func(t *testing.T, db *gorm.DB)) {
+	t.Helper()
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		if db.Name() == "postgres" {
+			test(t, db)
+		}
+	})
+}
+
+// indexesOf lists the indexes of a table, with their columns.
+func indexesOf(t *testing.T, db *gorm.DB, model any) (all []string) {
+	t.Helper()
+	indexes, err := db.Migrator().GetIndexes(model)
+	require.NoError(t, err)
+	for _, index := range indexes {
+		unique, _ := index.Unique()
+		all = append(all, fmt.Sprintf("%s %v %t", index.Name(), index.Columns(), unique))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// manyTokens fills the table by the statement.
+func manyTokens(t *testing.T, db *gorm.DB, rows int) {
+	t.Helper()
+	require.NoError(t, db.Exec(`INSERT INTO tokens (client_id, access_token, issued_at, expires_in, access_token_revoked_at, refresh_token_revoked_at)
+		SELECT 'c', 'a' || i, 0, 3600, 0, 0 FROM generate_series(1, ?) i`, rows).Error)
+}
+
+// Nobody who reads or writes a large table waits long while columns and indexes are added.
+func TestAMigrationKeepsNobodyWaiting(t *testing.T) {
+	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		manyTokens(t, db, 300_000)
+		tokens, _ := stores(t, db)
+		var longest atomic.Int64
+		ctx, stop := context.WithCancel(t.Context())
+		readers := make(chan struct{})
+		go func() {
+			defer close(readers)
+			for i := 0; ctx.Err() == nil; i++ {
+				began := time.Now()
+				token := fmt.Sprint("a", 1+i%300_000)
+				_, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: token})
+				assert.NoError(t, err)
+				assert.NoError(t, tokens.RevokeToken(t.Context(), token, time.Now()))
+				longest.Store(max(longest.Load(), int64(time.Since(began))))
+			}
+		}()
+		// Somebody else reads for a while, which the new columns have to wait for.
+		slow := db.Begin()
+		require.NoError(t, slow.Exec("SELECT count(*) FROM tokens").Error)
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			slow.Rollback()
+		}()
+		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}))
+		stop()
+		<-readers
+		assert.Contains(t, strings.Join(indexesOf(t, db, &indexedToken{}), "\n"), "idx_tokens_serial [serial] true")
+		assert.Less(t, time.Duration(longest.Load()), 600*time.Millisecond, "a read and a write, on a busy machine")
+	})
+}
+
+// Who holds a table for ever is named, and nobody queues up behind the migration.
+func TestAMigrationThatGetsNoLockSaysSo(t *testing.T) {
+	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		holder := db.Begin()
+		defer holder.Rollback()
+		require.NoError(t, holder.Exec("LOCK TABLE tokens IN ACCESS SHARE MODE").Error)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := gormstore.AutoMigrate(db.WithContext(ctx), &indexedToken{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.False(t, db.Migrator().HasColumn(&indexedToken{}, "serial"))
+		require.NoError(t, holder.Rollback().Error)
+		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}), "and the next start goes through")
+	})
+}
+
+// An index that failed, or was interrupted, is made anew.
+func TestAnInvalidIndexIsMadeAnew(t *testing.T) {
+	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		require.NoError(t, db.Exec("ALTER TABLE tokens ADD COLUMN serial bigint").Error)
+		manyTokens(t, db, 10)
+		require.NoError(t, db.Exec("UPDATE tokens SET serial = 7").Error)
+		require.Error(t, db.Exec("CREATE UNIQUE INDEX CONCURRENTLY idx_tokens_serial ON tokens (serial)").Error)
+		err := gormstore.AutoMigrate(db, &indexedToken{})
+		require.ErrorContains(t, err, `tokens has several rows with the same serial, of which there may be one: "7" in 10 rows`)
+		require.NoError(t, db.Exec("UPDATE tokens SET serial = id").Error)
+		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}))
+		var valid bool
+		require.NoError(t, db.Raw("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_tokens_serial'::regclass").Scan(&valid).Error)
+		assert.True(t, valid)
+	})
+}
+
+// Client ids that are there twice are named, and digests are not.
+func TestDuplicatesAreNamed(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		require.NoError(t, db.Migrator().DropIndex(&Client{}, "idx_clients_client_id"))
+		require.NoError(t, db.Migrator().DropIndex(&Token{}, "idx_tokens_access_token"))
+		for range 2 {
+			require.NoError(t, db.Omit("UserID").Create(&Client{ClientMixin: models.ClientMixin{ClientID: "twice"}}).Error)
+			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "0a1b"}}).Error)
+		}
+		err := gormstore.AutoMigrate(db, &Client{})
+		require.ErrorContains(t, err, `clients has several rows with the same client_id, of which there may be one: "twice" in 2 rows`)
+		err = gormstore.AutoMigrate(db, &Token{})
+		require.ErrorContains(t, err, `access_token, of which there may be one: a digest in 2 rows`)
+		assert.NotContains(t, err.Error(), "0a1b")
+	})
+}
+
+// Where there is an index on the same columns, there is no second one.
+func TestAnIndexOnTheSameColumnsIsEnough(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		require.NoError(t, db.Migrator().DropIndex(&Token{}, "idx_tokens_grant_id"))
+		require.NoError(t, db.Exec("CREATE INDEX ix_by_somebody_else ON tokens (grant_id)").Error)
+		require.NoError(t, db.Migrator().DropIndex(&Client{}, "idx_clients_client_id"))
+		require.NoError(t, db.Exec("CREATE UNIQUE INDEX ix_clients_client_id ON clients (client_id)").Error)
+		before := append(indexesOf(t, db, &Token{}), indexesOf(t, db, &Client{})...)
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		assert.Equal(t, before, append(indexesOf(t, db, &Token{}), indexesOf(t, db, &Client{})...))
+	})
+}
+
+// A start against a database that is up to date looks, and that is all.
+func TestAMigrationOfWhatIsThereIsALook(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		var calls []string
+		observed := faults.DB(db, &faults.Plan{Next: func(c faults.Call) faults.Fault {
+			calls = append(calls, c.SQL)
+			return faults.Fault{}
+		}})
+		require.NoError(t, gormstore.AutoMigrate(observed, allModels...))
+		assert.LessOrEqual(t, len(calls), 6, strings.Join(calls, "\n"))
+		for _, call := range calls {
+			assert.Regexp(t, `^\s*(SELECT|WITH|BEGIN|PRAGMA|ROLLBACK)`, call)
+		}
+	})
+}
+
+// Any number of instances start at once, on an empty database and on one that is upgraded.
+func TestInstancesMigrateAtOnce(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		for _, all := range [][]any{allModels, {&indexedToken{}}} {
+			for _, err := range race(4, func(int) error { return gormstore.AutoMigrate(db, all...) }) {
+				require.NoError(t, err)
+			}
+		}
+		assert.True(t, db.Migrator().HasIndex(&indexedToken{}, "idx_tokens_serial"))
+		if db.Name() == "postgres" {
+			var held int64
+			require.NoError(t, db.Raw("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&held).Error)
+			assert.Zero(t, held, "the lock is given back")
+		}
+	})
+}
+
+// Behind a pooler in transaction mode an empty database gets its tables, and what lacks in one
+// that is there is refused, with what to do.
+func TestAMigrationBehindAPoolerHoldsNoLock(t *testing.T) {
+	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		pooled := gormstore.Migration{TransactionPooler: true}
+		var calls []string
+		observed := faults.DB(db, &faults.Plan{Next: func(c faults.Call) faults.Fault {
+			calls = append(calls, c.SQL)
+			return faults.Fault{}
+		}})
+		require.NoError(t, pooled.AutoMigrate(observed, allModels...))
+		require.NoError(t, pooled.AutoMigrate(observed, allModels...))
+		assert.NotContains(t, strings.Join(calls, "\n"), "pg_try_advisory_lock")
+		err := pooled.AutoMigrate(observed, &indexedToken{})
+		require.ErrorContains(t, err, "the column tokens.serial")
+		assert.ErrorContains(t, err, "SchemaSQL")
+		assert.False(t, db.Migrator().HasColumn(&indexedToken{}, "serial"))
+	})
+}
+
+// In a transaction of the program's own, all of it is in that.
+func TestAMigrationInATransactionIsInThat(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		rolledBack := errors.New("rolled back")
+		require.ErrorIs(t, db.Transaction(func(tx *gorm.DB) error {
+			require.NoError(t, gormstore.AutoMigrate(tx, &indexedToken{}))
+			assert.True(t, tx.Migrator().HasIndex(&indexedToken{}, "idx_tokens_serial"))
+			return rolledBack
+		}), rolledBack)
+		assert.False(t, db.Migrator().HasColumn(&indexedToken{}, "serial"))
+	})
+}
+
+// The statements of SchemaSQL make what AutoMigrate makes.
+func TestTheSchemaInWritingIsThatOfAutoMigrate(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		text, err := gormstore.SchemaSQL(db, allModels...)
+		require.NoError(t, err)
+		assert.False(t, db.Migrator().HasTable(&Token{}), "nothing was run")
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		want := tablesOf(t, db)
+		require.NoError(t, db.Migrator().DropTable(allModels...))
+		for statement := range strings.SplitSeq(strings.TrimSpace(text), ";\n") {
+			require.NoError(t, db.Exec(statement).Error, statement)
+		}
+		assert.Equal(t, want, tablesOf(t, db))
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...), "which finds nothing to add")
+		assert.Equal(t, want, tablesOf(t, db))
+		if db.Name() == "postgres" {
+			var options string
+			require.NoError(t, db.Raw("SELECT array_to_string(reloptions, ',') FROM pg_class WHERE oid = 'tokens'::regclass").Scan(&options).Error)
+			assert.Equal(t, "fillfactor=85", options)
+		}
+	})
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -157,7 +158,7 @@ func TestWhoDidWhat(t *testing.T) {
 
 		tokens, err := gormstore.NewTokens[Token](a.DB)
 		require.NoError(t, err)
-		require.NoError(t, tokens.RevokeClient(ctx, service.ClientID, a.Now))
+		require.NoError(t, tokens.RevokeClient(underway.Shorten(ctx, 0), service.ClientID, a.Now))
 		assert.Equal(t, []Audit{a.entry(models.AuditAllRevoked, service.ClientID, "", func(e *Audit) { e.UserID, e.RemoteAddress = nil, "" })},
 			a.take(), "the program revokes a client's tokens")
 

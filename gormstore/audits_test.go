@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -182,7 +183,7 @@ func TestAnErasedUserLeavesTheTrail(t *testing.T) {
 		before := a.Rows(&Audit{})
 
 		page := a.Server.PageContext(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody), "settings", a.User) // a user who leaves by a page of theirs
-		removed, err := gormstore.Erase(page, a.User.GetUserID(), tokens, codes, a.audits)
+		removed, err := gormstore.Erase(underway.Shorten(page, 0), a.User.GetUserID(), tokens, codes, a.audits)
 		require.NoError(t, err)
 		assert.EqualValues(t, 5, removed, "a token, a code, and three entries: of the code, of the token, and of its end")
 		assert.Equal(t, before+1, a.Rows(&Audit{}), "every entry stays")

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
@@ -300,7 +301,7 @@ func TestEveryLookUpIsExact(t *testing.T) {
 			updated, err := s.registrations.UpdateClient(ctx, &models.ClientMixin{ClientID: "none", RegistrationAccessToken: "t"}, s.client)
 			assert.True(t, err == nil && !updated, "an update of another client")
 			require.NoError(t, s.consents.Revoke(ctx, "99", "c", s.now))
-			require.NoError(t, s.registrations.DeleteClient(ctx, "none", s.now))
+			require.NoError(t, s.registrations.DeleteClient(underway.Shorten(ctx, 0), "none", s.now))
 			require.NoError(t, s.sessions.DeleteLogout(ctx, "none"))
 			erased, err := gormoauth.CreateEraseFunc[Token, AuthorizationCode](open, s.devices, s.consents, s.sessions)(ctx, "99")
 			assert.True(t, err == nil && erased == 0, "the erasure of another")

@@ -147,7 +147,7 @@ func (mysqlEngine) tables(x *examination) (map[string]*catalogTable, error) {
 		if err := scan(&name, &column); err != nil {
 			return err
 		}
-		tables[name].foreign[column] = true
+		tables[name].refer(column)
 		return nil
 	}, "SELECT table_name, column_name FROM information_schema.key_column_usage"+ours+" AND referenced_table_name IS NOT NULL", names...)
 	if err != nil {

@@ -206,7 +206,7 @@ func (postgresEngine) tables(x *examination) (map[string]*catalogTable, error) {
 		if err := scan(&name, &column); err != nil {
 			return err
 		}
-		tables[byName[name]].foreign[column] = true
+		tables[byName[name]].refer(column)
 		return nil
 	}, named+`SELECT named.name, a.attname FROM named JOIN pg_constraint c ON c.conrelid = named.oid AND c.contype = 'f'
 		CROSS JOIN unnest(c.conkey) k(attnum) JOIN pg_attribute a ON a.attrelid = named.oid AND a.attnum = k.attnum`, names)

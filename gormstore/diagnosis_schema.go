@@ -45,13 +45,24 @@ type tableIndex struct {
 	columns []string // an expression is empty
 }
 
-// addColumn extends an index by its next column.
+// addColumn extends an index by its next column. A table that was made since the columns were
+// read is nil.
 func (t *catalogTable) addColumn(index tableIndex, column string) {
+	if t == nil {
+		return
+	}
 	if n := len(t.indexes); n == 0 || t.indexes[n-1].name != index.name {
 		t.indexes = append(t.indexes, index)
 	}
 	last := &t.indexes[len(t.indexes)-1]
 	last.columns = append(last.columns, column)
+}
+
+// refer notes that a column refers to another table.
+func (t *catalogTable) refer(column string) {
+	if t != nil {
+		t.foreign[column] = true
+	}
 }
 
 // examineTable compares a model with its table.

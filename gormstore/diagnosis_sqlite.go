@@ -171,7 +171,7 @@ func (x *examination) sqliteForeignKeys(tables map[string]*catalogTable) (some b
 		if err := scan(&name, &column); err != nil {
 			return err
 		}
-		tables[name].foreign[column] = true
+		tables[name].refer(column)
 		some = some || slices.ContainsFunc(x.models, func(m *examinedModel) bool { return m.table.schema.Table == name })
 		return nil
 	}, `SELECT m.name, f."from" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'`)

@@ -333,6 +333,9 @@ func addColumns(tx *gorm.DB, of missingColumns) error {
 // underLock is for PostgreSQL. Who waits for another instance holds no snapshot: an index
 // that is made concurrently waits for all older ones.
 func (r *migration) underLock() (err error) {
+	if r.isShared() {
+		return errPooled
+	}
 	if err := r.lock(); err != nil {
 		return err
 	}
@@ -359,6 +362,23 @@ func (r *migration) underLock() (err error) {
 	return nil
 }
 
+// errPooled is for a lock of a session that there is not.
+var errPooled = errors.New("the database is behind a pooler in transaction mode, such as PgBouncer, where no lock of a session can be held: " +
+	"migrate on a connection beside it, or write gormstore.Migration{TransactionPooler: true}.AutoMigrate(db, …)")
+
+// isShared reports whether it is seen that connections share those of the server. That they do
+// cannot always be seen.
+func (r *migration) isShared() bool {
+	x := &examination{ctx: r.ctx, db: r.db, conn: r.conn}
+	if pool, err := r.db.DB(); err == nil {
+		x.pool = pool
+		spare := x.spareConns(1)
+		defer closeAll(spare)
+		return x.sharesBackends(append(spare, r.conn))
+	}
+	return false
+}
+
 // lock waits for the other instances that migrate.
 func (r *migration) lock() error {
 	const pause = 50 * time.Millisecond
@@ -379,11 +399,20 @@ func (r *migration) lock() error {
 func (r *migration) unlock() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), server.DefaultStorageBudget)
 	defer cancel()
-	for _, statement := range []string{"RESET statement_timeout", "RESET lock_timeout", fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)} {
-		if _, err := r.conn.ExecContext(ctx, statement); err != nil {
-			_ = r.conn.Raw(func(any) error { return driver.ErrBadConn })
-			return nil //nolint:nilerror // the server gives it back with the connection
-		}
+	var held bool
+	_, err := r.conn.ExecContext(ctx, "RESET statement_timeout")
+	if err == nil {
+		_, err = r.conn.ExecContext(ctx, "RESET lock_timeout")
+	}
+	if err == nil {
+		err = r.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)).Scan(&held)
+	}
+	if err != nil {
+		_ = r.conn.Raw(func(any) error { return driver.ErrBadConn })
+		return nil //nolint:nilerror // the server gives it back with the connection
+	}
+	if !held {
+		return errPooled
 	}
 	return nil
 }

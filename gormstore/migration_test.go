@@ -180,23 +180,6 @@ func TestAMigrationOfWhatIsThereIsALook(t *testing.T) {
 	})
 }
 
-// Any number of instances start at once, on an empty database and on one that is upgraded.
-func TestInstancesMigrateAtOnce(t *testing.T) {
-	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
-		for _, all := range [][]any{allModels, {&indexedToken{}}} {
-			for _, err := range race(4, func(int) error { return gormstore.AutoMigrate(db, all...) }) {
-				require.NoError(t, err)
-			}
-		}
-		assert.True(t, db.Migrator().HasIndex(&indexedToken{}, "idx_tokens_serial"))
-		if db.Name() == "postgres" {
-			var held int64
-			require.NoError(t, db.Raw("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&held).Error)
-			assert.Zero(t, held, "the lock is given back")
-		}
-	})
-}
-
 // Behind a pooler in transaction mode an empty database gets its tables, and what lacks in one
 // that is there is refused, with what to do.
 func TestAMigrationBehindAPoolerHoldsNoLock(t *testing.T) {

@@ -25,9 +25,9 @@ type marks []*mark
 // raise begins a new generation in the row of the client or the user of a selection, which
 // is then about what was issued before it.
 func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
-	m, err := t.markOf(*s)
-	if m == nil || err != nil {
-		return nil, err
+	m := t.markOf(*s)
+	if m == nil {
+		return nil, nil
 	}
 	if err := m.table.do(ctx, step{several: true}, func(tx *tx) error { return m.raise(tx, nil) }); err != nil || m.generation == 0 {
 		return nil, err
@@ -42,23 +42,23 @@ func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
 
 // markOf finds where the row of the client or the user of a selection is, nil where the pool
 // does not say.
-func (t *Table) markOf(s selection) (*mark, error) {
+func (t *Table) markOf(s selection) *mark {
 	if s.clientID != "" {
 		clients := t.only(func(r *relatives) map[string]*Table { return r.clients })
 		if clients == nil {
-			return nil, nil
+			return nil
 		}
-		return clients.clientMark(s.clientID), nil
+		return clients.clientMark(s.clientID)
 	}
 	users := t.only(func(r *relatives) map[string]*Table { return r.users })
 	if users == nil {
-		return nil, nil
+		return nil
 	}
 	row, err := users.theirs(context.Background(), s.userID)
 	if err != nil { // an id that no user can have
-		return nil, nil //nolint:nilerror // what is theirs is looked for all the same
+		return nil // what is theirs is looked for all the same
 	}
-	return &mark{table: users, row: row, current: "GrantGeneration", ended: "EndedGrantGeneration"}, nil
+	return &mark{table: users, row: row, current: "GrantGeneration", ended: "EndedGrantGeneration"}
 }
 
 // clientMark is the mark of a client in this table.

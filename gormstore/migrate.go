@@ -443,7 +443,7 @@ func (r *migration) createConcurrently(index missingIndex) error {
 	if err != nil {
 		return err
 	}
-	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index)
+	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index) //nolint:gosec // a name that is quoted
 	// It takes as long as it takes, and nobody waits for it.
 	for _, setting := range []string{"SET statement_timeout = 0", "SET lock_timeout = 0"} {
 		if _, err := r.conn.ExecContext(r.ctx, setting); err != nil {

@@ -49,7 +49,10 @@ func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, err
 	if err := u.checkGetUserID(); err != nil {
 		return nil, err
 	}
-	return u, u.relate()
+	if err := u.relate(); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // relate has a user's grants be ended by a mark in the user's row, where the model has one.

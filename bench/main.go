@@ -31,12 +31,13 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-const usage = `Usage: bench [options] [compare | race | growth | prune | memory]
+const usage = `Usage: bench [options] [compare | race | growth | prune | revoke | memory]
 
 compare  all contestants, interleaved, and their races (without a word, this)
 race     the races alone
 growth   the library's latency with few and with many rows
 prune    the latency of issuing while expired rows are removed
+revoke   how long it takes to end all grants of a large client
 memory   the library's resident size and goroutines under load
 
 Tables are written to standard output, and what goes on to standard error.
@@ -74,7 +75,7 @@ func run() error {
 	flag.StringVar(&o.charts, "charts", "", "a directory for SVG charts, none when empty")
 	flag.StringVar(&o.out, "out", "", "a file for the tables as well, none when empty")
 	flag.StringVar(&o.profiles, "profiles", "", "a directory for CPU profiles of the library and the floor, none when empty")
-	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0) and prune (1 million)")
+	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0), prune and revoke (1 million)")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "how long memory is watched")
 	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long prune measures before it prunes")
 	flag.Parse()
@@ -133,6 +134,8 @@ func run() error {
 		return runGrowth(out, engines, rowsOr(o.rows, 10_000_000), 2*time.Second, 5)
 	case "prune":
 		return runPrune(out, engines, rowsOr(o.rows, 1_000_000), o.idle)
+	case "revoke":
+		return runRevoke(out, engines, rowsOr(o.rows, 1_000_000))
 	case "memory":
 		return runMemory(out, engines, o.duration)
 	default:

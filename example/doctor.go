@@ -54,6 +54,16 @@ func examine(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logge
 	return nil
 }
 
+// logFindings writes down what the doctor finds, behind the start.
+func logFindings(ctx context.Context, cfg *config, db *gorm.DB, log *slog.Logger) {
+	findings, err := diagnose(ctx, cfg, db)
+	if err != nil {
+		log.Error("the doctor could not look", "error", err)
+		return
+	}
+	findings.Log(ctx, log)
+}
+
 // diagnose asks the pages of an app of its own, which logs nothing: what the doctor
 // asks is nobody's request.
 func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.DiagnoseHook) (server.Findings, error) {

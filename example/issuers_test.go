@@ -20,7 +20,7 @@ func TestTheDemoRemembersItsLoopbackIssuers(t *testing.T) {
 	defer closeDB()
 	demo := &config{demo: true, issuer: "http://127.0.0.1:9000"}
 	assert.Empty(t, formerIssuers(db, demo), "a database that is new")
-	require.NoError(t, db.AutoMigrate(&Token{}))
+	require.NoError(t, migrate(db))
 	for i, issuer := range []string{"http://127.0.0.1:8080", "http://localhost:8080", "http://127.0.0.1:9000", "https://id.example", "", "http://127.0.0.1:8080"} {
 		require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: string(rune('a' + i)), Authorization: models.Authorization{Issuer: issuer}}}).Error)
 	}

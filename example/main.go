@@ -95,17 +95,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := prepareDatabase(ctx, db, cfg.demo, app.oauth); err != nil {
 		return err
 	}
-	findings, err := diagnose(ctx, cfg, db)
-	if err != nil {
-		return err
-	}
-	findings.Log(ctx, log)
 	// Deferred calls run last first: the clean-up stops, is waited for, and
 	// only then the database closes.
 	var background sync.WaitGroup
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	background.Go(func() { logFindings(context.WithoutCancel(ctx), cfg, db, log) }) // which ends by itself: what is cut off is no finding
 	background.Go(func() { cleanUpSessions(ctx, db, log) })
 	background.Go(func() { app.deletions.run(ctx, db, log) })
 	background.Go(func() { app.openid.DeliverLogouts(ctx) })

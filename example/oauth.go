@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/server"
@@ -29,24 +30,26 @@ import (
 )
 
 // formerIssuers are the loopback issuers that the demo had before, as its port may change:
-// whoever is signed in stays so. The rows say which there were.
+// whoever is signed in stays so. The newest rows say which there were; a database that is new,
+// or of an older release, says nothing.
 func formerIssuers(db *gorm.DB, cfg *config) (former []string) {
 	if !cfg.demo {
 		return nil
 	}
-	for _, model := range []any{&Token{}, &AuthorizationCode{}, &DeviceCode{}} {
-		if !db.Migrator().HasColumn(model, "issuer") {
-			continue // a database that is new, or of an older release
-		}
-		var issuers []string
-		if err := db.Model(model).Where("issuer <> ''").Distinct().Pluck("issuer", &issuers).Error; err != nil {
-			continue
-		}
-		for _, issuer := range issuers {
-			u, err := url.Parse(issuer)
-			if err == nil && isLoopback(u.Hostname()) && issuer != cfg.issuer && !slices.Contains(former, issuer) {
-				former = append(former, issuer)
-			}
+	const newest = 1000
+	var parts []string
+	for _, table := range []string{"tokens", "authorization_codes", "device_codes"} {
+		parts = append(parts, fmt.Sprintf("SELECT issuer FROM (SELECT issuer FROM %s ORDER BY id DESC LIMIT %d) AS newest WHERE issuer <> ''", table, newest))
+	}
+	var issuers []string
+	quiet := db.Session(&gorm.Session{Logger: logger.Discard})
+	if err := quiet.Raw(strings.Join(parts, " UNION ")).Scan(&issuers).Error; err != nil {
+		return nil
+	}
+	for _, issuer := range issuers {
+		u, err := url.Parse(issuer)
+		if err == nil && isLoopback(u.Hostname()) && issuer != cfg.issuer {
+			former = append(former, issuer)
 		}
 	}
 	return former

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -137,25 +138,48 @@ var demoNative = map[string]json.RawMessage{applicationType: json.RawMessage(`"n
 // became of them. An account of the same name that is not a demo account is
 // left alone.
 func seedDemo(tx *gorm.DB, srv *server.Server) error {
+	var users []User
+	var clients []Client
+	var names, ids []string
 	for _, u := range demoUsers {
-		if err := seedUser(tx, u); err != nil {
+		names = append(names, u.Username)
+	}
+	for _, c := range demoClients {
+		ids = append(ids, c.id)
+	}
+	if err := tx.Where("username IN ?", names).Find(&users).Error; err != nil {
+		return err
+	}
+	if err := tx.Where("client_id IN ?", ids).Find(&clients).Error; err != nil {
+		return err
+	}
+	for _, demo := range demoUsers {
+		var user User
+		if i := slices.IndexFunc(users, func(u User) bool { return u.Username == demo.Username }); i >= 0 {
+			user = users[i]
+		}
+		if err := seedUser(tx, demo, user); err != nil {
 			return err
 		}
 	}
-	for _, c := range demoClients {
-		if err := seedClient(tx, srv, c); err != nil {
+	for _, demo := range demoClients {
+		var client Client
+		if i := slices.IndexFunc(clients, func(c Client) bool { return c.ClientID == demo.id }); i >= 0 {
+			client = clients[i]
+		}
+		if err := seedClient(tx, srv, demo, client); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func seedUser(tx *gorm.DB, demo demoUser) error {
-	var user User
-	found := tx.Where("username = ?", demo.Username).Limit(1).Find(&user)
-	if found.Error != nil || found.RowsAffected == 1 && !user.Demo {
-		return found.Error
+// seedUser makes a user what the demo says, and writes nothing where that is so.
+func seedUser(tx *gorm.DB, demo demoUser, user User) error {
+	if user.ID != 0 && !user.Demo {
+		return nil
 	}
+	before := user
 	if bcrypt.CompareHashAndPassword([]byte(user.PasswordHash), []byte(demo.Password)) != nil {
 		hash, err := hashPassword(demo.Password)
 		if err != nil {
@@ -164,17 +188,19 @@ func seedUser(tx *gorm.DB, demo demoUser) error {
 		user.PasswordHash = hash
 	}
 	user.Username, user.Name, user.Email, user.Personal, user.Disabled, user.Demo = demo.Username, demo.Name, demo.Email, demo.Personal, false, true
+	if reflect.DeepEqual(user, before) {
+		return nil
+	}
 	return tx.Save(&user).Error
 }
 
 // seedClient leaves a client out that the server would not serve, such as one with a
 // secret under the FAPI profile.
-func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient) error {
-	var client Client
-	found := tx.Where("client_id = ?", demo.id).Limit(1).Find(&client)
-	if found.Error != nil || found.RowsAffected == 1 && !client.Demo {
-		return found.Error
+func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient, client Client) error {
+	if client.ID != 0 && !client.Demo {
+		return nil
 	}
+	before, stored := client, asJSON(client.ClientMetadata)
 	metadata, err := srv.CheckClient(tx.Statement.Context, server.ClientCheck{Source: models.ClientByHand, Metadata: servedBy(srv, demo.metadata)})
 	var invalid *server.ClientMetadataError
 	switch {
@@ -195,7 +221,18 @@ func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient) error {
 	if demo.id == demoAPI.id {
 		client.APIResources = srv.Issuer()
 	}
+	if after := asJSON(client.ClientMetadata); client.ID != 0 && after == stored {
+		before.ClientMetadata = client.ClientMetadata
+		if reflect.DeepEqual(client, before) {
+			return nil
+		}
+	}
 	return tx.Save(&client).Error
+}
+
+func asJSON(metadata models.ClientMetadata) string {
+	text, _ := json.Marshal(metadata) // of what is stored as JSON
+	return string(text)
 }
 
 // servedBy leaves of a demo client's grant types those that this start of the program has:

@@ -549,7 +549,8 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 //
 // It returns when all has ended, also what requests have issued that were under way when it
 // began: it waits for as long as these can take, some seconds ([server.UnderWay]), and looks
-// once more. When it was interrupted, call it again: the doctor tells of such a client.
+// once more. When it was interrupted, call it again: the doctor tells of such a client. In a
+// handler, use context.WithoutCancel, as a browser may not wait.
 //
 // Without the row of the client or the user, as where these are not in a store of this pool
 // of connections, or the user model has no UserMixin, everything ends that there is when it

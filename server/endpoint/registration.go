@@ -164,7 +164,9 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 	case http.MethodPut:
 		return e.update(ctx, req, client, token)
 	case http.MethodDelete:
-		if err := e.Storage.DeleteClient(ctx, client.ClientID, req.Time); err != nil {
+		// It takes some seconds until nothing can come of what is under way. A client that does not wait for
+		// the answer, and could not ask again, is deleted all the same.
+		if err := e.Storage.DeleteClient(context.WithoutCancel(ctx), client.ClientID, req.Time); err != nil {
 			return nil, fmt.Errorf("delete client: %w", err)
 		}
 		return &server.Response{Status: http.StatusNoContent}, nil

@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -304,6 +305,27 @@ func TestRegistrationManagement(t *testing.T) {
 			a, _ = r.send(http.MethodGet, path(c), c.Token, "")
 			assert.Equal(t, http.StatusUnauthorized, a.Status)
 			assert.Equal(t, "known", known(t, db, other.ID))
+		})
+		t.Run("delete, without waiting for the answer", func(t *testing.T) {
+			c := fresh()
+			ctx, hangUp := context.WithCancel(underway.Shorten(t.Context(), 300*time.Millisecond))
+			request := httptest.NewRequestWithContext(ctx, http.MethodDelete, path(c), http.NoBody)
+			request.Header.Set("Authorization", "Bearer "+c.Token)
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				r.Serve(request)
+			}()
+			require.Eventually(t, func() bool {
+				var marked int64
+				db.Model(&oauthtest.Client{}).Where("client_id = ? AND client_deleted_at > 0", c.ID).Count(&marked)
+				return marked == 1
+			}, 5*time.Second, time.Millisecond)
+			hangUp()
+			<-answered
+			var rows int64
+			require.NoError(t, db.Unscoped().Model(&oauthtest.Client{}).Where("client_id = ?", c.ID).Count(&rows).Error)
+			assert.Zero(t, rows)
 		})
 		t.Run("who may not", func(t *testing.T) {
 			c, other := fresh(), fresh()

@@ -93,13 +93,86 @@ func storeFor(tx *gorm.DB, all []any) error {
 		if err != nil {
 			return err
 		}
-		described, ok := model.(Described)
-		if !ok || described.DescribeTable().SpentAt == "" && !embeds(t.schema.ModelType, reflect.TypeFor[models.TokenMixin]()) {
-			continue
-		}
-		if err := tx.Exec(fmt.Sprintf("ALTER TABLE %s SET (fillfactor = %d)", tx.Statement.Quote(t.schema.Table), roomForChanges)).Error; err != nil {
-			return err
+		for _, statement := range t.storage(func(name, definition string) []string {
+			return []string{"DROP INDEX " + name, "CREATE INDEX " + definition}
+		}) {
+			if err := tx.Exec(statement).Error; err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// storage returns the statements by which PostgreSQL stores a table as suits its rows: with room
+// for changes, and with indexes that find by equality alone what nobody asks for in another way,
+// which are less than half as large.
+func (t *Table) storage(replace func(name, definition string) []string) (statements []string) {
+	described, ok := reflect.New(t.schema.ModelType).Interface().(Described)
+	if !ok || t.describe(described) != nil {
+		return nil
+	}
+	quote := func(name string) string { return (&gorm.Statement{DB: t.db}).Quote(name) }
+	table := quote(t.schema.Table)
+	isTokens := t.mixin() == reflect.TypeFor[models.TokenMixin]()
+	if t.about.SpentAt != "" || isTokens {
+		statements = append(statements, fmt.Sprintf("ALTER TABLE %s SET (fillfactor = %d)", table, roomForChanges))
+	}
+	where := make(map[string]string) // by the columns that are found by equality alone
+	if t.about.GrantID != "" {
+		where[t.column(t.about.GrantID)] = ""
+	}
+	if isTokens {
+		refreshToken := t.column("RefreshToken")
+		where[refreshToken] = " WHERE " + quote(refreshToken) + " IS NOT NULL"
+	}
+	for _, index := range t.schema.ParseIndexes() {
+		if len(index.Fields) != 1 || index.Class != "" || index.Where != "" || index.Type != "" || index.Fields[0].Expression != "" {
+			continue
+		}
+		column := index.Fields[0].DBName
+		condition, byEquality := where[column]
+		if !byEquality {
+			continue
+		}
+		place, _, has := strings.Cut(t.schema.Table, ".")
+		name := index.Name
+		if has {
+			name = place + "." + name
+		}
+		statements = append(statements, replace(quote(name), fmt.Sprintf("%s ON %s USING hash (%s)%s", quote(index.Name), table, quote(column), condition))...)
+	}
+	return statements
+}
+
+// CompactSQL returns the statements by which tables of PostgreSQL that an older release or
+// GORM made are stored as [AutoMigrate] stores new ones: with a fillfactor of 85, and with hash
+// indexes on grant ids and refresh tokens, which are less than half as large. Run them one by
+// one, not in a transaction: each index is made while others read and write, and until it is
+// there the old one is used. It is empty for other engines.
+func CompactSQL(db *gorm.DB, models ...any) (string, error) {
+	db, err := handle(db)
+	if err != nil {
+		return "", err
+	}
+	if err := refused(db, models); err != nil || db.Name() != "postgres" {
+		return "", err
+	}
+	var b strings.Builder
+	for _, model := range models {
+		t, err := parse(db, model)
+		if err != nil {
+			return "", err
+		}
+		for _, statement := range t.storage(func(name, definition string) []string {
+			old := strings.TrimSuffix(name, `"`) + `_btree"`
+			return []string{
+				"ALTER INDEX " + name + " RENAME TO " + old[strings.LastIndex(old, ".")+1:],
+				"CREATE INDEX CONCURRENTLY " + definition, "DROP INDEX CONCURRENTLY " + old,
+			}
+		}) {
+			b.WriteString(statement + ";\n")
+		}
+	}
+	return b.String(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
@@ -137,5 +139,23 @@ func TestSecretsOfUnknownFormsAreNamed(t *testing.T) {
 		for check, says := range map[string]string{"plaintext table clients": "in 1 of its rows", "hexadecimal_secrets table clients": `"hex"`, "unknown_secrets table clients": `"django"`} {
 			assert.Contains(t, found[check].Problem, says, check)
 		}
+	})
+}
+
+// An ending that was interrupted is named, and one that is over is not.
+func TestAnUnfinishedEndIsFound(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for id, ended := range map[string]int64{"half": 1, "whole": 2} {
+			require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: id, Generation: 2, EndedGeneration: ended}}).Error)
+		}
+		finding := diagnosed(t, db)["unfinished_end table clients"]
+		assert.Equal(t, server.Warning, finding.Severity)
+		assert.Contains(t, finding.Problem, `in 1 of its rows: "half"`)
+		_, err := gormstore.NewClients[Client](db) // as a program has it
+		require.NoError(t, err)
+		tokens, err := gormstore.NewTokens[Token](db)
+		require.NoError(t, err)
+		require.NoError(t, tokens.RevokeClient(underway.Shorten(t.Context(), 0), "half", time.Now()))
+		assert.NotContains(t, diagnosed(t, db), "unfinished_end table clients")
 	})
 }

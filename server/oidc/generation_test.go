@@ -113,12 +113,19 @@ func TestAnEndingGoesOnWhereItWasInterrupted(t *testing.T) {
 			w.interrupt(t, options(w))
 			var told []int64
 			o := options(w)
-			o.Report = func(ended int64) { told = append(told, ended) }
+			before := w.live("access", "refresh")
+			o.Report = func(ended int64) {
+				if told = append(told, ended); len(told) == 1 { // somebody signs in meanwhile
+					w.present(w.code(w.apps[0], w.users[0], "", true), nil)
+				}
+			}
 			require.NoError(t, w.tokens.Revoke(oauthtest.Brief(t), o), name)
 			assert.Equal(t, []int64{3}, told)
-			for _, c := range w.live("access", "refresh") {
+			for _, c := range before {
 				assert.False(t, w.Valid(c.text))
 			}
+			meanwhile := w.live("access")
+			assert.True(t, w.Valid(meanwhile[len(meanwhile)-1].text), "what was issued meanwhile counts")
 			w.present(w.code(w.apps[0], w.users[0], "", true), nil)
 			live := w.live("access")
 			assert.True(t, w.Valid(live[len(live)-1].text), "and what is issued from then on counts")

@@ -68,7 +68,7 @@ func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
 	switch call.Op {
 	case Redeem:
 		if done {
-			return grant{redeemed: true, access: answer.Access, refresh: answer.Refresh}, !g.redeemed && !g.revoked
+			return grant{redeemed: true, marked: g.marked, access: answer.Access, refresh: answer.Refresh}, !g.redeemed && !g.revoked
 		}
 		if g.marked && !g.redeemed {
 			return g, true

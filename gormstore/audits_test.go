@@ -130,7 +130,7 @@ func TestEveryStatementOfTheTrailHasAnIndex(t *testing.T) {
 		kept, err := gormstore.NewAudits[Audit](db, gormstore.AuditOptions{Retention: time.Second})
 		require.NoError(t, err)
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{Before: time.Unix(1_700_000_000, 0)}, kept))
-		_, err = gormstore.Erase(oauthtest.Brief(t), a.User.GetUserID(), tokens, codes, a.audits)
+		_, err = gormstore.Erase(underway.Shorten(t.Context(), 0), a.User.GetUserID(), tokens, codes, a.audits)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(statements), 11)
 		for _, statement := range statements {
@@ -200,7 +200,7 @@ func TestAnErasedUserLeavesTheTrail(t *testing.T) {
 		}
 		last := entries[len(entries)-1]
 		assert.Equal(t, []string{models.AuditAllRevoked, models.AuditByErasure}, []string{last.Event, last.Reason})
-		removed, err = gormstore.Erase(oauthtest.Brief(t), a.User.GetUserID(), tokens, codes, a.audits)
+		removed, err = gormstore.Erase(underway.Shorten(t.Context(), 0), a.User.GetUserID(), tokens, codes, a.audits)
 		require.NoError(t, err)
 		assert.Zero(t, removed)
 	})
@@ -257,7 +257,9 @@ func TestAFaultNeitherLosesNorDoublesAnEntry(t *testing.T) {
 			},
 			models.AuditClientDeleted: func() func() bool {
 				c := healthy.NewClient(nil)
-				return func() bool { return must(registration.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now)) }
+				return func() bool {
+					return must(registration.DeleteClient(underway.Shorten(t.Context(), 0), c.ClientID, p.Now))
+				}
 			},
 			models.AuditClientRegistered: func() func() bool {
 				return func() bool {

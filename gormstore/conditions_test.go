@@ -303,7 +303,7 @@ func TestEveryLookUpIsExact(t *testing.T) {
 			require.NoError(t, s.consents.Revoke(ctx, "99", "c", s.now))
 			require.NoError(t, s.registrations.DeleteClient(underway.Shorten(ctx, 0), "none", s.now))
 			require.NoError(t, s.sessions.DeleteLogout(ctx, "none"))
-			erased, err := gormoauth.CreateEraseFunc[Token, AuthorizationCode](open, s.devices, s.consents, s.sessions)(ctx, "99")
+			erased, err := gormoauth.CreateEraseFunc[Token, AuthorizationCode](open, s.devices, s.consents, s.sessions)(underway.Shorten(ctx, 0), "99")
 			assert.True(t, err == nil && erased == 0, "the erasure of another")
 			require.NoError(t, gormoauth.CreatePruneFunc[Token, AuthorizationCode](open, s.devices, s.requests, s.sessions, s.registrations)(ctx, gormstore.PruneOptions{}))
 

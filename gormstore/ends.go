@@ -554,7 +554,8 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 //
 // Without the row of the client or the user, as where these are not in a store of this pool
 // of connections, or the user model has no UserMixin, everything ends that there is when it
-// looks. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
+// looks. On a handle with conditions, a client is one of a store with the same, and users have no
+// mark. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
 // once more after that.
 //
 // [server.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay

@@ -41,8 +41,20 @@ func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
 }
 
 // markOf finds where the row of the client or the user of a selection is, nil where the pool
-// does not say.
+// does not say. On a handle with conditions, such as that of one tenant, a client is one of
+// its own: what others have is not ended either.
 func (t *Table) markOf(s selection) *mark {
+	conditions, known := t.conditions()
+	if !known {
+		return nil
+	}
+	if conditions != "" {
+		clients := t.ofKin(func(f *family) map[string]*Table { return f.clients })
+		if s.clientID == "" || len(clients) != 1 {
+			return nil
+		}
+		return clients[0].markIn(s.clientID)
+	}
 	if s.clientID != "" {
 		clients := t.only(func(r *relatives) map[string]*Table { return r.clients })
 		if clients == nil {
@@ -61,10 +73,14 @@ func (t *Table) markOf(s selection) *mark {
 	return &mark{table: users, row: row, current: "GrantGeneration", ended: "EndedGrantGeneration"}
 }
 
-// clientMark is the mark of a client in this table.
+// clientMark is the mark of a client in this table, whatever the conditions of its handle.
 func (t *Table) clientMark(clientID string) *mark {
-	all := t.withoutConditions()
-	return &mark{table: all, row: all.is("ClientID", models.ClientKey(clientID)), current: "Generation", ended: "EndedGeneration"}
+	return t.withoutConditions().markIn(clientID)
+}
+
+// markIn is that of one that the conditions of the handle name.
+func (t *Table) markIn(clientID string) *mark {
+	return &mark{table: t, row: t.is("ClientID", models.ClientKey(clientID)), current: "Generation", ended: "EndedGeneration"}
 }
 
 // raise raises the generation, and sets what else is to be in the row. Of a row that is not

@@ -30,13 +30,13 @@ type relatives struct {
 	mu       sync.Mutex
 	families map[string]*family // by the conditions of their handles
 	servers  []weak.Pointer[server.Server]
-	// clients and users are the tables of those whose grants end, by their names. A client
-	// and a user are one whatever the conditions of a handle.
+	// clients and users are the tables of those whose grants end, by their names, whatever the
+	// conditions of their handles.
 	clients, users map[string]*Table
 }
 
 // family are tables by their names.
-type family struct{ tokens, single, consents map[string]*Table }
+type family struct{ tokens, single, consents, clients map[string]*Table }
 
 // pools holds the relatives of each pool. They refer to no connection, so that a pool that
 // is no longer used is forgotten.
@@ -85,7 +85,7 @@ func (t *Table) family(f func(*family)) {
 	defer r.mu.Unlock()
 	of := r.families[conditions]
 	if of == nil {
-		of = &family{make(map[string]*Table), make(map[string]*Table), make(map[string]*Table)}
+		of = &family{make(map[string]*Table), make(map[string]*Table), make(map[string]*Table), make(map[string]*Table)}
 		r.families[conditions] = of
 	}
 	f(of)
@@ -126,6 +126,7 @@ func (t *Table) only(choose func(*relatives) map[string]*Table) *Table {
 func (t *Table) relate() {
 	if t.mixin() == reflect.TypeFor[models.ClientMixin]() {
 		t.register(func(r *relatives) map[string]*Table { return r.clients })
+		t.family(func(f *family) { f.clients[t.schema.Table] = t.unbound() })
 		return
 	}
 	t.family(func(f *family) {

@@ -277,12 +277,14 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 // from which they can be read without a look at those before.
 func (p pruning) page(db *gorm.DB, before time.Time, size int, at cursor, more ...clause.Expression) (page []cursor, err error) {
 	expiresAt, key := column(p.expiresAt()), column(p.key())
-	conditions := append(p.expired(before),
-		clause.Gte{Column: expiresAt, Value: at.ExpiresAt},
-		clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
+	conditions := append(p.expired(before), clause.Gte{Column: expiresAt, Value: at.ExpiresAt})
+	order := []clause.OrderByColumn{{Column: expiresAt}}
+	if len(more) == 0 { // rows that are locked leave in the same step: those of one second need no order
+		conditions = append(conditions, clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
+		order = append(order, clause.OrderByColumn{Column: key})
+	}
 	err = where(db, conditions...).Select("? AS expires_at, ? AS row_key", expiresAt, key).
-		Clauses(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: expiresAt}, {Column: key}}}).
-		Clauses(more...).Limit(size).Scan(&page).Error
+		Clauses(clause.OrderBy{Columns: order}).Clauses(more...).Limit(size).Scan(&page).Error
 	return page, err
 }
 

@@ -230,14 +230,20 @@ func TestWhatIsGoodOnceAnswersOneRequest(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		p := newSpender(t, db, ours)
 		for what, once := range everythingGoodOnce() {
-			t.Run(what, func(t *testing.T) { answersOne(t, p, once) })
+			t.Run(what, func(t *testing.T) {
+				answersOne(t, p, once.make(p), once.replayed)
+				present := once.make(p) // also of one that was told to come again
+				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "These were many codes. Please try again later.")} {
+					p.during(once.stores, wait, func() { require.Equal(t, server.TemporarilyUnavailable, present().Params()["error"]) })
+				}
+				answersOne(t, p, present, once.replayed)
+			})
 		}
 	})
 }
 
-func answersOne(t *testing.T, p *spender, once presented) {
+func answersOne(t *testing.T, p *spender, present func() oauthtest.Answer, replayed string) {
 	t.Helper()
-	present := once.make(p)
 	var answered atomic.Int32
 	var wait sync.WaitGroup
 	for range 6 {
@@ -246,7 +252,7 @@ func answersOne(t *testing.T, p *spender, once presented) {
 			case "":
 				answered.Add(1)
 			default:
-				assert.Equal(t, once.replayed, refusal)
+				assert.Equal(t, replayed, refusal)
 			}
 		})
 	}
@@ -285,7 +291,7 @@ func TestStorageThatSpendsNothing(t *testing.T) {
 	} {
 		for what, once := range everythingGoodOnce() {
 			t.Run(name+" "+what, func(t *testing.T) {
-				answersOne(t, p, once)
+				answersOne(t, p, once.make(p), once.replayed)
 				present := once.make(p)
 				assert.Empty(t, present().Params()["error"])
 				assert.Equal(t, once.replayed, present().Params()["error"])

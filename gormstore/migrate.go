@@ -219,7 +219,8 @@ func (t *catalogTable) lacks(index *schema.Index) (lack missingIndex, is bool) {
 			return lack, lack.invalid
 		}
 	}
-	return lack, lack.columns == nil || !t.hasIndex(lack.columns, index.Class == "UNIQUE" && index.Where == "", index.Where != "")
+	// One of some rows alone is for others than these, for all that is known.
+	return lack, lack.columns == nil || !t.hasIndex(lack.columns, index.Class == "UNIQUE", false)
 }
 
 func (r *migration) run() error {
@@ -381,18 +382,18 @@ func (r *migration) isShared() bool {
 
 // lock waits for the other instances that migrate.
 func (r *migration) lock() error {
-	const pause = 50 * time.Millisecond
-	for end := time.Now().Add(migrationWait); time.Now().Before(end); {
-		var mine bool
-		if err := r.conn.QueryRowContext(r.ctx, fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", migrationLock)).Scan(&mine); err != nil || mine {
-			return err
-		}
-		if err := rest(r.ctx, pause); err != nil {
-			return err
-		}
+	err := r.poll(func() (mine bool, err error) {
+		err = r.conn.QueryRowContext(r.ctx, fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", migrationLock)).Scan(&mine)
+		return mine, err
+	})
+	if err != nil { // which may have come too late to learn that it is there
+		r.discard()
 	}
-	return fmt.Errorf("another instance has been migrating for %v; look at pg_stat_activity for what it waits for, or end it", migrationWait)
+	return err
 }
+
+// discard closes the connection, with all that its session holds.
+func (r *migration) discard() { _ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
 // unlock gives the lock back, and the settings of the session. A connection on which that
 // fails is closed, and the lock with it.
@@ -408,7 +409,7 @@ func (r *migration) unlock() error {
 		err = r.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)).Scan(&held)
 	}
 	if err != nil {
-		_ = r.conn.Raw(func(any) error { return driver.ErrBadConn })
+		r.discard()
 		return nil //nolint:nilerror // the server gives it back with the connection
 	}
 	if !held {
@@ -536,31 +537,46 @@ func (r *migration) notUnique(index missingIndex, err error) error {
 
 // behindPooler makes everything in one transaction where there is nothing yet.
 func (r *migration) behindPooler() error {
+	return r.transaction(func(tx *gorm.DB) error {
+		if err := r.lockWithin(tx); err != nil {
+			return err
+		}
+		lacks, err := r.lookWithin(tx)
+		if err != nil {
+			return err
+		}
+		if names := lacks.ofTables(); len(names) > 0 {
+			return fmt.Errorf("there are tables that lack %s: behind a pooler in transaction mode no lock can be held while they are added; run what gormoauth.SchemaSQL or the doctor says, or AutoMigrate, on a connection beside the pooler",
+				strings.Join(names, ", "))
+		}
+		return createTables(tx, lacks.tables)
+	})
+}
+
+// lockWithin waits for the other instances that migrate, in a transaction. Between two
+// looks that holds no snapshot, for which an index that is made concurrently would wait.
+func (r *migration) lockWithin(tx *gorm.DB) error {
+	if tx.Name() != "postgres" {
+		return nil
+	}
+	return r.poll(func() (mine bool, err error) {
+		err = tx.Raw(fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d)", migrationLock)).Scan(&mine).Error
+		return mine, err
+	})
+}
+
+// poll asks for a lock until it is there.
+func (r *migration) poll(try func() (mine bool, err error)) error {
 	const pause = 50 * time.Millisecond
 	for end := time.Now().Add(migrationWait); time.Now().Before(end); {
-		mine := false
-		err := r.transaction(func(tx *gorm.DB) error {
-			if err := tx.Raw(fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d)", migrationLock)).Scan(&mine).Error; err != nil || !mine {
-				return err
-			}
-			lacks, err := r.lookWithin(tx)
-			if err != nil {
-				return err
-			}
-			if names := lacks.ofTables(); len(names) > 0 {
-				return fmt.Errorf("there are tables that lack %s: behind a pooler in transaction mode no lock can be held while they are added; run what gormoauth.SchemaSQL or the doctor says, or AutoMigrate, on a connection beside the pooler",
-					strings.Join(names, ", "))
-			}
-			return createTables(tx, lacks.tables)
-		})
-		if err != nil || mine {
+		if mine, err := try(); err != nil || mine {
 			return err
 		}
 		if err := rest(r.ctx, pause); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("another instance has been migrating for %v", migrationWait)
+	return fmt.Errorf("another instance has been migrating for %v; look at pg_stat_activity for what it waits for, or end it", migrationWait)
 }
 
 // lookWithin is look in a transaction.
@@ -570,12 +586,10 @@ func (r *migration) lookWithin(tx *gorm.DB) (missing, error) {
 
 // migrateWithin migrates in a transaction of the program's own.
 func migrateWithin(tx *gorm.DB, models []any) error {
-	if tx.Name() == "postgres" {
-		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrationLock).Error; err != nil {
-			return fmt.Errorf("lock the migration: %w", err)
-		}
-	}
 	r := &migration{ctx: tx.Statement.Context, db: tx, models: models}
+	if err := r.lockWithin(tx); err != nil {
+		return err
+	}
 	lacks, err := r.lookWithin(tx)
 	if err != nil {
 		return err

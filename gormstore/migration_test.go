@@ -163,6 +163,29 @@ func TestAnIndexOnTheSameColumnsIsEnough(t *testing.T) {
 	})
 }
 
+// boundToken has an index that keeps some rows apart, which one on the same columns does not.
+type boundToken struct {
+	ID     uint
+	UserID *uint `gorm:"index"`
+	models.TokenMixin
+	Tenant string `gorm:"index:idx_by_tenant;uniqueIndex:idx_one_of_tenant,where:tenant <> ''"`
+}
+
+func (boundToken) TableName() string { return "tokens" }
+
+// An index that keeps rows apart is made beside one that does not.
+func TestAUniqueIndexIsMadeBesideAnother(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		require.NoError(t, gormstore.AutoMigrate(db, &boundToken{}))
+		one := func(token, tenant string) error {
+			return db.Create(&boundToken{TokenMixin: models.TokenMixin{AccessToken: token}, Tenant: tenant}).Error
+		}
+		require.NoError(t, errors.Join(one("a", "x"), one("b", ""), one("c", "")))
+		require.Error(t, one("d", "x"))
+	})
+}
+
 // A start against a database that is up to date looks, and that is all.
 func TestAMigrationOfWhatIsThereIsALook(t *testing.T) {
 	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {

@@ -46,10 +46,14 @@ func model(grace bool) porcupine.Model {
 // answer is wrong.
 func step(g grant, call Call, answer Answer, grace bool) []any {
 	if answer.Outcome != Unknown {
+		var states []any
 		if next, ok := g.after(call, answer, grace); ok {
-			return []any{next}
+			states = append(states, next)
 		}
-		return nil
+		if g.marked && answer.Outcome == Refused && (call.Op == Redeem || call.Op == Rotate || call.Op == Exchange) {
+			states = append(states, g) // it saw the mark, and looked at nothing else
+		}
+		return states
 	}
 	states := []any{g}
 	for _, outcome := range []Outcome{Done, Refused} {
@@ -70,9 +74,6 @@ func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
 		if done {
 			return grant{redeemed: true, marked: g.marked, access: answer.Access, refresh: answer.Refresh}, !g.redeemed && !g.revoked
 		}
-		if g.marked && !g.redeemed {
-			return g, true
-		}
 		return g.replayed(), g.redeemed || g.revoked
 	case Rotate:
 		return g.rotate(call.Token, answer, grace)
@@ -86,7 +87,7 @@ func (g grant) after(call Call, answer Answer, grace bool) (grant, bool) {
 		if answer.Access != "" && answer.Access != unheard {
 			g.exchanged += " " + answer.Access
 		}
-		return g, done == g.valid(call.Token) || g.marked && !done
+		return g, done == g.valid(call.Token)
 	case Withdraw:
 		g.withdrawn = g.withdrawn || g.access == call.Token
 		return g, done
@@ -111,8 +112,6 @@ func (g grant) rotate(token string, answer Answer, grace bool) (grant, bool) {
 	current := g.redeemed && !g.revoked && g.refresh == token
 	repeat := grace && g.redeemed && !g.revoked && g.rotated == token
 	switch {
-	case g.marked && answer.Outcome == Refused && (current || repeat):
-		return g, true
 	case answer.Outcome == Refused:
 		return g.replayed(), !current && !repeat
 	case current:

@@ -56,6 +56,7 @@ func TestOnlyHistoriesThatAServerAloneCouldHaveMadePass(t *testing.T) {
 		"or not":                                        {[]porcupine.Operation{redeemed, at(2, 6, Exchange, "a1", Done, "x1", ""), at(4, 5, End, "", Done), at(7, 8, Validate, "x1", Refused)}, false, true},
 		"a token is looked at while its grant ends":     {[]porcupine.Operation{redeemed, at(2, 9, Mark, "", Done), at(2, 9, End, "", Done), at(3, 4, Rotate, "r1", Refused), at(5, 6, Validate, "a1", Done)}, false, true},
 		"also one whose code was being redeemed":        {[]porcupine.Operation{at(0, 9, Mark, "", Done), at(0, 9, End, "", Done), at(1, 2, Redeem, "", Refused), at(1, 4, Redeem, "", Done, "a1", "r1"), at(5, 6, Rotate, "r1", Refused), at(7, 8, Validate, "a1", Done)}, false, true},
+		"or had been read before it was redeemed":       {[]porcupine.Operation{at(0, 3, Redeem, "", Done, "a1", "r1"), at(1, 6, Redeem, "", Refused), at(4, 9, Mark, "", Done), at(4, 9, End, "", Done), at(7, 8, Validate, "a1", Done)}, false, true},
 		"which a refusal without an end does not allow": {[]porcupine.Operation{redeemed, at(3, 4, Rotate, "r1", Refused), at(5, 6, Validate, "a1", Done)}, false, false},
 		"nor one after it":                              {[]porcupine.Operation{redeemed, at(2, 4, Mark, "", Done), at(2, 4, End, "", Done), at(5, 6, Validate, "a1", Done)}, false, false},
 		"after the end a code is void":                  {[]porcupine.Operation{at(0, 1, End, "", Done), at(2, 3, Redeem, "", Done, "a1", "r1")}, false, false},

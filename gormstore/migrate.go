@@ -1,6 +1,7 @@
 package gormstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -28,9 +29,10 @@ const (
 	// lockWait is for how long a table is waited for that others hold: whoever wants to read
 	// it meanwhile waits as well.
 	lockWait = 100 * time.Millisecond
-	// lockTries is how often such a table is tried again.
-	lockTries = 60
+	// lockPause is how long others come first before such a table is tried again.
 	lockPause = 250 * time.Millisecond
+	// lockPatience is for how long.
+	lockPatience = 30 * time.Second
 )
 
 // AutoMigrate adds what the models have and the database lacks: tables,
@@ -63,6 +65,9 @@ type Migration struct {
 	// missing in tables that are there is refused, and [SchemaSQL] names the statements to
 	// run beside the pooler.
 	TransactionPooler bool
+	// Patience is for how long a table of PostgreSQL is tried again and again that others hold,
+	// such as a long query; 0 is 30 seconds. Nobody queues up behind the migration meanwhile.
+	Patience time.Duration
 }
 
 // AutoMigrate is [AutoMigrate].
@@ -420,7 +425,8 @@ func (r *migration) unlock() error {
 
 // briefly runs what locks a table, in a transaction that does not wait long for it.
 func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error) {
-	for range lockTries {
+	patience := cmp.Or(r.Patience, lockPatience)
+	for end := time.Now().Add(patience); ; {
 		err = r.transaction(func(tx *gorm.DB) error {
 			if err := tx.Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", lockWait.Milliseconds())).Error; err != nil {
 				return err
@@ -430,12 +436,13 @@ func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error)
 		if state := stateOf(err); state != "55P03" && classOf(err) != collision {
 			return err
 		}
+		if time.Now().After(end) {
+			return fmt.Errorf("others have held %s for %v without a moment for the migration: end the transactions that hold it (pg_locks, pg_stat_activity), or start when there are fewer: %w", table, patience, err)
+		}
 		if err := rest(r.ctx, lockPause); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%s is locked by others for longer than %v at every one of %d attempts: end the transactions that hold it (pg_locks, pg_stat_activity), or start when there are fewer: %w",
-		table, lockWait, lockTries, err)
 }
 
 // createConcurrently makes an index while others read and write. One that is invalid is made anew.

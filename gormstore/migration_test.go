@@ -105,8 +105,9 @@ func TestAMigrationThatGetsNoLockSaysSo(t *testing.T) {
 		require.NoError(t, holder.Exec("LOCK TABLE tokens IN ACCESS SHARE MODE").Error)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := gormstore.AutoMigrate(db.WithContext(ctx), &indexedToken{})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, gormstore.AutoMigrate(db.WithContext(ctx), &indexedToken{}), context.DeadlineExceeded)
+		err := gormstore.Migration{Patience: 300 * time.Millisecond}.AutoMigrate(db, &indexedToken{})
+		require.ErrorContains(t, err, "others have held tokens for 300ms without a moment for the migration")
 		assert.False(t, db.Migrator().HasColumn(&indexedToken{}, "serial"))
 		require.NoError(t, holder.Rollback().Error)
 		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}), "and the next start goes through")
@@ -237,6 +238,19 @@ func TestAMigrationInATransactionIsInThat(t *testing.T) {
 	})
 }
 
+// definitionsOf lists the definitions of all indexes, with their methods and conditions.
+func definitionsOf(t *testing.T, db *gorm.DB) (all []string) {
+	t.Helper()
+	query := "SELECT coalesce(sql, name) FROM sqlite_master WHERE type = 'index'"
+	if db.Name() == "postgres" {
+		query = "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+	}
+	require.NoError(t, db.Raw(query).Scan(&all).Error)
+	require.NotEmpty(t, all)
+	slices.Sort(all)
+	return all
+}
+
 // The statements of SchemaSQL make what AutoMigrate makes.
 func TestTheSchemaInWritingIsThatOfAutoMigrate(t *testing.T) {
 	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
@@ -244,12 +258,13 @@ func TestTheSchemaInWritingIsThatOfAutoMigrate(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, db.Migrator().HasTable(&Token{}), "nothing was run")
 		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
-		want := tablesOf(t, db)
+		want, definitions := tablesOf(t, db), definitionsOf(t, db)
 		require.NoError(t, db.Migrator().DropTable(allModels...))
 		for statement := range strings.SplitSeq(strings.TrimSpace(text), ";\n") {
 			require.NoError(t, db.Exec(statement).Error, statement)
 		}
 		assert.Equal(t, want, tablesOf(t, db))
+		assert.Equal(t, definitions, definitionsOf(t, db))
 		require.NoError(t, gormstore.AutoMigrate(db, allModels...), "which finds nothing to add")
 		assert.Equal(t, want, tablesOf(t, db))
 		if db.Name() == "postgres" {

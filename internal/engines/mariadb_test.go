@@ -40,11 +40,8 @@ func openMariaDB(t *testing.T, dsn string, connections int) *gorm.DB {
 // rolled back, and is found by the doctor.
 func TestMariaDBAtEveryIsolationAndMode(t *testing.T) {
 	for _, settings := range []map[string]string{
-		{"tx_isolation": "'READ-COMMITTED'"},
-		{"tx_isolation": "'SERIALIZABLE'"},
-		{"sql_mode": "''"},
-		{"sql_mode": "'ANSI_QUOTES,STRICT_TRANS_TABLES'"},
-		{"sql_mode": "'ANSI,TRADITIONAL,NO_BACKSLASH_ESCAPES'", "tx_isolation": "'READ-COMMITTED'"},
+		{"sql_mode": "''", "tx_isolation": "'SERIALIZABLE'"},
+		{"sql_mode": "'ANSI,TRADITIONAL,NO_BACKSLASH_ESCAPES'", "tx_isolation": "'READ-COMMITTED'"}, // ANSI_QUOTES among them
 	} {
 		t.Run(strings.NewReplacer("map", "", "'", "").Replace(fmt.Sprint(settings)), func(t *testing.T) {
 			t.Parallel()

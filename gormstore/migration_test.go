@@ -64,6 +64,9 @@ func manyTokens(t *testing.T, db *gorm.DB, rows int) {
 // Nobody who reads or writes a large table waits long while columns and indexes are added.
 func TestAMigrationKeepsNobodyWaiting(t *testing.T) {
 	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		if strings.HasSuffix(t.Name(), testdb.PostgresSerializable) {
+			return // a migration has its own isolation
+		}
 		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
 		manyTokens(t, db, 300_000)
 		tokens, _ := stores(t, db)

@@ -216,7 +216,7 @@ func TestWhatIsUnderWayWhenAnEndBeginsEndsWithIt(t *testing.T) {
 						end(0)
 						time.Sleep(time.Until(began.Add(server.DefaultStorageBudget / 3)))
 					} else {
-						go end(500 * time.Millisecond)
+						go end(250 * time.Millisecond)
 						require.Eventually(t, w.marked, 5*time.Second, time.Millisecond)
 					}
 					close(held.goOn)

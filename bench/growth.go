@@ -159,6 +159,20 @@ func insertTokens(db *gorm.DB, rows int, expires time.Time) error {
 		now, now, expires.Unix(), expires.Unix(), rows).Error
 }
 
+// filled makes a fresh database with so many tokens.
+func filled(e engine, name string, rows int, expires time.Time) (db *gorm.DB, dsn string, err error) {
+	if dsn, err = e.fresh(name); err != nil {
+		return nil, "", err
+	}
+	if db, err = open(e.kind, dsn); err != nil {
+		return nil, "", err
+	}
+	if err := prepare(db); err != nil {
+		return nil, "", err
+	}
+	return db, dsn, insertTokens(db, rows, expires)
+}
+
 // analyze has the database look at what it got, and write all of it.
 func analyze(db *gorm.DB) error {
 	statements := []string{"VACUUM ANALYZE tokens", "CHECKPOINT"}

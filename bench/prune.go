@@ -28,18 +28,8 @@ func prune(e engine, rows int, idle time.Duration, beside bool) (pruneResult, er
 	if beside {
 		name += "_beside"
 	}
-	dsn, err := e.fresh(name)
+	db, dsn, err := filled(e, name, rows, time.Now().Add(-time.Hour))
 	if err != nil {
-		return result, err
-	}
-	db, err := open(e.kind, dsn)
-	if err != nil {
-		return result, err
-	}
-	if err := prepare(db); err != nil {
-		return result, err
-	}
-	if err := insertTokens(db, rows, time.Now().Add(-time.Hour)); err != nil {
 		return result, err
 	}
 	if err := analyze(db); err != nil {

@@ -26,18 +26,8 @@ const clientsOfRows = 13
 // revoke ends one of several clients whose tokens lie all over a table.
 func revoke(e engine, rows int) (revokeResult, error) {
 	result := revokeResult{Engine: e.name, Rows: rows}
-	dsn, err := e.fresh("revoke")
+	db, _, err := filled(e, "revoke", rows, time.Now().Add(30*24*time.Hour))
 	if err != nil {
-		return result, err
-	}
-	db, err := open(e.kind, dsn)
-	if err != nil {
-		return result, err
-	}
-	if err := prepare(db); err != nil {
-		return result, err
-	}
-	if err := insertTokens(db, rows, time.Now().Add(30*24*time.Hour)); err != nil {
 		return result, err
 	}
 	if err := db.Exec(fmt.Sprintf("UPDATE tokens SET client_id = 'client-' || (id %% %d)", clientsOfRows)).Error; err != nil {

@@ -190,6 +190,27 @@ type ending struct {
 	ended  int64
 }
 
+// all marks a client or a user, ends everything that is theirs, and notes and tells it once.
+func (e *ending) all(ctx context.Context, noted entry, reason string) error {
+	m, err := e.tokens.raise(ctx, &e.selection)
+	if err != nil {
+		return fmt.Errorf("gormstore: mark what is to end: %w", err)
+	}
+	if err := e.run(ctx); err != nil {
+		return err
+	}
+	err = e.tokens.do(ctx, step{several: true}, func(tx *tx) error {
+		if err := m.done(tx); err != nil || e.ended == 0 {
+			return err
+		}
+		return tx.note(noted)
+	})
+	if err == nil && e.ended > 0 {
+		e.tokens.tell(ctx, server.Revocation{ClientID: e.clientID, UserID: e.userID, Reason: reason}, e.now)
+	}
+	return err
+}
+
 // run ends what there is now, and then once more what came of requests that were under way
 // when it began.
 func (e *ending) run(ctx context.Context) error {
@@ -571,25 +592,9 @@ func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
 		options.Time = time.Now()
 	}
 	e := &ending{grants: t.grants(tablesOf(options.More)...), selection: selection{clientID: options.ClientID, userID: options.UserID}, now: options.Time, report: options.Report}
-	marks, err := t.table.raise(ctx, &e.selection)
-	if err != nil {
-		return fmt.Errorf("gormstore: mark what is to end: %w", err)
-	}
-	if err := e.run(ctx); err != nil {
-		return err
-	}
-	err = t.table.do(ctx, step{several: true}, func(tx *tx) error {
-		if err := marks.done(tx); err != nil || e.ended == 0 {
-			return err
-		}
-		entry := clientEntry(models.AuditAllRevoked, e.clientID, e.now)
-		entry.userID = e.userID
-		return tx.note(entry)
-	})
-	if err == nil && e.ended > 0 {
-		t.table.tell(ctx, server.Revocation{ClientID: e.clientID, UserID: e.userID, Reason: reason}, e.now)
-	}
-	return err
+	noted := clientEntry(models.AuditAllRevoked, e.clientID, e.now)
+	noted.userID = e.userID
+	return e.all(ctx, noted, reason)
 }
 
 // TellRevocationsTo has the server's hooks be told of what RevokeClient, RevokeUser and

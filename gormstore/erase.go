@@ -45,24 +45,9 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 		}
 	}
 	e := &ending{grants: tokens.grants(tables...), selection: selection{userID: userID}, now: now}
-	marks, err := tokens.table.raise(ctx, &e.selection)
-	if err != nil {
-		return 0, fmt.Errorf("gormstore: mark what is to end: %w", err)
-	}
-	if err := e.run(ctx); err != nil {
+	noted := entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}}
+	if err := e.all(ctx, noted, server.RevokedByErasure); err != nil {
 		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
-	}
-	err = tokens.table.do(ctx, step{several: true}, func(tx *tx) error {
-		if err := marks.done(tx); err != nil || e.ended == 0 {
-			return err
-		}
-		return tx.note(entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}})
-	})
-	if err != nil {
-		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
-	}
-	if e.ended > 0 {
-		tokens.table.tell(ctx, server.Revocation{UserID: userID, Reason: server.RevokedByErasure}, now)
 	}
 	for _, table := range tables {
 		n, err := table.erase(ctx, userID)

@@ -19,12 +19,9 @@ type mark struct {
 	generation     int64
 }
 
-// marks are those that were raised for one ending: one, or none.
-type marks []*mark
-
 // raise begins a new generation in the row of the client or the user of a selection, which
-// is then about what was issued before it.
-func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
+// is then about what was issued before it. It returns nil where there is no such row.
+func (t *Table) raise(ctx context.Context, s *selection) (*mark, error) {
 	m := t.markOf(*s)
 	if m == nil {
 		return nil, nil
@@ -37,7 +34,7 @@ func (t *Table) raise(ctx context.Context, s *selection) (marks, error) {
 	} else {
 		s.userBefore = m.generation
 	}
-	return marks{m}, nil
+	return m, nil
 }
 
 // markOf finds where the row of the client or the user of a selection is, nil where the pool
@@ -104,13 +101,12 @@ func (m *mark) raise(tx *tx, values map[string]any, conditions ...clause.Express
 	return nil
 }
 
-// done notes that everything has ended that was issued before the mark.
-func (all marks) done(tx *tx) error {
-	for _, m := range all {
-		t := m.table
-		if _, err := tx.on(t).withoutHooks().update(map[string]any{m.ended: m.generation}, m.row, clause.Lt{Column: column(t.column(m.ended)), Value: m.generation}); err != nil {
-			return err
-		}
+// done notes that everything has ended that was issued before the mark, if there is one.
+func (m *mark) done(tx *tx) error {
+	if m == nil {
+		return nil
 	}
-	return nil
+	_, err := tx.on(m.table).withoutHooks().update(map[string]any{m.ended: m.generation}, m.row,
+		clause.Lt{Column: column(m.table.column(m.ended)), Value: m.generation})
+	return err
 }

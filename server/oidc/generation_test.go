@@ -96,7 +96,9 @@ func TestFromTheMarkOnNothingOfBeforeCounts(t *testing.T) {
 				assert.Equal(t, http.StatusOK, a.Status, "%s of after the mark: %s", c.kind, a.Raw)
 			}
 			assert.Equal(t, "true", introspect(app, own.text))
-			_ = access
+			assert.Equal(t, "true", introspect(api, access.text), name)
+			require.NoError(t, w.DB.Delete(app).Error)
+			assert.Equal(t, "false", introspect(api, access.text), "nor does a client that is gone have any")
 		}
 	})
 }

@@ -132,7 +132,7 @@ func isOfConnection(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isInvalidConn(err) || isConnectError(err)
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isPlain(err) || isConnectError(err)
 }
 
 // isDuplicate reports whether a row has a key that another has.
@@ -227,12 +227,14 @@ func mysqlErrorOf(err error) mysqlError {
 	return mysqlError{}
 }
 
-// isInvalidConn knows ErrInvalidConn of github.com/go-sql-driver/mysql, which is
-// a plain error with nothing but its text. The driver returns it where it
-// cannot say, as driver.ErrBadConn would, that the server did nothing.
-func isInvalidConn(err error) bool {
+// isPlain knows errors of connections that are plain ones, with nothing but their text:
+// ErrInvalidConn of github.com/go-sql-driver/mysql, which it returns where it cannot say, as
+// driver.ErrBadConn would, that the server did nothing, and ErrNoAvailableLeader of
+// github.com/canonical/go-dqlite, whose nodes are electing one.
+func isPlain(err error) bool {
 	for e := range chain(err) {
-		if e.Error() == "invalid connection" {
+		switch e.Error() {
+		case "invalid connection", "no available dqlite leader server found":
 			return true
 		}
 	}

@@ -218,12 +218,19 @@ func (p pruning) batch(ctx context.Context, before time.Time, size int, at curso
 
 // checkpoint moves what was written out of SQLite's write-ahead log. Otherwise
 // whoever happens to write the thousandth page of it does so for all of them,
-// and has the others wait.
+// and has the others wait. Where automatic checkpoints are turned off, something else
+// does them and would come to harm: a node of dqlite crashes, Litestream has to copy everything anew.
 func (t *Table) checkpoint(ctx context.Context) error {
 	if t.db.Name() != "sqlite" || InTransaction(ctx) {
 		return nil
 	}
-	return retry(ctx, func(ctx context.Context) error { return t.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error })
+	return retry(ctx, func(ctx context.Context) error {
+		var pages int
+		if err := t.conn(ctx).Raw("PRAGMA wal_autocheckpoint").Row().Scan(&pages); err != nil || pages == 0 {
+			return err
+		}
+		return t.conn(ctx).Exec("PRAGMA wal_checkpoint(PASSIVE)").Error
+	})
 }
 
 func rest(ctx context.Context, d time.Duration) error {

@@ -1,5 +1,5 @@
 // Package engines brings the drivers of the engines that the library is tested on and
-// programs seldom have: a MariaDB Galera cluster, and replicas by dbresolver. Here are the
+// programs seldom have: MariaDB and its cluster Galera, dqlite, and replicas by dbresolver. Here are the
 // tests that run on every engine there is, or on one of these alone.
 //
 // It is a module of its own, so that a program that uses the library requires none of them.
@@ -18,7 +18,7 @@ import (
 
 // Main is [testdb.Main] with every engine. It is a package's whole TestMain.
 func Main(m *testing.M) {
-	testdb.MainWith(m, testdb.Drivers{MySQL: mysql.Open, Replicate: replicate})
+	testdb.MainWith(m, testdb.Drivers{MySQL: mysql.Open, Dqlite: openDqlite, DqliteNode: buildDqliteNode, Replicate: replicate})
 }
 
 func replicate(db *gorm.DB, replica gorm.Dialector, connections int) (closed func() error, err error) {

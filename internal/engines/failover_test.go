@@ -44,6 +44,27 @@ func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 	db := open(both.String())
 	require.NoError(t, db.AutoMigrate(allModels...))
 	execAll(t, db, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	goOn(t, db, func() {
+		primary.Kill(t)
+		execAll(t, open(replica.DSN()), "SELECT pg_promote()", "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()")
+	})
+}
+
+// One node after the other is killed, the leader first, and comes back.
+func TestACommittedWriteOutlivesEachNodeOfDqlite(t *testing.T) {
+	nodes := testdb.StartDqlite(t)
+	db := dial(t, nodes[0])
+	require.NoError(t, db.AutoMigrate(allModels...))
+	for _, node := range nodes {
+		goOn(t, db, func() { node.Kill(t) })
+		node.Start(t)
+	}
+}
+
+// goOn has clients redeem codes while something happens to the database, and holds the
+// answers: a token that works from then on, or 503, in time.
+func goOn(t *testing.T, db *gorm.DB, happens func()) {
+	t.Helper()
 	p := oauthtest.New(t, db)
 	client := p.NewClient(oauthtest.Public)
 	codes := make(chan string, 400)
@@ -54,7 +75,7 @@ func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 	var mu sync.Mutex
 	var told []string // access tokens
 	var before, after, unavailable atomic.Int64
-	var promoted atomic.Bool
+	var happened atomic.Bool
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {
@@ -67,7 +88,7 @@ func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 					mu.Lock()
 					told = append(told, a.Body["access_token"])
 					mu.Unlock()
-					if promoted.Load() {
+					if happened.Load() {
 						after.Add(1)
 					} else {
 						before.Add(1)
@@ -82,9 +103,8 @@ func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 		})
 	}
 	require.Eventually(t, func() bool { return before.Load() >= 40 }, 30*time.Second, time.Millisecond)
-	primary.Kill(t)
-	execAll(t, open(replica.DSN()), "SELECT pg_promote()", "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()")
-	promoted.Store(true)
+	happens()
+	happened.Store(true)
 	close(codes)
 	clients.Wait()
 	t.Log("served before, and after:", before.Load(), after.Load(), "told to come again:", unavailable.Load())

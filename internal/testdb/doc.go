@@ -12,8 +12,9 @@
 // [Each] has the everyday engines: SQLite through cgo and in pure Go, and
 // PostgreSQL at two isolation levels. [OpenInstances] has them as several
 // instances of a program would, and also what may stand between these and
-// their database: a replica that lags, PgBouncer, a single MariaDB, a Galera cluster.
-// [StartPostgres], [StartMariaDB] and [StartGalera] have servers that a test may kill. The replica
+// their database: a replica that lags, PgBouncer, a single MariaDB, a Galera cluster, a cluster
+// of dqlite.
+// [StartPostgres], [StartMariaDB], [StartGalera] and [StartDqlite] have servers that a test may kill. The replica
 // and the cluster need drivers that are in the module internal/engines, with the
 // tests of both.
 //
@@ -29,7 +30,8 @@
 // create schemas.
 //
 // A test that asks for a server that is not installed is skipped, or fails when
-// GORMOAUTH_TEST_REQUIRE contains its word: postgres, pgbouncer, mariadb or galera. A
+// GORMOAUTH_TEST_REQUIRE contains its word: postgres, pgbouncer, mariadb, galera or
+// dqlite, whose nodes are built with its headers. A
 // server that is installed and does not work is a failure. What the environment
 // variable GORMOAUTH_TEST_LEAVE_OUT contains, by the same words, counts as not
 // installed, and an engine that it names is none of [Engines].

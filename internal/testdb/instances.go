@@ -16,6 +16,7 @@ const (
 	PostgresPgBouncer = "postgres-pgbouncer" // in transaction mode, by default_query_exec_mode=exec
 	Galera            = "galera"             // three nodes of MariaDB that all take writes
 	MariaDB           = "mariadb"            // a single server
+	Dqlite            = "dqlite"             // three nodes that replicate an SQLite
 )
 
 // Drivers are what some engines need and this module does not require, so that no program
@@ -23,6 +24,10 @@ const (
 type Drivers struct {
 	// MySQL is gorm.io/driver/mysql, for [Galera] and [MariaDB].
 	MySQL func(dsn string) gorm.Dialector
+	// Dqlite opens a database of a cluster, for [Dqlite], by its nodes' addresses and its name:
+	// 127.0.0.1:9001,127.0.0.1:9002/accounts. DqliteNode builds the program of a node.
+	Dqlite     func(dsn string) gorm.Dialector
+	DqliteNode func(ctx context.Context, target string) error
 	// Replicate is gorm.io/plugin/dbresolver, for [PostgresReplica]: it has a handle read from
 	// a replica, by a pool of so many connections, until closed.
 	Replicate func(db *gorm.DB, replica gorm.Dialector, connections int) (closed func() error, err error)
@@ -39,6 +44,9 @@ func AllEngines() []string {
 	}
 	if drivers.MySQL != nil {
 		engines = append(engines, MariaDB, Galera)
+	}
+	if drivers.Dqlite != nil {
+		engines = append(engines, Dqlite)
 	}
 	return engines
 }
@@ -66,6 +74,9 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 	case MariaDB:
 		dsn := MariaDBDSN(tb, nil)
 		handles = []*gorm.DB{connect(tb, drivers.MySQL(dsn), 16), connect(tb, drivers.MySQL(dsn), 16)}
+	case Dqlite:
+		dsn := dqliteDSN(tb)
+		handles = []*gorm.DB{connect(tb, drivers.Dqlite(dsn), 16), connect(tb, drivers.Dqlite(dsn), 16)}
 	case Galera:
 		for _, dsn := range galeraDSNs(tb) {
 			handles = append(handles, connect(tb, drivers.MySQL(dsn), 16))

@@ -63,13 +63,13 @@ type home struct {
 	removed chan struct{}       // closed when the directory is gone
 }
 
-// newHome makes a directory. Servers refuse to run as root, who therefore hands
-// it to the named account; that account may be unable to enter root's TMPDIR,
+// newHome makes a directory. Many servers refuse to run as root, who therefore hands
+// it to the named account, if one is; that account may be unable to enter root's TMPDIR,
 // but can enter /tmp.
 func newHome(account string) (*home, error) {
 	h := &home{removed: make(chan struct{})}
 	parent := ""
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && account != "" {
 		var err error
 		if h.owner, err = credential(account); err != nil {
 			return nil, err

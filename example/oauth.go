@@ -183,7 +183,7 @@ func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *gran
 		exchange.Audience = []string{a.cfg.issuer}
 	}
 	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return !server.SameResource(one, a.cfg.issuer) }) {
-		return server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.")
+		return server.NewError(server.InvalidTarget, "This server does not issue tokens for one of the requested 'resource' values.")
 	}
 	return nil
 }

@@ -611,7 +611,7 @@ func (p *full) authorizationRequests(t *testing.T) {
 		refusal{"a request that is not pushed", p.page(oauthtest.AuthorizeQuery(pushing, "")), "invalid_request", "", by(pushing)},
 		refusal{"a request that is not signed", p.page(oauthtest.AuthorizeQuery(signing, "")), "invalid_request", "", by(signing)},
 		refusal{"a resource", web("resource=https%3A%2F%2Fother.example"), "invalid_target", "", by(p.web, "values.resource", "https://other.example")},
-		refusal{"details that are none", web("authorization_details=%5B%5D"), "invalid_authorization_details", "there are none, or too many", by(p.web)},
+		refusal{"details that are none", web("authorization_details=%5B%5D"), "invalid_authorization_details", "there are no details, or too many", by(p.web)},
 		refusal{"details of another type", web("authorization_details=" + url.QueryEscape(`[{"type":"magic"}]`)), "invalid_authorization_details", "", by(p.web, "values.type", "magic")},
 		refusal{"a request_uri of no kind", web("request_uri=urn%3Ax"), "request_uri_not_supported", "", by(p.web, "values.request_uri", "urn:x")},
 		refusal{"a request_uri that is malformed", web("request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Agoa_pr_x"), gone, "the 'request_uri' is malformed", claiming(p.web.ClientID)},
@@ -668,15 +668,15 @@ func (p *full) requestObjects(t *testing.T) {
 		refusal{"by another client", sending(object(p.signs, typed, "iss", "other")), code, "", who("values.iss", "other")},
 		refusal{"for another server", sending(object(p.signs, typed, "aud", "https://other.example")), code, "", who("values.audience", "https://other.example")},
 		refusal{"expired", sending(object(p.signs, typed, "exp", p.Now.Unix()-60)), code, "the JWT has expired", who()},
-		refusal{"encrypted for somebody else", sending(encrypted(p.signs, "2", jose.ECDH_ES_A256KW)), code, "no key of the server's decrypts the JWT", who("values.kid", "2")},
-		refusal{"encrypted in another way", sending(encrypted(p.keys.decrypt, "2", jose.ECDH_ES)), code, "the JWT is malformed, or encrypted by an algorithm that is not taken", who()},
+		refusal{"encrypted for somebody else", sending(encrypted(p.signs, "2", jose.ECDH_ES_A256KW)), code, "none of the server's keys decrypts the JWT", who("values.kid", "2")},
+		refusal{"encrypted in another way", sending(encrypted(p.keys.decrypt, "2", jose.ECDH_ES)), code, "the JWT is malformed, or encrypted with an algorithm that the server does not accept", who()},
 		refusal{"at an address that is not registered", p.page("client_id=" + client.ClientID + "&request_uri=https%3A%2F%2Fclient.example%2Fobject"), "invalid_request_uri", "", who("values.request_uri", "https://client.example/object")},
 		refusal{"used before", func() oauthtest.Answer { return p.Grant(once) }, code, "", by(client)},
 	)
 	plain := &refusals{oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)), p.told}
 	require.NoError(t, plain.Server.Register(&grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](plain.DB)}))
 	other := plain.NewClient(nil)
-	plain.hold(refusal{"encrypted for no server", func() oauthtest.Answer { return plain.Consent("client_id=" + other.ClientID + "&request=a.b.c.d.e") }, code, "there are no keys", claiming(other.ClientID)})
+	plain.hold(refusal{"encrypted for no server", func() oauthtest.Answer { return plain.Consent("client_id=" + other.ClientID + "&request=a.b.c.d.e") }, code, "the server has no decryption keys", claiming(other.ClientID)})
 }
 
 func (p *full) codesAndRefreshTokens(t *testing.T) {
@@ -711,7 +711,7 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 	require.NoError(t, p.DB.Model(row(elsewhere)).Update("issuer", "https://other.example").Error)
 	p.hold(
 		refusal{"no code", redeem(p.web, "", good, ""), "invalid_request", "", by(p.web)},
-		refusal{"a code that was mistyped", redeem(p.web, fresh[:len(fresh)-1]+"_", good, ""), "invalid_grant", "the code is malformed, or another kind of secret", by(p.web)},
+		refusal{"a code that was mistyped", redeem(p.web, fresh[:len(fresh)-1]+"_", good, ""), "invalid_grant", "the code is malformed, or a different kind of secret", by(p.web)},
 		refusal{"an unknown code", redeem(p.web, fresh, good, ""), "invalid_grant", "the code is unknown", by(p.web)},
 		refusal{"another client's code", redeem(rival, p.Code(p.web, ""), good, ""), "invalid_grant", "", by(rival)},
 		refusal{"a code that was used", redeem(p.web, used, good, ""), "invalid_grant", "the credential was presented again; its grant is revoked", by(p.web, "reuse", "true", "values.grant", grantOf(used))},
@@ -721,7 +721,7 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 		refusal{"another redirect URI", redeem(p.web, p.Code(p.web, ""), good, "&redirect_uri=https%3A%2F%2Fother.example%2F"), "invalid_grant", "", by(p.web, "values.redirect_uri", "https://other.example/")},
 		refusal{"a resource that was not granted", redeem(p.web, p.Code(p.web, ""), good, "&resource=https%3A%2F%2Fapi.example"), "invalid_target", "", by(p.web, "values.resource", aResource)},
 		refusal{"no refresh token", refresh(p.web, "", ""), "invalid_request", "", by(p.web)},
-		refusal{"a refresh token that was mistyped", refresh(p.web, unknown[:len(unknown)-1]+"_", ""), "invalid_grant", "the refresh token is malformed, or another kind of secret", by(p.web)},
+		refusal{"a refresh token that was mistyped", refresh(p.web, unknown[:len(unknown)-1]+"_", ""), "invalid_grant", "the refresh token is malformed, or a different kind of secret", by(p.web)},
 		refusal{"an unknown refresh token", refresh(p.web, unknown, ""), "invalid_grant", "the refresh token and its grant are unknown", by(p.web)},
 		refusal{"another client's refresh token", refresh(rival, more, ""), "invalid_grant", "", by(rival)},
 		refusal{"more than was granted", refresh(p.web, more, "&scope=profile+email"), "invalid_scope", "", by(p.web, "values.scope", "profile email", "values.granted_scope", "profile")},
@@ -777,7 +777,7 @@ func (p *full) deviceCodes(t *testing.T) {
 		refusal{"a client without the grant", func() oauthtest.Answer { return p.Post("/oauth/device_authorization", p.web, "") }, "unauthorized_client", "", by(p.web, "endpoint", "device_authorization")},
 		refusal{"a scope", func() oauthtest.Answer { return p.Post("/oauth/device_authorization", p.public, "scope=admin") }, "invalid_scope", "", by(p.public, "values.scope", "admin")},
 		refusal{"no code", poll(p.public, ""), "invalid_request", "", by(p.public)},
-		refusal{"a code that was mistyped", poll(p.public, fresh[:len(fresh)-1]+"_"), "invalid_grant", "the device code is malformed, or another kind of secret", by(p.public)},
+		refusal{"a code that was mistyped", poll(p.public, fresh[:len(fresh)-1]+"_"), "invalid_grant", "the device code is malformed, or a different kind of secret", by(p.public)},
 		refusal{"an unknown code", poll(p.public, fresh), "invalid_grant", "the device code is unknown", by(p.public)},
 		refusal{"another client's code", poll(rival, waiting["device_code"]), "invalid_grant", "the device code was issued to another client", by(rival)},
 		refusal{"a code that waits", poll(p.public, waiting["device_code"]), "authorization_pending", "", by(p.public)},
@@ -845,7 +845,7 @@ func (p *full) exchanges(t *testing.T) {
 		refusal{"a token with two readings", exchange(twoReadings, accessType), code, "the claims of the token are malformed", who()},
 		refusal{"a token for somebody else", exchange(sealed, accessType), code, "", who("values.may_act", `{"sub":"other"}`, "values.actor", p.service.ClientID)},
 		refusal{"more than the token has", exchange(good, accessType, "scope", "profile email"), "invalid_scope", "", who("values.scope", "profile email", "values.granted_scope", "profile")},
-		refusal{"a scope that is none", exchange(said("scope", 1), jwtType), code, "the 'scope' of the token is not a text", who()},
+		refusal{"a scope that is none", exchange(said("scope", 1), jwtType), code, "the 'scope' of the token is not a string", who()},
 		refusal{"of an issuer", exchange(oauthtest.SignJWT(t, p.trust, jose.ES256, nil, p.said("https://other.example")), jwtType), code, "the issuer of the JWT is not trusted", who("values.iss", "https://other.example")},
 		refusal{"an actor", exchange(good, accessType, "actor_token", "x", "actor_token_type", accessType), code, "the token is unknown", who()},
 		refusal{"a resource", exchange(good, accessType, "resource", "x"), "invalid_target", "", who("values.resource", "x")},

@@ -113,7 +113,7 @@ func registeredClient(client server.Client, method string) (*models.ClientMixin,
 func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algorithms []jose.SignatureAlgorithm) error {
 	algorithm, given := metadata.Extra[signingAlgMember]
 	if metadata.TokenEndpointAuthMethod == method && given && !slices.Contains(algorithms, registeredAlgorithm(algorithm)) {
-		return server.InvalidMember(signingAlgMember, string(registeredAlgorithm(algorithm)), fmt.Sprintf("is not an algorithm that the server takes; choose one of %v", algorithms))
+		return server.InvalidMember(signingAlgMember, string(registeredAlgorithm(algorithm)), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", algorithms))
 	}
 	return nil
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// AuthorizationCode is the authorization code grant (RFC 6749 section 4.1),
-// with PKCE as server.Config.PKCE says. The extension [CodeChallenge] comes by itself.
+// AuthorizationCode is the authorization code grant (RFC 6749 section 4.1), with PKCE
+// according to server.Config.PKCE. It brings the extension [CodeChallenge] with it.
 type AuthorizationCode struct {
 	// SaveAuthorizationCode stores a code.
 	SaveAuthorizationCode server.SaveAuthorizationCodeFunc
 	// QueryAuthorizationCode finds a code.
 	QueryAuthorizationCode server.QueryAuthorizationCodeFunc
-	// ExpiresIn is how long a code may be redeemed; 0 is five minutes, and ten
-	// is the most that RFC 6749 section 4.1.2 recommends.
+	// ExpiresIn is how long a code can be redeemed. 0 means five minutes; RFC 6749 section
+	// 4.1.2 recommends at most ten.
 	ExpiresIn time.Duration
 }
 
@@ -36,7 +36,7 @@ func (*AuthorizationCode) ResponseMode() string { return "query" }
 // DefaultExtensions returns PKCE.
 func (*AuthorizationCode) DefaultExtensions() []any { return []any{CodeChallenge{}} }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 	var faults []error
 	if g.SaveAuthorizationCode == nil {
@@ -51,7 +51,7 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 	return errors.Join(append(faults, needsRevokeGrant("AuthorizationCode", config))...)
 }
 
-// Diagnose finds codes that are not there.
+// Diagnose checks that the look-up of a code that does not exist finds none.
 func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.AuthorizationCode.QueryAuthorizationCode", func() (bool, error) {
 		code, err := g.QueryAuthorizationCode(ctx, server.Digest(rand.Text()))
@@ -87,7 +87,7 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'code'.")
 	}
 	if server.Malformed(code, server.AuthorizationCodeKind) {
-		return nil, errNoSuchCode().Because("the code is malformed, or another kind of secret")
+		return nil, errNoSuchCode().Because("the code is malformed, or a different kind of secret")
 	}
 	presented := server.Present(code)
 	stored, err := g.QueryAuthorizationCode(ctx, presented.Digest)
@@ -116,7 +116,7 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 }
 
 func errNoSuchCode() *server.Error {
-	return server.NewError(server.InvalidGrant, "The 'code' is not one that this server issued.")
+	return server.NewError(server.InvalidGrant, "The 'code' was not issued by this server.")
 }
 
 func (g *AuthorizationCode) expiresIn() time.Duration {

@@ -8,26 +8,26 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// CertificateBoundTokens binds tokens to the certificate that the client
-// presented (RFC 8705 section 3), for clients whose metadata asks for it by
-// tls_client_certificate_bound_access_tokens. Register it for every request:
+// CertificateBoundTokens binds tokens to the certificate that the client presents (RFC 8705
+// section 3), for clients whose metadata has tls_client_certificate_bound_access_tokens.
+// Register it for every request:
 //
 //	srv.Register(&grant.CertificateBoundTokens{})
 //
-// A public client's refresh token is bound, too (section 4). Where the
-// certificates are is said in [server.Config].
+// A public client's refresh token is bound too (section 4). [server.Config] says where the
+// server reads client certificates.
 type CertificateBoundTokens struct {
 	// EveryClient binds the tokens of every client that presents a certificate.
 	EveryClient bool
-	// EndpointAliases are the addresses at which clients present certificates,
-	// where they are not the usual ones, by the name in the metadata, such as
+	// EndpointAliases are the URLs of the endpoints at which clients present certificates,
+	// if they differ from the usual ones. The keys are metadata names such as
 	// "token_endpoint" (RFC 8705 section 5).
 	EndpointAliases map[string]string
 }
 
 const certificateBound = "tls_client_certificate_bound_access_tokens"
 
-// PrepareMetadata says that it is done (RFC 8705 section 3.3).
+// PrepareMetadata announces certificate-bound tokens (RFC 8705 section 3.3).
 func (c *CertificateBoundTokens) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata[certificateBound] = true
 	if len(c.EndpointAliases) > 0 {
@@ -35,8 +35,8 @@ func (c *CertificateBoundTokens) PrepareMetadata(_ *server.Server, metadata serv
 	}
 }
 
-// CheckIssuance takes the certificate of a token request. A request that proved
-// a key of another kind is bound to that one.
+// CheckIssuance binds the token to the certificate of a token request. If the request has
+// already proved possession of another kind of key, the token stays bound to that key.
 func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Request, _ *server.Issuance) error {
 	if req.Endpoint != "token" || req.Authorization.Confirmation != "" {
 		return nil
@@ -47,15 +47,16 @@ func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Re
 	case len(certificates) > 0 && (asked || c.EveryClient):
 		req.Authorization.Confirmation = server.CertificateConfirmation(certificates[0])
 	case asked:
-		return server.NewError(server.InvalidRequest, "The client's tokens are bound to its certificate, and the request came without one.")
+		return server.NewError(server.InvalidRequest, "The client's tokens are bound to its certificate, but the request came without one.")
 	}
 	return nil
 }
 
-// ClientMetadataMembers returns the member by which a client asks for this.
+// ClientMetadataMembers returns "tls_client_certificate_bound_access_tokens", by which a
+// client asks for bound tokens.
 func (*CertificateBoundTokens) ClientMetadataMembers() []string { return []string{certificateBound} }
 
-// CheckClientMetadata checks its type.
+// CheckClientMetadata checks that the member is a boolean.
 func (*CertificateBoundTokens) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return server.CheckBoolMember(metadata, certificateBound)
 }

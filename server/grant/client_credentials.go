@@ -14,10 +14,10 @@ type ClientCredentials struct{}
 // GrantType returns "client_credentials".
 func (*ClientCredentials) GrantType() string { return "client_credentials" }
 
-// CheckAuthMethod refuses a public client, which has proved nothing.
+// CheckAuthMethod refuses public clients, which do not prove who they are.
 func (*ClientCredentials) CheckAuthMethod(method string) bool { return method != models.None }
 
-// PrepareIssuance asks for what the client asks for.
+// PrepareIssuance returns an issuance with the requested scope.
 func (*ClientCredentials) PrepareIssuance(_ context.Context, req *server.Request) (*server.Issuance, error) {
 	return &server.Issuance{Scope: req.Params.Get("scope")}, nil
 }

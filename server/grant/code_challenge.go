@@ -12,11 +12,11 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// CodeChallenge is Proof Key for Code Exchange (RFC 7636), an extension of
-// [AuthorizationCode], by S256. Who needs it server.Config.PKCE says.
+// CodeChallenge is Proof Key for Code Exchange (RFC 7636) with S256, an extension of
+// [AuthorizationCode]. server.Config.PKCE says which clients must use it.
 type CodeChallenge struct {
-	// AllowPlain accepts the method "plain", which protects nothing from
-	// someone who can read the authorization request.
+	// AllowPlain accepts the method "plain", which gives no protection against an attacker
+	// who can read the authorization request.
 	AllowPlain bool
 }
 
@@ -25,7 +25,7 @@ const (
 	methodPlain = "plain"
 )
 
-// PrepareMetadata names the methods.
+// PrepareMetadata adds the supported methods.
 func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("code_challenge_methods_supported", methodS256)
 	if c.AllowPlain {
@@ -33,28 +33,28 @@ func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadat
 	}
 }
 
-// Diagnose finds that "plain" is accepted, and that confidential clients may do
-// without a challenge.
+// Diagnose reports whether "plain" is accepted, and whether confidential clients may omit
+// the challenge.
 func (c CodeChallenge) Diagnose(_ context.Context, s *server.Server) (findings server.Findings) {
 	if c.AllowPlain {
 		findings = append(findings, server.Finding{
 			Check: "code_challenge", Severity: server.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
-			Consequence: "whoever can read an authorization request of a client that uses it can redeem its code",
-			Remedy:      "leave it out, once no client needs it",
+			Consequence: "an attacker who can read the authorization request of a client that uses it can redeem its code",
+			Remedy:      "turn it off once no client needs it",
 		})
 	}
 	if s.GivenConfig().PKCE == server.PKCEOptional {
 		findings = append(findings, server.Finding{
 			Check: "pkce", Severity: server.Hint, Where: "server.Config.PKCE", Problem: "is optional",
 			Consequence: "a stolen code of a client that sends neither 'code_challenge' nor 'nonce' can be used in that client",
-			Remedy:      "PKCE: server.PKCEWithNonce, and a rule of their own for the clients that cannot (server.PKCEClient)",
+			Remedy:      "set PKCE: server.PKCEWithNonce, and a separate rule for the clients that support neither (server.PKCEClient)",
 		})
 	}
 	return findings
 }
 
-// CheckAuthorizationRequest refuses a request without a challenge, or with one
-// that could not be verified.
+// CheckAuthorizationRequest refuses a request that lacks a required challenge, or whose
+// challenge could never be verified.
 func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	challenge := req.Params.Get("code_challenge")
 	if challenge == "" {
@@ -68,7 +68,7 @@ func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.
 	}
 	switch method := challengeMethod(req); {
 	case method != methodS256 && method != methodPlain:
-		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' is not S256.").With(slog.String("code_challenge_method", method))
+		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' must be S256.").With(slog.String("code_challenge_method", method))
 	case method == methodPlain && !c.AllowPlain:
 		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' must be S256; the default, plain, is not allowed here.")
 	case !wellFormedVerifier(challenge), method == methodS256 && len(challenge) != 43:
@@ -77,7 +77,7 @@ func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.
 	return nil
 }
 
-// PrepareAuthorizationCode keeps the challenge with the code.
+// PrepareAuthorizationCode stores the challenge with the code.
 func (CodeChallenge) PrepareAuthorizationCode(_ context.Context, req *server.Request, record *models.AuthorizationCodeMixin) error {
 	if record.CodeChallenge = req.Params.Get("code_challenge"); record.CodeChallenge != "" {
 		record.CodeChallengeMethod = challengeMethod(req)
@@ -85,10 +85,10 @@ func (CodeChallenge) PrepareAuthorizationCode(_ context.Context, req *server.Req
 	return nil
 }
 
-// CheckIssuance compares the verifier with the challenge. A verifier for a
-// code that was requested without a challenge is refused, too: somebody may
-// have stripped it (RFC 9700 section 4.8.2). So is a code that needs a challenge and
-// has none, whichever grant gave it.
+// CheckIssuance compares the verifier with the challenge. A verifier for a code that was
+// requested without a challenge is refused too: an attacker may have stripped the challenge
+// (RFC 9700 section 4.8.2). So is a code that needs a challenge and has none, whichever
+// grant issued it.
 func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
 	if issuance.Credential == nil {
 		return nil
@@ -104,11 +104,11 @@ func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issua
 	case challenge == "":
 		return server.NewError(server.InvalidRequest, "The request has a 'code_verifier', but the authorization request had no 'code_challenge'.")
 	case verifier == "":
-		return server.NewError(server.InvalidGrant, "The request has no 'code_verifier', and the 'code' was requested with a 'code_challenge'.")
+		return server.NewError(server.InvalidGrant, "The request has no 'code_verifier', but the 'code' was requested with a 'code_challenge'.")
 	case !wellFormedVerifier(verifier):
 		return server.NewError(server.InvalidRequest, "The 'code_verifier' is malformed.")
 	case !matches(code.GetCodeChallengeMethod(), challenge, verifier):
-		return server.NewError(server.InvalidGrant, "The 'code_verifier' is not that of the 'code_challenge'.")
+		return server.NewError(server.InvalidGrant, "The 'code_verifier' does not match the 'code_challenge'.")
 	}
 	return nil
 }
@@ -120,13 +120,13 @@ func checkUnprotected(req *server.Request, code server.AuthorizationCode) error 
 		nonce = record.GetNonce()
 	}
 	if req.Server.NeedsCodeChallenge(req.Client, code.GetGranted().Scope, nonce) {
-		return server.NewError(server.InvalidGrant, "The 'code' was requested without a 'code_challenge', which this client needs.")
+		return server.NewError(server.InvalidGrant, "The 'code' was requested without a 'code_challenge', which this client must send.")
 	}
 	return nil
 }
 
-// challengeMethod returns the request's method, whose default is plain (RFC
-// 7636 section 4.3).
+// challengeMethod returns the request's method, which defaults to plain (RFC 7636 section
+// 4.3).
 func challengeMethod(req *server.Request) string {
 	if method := req.Params.Get("code_challenge_method"); method != "" {
 		return method
@@ -146,7 +146,7 @@ func matches(method, challenge, verifier string) bool {
 	return subtle.ConstantTimeCompare([]byte(challenge), []byte(verifier)) == 1
 }
 
-// wellFormedVerifier holds a verifier to RFC 7636 section 4.1.
+// wellFormedVerifier reports whether s has the syntax of a verifier (RFC 7636 section 4.1).
 func wellFormedVerifier(s string) bool {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	return len(s) >= 43 && len(s) <= 128 && strings.Trim(s, unreserved) == ""

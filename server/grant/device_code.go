@@ -10,22 +10,20 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// DeviceCode is the device authorization grant (RFC 8628 section 3.4): the
-// device polls until its owner has decided. It got its code from the endpoint
-// DeviceAuthorization of package endpoint.
+// DeviceCode is the device authorization grant (RFC 8628 section 3.4): the device polls
+// until the user has decided. It gets its code from endpoint.DeviceAuthorization.
 type DeviceCode struct {
-	// Storage keeps the codes.
+	// Storage stores the codes.
 	Storage server.DeviceCodeStorage
 }
 
-// pollSlower is by how much slow_down makes the interval longer (RFC 8628
-// section 3.5).
+// pollSlower is how much slow_down increases the polling interval (RFC 8628 section 3.5).
 const pollSlower = 5 * time.Second
 
 // GrantType returns "urn:ietf:params:oauth:grant-type:device_code".
 func (*DeviceCode) GrantType() string { return "urn:ietf:params:oauth:grant-type:device_code" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing field.
 func (g *DeviceCode) CheckConfig(config *server.Config) error {
 	var fault error
 	if g.Storage == nil {
@@ -34,7 +32,7 @@ func (g *DeviceCode) CheckConfig(config *server.Config) error {
 	return errors.Join(fault, needsRevokeGrant("DeviceCode", config))
 }
 
-// Diagnose finds device authorizations that are not there.
+// Diagnose checks that the look-up of a device code that does not exist finds none.
 func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.DeviceCode.Storage", func() (bool, error) {
 		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: server.Digest(rand.Text())})
@@ -42,22 +40,22 @@ func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) server.Find
 	})
 }
 
-// PrepareIssuance finds the code. Until its owner has decided, the device is
-// told to ask again.
+// PrepareIssuance finds the code. Until the user has decided, the device is told to poll
+// again.
 func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	code := req.Params.Get("device_code")
 	if code == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'device_code'.")
 	}
 	if server.Malformed(code, server.DeviceCodeKind) {
-		return nil, errNoSuchDeviceCode().Because("the device code is malformed, or another kind of secret")
+		return nil, errNoSuchDeviceCode().Because("the device code is malformed, or a different kind of secret")
 	}
 	presented := server.Present(code)
 	stored, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: presented.Digest})
 	if err != nil {
 		return nil, fmt.Errorf("query device code: %w", err)
 	}
-	// Nobody but the client learns what became of it.
+	// Only the client that requested the code learns what became of it.
 	switch {
 	case stored == nil:
 		return nil, errNoSuchDeviceCode().Because("the device code is unknown")
@@ -91,19 +89,19 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 	}, nil
 }
 
-// wait returns what a device is told whose owner has not decided.
+// wait returns the error for a device whose user has not decided yet.
 func (g *DeviceCode) wait(ctx context.Context, req *server.Request, deviceCode string) error {
 	tooSoon, err := g.Storage.PollDeviceCode(ctx, deviceCode, req.Time, pollSlower)
 	switch {
 	case err != nil:
 		return fmt.Errorf("poll device code: %w", err)
 	case tooSoon:
-		return server.NewError(server.SlowDown, "The device must wait five seconds longer between its requests from now on.")
+		return server.NewError(server.SlowDown, "The device polls too often. It must wait five seconds longer between requests from now on.")
 	default:
 		return server.NewError(server.AuthorizationPending, "The user has not decided yet.")
 	}
 }
 
 func errNoSuchDeviceCode() *server.Error {
-	return server.NewError(server.InvalidGrant, "The 'device_code' is not one that this server issued to this client.")
+	return server.NewError(server.InvalidGrant, "The 'device_code' was not issued to this client by this server.")
 }

@@ -1,3 +1,3 @@
-// Package grant has the grants and their extensions, each in the file of its
-// name, built on what package server exports.
+// Package grant has the grants and their extensions, each in a file of its name. They use
+// only the exported API of package server.
 package grant

@@ -9,35 +9,35 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// DPoP binds tokens to a key of the client's (RFC 9449): whoever steals one
-// cannot use it. Register it for every request:
+// DPoP binds tokens to a key of the client (RFC 9449), so that a stolen token cannot be
+// used. Register it for every request:
 //
 //	srv.Register(gormoauth.CreateDPoP[Replay](db))
 //
-// A client that sends a proof gets a bound token, and a public client's refresh
-// token is bound, too. Once a grant is bound, it stays so.
+// A client that sends a proof gets a bound token; a public client's refresh token is bound
+// too. Once a grant is bound, it stays bound.
 type DPoP struct {
-	// Proofs checks the proofs.
+	// Proofs verifies the proofs.
 	Proofs server.DPoPProofs
-	// Required refuses token requests without a proof. Otherwise a client's
-	// metadata can ask for it: dpop_bound_access_tokens.
+	// Required refuses token requests without a proof. Otherwise a client's metadata can
+	// require them: dpop_bound_access_tokens.
 	Required bool
 }
 
 const dpopBound = "dpop_bound_access_tokens"
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (d *DPoP) CheckConfig(config *server.Config) error {
 	return errors.Join(d.Proofs.CheckSettings(), server.CheckAlgorithms(config.Profile, "grant: DPoP.Proofs.Algorithms", d.Proofs.Algorithms...))
 }
 
-// PrepareMetadata names the algorithms (RFC 9449 section 5.1).
+// PrepareMetadata adds the supported algorithms (RFC 9449 section 5.1).
 func (d *DPoP) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata.Add("dpop_signing_alg_values_supported", d.Proofs.For(s.Profile()).AlgorithmNames()...)
 }
 
-// CheckAuthorizationRequest takes the key to which the code is to be bound (RFC
-// 9449 section 10): from dpop_jkt, or from the proof of a pushed request.
+// CheckAuthorizationRequest determines the key to which the code will be bound (RFC 9449
+// section 10): from dpop_jkt, or from the proof of a pushed request.
 func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	thumbprint := req.Params.Get("dpop_jkt")
 	if req.Endpoint == "pushed_authorization_request" && d.presented(req) {
@@ -46,10 +46,10 @@ func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 			return err
 		}
 		if thumbprint != "" && thumbprint != proved {
-			return server.NewError(server.InvalidDPoPProof, "The DPoP proof is not by the key of 'dpop_jkt'.")
+			return server.NewError(server.InvalidDPoPProof, "The DPoP proof is not signed with the key of 'dpop_jkt'.")
 		}
 		thumbprint = proved
-		req.Params.Set("dpop_jkt", proved) // which is stored
+		req.Params.Set("dpop_jkt", proved) // stored with the request
 	}
 	if thumbprint == "" {
 		return nil
@@ -62,7 +62,8 @@ func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 	return nil
 }
 
-// prove returns the thumbprint of the key that made the request's proof, which is good once.
+// prove returns the thumbprint of the key that signed the request's proof. A proof can be
+// used only once.
 func (d *DPoP) prove(req *server.Request) (thumbprint string, err error) {
 	thumbprint, spend, err := d.Proofs.For(req.Server.Profile()).Verify(req.HTTP, req.Server.EndpointURL(req.Endpoint), "", req.Time)
 	if err == nil {
@@ -76,10 +77,10 @@ func (*DPoP) presented(req *server.Request) bool { return len(req.HTTP.Header.Va
 // CheckIssuance checks the proof of a token request.
 func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
 	switch {
-	case req.Endpoint != "token": // what a browser is given cannot prove anything
+	case req.Endpoint != "token": // a token sent through the browser cannot be bound
 		req.Authorization.Confirmation = ""
 		return nil
-	case server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint: // checked before, and good once
+	case server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint: // already checked; a proof can be used only once
 		return nil
 	case d.presented(req):
 		thumbprint, err := d.prove(req)
@@ -94,13 +95,12 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 	return nil
 }
 
-// bound reports whether a credential, or the token that it replaces, is bound to
-// a key.
+// bound reports whether a credential is bound to a DPoP key.
 func bound(credential *server.Credential) bool {
 	return credential != nil && server.ConfirmationMethod(credential.Authorization.Confirmation) == server.JWKThumbprint
 }
 
-// PrepareToken says how a bound token is presented (RFC 9449 section 5).
+// PrepareToken sets the token type of a bound token to "DPoP" (RFC 9449 section 5).
 func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
 	if server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint {
 		record.TokenType = "DPoP"
@@ -108,10 +108,11 @@ func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models
 	return nil
 }
 
-// ClientMetadataMembers returns the member by which a client asks for this.
+// ClientMetadataMembers returns "dpop_bound_access_tokens", by which a client requires
+// bound tokens.
 func (*DPoP) ClientMetadataMembers() []string { return []string{dpopBound} }
 
-// CheckClientMetadata checks its type.
+// CheckClientMetadata checks that the member is a boolean.
 func (*DPoP) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return server.CheckBoolMember(metadata, dpopBound)
 }

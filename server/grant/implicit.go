@@ -7,13 +7,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Implicit is the implicit grant (RFC 6749 section 4.2): the access token comes
-// in the fragment of the redirect. OAuth 2.1 has dropped it, since the token
-// leaks into histories and logs: register it for clients that cannot change
-// any more.
+// Implicit is the implicit grant (RFC 6749 section 4.2): the access token is in the
+// fragment of the redirect. OAuth 2.1 removed it, since the token leaks into browser
+// histories and logs. Register it only for clients that cannot be changed.
 type Implicit struct {
-	// AllowConfidentialClients lets a client that has a secret use it; without
-	// it the grant is for public clients alone.
+	// AllowConfidentialClients lets clients with a secret use the grant. Otherwise only
+	// public clients can use it.
 	AllowConfidentialClients bool
 }
 
@@ -25,13 +24,13 @@ func (*Implicit) ResponseTypes() []string { return []string{"token"} }
 // ResponseMode returns "fragment".
 func (*Implicit) ResponseMode() string { return "fragment" }
 
-// PrepareMetadata names the grant type, which no token request has.
+// PrepareMetadata adds the grant type "implicit", which no token request uses.
 func (*Implicit) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("grant_types_supported", grantTypeImplicit)
 }
 
-// CheckAuthorizationRequest refuses a confidential client, and one that may
-// not use the grant, before the user is asked.
+// CheckAuthorizationRequest refuses a client that may not use the grant, before the user is
+// asked. Confidential clients need AllowConfidentialClients.
 func (g *Implicit) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	public := req.Client.CheckEndpointAuthMethod(models.None, "token")
 	if !public && !g.AllowConfidentialClients || !req.Client.CheckGrantType(grantTypeImplicit) {

@@ -14,23 +14,24 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
-// JARM lets clients ask for authorization responses as signed JWTs (JWT Secured
-// Authorization Response Mode for OAuth 2.0), by response_mode "jwt",
-// "query.jwt", "fragment.jwt" and "form_post.jwt": nobody on the way can change
-// one, or pass off another server's as this one's. Register it for every request.
+// JARM lets clients request authorization responses as signed JWTs (JWT Secured
+// Authorization Response Mode for OAuth 2.0), with response_mode "jwt", "query.jwt",
+// "fragment.jwt" or "form_post.jwt". A signed response cannot be changed in transit, and
+// the response of another server cannot be passed off as this server's. Register it for
+// every request.
 //
-// A client's metadata says by what its responses are signed and encrypted:
+// A client's metadata selects how its responses are signed and encrypted:
 // authorization_signed_response_alg, authorization_encrypted_response_alg and
-// authorization_encrypted_response_enc. One that does not say gets them signed by RS256,
-// or else by the first of Algorithms.
+// authorization_encrypted_response_enc. By default they are signed with RS256, or with the
+// first of Algorithms if RS256 is not among them.
 type JARM struct {
 	// Keys sign the responses.
 	Keys server.SigningKeys
-	// Algorithms are those that a client may choose among; nil is every one that Keys
-	// have, or RS256 where those do not say.
+	// Algorithms are the algorithms that a client may choose from. nil means all algorithms
+	// of Keys, or RS256 if Keys does not list its algorithms.
 	Algorithms []jose.SignatureAlgorithm
-	// Fetcher gets the keys of clients with a jwks_uri, to encrypt for; nil refuses to
-	// encrypt for those.
+	// Fetcher fetches the encryption keys of clients with a jwks_uri. nil refuses to
+	// encrypt for those clients.
 	Fetcher *fetch.Fetcher
 }
 
@@ -41,7 +42,7 @@ func (j *JARM) answer(s *server.Server) clientjwt.Answer {
 	return clientjwt.Answer{Called: "authorization", Keys: j.Keys, Algorithms: clientjwt.Algorithms(s, j.Algorithms, j.Keys), Fetcher: j.Fetcher}
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (j *JARM) CheckConfig(config *server.Config) error {
 	if j.Keys == nil {
 		return errors.New("grant: JARM.Keys is missing: write gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{})")
@@ -49,30 +50,30 @@ func (j *JARM) CheckConfig(config *server.Config) error {
 	return clientjwt.CheckAlgorithms(config.Profile, "grant: JARM", j.Algorithms, j.Keys)
 }
 
-// PublishedKeys returns the keys, by which clients verify responses.
+// PublishedKeys returns the keys with which clients verify responses.
 func (j *JARM) PublishedKeys() server.SigningKeys { return j.Keys }
 
 // ResponseModeSuffix returns "jwt".
 func (*JARM) ResponseModeSuffix() string { return "jwt" }
 
-// PrepareMetadata names the algorithms; the engine names the modes.
+// PrepareMetadata adds the supported algorithms; the engine adds the response modes.
 func (j *JARM) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	j.answer(s).PrepareMetadata(metadata)
 }
 
-// ClientMetadataMembers returns the members by which a client says how it wants its
-// responses.
+// ClientMetadataMembers returns the members that select how a client's responses are signed
+// and encrypted.
 func (*JARM) ClientMetadataMembers() []string {
 	return clientjwt.Answer{Called: "authorization"}.Members()
 }
 
-// CheckClientMetadata refuses algorithms that the server does not have.
+// CheckClientMetadata refuses algorithms that the server does not support.
 func (j *JARM) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	return j.answer(req.Server).CheckClientMetadata(metadata)
 }
 
-// WrapAuthorizationResponse signs the response for the client, and encrypts it for one
-// that registered for that.
+// WrapAuthorizationResponse signs the response, and encrypts it for a client that
+// registered for encryption.
 func (j *JARM) WrapAuthorizationResponse(ctx context.Context, req *server.Request, response url.Values) (url.Values, error) {
 	claims := make(map[string]any, len(response)+3)
 	for name := range response {

@@ -9,37 +9,38 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// JWTBearer is the JWT bearer grant (RFC 7523 section 2.1): a client exchanges
-// what a trusted issuer says of a user for a token of that user, without the
-// user being asked. There is no refresh token: the client asks the issuer again.
+// JWTBearer is the JWT bearer grant (RFC 7523 section 2.1): a client exchanges a trusted
+// issuer's assertion about a user for a token of that user, without asking the user. There
+// is no refresh token: the client gets a new assertion from the issuer.
 type JWTBearer struct {
-	// Keys returns the public keys of an issuer that is trusted, and nil for one
-	// that is not.
+	// Keys returns the public keys of a trusted issuer, or nil if the issuer is not
+	// trusted.
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
-	// QueryUser returns the user whom the assertion is about, or nil when there is
-	// none of whom this client may be told.
+	// QueryUser returns the user whom the assertion is about, or nil if there is no such
+	// user, or none that this client may learn of.
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
-	// Replays remembers which assertions were presented.
+	// Replays remembers which assertions were used.
 	Replays server.ReplayStorage
-	// Algorithms are those by which issuers may sign; nil is all that the server takes.
+	// Algorithms are the algorithms with which issuers may sign. nil means all that the
+	// server accepts.
 	Algorithms []jose.SignatureAlgorithm
-	// Types are the types that an assertion may name in its header as "typ", beside "JWT"
-	// and none. A JWT of any other type was made for something else, and is refused (RFC
-	// 8725 section 3.11).
+	// Types are the accepted values of the "typ" header of an assertion, in addition to
+	// "JWT" and none. A JWT of any other type was made for a different purpose, and is
+	// refused (RFC 8725 section 3.11).
 	Types []string
 }
 
 // GrantType returns "urn:ietf:params:oauth:grant-type:jwt-bearer".
 func (*JWTBearer) GrantType() string { return "urn:ietf:params:oauth:grant-type:jwt-bearer" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (g *JWTBearer) CheckConfig(config *server.Config) error {
 	var faults []error
 	if g.Keys == nil {
-		faults = append(faults, errors.New("grant: JWTBearer.Keys is missing: whose assertions are trusted?"))
+		faults = append(faults, errors.New("grant: JWTBearer.Keys is missing: give a function that returns the keys of trusted issuers"))
 	}
 	if g.QueryUser == nil {
-		faults = append(faults, errors.New("grant: JWTBearer.QueryUser is missing: whom is an assertion about?"))
+		faults = append(faults, errors.New("grant: JWTBearer.QueryUser is missing: give a function that finds the user of an assertion"))
 	}
 	if g.Replays == nil {
 		faults = append(faults, errors.New("grant: JWTBearer.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
@@ -47,8 +48,8 @@ func (g *JWTBearer) CheckConfig(config *server.Config) error {
 	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: JWTBearer.Algorithms", g.Algorithms...))...)
 }
 
-// PrepareIssuance verifies the assertion. It is good once, and is spent by the token that it
-// gets: what is refused leaves it as it was.
+// PrepareIssuance verifies the assertion. An assertion can be used once, and is spent when
+// the token is issued; a refused request does not spend it.
 func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	text := req.Params.Get("assertion")
 	if text == "" {
@@ -69,5 +70,5 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 }
 
 func errNoAssertion() *server.Error {
-	return server.NewError(server.InvalidGrant, "The 'assertion' is not one that the server trusts and takes now.")
+	return server.NewError(server.InvalidGrant, "The 'assertion' is not valid now, or the server does not trust its issuer.")
 }

@@ -7,22 +7,22 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Password is the resource owner password credentials grant (RFC 6749 section
-// 4.3). OAuth 2.1 has dropped it, since every client that uses it sees the
-// user's password: register it for clients that cannot change any more.
+// Password is the resource owner password credentials grant (RFC 6749 section 4.3). OAuth
+// 2.1 removed it, since every client that uses it sees the user's password. Register it
+// only for clients that cannot be changed.
 type Password struct {
-	// AuthenticateUser returns the user whose credentials these are, or nil. It
-	// bounds how often somebody may guess, by who asks: req has the client and the
-	// address. To one who has to wait the error is [server.TooManyRequests]. A
-	// [*server.Reason] says to the log, and to nobody else, why these are nobody's
-	// credentials; any other error is a failure inside, never a wrong password.
+	// AuthenticateUser returns the user with these credentials, or nil if they are wrong.
+	// It must limit the rate of guesses: req has the client and its address. For a caller
+	// that has to wait, return [server.TooManyRequests]. A [*server.Reason] means that the
+	// credentials are wrong, and is written only to the log; any other error means an
+	// internal failure, never a wrong password.
 	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (server.User, error)
 }
 
 // GrantType returns "password".
 func (*Password) GrantType() string { return "password" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if AuthenticateUser is missing.
 func (g *Password) CheckConfig(*server.Config) error {
 	if g.AuthenticateUser == nil {
 		return errors.New("grant: Password.AuthenticateUser is missing: give a function that checks a user's password")

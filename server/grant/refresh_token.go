@@ -9,18 +9,17 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// RefreshToken is the refresh token grant (RFC 6749 section 6). Each use
-// rotates the refresh token; a use of any earlier one revokes the grant (RFC
-// 9700 section 4.14.2).
+// RefreshToken is the refresh token grant (RFC 6749 section 6). Each use rotates the
+// refresh token; using an earlier one again revokes the grant (RFC 9700 section 4.14.2).
 type RefreshToken struct {
-	// QueryToken finds the grant's row.
+	// QueryToken finds the token record of the grant.
 	QueryToken server.QueryTokenFunc
 }
 
 // GrantType returns "refresh_token".
 func (*RefreshToken) GrantType() string { return "refresh_token" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing field.
 func (g *RefreshToken) CheckConfig(config *server.Config) error {
 	var fault error
 	if g.QueryToken == nil {
@@ -29,7 +28,7 @@ func (g *RefreshToken) CheckConfig(config *server.Config) error {
 	return errors.Join(fault, needsRevokeGrant("RefreshToken", config))
 }
 
-// Diagnose finds tokens that are not there.
+// Diagnose checks that the look-up of a token that does not exist finds none.
 func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
 		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: server.Digest(rand.Text()), GrantID: server.Digest(rand.Text())})
@@ -37,15 +36,15 @@ func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) server.Fi
 	})
 }
 
-// PrepareIssuance finds the grant. A request may ask for less than was
-// granted: that narrows the access token, never the grant.
+// PrepareIssuance finds the grant. A request may ask for less than was granted: this
+// narrows the access token, not the grant.
 func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	token := req.Params.Get("refresh_token")
 	if token == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'refresh_token'.")
 	}
 	if server.Malformed(token, server.RefreshTokenKind) {
-		return nil, errNoSuchRefreshToken().Because("the refresh token is malformed, or another kind of secret")
+		return nil, errNoSuchRefreshToken().Because("the refresh token is malformed, or a different kind of secret")
 	}
 	presented := server.Present(token)
 	stored, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
@@ -69,7 +68,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 			UserID:        stored.UserID,
 			Granted:       granted,
 			Authorization: record.GetAuthorization(),
-			AnyKey:        req.AuthMethod != models.None, // of a public one nothing else binds the token to the client
+			AnyKey:        req.AuthMethod != models.None, // for a public client, only the key binds the token to the client
 			Spent:         !revoked && !record.CheckRefreshToken(presented.Digest),
 			Expired:       revoked || record.IsRefreshTokenExpired(req.Time),
 		},
@@ -79,5 +78,5 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 }
 
 func errNoSuchRefreshToken() *server.Error {
-	return server.NewError(server.InvalidGrant, "The 'refresh_token' is not one that this server issued.")
+	return server.NewError(server.InvalidGrant, "The 'refresh_token' was not issued by this server.")
 }

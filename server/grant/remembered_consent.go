@@ -18,33 +18,33 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// RememberedConsent remembers what users have allowed, so that nobody is asked twice:
-// the page of a request that asks for nothing new is told [server.NoInteraction].
+// RememberedConsent remembers what users have allowed, so that they are not asked twice:
+// for a request that asks for nothing new, the consent page gets [server.NoInteraction].
 // Register it for every request:
 //
 //	srv.Register(&grant.RememberedConsent{Storage: gormoauth.CreateConsentStorage[Consent, Token, AuthorizationCode](db)})
 //
-// A client that anybody could pretend to be is asked about every time: one without a
-// secret whose redirect URI is not an https address (RFC 8252 section 8.6).
+// For a client that can be impersonated, the user is asked every time. Such a client has no
+// secret, and its redirect URI is not an https URI (RFC 8252 section 8.6).
 type RememberedConsent struct {
-	// Storage keeps the consents.
+	// Storage stores the consents.
 	Storage ConsentStorage
-	// ExpiresIn is how long a consent is remembered; 0 is until it is revoked. Each part of
-	// it, such as a word of the scope, has its own time, which begins anew whenever the
+	// ExpiresIn is how long a consent is remembered. 0 means until it is revoked. Each part
+	// of a consent, such as one scope value, has its own time, which restarts whenever the
 	// user consents to that part.
 	ExpiresIn time.Duration
 }
 
-// ConsentStorage keeps what users have allowed.
+// ConsentStorage stores what users have allowed.
 type ConsentStorage interface {
-	// QueryConsent returns what a user has allowed a client, or nil.
+	// QueryConsent returns what a user has allowed a client, or nil if there is no consent.
 	QueryConsent(ctx context.Context, userID, clientID string) (*models.ConsentMixin, error)
-	// SaveConsent puts a consent in the place of the one of an earlier revision, old,
-	// nil when there was none. It reports false when somebody else was faster.
+	// SaveConsent replaces the earlier revision old by consent. old is nil if there was
+	// none. It returns false if a concurrent request changed the consent first.
 	SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error)
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (r *RememberedConsent) CheckConfig(*server.Config) error {
 	var faults []error
 	if r.Storage == nil {
@@ -56,14 +56,14 @@ func (r *RememberedConsent) CheckConfig(*server.Config) error {
 	return errors.Join(faults...)
 }
 
-// CheckRegistration has the hooks be told of consents that are revoked.
+// CheckRegistration makes the server tell its hooks of revoked consents.
 func (r *RememberedConsent) CheckRegistration(s *server.Server) error {
 	s.TellRevocations(r.Storage)
 	return nil
 }
 
-// PrepareInteraction says that the user has agreed before, if they have, to all that
-// the request asks for.
+// PrepareInteraction marks the request as agreed if the user has already consented to
+// everything that it asks for.
 func (r *RememberedConsent) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
 	if req.User == nil || consent.Deciding || !isRecognizable(req) {
 		return nil
@@ -78,7 +78,8 @@ func (r *RememberedConsent) PrepareInteraction(ctx context.Context, req *server.
 	return nil
 }
 
-// current returns as much of a consent as has not expired, nil for none.
+// current returns the parts of a consent that have not expired, or nil if there is no
+// consent.
 func (r *RememberedConsent) current(known *models.ConsentMixin, now time.Time) *models.ConsentMixin {
 	if known == nil || r.ExpiresIn == 0 {
 		return known
@@ -96,7 +97,7 @@ func (r *RememberedConsent) current(known *models.ConsentMixin, now time.Time) *
 	return &current
 }
 
-// Parts of a consent, as its dates name them.
+// Names of the parts of a consent, as used in its dates.
 const (
 	scopePart    = "scope:"
 	resourcePart = "resource:"
@@ -113,7 +114,8 @@ type consentDates struct {
 	otherwise int64
 }
 
-// datesOf returns the dates of a consent. One of an older release has one for all.
+// datesOf returns the dates of a consent. A consent of an older release has one date for
+// all parts.
 func datesOf(known *models.ConsentMixin) consentDates {
 	dates := consentDates{otherwise: known.GrantedAt}
 	if strictjson.Unmarshal([]byte(known.PartsGrantedAt), &dates.parts) != nil {
@@ -139,13 +141,13 @@ func detailsText(details []AuthorizationDetail) string {
 		return ""
 	}
 	text, err := json.Marshal(details)
-	if err != nil { // which cannot be with what was read
+	if err != nil { // cannot happen: the details were read from JSON
 		return ""
 	}
 	return string(text)
 }
 
-// isRecognizable reports whether the client could not be another one.
+// isRecognizable reports whether no other client could impersonate this one.
 func isRecognizable(req *server.Request) bool {
 	if !req.Client.CheckEndpointAuthMethod(models.None, "token") {
 		return true
@@ -154,35 +156,36 @@ func isRecognizable(req *server.Request) bool {
 	return err == nil && u.Scheme == "https"
 }
 
-// covers reports whether a consent includes all that a request asks for.
+// covers reports whether a consent includes everything that a request asks for.
 func covers(known *models.ConsentMixin, req *server.Request) bool {
 	return known != nil && includes(known.Scope, req.Scope) && names(strings.Fields(known.Audience), strings.Fields(req.Audience)) &&
 		(req.Authorization.Claims == "" || req.Authorization.Claims == known.Claims) && len(newDetails(known.GetAuthorizationDetails(), req.AuthorizationDetails)) == 0
 }
 
-// includes reports whether every word is among those that are known.
+// includes reports whether known has every one of the words.
 func includes(known, words string) bool { return missingIn(known, words) == "" }
 
-// missingIn returns the words that are not among those that are known.
+// missingIn returns the words that known does not have.
 func missingIn(known, words string) string {
 	all := strings.Fields(known)
 	return strings.Join(slices.DeleteFunc(strings.Fields(words), func(word string) bool { return slices.Contains(all, word) }), " ")
 }
 
-// newDetails returns those authorization details that are not known.
+// newDetails returns the requested authorization details that are not among the known ones.
 func newDetails(known, requested string) []AuthorizationDetail {
-	all, _ := ParseAuthorizationDetails(known)         // which was cleared of what has two readings
-	details, _ := ParseAuthorizationDetails(requested) // which were checked
+	all, _ := ParseAuthorizationDetails(known)         // already cleared of ambiguous JSON
+	details, _ := ParseAuthorizationDetails(requested) // already checked
 	return slices.DeleteFunc(details, func(detail AuthorizationDetail) bool {
 		return slices.ContainsFunc(all, func(one AuthorizationDetail) bool { return sameDetail(one, detail) })
 	})
 }
 
-// consentAttempts is how often a consent is saved that others change as well.
+// consentAttempts is how often saving a consent is tried while concurrent requests change
+// it.
 const consentAttempts = 10
 
-// PrepareAuthorizationResponse remembers what the user has just allowed, beside what
-// they allowed before.
+// PrepareAuthorizationResponse adds what the user has just allowed to what they allowed
+// before.
 func (r *RememberedConsent) PrepareAuthorizationResponse(ctx context.Context, req *server.Request, _ map[string][]string) error {
 	for range consentAttempts {
 		known, err := r.Storage.QueryConsent(ctx, req.User.GetUserID(), req.Client.GetClientID())
@@ -201,10 +204,11 @@ func (r *RememberedConsent) PrepareAuthorizationResponse(ctx context.Context, re
 			return nil
 		}
 	}
-	return nil // it is asked for once more: nothing was lost but a click
+	return nil // the user is asked once more next time, which costs only a click
 }
 
-// extended is a consent to what is current of the one that is known, and to the request.
+// extended returns a consent to the known consent and the request together. known is nil if
+// there is none.
 func extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMixin {
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	consent := &models.ConsentMixin{
@@ -213,7 +217,7 @@ func extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMi
 	}
 	dates := make(map[string]int64)
 	if known == nil {
-		consent.Revision = 1 + rand.Int64N(math.MaxInt32) //nolint:gosec // not a secret: a number that no consent had which was revoked
+		consent.Revision = 1 + rand.Int64N(math.MaxInt32) //nolint:gosec // not a secret: a number that no revoked consent had
 	} else {
 		consent.Revision = known.Revision + 1
 		consent.Scope, consent.Audience = union(known.Scope, req.Scope), union(known.Audience, req.Audience)
@@ -231,7 +235,7 @@ func extended(known *models.ConsentMixin, req *server.Request) *models.ConsentMi
 	for _, part := range parts(req.Scope, req.Audience, req.Authorization.Claims, req.AuthorizationDetails) {
 		dates[part] = req.Time.Unix()
 	}
-	if text, err := json.Marshal(dates); err == nil { // which numbers by names are always
+	if text, err := json.Marshal(dates); err == nil { // always succeeds for a map of numbers
 		consent.PartsGrantedAt = string(text)
 	}
 	return consent

@@ -20,35 +20,34 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
-// RequestObjects lets clients sign their authorization requests (RFC 9101), so
-// that nobody changes them on their way through the browser. Register it for
-// every request:
+// RequestObjects lets clients sign their authorization requests (RFC 9101), so that they
+// cannot be changed on their way through the browser. Register it for every request:
 //
 //	srv.Register(&grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[Replay](db)})
 //
-// Its client signs a request object by one of the keys that it registered, and names
-// itself as 'iss' and this server's issuer as 'aud'; what stands beside it in the
-// request means nothing. It need not end, and one that is kept
-// at a request_uri is used again and again; but one with a 'jti' is good for one
-// decision.
+// A client signs a request object with one of its registered keys, with its client_id as
+// 'iss' and this server's issuer as 'aud'. Parameters beside the request object are
+// ignored. It need not expire, and one at a request_uri can be used again and again; but
+// one with a 'jti' can be used for one decision only.
 type RequestObjects struct {
-	// Replays remembers which were used.
+	// Replays remembers which request objects were used.
 	Replays server.ReplayStorage
-	// Fetcher gets the key sets of clients with a jwks_uri, and request objects that
-	// a client keeps at a request_uri which it registered; nil refuses both.
+	// Fetcher fetches the key sets of clients with a jwks_uri, and request objects from a
+	// client's registered request_uris. nil refuses both.
 	Fetcher *fetch.Fetcher
-	// Decryption has the keys for which clients encrypt; nil refuses what is
-	// encrypted.
+	// Decryption has the keys to which clients encrypt. nil refuses encrypted request
+	// objects.
 	Decryption server.DecryptionKeys
-	// Algorithms are those by which clients may sign; nil is all that the server takes.
+	// Algorithms are the algorithms with which clients may sign. nil means all that the
+	// server accepts.
 	Algorithms []jose.SignatureAlgorithm
-	// Strict refuses a request object that does not name its type and its time, or
-	// that lasts for more than an hour, and takes each for one decision, be it that it
-	// has no 'jti'. A profile may ask for the same, except for the type, which none
-	// asks of clients ([server.RequestObjectHook]).
+	// Strict refuses a request object without a type or a time, or that is valid for more
+	// than an hour, and accepts each for one decision only, even if it has no 'jti'. A
+	// profile can require the same, except for the type, which no profile requires of
+	// clients ([server.RequestObjectHook]).
 	Strict bool
-	// Required refuses requests that are not signed. Otherwise a client's metadata
-	// can ask for it: require_signed_request_object.
+	// Required refuses unsigned requests. Otherwise a client's metadata can require signed
+	// ones: require_signed_request_object.
 	Required bool
 }
 
@@ -63,19 +62,19 @@ const (
 	authorizationEndpoint      = "authorization"
 	requestObjectType          = "oauth-authz-req+jwt"
 
-	// rememberEndless is for how long the 'jti' of a request object is remembered that
-	// does not end.
+	// rememberEndless is how long the 'jti' of a request object without 'exp' is
+	// remembered.
 	rememberEndless = 365 * 24 * time.Hour
 )
 
-// PublishedKeys returns the keys for which clients encrypt, where they are in the document
-// of all keys.
+// PublishedKeys returns the keys to which clients encrypt, or nil if Decryption does not
+// publish its keys as [server.SigningKeys].
 func (r *RequestObjects) PublishedKeys() server.SigningKeys {
 	keys, _ := r.Decryption.(server.SigningKeys)
 	return keys
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (r *RequestObjects) CheckConfig(config *server.Config) error {
 	var faults []error
 	if r.Replays == nil {
@@ -84,8 +83,8 @@ func (r *RequestObjects) CheckConfig(config *server.Config) error {
 	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: RequestObjects.Algorithms", r.Algorithms...))...)
 }
 
-// PrepareMetadata says what is taken (RFC 9101 section 9, OpenID Connect
-// Discovery section 3).
+// PrepareMetadata says which request objects are accepted (RFC 9101 section 9, OpenID
+// Connect Discovery section 3).
 func (r *RequestObjects) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["request_parameter_supported"] = true
 	metadata["request_uri_parameter_supported"] = r.Fetcher != nil
@@ -111,12 +110,12 @@ func contentEncryptions() []jose.ContentEncryption {
 	return []jose.ContentEncryption{jose.A128GCM, jose.A256GCM, jose.A128CBC_HS256, jose.A256CBC_HS512}
 }
 
-// ResolveAuthorizationRequest puts what a request object says in the place of
-// the request (RFC 9101 section 6).
+// ResolveAuthorizationRequest replaces the parameters of the request by those of its
+// request object (RFC 9101 section 6).
 func (r *RequestObjects) ResolveAuthorizationRequest(ctx context.Context, req *server.Request) error {
 	byValue, byReference := req.Params.Get("request"), req.Params.Get("request_uri")
 	switch {
-	case byValue == "" && (byReference == "" || strings.HasPrefix(byReference, "urn:")): // which is no address
+	case byValue == "" && (byReference == "" || strings.HasPrefix(byReference, "urn:")): // a "urn:" is not an address
 		return nil
 	case byValue != "" && byReference != "":
 		return server.NewError(server.InvalidRequest, "The request has both a 'request' and a 'request_uri'.")
@@ -147,10 +146,10 @@ func (r *RequestObjects) ResolveAuthorizationRequest(ctx context.Context, req *s
 	return nil
 }
 
-// requestingClient finds the client before anything that it says is read: its
-// client_id stands beside the request object (RFC 9101 section 5).
+// requestingClient finds the client before the request object is read: the client_id is a
+// parameter beside it (RFC 9101 section 5).
 func requestingClient(ctx context.Context, req *server.Request) (server.Client, *models.ClientMetadata, error) {
-	client := req.Client // who pushes a request has authenticated
+	client := req.Client // a client that pushes a request has authenticated
 	if client == nil {
 		var err error
 		if client, err = req.Server.QueryClient(ctx, req.Params.Get("client_id")); err != nil {
@@ -162,24 +161,24 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 	}
 	registered, ok := client.(server.RegisteredClient)
 	if !ok {
-		return nil, nil, fmt.Errorf("grant: RequestObjects needs what the client registered, which a %T does not tell: it must embed models.ClientMixin", client)
+		return nil, nil, fmt.Errorf("grant: RequestObjects needs the client's registered metadata, which a %T does not have: it must embed models.ClientMixin", client)
 	}
 	return client, &registered.AsClientMixin().ClientMetadata, nil
 }
 
-// fetch gets a request object from an address that the client registered. The
-// fragment says nothing but that what is remembered under another one is old (OpenID
-// Connect Core section 6.2).
+// fetch fetches a request object from a registered request_uri of the client. Only the
+// fragment may differ: a new fragment tells that a cached request object is out of date
+// (OpenID Connect Core section 6.2).
 func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetadata, address string) (string, error) {
 	var registered []string
-	_ = strictjson.Unmarshal(metadata.Extra[requestURIsMember], &registered) // what is no list has none
+	_ = strictjson.Unmarshal(metadata.Extra[requestURIsMember], &registered) // a malformed member lists none
 	same := func(uri string) bool { return withoutFragment(uri) == withoutFragment(address) }
 	if r.Fetcher == nil || !slices.ContainsFunc(registered, same) {
 		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.").With(slog.String("request_uri", server.LoggedURI(address)))
 	}
-	text, err := r.Fetcher.Get(ctx, address) // which remembers by the whole address
+	text, err := r.Fetcher.Get(ctx, address) // caches by the whole URI
 	if errors.Is(err, fetch.ErrRefused) {
-		return "", server.NewError(server.InvalidRequestURI, "There is no request object at the 'request_uri'.").BecauseOf(err)
+		return "", server.NewError(server.InvalidRequestURI, "The request object could not be fetched from the 'request_uri'.").BecauseOf(err)
 	}
 	return strings.TrimSpace(string(text)), err
 }
@@ -189,8 +188,8 @@ func withoutFragment(uri string) string {
 	return base
 }
 
-// verify returns the request object when the client signed it, for this server
-// and for now.
+// verify returns the request object if the client signed it, for this server, and it is
+// valid now.
 func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client server.Client, metadata *models.ClientMetadata, text string) (*server.Assertion, error) {
 	if len(text) > maxRequestObject {
 		return nil, server.NewError(server.InvalidRequestObject, "The request object is too long.")
@@ -203,14 +202,14 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 	}
 	object, err := server.ParseAssertion(text, req.Server.SignatureAlgorithms(r.Algorithms))
 	if err != nil {
-		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT that is signed by an algorithm which the server takes.").BecauseOf(err)
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT signed with an algorithm that the server accepts.").BecauseOf(err)
 	}
 	if err := r.check(req, client, metadata, object); err != nil {
 		return nil, err
 	}
 	err = r.Fetcher.InKeySet(ctx, metadata.JWKs, metadata.JWKsURI, object.VerifyBy)
 	if errors.Is(err, fetch.ErrRefused) {
-		return nil, server.NewError(server.InvalidRequestObject, "The request object is not signed by a key of the client.").BecauseOf(err)
+		return nil, server.NewError(server.InvalidRequestObject, "The request object is not signed with a registered key of the client.").BecauseOf(err)
 	}
 	if err != nil {
 		return nil, err
@@ -218,8 +217,8 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 	return object, nil
 }
 
-// check holds a request object to RFC 9101 section 4 and OpenID Connect Core section
-// 6.1, neither of which asks for 'exp', 'iat' or 'typ'.
+// check applies the rules of RFC 9101 section 4 and OpenID Connect Core section 6.1,
+// neither of which requires 'exp', 'iat' or 'typ'.
 func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *server.Assertion) error {
 	strict, typed := r.isStrict(req.Server), object.Type() == requestObjectType
 	var named, algorithm string
@@ -228,12 +227,12 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	case !typed && (r.Strict || object.Type() != "" && object.Type() != "jwt"):
 		return server.NewError(server.InvalidRequestObject, "The 'typ' of the request object must be %s.", requestObjectType).With(slog.String("typ", object.Type()))
 	case object.Has("client_id") && (strictjson.Unmarshal(object.Claims["client_id"], &named) != nil || named != client.GetClientID()):
-		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object is not that of the request.").With(slog.String("client_id", named))
+		return server.NewError(server.InvalidRequestObject, "The 'client_id' of the request object does not match that of the request.").With(slog.String("client_id", named))
 	case hasAlgorithm && (strictjson.Unmarshal(rawAlgorithm, &algorithm) != nil || algorithm != object.Algorithm()):
-		return server.NewError(server.InvalidRequestObject, "The request object is not signed by the algorithm that the client registered as 'request_object_signing_alg'.").
+		return server.NewError(server.InvalidRequestObject, "The request object is not signed with the algorithm that the client registered as 'request_object_signing_alg'.").
 			With(slog.String("algorithm", object.Algorithm()), slog.String("registered_algorithm", algorithm))
 	case object.Issuer != client.GetClientID():
-		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's id.").With(slog.String("iss", object.Issuer))
+		return server.NewError(server.InvalidRequestObject, "The 'iss' of the request object must be the client's 'client_id'.").With(slog.String("iss", object.Issuer))
 	case !typed && object.Subject == client.GetClientID(): // RFC 9101 section 10.8
 		return server.NewError(server.InvalidRequestObject, "A client assertion is not a request object: leave 'sub' out, or set 'typ' to %s.", requestObjectType)
 	case !object.IsAddressedTo(req.Server.Issuer()):
@@ -246,24 +245,24 @@ func (r *RequestObjects) check(req *server.Request, client server.Client, metada
 	return nil
 }
 
-// isStrict reports whether the option or a profile asks for strict request objects.
+// isStrict reports whether Strict or a profile requires strict request objects.
 func (r *RequestObjects) isStrict(s *server.Server) bool {
 	return r.Strict || s.HoldsRequestObjectsStrictly()
 }
 
-// decrypt reads what was encrypted for this server, and signed before (RFC 9101
-// section 6.1).
+// decrypt decrypts a request object that was signed, then encrypted for this server (RFC
+// 9101 section 6.1).
 func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text string) (string, error) {
 	if r.Decryption == nil {
-		return "", errNotForUs().Because("there are no keys: see RequestObjects.Decryption")
+		return "", errNotForUs().Because("the server has no decryption keys: set RequestObjects.Decryption")
 	}
 	encrypted, err := jwt.ParseEncrypted(text, r.Decryption.EncryptionAlgorithms(), contentEncryptions())
 	if err != nil {
-		return "", errNotForUs().Because("the JWT is malformed, or encrypted by an algorithm that is not taken", slog.String("fault", err.Error()))
+		return "", errNotForUs().Because("the JWT is malformed, or encrypted with an algorithm that the server does not accept", slog.String("fault", err.Error()))
 	}
 	keys, err := r.Decryption.DecryptionKeys(ctx, req.Time)
 	if err != nil {
-		return "", fmt.Errorf("find the keys for which request objects are encrypted: %w", err)
+		return "", fmt.Errorf("find the keys to which request objects are encrypted: %w", err)
 	}
 	for _, key := range keys.Keys {
 		if key.Algorithm != encrypted.Header.Algorithm || encrypted.Header.KeyID != "" && encrypted.Header.KeyID != key.KeyID {
@@ -273,15 +272,15 @@ func (r *RequestObjects) decrypt(ctx context.Context, req *server.Request, text 
 			return string(plain), nil
 		}
 	}
-	return "", errNotForUs().Because("no key of the server's decrypts the JWT", slog.String("kid", encrypted.Header.KeyID), slog.String("algorithm", encrypted.Header.Algorithm))
+	return "", errNotForUs().Because("none of the server's keys decrypts the JWT", slog.String("kid", encrypted.Header.KeyID), slog.String("algorithm", encrypted.Header.Algorithm))
 }
 
 func errNotForUs() *server.Error {
 	return server.NewError(server.InvalidRequestObject, "The request object is not encrypted for a key of this server.")
 }
 
-// parametersOf returns the claims of a request object as parameters: texts as
-// they are, what is a list of texts as several, all else as JSON.
+// parametersOf returns the claims of a request object as parameters: a string as it is, a
+// list of strings as repeated parameters, anything else as JSON.
 func parametersOf(object *server.Assertion) (url.Values, error) {
 	params := make(url.Values)
 	for name, raw := range object.Claims {
@@ -292,7 +291,7 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 			return nil, server.NewError(server.InvalidRequestObject, "The request object must not have a 'request' or 'request_uri'.")
 		}
 		var one string
-		var several []*string // in which null is no text
+		var several []*string // pointers, to tell null from ""
 		switch {
 		case string(raw) == "null":
 		case strictjson.Unmarshal(raw, &one) == nil:
@@ -308,8 +307,8 @@ func parametersOf(object *server.Assertion) (url.Values, error) {
 	return params, nil
 }
 
-// CheckAuthorizationRequest refuses a request that should have been signed. A
-// pushed one was looked at when it was pushed.
+// CheckAuthorizationRequest refuses an unsigned request that must be signed. A pushed
+// request was checked when it was pushed.
 func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	switch {
 	case req.RequestObject != nil, req.Endpoint == authorizationEndpoint && strings.HasPrefix(req.RequestURI, "urn:"), req.ResponseType == "":
@@ -320,8 +319,8 @@ func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *serve
 	return nil
 }
 
-// DecideAuthorizationRequest uses a request object up that is good for one decision.
-// Of two decisions at once one counts.
+// DecideAuthorizationRequest spends a request object that can be used for one decision
+// only. Of two concurrent decisions only one counts.
 func (r *RequestObjects) DecideAuthorizationRequest(_ context.Context, req *server.Request) error {
 	object := req.RequestObject
 	if object == nil || object.ID == "" && !r.isStrict(req.Server) {
@@ -338,9 +337,9 @@ func (r *RequestObjects) DecideAuthorizationRequest(_ context.Context, req *serv
 	return nil
 }
 
-// PreparePushedRequest uses up a request object that its client pushes: what is pushed
-// is decided on once itself. One that came through the browser, and is kept because it
-// is long, is looked at again when the user decides.
+// PreparePushedRequest spends a request object that its client pushes: the pushed request
+// itself can be decided only once. A request that came through the browser, and is stored
+// because it is long, is checked again when the user decides.
 func (r *RequestObjects) PreparePushedRequest(ctx context.Context, req *server.Request, _ *models.PushedRequestMixin) error {
 	if req.Endpoint == authorizationEndpoint {
 		return nil
@@ -348,19 +347,19 @@ func (r *RequestObjects) PreparePushedRequest(ctx context.Context, req *server.R
 	return r.DecideAuthorizationRequest(ctx, req)
 }
 
-// ClientMetadataMembers returns the members by which a client says how it signs.
+// ClientMetadataMembers returns the members that say how a client signs and encrypts.
 func (*RequestObjects) ClientMetadataMembers() []string {
 	return []string{requireSigned, requestObjectAlg, requestURIsMember, requestObjectEncryptionAlg, requestObjectEncryptionEnc}
 }
 
-// CheckClientMetadata refuses a client that could not keep to what it says.
+// CheckClientMetadata refuses a client that could not do what its metadata says.
 func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	if err := server.CheckBoolMember(metadata, requireSigned); err != nil {
 		return err
 	}
 	var algorithm jose.SignatureAlgorithm
 	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (strictjson.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
-		return server.InvalidMember(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server takes; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
+		return server.InvalidMember(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
 	}
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
@@ -368,23 +367,24 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Requ
 	return r.checkKeys(req.Server, metadata, algorithm)
 }
 
-// checkKeys refuses a client that has to sign, or says how it will, and has no key for it.
+// checkKeys refuses a client that must sign, or registers an algorithm, but has no key for
+// it.
 func (r *RequestObjects) checkKeys(s *server.Server, metadata *models.ClientMetadata, chosen jose.SignatureAlgorithm) error {
 	hasTo := (r.Required || string(metadata.Extra[requireSigned]) == "true") && len(metadata.ResponseTypes) > 0
 	switch {
 	case !hasTo && chosen == "":
 		return nil
 	case hasTo && len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || r.Fetcher == nil):
-		return server.InvalidMember("jwks", "", "is missing, and the client's authorization requests have to be signed; register its keys")
+		return server.InvalidMember("jwks", "", "is missing, but the client's authorization requests must be signed; register its keys")
 	case chosen != "":
 		return server.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
 	}
 	return server.CheckSigningKeys(metadata, s.SignatureAlgorithms(r.Algorithms))
 }
 
-// checkEncryption refuses a client that could not encrypt as it says. That it may send
-// a request object in the clear all the same is what the members mean (OpenID Connect
-// Dynamic Client Registration section 2).
+// checkEncryption refuses encryption algorithms that the server does not support. A client
+// that registers one may still send unencrypted request objects (OpenID Connect Dynamic
+// Client Registration section 2).
 func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error {
 	for _, member := range []string{requestObjectEncryptionAlg, requestObjectEncryptionEnc} {
 		raw, given := metadata.Extra[member]
@@ -399,7 +399,7 @@ func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error 
 			known = slices.Contains(contentEncryptions(), jose.ContentEncryption(chosen))
 		}
 		if !known {
-			return server.InvalidMember(member, cmp.Or(chosen, string(raw)), "is not an algorithm by which the server decrypts; choose one of its metadata")
+			return server.InvalidMember(member, cmp.Or(chosen, string(raw)), "is not an algorithm that the server decrypts; choose one from its metadata")
 		}
 	}
 	return nil

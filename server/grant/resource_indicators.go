@@ -12,24 +12,24 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ResourceIndicators lets clients say which APIs a token is for (RFC 8707), so
-// that one API cannot use it at another. Register it for every request:
+// ResourceIndicators lets clients say which APIs a token is for (RFC 8707), so that one API
+// cannot use the token at another. Register it for every request:
 //
 //	srv.Register(grant.ResourceIndicators{Resources: []string{"https://api.example.com"}})
 //
-// An authorization request may name several; a token request may narrow them.
-// A token of another resource does not end the one before.
+// An authorization request may name several resources; a token request may narrow them. A
+// token for another resource does not revoke the earlier one.
 type ResourceIndicators struct {
-	// Resources are the resources that tokens can be for. A request for any other
-	// is refused with invalid_target. They are compared by [server.SameResource], and
-	// an audience has the spelling that stands here.
+	// Resources are the resources that tokens can be for. A request for any other is
+	// refused with invalid_target. They are compared by [server.SameResource]; the audience
+	// of a token has the spelling used here.
 	Resources []string
-	// Default is what a request is for that names none: one of Resources, or
-	// empty, for a token of no particular resource.
+	// Default is the resource of a request that names none: one of Resources, or empty for
+	// a token without an audience.
 	Default string
 }
 
-// CheckConfig names what is wrong.
+// CheckConfig returns an error for each invalid resource.
 func (r ResourceIndicators) CheckConfig(*server.Config) error {
 	var faults []error
 	for i, resource := range r.Resources {
@@ -39,7 +39,7 @@ func (r ResourceIndicators) CheckConfig(*server.Config) error {
 			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q has a fragment; leave it out", resource))
 		}
 		if server.HasResource(r.Resources[:i], resource) {
-			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q is there twice: an empty path is the same as a slash", resource))
+			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q is listed twice: an empty path is the same as a slash", resource))
 		}
 	}
 	if r.Default != "" && !server.HasResource(r.Resources, r.Default) {
@@ -51,16 +51,17 @@ func (r ResourceIndicators) CheckConfig(*server.Config) error {
 // RepeatableParameters returns "resource".
 func (ResourceIndicators) RepeatableParameters() []string { return []string{"resource"} }
 
-// CheckAuthorizationRequest takes the resources of an authorization request.
+// CheckAuthorizationRequest sets Request.Audience to the resources of an authorization
+// request.
 func (r ResourceIndicators) CheckAuthorizationRequest(_ context.Context, req *server.Request) (err error) {
 	req.Audience, err = r.requested(req, r.byDefault())
 	return err
 }
 
-// CheckIssuance takes those of a token request, which can be no more than what
-// was granted (RFC 8707 section 2.2).
+// CheckIssuance sets Request.Audience to the resources of a token request, which must be
+// among the granted ones (RFC 8707 section 2.2).
 func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request, issuance *server.Issuance) error {
-	if req.Endpoint == "authorization" { // where the user has decided on them
+	if req.Endpoint == "authorization" { // the user has already decided
 		return nil
 	}
 	granted := r.byDefault()
@@ -71,18 +72,18 @@ func (r ResourceIndicators) CheckIssuance(_ context.Context, req *server.Request
 	if err != nil {
 		return err
 	}
-	if issuance.Audience != "" { // the grant itself has decided
+	if issuance.Audience != "" { // set by the grant
 		req.Audience = strings.Join(r.spelled(strings.Fields(issuance.Audience)), " ")
 		return nil
 	}
 	if issuance.Credential != nil && !names(strings.Fields(granted), strings.Fields(requested)) {
-		return server.NewError(server.InvalidTarget, "A 'resource' is not one that was granted.").With(slog.String("resource", requested), slog.String("granted_resource", granted))
+		return server.NewError(server.InvalidTarget, "A 'resource' was not granted.").With(slog.String("resource", requested), slog.String("granted_resource", granted))
 	}
 	req.Audience = requested
 	return nil
 }
 
-// requested returns what the request names, or otherwise.
+// requested returns the resources that the request names, or otherwise if it names none.
 func (r ResourceIndicators) requested(req *server.Request, otherwise string) (audience string, err error) {
 	named := req.Params["resource"]
 	if len(named) == 0 {
@@ -90,11 +91,11 @@ func (r ResourceIndicators) requested(req *server.Request, otherwise string) (au
 	}
 	for _, resource := range named {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return "", server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
+			return "", server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
 		}
 	}
 	if !names(r.Resources, named) {
-		return "", server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.").With(slog.String("resource", strings.Join(named, " ")))
+		return "", server.NewError(server.InvalidTarget, "This server does not issue tokens for one of the requested 'resource' values.").With(slog.String("resource", strings.Join(named, " ")))
 	}
 	named = r.spelled(named)
 	slices.Sort(named)
@@ -105,7 +106,7 @@ func (r ResourceIndicators) byDefault() string {
 	return strings.Join(r.spelled(strings.Fields(r.Default)), " ")
 }
 
-// spelled returns each of the resources once, as the server spells it.
+// spelled returns the resources without duplicates, in the spelling of r.Resources.
 func (r ResourceIndicators) spelled(resources []string) []string {
 	all := make([]string, 0, len(resources))
 	for _, resource := range resources {
@@ -119,7 +120,7 @@ func (r ResourceIndicators) spelled(resources []string) []string {
 	return all
 }
 
-// names reports whether all of some resources are among those of an audience.
+// names reports whether the audience has every one of some resources.
 func names(audience, some []string) bool {
 	return !slices.ContainsFunc(some, func(one string) bool { return !server.HasResource(audience, one) })
 }

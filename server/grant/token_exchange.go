@@ -19,62 +19,64 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// TokenExchange is the token exchange grant (RFC 8693): a service that was
-// called with a token of a user's gets one of its own, for the next service and
-// for that user, as the user (impersonation) or on the user's behalf
-// (delegation). What was exchanged stays as it was. What comes of it ends no
-// later, and with the grant that it descends from.
+// TokenExchange is the token exchange grant (RFC 8693): a service that was called with a
+// user's token exchanges it for a token to call the next service, as the user
+// (impersonation) or on the user's behalf (delegation). The exchanged token stays valid.
+// The new token expires no later, and ends with the same grant.
 type TokenExchange struct {
 	// QueryToken finds the tokens of this server.
 	QueryToken server.QueryTokenFunc
-	// Policy decides on an exchange: it may change it, or refuse it with a
-	// [*server.Error]. Without it nobody could say who may act for whom.
+	// Policy decides on an exchange: it may change the exchange, or refuse it with a
+	// [*server.Error]. It is required, since only the program knows who may act for whom.
 	Policy func(ctx context.Context, req *server.Request, exchange *Exchange) error
-	// Keys returns the public keys of another issuer whose JWTs are taken, and nil
-	// for one that is not trusted. nil takes the tokens of this server alone.
+	// Keys returns the public keys of another issuer whose JWTs are accepted, or nil if the
+	// issuer is not trusted. If the field is nil, only tokens of this server are accepted.
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
-	// QueryUser returns the user whom another issuer's JWT is about, or nil when
-	// there is none of whom this client may be told.
+	// QueryUser returns the user whom another issuer's JWT is about, or nil if there is no
+	// such user, or none that this client may learn of.
 	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
-	// Algorithms are those by which other issuers may sign; nil is all that the server takes.
+	// Algorithms are the algorithms with which other issuers may sign. nil means all that
+	// the server accepts.
 	Algorithms []jose.SignatureAlgorithm
-	// TakeBoundTokensWithoutProof takes tokens that are bound to a key (RFC 9449) or to a
-	// certificate (RFC 8705) without a proof that the request has it. A service that was
-	// called with such a token cannot prove it; but neither can a thief.
+	// TakeBoundTokensWithoutProof accepts tokens that are bound to a key (RFC 9449) or a
+	// certificate (RFC 8705) without proof of possession. A service that was called with
+	// such a token cannot prove possession, but neither can a thief.
 	TakeBoundTokensWithoutProof bool
-	// Types are the types that other issuers' JWTs may name in their header as "typ",
-	// beside "JWT" and none, such as "at+jwt" where their access tokens are taken. A JWT of
-	// any other type was made for something else, and is refused (RFC 8725 section 3.11).
+	// Types are the accepted values of the "typ" header of other issuers' JWTs, in addition
+	// to "JWT" and none, such as "at+jwt" to accept their access tokens. A JWT of any other
+	// type was made for a different purpose, and is refused (RFC 8725 section 3.11).
 	Types []string
 }
 
-// Exchange is what a client asks for.
+// Exchange is a requested token exchange.
 type Exchange struct {
-	// Subject is the token of the user for whom the new one will be.
+	// Subject is the token of the user for whom the new token will be issued.
 	Subject ExchangedToken
-	// Actor is the token of who will act for the user, nil when the request has
-	// none: the client then acts as the user.
+	// Actor is the token of the party that will act for the user. It is nil if the request
+	// has none; the client then acts as the user.
 	Actor *ExchangedToken
-	// Scope is what the new token will stand for: as much of the subject's as was
-	// asked for, and all of it that the client may have where nothing was.
+	// Scope is the scope of the new token: the requested part of the subject token's scope.
+	// If the request has no scope, it is all of the subject token's scope that the client
+	// may have.
 	Scope string
-	// Audience is whom the new token will be for: the request's "audience" and
-	// "resource", as the client spells them, or the subject's where it names none, so that
-	// a token for one API does not become one for any (RFC 9700 section 2.3). Compare them
-	// by [server.SameResource]. What is asked for may be another API's: the policy decides.
+	// Audience is the audience of the new token: the request's "audience" and "resource",
+	// as the client spells them. If the request names none, it is the audience of the
+	// subject token, so that a token for one API does not become a token for every API (RFC
+	// 9700 section 2.3). Compare values by [server.SameResource]. The client may ask for an
+	// API that the subject token is not for: Policy decides.
 	Audience []string
-	// Act is who acts for the user, as the new token will say it (RFC 8693 section
-	// 4.1): the actor, and within it who acted before. nil is nobody.
+	// Act is the "act" claim of the new token (RFC 8693 section 4.1): the actor, with
+	// earlier actors nested in it. nil means that there is no actor.
 	Act map[string]any
 }
 
-// ExchangedToken is a token that comes with an exchange.
+// ExchangedToken is the subject token or the actor token of an exchange.
 type ExchangedToken struct {
 	// Stored is a token of this server, nil for another issuer's.
 	Stored *server.StoredToken
 	// Assertion is another issuer's JWT, nil for a token of this server.
 	Assertion *server.Assertion
-	// User is whom it is about, nil for a client's own token.
+	// User is the user of the token, nil for a client's own token.
 	User server.User
 
 	claims map[string]json.RawMessage // of a JWT
@@ -86,8 +88,7 @@ const (
 	jwtType         = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// Limits of who has acted, so that a token that says it can be read (see
-// [server.ReadJSON]).
+// Limits of the "act" claim, so that [server.ReadJSON] can read a token that has it.
 const (
 	maxActor  = 4 << 10
 	maxActors = 24
@@ -99,21 +100,20 @@ func (*TokenExchange) GrantType() string { return "urn:ietf:params:oauth:grant-t
 // RepeatableParameters returns "audience" and "resource" (RFC 8693 section 2.1).
 func (*TokenExchange) RepeatableParameters() []string { return []string{"audience", "resource"} }
 
-// CheckAuthMethod refuses a public client: whoever stole a token could exchange
-// it.
+// CheckAuthMethod refuses public clients, with which a thief could exchange a stolen token.
 func (*TokenExchange) CheckAuthMethod(method string) bool { return method != models.None }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (g *TokenExchange) CheckConfig(config *server.Config) error {
 	var faults []error
 	if g.QueryToken == nil {
 		faults = append(faults, errors.New("grant: TokenExchange.QueryToken is missing: write gormoauth.CreateQueryTokenFunc[Token](db)"))
 	}
 	if g.Policy == nil {
-		faults = append(faults, errors.New("grant: TokenExchange.Policy is missing: who may exchange which tokens, and for what?"))
+		faults = append(faults, errors.New("grant: TokenExchange.Policy is missing: give a function that decides who may exchange which tokens, and for what"))
 	}
 	if (g.Keys == nil) != (g.QueryUser == nil) {
-		faults = append(faults, errors.New("grant: TokenExchange.Keys and QueryUser go together: whose JWTs are taken, and whom are they about?"))
+		faults = append(faults, errors.New("grant: TokenExchange.Keys and QueryUser go together: set both, or neither"))
 	}
 	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: TokenExchange.Algorithms", g.Algorithms...))...)
 }
@@ -121,7 +121,7 @@ func (g *TokenExchange) CheckConfig(config *server.Config) error {
 // PrepareIssuance finds the tokens and asks the policy.
 func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request) (*server.Issuance, error) {
 	if kind := req.Params.Get("requested_token_type"); kind != "" && kind != accessTokenType && kind != jwtType {
-		return nil, server.NewError(server.InvalidRequest, "The 'requested_token_type' is neither an access token nor a JWT.").With(slog.String("requested_token_type", kind))
+		return nil, server.NewError(server.InvalidRequest, "The 'requested_token_type' must be the type of an access token or of a JWT.").With(slog.String("requested_token_type", kind))
 	}
 	subject, why, err := g.token(ctx, req, "subject_token")
 	if err != nil {
@@ -142,7 +142,7 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 			return nil, err
 		}
 		if why != nil {
-			return nil, server.NewError(server.InvalidRequest, "The 'actor_token' is not one that the server takes now.").BecauseOf(why)
+			return nil, server.NewError(server.InvalidRequest, "The 'actor_token' is not a valid token.").BecauseOf(why)
 		}
 	}
 	if err := exchange.prepare(req); err != nil {
@@ -158,8 +158,8 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 	return issuance, err
 }
 
-// confirmation returns the key that a token is bound to, empty for none. Another issuer's JWT
-// may be bound to one that it names by "cnf".
+// confirmation returns the key that a token is bound to, or "" if there is none. Another
+// issuer's JWT names it in its "cnf".
 func (t *ExchangedToken) confirmation() string {
 	switch {
 	case t == nil:
@@ -173,10 +173,10 @@ func (t *ExchangedToken) confirmation() string {
 }
 
 func errNoSubject() *server.Error {
-	return server.NewError(server.InvalidRequest, "The 'subject_token' is not one of a user's that the server takes now.")
+	return server.NewError(server.InvalidRequest, "The 'subject_token' is not a valid token of a user.")
 }
 
-// token reads one of the two tokens, or says why it counts for nothing.
+// token reads one of the two tokens. why is the reason if the token is not valid.
 func (g *TokenExchange) token(ctx context.Context, req *server.Request, name string) (token *ExchangedToken, why, err error) {
 	text, kind := req.Params.Get(name), req.Params.Get(name+"_type")
 	switch {
@@ -185,7 +185,7 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	case kind == "":
 		return nil, nil, server.NewError(server.InvalidRequest, "The request has no '%s'.", name+"_type")
 	case kind != accessTokenType && kind != jwtType:
-		return nil, nil, server.NewError(server.InvalidRequest, "The '%s' is neither an access token nor a JWT.", name+"_type").With(slog.String(name+"_type", kind))
+		return nil, nil, server.NewError(server.InvalidRequest, "The '%s' must be the type of an access token or of a JWT.", name+"_type").With(slog.String(name+"_type", kind))
 	}
 	if !server.Malformed(text, server.AccessTokenKind) {
 		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
@@ -226,17 +226,17 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) (*Ex
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || !bytes.HasPrefix(payload, []byte("{")) {
-		return token, nil // of a generator whose tokens look like JWTs
+		return token, nil // an opaque token that looks like a JWT
 	}
-	// That it is ours is known already. One that has two readings may say in one of
-	// them who may act.
+	// The token is known to be ours. Ambiguous JSON is refused: in one of its readings it
+	// may say who may act.
 	if token.claims, err = strictjson.Object(payload); err != nil {
 		return nil, server.NewReason("the claims of the token are malformed", slog.String("fault", err.Error()))
 	}
 	return token, nil
 }
 
-// identity is what a token says of who has it, as "act" and "may_act" do.
+// identity returns the claims that identify the owner of a token in "act" and "may_act".
 func (t *ExchangedToken) identity(req *server.Request) map[string]string {
 	if t.Assertion != nil {
 		return map[string]string{"iss": t.Assertion.Issuer, "sub": t.Assertion.Subject}
@@ -248,7 +248,7 @@ func (t *ExchangedToken) identity(req *server.Request) map[string]string {
 	return id
 }
 
-// prepare fills in what the request asks for, as far as the tokens allow it.
+// prepare fills in what the request asks for, as far as the tokens allow.
 func (e *Exchange) prepare(req *server.Request) error {
 	actor := map[string]string{"iss": req.Server.Issuer(), "client_id": req.Client.GetClientID(), "sub": req.Client.GetClientID()}
 	if e.Actor != nil {
@@ -259,12 +259,12 @@ func (e *Exchange) prepare(req *server.Request) error {
 		}
 	}
 	if !allows(e.Subject.claims["may_act"], actor) {
-		return server.NewError(server.InvalidRequest, "The 'subject_token' names somebody else who may act: see its 'may_act'.").
+		return server.NewError(server.InvalidRequest, "The 'may_act' of the 'subject_token' does not allow this actor.").
 			With(slog.String("may_act", string(e.Subject.claims["may_act"])), slog.String("actor", actor["sub"]))
 	}
 	before, err := e.Subject.actor()
 	if err != nil {
-		return server.NewError(server.InvalidRequest, "The 'subject_token' does not say in a readable way who has acted with it before: see its 'act'.")
+		return server.NewError(server.InvalidRequest, "The 'act' of the 'subject_token' is malformed.")
 	}
 	if before != nil {
 		if e.Act == nil {
@@ -275,17 +275,17 @@ func (e *Exchange) prepare(req *server.Request) error {
 	}
 	for _, resource := range req.Params["resource"] {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return server.NewError(server.InvalidTarget, "A 'resource' is not an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
+			return server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
 		}
 	}
 	if slices.ContainsFunc(e.Audience, func(one string) bool { return strings.ContainsAny(one, " \t\r\n") }) {
-		return server.NewError(server.InvalidTarget, "An 'audience' has a space.")
+		return server.NewError(server.InvalidTarget, "An 'audience' must not contain whitespace.")
 	}
 	return e.takeScope(req)
 }
 
-// allows reports whether may_act, where there is one, means the actor (RFC 8693
-// section 4.4). A member that says more than is known means somebody else.
+// allows reports whether may_act, if present, names the actor (RFC 8693 section 4.4). A
+// member that the actor does not have means another actor.
 func allows(mayAct json.RawMessage, actor map[string]string) bool {
 	if len(mayAct) == 0 {
 		return true
@@ -302,10 +302,10 @@ func allows(mayAct json.RawMessage, actor map[string]string) bool {
 	return true
 }
 
-// actor returns who has acted with the token so far.
+// actor returns the "act" of the token, or nil if it has none.
 func (t *ExchangedToken) actor() (act map[string]any, err error) {
 	text := []byte(t.claims["act"])
-	if string(text) == "null" { // which is left out, in a JWT
+	if string(text) == "null" { // in a JWT, the same as leaving it out
 		text = nil
 	}
 	if t.Stored != nil {
@@ -318,14 +318,14 @@ func (t *ExchangedToken) actor() (act map[string]any, err error) {
 		return nil, err
 	}
 	if err = strictjson.Unmarshal(text, &act); err == nil && foldsToActor(act) {
-		err = errors.New("a member has the lookalike of a name")
+		err = errors.New("a member has a name that differs from a known one only in case")
 	}
 	return act, err
 }
 
-// foldsToActor reports whether a member of who acts, or of who has acted before, has a
-// name that readers which fold case take for another: the token that is made is for APIs
-// that may be such readers.
+// foldsToActor reports whether a member of "act", at any depth, has a name that a
+// case-insensitive JSON reader takes for a known one: APIs that receive the new token may
+// use such a reader.
 func foldsToActor(act map[string]any) bool {
 	for ; act != nil; act, _ = act["act"].(map[string]any) {
 		for name := range act {
@@ -337,7 +337,7 @@ func foldsToActor(act map[string]any) bool {
 	return false
 }
 
-// actors counts who stand in one another, as "act" has them.
+// actors counts the nested actors of an "act".
 func actors(act any) (n int) {
 	for members, ok := act.(map[string]any); ok; members, ok = members["act"].(map[string]any) {
 		n++
@@ -350,23 +350,23 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	if e.Subject.Stored != nil {
 		subject = e.Subject.Stored.Token.GetScope()
 	} else if raw, ok := e.Subject.claims["scope"]; ok && strictjson.Unmarshal(raw, &subject) != nil {
-		return errNoSubject().Because("the 'scope' of the token is not a text")
+		return errNoSubject().Because("the 'scope' of the token is not a string")
 	}
 	e.Scope = req.Params.Get("scope")
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
-		e.Scope = without(e.Scope, func(word string) bool { return !includes(subject, word) }) // which may have a default of its own
+		e.Scope = without(e.Scope, func(word string) bool { return !includes(subject, word) }) // the client's default may exceed it
 	default:
 		if more := missingIn(subject, e.Scope); more != "" {
-			return server.NewError(server.InvalidScope, "The scope '%s' is more than that of the 'subject_token'.", server.Excerpt(more)).
+			return server.NewError(server.InvalidScope, "The scope '%s' exceeds that of the 'subject_token'.", server.Excerpt(more)).
 				With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
 		}
 	}
 	return nil
 }
 
-// issuance is what comes of an exchange that was allowed.
+// issuance returns the issuance for an exchange that Policy allowed.
 func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
 	issuance := &server.Issuance{User: e.Subject.User, Scope: e.Scope, NoDefaultScope: true, Audience: strings.Join(e.Audience, " ")}
 	if e.Act != nil {
@@ -375,7 +375,7 @@ func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
 			return nil, err
 		}
 		if len(act) > maxActor || actors(e.Act) > maxActors {
-			return nil, server.NewError(server.InvalidRequest, "Too many have acted with the 'subject_token' before.")
+			return nil, server.NewError(server.InvalidRequest, "The chain of actors of the 'subject_token' is too long.")
 		}
 		issuance.Actor = string(act)
 	}
@@ -389,12 +389,12 @@ func (e *Exchange) issuance(req *server.Request) (*server.Issuance, error) {
 	return issuance, nil
 }
 
-// PrepareTokenResponse says what was issued (RFC 8693 section 2.2.1).
+// PrepareTokenResponse adds "issued_token_type" (RFC 8693 section 2.2.1).
 func (*TokenExchange) PrepareTokenResponse(_ context.Context, req *server.Request, _ *models.TokenMixin, response *server.TokenResponse) error {
 	kind := accessTokenType
 	if req.Params.Get("requested_token_type") == jwtType {
 		if strings.Count(response.AccessToken, ".") != 2 {
-			return server.NewError(server.InvalidRequest, "The server's tokens are no JWTs: the 'requested_token_type' must be that of an access token.")
+			return server.NewError(server.InvalidRequest, "The server's access tokens are not JWTs: the 'requested_token_type' must be that of an access token.")
 		}
 		kind = jwtType
 	}

@@ -45,7 +45,7 @@ func newExchange(t *testing.T, db *gorm.DB) *exchangeTest {
 	p.keys = gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})
 	p.grant.Policy = func(_ context.Context, req *server.Request, exchange *grant.Exchange) error {
 		if strings.Contains(strings.Join(exchange.Audience, " "), "forbidden") {
-			return server.NewError(server.InvalidTarget, "A 'resource' is not one that this server issues tokens for.")
+			return server.NewError(server.InvalidTarget, "This server does not issue tokens for one of the requested 'resource' values.")
 		}
 		return nil
 	}

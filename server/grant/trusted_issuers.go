@@ -11,7 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// trustedIssuers are those whose JWTs say something of users here.
+// trustedIssuers verifies JWTs of other issuers about users of this server.
 type trustedIssuers struct {
 	keys       func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
 	queryUser  func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
@@ -19,8 +19,8 @@ type trustedIssuers struct {
 	types      []string
 }
 
-// verify returns what one of them says now, to this server, of a user who is
-// known here. For anything else why is the reason.
+// verify returns a trusted issuer's JWT that is valid now and for this server, and the user
+// whom it is about. Otherwise why is the reason.
 func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text string) (assertion *server.Assertion, user server.User, why, err error) {
 	if assertion, why = server.ParseAssertion(text, t.algorithms); why != nil {
 		return nil, nil, why, nil

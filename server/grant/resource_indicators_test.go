@@ -155,7 +155,7 @@ func TestResourceIndicatorsByDefault(t *testing.T) {
 func TestResourceIndicatorsThatMakeNoSense(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	for fault, indicators := range map[string]grant.ResourceIndicators{
-		`"https://c.example/" is listed twice`:                   {Resources: []string{"https://c.example", apiA, "https://c.example/"}},
+		`"https://c.example/" is listed twice`:                  {Resources: []string{"https://c.example", apiA, "https://c.example/"}},
 		`"/api" is not an absolute URI`:                         {Resources: []string{"/api"}},
 		`"https://c.example/#f" has a fragment`:                 {Resources: []string{"https://c.example/#f"}},
 		`"https://c.example https://d.example" has a character`: {Resources: []string{"https://c.example https://d.example"}},

@@ -31,13 +31,14 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-const usage = `Usage: bench [options] [compare | race | growth | prune | revoke | memory]
+const usage = `Usage: bench [options] [compare | race | growth | prune | revoke | scale | memory]
 
 compare  all contestants, interleaved, and their races (without a word, this)
 race     the races alone
 growth   the library's latency with few and with many rows
 prune    the latency of issuing while expired rows are removed
 revoke   how long it takes to end all grants of a large client
+scale    sizes, rates and latencies with 10^5, 10^6 and 10^7 users, on PostgreSQL
 memory   the library's resident size and goroutines under load
 
 Tables are written to standard output, and what goes on to standard error.
@@ -75,7 +76,7 @@ func run() error {
 	flag.StringVar(&o.charts, "charts", "", "a directory for SVG charts, none when empty")
 	flag.StringVar(&o.out, "out", "", "a file for the tables as well, none when empty")
 	flag.StringVar(&o.profiles, "profiles", "", "a directory for CPU profiles of the library and the floor, none when empty")
-	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0), prune and revoke (1 million)")
+	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0), prune and revoke (1 million), users for scale")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "how long memory is watched")
 	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long prune measures before it prunes")
 	flag.Parse()
@@ -136,6 +137,12 @@ func run() error {
 		return runPrune(out, engines, rowsOr(o.rows, 1_000_000), o.idle)
 	case "revoke":
 		return runRevoke(out, engines, rowsOr(o.rows, 1_000_000))
+	case "scale":
+		sizes := []int{100_000, 1_000_000, 10_000_000}
+		if o.rows > 0 {
+			sizes = []int{o.rows}
+		}
+		return runScale(out, engines, sizes)
 	case "memory":
 		return runMemory(out, engines, o.duration)
 	default:
@@ -310,5 +317,5 @@ func quick(out io.Writer, engines []engine) error {
 			return err
 		}
 	}
-	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runMemory(out, engines, time.Second))
+	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runScale(out, engines, []int{2_000}), runMemory(out, engines, time.Second))
 }

@@ -189,14 +189,15 @@ func (postgresEngine) tables(x *examination) (map[string]*catalogTable, error) {
 		var name string
 		var index tableIndex
 		var column string
-		if err := scan(&name, &index.name, &index.unique, &index.usable, &index.partial, &column); err != nil {
+		if err := scan(&name, &index.name, &index.unique, &index.usable, &index.partial, &index.method, &index.bytes, &column); err != nil {
 			return err
 		}
 		tables[byName[name]].addColumn(index, column)
 		return nil
 	}, named+`SELECT named.name, ic.relname, i.indisunique, i.indisvalid AND i.indisready, i.indpred IS NOT NULL AND
-			NOT (i.indnkeyatts = 1 AND pg_get_expr(i.indpred, i.indrelid) = '(' || quote_ident(a.attname) || ' IS NOT NULL)'), coalesce(a.attname, '')
-		FROM named JOIN pg_index i ON i.indrelid = named.oid JOIN pg_class ic ON ic.oid = i.indexrelid
+			NOT (i.indnkeyatts = 1 AND pg_get_expr(i.indpred, i.indrelid) = '(' || quote_ident(a.attname) || ' IS NOT NULL)'), am.amname,
+			coalesce(pg_relation_size(ic.oid), 0), coalesce(a.attname, '')
+		FROM named JOIN pg_index i ON i.indrelid = named.oid JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_am am ON am.oid = ic.relam
 		CROSS JOIN unnest(i.indkey) WITH ORDINALITY k(attnum, place) LEFT JOIN pg_attribute a ON a.attrelid = named.oid AND a.attnum = k.attnum AND k.attnum > 0
 		WHERE k.place <= i.indnkeyatts ORDER BY named.name, ic.relname, k.place`, names)
 	if err != nil {

@@ -43,6 +43,9 @@ type tableIndex struct {
 	usable  bool // the database has finished it
 	partial bool
 	columns []string // an expression is empty
+	// method and bytes are its access method and size, on PostgreSQL alone.
+	method string
+	bytes  int64
 }
 
 // addColumn extends an index by its next column. A table that was made since the columns were
@@ -92,6 +95,7 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTa
 	x.examineColumnsOfNobody(m, t)
 	x.examineTexts(engine, m, t)
 	x.examineIndexes(m, t)
+	x.examineStorage(m, t)
 	x.examineRows(m, t)
 }
 
@@ -282,6 +286,37 @@ func (x *examination) findIndex(m *examinedModel, t *catalogTable, index *schema
 	if columns[0] == m.column("ClientMixin", "ClientID") {
 		x.examineDuplicates(m, columns[0])
 	}
+}
+
+// A hash index of digests is less than half as large as a b-tree (measured: 0.35 to 0.46).
+const (
+	savedByHash = 0.55
+	worthSaying = 4 << 20 // bytes
+)
+
+// examineStorage tells what [CompactSQL] would save.
+func (x *examination) examineStorage(m *examinedModel, t *catalogTable) {
+	byEquality := m.table.byEquality()
+	var names []string
+	var bytes int64
+	for _, index := range t.indexes {
+		if index.method != "btree" || index.unique || len(index.columns) != 1 {
+			continue
+		}
+		if _, ok := byEquality[index.columns[0]]; ok {
+			names, bytes = append(names, index.name), bytes+index.bytes
+		}
+	}
+	saved := int64(savedByHash * float64(bytes))
+	if saved < worthSaying {
+		return
+	}
+	x.find(server.Finding{
+		Check: "compact", Severity: server.Hint, Where: "table " + m.table.schema.Table,
+		Problem:     fmt.Sprintf("has b-trees where hash indexes do: %s, %d MB", strings.Join(names, ", "), bytes>>20),
+		Consequence: fmt.Sprintf("about %d MB more than needed, and more to write whenever a row is changed", saved>>20),
+		Remedy:      fmt.Sprintf("run the statements of gormstore.CompactSQL(db, &%s{}), one by one", m.table.schema.Name),
+	})
 }
 
 func (t *catalogTable) hasColumns(columns []string) bool {

@@ -108,8 +108,7 @@ func storeFor(tx *gorm.DB, all []any) error {
 // for changes, and with indexes that find by equality alone what nobody asks for in another way,
 // which are less than half as large.
 func (t *Table) storage(replace func(name, definition string) []string) (statements []string) {
-	described, ok := reflect.New(t.schema.ModelType).Interface().(Described)
-	if !ok || t.describe(described) != nil {
+	if !t.described() {
 		return nil
 	}
 	quote := func(name string) string { return (&gorm.Statement{DB: t.db}).Quote(name) }
@@ -118,14 +117,7 @@ func (t *Table) storage(replace func(name, definition string) []string) (stateme
 	if t.about.SpentAt != "" || isTokens {
 		statements = append(statements, fmt.Sprintf("ALTER TABLE %s SET (fillfactor = %d)", table, roomForChanges))
 	}
-	where := make(map[string]string) // by the columns that are found by equality alone
-	if t.about.GrantID != "" {
-		where[t.column(t.about.GrantID)] = ""
-	}
-	if isTokens {
-		refreshToken := t.column("RefreshToken")
-		where[refreshToken] = " WHERE " + quote(refreshToken) + " IS NOT NULL"
-	}
+	where := t.byEquality()
 	for _, index := range t.schema.ParseIndexes() {
 		if len(index.Fields) != 1 || index.Class != "" || index.Where != "" || index.Type != "" || index.Fields[0].Expression != "" {
 			continue
@@ -143,6 +135,29 @@ func (t *Table) storage(replace func(name, definition string) []string) (stateme
 		statements = append(statements, replace(quote(name), fmt.Sprintf("%s ON %s USING hash (%s)%s", quote(index.Name), table, quote(column), condition))...)
 	}
 	return statements
+}
+
+// byEquality returns the columns whose rows are found by equality alone, each with the
+// condition of its index.
+func (t *Table) byEquality() map[string]string {
+	where := make(map[string]string)
+	if !t.described() {
+		return where
+	}
+	if t.about.GrantID != "" {
+		where[t.column(t.about.GrantID)] = ""
+	}
+	if t.mixin() == reflect.TypeFor[models.TokenMixin]() {
+		refreshToken := t.column("RefreshToken")
+		where[refreshToken] = " WHERE " + (&gorm.Statement{DB: t.db}).Quote(refreshToken) + " IS NOT NULL"
+	}
+	return where
+}
+
+// described has the model describe its table, and reports whether it does.
+func (t *Table) described() bool {
+	described, ok := reflect.New(t.schema.ModelType).Interface().(Described)
+	return ok && t.describe(described) == nil
 }
 
 // CompactSQL returns the statements by which tables of PostgreSQL that an older release or

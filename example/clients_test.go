@@ -89,7 +89,7 @@ func TestClientFormFaults(t *testing.T) {
 	}{
 		"no name":           {"client_name", " ", "Give the application a name."},
 		"long name":         {"client_name", strings.Repeat("ä", 101), "longer than 100 characters"},
-		"invisible":         {"client_name", "Bank\u202ekcab", "cannot be seen"},
+		"invisible":         {"client_name", "Bank\u202ekcab", "is invisible"},
 		"no type":           {"type", "", "what kind of application"},
 		"odd type":          {"type", "admin", "what kind of application"},
 		"no redirect URI":   {"redirect_uris", " \n ", "at least one redirect URI"},

@@ -135,9 +135,9 @@ func TestMetadataThatNoClientMayHaveIsRefused(t *testing.T) {
 		"nor a wildcard":                    {code("https://*.app.example/cb"), "wildcard"},
 		"nor a path":                        {code("/cb"), "is not an absolute URI"},
 		"a code needs a redirect URI":       {models.ClientMetadata{ResponseTypes: []string{"code"}, GrantTypes: []string{"authorization_code"}}, "needs one"},
-		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, GrantTypes: []string{"client_credentials"}, ResponseTypes: []string{"code"}}, `goes with the grant type authorization_code`},
-		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "\"client_credentials\" is not for a client whose token_endpoint_auth_method is none; choose another one, or leave this grant type out"},
-		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "has a character that no scope has"},
+		"a response type needs its grant":   {models.ClientMetadata{RedirectURIs: []string{"https://a.example"}, GrantTypes: []string{"client_credentials"}, ResponseTypes: []string{"code"}}, `belongs to the grant type authorization_code`},
+		"a public client acts for nobody":   {models.ClientMetadata{TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}}, "\"client_credentials\" is not allowed for a client whose token_endpoint_auth_method is none; choose another method, or leave this grant type out"},
+		"a scope has no quotes":             {models.ClientMetadata{Scope: `a"b`}, "has a character that is not allowed in a scope"},
 		"a name is text that can be stored": {models.ClientMetadata{ClientName: "a\x00b"}, "must be UTF-8 text"},
 	} {
 		t.Run(rule, func(t *testing.T) {

@@ -56,7 +56,7 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 			`redirect_uris: "https://аpple.com/cb" has a character that is not ASCII`:               row("d", "", uris("https://аpple.com/cb")),
 			`redirect_uris: "myapp:/cb" has a private-use scheme without a dot`:                     row("e", models.ClientByDocument, uris("myapp:/cb")),
 			`client_name: "a\u202eb" has the character U+202E`:                                      row("f", "", models.ClientMetadata{ClientName: "a\u202eb"}),
-			`jwks: "EC P-256" has a private or a symmetric part`: row("h", "", models.ClientMetadata{JWKs: json.RawMessage(
+			`jwks: "EC P-256" has a private or symmetric key`: row("h", "", models.ClientMetadata{JWKs: json.RawMessage(
 				`{"keys":[{"kty":"AKP","kid":"a"},{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}]}`)}),
 			`jwks: "OKP X25519" has no key that the server understands`:                         row("i", "", models.ClientMetadata{JWKs: json.RawMessage(`{"keys":[{"kty":"OKP","crv":"X25519","x":"AAAA"}]}`)}),
 			`jwks: is not a JSON Web Key Set`:                                                   row("j", "", models.ClientMetadata{JWKs: json.RawMessage(`{}`)}),

@@ -15,19 +15,18 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// Assertion is a signed JWT by which a client, or somebody whom the server
-// trusts, says something (RFC 7523). Nothing in it is true before
-// [Assertion.VerifyBy].
+// Assertion is a signed JWT in which a client, or another party that the server trusts, makes a
+// statement (RFC 7523). Do not rely on any of it before [Assertion.VerifyBy].
 type Assertion struct {
-	// Issuer is who says it.
+	// Issuer is the party that makes the statement ("iss").
 	Issuer string
-	// Subject is whom it is about.
+	// Subject is the party that the statement is about ("sub").
 	Subject string
-	// ID tells it from others of the issuer.
+	// ID distinguishes the assertion from others of the same issuer ("jti").
 	ID string
-	// ExpiresAt is when it ends.
+	// ExpiresAt is when the assertion expires ("exp").
 	ExpiresAt time.Time
-	// Claims are all of its claims.
+	// Claims are all claims of the assertion.
 	Claims map[string]json.RawMessage
 
 	signed    *jose.JSONWebSignature
@@ -43,11 +42,12 @@ const (
 	maxAssertionLife   = time.Hour
 	maxAssertionIDSize = 512
 	maxAssertionKeys   = 20
-	assertionLeeway    = 30 * time.Second // by which clocks may differ
+	assertionLeeway    = 30 * time.Second // allowed difference between clocks
 )
 
-// ParseAssertion reads an assertion that is signed by one of the algorithms, nil
-// being [SignatureAlgorithms]. The error is a [*Reason].
+// ParseAssertion parses an assertion that is signed by one of the algorithms. If algorithms is
+// nil, those of [SignatureAlgorithms] are accepted. The signature is not verified. The error is a
+// [*Reason].
 func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Assertion, error) {
 	if len(text) > maxAssertion {
 		return nil, NewReason("the JWT is too long")
@@ -74,25 +74,25 @@ func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Asserti
 	return a, nil
 }
 
-// parseSigned reads a JWT. The error is a [*Reason].
+// parseSigned parses a JWT without verifying it. The error is a [*Reason].
 func parseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
 	signed, err := jwt.ParseSigned(text, algorithms)
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
 	var critical *jwt.CriticalError
 	switch {
 	case errors.As(err, &critical):
-		return nil, NewReason("the JWT has a critical header parameter that is not understood", slog.String("crit", critical.Names))
+		return nil, NewReason("the JWT has a critical header parameter that is not supported", slog.String("crit", critical.Names))
 	case errors.As(err, &algorithm):
-		return nil, NewReason("the JWT is signed by an algorithm that is not taken", slog.String("algorithm", string(algorithm.Got)))
+		return nil, NewReason("the signature algorithm of the JWT is not accepted", slog.String("algorithm", string(algorithm.Got)))
 	case err != nil:
 		return nil, NewReason("the JWT is malformed", slog.String("fault", err.Error()))
 	}
 	return signed, nil
 }
 
-// CheckFor returns nil for an assertion that is valid at the request's time, and for
-// this server and nobody else: another one to which it was shown could pass it
-// on otherwise. An [AssertionHook] may ask for more. The error is a [*Reason].
+// CheckFor returns nil if the assertion is valid at the request's time and this server is its
+// only audience. With several audiences, each of them could present the assertion to the others.
+// An [AssertionHook] may check more. The error is a [*Reason].
 func (a *Assertion) CheckFor(req *Request) error {
 	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
 	switch {
@@ -111,22 +111,20 @@ func (a *Assertion) CheckFor(req *Request) error {
 	return each(req, func(hook AssertionHook) error { return hook.CheckAssertion(req, a) })
 }
 
-// wrongAudience is why an assertion is refused that is for somebody else, or for others
-// as well.
+// wrongAudience is the reason for refusing an assertion that is addressed to another party, or to
+// others as well.
 func (a *Assertion) wrongAudience() *Reason {
-	return NewReason("the 'aud' of the JWT is not this server alone", slog.String("audience", strings.Join(a.audience, " ")))
+	return NewReason("the 'aud' of the JWT does not name this server alone", slog.String("audience", strings.Join(a.audience, " ")))
 }
 
-// IsAddressedTo reports whether the audience is among those for whom the
-// assertion is.
+// IsAddressedTo reports whether audience is among the audiences of the assertion.
 func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains(a.audience, audience) }
 
-// Audience returns those for whom the assertion is.
+// Audience returns the audiences of the assertion.
 func (a *Assertion) Audience() []string { return a.audience }
 
-// CheckCurrent returns nil for an assertion that is valid now, and is so for an hour at
-// most: from now on, and from when it says that it was made or is valid. The error is a
-// [*Reason].
+// CheckCurrent returns nil if the assertion is valid now and its lifetime is at most one hour,
+// counted both from now and from its "iat" and "nbf". The error is a [*Reason].
 func (a *Assertion) CheckCurrent(now time.Time) error {
 	if err := a.CheckTimely(now); err != nil {
 		return err
@@ -142,17 +140,16 @@ func (a *Assertion) CheckCurrent(now time.Time) error {
 	return nil
 }
 
-// Has reports whether the assertion has a claim, and not null in its place.
+// Has reports whether the assertion has a claim with a value other than null.
 func (a *Assertion) Has(claim string) bool {
 	raw, given := a.Claims[claim]
 	return given && string(raw) != "null"
 }
 
-// CheckTimely returns nil where now lies within the times that the assertion names. One
-// that names none is valid at any time, which [Assertion.CheckCurrent] does not take.
-// The error is a [*Reason].
+// CheckTimely returns nil if now is within the times that the assertion states. An assertion that
+// states none is always valid here, unlike in [Assertion.CheckCurrent]. The error is a [*Reason].
 func (a *Assertion) CheckTimely(now time.Time) error {
-	_, ends := a.Claims["exp"] // null is an end that nobody can read
+	_, ends := a.Claims["exp"] // null counts as an expiry that cannot be read
 	latest := now.Add(assertionLeeway).Unix()
 	switch {
 	case len(a.ID) > maxAssertionIDSize:
@@ -165,21 +162,21 @@ func (a *Assertion) CheckTimely(now time.Time) error {
 	return nil
 }
 
-// Algorithm returns what it is signed by.
+// Algorithm returns the algorithm of the signature.
 func (a *Assertion) Algorithm() string { return a.signed.Signatures[0].Header.Algorithm }
 
-// KeyID returns the id of the key that it names, empty when it names none.
+// KeyID returns the key id in the header, or "" if there is none.
 func (a *Assertion) KeyID() string { return a.signed.Signatures[0].Header.KeyID }
 
-// Type returns the media type that its header names, in small letters and without
-// "application/", which need not be written (RFC 7515 section 4.1.9). It is empty
-// when the header names none.
+// Type returns the media type in the header ("typ"), in lower case and without the prefix
+// "application/", which may be omitted (RFC 7515 section 4.1.9). It returns "" if the header has
+// no type.
 func (a *Assertion) Type() string { return jwt.Type(a.signed.Signatures[0].Header) }
 
-// CheckType returns nil where the header names no type, "JWT", or one of the others, written
-// as by [Assertion.Type]. A JWT that was made for something else, such as a logout token or
-// an access token, is no plain assertion (RFC 8725 sections 3.11 and 3.12). The error is a
-// [*Reason].
+// CheckType returns nil if the header has no type, the type "JWT", or one of the others, which
+// are written as [Assertion.Type] returns them. A JWT of another type, such as a logout token or
+// an access token, was made for a different purpose and is not accepted as an assertion (RFC 8725
+// sections 3.11 and 3.12). The error is a [*Reason].
 func (a *Assertion) CheckType(others ...string) error {
 	typ := a.Type()
 	if typ == "" || typ == "jwt" || slices.ContainsFunc(others, func(other string) bool {
@@ -187,11 +184,12 @@ func (a *Assertion) CheckType(others ...string) error {
 	}) {
 		return nil
 	}
-	return NewReason("the JWT is of another type", slog.String("typ", typ))
+	return NewReason("the JWT has the wrong 'typ'", slog.String("typ", typ))
 }
 
-// ReplayKey is what the assertion is remembered by: its id, or else what it
-// says. No two issuers share one, whatever they are called.
+// ReplayKey returns the key by which the assertion is remembered as used: its issuer and id, or
+// its issuer and a digest of its claims if it has no id. No two issuers share a key, whatever
+// their names.
 func (a *Assertion) ReplayKey() string {
 	if a.ID == "" {
 		return fmt.Sprintf("assertion %q without an id %s", a.Issuer, Digest(string(a.signed.UnsafePayloadWithoutVerification())))
@@ -199,10 +197,11 @@ func (a *Assertion) ReplayKey() string {
 	return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID)
 }
 
-// RememberUntil is when an assertion that ends could not be presented again anyway.
+// RememberUntil returns the time from which the assertion, which must have an expiry, would be
+// refused as expired anyway.
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
 
-// VerifyWith returns nil where a shared secret made the signature. The error is a
+// VerifyWith returns nil if the signature was made with the shared secret. The error is a
 // [*Reason].
 func (a *Assertion) VerifyWith(secret []byte) error {
 	if _, err := a.signed.Verify(secret); err != nil {
@@ -211,7 +210,7 @@ func (a *Assertion) VerifyWith(secret []byte) error {
 	return nil
 }
 
-// VerifyBy is [Assertion.VerifyByKeys] for a key set as JSON.
+// VerifyBy is [Assertion.VerifyByKeys] for a JWK Set as JSON.
 func (a *Assertion) VerifyBy(keySet []byte) error {
 	keys, err := ParseKeySet(keySet)
 	if err != nil {
@@ -220,9 +219,9 @@ func (a *Assertion) VerifyBy(keySet []byte) error {
 	return a.VerifyByKeys(keys)
 }
 
-// VerifyByKeys returns nil where one of the public keys of a key set made the
-// signature: the one that it names, where it names one. nil has no keys. The error is a
-// [*Reason].
+// VerifyByKeys returns nil if the signature was made by one of the public keys. If the header has
+// a key id, only the key with that id, or one without an id, is tried. A nil key set has no keys.
+// The error is a [*Reason].
 func (a *Assertion) VerifyByKeys(keys *jose.JSONWebKeySet) error {
 	if keys == nil {
 		return NewReason("there are no keys")

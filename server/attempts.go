@@ -94,7 +94,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 		return fmt.Errorf("limit failed authentications: %w", err)
 	case wait > 0:
 		return TooManyRequests(wait, "The client failed to authenticate too often. Please try again later.").
-			Because("there were too many wrong secrets or signatures of this client from this address", slog.Duration("wait", wait))
+			Because("there were too many wrong secrets or signatures for this client from this address", slog.Duration("wait", wait))
 	default:
 		return nil
 	}
@@ -122,7 +122,7 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 		return &NotAuthenticated{Reason: NewReason("the client secret has expired")}
 	}
 	if registered, ok := client.(RegisteredClient); ok && isUnknownSecret(registered.AsClientMixin().ClientSecret) {
-		return &NotAuthenticated{Reason: NewReason("the client secret is wrong, or stored in a form that is not known, which the doctor names"), Guess: true}
+		return &NotAuthenticated{Reason: NewReason("the client secret is wrong, or is stored in an unknown form, which the doctor reports"), Guess: true}
 	}
 	return &NotAuthenticated{Reason: NewReason("the client secret is wrong"), Guess: true}
 }
@@ -154,7 +154,7 @@ func (r *Request) compareSecret(ctx context.Context, client Client, secret strin
 		return is != wrongSecret
 	})
 	if busy != nil {
-		return wrongSecret, TooBusy(slowSecretPatience, "Many secrets are being checked. Please try again later.")
+		return wrongSecret, TooBusy(slowSecretPatience, "The server is busy checking client secrets. Please try again later.")
 	}
 	return is, err
 }

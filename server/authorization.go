@@ -167,7 +167,7 @@ func (c *ConsentGrant) undecided() error {
 	if c.Request.HTTP.Method == http.MethodPost {
 		return SeeOther(c.ReturnTo)
 	}
-	return c.Request.stays(NewError(InvalidRequest, "The decision of the user must be a POST from the page that asks for it."))
+	return c.Request.stays(NewError(InvalidRequest, "The user's decision must be a POST from the page that asked for it."))
 }
 
 // answer answers a request that the user has decided on.
@@ -269,9 +269,9 @@ func (r *Request) checkRedirectURI() error {
 func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) error {
 	switch {
 	case req.Params.Has("request"): // which would say more than the rest does
-		return NewError(RequestNotSupported, "The server takes no request objects.")
+		return NewError(RequestNotSupported, "The server does not accept request objects.")
 	case req.Params.Has("request_uri"):
-		return NewError(RequestURINotSupported, "The server does not know this kind of 'request_uri'.").With(slog.String("request_uri", LoggedURI(req.Params.Get("request_uri"))))
+		return NewError(RequestURINotSupported, "The server does not support this kind of 'request_uri'.").With(slog.String("request_uri", LoggedURI(req.Params.Get("request_uri"))))
 	}
 	req.ResponseType = req.Params.Get("response_type")
 	if req.ResponseType == "" {
@@ -279,14 +279,14 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	}
 	grant, extensions := s.authorizationGrant(req.ResponseType)
 	if grant == nil {
-		return NewError(UnsupportedResponseType, "The server does not have this 'response_type'.").With(req.param("response_type"))
+		return NewError(UnsupportedResponseType, "The server does not support this 'response_type'.").With(req.param("response_type"))
 	}
 	req.grant, req.extensions = grant, extensions
 	if maxAge := req.Params.Get("max_age"); maxAge != "" && !isSeconds(maxAge) {
 		return NewError(InvalidRequest, "The 'max_age' is not a number of seconds.").With(req.param("max_age"))
 	}
 	if _, _, ok := responseMode(req); !ok {
-		return NewError(InvalidRequest, "The 'response_mode' is none that the server has for this 'response_type'.").With(req.param("response_mode"), req.param("response_type"))
+		return NewError(InvalidRequest, "The server does not support this 'response_mode' for this 'response_type'.").With(req.param("response_mode"), req.param("response_type"))
 	}
 	if !req.Client.CheckResponseType(req.ResponseType) {
 		return NewError(UnauthorizedClient, "The client may not use this 'response_type'.").With(req.param("response_type"))

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// DefaultStorageBudget is for how long the storage work of one request may take, unless
+// DefaultStorageBudget is how long the storage work of one request may take, unless
 // [Config.StorageBudget] or its context says otherwise.
 const DefaultStorageBudget = 2 * time.Second
 
 type storageBudgetKey struct{}
 
-// storageBudget is what calls of storage may take.
+// storageBudget is how long storage calls may take.
 type storageBudget struct {
 	allowed time.Duration
-	shared  bool // by all calls, where each has all of it otherwise
+	shared  bool // by all calls; otherwise each call has all of it
 
 	mu      sync.Mutex
 	spent   time.Duration
@@ -23,21 +23,21 @@ type storageBudget struct {
 	since   time.Time // when the first of them began
 }
 
-// WithStorageBudget returns a context in which each call of storage, of a program that has
-// no request to answer, may take so long: each step of what has several.
+// WithStorageBudget returns a context in which each storage call of a program that is not
+// answering a request may take as long as budget. A call with several steps may take that long
+// for each step.
 func WithStorageBudget(ctx context.Context, budget time.Duration) context.Context {
 	return context.WithValue(ctx, storageBudgetKey{}, &storageBudget{allowed: budget})
 }
 
-// ShareStorageBudget returns a context in which all calls of storage together may take as
-// long as [StorageBudget] says, as they may in the context of a request. What a request
-// does between them does not count.
+// ShareStorageBudget returns a context in which all storage calls together may take as long as
+// [StorageBudget] says, as in the context of a request. Time between the calls does not count.
 func ShareStorageBudget(ctx context.Context) context.Context {
 	return context.WithValue(ctx, storageBudgetKey{}, &storageBudget{allowed: StorageBudget(ctx), shared: true})
 }
 
-// StorageBudget returns for how long the storage work of a request may take in a context:
-// that of [WithStorageBudget], or [DefaultStorageBudget].
+// StorageBudget returns how long the storage work of a request may take in a context: the budget
+// set by [WithStorageBudget], or [DefaultStorageBudget].
 func StorageBudget(ctx context.Context) time.Duration {
 	if budget, ok := ctx.Value(storageBudgetKey{}).(*storageBudget); ok {
 		return budget.allowed
@@ -45,15 +45,15 @@ func StorageBudget(ctx context.Context) time.Duration {
 	return DefaultStorageBudget
 }
 
-// CommitBudget returns for how long a COMMIT may take, and the look for what it has written
-// where nobody heard its answer: a deadline of the request's would make a client repeat what
-// was stored.
+// CommitBudget returns how long a COMMIT may take, including the check of what it wrote if its
+// answer was lost. It is not shortened by the request's deadline, which would make a client
+// repeat what was already stored.
 func CommitBudget(ctx context.Context) time.Duration {
 	return max(StorageBudget(ctx), DefaultStorageBudget)
 }
 
-// StorageCall returns the context of one call of storage, which ends when the budget is used
-// up. done is to be called when the call has ended, with its result.
+// StorageCall returns the context of one storage call, which ends when the budget is used up.
+// Call done when the storage call has returned.
 func StorageCall(ctx context.Context) (call context.Context, done context.CancelFunc) {
 	budget, ok := ctx.Value(storageBudgetKey{}).(*storageBudget)
 	if !ok || !budget.shared {
@@ -66,7 +66,7 @@ func StorageCall(ctx context.Context) (call context.Context, done context.Cancel
 	}
 }
 
-// begin notes that a call begins, and returns when it has to end.
+// begin records the start of a call, and returns the call's deadline.
 func (b *storageBudget) begin() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *storageBudget) begin() time.Time {
 	return b.since.Add(b.allowed - b.spent)
 }
 
-// end notes that a call has ended.
+// end records the end of a call.
 func (b *storageBudget) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

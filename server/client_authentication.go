@@ -139,7 +139,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	req.attempt = &attempt{req: req, proves: !isImplicit(method)}
 	client, err := method.AuthenticateClient(ctx, req, req.attempt.limited(query))
 	if err == nil && isNil(client) {
-		err = &NotAuthenticated{Reason: NewReason("the credentials are not those of a client"), Guess: true}
+		err = &NotAuthenticated{Reason: NewReason("the credentials match no client"), Guess: true}
 	}
 	if err != nil {
 		return s.notAuthenticated(ctx, req, err)
@@ -148,7 +148,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 		return s.wrongAuthMethod(req, client, method)
 	}
 	if !isNamed(req, client.GetClientID()) {
-		return NewError(InvalidRequest, "The 'client_id' is not that of the client that authenticated.").With(req.param("client_id"), slog.String("authenticated_client_id", client.GetClientID()))
+		return NewError(InvalidRequest, "The 'client_id' does not match the client that authenticated.").With(req.param("client_id"), slog.String("authenticated_client_id", client.GetClientID()))
 	}
 	req.Client, req.AuthMethod = client, method.AuthMethod()
 	tell(req, func(hook ClientAuthenticatedHook) { hook.ClientAuthenticated(ctx, req) })
@@ -196,7 +196,7 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
 	mayNot := func(m ClientAuthMethod) bool { return !client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) }
 	registered, used := namesOfMethods(slices.DeleteFunc(slices.Clone(s.methods), mayNot)), method.AuthMethod()
-	failure := s.invalidClient(req, "The client is registered for the authentication method '%s', and not for '%s'.", registered, used)
+	failure := s.invalidClient(req, "The client is registered for the authentication method '%s', not '%s'.", registered, used)
 	switch {
 	case isImplicit(method):
 		failure = s.invalidClient(req, "The client authentication failed.")
@@ -242,7 +242,7 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 	}
 	explicit := func(m ClientAuthMethod) bool { return !isImplicit(m) }
 	if len(presented) > 1 && slices.ContainsFunc(presented, explicit) {
-		return nil, NewError(InvalidRequest, "The request has more than one client authentication.").With(slog.String("auth_method", namesOfMethods(presented)))
+		return nil, NewError(InvalidRequest, "The request uses more than one client authentication method.").With(slog.String("auth_method", namesOfMethods(presented)))
 	}
 	return presented, nil
 }

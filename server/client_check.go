@@ -189,7 +189,7 @@ func (c *clientCheck) refuseDemands() {
 		case slices.Contains(known, name):
 		case (strings.HasPrefix(name, "require_") || strings.HasSuffix(name, "_bound_access_tokens")) && string(bytes.TrimSpace(c.metadata.Extra[name])) != "false",
 			strings.HasSuffix(name, "_encrypted_response_alg"):
-			c.fault(name, "", "demands what this server does not have; leave it out")
+			c.fault(name, "", "requires something that this server does not support; leave it out")
 		}
 	}
 }
@@ -232,20 +232,20 @@ func (c *clientCheck) checkSupported() {
 	for _, grantType := range c.metadata.GrantTypes {
 		switch known := c.list("grant_types_supported"); {
 		case !slices.Contains(known, grantType):
-			c.fault("grant_types", grantType, "is not a grant type of this server, which has %s: register the grant with the server first", words(known))
+			c.fault("grant_types", grantType, "is not a grant type of this server, which supports %s; register the grant with the server first", words(known))
 		case !c.server.mayUseGrant(grantType, c.metadata.TokenEndpointAuthMethod):
 			c.fault("grant_types", grantType, notForAuthMethod, c.metadata.TokenEndpointAuthMethod)
 		}
 	}
 	for _, responseType := range c.metadata.ResponseTypes {
 		if known := c.list("response_types_supported"); !slices.ContainsFunc(known, SameWords(responseType)) {
-			c.fault("response_types", responseType, "is not a response type of this server, which has %s: register its grant with the server first", words(known))
+			c.fault("response_types", responseType, "is not a response type of this server, which supports %s; register its grant with the server first", words(known))
 		}
 	}
 }
 
 // notForAuthMethod is wrong with a grant type that a client cannot use.
-const notForAuthMethod = "is not for a client whose token_endpoint_auth_method is %s; choose another one, or leave this grant type out"
+const notForAuthMethod = "is not allowed for a client whose token_endpoint_auth_method is %s; choose another method, or leave this grant type out"
 
 func (c *clientCheck) checkAuthMethod(allowed []string) {
 	if method := c.metadata.TokenEndpointAuthMethod; !slices.Contains(allowed, method) {
@@ -295,10 +295,10 @@ func (c *clientCheck) filterGrantTypes() {
 	others := slices.DeleteFunc(allowed, func(grantType string) bool { return grantType == refresh })
 	refused := slices.DeleteFunc(slices.Clone(asked), func(grantType string) bool { return slices.Contains(m.GrantTypes, grantType) })
 	if len(refused) == 0 && len(m.GrantTypes) > 0 {
-		c.fault("grant_types", refresh, "is not enough by itself, as a refresh token comes of another grant; add one of %s", words(others))
+		c.fault("grant_types", refresh, "is not enough by itself, because a refresh token comes from another grant; add one of %s", words(others))
 		return
 	}
-	c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose among %s", words(others))
+	c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose from %s", words(others))
 }
 
 // mayUseGrant reports whether a client that authenticates by the method may use the

@@ -107,27 +107,27 @@ func validateClientMetadata(m *models.ClientMetadata, uris uriRules) error {
 	for member, values := range textMembers(m) {
 		for _, value := range values {
 			if !wellFormed(value) || len(value) > maxMember {
-				fault(member, value, "must be UTF-8 text without NUL, of "+strconv.Itoa(maxMember)+" bytes at most")
+				fault(member, value, "must be UTF-8 text without NUL, at most "+strconv.Itoa(maxMember)+" bytes long")
 			}
 		}
 	}
 	faults = append(append(faults, uris.faults(m)...), nameFaults(m)...)
 	if !wellFormedScope(m.Scope) {
-		fault("scope", m.Scope, "has a character that no scope has; write its words with one space between them")
+		fault("scope", m.Scope, "has a character that is not allowed in a scope; separate its words by single spaces")
 	}
 	if m.TokenEndpointAuthMethod == models.None && slices.Contains(m.GrantTypes, "client_credentials") {
 		fault("grant_types", "client_credentials", fmt.Sprintf(notForAuthMethod, models.None))
 	}
 	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
-		fault("redirect_uris", "", "is missing, and a client with a response_type needs one; register the address to which its users return")
+		fault("redirect_uris", "", "is missing, but a client with a response_type needs one; register the address that its users return to")
 	}
 	for _, pair := range responseTypesOf() {
 		if slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) != slices.Contains(m.GrantTypes, pair[1]) {
-			fault("response_types", pair[0], "goes with the grant type "+pair[1]+", and neither without the other")
+			fault("response_types", pair[0], "belongs to the grant type "+pair[1]+"; register both or neither")
 		}
 	}
 	if len(m.JWKs) > 0 && !isNull(m.JWKs) && m.JWKsURI != "" {
-		fault("jwks", "", "stands beside jwks_uri; leave one of them out")
+		fault("jwks", "", "is given together with jwks_uri; leave one of them out")
 	}
 	if named, problem := keySetProblem(m.JWKs); problem != "" {
 		fault("jwks", named, problem)
@@ -176,14 +176,14 @@ func keySetProblem(text json.RawMessage) (named, problem string) {
 	}
 	raw, err := keysOf(text)
 	if err != nil {
-		return "", "is not a JSON Web Key Set; register an object with the member keys, a list"
+		return "", "is not a JSON Web Key Set; register an object whose member keys is a list"
 	}
 	isPublic := func(key json.RawMessage) bool { return !holdsSecret(key) }
 	if secret := slices.DeleteFunc(slices.Clone(raw), isPublic); len(secret) > 0 {
-		return namesOfKeys(secret), "has a private or a symmetric part; register public keys alone, and make new ones in the place of those that were sent"
+		return namesOfKeys(secret), "has a private or symmetric key; register only public keys, and replace the ones that were sent"
 	}
 	if keys, err := ParseKeySet(text); err != nil || len(keys.Keys) == 0 {
-		return namesOfKeys(raw), "has no key that the server understands; register an RSA, EC or Ed25519 key"
+		return namesOfKeys(raw), "has no key that the server supports; register an RSA, EC or Ed25519 key"
 	}
 	return "", ""
 }

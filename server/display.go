@@ -250,7 +250,7 @@ func textProblem(text string) string {
 	for c, fault := range characters(text) {
 		switch fault {
 		case invisible:
-			return fmt.Sprintf("has the character %U, which cannot be seen or turns text around; leave it out", c)
+			return fmt.Sprintf("has the character %U, which is invisible or changes the direction of text; leave it out", c)
 		case tooManyMarks:
 			return fmt.Sprintf("has more than %d combining marks on one letter; leave some out", mostMarks)
 		}
@@ -274,7 +274,7 @@ func nameFaults(m *models.ClientMetadata) (faults []ClientMetadataFault) {
 		if words, ok := texts(raw, false); ok {
 			check(name, words[0], nameProblem)
 		} else {
-			faults = append(faults, ClientMetadataFault{name, string(raw), "must be a text"})
+			faults = append(faults, ClientMetadataFault{name, string(raw), "must be a string"})
 		}
 	}
 	for _, contact := range m.Contacts {

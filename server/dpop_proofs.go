@@ -118,32 +118,32 @@ func (p *DPoPProofs) Verify(r *http.Request, target, accessToken string, now tim
 	}
 	return proof.thumbprint, Spend{
 		Replays: p.Replays, Key: fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), ExpiresAt: proof.IssuedAt.Time().Add(2 * proofLife), Proof: true,
-		Refusal: NewError(InvalidDPoPProof, "The DPoP proof was used before."),
+		Refusal: NewError(InvalidDPoPProof, "The DPoP proof was already used."),
 	}, nil
 }
 
 func (p *DPoPProofs) verify(r *http.Request, target, accessToken string, now time.Time) (*dpopProof, error) {
 	headers := r.Header.Values("DPoP")
 	if len(headers) != 1 {
-		return nil, NewError(InvalidDPoPProof, "The request does not have exactly one 'DPoP' header.")
+		return nil, NewError(InvalidDPoPProof, "The request must have exactly one 'DPoP' header.")
 	}
 	proof, err := parseDPoPProof(headers[0], p.algorithms())
 	if err != nil {
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is not a JWT that its own key signed.").BecauseOf(err)
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is not a JWT signed by the key in its 'jwk' header.").BecauseOf(err)
 	}
 	issuedAt := proof.IssuedAt.Time()
 	switch {
 	case proof.ID == "" || len(proof.ID) > maxProofID:
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof has no 'jti' of a reasonable length.")
+		return nil, NewError(InvalidDPoPProof, "The 'jti' of the DPoP proof is missing or too long.")
 	case proof.Method != r.Method || !sameTarget(proof.Target, target):
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for another request: see its 'htm' and 'htu'.").With(
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for a different request. Check its 'htm' and 'htu'.").With(
 			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", LoggedURI(proof.Target)), slog.String("target", LoggedURI(target)))
 	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof was not made just now: see its 'iat'.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof was not made just now. Check its 'iat' and the clock.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
 	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for another access token: see its 'ath'.")
+		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for a different access token. Check its 'ath'.")
 	case !p.goodNonce(proof.Nonce, now):
-		failure := NewError(UseDPoPNonce, "The DPoP proof needs the 'nonce' of the header 'DPoP-Nonce'.")
+		failure := NewError(UseDPoPNonce, "The DPoP proof must contain the 'nonce' from the 'DPoP-Nonce' header.")
 		failure.Header = http.Header{"Dpop-Nonce": {nonceBy(p.nonceKeys()[0], now.Unix()/int64(nonceLife/time.Second))}}
 		return nil, failure
 	}

@@ -147,11 +147,11 @@ func AsError(err error) *Error {
 		return metadata.clientError()
 	}
 	if errors.Is(err, ratelimit.ErrBusy) {
-		return TooBusy(time.Second, "Many others are being answered. Please try again later.")
+		return TooBusy(time.Second, "The server is busy. Please try again later.")
 	}
 	failure := NewError(ServerError, "The server could not answer the request.")
 	if errors.Is(err, ErrUnavailable) {
-		failure = NewError(TemporarilyUnavailable, "The server cannot answer at the moment. Please try again.")
+		failure = NewError(TemporarilyUnavailable, "The server is temporarily unavailable. Please try again.")
 	}
 	failure.cause = err
 	return failure

@@ -83,7 +83,7 @@ func TestOneLineForEveryRequest(t *testing.T) {
 	assert.Equal(t, true, reused["reuse"])
 	assert.Equal(t, row.GrantID[:16], reused["grant"], "it can be followed")
 	assert.Equal(t, "invalid_grant", reused["error"])
-	assert.Equal(t, "The credential was used before.", reused["error_description"])
+	assert.Equal(t, "The credential was already used.", reused["error_description"])
 
 	p.Token(nil, "grant_type=refresh_token&client_id="+client.ClientID+"&client_secret=wrong")
 	failed := one()

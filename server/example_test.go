@@ -115,6 +115,6 @@ func ExampleNew_faults() {
 	})
 	fmt.Println(err)
 	// Output:
-	// server: Config.Issuer: "http://id.example.com" must be https; http is for loopback addresses alone
+	// server: Config.Issuer: "http://id.example.com" must be https; http is allowed only for loopback addresses
 	// server: Config.ClientAuthMethods is missing: write clientauth.Defaults()
 }

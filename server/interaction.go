@@ -114,7 +114,7 @@ func (c *ConsentGrant) logUndecided() {
 	if req.HTTP.Method != http.MethodPost {
 		return
 	}
-	reason := "the user, the client or the request is not the one that the page was for"
+	reason := "the page was shown for a different user, client or request"
 	if len(req.HTTP.PostForm[DecisionField]) == 0 {
 		reason = "the form has no field '" + DecisionField + "': write {{.Decision.Input}} into it"
 	}
@@ -154,11 +154,11 @@ func (c *ConsentGrant) silent() error {
 	}
 	switch c.Interaction {
 	case SignIn:
-		return NewError(LoginRequired, "The user would have to sign in, and 'prompt' forbids to ask.")
+		return NewError(LoginRequired, "The user has to sign in, but 'prompt' allows no interaction.")
 	case SelectAccount:
-		return NewError(AccountSelectionRequired, "The user would have to choose an account, and 'prompt' forbids to ask.")
+		return NewError(AccountSelectionRequired, "The user has to choose an account, but 'prompt' allows no interaction.")
 	case AskConsent:
-		return NewError(ConsentRequired, "The user would have to consent, and 'prompt' forbids to ask.")
+		return NewError(ConsentRequired, "The user has to consent, but 'prompt' allows no interaction.")
 	default:
 		return nil
 	}
@@ -170,13 +170,13 @@ func (c *ConsentGrant) mayDecide() error {
 	requires, returned := c.requires, c.Returned()
 	switch {
 	case !c.Request.recentEnough(consentTime):
-		return NewError(UnmetAuthenticationRequirements, "The user did not sign in as recently as 'max_age' asks.")
+		return NewError(UnmetAuthenticationRequirements, "The user did not sign in as recently as 'max_age' requires.")
 	case requires.otherUser:
-		return NewError(LoginRequired, "The user is not the one for whom the request is.")
+		return NewError(LoginRequired, "The request is for a different user.")
 	case requires.signIn && !returned:
-		return NewError(LoginRequired, "The user did not sign in for this request, as it asks.")
+		return NewError(LoginRequired, "The user did not sign in for this request, as it requires.")
 	case requires.accountChoice && !c.chosen():
-		return NewError(AccountSelectionRequired, "The user did not choose an account for this request, as it asks.")
+		return NewError(AccountSelectionRequired, "The user did not choose an account for this request, as it requires.")
 	}
 	return nil
 }

@@ -160,11 +160,11 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 		return err
 	}
 	if !provesBinding(req, issuance.Credential) {
-		return NewError(InvalidGrant, "The credential is bound to a key that the request does not prove to have.").With(grantValue(issuance.Credential))
+		return NewError(InvalidGrant, "The credential is bound to a key, and the request does not prove possession of it.").With(grantValue(issuance.Credential))
 	}
 	for _, confirmation := range issuance.Confirmations {
 		if confirmation != "" && confirmation != req.Authorization.Confirmation {
-			return NewError(InvalidRequest, "A token is bound to a key that the request does not prove to have.")
+			return NewError(InvalidRequest, "A token is bound to a key, and the request does not prove possession of it.")
 		}
 	}
 	if issuance.User != nil {
@@ -205,7 +205,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	}
 	switch {
 	case !s.Issued(credential.Authorization):
-		return NewError(InvalidGrant, "The credential is not one that this server issued.").BecauseOf(NotIssued(credential.Authorization))
+		return NewError(InvalidGrant, "The credential was not issued by this server.").BecauseOf(NotIssued(credential.Authorization))
 	case !credential.Record.CheckClient(req.Client.GetClientID()):
 		return NewError(InvalidGrant, "The credential was issued to another client.").With(grantValue(credential))
 	case credential.Spent && !s.repeats(req, credential):
@@ -213,7 +213,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	case credential.Expired:
 		return NewError(InvalidGrant, "The credential has expired or was revoked.").Because(whyEnded(credential), grantValue(credential))
 	case !sameRedirectURI(req, credential):
-		return NewError(InvalidGrant, "The 'redirect_uri' is not that of the authorization request.").With(
+		return NewError(InvalidGrant, "The 'redirect_uri' differs from the one in the authorization request.").With(
 			slog.String("redirect_uri", LoggedURI(req.Params.Get("redirect_uri"))), slog.String("requested_redirect_uri", LoggedURI(*credential.RedirectURI)))
 	}
 	if issuance.User == nil && credential.UserID != "" {
@@ -308,7 +308,7 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 		return fmt.Errorf("revoke the grant of a reused credential: %w", err)
 	}
 	req.TokenRevoked(ctx, Revocation{GrantID: grantID, ClientID: req.Client.GetClientID(), UserID: req.Credential.UserID, Reason: RevokedByReuse, Reuse: true})
-	failure := NewError(InvalidGrant, "The credential was used before.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
+	failure := NewError(InvalidGrant, "The credential was already used.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
 	failure.reuse = &ReuseError{GrantID: grantID, Time: req.Time}
 	return failure
 }
@@ -450,7 +450,7 @@ func (s *Server) accessToken(ctx context.Context, input TokenInput, own string) 
 	}
 	token, err := generator(ctx, input)
 	if err == nil && !isBearerToken(token) {
-		err = errors.New("what the generator made is no token (RFC 6750 section 2.1)")
+		err = errors.New("the generator returned something that is not a bearer token (RFC 6750 section 2.1)")
 	}
 	return token, err
 }

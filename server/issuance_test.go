@@ -68,7 +68,7 @@ func TestAMalformedScopeIsNotRepeated(t *testing.T) {
 			more := "scope=" + queryEscape(scope)
 			for _, a := range []oauthtest.Answer{p.Consent(oauthtest.AuthorizeQuery(web, more)), p.Token(machine, "grant_type=client_credentials&"+more)} {
 				assert.Equal(t, "invalid_scope", a.Params()["error"], "%q", scope)
-				assert.Equal(t, "The scope has a character that no scope has.", a.Params()["error_description"], "%q", scope)
+				assert.Equal(t, "The 'scope' contains a character that is not allowed in a scope.", a.Params()["error_description"], "%q", scope)
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func (s *Server) moveOn(req *Request, posted url.Values) error {
 	case err != nil:
 		return req.stays(err)
 	case requestURI == "":
-		return s.redirectable(req, NewError(InvalidRequest, "The request is too long to be sent on by GET. Push it instead (RFC 9126)."))
+		return s.redirectable(req, NewError(InvalidRequest, "The request is too long to be redirected by GET. Push it instead (RFC 9126)."))
 	}
 	return SeeOther(req.Address(url.Values{"client_id": {req.Client.GetClientID()}, "request_uri": {requestURI}}))
 }

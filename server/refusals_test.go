@@ -398,7 +398,7 @@ func (p *full) clientAuthentication(t *testing.T) {
 		refusal{"a client of a document that was deleted", p.as("", "", "&client_id="+url.QueryEscape(deleted.GetClientID())), "invalid_client", "the client was deleted, or the handle's condition excludes it",
 			claiming(deleted.GetClientID(), "values.document", deleted.GetClientID())},
 		refusal{"a wrong secret", p.as("Authorization", basic(p.service.ClientID, "wrong"), ""), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
-		refusal{"a secret in an unknown form", asItself(strange, aToken), "invalid_client", "the client secret is wrong, or stored in a form that is not known, which the doctor names", claiming(strange.ClientID)},
+		refusal{"a secret in an unknown form", asItself(strange, aToken), "invalid_client", "the client secret is wrong, or is stored in an unknown form, which the doctor reports", claiming(strange.ClientID)},
 		refusal{"a wrong secret in the body", p.as("", "", "&client_id="+p.service.ClientID+"&client_secret=wrong"), "invalid_client", "the client secret is wrong", claiming(p.service.ClientID)},
 		refusal{"an expired secret", asItself(expired, aToken), "invalid_client", "the client secret has expired", claiming(expired.ClientID)},
 		refusal{"no client", p.as("", "", ""), "invalid_client", "", nobody},
@@ -411,7 +411,7 @@ func (p *full) clientAuthentication(t *testing.T) {
 			claiming(p.service.ClientID, "values.auth_method", "none", "values.registered_auth_method", "client_secret_basic")},
 		refusal{"a secret of a client that signs", p.as("Authorization", basic(elsewhere.ClientID, elsewhere.Secret), ""), "invalid_client", "the client is not registered for the authentication method",
 			claiming(elsewhere.ClientID, "values.auth_method", "client_secret_basic", "values.registered_auth_method", "private_key_jwt")},
-		refusal{"a method of the program's", p.as("X-Own", "x", ""), "invalid_client", "the credentials are not those of a client", nobody},
+		refusal{"a method of the program's", p.as("X-Own", "x", ""), "invalid_client", "the credentials match no client", nobody},
 		refusal{"a grant that is not for public clients", p.as("", "", "&client_id="+p.public.ClientID), "invalid_client", "", by(p.public, "auth_method", "none", "grant_type", "client_credentials")},
 		refusal{"a grant that is not the client's", asItself(p.web, aToken), "unauthorized_client", "", by(p.web, "auth_method", "client_secret_basic", "grant_type", "client_credentials")},
 		refusal{"no grant", asItself(p.web, "scope=a"), "invalid_request", "", claiming(p.web.ClientID)},
@@ -420,7 +420,7 @@ func (p *full) clientAuthentication(t *testing.T) {
 	for range 100 {
 		p.as("Authorization", basic(guessed.ClientID, "wrong"), "")()
 	}
-	p.hold(refusal{"too many guesses", asItself(guessed, aToken), "temporarily_unavailable", "there were too many wrong secrets or signatures of this client from this address", claiming(guessed.ClientID)})
+	p.hold(refusal{"too many guesses", asItself(guessed, aToken), "temporarily_unavailable", "there were too many wrong secrets or signatures for this client from this address", claiming(guessed.ClientID)})
 }
 
 // said are the claims of a client's assertion.
@@ -480,12 +480,12 @@ func (p *full) clientAssertions(t *testing.T) {
 	rows := map[string]row{
 		"too long":             {strings.Repeat("x", 17<<10), id, "the JWT is too long", nil},
 		"no JWT":               {"a.b.c", id, "the JWT is malformed", nil},
-		"another algorithm":    {oauthtest.SignJWT(t, make([]byte, 64), jose.HS384, nil, p.said(id)), id, "the JWT is signed by an algorithm that is not taken", []string{"values.algorithm", "HS384"}},
+		"another algorithm":    {oauthtest.SignJWT(t, make([]byte, 64), jose.HS384, nil, p.said(id)), id, "the signature algorithm of the JWT is not accepted", []string{"values.algorithm", "HS384"}},
 		"a claim twice":        {oauthtest.SignRaw(t, p.signs, `{"alg":"ES256"}`, `{"iss":"a","iss":"b"}`), id, "the claims of the JWT are malformed", nil},
 		"an issuer that is 1":  {signed("iss", 1), id, "a claim of the JWT is malformed", []string{"values.claim", "iss"}},
 		"another kind":         {oauthtest.SignJWT(t, p.signs, jose.ES256, map[jose.HeaderKey]any{"typ": "at+jwt"}, p.said(id)), "", "the JWT is not a client assertion", []string{"values.typ", "at+jwt"}},
 		"about another":        {signed("sub", "other"), "", "the 'iss' and the 'sub' of the client assertion are not the same", []string{"claimed_client_id", "other", "values.iss", id, "values.sub", "other"}},
-		"for another server":   {signed("aud", "https://other.example"), "", "the 'aud' of the JWT is not this server alone", []string{"values.audience", "https://other.example"}},
+		"for another server":   {signed("aud", "https://other.example"), "", "the 'aud' of the JWT does not name this server alone", []string{"values.audience", "https://other.example"}},
 		"of nobody":            {signed("iss", nil, "sub", nil), id, "the JWT has no 'iss'", nil},
 		"without an id":        {signed("jti", nil), "", "the JWT has no 'jti'", nil},
 		"with a long id":       {signed("jti", strings.Repeat("x", 600)), "", "the 'jti' of the JWT is too long", nil},
@@ -601,7 +601,7 @@ func (p *full) authorizationRequests(t *testing.T) {
 		refusal{"a max_age", web("max_age=soon"), "invalid_request", "", by(p.web, "values.max_age", "soon")},
 		refusal{"a scope", web("scope=admin"), "invalid_scope", "", by(p.web, "values.scope", "admin")},
 		refusal{"a scope with a quote", web("scope=%22"), "invalid_scope", "", by(p.web, "values.scope", `"`)},
-		refusal{"a part of a scope", web("scope=profile+admin"), "", "words of the scope are left out", by(p.web, "values.scope", "admin", "scope", "profile")},
+		refusal{"a part of a scope", web("scope=profile+admin"), "", "part of the scope is left out", by(p.web, "values.scope", "admin", "scope", "profile")},
 		refusal{"no PKCE", p.page("response_type=code&client_id=" + app.ClientID), "invalid_request", "", by(app)},
 		refusal{"plain PKCE", p.page("response_type=code&code_challenge=" + oauthtest.Challenge + "&code_challenge_method=plain&client_id=" + app.ClientID), "invalid_request", "", by(app)},
 		refusal{"PKCE of another kind", p.page("response_type=code&code_challenge=" + oauthtest.Challenge + "&code_challenge_method=magic&client_id=" + app.ClientID), "invalid_request", "", by(app, "values.code_challenge_method", "magic")},
@@ -629,7 +629,7 @@ func (p *full) authorizationRequests(t *testing.T) {
 		}, "", "the form is not the user's decision: the form has no field 'decision'", by(p.web, "user", p.User.GetUserID())},
 		refusal{"a form of another page", func() oauthtest.Answer {
 			return p.Send(http.MethodPost, oauthtest.AuthorizeQuery(p.web, ""), "confirm=yes&decision=x", p.User)
-		}, "", "the form is not the user's decision: the user, the client or the request is not the one", by(p.web, "user", p.User.GetUserID())},
+		}, "", "the form is not the user's decision: the page was shown for a different user, client or request", by(p.web, "user", p.User.GetUserID())},
 	)
 	assert.Equal(t, http.StatusOK, p.Consent(id+"&request_uri="+fresh).Status)
 }
@@ -727,7 +727,7 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 		refusal{"more than was granted", refresh(p.web, more, "&scope=profile+email"), "invalid_scope", "", by(p.web, "values.scope", "profile email", "values.granted_scope", "profile")},
 		refusal{"a refresh token that was used", refresh(p.web, rotated, ""), "invalid_grant", "the credential was presented again; its grant is revoked", by(p.web, "reuse", "true")},
 		refusal{"a refresh token that was revoked", refresh(p.web, revoked, ""), "invalid_grant", "the grant was revoked", by(p.web)},
-		refusal{"another issuer's refresh token", refresh(p.web, elsewhere, ""), "invalid_grant", "another issuer issued it", by(p.web, "values.iss", "https://other.example")},
+		refusal{"another issuer's refresh token", refresh(p.web, elsewhere, ""), "invalid_grant", "it was issued under another issuer", by(p.web, "values.iss", "https://other.example")},
 		refusal{"a refresh token that has ended", refresh(p.web, ended, ""), "invalid_grant", "the credential has expired", by(p.web)},
 	)
 	p.change(rival, func(m *models.ClientMetadata) { m.Scope = "profile" })
@@ -740,7 +740,7 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 		p.hold(refusal{"a code of before an end", redeem(p.web, gone, good, ""), "invalid_grant", reason, by(p.web)})
 		require.NoError(t, p.DB.Model(of).Update(column, 0).Error)
 	}
-	p.hold(refusal{"a scope that the client has lost", refresh(rival, less, ""), "", "words of the scope are left out", by(rival, "values.scope", "email", "scope", "profile")})
+	p.hold(refusal{"a scope that the client has lost", refresh(rival, less, ""), "", "part of the scope is left out", by(rival, "values.scope", "email", "scope", "profile")})
 	warned := redeem(p.web, used, good, "")().Refusal()
 	assert.Equal(t, slog.LevelWarn, warned.Level, "somebody has what is not theirs")
 }
@@ -853,11 +853,11 @@ func (p *full) exchanges(t *testing.T) {
 		refusal{"an assertion about nobody here", bearing("sub", "nobody"), "invalid_grant", "the subject of the JWT is not a user", who("values.iss", trusted, "values.user", "nobody")},
 		refusal{"an assertion of another type", func() oauthtest.Answer {
 			return p.Token(p.service, "grant_type="+url.QueryEscape(jwtBearer)+"&assertion="+oauthtest.SignJWT(t, p.trust, jose.ES256, map[jose.HeaderKey]any{"typ": "logout+jwt"}, p.said(trusted)))
-		}, "invalid_grant", "the JWT is of another type", who("values.typ", "logout+jwt")},
+		}, "invalid_grant", "the JWT has the wrong 'typ'", who("values.typ", "logout+jwt")},
 		refusal{"an assertion that was used", bearer, "invalid_grant", "the assertion was used before", who()},
 	)
 	assert.Contains(t, exchange(good, accessType, "scope", "profile email admin")().Body["error_description"], "'email admin'", "the words are named")
-	p.hold(refusal{"a scope that the client does not have", exchange(said("sub", "alice", "scope", "profile admin"), jwtType, "scope", "profile admin"), "", "words of the scope are left out", who("values.scope", "admin", "scope", "profile")})
+	p.hold(refusal{"a scope that the client does not have", exchange(said("sub", "alice", "scope", "profile admin"), jwtType, "scope", "profile admin"), "", "part of the scope is left out", who("values.scope", "admin", "scope", "profile")})
 }
 
 func (p *full) proofs(t *testing.T) {
@@ -890,7 +890,7 @@ func (p *full) proofs(t *testing.T) {
 		refusal{"no JWT", asking("a.b.c"), code, "the JWT is malformed", by(p.service)},
 		refusal{"another kind", asking(signed(map[jose.HeaderKey]any{"typ": "JWT", "jwk": public})), code, "the JWT is not a DPoP proof", by(p.service, "values.typ", "jwt")},
 		refusal{"without a key", asking(signed(map[jose.HeaderKey]any{"typ": "dpop+jwt"})), code, "the DPoP proof has no 'jwk'", by(p.service)},
-		refusal{"with a critical header", asking(oauthtest.SignRaw(t, key, `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1}`, `{}`)), code, "the JWT has a critical header parameter that is not understood",
+		refusal{"with a critical header", asking(oauthtest.SignRaw(t, key, `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1}`, `{}`)), code, "the JWT has a critical header parameter that is not supported",
 			by(p.service, "values.crit", `["exp2"]`)},
 		refusal{"with another kind of key", asking(oauthtest.SignByWrongCurve(t, key, map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": public}, claims)), code, "the 'jwk' is not a key for the algorithm", by(p.service, "values.algorithm", "ES384")},
 		refusal{"with another key", asking(signed(map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: oauthtest.NewKey(t).Public()}})), code, "the signature of the JWT is wrong", by(p.service)},

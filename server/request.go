@@ -16,81 +16,82 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Request is one OAuth request, parsed once and carried along.
+// Request is one OAuth request. It is parsed once and passed along.
 type Request struct {
-	// Server is the server that answers.
+	// Server is the server that answers the request.
 	Server *Server
-	// HTTP is the request as it came in.
+	// HTTP is the request as it arrived.
 	HTTP *http.Request
-	// Endpoint is "authorization", "token", or an endpoint's own name.
+	// Endpoint is "authorization", "token", or the name of another endpoint.
 	Endpoint string
-	// Params are the parameters; empty ones are left out (RFC 6749 section
-	// 3.1) and none stands twice, but for those that a hook declares.
+	// Params are the parameters. Empty ones are left out (RFC 6749 section 3.1), and none is
+	// repeated except those that a [RepeatableParametersHook] names.
 	Params url.Values
-	// Time is when the request came in; every check of it uses this one.
+	// Time is when the request arrived. Every check uses this time.
 	Time time.Time
 
-	// Client is the client, nil before it is known.
+	// Client is the client, nil until it is known.
 	Client Client
-	// AuthMethod is how the client authenticated, empty at the authorization
-	// endpoint.
+	// AuthMethod is the method by which the client authenticated. It is empty at the
+	// authorization endpoint.
 	AuthMethod string
-	// User is the resource owner, nil where there is none.
+	// User is the resource owner, nil if there is none.
 	User User
-	// Authentication is when and how the user signed in, as far as an
-	// authorization request knows.
+	// Authentication says when and how the user signed in, as far as an authorization request
+	// knows.
 	Authentication Authentication
-	// GrantType is the grant type, also of a token that the authorization
-	// endpoint issues ("implicit").
+	// GrantType is the grant type. It is also set ("implicit") for a token that the authorization
+	// endpoint issues.
 	GrantType string
 	// ResponseType is the response type of an authorization request.
 	ResponseType string
-	// RequestURI is the request_uri that stood for the request (RFC 9126, RFC
-	// 9101), empty when its parameters came themselves.
+	// RequestURI is the request_uri that stood for the request (RFC 9126, RFC 9101). It is empty
+	// if the parameters were sent directly.
 	RequestURI string
-	// RequestObject is the signed request object that the parameters stood in (RFC
-	// 9101), nil when they came themselves.
+	// RequestObject is the signed request object that held the parameters (RFC 9101). It is nil
+	// if they were sent directly.
 	RequestObject *Assertion
-	// RedirectURI is where the authorization response goes: one that the
-	// client registered.
+	// RedirectURI is where the authorization response goes, a redirect URI that the client
+	// registered.
 	RedirectURI string
-	// Granted is how much the request asks for, as far as the client may have it.
+	// Granted is the scope, audience and authorization details that the request asks for, limited
+	// to what the client may have.
 	models.Granted
-	// Authorization is what a code or a token of the request will say of whose it is, as
-	// far as extensions know it: the key that the request proved to have (Confirmation),
-	// what it asks for of the user (Claims), the session. [Request.NewAuthorization] adds
-	// the rest.
+	// Authorization is the part of the [models.Authorization] of a code or token from this
+	// request that extensions have filled in: the key that the request proved possession of
+	// (Confirmation), the requested claims about the user (Claims), the session.
+	// [Request.NewAuthorization] adds the rest.
 	Authorization models.Authorization
-	// State is the client's state, given back as it was.
+	// State is the client's state, which is returned unchanged.
 	State string
-	// Subject is the token that the request exchanges and does not spend (RFC
-	// 8693), nil where there is none.
+	// Subject is the token that the request exchanges without spending it (RFC 8693), nil if
+	// there is none.
 	Subject *StoredToken
-	// Credential is what the request spends, nil where it spends nothing.
+	// Credential is the credential that the request spends, nil if there is none.
 	Credential *Credential
-	// Reuse is whether the credential was found to have been presented before, for
-	// which its grant is revoked.
+	// Reuse reports whether the credential had been presented before, in which case its grant is
+	// revoked.
 	Reuse bool
 
 	ctx        context.Context //nolint:containedctx // as that of an http.Request, see Context
 	storage    *storageBudget
 	grant      any
 	extensions []any
-	attempt    *attempt // of the client to authenticate
-	claimed    string   // the client that this is an attempt of
-	leftOut    string   // words of the scope that it asked for and does not get
+	attempt    *attempt // to authenticate the client
+	claimed    string   // the client_id that the attempt claims
+	leftOut    string   // words of the requested scope that are not granted
 	decided    bool     // whether the user has decided on the authorization request
 	noClient   *Reason  // why a client was not found, see WhyNoClient
-	aside      bool     // whether nobody answers it, see PageContext
-	kept       string   // the request_uri of a KeepRequestHook that it came by
-	spends     []*Spend // what it presents that is good once
+	aside      bool     // whether it is never answered, see PageContext
+	kept       string   // the request_uri of a KeepRequestHook that stood for it
+	spends     []*Spend // what it presents that can be used only once
 
 	clientReadAt   time.Time // when Client was read
 	userReadAt     time.Time // when userGeneration was
 	userGeneration int64
 }
 
-// failure is err as the answer to this request.
+// failure returns err as the answer to this request.
 func (r *Request) failure(err error) error {
 	failure := *AsError(err)
 	failure.of = r
@@ -100,20 +101,20 @@ func (r *Request) failure(err error) error {
 	return &failure
 }
 
-// stays is err as an answer that a person is shown and no client gets.
+// stays returns err as an answer that is shown to the user and never sent to a client.
 func (r *Request) stays(err error) error {
 	failure := *AsError(r.Failure(err))
 	failure.stays = true
 	return &failure
 }
 
-// refused is the request, as far as it was read, and err as the answer to it.
+// refused returns the request, as far as it has been read, with err as the answer to it.
 func (r *Request) refused(err error) (*Request, error) {
 	failure := r.failure(err)
 	return r, failure
 }
 
-// Limits of a request beside Config.MaxRequestBytes.
+// Limits of a request, besides Config.MaxRequestBytes.
 const (
 	maxParameters          = 128
 	maxAuthorizationHeader = 8 << 10
@@ -121,8 +122,8 @@ const (
 
 const formMediaType = "application/x-www-form-urlencoded"
 
-// ParseRequest parses a request to a page of the program's own, such as the
-// verification page of RFC 8628: the parameters of the query and of the body.
+// ParseRequest parses a request to one of the program's own pages, such as the verification page
+// of RFC 8628: the parameters of the query and of the body.
 func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
@@ -130,8 +131,8 @@ func (s *Server) ParseRequest(r *http.Request, page string) (*Request, error) {
 	return s.parse(r, page, true)
 }
 
-// ParsePageRequest is ParseRequest for a page to which a client sends the user's
-// browser, by GET or POST: its errors are shown to the person.
+// ParsePageRequest is ParseRequest for a page to which a client sends the user's browser by GET
+// or POST. Its errors are shown to the user.
 func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
@@ -148,15 +149,15 @@ func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error
 	return req, err
 }
 
-// Failure is err as an answer that a person is shown by Config.RenderError.
+// Failure returns err as an answer that Config.RenderError shows to the user.
 func (r *Request) Failure(err error) error {
 	failure := *AsError(r.failure(err))
 	failure.forPerson = true
 	return &failure
 }
 
-// SetUser sets the user, and what is known of how they signed in. A nil pointer is no
-// user.
+// SetUser sets the user, together with when and how they signed in if that is known. A nil user,
+// or a nil pointer, clears both.
 func (r *Request) SetUser(user User) {
 	if IsNilUser(user) {
 		r.User, r.Authentication = nil, Authentication{}
@@ -165,9 +166,10 @@ func (r *Request) SetUser(user User) {
 	r.User, r.Authentication, _ = signedIn(user)
 }
 
-// CheckAuthorizationRequest checks an authorization request that came by another
-// way than the authorization endpoint, whose client is known: what stands for it,
-// its redirect URI, its response type and all that [Request.CheckAuthorization] checks.
+// CheckAuthorizationRequest checks an authorization request that did not arrive at the
+// authorization endpoint and whose client is known. It resolves a request_uri or request object,
+// then checks the redirect URI, the response type and everything that
+// [Request.CheckAuthorization] checks.
 func (r *Request) CheckAuthorizationRequest(ctx context.Context) error {
 	if err := r.Server.resolve(ctx, r); err != nil {
 		return err
@@ -178,13 +180,12 @@ func (r *Request) CheckAuthorizationRequest(ctx context.Context) error {
 	return r.Server.checkAuthorizationRequest(ctx, r)
 }
 
-// ReplaceParams puts other parameters in the place of the request's, such as
-// those of a request object. They are held to what all parameters are held to.
+// ReplaceParams replaces the request's parameters by others, such as those of a request object.
+// The new parameters are checked like any others.
 func (r *Request) ReplaceParams(params url.Values) error { return r.setParams(params) }
 
-// CheckAuthorization checks what a client asks a user for, at an endpoint from
-// which the user is asked later: its scope, and what the hooks check. It sets
-// the request's Scope.
+// CheckAuthorization checks what a client asks of a user at an endpoint where the user is asked
+// later: the scope, and whatever the hooks check. It sets the request's Scope.
 func (r *Request) CheckAuthorization(ctx context.Context) error {
 	if err := r.takeScope(r.Params.Get("scope")); err != nil {
 		return err
@@ -192,8 +193,7 @@ func (r *Request) CheckAuthorization(ctx context.Context) error {
 	return each(r, func(hook AuthorizationRequestHook) error { return hook.CheckAuthorizationRequest(ctx, r) })
 }
 
-// parse reads the request's parameters: those of the body, and those of the
-// query where the endpoint allows it.
+// parse reads the parameters of the body and, if the endpoint allows it, of the query.
 func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Request, error) {
 	req := s.newRequest(r, endpoint)
 	var params url.Values
@@ -236,8 +236,7 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 	return req, err
 }
 
-// CheckContentEncoding refuses a body that is compressed, which could be unpacked
-// to any size.
+// CheckContentEncoding refuses a compressed body, which could expand to any size.
 func CheckContentEncoding(r *http.Request) error {
 	encoding := r.Header.Get("Content-Encoding")
 	if encoding == "" || encoding == "identity" {
@@ -248,8 +247,8 @@ func CheckContentEncoding(r *http.Request) error {
 	return failure
 }
 
-// parseBody reads a form-urlencoded body, or takes what the program's page
-// has read of it already.
+// parseBody reads a form-urlencoded body, or uses the form that the program's page has already
+// read.
 func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 	if r.PostForm == nil && r.ContentLength != 0 {
 		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != formMediaType {
@@ -274,8 +273,8 @@ func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// hasTooMany counts parameters before they are read: to read thousands costs more than
-// to answer all of an honest request.
+// hasTooMany counts parameters before they are parsed: parsing thousands of them costs more than
+// answering an honest request.
 func hasTooMany(text string) bool { return strings.Count(text, "&") >= maxParameters }
 
 func errTooManyParameters() error {
@@ -292,9 +291,8 @@ func merge(a, b url.Values) url.Values {
 	return a
 }
 
-// setParams keeps the parameters that have a value, and refuses what no
-// parameter may be: too many, repeated, not UTF-8, or with a NUL, which some
-// databases do not store.
+// setParams keeps the parameters that have a value. It refuses too many parameters, repeated
+// ones, and those that are not UTF-8 or contain NUL, which some databases cannot store.
 func (r *Request) setParams(params url.Values) error {
 	r.Params = make(url.Values, min(len(params), maxParameters))
 	if len(params) > maxParameters {

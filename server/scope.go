@@ -61,12 +61,12 @@ func (r *Request) setScope(given, asked string) {
 		return
 	}
 	r.leftOut = missing
-	r.LogRefusal(NewReason("words of the scope are left out: the server does not know them, or the client is not registered for them", slog.String("scope", missing)))
+	r.LogRefusal(NewReason("part of the scope is left out: the server does not know it, or the client is not registered for it", slog.String("scope", missing)))
 }
 
 func checkScopeAlphabet(scope string) error {
 	if !wellFormedScope(scope) {
-		return NewError(InvalidScope, "The scope has a character that no scope has.").With(slog.String("scope", scope))
+		return NewError(InvalidScope, "The 'scope' contains a character that is not allowed in a scope.").With(slog.String("scope", scope))
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (r *Request) limitScope(scope, granted string) error {
 		return err
 	}
 	if more := keep(scope, notIn(granted)); more != "" {
-		return NewError(InvalidScope, "The scope '%s' is more than what was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
+		return NewError(InvalidScope, "The scope '%s' exceeds the scope that was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
 	}
 	left := r.narrowScope(scope)
 	if left == "" && !isEmptyScope(scope) {

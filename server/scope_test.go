@@ -167,7 +167,7 @@ func TestARefreshBeyondTheGrantIsRefused(t *testing.T) {
 		for scope, more := range map[string]string{"profile email": "email", "email": "email", "profile nonsense": "nonsense", "openid": "openid"} {
 			a := p.Refresh(client, token, "&scope="+queryEscape(scope))
 			assert.Equal(t, server.InvalidScope, a.Body["error"], scope)
-			assert.Equal(t, "The scope '"+more+"' is more than what was granted.", a.Body["error_description"])
+			assert.Equal(t, "The scope '"+more+"' exceeds the scope that was granted.", a.Body["error_description"])
 		}
 		assert.Equal(t, "profile", p.Refresh(client, token, "").Body["scope"], "a refusal spends nothing")
 	})

@@ -220,7 +220,7 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	tokens := p.Redeem(client, code).Body
 	p.Redeem(client, code)
 	assert.Contains(t, log.String(), "client_id="+client.ClientID)
-	assert.Contains(t, log.String(), `error=invalid_grant error_description="The credential was used before."`)
+	assert.Contains(t, log.String(), `error=invalid_grant error_description="The credential was already used."`)
 	assert.Contains(t, log.String(), "level=WARN", "a replay may be an attack")
 	for _, secret := range []string{code, tokens["access_token"], tokens["refresh_token"], client.Secret} {
 		assert.NotContains(t, log.String(), secret, "and never a credential")

@@ -180,7 +180,7 @@ func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, er
 	}
 	own, err := s.config.RefreshTokenGenerator(ctx, input)
 	if err == nil && own == "" {
-		err = errors.New("what the generator made is empty")
+		err = errors.New("the generator returned an empty token")
 	}
 	return own, err
 }

@@ -109,7 +109,7 @@ func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error
 	}
 	grant, extensions := s.tokenGrant(req.GrantType)
 	if grant == nil {
-		return nil, NewError(UnsupportedGrantType, "The server does not have this 'grant_type'.").With(req.param("grant_type"))
+		return nil, NewError(UnsupportedGrantType, "The server does not support this 'grant_type'.").With(req.param("grant_type"))
 	}
 	req.grant, req.extensions = grant, extensions
 	if err := s.authenticateClient(ctx, req); err != nil {

@@ -24,7 +24,7 @@ import (
 )
 
 func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
-	const english, chinese, french = "The server does not have this 'grant_type'.", "服务器不支持此 “grant_type”。", "Ce 'grant_type' n'existe pas."
+	const english, chinese, french = "The server does not support this 'grant_type'.", "服务器不支持此 “grant_type”。", "Ce 'grant_type' n'existe pas."
 	translator, err := server.NewTranslator(func(b *catalog.Builder) error { return b.SetString(language.French, english, french) })
 	require.NoError(t, err)
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)

@@ -62,19 +62,19 @@ func (r uriRules) redirectProblem(uri string) string {
 	u, err := weburi.Parse(uri)
 	switch {
 	case strings.Contains(uri, "*"):
-		return "has a wildcard; register each redirect URI as it is, and a loopback address without a port, which stands for every port"
+		return "has a wildcard; register each redirect URI in full, and a loopback address without a port to allow any port"
 	case err != nil:
 		return err.Error()
 	case strings.Contains(uri, "#"):
-		return "has a fragment; leave out the # and what follows it"
+		return "has a fragment; remove the # and everything after it"
 	case weburi.StartsPrograms(u.Scheme):
 		return "has a scheme that starts programs or scripts; use https"
 	case u.Scheme == "https", u.Scheme == "http" && loopback.Is(u.Hostname()):
 		return ""
 	case u.Scheme == "http":
-		return "must be https; http is for loopback addresses alone"
+		return "must be https; http is allowed only for loopback addresses"
 	case r.privateUse != nil && !strings.Contains(u.Scheme, ".") && !slices.Contains(r.privateUse, u.Scheme):
-		return "has a private-use scheme without a dot; use a domain name in reverse, such as com.example.app, or https, or http on a loopback address"
+		return "has a private-use scheme without a dot; use a reversed domain name such as com.example.app, or https, or http on a loopback address"
 	}
 	return ""
 }
@@ -155,7 +155,7 @@ func (r uriRules) problem(kind uriKind, uri string) string {
 	case err != nil:
 		return err.Error()
 	case kind == webEndpoint && strings.Contains(uri, "#"):
-		return "has a fragment; leave out the # and what follows it"
+		return "has a fragment; remove the # and everything after it"
 	}
 	return ""
 }
@@ -184,7 +184,7 @@ func (r uriRules) faults(m *models.ClientMetadata) (faults []ClientMetadataFault
 			}
 			uris, ok := texts(raw, member.list)
 			if !ok {
-				faults = append(faults, ClientMetadataFault{name, string(raw), "must be a " + map[bool]string{true: "list of texts", false: "text"}[member.list]})
+				faults = append(faults, ClientMetadataFault{name, string(raw), "must be a " + map[bool]string{true: "list of strings", false: "string"}[member.list]})
 			}
 			check(name, member.kind, uris)
 		}

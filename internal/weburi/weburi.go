@@ -142,7 +142,7 @@ func ParseAddress(text string) (*url.URL, error) {
 	case u.Scheme == "https", u.Scheme == "http" && loopback.Is(u.Hostname()):
 		return u, nil
 	default:
-		return nil, errors.New("must be https; http is for loopback addresses alone")
+		return nil, errors.New("must be https; http is allowed only for loopback addresses")
 	}
 }
 
@@ -154,7 +154,7 @@ func ParseServed(text string) (*url.URL, error) {
 	case err != nil:
 		return nil, err
 	case strings.Contains(text, "#"):
-		return nil, errors.New("has a fragment; leave out the # and what follows it")
+		return nil, errors.New("has a fragment; remove the # and everything after it")
 	case u.Path == "":
 		return u, nil
 	}

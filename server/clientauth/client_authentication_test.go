@@ -133,7 +133,7 @@ func TestAClientIsHeldToItsMethod(t *testing.T) {
 			assert.Equal(t, http.StatusOK, ask(inHeader).Status)
 			a := ask(inBody)
 			assert.Equal(t, server.InvalidClient, a.Body["error"])
-			assert.Equal(t, "The client is registered for the authentication method 'client_secret_basic', and not for 'client_secret_post'.", a.Body["error_description"])
+			assert.Equal(t, "The client is registered for the authentication method 'client_secret_basic', not 'client_secret_post'.", a.Body["error_description"])
 			both := ask(append(inBody, inHeader[1:]...))
 			assert.Equal(t, !strict, both.Status == http.StatusOK, both.Raw)
 
@@ -141,7 +141,7 @@ func TestAClientIsHeldToItsMethod(t *testing.T) {
 			assert.Equal(t, http.StatusOK, ask(inBody).Status)
 			a = ask(inHeader)
 			assert.Equal(t, http.StatusUnauthorized, a.Status)
-			assert.Equal(t, "The client is registered for the authentication method 'client_secret_post', and not for 'client_secret_basic'.", a.Body["error_description"])
+			assert.Equal(t, "The client is registered for the authentication method 'client_secret_post', not 'client_secret_basic'.", a.Body["error_description"])
 			post.Secret = "wrong"
 			inHeader, _ = bySecret(post)
 			assert.Equal(t, "The client authentication failed.", ask(inHeader).Body["error_description"], "nobody else learns it")

@@ -362,7 +362,7 @@ func TestWhyThereIsNoSuchClient(t *testing.T) {
 		require.NoError(t, db.Model(&oauthtest.Client{}).Where("client_id = ?", key).Update("client_deleted_at", p.Now.Unix()).Error)
 		for id, why := range map[string][2]string{
 			s.put("/other", app("client_id", s.URL+"/another")):             {notTaken, "its client_id is not its own address"},
-			s.put("/thief", app("redirect_uris", []string{"http://e.com"})): {notTaken, "must be https; http is for loopback addresses alone"},
+			s.put("/thief", app("redirect_uris", []string{"http://e.com"})): {notTaken, "must be https; http is allowed only for loopback addresses"},
 			s.URL + "/page":                {notTaken, "the text is not JSON"},
 			s.URL + "/gone":                {notTaken, "answers with 404"},
 			s.URL:                          {noAddress, "it has no path"},

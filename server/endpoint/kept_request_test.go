@@ -164,10 +164,10 @@ func TestARequestThatIsTooLong(t *testing.T) {
 	a := postedBy(p, p.User, "", oauthtest.AuthorizeQuery(client, more))
 	assert.Equal(t, oauthtest.RedirectURI, a.To)
 	assert.Equal(t, server.InvalidRequest, a.Query.Get("error"))
-	assert.Contains(t, a.Query.Get("error_description"), "too long to be sent on by GET")
+	assert.Contains(t, a.Query.Get("error_description"), "too long to be redirected by GET")
 	client.ClientSource = models.ClientByRegistration
 	require.NoError(t, p.DB.Save(client).Error)
 	a = postedBy(p, p.User, "", oauthtest.AuthorizeQuery(client, more))
 	assert.Empty(t, a.To, "a client that made itself: on a page")
-	assert.Contains(t, a.Body["error_description"], "too long to be sent on by GET")
+	assert.Contains(t, a.Body["error_description"], "too long to be redirected by GET")
 }

@@ -128,14 +128,14 @@ const keysWithAPrivateOne = `{"keys":[
 func TestRegistrationRefusesWhatItCannotGive(t *testing.T) {
 	r := newOffering(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	for _, row := range []struct{ rule, members, code, named, remedy string }{
-		{"no grant type is left", `"grant_types":["password","magic"]`, server.InvalidClientMetadata, "grant_types 'password magic'", "choose among authorization_code"},
-		{"a refresh token is of another grant", `"grant_types":["refresh_token","magic"]`, server.InvalidClientMetadata, "grant_types 'magic'", "choose among"},
-		{"a refresh token alone", `"grant_types":["refresh_token"]`, server.InvalidClientMetadata, "grant_types 'refresh_token' is not enough by itself, as a refresh token comes of another grant", "add one of authorization_code."},
-		{"nothing at all", `"grant_types":[]`, server.InvalidClientMetadata, "grant_types", "choose among authorization_code."},
-		{"nothing but what is not there", `"grant_types":["magic"],"response_types":["token"]`, server.InvalidClientMetadata, "grant_types 'magic'", "choose among authorization_code."},
-		{"no redirect URI", `"redirect_uris":[]`, server.InvalidRedirectURI, "redirect_uris is missing, and a client with a response_type needs one", "register the address to which its users return"},
-		{"a private key among public ones", `"jwks":` + keysWithAPrivateOne, server.InvalidClientMetadata, "jwks 'mine, a key without a kid' has a private or a symmetric part", "register public keys alone"},
-		{"two places of keys", `"jwks":{"keys":[{"kty":"EC","crv":"P-256","kid":"p","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]},"jwks_uri":"https://app.example/jwks"`, server.InvalidClientMetadata, "jwks stands beside jwks_uri", "leave one of them out"},
+		{"no grant type is left", `"grant_types":["password","magic"]`, server.InvalidClientMetadata, "grant_types 'password magic'", "choose from authorization_code"},
+		{"a refresh token is of another grant", `"grant_types":["refresh_token","magic"]`, server.InvalidClientMetadata, "grant_types 'magic'", "choose from"},
+		{"a refresh token alone", `"grant_types":["refresh_token"]`, server.InvalidClientMetadata, "grant_types 'refresh_token' is not enough by itself, because a refresh token comes from another grant", "add one of authorization_code."},
+		{"nothing at all", `"grant_types":[]`, server.InvalidClientMetadata, "grant_types", "choose from authorization_code."},
+		{"nothing but what is not there", `"grant_types":["magic"],"response_types":["token"]`, server.InvalidClientMetadata, "grant_types 'magic'", "choose from authorization_code."},
+		{"no redirect URI", `"redirect_uris":[]`, server.InvalidRedirectURI, "redirect_uris is missing, but a client with a response_type needs one", "register the address that its users return to"},
+		{"a private key among public ones", `"jwks":` + keysWithAPrivateOne, server.InvalidClientMetadata, "jwks 'mine, a key without a kid' has a private or symmetric key", "register only public keys"},
+		{"two places of keys", `"jwks":{"keys":[{"kty":"EC","crv":"P-256","kid":"p","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]},"jwks_uri":"https://app.example/jwks"`, server.InvalidClientMetadata, "jwks is given together with jwks_uri", "leave one of them out"},
 		{"a host that is not in punycode", `"redirect_uris":["https://xn--a/cb"]`, server.InvalidRedirectURI, "redirect_uris 'https://xn--a/cb'", "punycode"},
 		{"a method", `"token_endpoint_auth_method":"tls_client_auth"`, server.InvalidClientMetadata, "token_endpoint_auth_method 'tls_client_auth'", "choose one of client_secret_basic"},
 		{"pushed requests", `"require_pushed_authorization_requests":true`, server.InvalidClientMetadata, "require_pushed_authorization_requests", "leave it out"},

@@ -130,7 +130,7 @@ func TestDPoP(t *testing.T) {
 				assert.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", rule, a.Raw)
 				assert.Equal(t, server.InvalidDPoPProof, a.Body["error"], rule)
 				if rule == "with a critical header" {
-					assert.True(t, a.Refusal().Has("reason", "the JWT has a critical header parameter that is not understood", "values.crit", `["exp2"]`), a.Refusal())
+					assert.True(t, a.Refusal().Has("reason", "the JWT has a critical header parameter that is not supported", "values.crit", `["exp2"]`), a.Refusal())
 				}
 			}
 			for _, algorithm := range server.SignatureAlgorithms() {

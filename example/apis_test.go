@@ -57,7 +57,7 @@ func TestAPIs(t *testing.T) {
 		refused.want(t, http.StatusUnauthorized, "invalid_token")
 		assert.Contains(t, refused.header.Get("WWW-Authenticate"), "another resource")
 		b.introspect(demoAPI.id, demoAPI.secret, token).want(t, http.StatusOK, `{"active":false}`)
-		assert.Contains(t, p.log.String(), "not for a resource at which this client is the API")
+		assert.Contains(t, p.log.String(), "not for a resource of this API")
 		b.introspect("demo-web", "demo-web-secret", token).want(t, http.StatusOK, `"active":true`, `"`+strings.TrimSuffix(resources[0], "/")+`"`)
 	}
 	if location := b.get(authorizePath("demo-web") + "&resource=https://elsewhere.example").header.Get("Location"); !strings.Contains(location, "invalid_target") {

@@ -27,7 +27,7 @@ func TestPagesSayWhenToComeBack(t *testing.T) {
 		ask  func(i int) answer
 		says string
 	}{
-		"authorization": {documents, "These were many attempts"}, "device": {devices, "These were many codes. Please try again later."},
+		"authorization": {documents, "These were many attempts"}, "device": {devices, "Too many codes were tried. Please try again later."},
 	} {
 		first := page.ask(0)
 		first.want(t, http.StatusBadRequest)

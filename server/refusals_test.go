@@ -392,8 +392,8 @@ func (p *full) clientAuthentication(t *testing.T) {
 	p.hold(
 		refusal{"an unknown client", p.as("Authorization", basic("nobody", "x"), ""), "invalid_client", "the client is unknown", claiming("nobody")},
 		refusal{"an unknown client that names itself", p.as("", "", "&client_id=nobody"), "invalid_client", "the client is unknown", claiming("nobody")},
-		refusal{"a document that cannot be had", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%2Fclient"), "invalid_client", "the client's metadata document is not taken", claiming("https://127.0.0.1/client", "values.document", "https://127.0.0.1/client")},
-		refusal{"an id that is the address of no document", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%3Fcode%3Dx"), "invalid_client", "the client id is not the address of a metadata document",
+		refusal{"a document that cannot be had", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%2Fclient"), "invalid_client", "the client's metadata document is not accepted", claiming("https://127.0.0.1/client", "values.document", "https://127.0.0.1/client")},
+		refusal{"an id that is the address of no document", p.as("", "", "&client_id=https%3A%2F%2F127.0.0.1%3Fcode%3Dx"), "invalid_client", "the client id is not the URL of a metadata document",
 			claiming("https://127.0.0.1?code=…", "values.document", "https://127.0.0.1?code=…", "values.fault", "it has no path")},
 		refusal{"a client of a document that was deleted", p.as("", "", "&client_id="+url.QueryEscape(deleted.GetClientID())), "invalid_client", "the client was deleted, or the handle's condition excludes it",
 			claiming(deleted.GetClientID(), "values.document", deleted.GetClientID())},
@@ -484,7 +484,7 @@ func (p *full) clientAssertions(t *testing.T) {
 		"a claim twice":        {oauthtest.SignRaw(t, p.signs, `{"alg":"ES256"}`, `{"iss":"a","iss":"b"}`), id, "the claims of the JWT are malformed", nil},
 		"an issuer that is 1":  {signed("iss", 1), id, "a claim of the JWT is malformed", []string{"values.claim", "iss"}},
 		"another kind":         {oauthtest.SignJWT(t, p.signs, jose.ES256, map[jose.HeaderKey]any{"typ": "at+jwt"}, p.said(id)), "", "the JWT is not a client assertion", []string{"values.typ", "at+jwt"}},
-		"about another":        {signed("sub", "other"), "", "the 'iss' and the 'sub' of the client assertion are not the same", []string{"claimed_client_id", "other", "values.iss", id, "values.sub", "other"}},
+		"about another":        {signed("sub", "other"), "", "the 'iss' and the 'sub' of the client assertion differ", []string{"claimed_client_id", "other", "values.iss", id, "values.sub", "other"}},
 		"for another server":   {signed("aud", "https://other.example"), "", "the 'aud' of the JWT does not name this server alone", []string{"values.audience", "https://other.example"}},
 		"of nobody":            {signed("iss", nil, "sub", nil), id, "the JWT has no 'iss'", nil},
 		"without an id":        {signed("jti", nil), "", "the JWT has no 'jti'", nil},
@@ -497,16 +497,16 @@ func (p *full) clientAssertions(t *testing.T) {
 		"by another key":       {oauthtest.SignJWT(t, oauthtest.NewKey(t), jose.ES256, map[jose.HeaderKey]any{"kid": "1"}, p.said(id)), "", "the signature of the JWT is wrong", []string{"values.kid", "1", "values.algorithm", "ES256"}},
 		"by an unknown key":    {oauthtest.SignJWT(t, p.signs, jose.ES256, map[jose.HeaderKey]any{"kid": "7"}, p.said(id)), "", "the key set has no key of this 'kid' and algorithm", []string{"values.kid", "7"}},
 		"a second time":        {used, "", "the client assertion was used before", nil},
-		"by what was not registered": {own(other), "", "the client registered another signing algorithm",
+		"by what was not registered": {own(other), "", "the client registered a different signing algorithm",
 			[]string{"claimed_client_id", other.ClientID, "values.algorithm", "ES256", "values.registered_algorithm", "PS256"}},
 		"keys that are none":   {own(broken), "", "the key set is malformed", []string{"claimed_client_id", broken.ClientID}},
 		"too many keys":        {own(crowded), "", "the key set has too many keys", []string{"claimed_client_id", crowded.ClientID, "values.keys", "21"}},
-		"keys that are away":   {own(away), "", "the client has no key set that can be read", []string{"claimed_client_id", away.ClientID}},
+		"keys that are away":   {own(away), "", "the client's key set cannot be read", []string{"claimed_client_id", away.ClientID}},
 		"by another secret":    {secret(secrets, secrets.Secret+"x"), "", "the signature of the JWT is wrong", []string{"claimed_client_id", secrets.ClientID}},
 		"by an expired secret": {secret(late, late.Secret), "", "the client secret has expired", []string{"claimed_client_id", late.ClientID}},
 		"by a key that is missing": {secret(keyless, "a secret that nobody can derive any more"), "", "the key with which the client secret was derived is missing",
 			[]string{"claimed_client_id", keyless.ClientID, "values.fault", (&server.MissingSecretError{ID: "0123abcd"}).Error()}},
-		"without a secret": {secret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that signs", []string{"claimed_client_id", plain.ClientID}},
+		"without a secret": {secret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that can verify the signature", []string{"claimed_client_id", plain.ClientID}},
 	}
 	for _, rule := range slices.Sorted(maps.Keys(rows)) {
 		c := rows[rule]
@@ -519,7 +519,7 @@ func (p *full) clientAssertions(t *testing.T) {
 	p.hold(refusal{"of another type", func() oauthtest.Answer {
 		return p.Token(nil, aToken+"&client_id="+id+"&client_assertion_type=saml&client_assertion="+used)
 	},
-		"invalid_request", "the client assertion is of another type", claiming(id, "values.client_assertion_type", "saml")})
+		"invalid_request", "the type of the client assertion is not supported", claiming(id, "values.client_assertion_type", "saml")})
 }
 
 func (p *full) certificates(t *testing.T) {
@@ -542,7 +542,7 @@ func (p *full) certificates(t *testing.T) {
 	p.hold(
 		refusal{"of nobody's authority", with(named.ClientID, mine), "invalid_client", "the certificate is not trusted", claiming(named.ClientID)},
 		refusal{"of another subject", with(named.ClientID, p.NewCertificate(p.root, func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} })), "invalid_client",
-			"the certificate is about another subject than the client registered", claiming(named.ClientID, "values.registered_as", "tls_client_auth_san_dns", "values.registered_subject", "client.example")},
+			"the subject of the certificate is not the one that the client registered", claiming(named.ClientID, "values.registered_as", "tls_client_auth_san_dns", "values.registered_subject", "client.example")},
 		refusal{"another one than was registered", with(own.ClientID, p.NewCertificate(nil, nil)), "invalid_client", "the certificate is not in the client's key set", claiming(own.ClientID)},
 		refusal{"of an unknown client", with("nobody", mine), "invalid_client", "the client is unknown", claiming("nobody")},
 	)
@@ -616,7 +616,7 @@ func (p *full) authorizationRequests(t *testing.T) {
 		refusal{"a request_uri of no kind", web("request_uri=urn%3Ax"), "request_uri_not_supported", "", by(p.web, "values.request_uri", "urn:x")},
 		refusal{"a request_uri that is malformed", web("request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Agoa_pr_x"), gone, "the 'request_uri' is malformed", claiming(p.web.ClientID)},
 		refusal{"an unknown request_uri", web("request_uri=" + unknown), gone, "the 'request_uri' is unknown", claiming(p.web.ClientID)},
-		refusal{"another client's request_uri", web("request_uri=" + foreign), gone, "the 'request_uri' is that of another client", claiming(p.web.ClientID, "values.pushed_by", several.ClientID)},
+		refusal{"another client's request_uri", web("request_uri=" + foreign), gone, "the 'request_uri' belongs to another client", claiming(p.web.ClientID, "values.pushed_by", several.ClientID)},
 		refusal{"a request_uri that was used", web("request_uri=" + used), gone, "the 'request_uri' was used before", claiming(p.web.ClientID)},
 		refusal{"an old request_uri", web("request_uri=" + old), gone, "the 'request_uri' has expired", claiming(p.web.ClientID)},
 		refusal{"a hint of another client", hinting(hint("JWT", "aud", "other")), "invalid_request", "the ID token was issued to another client", by(app, "values.audience", "other")},
@@ -940,11 +940,11 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 		refusal{"an old token", ask(p.web, old["access_token"]), "", "the token has expired", owned(p.web)},
 		refusal{"an old refresh token", ask(p.web, stale["refresh_token"]), "", "the token has expired", owned(p.web)},
 		refusal{"a refresh token that was used", ask(p.web, rotated["refresh_token"]), "", "the refresh token was used before", owned(p.web)},
-		refusal{"a token whose row is spoilt", ask(p.web, spoilt["access_token"]), "", "the row of the token has JSON that cannot be read", append(about(p.web), "values.claim", "act")},
-		refusal{"another client's token", ask(p.service, good["access_token"]), "", "the token is another client's, and this client is not an API", owned(p.service)},
-		refusal{"another client's refresh token", ask(api, good["refresh_token"]), "", "a refresh token is for its own client alone", owned(api)},
-		refusal{"a token for no resource", ask(api, good["access_token"]), "", "the token is for no resource", append(owned(api), "values.api_resources", aResource)},
-		refusal{"a signed answer", ask(p.service, good["access_token"], "Accept", signedAnswer), "", "the token is another client's", owned(p.service)},
+		refusal{"a token whose row is spoilt", ask(p.web, spoilt["access_token"]), "", "the stored token has malformed JSON", append(about(p.web), "values.claim", "act")},
+		refusal{"another client's token", ask(p.service, good["access_token"]), "", "the token belongs to another client, and this client is not an API", owned(p.service)},
+		refusal{"another client's refresh token", ask(api, good["refresh_token"]), "", "only its own client may introspect a refresh token", owned(api)},
+		refusal{"a token for no resource", ask(api, good["access_token"]), "", "the token has no audience", append(owned(api), "values.api_resources", aResource)},
+		refusal{"a signed answer", ask(p.service, good["access_token"], "Accept", signedAnswer), "", "the token belongs to another client", owned(p.service)},
 		refusal{"an answer that cannot be encrypted", ask(sealed, good["access_token"], "Accept", signedAnswer), "invalid_request", "the key set has no key for the algorithm", about(sealed)},
 		refusal{"for keys that are none", ask(broken, good["access_token"], "Accept", signedAnswer), "invalid_request", "the key set is malformed", about(broken)},
 		refusal{"nothing to revoke", func() oauthtest.Answer { return p.Revoke(p.web, "") }, "invalid_request", "", by(p.web, "endpoint", "revocation")},
@@ -959,9 +959,9 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 	)
 	p.introspection.APIs = map[string][]string{p.service.ClientID: {"https://other.example"}}
 	p.introspection.DefaultResource = aResource
-	p.hold(refusal{"a token for another resource", ask(p.service, good["access_token"]), "", "the token is not for a resource at which this client is the API", append(owned(p.service), "values.token_audience", aResource)})
+	p.hold(refusal{"a token for another resource", ask(p.service, good["access_token"]), "", "the token is not for a resource of this API", append(owned(p.service), "values.token_audience", aResource)})
 	p.introspection.CheckPermission = func(context.Context, *server.Request, *server.StoredToken) (bool, error) { return false, nil }
-	p.hold(refusal{"by the program's rule", ask(p.service, good["access_token"]), "", "Introspection.CheckPermission does not let the client know of the token", owned(p.service)})
+	p.hold(refusal{"by the program's rule", ask(p.service, good["access_token"]), "", "Introspection.CheckPermission does not let the client introspect the token", owned(p.service)})
 	p.introspection.CheckPermission = nil
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", true).Error)
 	p.hold(refusal{"of a user who is disabled", ask(p.web, good["access_token"]), "", "the user of the token is gone or disabled", about(p.web)})
@@ -997,7 +997,7 @@ func (p *full) registrations(t *testing.T) {
 		refusal{"a name twice", register(`{"scope":"a","scope":"b"}`), "invalid_request", "is given twice", who},
 		refusal{"a bad redirect URI", register(`{"redirect_uris":["javascript:alert(1)"]}`), "invalid_redirect_uri", "", who},
 		refusal{"a bad method", register(`{"redirect_uris":["https://a.example/"],"token_endpoint_auth_method":"magic"}`), "invalid_client_metadata", "", who},
-		refusal{"a statement that is none", register(`{"software_statement":7}`), bad, "the 'software_statement' is not a text", who},
+		refusal{"a statement that is none", register(`{"software_statement":7}`), bad, "the 'software_statement' is not a string", who},
 		refusal{"a statement that is no JWT", register(`{"software_statement":"a.b.c"}`), bad, "the JWT is malformed", who},
 		refusal{"a statement of nobody", stating(p.trust, "iss", nil), bad, "the JWT has no 'iss'", who},
 		refusal{"a statement of somebody", stating(p.trust, "iss", "https://other.example"), "unapproved_software_statement", "the issuer of the JWT is not trusted", append(slices.Clone(who), "values.iss", "https://other.example")},

@@ -209,7 +209,7 @@ func TestWhatIsGoodOnceIsSpentByTheOutcome(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				present := once.make(p)
 				rows := p.Rows(&oauthtest.Replay{})
-				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "These were many codes. Please try again later.")} {
+				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
 					p.during(once.stores, wait, func() {
 						assert.Equal(t, server.TemporarilyUnavailable, present().Params()["error"])
 					})
@@ -233,7 +233,7 @@ func TestWhatIsGoodOnceAnswersOneRequest(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				answersOne(t, p, once.make(p), once.replayed)
 				present := once.make(p) // also of one that was told to come again
-				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "These were many codes. Please try again later.")} {
+				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
 					p.during(once.stores, wait, func() { require.Equal(t, server.TemporarilyUnavailable, present().Params()["error"]) })
 				}
 				answersOne(t, p, present, once.replayed)

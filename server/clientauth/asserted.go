@@ -22,13 +22,13 @@ const (
 	signingAlgMember = "token_endpoint_auth_signing_alg"
 )
 
-// assertionJWTType is the type that a client assertion may name: what its client signed for
-// another purpose, such as a request object, does not authenticate it (RFC 8725 section
-// 3.11).
+// assertionJWTType is the accepted "typ" of a client assertion: a JWT that the client
+// signed for another purpose, such as a request object, does not authenticate it (RFC 8725
+// section 3.11).
 const assertionJWTType = "client-authentication+jwt"
 
-// asserted is what the methods have in common in which a client signs something
-// (RFC 7523 section 3).
+// asserted is the common part of the methods in which a client signs an assertion (RFC 7523
+// section 3).
 type asserted struct {
 	method     string
 	algorithms []jose.SignatureAlgorithm
@@ -36,11 +36,12 @@ type asserted struct {
 	verify     func(ctx context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) error
 }
 
-// authenticate verifies the request's assertion. It is good once: the engine spends it.
+// authenticate verifies the request's assertion. An assertion can be used once: the engine
+// spends it.
 func (a asserted) authenticate(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	if req.Params.Get("client_assertion_type") != assertionType {
-		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is none that the server knows.").
-			Because("the client assertion is of another type", slog.String("client_assertion_type", req.Params.Get("client_assertion_type")))
+		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is not supported.").
+			Because("the type of the client assertion is not supported", slog.String("client_assertion_type", req.Params.Get("client_assertion_type")))
 	}
 	assertion, err := server.ParseAssertion(req.Params.Get("client_assertion"), a.algorithms)
 	if err != nil {
@@ -66,26 +67,26 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 	return client, nil
 }
 
-// check holds an assertion to what can be known before its client is.
+// check applies the rules that do not need the client.
 func (asserted) check(req *server.Request, assertion *server.Assertion) error {
 	switch {
 	case assertion.CheckType(assertionJWTType) != nil:
 		return server.NewReason("the JWT is not a client assertion", slog.String("typ", assertion.Type()))
 	case assertion.Issuer != assertion.Subject:
-		return server.NewReason("the 'iss' and the 'sub' of the client assertion are not the same", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))
+		return server.NewReason("the 'iss' and the 'sub' of the client assertion differ", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))
 	}
 	return assertion.CheckFor(req)
 }
 
-// checkSignature returns nil when the client signed the assertion by the algorithm that
-// it registered, if it did.
+// checkSignature returns nil if the client signed the assertion, with its registered
+// algorithm if it registered one.
 func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *server.Assertion, client server.Client) error {
 	registered, err := registeredClient(client, a.method)
 	if err != nil {
 		return err
 	}
 	if member, given := registered.ClientMetadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(member)) != assertion.Algorithm() {
-		return &server.NotAuthenticated{Reason: server.NewReason("the client registered another signing algorithm",
+		return &server.NotAuthenticated{Reason: server.NewReason("the client registered a different signing algorithm",
 			slog.String("algorithm", assertion.Algorithm()), slog.String("registered_algorithm", string(registeredAlgorithm(member))))}
 	}
 	err = a.verify(ctx, req, assertion, registered)
@@ -94,22 +95,22 @@ func (a asserted) checkSignature(ctx context.Context, req *server.Request, asser
 	case errors.As(err, &wrong):
 		return &server.NotAuthenticated{Reason: wrong, Guess: true}
 	case errors.Is(err, fetch.ErrRefused):
-		return &server.NotAuthenticated{Reason: server.NewReason("the client has no key set that can be read", slog.String("fault", err.Error()))}
+		return &server.NotAuthenticated{Reason: server.NewReason("the client's key set cannot be read", slog.String("fault", err.Error()))}
 	}
 	return err
 }
 
-// registeredClient returns what a client registered.
+// registeredClient returns the client's mixin, or an error if the client has none.
 func registeredClient(client server.Client, method string) (*models.ClientMixin, error) {
 	registered, ok := client.(server.RegisteredClient)
 	if !ok {
-		return nil, fmt.Errorf("clientauth: %s needs what the client registered, which a %T does not tell: it must embed models.ClientMixin", method, client)
+		return nil, fmt.Errorf("clientauth: %s needs the client's registered metadata, which a %T does not have: it must embed models.ClientMixin", method, client)
 	}
 	return registered.AsClientMixin(), nil
 }
 
-// checkSigningAlgorithm refuses a client of the method whose algorithm is none
-// of it.
+// checkSigningAlgorithm refuses a client of the method whose registered algorithm is not
+// one of algorithms.
 func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algorithms []jose.SignatureAlgorithm) error {
 	algorithm, given := metadata.Extra[signingAlgMember]
 	if metadata.TokenEndpointAuthMethod == method && given && !slices.Contains(algorithms, registeredAlgorithm(algorithm)) {
@@ -119,6 +120,6 @@ func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algor
 }
 
 func registeredAlgorithm(member json.RawMessage) (algorithm jose.SignatureAlgorithm) {
-	_ = strictjson.Unmarshal(member, &algorithm) // what is no text is no algorithm
+	_ = strictjson.Unmarshal(member, &algorithm) // a value that is not a string names no algorithm
 	return algorithm
 }

@@ -9,39 +9,41 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientSecretBasic is HTTP Basic with client id and secret (RFC 6749 section
-// 2.3.1).
+// ClientSecretBasic is HTTP Basic authentication with the client id and secret (RFC 6749
+// section 2.3.1).
 type ClientSecretBasic struct{}
 
 // AuthMethod returns "client_secret_basic".
 func (ClientSecretBasic) AuthMethod() string { return models.ClientSecretBasic }
 
-// Presented reports whether the request has a Basic Authorization header with a secret.
-// One without is a public client's, see [None].
+// Presented reports whether the request has a Basic Authorization header with a secret. A
+// header without a secret is that of a public client; see [None].
 func (ClientSecretBasic) Presented(req *server.Request) bool {
 	scheme, _, _ := strings.Cut(req.HTTP.Header.Get("Authorization"), " ")
 	return strings.EqualFold(scheme, "Basic") && !hasEmptyBasic(req)
 }
 
-// hasEmptyBasic reports whether the request has a Basic header with a name and no secret.
+// hasEmptyBasic reports whether the request has a Basic header with a client id but no
+// secret.
 func hasEmptyBasic(req *server.Request) bool {
 	header, ok := basicauth.Of(req.HTTP)
 	return ok && header.Secrets == nil
 }
 
-// ClientMetadataMembers returns the member by which a client insists on its method.
+// ClientMetadataMembers returns the member by which a client allows no other method than
+// its registered one.
 func (ClientSecretBasic) ClientMetadataMembers() []string {
 	return []string{server.RequireAuthMethodMember}
 }
 
-// CheckClientMetadata refuses a member that is neither true nor false.
+// CheckClientMetadata checks that the member is a boolean.
 func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
 }
 
-// AuthenticateClient checks the id and secret of the header. RFC 6749 has them
-// form-urlencoded first; many clients send their secret as it is, so that
-// spelling of it counts, too.
+// AuthenticateClient checks the id and secret of the header. RFC 6749 requires them to be
+// form-urlencoded first, but many clients send their secret unencoded, so both spellings
+// are accepted.
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	header, ok := basicauth.Of(req.HTTP)
 	if !ok {

@@ -17,23 +17,22 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientSecretJWT is a JWT that the client signs with its secret (RFC 7523
-// section 2.2, OpenID Connect Core section 9). To verify it the server has to
-// know the secret again, of which the database holds nothing: it derives the
-// secret from a key of its own and what the database holds. PrivateKeyJWT needs
-// no such key.
+// ClientSecretJWT is authentication by a JWT that the client signs with its secret (RFC
+// 7523 section 2.2, OpenID Connect Core section 9). To verify the JWT, the server needs the
+// secret itself, which is not in the database: the server derives it from a key of its own
+// and a nonce in the database. PrivateKeyJWT needs no such key.
 //
-// Such secrets are made by [server.Server.NewClientSecret], which client
-// registration uses; for a gormstore.ClientFactory, set its NewSecret to it.
+// [server.Server.NewClientSecret] makes such secrets. Client registration uses it; for a
+// gormstore.ClientFactory, set its NewSecret to it.
 type ClientSecretJWT struct {
-	// Key derives the secrets where server.Config.Secrets do not: at least 32 random bytes,
-	// the same on every instance, kept apart from the database. With another key all
-	// secrets that it derived are void. Beside Config.Secrets it goes on deriving the
-	// secrets that it has derived, and new ones as well until Config.NoOlderInstances is
-	// set. nil leaves all of them to Config.Secrets, which can be rotated: each client
-	// secret says which of them it was derived with.
+	// Key derives the secrets that server.Config.Secrets do not: at least 32 random bytes,
+	// the same on every instance, stored apart from the database. Changing it invalidates
+	// all secrets that were derived from it. If Config.Secrets is set too, Key still
+	// derives its existing secrets, and new ones until Config.NoOlderInstances is set. If
+	// Key is nil, Config.Secrets derive all client secrets. They can be rotated: each
+	// client secret records which of them it was derived from.
 	Key []byte
-	// Replays remembers which assertions were presented.
+	// Replays remembers which assertions were used.
 	Replays server.ReplayStorage
 
 	secrets          server.Secrets // of the server on which the method is registered
@@ -47,11 +46,12 @@ func secretAlgorithms() []jose.SignatureAlgorithm { return []jose.SignatureAlgor
 // AuthMethod returns "client_secret_jwt".
 func (*ClientSecretJWT) AuthMethod() string { return models.ClientSecretJWT }
 
-// CheckConfig names what is missing, and takes the secrets of the configuration.
+// CheckConfig returns an error for each missing or invalid field, and keeps the
+// configuration's secrets.
 func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	var faults []error
 	if len(m.Key) < minSecretKey && (m.Key != nil || len(config.Secrets) == 0) {
-		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Key must have at least 32 random bytes; or leave it out and set Config.Secrets"))
+		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Key must have at least 32 random bytes; or omit it and set Config.Secrets"))
 	}
 	if m.Replays == nil {
 		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
@@ -60,32 +60,32 @@ func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// Diagnose finds that a key derives what Config.Secrets could.
+// Diagnose reports that Key derives new secrets although Config.Secrets is set.
 func (m *ClientSecretJWT) Diagnose(_ context.Context, s *server.Server) server.Findings {
 	if m.Key == nil || len(m.secrets) == 0 || m.noOlderInstances || loopback.Serves(s.Issuer()) {
 		return nil
 	}
 	return server.Findings{{
-		Check: "pending_client_secrets", Severity: server.Hint, Where: "clientauth.ClientSecretJWT.Key", Problem: "derives new client secrets, and Config.Secrets do not yet, as an older instance could not verify them",
-		Consequence: "what is derived meanwhile needs the key for ever", Remedy: "Config.NoOlderInstances: true, once no instance of an older release runs",
+		Check: "pending_client_secrets", Severity: server.Hint, Where: "clientauth.ClientSecretJWT.Key", Problem: "derives new client secrets, and Config.Secrets do not yet, since an older instance could not verify them",
+		Consequence: "the secrets derived meanwhile need the key for ever", Remedy: "Config.NoOlderInstances: true, once no instance of an older release runs",
 	}}
 }
 
-// PrepareMetadata names the algorithm (RFC 8414 section 2).
+// PrepareMetadata adds the algorithm (RFC 8414 section 2).
 func (*ClientSecretJWT) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("token_endpoint_auth_signing_alg_values_supported", string(jose.HS256))
 }
 
-// ClientMetadataMembers returns the member by which a client names its
-// algorithm.
+// ClientMetadataMembers returns "token_endpoint_auth_signing_alg", the client's algorithm.
 func (*ClientSecretJWT) ClientMetadataMembers() []string { return []string{signingAlgMember} }
 
-// CheckClientMetadata refuses a client that could not authenticate.
+// CheckClientMetadata refuses a client that could not authenticate by this method.
 func (*ClientSecretJWT) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return checkSigningAlgorithm(metadata, models.ClientSecretJWT, secretAlgorithms())
 }
 
-// NewClientSecret returns a secret, and what is stored of it.
+// NewClientSecret returns a secret, and the value to store from which it can be derived
+// again.
 func (m *ClientSecretJWT) NewClientSecret(clientID string) (secret, stored string) {
 	nonce := rand.Text()
 	stored = models.DerivedClientSecret(nonce)
@@ -93,24 +93,23 @@ func (m *ClientSecretJWT) NewClientSecret(clientID string) (secret, stored strin
 		stored = models.DerivedClientSecretBy(m.secrets.Newest(), nonce)
 	}
 	secret, err := m.derive(clientID, stored)
-	if err != nil { // by a method that was never registered, whose settings nobody has checked
+	if err != nil { // the method was never registered, so CheckConfig did not check its settings
 		panic("clientauth: ClientSecretJWT: " + err.Error())
 	}
 	return secret, stored
 }
 
-// KnowsSecretKey reports whether the method has the key with which a stored secret was
+// KnowsSecretKey reports whether the method has the key from which a stored secret was
 // derived.
 func (m *ClientSecretJWT) KnowsSecretKey(stored string) bool {
 	_, err := m.derive("", stored)
 	return err == nil
 }
 
-// errNotDerived is for a stored secret from which none is derived.
+// errNotDerived means that the stored value is not that of a derived secret.
 var errNotDerived = errors.New("the secret is not derived")
 
-// derive returns the secret of a client: 256 bits that nobody can know without
-// the key.
+// derive returns the secret of a client: 256 bits that cannot be computed without the key.
 func (m *ClientSecretJWT) derive(clientID, stored string) (string, error) {
 	secretID, nonce, ok := models.ReadDerivedClientSecret(stored)
 	key := m.Key
@@ -139,20 +138,20 @@ func signedWithSecret(req *server.Request) bool {
 	return err == nil
 }
 
-// AuthenticateClient verifies the assertion. It is good once.
+// AuthenticateClient verifies the assertion, which can be used once.
 func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	a := asserted{models.ClientSecretJWT, secretAlgorithms(), m.Replays, m.verify}
 	return a.authenticate(ctx, req, query)
 }
 
-// CheckDerivedSecret reports whether a client sent the secret with which it is to sign,
-// and whether that has expired.
+// CheckDerivedSecret reports whether secret is the one with which the client signs, and
+// whether it has expired.
 func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool) {
 	right, expired, _ = m.anySecret(client, now, func(derived string) bool { return hmac.Equal([]byte(derived), []byte(secret)) })
 	return right, expired
 }
 
-// verify returns nil when one of the client's secrets made the signature.
+// verify returns nil if the assertion is signed with one of the client's secrets.
 func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (err error) {
 	right, expired, missing := m.anySecret(client, req.Time, func(derived string) bool {
 		err = assertion.VerifyWith([]byte(derived))
@@ -163,17 +162,17 @@ func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, asserti
 		return nil
 	case expired:
 		return &server.NotAuthenticated{Reason: server.NewReason("the client secret has expired")}
-	case missing != nil: // and the client may have signed with it
+	case missing != nil: // the client may have signed with that secret
 		return &server.NotAuthenticated{Reason: server.NewReason("the key with which the client secret was derived is missing", slog.String("fault", missing.Error()))}
 	case err == nil:
-		return server.NewReason("the client has no secret that signs")
+		return server.NewReason("the client has no secret that can verify the signature")
 	default:
 		return err
 	}
 }
 
-// anySecret reports whether one of the client's secrets does, and whether the one that
-// does has expired. missing is why one of them could not be derived.
+// anySecret reports whether does returns true for one of the client's current secrets, or
+// only for an expired one. missing is the reason if one of them could not be derived.
 func (m *ClientSecretJWT) anySecret(client *models.ClientMixin, now time.Time, does func(derived string) bool) (right, expired bool, missing error) {
 	for _, stored := range []struct {
 		secret    string

@@ -113,7 +113,7 @@ func TestClientSecretJWTNeedsItsSettings(t *testing.T) {
 	require.NoError(t, err)
 	for _, key := range [][]byte{nil, []byte("short")} {
 		err := without.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: key})
-		require.ErrorContains(t, err, "Key must have at least 32 random bytes; or leave it out and set Config.Secrets", "both remedies are named")
+		require.ErrorContains(t, err, "Key must have at least 32 random bytes; or omit it and set Config.Secrets", "both remedies are named")
 	}
 	_, err = gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server).Create(t.Context(), &oauthtest.Client{ClientMixin: models.ClientMixin{
 		ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretJWT, GrantTypes: []string{"client_credentials"}},

@@ -9,32 +9,33 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientSecretPost is client id and secret in the body (RFC 6749 section
-// 2.3.1).
+// ClientSecretPost is authentication by the client id and secret in the body (RFC 6749
+// section 2.3.1).
 type ClientSecretPost struct{}
 
 // AuthMethod returns "client_secret_post".
 func (ClientSecretPost) AuthMethod() string { return models.ClientSecretPost }
 
-// Presented reports whether the body has a client_secret. The one of the header, once
-// more, is no second client authentication, unless the server is strict: several
-// libraries of clients send both.
+// Presented reports whether the body has a client_secret. If it repeats the secret of the
+// Basic header, it does not count as a second authentication, since several client
+// libraries send both, unless server.Config.StrictClientSecretMethod is set.
 func (ClientSecretPost) Presented(req *server.Request) bool {
 	return req.Params.Has("client_secret") && (req.Server.GivenConfig().StrictClientSecretMethod || !repeatsHeader(req))
 }
 
-// repeatsHeader reports whether the body has the credentials of the Basic header.
+// repeatsHeader reports whether the body has the same credentials as the Basic header.
 func repeatsHeader(req *server.Request) bool {
 	header, ok := basicauth.Of(req.HTTP)
 	return ok && req.Params.Get("client_id") == header.ClientID && slices.Contains(header.Secrets, req.Params.Get("client_secret"))
 }
 
-// ClientMetadataMembers returns the member by which a client insists on its method.
+// ClientMetadataMembers returns the member by which a client allows no other method than
+// its registered one.
 func (ClientSecretPost) ClientMetadataMembers() []string {
 	return []string{server.RequireAuthMethodMember}
 }
 
-// CheckClientMetadata refuses a member that is neither true nor false.
+// CheckClientMetadata checks that the member is a boolean.
 func (ClientSecretPost) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
 }

@@ -1,12 +1,11 @@
-// Package clientauth has the ways in which a client authenticates, each in the
-// file of its name, built on what package server exports.
+// Package clientauth has the client authentication methods, each in a file of its name.
+// They use only the exported API of package server.
 package clientauth
 
 import "github.com/gormoauth/gormoauth/server"
 
-// Defaults returns client_secret_basic, client_secret_post and none, which
-// RFC 6749 section 2.3 and RFC 7591 section 2 name. Which of them a client may
-// use, its registration says.
+// Defaults returns client_secret_basic, client_secret_post and none (RFC 6749 section 2.3,
+// RFC 7591 section 2). A client may use the method that it is registered for.
 func Defaults() []server.ClientAuthMethod {
 	return []server.ClientAuthMethod{ClientSecretBasic{}, ClientSecretPost{}, None{}}
 }

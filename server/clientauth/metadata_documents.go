@@ -21,50 +21,51 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// MetadataDocuments has clients whose client id is the https address of their
-// metadata (OAuth Client ID Metadata Document,
-// draft-ietf-oauth-client-id-metadata-document): a client that nobody has
-// registered is known by who serves that address. Register it:
+// MetadataDocuments supports clients whose client id is the https URL of their metadata
+// (OAuth Client ID Metadata Document, draft-ietf-oauth-client-id-metadata-document). Such a
+// client needs no registration: it is identified by the URL that serves its document.
+// Register it:
 //
 //	documents := gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))
 //	documents.Scope = "profile email"
 //	err := srv.Register(documents)
 //
-// Such a client is a public one, or signs with a key of its own. What its document says
-// goes through [server.Server.CheckClient], as every client's metadata does. It gets a
-// row with its first token. The page that asks for consent should show the host of its
-// id and of its redirect URI: its name is its own choice.
+// Such a client is public, or signs with its own key. Its metadata is checked by
+// [server.Server.CheckClient], like that of every client. It is stored in the database with
+// its first token. The consent page should show the hosts of its client id and its redirect
+// URI, since the client chooses its own name.
 //
-// A client stays gone that was deleted: by the storage of client registration, or by
-// soft deletion of its row. A row that is deleted by SQL leaves no mark, and the client
-// may come again.
+// A client that was deleted stays deleted, if the storage of client registration deleted it
+// or its row was soft-deleted. A row that is deleted by SQL leaves no trace, so the client
+// can come back.
 type MetadataDocuments struct {
-	// Storage keeps those that got a token.
+	// Storage stores the clients that got a token.
 	Storage server.ClientDocumentStorage
-	// Fetcher gets the documents.
+	// Fetcher fetches the documents.
 	Fetcher *fetch.Fetcher
-	// Scope is what such a client may ask for that names no scope of its own, and
-	// the most that any may ask for; empty is nothing.
+	// Scope is the most that such a client may ask for, and the scope of a client whose
+	// document has none. Empty means no scope.
 	Scope string
-	// Check is the operator's own check: it may change the metadata, or refuse the
-	// client by an error, which goes to the log. nil takes what is valid. It is asked
-	// again about every document that is fetched again; of one that has not changed it
-	// sees what it made of it before.
+	// Check is an additional check by the operator: it may change the metadata, or return
+	// an error to refuse the client, which is logged. nil accepts all valid metadata. Check
+	// is called again whenever a document is fetched again. If the document has not
+	// changed, Check gets the metadata as it left them before.
 	Check func(ctx context.Context, clientID *url.URL, metadata *models.ClientMetadata) error
-	// CacheFor is for how long a document counts once it was fetched that does not say
-	// so itself (RFC 9111); 0 is an hour.
+	// CacheFor is how long a fetched document is cached if its response does not say so
+	// (RFC 9111). 0 means one hour.
 	CacheFor time.Duration
-	// KeepFor is for how long it counts while it cannot be fetched; 0 is a day.
+	// KeepFor is how long a document stays in use while it cannot be fetched again. 0 means
+	// one day.
 	KeepFor time.Duration
-	// Attempts bounds how often documents are fetched of clients that have no row yet,
-	// by network address; nil allows 300 in ten minutes, counted in this process.
+	// Attempts limits, per network address, how often documents are fetched for clients
+	// that are not stored yet. nil allows 300 in ten minutes, counted in this process.
 	Attempts ratelimit.Limiter
 }
 
 const (
 	defaultCacheDocuments = time.Hour
 	defaultKeepDocuments  = 24 * time.Hour
-	// unusedDocuments is for how long a client is remembered that nobody uses.
+	// unusedDocuments is how long an unused client is stored.
 	unusedDocuments     = 30 * 24 * time.Hour
 	documentAttempts    = 300
 	documentAttemptsPer = 10 * time.Minute
@@ -72,7 +73,8 @@ const (
 	maxDocumentURL      = 1024
 )
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for a missing or invalid field, and sets the default of
+// Attempts.
 func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 	if m.Storage == nil || m.Fetcher == nil {
 		return errors.New("clientauth: MetadataDocuments.Storage or Fetcher is missing: write gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))")
@@ -86,30 +88,30 @@ func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 	return nil
 }
 
-// Diagnose finds that the operator has no say.
+// Diagnose reports that Check is missing.
 func (m *MetadataDocuments) Diagnose(_ context.Context, s *server.Server) server.Findings {
 	if m.Check != nil || loopback.Serves(s.Issuer()) {
 		return nil
 	}
 	return server.Findings{{
 		Check: "documents_check", Severity: server.Hint, Where: "clientauth.MetadataDocuments.Check", Problem: "is missing",
-		Consequence: "anybody who serves a document is a client, under a name of its choice",
+		Consequence: "anyone who serves a document can be a client, under any name",
 		Remedy:      "Check: func(ctx context.Context, clientID *url.URL, metadata *models.ClientMetadata) error { … }, such as a list of hosts",
 	}}
 }
 
-// PrepareMetadata says that documents are taken.
+// PrepareMetadata announces that metadata documents are supported.
 func (*MetadataDocuments) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata["client_id_metadata_document_supported"] = true
 }
 
-// IsDocumentURL reports whether a client id is the address of a document: https,
-// with a path, and in no other spelling than its own. http is for loopback
-// addresses, which a fetcher refuses unless private addresses are allowed.
+// IsDocumentURL reports whether a client id is a URL for a document: https, with a path, in
+// normalized spelling. http is accepted for loopback addresses, which a fetcher refuses
+// unless private addresses are allowed.
 func IsDocumentURL(clientID string) bool { return documentURLProblem(clientID) == "" }
 
-// documentURLProblem says why a client id is not the address of a document, or returns
-// nothing.
+// documentURLProblem returns why a client id is not a URL for a document, or "" if it is
+// one.
 func documentURLProblem(clientID string) string {
 	u, err := weburi.ParseAddress(clientID)
 	switch {
@@ -128,12 +130,12 @@ func documentURLProblem(clientID string) string {
 	return ""
 }
 
-// LookUpClient finds a client by its document, unless its row is current or the
-// operator's own.
+// LookUpClient finds a client by its document. It returns found unchanged if that was not
+// made from a document, or if its document is still fresh.
 func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found server.Client) (server.Client, error) {
 	if problem := documentURLProblem(clientID); problem != "" {
 		if scheme, _, ok := strings.Cut(clientID, "://"); found == nil && ok && weburi.IsWeb(strings.ToLower(scheme)) {
-			return nil, server.NewReason("the client id is not the address of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
+			return nil, server.NewReason("the client id is not the URL of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
 		}
 		return found, nil
 	}
@@ -155,9 +157,9 @@ type documentLookup struct {
 	clientID string
 }
 
-// first finds a client that has no row. Whether somebody may sign in to it is decided by
-// what its document says now; a device that asks again and again for its token is known
-// by what is remembered.
+// first finds a client that is not stored yet. An authorization is decided by the current
+// document, so it is fetched anew; token requests, such as those of a polling device, may
+// use the cached document.
 func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 	hidden, err := l.Storage.HidesClient(ctx, l.clientID)
 	if err != nil {
@@ -180,13 +182,13 @@ func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 	}
 	record := &models.ClientMixin{ClientMetadata: *metadata, ClientSource: models.ClientByDocument}
 	record.ClientID, record.LongClientID = models.SplitClientID(l.clientID)
-	record.UnusedExpiresAt = 1 // it is forgotten once it is unused, see note
+	record.UnusedExpiresAt = 1 // it is deleted if it stays unused, see note
 	l.note(record, document)
 	return l.Storage.DocumentClient(record), nil
 }
 
-// again finds a client that has a row, whose document is fetched again once it no longer
-// counts. A row that never went through the door does not count at all.
+// again returns a client that is stored, and fetches its document again once the cached one
+// has expired. A row that was never checked does not count as cached.
 func (l documentLookup) again(ctx context.Context, found server.RegisteredClient) (server.Client, error) {
 	row, now := found.AsClientMixin(), l.server.Now().Unix()
 	if now < row.DocumentExpiresAt {
@@ -215,10 +217,10 @@ func (l documentLookup) again(ctx context.Context, found server.RegisteredClient
 	return found, l.Storage.UpdateDocumentClient(ctx, &old, row)
 }
 
-// permit bounds what one network address can have fetched.
+// permit limits how many documents one network address can cause to be fetched.
 func (l documentLookup) permit(ctx context.Context) error {
 	address := ratelimit.Key(ctx)
-	if address == "" { // the program itself asks
+	if address == "" { // the program itself looks up the client
 		return nil
 	}
 	wait, err := l.Attempts.Allow(ctx, address)
@@ -226,14 +228,15 @@ func (l documentLookup) permit(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("limit the documents that are fetched: %w", err)
 	case wait > 0:
-		return server.TooManyRequests(wait, "These were many requests. Please try again later.")
+		return server.TooManyRequests(wait, "Too many requests were made. Please try again later.")
 	default:
 		return nil
 	}
 }
 
-// note notes when a document was fetched, until when it counts, by what it is told from the
-// next one, and when the client is forgotten if nobody uses it: whoever does has it fetched.
+// note records when a document was fetched, when it expires, its validator, and when the
+// client is deleted if it stays unused: each use fetches the document again and so extends
+// that time.
 func (l documentLookup) note(record *models.ClientMixin, document fetch.Document) {
 	record.DocumentFetchedAt = l.server.Now().Unix() - seconds(document.Age)
 	life := document.FreshFor
@@ -241,7 +244,7 @@ func (l documentLookup) note(record *models.ClientMixin, document fetch.Document
 		life = orDefault(l.CacheFor, defaultCacheDocuments)
 	}
 	record.DocumentExpiresAt = record.DocumentFetchedAt + seconds(life)
-	if record.UnusedExpiresAt != 0 { // 0 is a row that stays
+	if record.UnusedExpiresAt != 0 { // 0 means that the row stays
 		record.UnusedExpiresAt = record.DocumentExpiresAt + seconds(max(unusedDocuments, orDefault(l.KeepFor, defaultKeepDocuments)))
 	}
 	if !document.NotModified {
@@ -252,8 +255,9 @@ func (l documentLookup) note(record *models.ClientMixin, document fetch.Document
 	}
 }
 
-// validatorOf is the validator of a row's document, empty where it has none or where the
-// server offers something else by now: then the whole document is looked at again.
+// validatorOf returns the validator of a row's document. It is empty if there is none, or
+// if the server's metadata have changed since: then the whole document must be checked
+// again.
 func (l documentLookup) validatorOf(row *models.ClientMixin) string {
 	if row.DocumentValidator == "" {
 		return ""
@@ -265,8 +269,8 @@ func (l documentLookup) validatorOf(row *models.ClientMixin) string {
 	return validator
 }
 
-// offer names what the server offers such clients, by which their documents are
-// filtered.
+// offer returns a digest of what the server offers such clients, which decides how their
+// documents are filtered.
 func (l documentLookup) offer() string {
 	const size = 16
 	text, err := json.Marshal([]any{l.server.Metadata(), l.Scope})
@@ -285,8 +289,8 @@ func orDefault(life, otherwise time.Duration) time.Duration {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// refused returns err where something failed inside. For what is wrong with a document it
-// is the reason why there is no such client.
+// refused returns err if it is an internal failure. For an invalid document it returns the
+// reason why there is no such client.
 func (l documentLookup) refused(err error) error {
 	var invalid *server.ClientMetadataError
 	var failure *server.Error
@@ -300,17 +304,17 @@ func (l documentLookup) refused(err error) error {
 }
 
 func (l documentLookup) notTaken(err error) *server.Reason {
-	return server.NewReason("the client's metadata document is not taken", slog.String("document", l.clientID), slog.String("fault", err.Error()))
+	return server.NewReason("the client's metadata document is not accepted", slog.String("document", l.clientID), slog.String("fault", err.Error()))
 }
 
-// errDocument is for a document that is not one of such a client.
+// errDocument means that a document is not valid for such a client.
 var errDocument = errors.New("clientauth: metadata document")
 
 func invalidDocument(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{errDocument}, args...)...)
 }
 
-// read holds a document to what such a client may be.
+// read parses a document and checks it.
 func (l documentLookup) read(ctx context.Context, document fetch.Document) (*models.ClientMetadata, error) {
 	switch {
 	case !document.IsJSON():
@@ -324,18 +328,18 @@ func (l documentLookup) read(ctx context.Context, document fetch.Document) (*mod
 	}
 	var named string
 	if strictjson.Unmarshal(metadata.Extra["client_id"], &named) != nil || named != l.clientID {
-		return nil, invalidDocument("its client_id is not its own address")
+		return nil, invalidDocument("its client_id is not its own URL")
 	}
 	for _, member := range []string{"client_secret", "client_secret_expires_at"} {
 		if _, given := metadata.Extra[member]; given {
-			return nil, invalidDocument("it has the member %s, which everybody could read", member)
+			return nil, invalidDocument("it has the member %s, which is secret, but the document is public", member)
 		}
 	}
 	delete(metadata.Extra, "client_id")
 	return l.check(ctx, metadata)
 }
 
-// check takes the metadata through the door of all clients.
+// check checks the metadata in the same way as those of every client.
 func (l documentLookup) check(ctx context.Context, metadata models.ClientMetadata) (*models.ClientMetadata, error) {
 	check := server.ClientCheck{Source: models.ClientByDocument, Metadata: metadata, Scope: l.Scope, DefaultScope: l.Scope}
 	if l.Check != nil {
@@ -353,7 +357,7 @@ func (l documentLookup) check(ctx context.Context, metadata models.ClientMetadat
 	return l.server.CheckClient(ctx, check)
 }
 
-// TokenIssued stores a client that got its first token.
+// TokenIssued stores a client that gets its first token.
 func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
 	registered, ok := req.Client.(server.RegisteredClient)
 	if !ok || registered.AsClientMixin().ClientSource != models.ClientByDocument || registered.AsClientMixin().ClientIDIssuedAt != 0 {
@@ -362,6 +366,6 @@ func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request
 	record := *registered.AsClientMixin()
 	record.ClientIDIssuedAt = req.Time.Unix()
 	if err := m.Storage.SaveDocumentClient(ctx, &record); err != nil { // the next token tries again
-		req.Server.Logger().ErrorContext(ctx, "a client of a document could not be stored", slog.String("cause", err.Error()))
+		req.Server.Logger().ErrorContext(ctx, "a client with a metadata document could not be stored", slog.String("cause", err.Error()))
 	}
 }

@@ -355,13 +355,13 @@ func TestWhyThereIsNoSuchClient(t *testing.T) {
 		s.mu.Lock()
 		s.documents["/page"] = "<html>"
 		s.mu.Unlock()
-		const notTaken, noAddress = "the client's metadata document is not taken", "the client id is not the address of a metadata document"
+		const notTaken, noAddress = "the client's metadata document is not accepted", "the client id is not the URL of a metadata document"
 		deleted := s.put("/deleted", app())
 		require.Equal(t, http.StatusOK, p.Redeem(by(deleted), p.Code(by(deleted), "")).Status)
 		key, _ := models.SplitClientID(deleted)
 		require.NoError(t, db.Model(&oauthtest.Client{}).Where("client_id = ?", key).Update("client_deleted_at", p.Now.Unix()).Error)
 		for id, why := range map[string][2]string{
-			s.put("/other", app("client_id", s.URL+"/another")):             {notTaken, "its client_id is not its own address"},
+			s.put("/other", app("client_id", s.URL+"/another")):             {notTaken, "its client_id is not its own URL"},
 			s.put("/thief", app("redirect_uris", []string{"http://e.com"})): {notTaken, "must be https; http is allowed only for loopback addresses"},
 			s.URL + "/page":                {notTaken, "the text is not JSON"},
 			s.URL + "/gone":                {notTaken, "answers with 404"},

@@ -7,18 +7,18 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// None is a public client, which names itself and proves nothing (RFC 6749
+// None is the method of public clients, which send their client_id and no proof (RFC 6749
 // section 2.1).
 type None struct{}
 
 // AuthMethod returns "none".
 func (None) AuthMethod() string { return models.None }
 
-// ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
+// ImpliedByRegistration makes None a [server.ImplicitAuthMethod].
 func (None) ImpliedByRegistration() {}
 
-// Presented reports whether the request names a client and has nothing that would
-// prove it: a client_id, or a Basic header without a secret.
+// Presented reports whether the request names a client, by client_id or by a Basic header
+// without a secret, and has no credentials.
 func (None) Presented(req *server.Request) bool { return onlyNamesItself(req) }
 
 func onlyNamesItself(req *server.Request) bool {
@@ -31,12 +31,12 @@ func onlyNamesItself(req *server.Request) bool {
 	return req.Params.Has("client_id")
 }
 
-// AuthenticateClient returns the client of that id.
+// AuthenticateClient returns the client that the request names.
 func (None) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	return named(ctx, req, query)
 }
 
-// named returns the client that a request names, and nothing else.
+// named returns the client that a request names, without any proof.
 func named(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	client, err := query(ctx, req.ClaimedClientID())
 	if err == nil && client == nil {

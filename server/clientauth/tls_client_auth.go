@@ -17,18 +17,17 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// TLSClientAuth is a client certificate that an authority issued, whose subject
-// the client registered (RFC 8705 section 2.1). The program's TLS settings have
-// to ask for certificates: tls.RequestClientCert. What they are worth is decided
-// here.
+// TLSClientAuth is authentication by a client certificate that a certificate authority
+// issued, and whose subject the client registered (RFC 8705 section 2.1). The program's TLS
+// configuration must request certificates: tls.RequestClientCert. They are verified here.
 type TLSClientAuth struct {
-	// Roots are the authorities whose certificates count.
+	// Roots are the certificate authorities whose certificates are trusted.
 	Roots *x509.CertPool
 }
 
-// subjectMembers are the members of client metadata by which a client says who
-// its certificate is about (RFC 8705 section 2.1.2), each with a function that
-// reports whether a certificate is about that.
+// subjectMembers are the members of client metadata that name the subject of the client's
+// certificate (RFC 8705 section 2.1.2), each with a function that reports whether a
+// certificate has that subject.
 var subjectMembers = map[string]func(certificate *x509.Certificate, value string) bool{
 	"tls_client_auth_subject_dn": func(c *x509.Certificate, value string) bool {
 		var name pkix.RDNSequence
@@ -51,18 +50,19 @@ var subjectMembers = map[string]func(certificate *x509.Certificate, value string
 // AuthMethod returns "tls_client_auth".
 func (*TLSClientAuth) AuthMethod() string { return models.TLSClientAuth }
 
-// ImpliedByRegistration makes it a [server.ImplicitAuthMethod].
+// ImpliedByRegistration makes TLSClientAuth a [server.ImplicitAuthMethod].
 func (*TLSClientAuth) ImpliedByRegistration() {}
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if Roots is missing.
 func (m *TLSClientAuth) CheckConfig(*server.Config) error {
 	if m.Roots == nil {
-		return errors.New("clientauth: TLSClientAuth.Roots is missing: whose certificates count?")
+		return errors.New("clientauth: TLSClientAuth.Roots is missing: give the authorities whose certificates are trusted")
 	}
 	return nil
 }
 
-// ClientMetadataMembers returns the members of which a client has exactly one.
+// ClientMetadataMembers returns the members that name the subject. A client has exactly one
+// of them.
 func (*TLSClientAuth) ClientMetadataMembers() (members []string) {
 	for member := range subjectMembers {
 		members = append(members, member)
@@ -70,19 +70,19 @@ func (*TLSClientAuth) ClientMetadataMembers() (members []string) {
 	return members
 }
 
-// CheckClientMetadata refuses a client that could not authenticate.
+// CheckClientMetadata refuses a client that could not authenticate by this method.
 func (*TLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	if metadata.TokenEndpointAuthMethod != models.TLSClientAuth {
 		return nil
 	}
 	if _, _, ok := registeredSubject(metadata); !ok {
-		return server.InvalidMember("tls_client_auth_subject_dn", string(metadata.Extra["tls_client_auth_subject_dn"]), "or another member of RFC 8705 section 2.1.2 must name the subject of the certificate; register exactly one of them, a text")
+		return server.InvalidMember("tls_client_auth_subject_dn", string(metadata.Extra["tls_client_auth_subject_dn"]), "or another member of RFC 8705 section 2.1.2 must name the subject of the certificate; register exactly one of them, a string")
 	}
 	return nil
 }
 
-// registeredSubject returns the one member by which the client names its
-// subject.
+// registeredSubject returns the member by which the client names its subject. ok is false
+// unless there is exactly one.
 func registeredSubject(metadata *models.ClientMetadata) (member, value string, ok bool) {
 	found := 0
 	for name := range subjectMembers {
@@ -97,8 +97,8 @@ func registeredSubject(metadata *models.ClientMetadata) (member, value string, o
 	return member, value, found == 1
 }
 
-// Presented reports whether the client names itself, and presented a
-// certificate.
+// Presented reports whether the request names a client, has no other credentials, and came
+// with a client certificate.
 func (*TLSClientAuth) Presented(req *server.Request) bool {
 	return onlyNamesItself(req) && len(req.ClientCertificates()) > 0
 }
@@ -125,7 +125,7 @@ func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Requ
 	}
 	member, value, ok := registeredSubject(&registered.ClientMetadata)
 	if !ok || !subjectMembers[member](chain[0], value) {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is about another subject than the client registered",
+		return nil, &server.NotAuthenticated{Reason: server.NewReason("the subject of the certificate is not the one that the client registered",
 			slog.String("subject", chain[0].Subject.String()), slog.String("registered_as", member), slog.String("registered_subject", value))}
 	}
 	return client, nil

@@ -17,29 +17,27 @@ import (
 )
 
 // DeviceAuthorization is the device authorization endpoint (RFC 8628), named
-// "device_authorization": a device without a browser, or without a keyboard,
-// gets a code for itself and one that its owner types into the program's
-// verification page. [DeviceAuthorization.GetConsentGrant] and
-// [DeviceAuthorization.Decide] are that page's; the device gets its token by the
-// grant DeviceCode of package grant.
+// "device_authorization": a device without a browser or keyboard gets a device code, and a
+// user code that its user types into the program's verification page. That page calls
+// [DeviceAuthorization.GetConsentGrant] and [DeviceAuthorization.Decide]; the device gets
+// its token by grant.DeviceCode.
 type DeviceAuthorization struct {
-	// Storage keeps the codes.
+	// Storage stores the codes.
 	Storage server.DeviceCodeStorage
-	// VerificationURI is the address of the verification page; empty is /device
-	// below the issuer.
+	// VerificationURI is the URL of the verification page. Empty means /device below the
+	// issuer.
 	VerificationURI string
-	// ExpiresIn is how long the codes last; 0 is ten minutes.
+	// ExpiresIn is how long the codes are valid. 0 means ten minutes.
 	ExpiresIn time.Duration
-	// Interval is how long a device has to wait between two polls; 0 is five
-	// seconds.
+	// Interval is how long a device must wait between two polls. 0 means five seconds.
 	Interval time.Duration
-	// Attempts bounds how many user codes one user may try, so that nobody finds
-	// a code by guessing (RFC 8628 section 5.1); nil is twenty in ten minutes, on
-	// this instance.
+	// Attempts limits how many user codes one user may try, so that a code cannot be
+	// guessed (RFC 8628 section 5.1). nil allows twenty in ten minutes, counted in this
+	// process.
 	Attempts ratelimit.Limiter
-	// PublicRequests bounds how many codes are issued to public clients, which
-	// anybody can be, by network address; nil allows 300 in ten minutes, counted in
-	// this process.
+	// PublicRequests limits, per network address, how many codes are issued to public
+	// clients, which anyone can impersonate. nil allows 300 in ten minutes, counted in this
+	// process.
 	PublicRequests ratelimit.Limiter
 }
 
@@ -57,15 +55,16 @@ func (*DeviceAuthorization) EndpointName() string { return "device_authorization
 // EndpointPath returns "/oauth/device_authorization".
 func (*DeviceAuthorization) EndpointPath() string { return "/oauth/device_authorization" }
 
-// RedeemedBy returns the grant type that takes device codes (RFC 8628 section 3.4).
+// RedeemedBy returns the grant type that redeems device codes (RFC 8628 section 3.4).
 func (*DeviceAuthorization) RedeemedBy() string { return deviceCodeGrantType }
 
-// PrepareMetadata names the endpoint (RFC 8628 section 4).
+// PrepareMetadata adds the endpoint's URL (RFC 8628 section 4).
 func (*DeviceAuthorization) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["device_authorization_endpoint"] = s.EndpointURL("device_authorization")
 }
 
-// CheckConfig names what is missing, and fills in what may be left out.
+// CheckConfig returns an error for each missing or invalid field, and sets the defaults of
+// the others.
 func (e *DeviceAuthorization) CheckConfig(config *server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -95,7 +94,7 @@ func (e *DeviceAuthorization) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// deviceAuthorizationResponse is that of RFC 8628 section 3.2.
+// deviceAuthorizationResponse is the response of RFC 8628 section 3.2.
 type deviceAuthorizationResponse struct {
 	DeviceCode              string `json:"device_code"`
 	UserCode                string `json:"user_code"`
@@ -105,7 +104,7 @@ type deviceAuthorizationResponse struct {
 	Interval                int64  `json:"interval"`
 }
 
-// IsReplaySafe says that a replay does no harm: codes are stored once.
+// IsReplaySafe marks the endpoint as one where a replayed request does no harm.
 func (*DeviceAuthorization) IsReplaySafe() {}
 
 // CreateResponse issues the codes.
@@ -137,7 +136,7 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 	}}, nil
 }
 
-// save stores the codes, with a user code that nobody else has.
+// save stores the codes, with a user code that is not in use.
 func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, presented server.Presented) (userCode string, err error) {
 	const attempts = 5 // each fails with a chance of a few in a billion
 	for range attempts {
@@ -162,17 +161,16 @@ func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, pre
 	return userCode, nil
 }
 
-// The letters of a user code: no vowels, so that it spells nothing, and none
-// that looks or sounds like another (RFC 8628 section 6.1). Eight of them are
-// 34 bits.
+// The letters of a user code: no vowels, so that it spells no words, and no letters that
+// look or sound alike (RFC 8628 section 6.1). Eight of them are 34 bits.
 const (
 	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	userCodeLength  = 8
 )
 
-// newUserCode returns a user code as it is shown: WDJB-MJHT.
+// newUserCode returns a user code in the form that is shown to the user: WDJB-MJHT.
 func newUserCode() string {
-	const fair = 256 - 256%len(userCodeLetters) // bytes from here on would favour some letters
+	const fair = 256 - 256%len(userCodeLetters) // larger bytes would favour some letters
 	code := make([]byte, 0, userCodeLength+1)
 	for random := make([]byte, 1); len(code) < cap(code); {
 		if len(code) == userCodeLength/2 {
@@ -186,9 +184,9 @@ func newUserCode() string {
 	return string(code)
 }
 
-// digestUserCode is what a user code is stored as, however a person types it:
-// in small letters, with the hyphen elsewhere or without it. It is empty for
-// what can be no user code.
+// digestUserCode returns the digest under which a user code is stored, however the user
+// types it: in lower case, with the hyphen elsewhere or without it. It returns "" for a
+// malformed user code.
 func digestUserCode(typed string) string {
 	letters := strings.Map(func(c rune) rune {
 		if strings.ContainsRune(userCodeLetters, c) {
@@ -202,15 +200,13 @@ func digestUserCode(typed string) string {
 	return server.Digest(letters)
 }
 
-// GetConsentGrant returns what a device asks for, for the page that asks the
-// user for consent: the request's user_code names it. The page shows the code,
-// so that the user can compare it with the one on the device (RFC 8628 section
-// 5.4), also when it came by verification_uri_complete. user is who signed in,
-// and must not be nil.
+// GetConsentGrant returns what a device asks for, to show on the consent page. The
+// request's user_code identifies the device. The page must show the code, so that the user
+// can compare it with the one on the device (RFC 8628 section 5.4), even if it came from
+// verification_uri_complete. user is the user who is signed in, and must not be nil.
 //
-// For a code that is unknown, used or expired the error is an invalid_grant, for
-// one user code too many a temporarily_unavailable: what to tell the user is
-// srv.Describe(r, err).
+// If the code is unknown, used or expired, the error is invalid_grant; if the user has
+// tried too many codes, it is temporarily_unavailable. Show the user srv.Describe(r, err).
 func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Request, user server.User) (consent *server.ConsentGrant, err error) {
 	err = srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, _, err := e.pending(srv, r, user)
@@ -226,15 +222,15 @@ func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Reques
 // devicePage is the name of the verification page.
 const devicePage = "device"
 
-// decisionOn is what the page gives back on which the user decides on a device.
+// decisionOn returns the decision that the verification page posts back.
 func decisionOn(req *server.Request) server.Decision {
 	return req.Decision(digestUserCode(req.Params.Get("user_code")))
 }
 
-// Decide stores the user's decision on the device that the request's user_code
-// names. It has to come from the page: a POST with the consent grant's Decision.
-// Otherwise the error is [server.ErrNoDecision]: show the page again. Others are those
-// of [DeviceAuthorization.GetConsentGrant].
+// Decide stores the user's decision on the device that the request's user_code identifies.
+// The request must be a POST from the page, with the consent grant's Decision. Otherwise
+// the error is [server.ErrNoDecision]: show the page again. The other errors are those of
+// [DeviceAuthorization.GetConsentGrant].
 func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user server.User, approved bool) error {
 	return srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, device, err := e.pending(srv, r, user)
@@ -271,14 +267,14 @@ func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCo
 	return nil
 }
 
-// pending finds what waits for the user's decision. It returns what it read of a
-// request that it refuses.
+// pending finds the device code that waits for the user's decision. On error it returns as
+// much of the request as it has read.
 func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, device server.DeviceCode, err error) {
 	if e.Attempts == nil {
 		return nil, nil, errors.New("endpoint: DeviceAuthorization is not registered")
 	}
 	if server.IsNilUser(user) {
-		return nil, nil, server.NewError(server.AccessDenied, "Only a user who signed in may enter a code.")
+		return nil, nil, server.NewError(server.AccessDenied, "The user must sign in before entering a code.")
 	}
 	if req, err = srv.ParseRequest(r, devicePage); err != nil {
 		return req, nil, err
@@ -290,7 +286,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 		return req, nil, fmt.Errorf("limit the user codes: %w", err)
 	}
 	if wait > 0 {
-		return req, nil, server.TooManyRequests(wait, "These were many codes. Please try again later.")
+		return req, nil, server.TooManyRequests(wait, "Too many codes were tried. Please try again later.")
 	}
 	userCode := digestUserCode(req.Params.Get("user_code"))
 	if userCode == "" {
@@ -322,5 +318,5 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 }
 
 func errNoSuchUserCode() *server.Error {
-	return server.NewError(server.InvalidGrant, "The code is unknown, was used or has expired.")
+	return server.NewError(server.InvalidGrant, "The code is unknown, was already used or has expired.")
 }

@@ -1,3 +1,3 @@
-// Package endpoint has the endpoints beside authorization and token, each in
-// the file of its name, built on what package server exports.
+// Package endpoint has the endpoints other than authorization and token, each in a file of
+// its name. They use only the exported API of package server.
 package endpoint

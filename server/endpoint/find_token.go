@@ -7,9 +7,9 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// findToken finds a token of either kind, and says by what it was found.
-// token_type_hint is but a hint: every kind is searched (RFC 7009 section 2.1,
-// RFC 7662 section 2.1). It returns nil when there is none.
+// findToken finds an access token or a refresh token, and returns the query that found it.
+// token_type_hint is only a hint: both kinds are searched (RFC 7009 section 2.1, RFC 7662
+// section 2.1). It returns nil if there is no such token.
 func findToken(ctx context.Context, req *server.Request, queryToken server.QueryTokenFunc, token string) (*server.StoredToken, server.TokenQuery, error) {
 	if server.Malformed(token, server.AccessTokenKind) && server.Malformed(token, server.RefreshTokenKind) {
 		return nil, server.TokenQuery{}, nil

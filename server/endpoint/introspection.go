@@ -24,40 +24,40 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
-// Introspection is the token introspection endpoint (RFC 7662), named
-// "introspection": an API in another program asks it what a token stands for.
+// Introspection is the token introspection endpoint (RFC 7662), named "introspection": an
+// API in another program asks it whether a token is active, and what it is for.
 type Introspection struct {
-	// QueryToken finds a token.
+	// QueryToken finds an access token or a refresh token.
 	QueryToken server.QueryTokenFunc
-	// APIs are the resources at which clients are the API, by client id: such a client
-	// may know of access tokens that are for one of them (RFC 8707), by
-	// [server.SameResource]. So may a client whose row says so, see
-	// models.ClientMixin.APIResources. Any client may know of its own tokens, and a
-	// refresh token is for its client alone.
+	// APIs are the resources of APIs, by the client id of the API: such a client may
+	// introspect access tokens for one of its resources (RFC 8707), as compared by
+	// [server.SameResource]. The resources can also be stored with the client; see
+	// models.ClientMixin.APIResources. Every client may introspect its own tokens; only its
+	// own client may introspect a refresh token.
 	APIs map[string][]string
-	// DefaultResource is what a token without an audience is for; empty is nothing, so
-	// that no API may know of it.
+	// DefaultResource is the resource of a token without an audience. If it is empty, no
+	// API may introspect such a token.
 	DefaultResource string
-	// CheckPermission reports whether the client that asks, req.Client, may know of a
-	// token, in place of these rules; nil is these. To a client that may not, the token
-	// is inactive, and the log has the reason.
+	// CheckPermission reports whether req.Client may introspect a token, instead of these
+	// rules. nil means these rules. A client without permission is told that the token is
+	// inactive, and the reason is logged.
 	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
-	// Keys sign answers as JWTs (RFC 9701) for callers that ask for one; nil
-	// answers all in JSON.
+	// Keys sign responses as JWTs (RFC 9701) for callers that ask for one. If nil, all
+	// responses are JSON.
 	Keys server.SigningKeys
-	// Algorithms are those that a caller may choose among, by
-	// introspection_signed_response_alg in its metadata; nil is every one that Keys
-	// have, or RS256 where those do not say. A caller that does not say gets RS256, or
-	// else the first.
+	// Algorithms are the algorithms that a caller may choose from, by
+	// introspection_signed_response_alg in its metadata. nil means all algorithms of Keys,
+	// or RS256 if Keys does not list its algorithms. The default is RS256, or the first if
+	// RS256 is not among them.
 	Algorithms []jose.SignatureAlgorithm
-	// Fetcher gets the keys of callers with a jwks_uri that registered for encrypted
-	// answers (introspection_encrypted_response_alg); nil refuses to encrypt for those.
+	// Fetcher fetches the keys of callers with a jwks_uri that registered for encrypted
+	// responses (introspection_encrypted_response_alg). nil refuses to encrypt for them.
 	Fetcher *fetch.Fetcher
-	// Username returns the name that people know the user by; nil tells none.
+	// Username returns the human-readable name of the user. nil omits "username".
 	Username func(user server.User) string
 }
 
-// PublishedKeys returns the keys, by which callers verify answers.
+// PublishedKeys returns the keys with which callers verify responses.
 func (e *Introspection) PublishedKeys() server.SigningKeys { return e.Keys }
 
 // EndpointName returns "introspection".
@@ -66,7 +66,7 @@ func (*Introspection) EndpointName() string { return "introspection" }
 // EndpointPath returns "/oauth/introspect".
 func (*Introspection) EndpointPath() string { return "/oauth/introspect" }
 
-// PrepareMetadata names the endpoint (RFC 8414 section 2).
+// PrepareMetadata adds the endpoint's URL and capabilities (RFC 8414 section 2).
 func (e *Introspection) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["introspection_endpoint"] = s.EndpointURL("introspection")
 	metadata["introspection_endpoint_auth_methods_supported"] = slices.DeleteFunc(s.AuthMethods(), func(method string) bool {
@@ -81,8 +81,8 @@ func (e *Introspection) answer(s *server.Server) clientjwt.Answer {
 	return clientjwt.Answer{Called: "introspection", Keys: e.Keys, Algorithms: clientjwt.Algorithms(s, e.Algorithms, e.Keys), Fetcher: e.Fetcher}
 }
 
-// ClientMetadataMembers returns the members by which a caller says how it wants answers
-// that are JWTs (RFC 9701 section 6); none where there are no keys for them.
+// ClientMetadataMembers returns the members that select how a caller's JWT responses are
+// signed and encrypted (RFC 9701 section 6). It returns nil if Keys is nil.
 func (e *Introspection) ClientMetadataMembers() []string {
 	if e.Keys == nil {
 		return nil
@@ -90,7 +90,7 @@ func (e *Introspection) ClientMetadataMembers() []string {
 	return clientjwt.Answer{Called: "introspection"}.Members()
 }
 
-// CheckClientMetadata refuses algorithms that the server does not have.
+// CheckClientMetadata refuses algorithms that the server does not support.
 func (e *Introspection) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
 	if e.Keys == nil {
 		return nil
@@ -98,11 +98,11 @@ func (e *Introspection) CheckClientMetadata(_ context.Context, req *server.Reque
 	return e.answer(req.Server).CheckClientMetadata(metadata)
 }
 
-// CheckAuthMethod refuses a public client: whoever may ask could try out
-// tokens (RFC 7662 section 2.1).
+// CheckAuthMethod refuses public clients: otherwise anyone could scan for valid tokens (RFC
+// 7662 section 2.1).
 func (*Introspection) CheckAuthMethod(method string) bool { return method != models.None }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (e *Introspection) CheckConfig(config *server.Config) error {
 	var faults []error
 	for _, clientID := range slices.Sorted(maps.Keys(e.APIs)) {
@@ -122,7 +122,8 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// Diagnose finds tokens that are not there, and APIs that can ask nothing.
+// Diagnose checks that the look-up of a token that does not exist finds none, and that APIs
+// are clients that can authenticate.
 func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) server.Findings {
 	findings := server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
 		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
@@ -131,13 +132,13 @@ func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) server.F
 	return append(findings, e.diagnoseAPIs(ctx, s)...)
 }
 
-// How many clients a diagnosis looks up, and for how long altogether.
+// Limits of a diagnosis: how many clients it looks up, and for how long in total.
 const (
 	maxDiagnosedAPIs  = 100
 	diagnoseAPIsLimit = 10 * time.Second
 )
 
-// diagnoseAPIs finds APIs that are not there, or that do not authenticate.
+// diagnoseAPIs finds APIs that are not clients, or that cannot authenticate.
 func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (findings server.Findings) {
 	ctx, cancel := context.WithTimeout(ctx, diagnoseAPIsLimit)
 	defer cancel()
@@ -158,19 +159,20 @@ func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (fin
 		}
 		findings = append(findings, server.Finding{
 			Check: "api_client", Severity: server.Warning, Where: fmt.Sprintf("endpoint.Introspection.APIs[%q]", clientID), Problem: problem,
-			Consequence: "no API can ask what a token for " + strings.Join(e.APIs[clientID], " ") + " stands for",
-			Remedy:      "make a client of this ClientID by gormoauth.CreateClientFactory, with a secret or a key and without grant types, or correct the id",
+			Consequence: "no API can introspect a token for " + strings.Join(e.APIs[clientID], " "),
+			Remedy:      "make a client with this ClientID by gormoauth.CreateClientFactory, with a secret or a key and without grant types, or correct the id",
 		})
 	}
 	return findings
 }
 
-// IsReplaySafe says that a replay does no harm: it changes nothing.
+// IsReplaySafe marks the endpoint as one where a replayed request does no harm: it changes
+// nothing.
 func (*Introspection) IsReplaySafe() {}
 
-// CreateResponse tells what the token stands for. Of a token that is unknown, revoked or
-// expired, that the client may not know of, or whose user is gone, it says that it is
-// inactive and nothing more (RFC 7662 section 2.2).
+// CreateResponse returns the state of the token. For a token that is unknown, revoked or
+// expired, that the client may not introspect, or whose user is gone, the response says
+// only that it is inactive (RFC 7662 section 2.2).
 func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	token := req.Params.Get("token")
 	if token == "" {
@@ -197,7 +199,7 @@ func (e *Introspection) CreateResponse(ctx context.Context, req *server.Request)
 
 const introspectionMediaType = "application/token-introspection+jwt"
 
-// accepts reports whether a request asks for a media type by its name.
+// accepts reports whether the Accept header of a request names a media type.
 func accepts(r *http.Request, mediaType string) bool {
 	for _, header := range r.Header.Values("Accept") {
 		for part := range strings.SplitSeq(header, ",") {
@@ -209,7 +211,8 @@ func accepts(r *http.Request, mediaType string) bool {
 	return false
 }
 
-// introspect returns what the client may know of a token, or why that is nothing.
+// introspect returns the claims of a token, or the reason why it is inactive for the
+// client.
 func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, *server.Reason, error) {
 	stored, query, err := findToken(ctx, req, e.QueryToken, token)
 	if err != nil {
@@ -253,8 +256,8 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	return claims, nil, req.PrepareIntrospection(ctx, stored, claims)
 }
 
-// subject is the user's id, but for the client of the token itself, which may know
-// the user by another (OpenID Connect Core section 8.1).
+// subject returns the user's id for an API, and the client's subject identifier of the
+// user, which may differ (OpenID Connect Core section 8.1), for the client of the token.
 func (*Introspection) subject(req *server.Request, stored *server.StoredToken) string {
 	if !stored.Token.CheckClient(req.Client.GetClientID()) {
 		return stored.UserID
@@ -262,7 +265,7 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 	return cmp.Or(stored.Token.GetAuthorization().Subject, req.Server.Subject(req.Client, stored.UserID))
 }
 
-// whyDead returns why a token opens nothing any more, nil where it does.
+// whyDead returns why a token is not valid, or nil if it is valid.
 func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
 	refresh := query.AccessToken == ""
 	owner := slog.String("token_client_id", token.GetClientID())
@@ -279,8 +282,9 @@ func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *
 	return nil
 }
 
-// endedByClient returns why a token opens nothing any more that was not revoked yet itself:
-// its client is gone, or all grants of that were ended.
+// endedByClient returns why a token that is not itself revoked is no longer valid: its
+// client is gone, or all of the client's grants were ended. It returns nil if neither is
+// true.
 func endedByClient(ctx context.Context, req *server.Request, token server.Token) (*server.Reason, error) {
 	client, clientID := req.Client, token.GetClientID()
 	if !token.CheckClient(client.GetClientID()) {
@@ -295,7 +299,7 @@ func endedByClient(ctx context.Context, req *server.Request, token server.Token)
 	return server.Ended(token.GetAuthorization(), server.GenerationOf(client), 0), nil
 }
 
-// checkPermission returns why the client may not know of a token, nil where it may.
+// checkPermission returns why the client may not introspect a token, or nil if it may.
 func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken, query server.TokenQuery) (*server.Reason, error) {
 	if e.CheckPermission == nil {
 		return e.mayKnow(req, token.Token, query), nil
@@ -305,14 +309,14 @@ func (e *Introspection) checkPermission(ctx context.Context, req *server.Request
 		return nil, fmt.Errorf("check the permission to introspect: %w", err)
 	}
 	if !permitted {
-		return server.NewReason("Introspection.CheckPermission does not let the client know of the token", slog.String("token_client_id", token.Token.GetClientID())), nil
+		return server.NewReason("Introspection.CheckPermission does not let the client introspect the token", slog.String("token_client_id", token.Token.GetClientID())), nil
 	}
 	return nil, nil
 }
 
-// mayKnow is the rule of a client that is the token's own, or the API that it is for. An
-// audience is compared with what the operator says of the client, and never with its id,
-// which a client that comes by a document chooses itself.
+// mayKnow applies the default rules: the client must be the token's own, or an API that the
+// token is for. An audience is compared with the resources that the operator gave the
+// client, never with its client id, which a client with a metadata document chooses itself.
 func (e *Introspection) mayKnow(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
 	if token.CheckClient(req.Client.GetClientID()) {
 		return nil
@@ -324,18 +328,18 @@ func (e *Introspection) mayKnow(req *server.Request, token server.Token, query s
 	}
 	switch {
 	case query.AccessToken == "":
-		return server.NewReason("a refresh token is for its own client alone", values...)
+		return server.NewReason("only its own client may introspect a refresh token", values...)
 	case len(resources) == 0:
-		return server.NewReason("the token is another client's, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
+		return server.NewReason("the token belongs to another client, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
 	case len(audience) == 0:
-		return server.NewReason("the token is for no resource: see Introspection.DefaultResource", values...)
+		return server.NewReason("the token has no audience: see Introspection.DefaultResource", values...)
 	case !slices.ContainsFunc(resources, func(one string) bool { return server.HasResource(audience, one) }):
-		return server.NewReason("the token is not for a resource at which this client is the API", values...)
+		return server.NewReason("the token is not for a resource of this API", values...)
 	}
 	return nil
 }
 
-// resourcesOf returns the resources at which a client is the API.
+// resourcesOf returns the resources of which a client is the API.
 func (e *Introspection) resourcesOf(client server.Client) []string {
 	resources := e.APIs[client.GetClientID()]
 	if api, ok := client.(server.ResourceServer); ok {
@@ -344,11 +348,11 @@ func (e *Introspection) resourcesOf(client server.Client) []string {
 	return resources
 }
 
-// claimsOf is what the row says. A refresh token stands for its grant, which
-// may be more than the access token of the day; it has no "token_type", which is how an access
-// token is presented (RFC 7662 section 2.2), and is told from one by that. Of an access token whose row does not say
-// in one way to which key it is bound, or who acts with it, nothing is told: without that
-// it would stand for more.
+// claimsOf returns the claims of a stored token. A refresh token has the scope of its
+// grant, which may exceed that of the latest access token. It has no "token_type", which
+// says how an access token is presented (RFC 7662 section 2.2), and can be told from an
+// access token by that. If an access token's "cnf" or "act" is malformed, the token is
+// inactive: without them it would be good for more.
 func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *server.Reason) {
 	claims := map[string]any{"active": true, "client_id": token.GetClientID()}
 	set := func(name string, value any, known bool) {
@@ -370,7 +374,7 @@ func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *ser
 	set("aud", audience, len(audience) > 0)
 	for name, text := range map[string]string{"cnf": token.GetConfirmation(), "act": token.GetActor()} {
 		if fault := strictjson.ObjectFault(text); text != "" && fault != nil {
-			return nil, server.NewReason("the row of the token has JSON that cannot be read", slog.String("claim", name), slog.String("fault", fault.Error()))
+			return nil, server.NewReason("the stored token has malformed JSON", slog.String("claim", name), slog.String("fault", fault.Error()))
 		}
 		set(name, json.RawMessage(text), text != "")
 	}

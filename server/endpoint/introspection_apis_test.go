@@ -72,7 +72,7 @@ func TestIntrospectionByAPIs(t *testing.T) {
 			assert.Contains(t, log.String(), "client_id="+client.ClientID)
 			assert.NotContains(t, log.String(), token)
 		}
-		const notAPI, notIts, noResource = "this client is not an API", "not for a resource at which this client is the API", "the token is for no resource"
+		const notAPI, notIts, noResource = "this client is not an API", "not for a resource of this API", "the token has no audience"
 
 		for _, row := range []struct {
 			rule   string
@@ -93,7 +93,7 @@ func TestIntrospectionByAPIs(t *testing.T) {
 			{"another API", atB, forA["access_token"], notIts},
 			{"an API at what only looks like it", longer, forA["access_token"], notIts},
 			{"an API about a token for nothing", atA, forNothing["access_token"], noResource},
-			{"an API about a refresh token", atA, forA["refresh_token"], "a refresh token is for its own client alone"},
+			{"an API about a refresh token", atA, forA["refresh_token"], "only its own client may introspect a refresh token"},
 			{"its client about a refresh token", owner, forA["refresh_token"], ""},
 			{"an API about what is no token", atA, "no-token", "the token is unknown"},
 		} {
@@ -195,8 +195,8 @@ func TestAnAPIThatIsNotThereIsDiagnosed(t *testing.T) {
 			found[finding.Where] = finding.Problem + ", so " + finding.Consequence
 		}
 		assert.Equal(t, map[string]string{
-			`endpoint.Introspection.APIs["nobody"]`:                  "names a client that does not exist, so no API can ask what a token for " + apiA + " stands for",
-			`endpoint.Introspection.APIs["` + public.ClientID + `"]`: "names a client that cannot authenticate here, so no API can ask what a token for " + apiA + " https://b.example stands for",
+			`endpoint.Introspection.APIs["nobody"]`:                  "names a client that does not exist, so no API can introspect a token for " + apiA,
+			`endpoint.Introspection.APIs["` + public.ClientID + `"]`: "names a client that cannot authenticate here, so no API can introspect a token for " + apiA + " https://b.example",
 		}, found)
 
 		for i := range 1000 {

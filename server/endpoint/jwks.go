@@ -8,10 +8,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// JWKS is the document of the server's public keys (RFC 7517 section 5), named
-// "jwks". A server on which something signs that is registered, such as an
-// oidc.Provider, has one anyway; register this one for keys of which the server does not
-// know, such as those of JWT access tokens.
+// JWKS is the JWK Set document of the server's public keys (RFC 7517 section 5), named
+// "jwks". A server has one by default if something registered on it signs, such as an
+// oidc.Provider. Register this one for keys that the server does not know of, such as those
+// of JWT access tokens.
 type JWKS struct {
 	// Keys are the server's keys.
 	Keys server.SigningKeys
@@ -26,12 +26,12 @@ func (*JWKS) EndpointPath() string { return "/oauth/jwks" }
 // Methods returns "GET".
 func (*JWKS) Methods() []string { return []string{http.MethodGet} }
 
-// PrepareMetadata names the document (RFC 8414 section 2).
+// PrepareMetadata adds the document's URL (RFC 8414 section 2).
 func (*JWKS) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["jwks_uri"] = s.EndpointURL("jwks")
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if Keys is missing.
 func (e *JWKS) CheckConfig(*server.Config) error {
 	if e.Keys == nil {
 		return errors.New("endpoint: JWKS.Keys is missing: write gormoauth.CreateSigningKeys[SigningKey](db, gormstore.SigningKeyOptions{})")
@@ -42,8 +42,8 @@ func (e *JWKS) CheckConfig(*server.Config) error {
 // PublishedKeys returns the keys.
 func (e *JWKS) PublishedKeys() server.SigningKeys { return e.Keys }
 
-// CreateResponse writes the keys, which may be cached for five minutes: a new
-// one is announced long before it signs.
+// CreateResponse returns the keys. The response may be cached for five minutes, since a new
+// key is published long before it signs.
 func (e *JWKS) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	return server.PublicKeysResponse(ctx, req.Time, e.Keys)
 }

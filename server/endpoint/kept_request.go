@@ -11,10 +11,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// KeepAuthorizationRequest keeps a request that came by POST through the browser and is
-// too long for an address. Nobody has authenticated for it, so that it is kept as it
-// came, is checked anew each time, and passes for no request that was pushed. Like one it
-// is good for one decision.
+// KeepAuthorizationRequest stores a request that the browser sent by POST and that is too
+// long for a URL. The client has not authenticated, so the request is stored unchanged, is
+// checked again each time, and does not count as pushed. Like a pushed request, it can be
+// used for one decision.
 func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Context, req *server.Request, parameters url.Values) (string, error) {
 	if err := allowRequest(ctx, req, e.PublicRequests); err != nil {
 		return "", err
@@ -23,7 +23,8 @@ func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Contex
 	return requestURI, err
 }
 
-// KeptAuthorizationRequest returns the parameters of a request that is kept.
+// KeptAuthorizationRequest returns the parameters of a stored request, or nil if the
+// request_uri is not that of one.
 func (e *PushedAuthorizationRequest) KeptAuthorizationRequest(ctx context.Context, req *server.Request) (url.Values, error) {
 	if !isRequestURI(req.Params.Get("request_uri"), server.KeptRequestKind) {
 		return nil, nil
@@ -31,7 +32,7 @@ func (e *PushedAuthorizationRequest) KeptAuthorizationRequest(ctx context.Contex
 	return e.load(ctx, req)
 }
 
-// isRequestURI reports whether a request_uri stands for a request of the kind.
+// isRequestURI reports whether a request_uri has the form of one for this kind of request.
 func isRequestURI(requestURI string, kind server.SecretKind) bool {
 	secret, ours := strings.CutPrefix(requestURI, requestURIPrefix)
 	return ours && !server.Malformed(secret, kind)
@@ -61,8 +62,8 @@ func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Reque
 	return requestURI, record.ExpiresAt - req.Time.Unix(), nil
 }
 
-// load returns the parameters that the request's request_uri stands for. The client_id
-// must be that of the client whose request it is (RFC 9126 section 4).
+// load returns the parameters that the request's request_uri stands for. The client_id must
+// be that of the client that made the request (RFC 9126 section 4).
 func (e *PushedAuthorizationRequest) load(ctx context.Context, req *server.Request) (url.Values, error) {
 	stored, err := e.Storage.QueryPushedRequest(ctx, server.Digest(req.Params.Get("request_uri")))
 	if err != nil {
@@ -72,7 +73,7 @@ func (e *PushedAuthorizationRequest) load(ctx context.Context, req *server.Reque
 	case stored == nil:
 		return nil, errNoSuchRequestURI().Because("the 'request_uri' is unknown")
 	case stored.GetClientID() != req.Params.Get("client_id"):
-		return nil, errNoSuchRequestURI().Because("the 'request_uri' is that of another client", slog.String("pushed_by", stored.GetClientID()))
+		return nil, errNoSuchRequestURI().Because("the 'request_uri' belongs to another client", slog.String("pushed_by", stored.GetClientID()))
 	case stored.IsUsed():
 		return nil, errNoSuchRequestURI().Because("the 'request_uri' was used before")
 	case stored.IsExpired(req.Time):

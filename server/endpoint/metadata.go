@@ -12,21 +12,20 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Metadata is the authorization server's metadata document (RFC 8414), named
-// "metadata". It lists what is registered, and nothing else; its fields are what
-// nothing registered can know. The document also names what a
-// [server.MetadataHook] of the program's own adds.
+// Metadata is the authorization server metadata document (RFC 8414), named "metadata". It
+// describes exactly what is registered on the server; the fields add what only the operator
+// knows. A [server.MetadataHook] of the program can add members too.
 type Metadata struct {
-	// ServiceDocumentation is the address of a page for developers.
+	// ServiceDocumentation is the URL of a page for developers.
 	ServiceDocumentation string
-	// OpPolicyURI is the address of what the operator asks of clients.
+	// OpPolicyURI is the URL of the operator's requirements for clients.
 	OpPolicyURI string
-	// OpTosURI is the address of the operator's terms of service.
+	// OpTosURI is the URL of the operator's terms of service.
 	OpTosURI string
-	// Keys sign the document (RFC 8414 section 2.1), as its member
-	// signed_metadata; nil leaves that out.
+	// Keys sign the document (RFC 8414 section 2.1), in its member signed_metadata. nil
+	// omits that member.
 	Keys server.SigningKeys
-	// Algorithm is what they sign by; empty is ES256.
+	// Algorithm is the signing algorithm. Empty means ES256.
 	Algorithm jose.SignatureAlgorithm
 	// UILocalesSupported are the languages of the program's pages (BCP 47).
 	UILocalesSupported []string
@@ -45,7 +44,7 @@ func (*Metadata) EndpointPath() string { return "/.well-known/oauth-authorizatio
 // Methods returns "GET".
 func (*Metadata) Methods() []string { return []string{http.MethodGet} }
 
-// CheckConfig names what the profile forbids.
+// CheckConfig returns an error if the profile forbids Algorithm.
 func (e *Metadata) CheckConfig(config *server.Config) error {
 	return server.CheckAlgorithms(config.Profile, "endpoint: Metadata.Algorithm", e.algorithm())
 }
@@ -57,7 +56,7 @@ func (e *Metadata) algorithm() jose.SignatureAlgorithm {
 	return e.Algorithm
 }
 
-// PrepareMetadata names what the fields know.
+// PrepareMetadata adds the members from the fields.
 func (e *Metadata) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	for member, uri := range map[string]string{
 		"service_documentation": e.ServiceDocumentation, "op_policy_uri": e.OpPolicyURI, "op_tos_uri": e.OpTosURI,
@@ -71,7 +70,7 @@ func (e *Metadata) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	}
 }
 
-// CreateResponse writes the document, which may be cached for five minutes.
+// CreateResponse returns the document, which may be cached for five minutes.
 func (e *Metadata) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	document := req.Server.Metadata()
 	if e.Keys != nil {
@@ -84,7 +83,7 @@ func (e *Metadata) CreateResponse(ctx context.Context, req *server.Request) (*se
 	return &server.Response{Header: http.Header{"Cache-Control": {"public, max-age=300"}}, Body: document}, nil
 }
 
-// sign returns the document as a JWT. Everybody may ask for it, so it is signed
+// sign returns the document as a JWT. Since anyone can request it, it is signed at most
 // once in five minutes.
 func (e *Metadata) sign(ctx context.Context, req *server.Request, document server.Metadata) (string, error) {
 	const signedFor = 5 * time.Minute

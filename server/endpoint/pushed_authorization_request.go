@@ -14,22 +14,22 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// PushedAuthorizationRequest is the pushed authorization request endpoint (RFC
-// 9126), named "pushed_authorization_request": a client sends its authorization
-// request itself, authenticated, and the browser carries nothing but a
-// reference, which no one can change and which is good for one decision.
+// PushedAuthorizationRequest is the pushed authorization request endpoint (RFC 9126), named
+// "pushed_authorization_request": an authenticated client sends its authorization request
+// directly, and the browser carries only a reference to it, which cannot be altered and can
+// be used for one decision.
 type PushedAuthorizationRequest struct {
-	// Storage keeps the requests.
+	// Storage stores the requests.
 	Storage server.PushedRequestStorage
-	// ExpiresIn is how long a request may wait for the user's decision; 0 is ten
-	// minutes, in which there is time to sign in.
+	// ExpiresIn is how long a request may wait for the user's decision. 0 means ten
+	// minutes, which leaves time to sign in.
 	ExpiresIn time.Duration
-	// Required refuses authorization requests that were not pushed. Otherwise a
-	// client's metadata can ask for it: require_pushed_authorization_requests.
+	// Required refuses authorization requests that were not pushed. Otherwise a client's
+	// metadata can require pushed ones: require_pushed_authorization_requests.
 	Required bool
-	// PublicRequests bounds how many requests are stored for public clients, which
-	// anybody can be, and for browsers that bring one by POST that is too long for an
-	// address, by network address; nil allows 300 in ten minutes, counted in this process.
+	// PublicRequests limits, per network address, how many requests are stored for public
+	// clients, which anyone can impersonate, and for browsers that POST a request too long
+	// for a URL. nil allows 300 in ten minutes, counted in this process.
 	PublicRequests ratelimit.Limiter
 }
 
@@ -37,7 +37,7 @@ const (
 	defaultPushedRequestExpiresIn = 10 * time.Minute
 	requestURIPrefix              = "urn:ietf:params:oauth:request_uri:"
 	requirePushed                 = "require_pushed_authorization_requests"
-	maxStoredParameters           = 1<<16 - 1 // of a column of type text on MySQL
+	maxStoredParameters           = 1<<16 - 1 // the size of a column of type text on MySQL
 )
 
 // EndpointName returns "pushed_authorization_request".
@@ -46,7 +46,7 @@ func (*PushedAuthorizationRequest) EndpointName() string { return "pushed_author
 // EndpointPath returns "/oauth/par".
 func (*PushedAuthorizationRequest) EndpointPath() string { return "/oauth/par" }
 
-// PrepareMetadata names the endpoint (RFC 9126 section 5).
+// PrepareMetadata adds the endpoint's URL (RFC 9126 section 5).
 func (e *PushedAuthorizationRequest) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["pushed_authorization_request_endpoint"] = s.EndpointURL("pushed_authorization_request")
 	if e.Required {
@@ -54,7 +54,8 @@ func (e *PushedAuthorizationRequest) PrepareMetadata(s *server.Server, metadata 
 	}
 }
 
-// CheckConfig names what is missing, and fills in what may be left out.
+// CheckConfig returns an error for each missing or invalid field, and sets the default of
+// PublicRequests.
 func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -69,7 +70,7 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	return errors.Join(faults...)
 }
 
-// Diagnose finds requests that are not there.
+// Diagnose checks that the look-up of a request that does not exist finds none.
 func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("endpoint.PushedAuthorizationRequest.Storage", func() (bool, error) {
 		request, err := e.Storage.QueryPushedRequest(ctx, server.Digest(rand.Text()))
@@ -77,14 +78,14 @@ func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Ser
 	})
 }
 
-// IsReplaySafe says that a replay does no harm: a request is stored once.
+// IsReplaySafe marks the endpoint as one where a replayed request does no harm.
 func (*PushedAuthorizationRequest) IsReplaySafe() {}
 
 // CreateResponse validates the request as the authorization endpoint would, and
 // stores it.
 func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	if req.Params.Has("request_uri") { // RFC 9126 section 2.1
-		return nil, server.NewError(server.InvalidRequest, "A pushed request cannot have a 'request_uri'.")
+		return nil, server.NewError(server.InvalidRequest, "A pushed request must not have a 'request_uri'.")
 	}
 	if err := checkPublicRequest(ctx, req, e.PublicRequests); err != nil {
 		return nil, err
@@ -106,8 +107,8 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 	return &server.Response{Status: http.StatusCreated, Body: map[string]any{"request_uri": requestURI, "expires_in": expiresIn}}, nil
 }
 
-// ResolveAuthorizationRequest puts a pushed request in the place of the
-// reference to it.
+// ResolveAuthorizationRequest replaces a request_uri by the parameters of the pushed
+// request.
 func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Context, req *server.Request) error {
 	requestURI := req.Params.Get("request_uri")
 	if !strings.HasPrefix(requestURI, requestURIPrefix) {
@@ -124,7 +125,7 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 	return nil
 }
 
-// CheckAuthorizationRequest refuses a request that should have been pushed.
+// CheckAuthorizationRequest refuses a request that must be pushed but was not.
 func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	if req.Endpoint != "authorization" || strings.HasPrefix(req.RequestURI, requestURIPrefix) || !e.Required && !server.AsksFor(req.Client, requirePushed) {
 		return nil
@@ -132,8 +133,8 @@ func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
 }
 
-// DecideAuthorizationRequest has a pushed request used up by the answer, or one that is kept.
-// Of two decisions at once one counts.
+// DecideAuthorizationRequest makes the response spend the pushed or stored request. Of two
+// concurrent decisions only one counts.
 func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(_ context.Context, req *server.Request) error {
 	for _, requestURI := range []string{req.KeptRequestURI(), req.RequestURI} {
 		if !strings.HasPrefix(requestURI, requestURIPrefix) {
@@ -147,14 +148,15 @@ func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(_ context.Contex
 	return nil
 }
 
-// ClientMetadataMembers returns the member by which a client asks for this.
+// ClientMetadataMembers returns "require_pushed_authorization_requests", by which a client
+// requires pushed requests.
 func (*PushedAuthorizationRequest) ClientMetadataMembers() []string { return []string{requirePushed} }
 
-// CheckClientMetadata checks its type.
+// CheckClientMetadata checks that the member is a boolean.
 func (*PushedAuthorizationRequest) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	return server.CheckBoolMember(metadata, requirePushed)
 }
 
 func errNoSuchRequestURI() *server.Error {
-	return server.NewError(server.InvalidRequestURI, "The 'request_uri' is unknown, was used or has expired.")
+	return server.NewError(server.InvalidRequestURI, "The 'request_uri' is unknown, was already used or has expired.")
 }

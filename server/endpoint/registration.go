@@ -24,44 +24,44 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// Registration is the client registration endpoint (RFC 7591), named
-// "registration", and, under the address that each client is told, the client
-// configuration endpoint (RFC 7592): clients make themselves known, and manage
-// what they said. A client keeps its registration access token, so that one that never saw
-// an answer asks again with the same; the operator replaces one that has leaked.
+// Registration is the client registration endpoint (RFC 7591), named "registration", and,
+// at the URL that each client receives, the client configuration endpoint (RFC 7592):
+// clients register and manage their registrations. The registration access token does not
+// change on an update, so that a client that lost a response can try again with the same
+// token. The operator must replace a token that has leaked.
 type Registration struct {
-	// Storage keeps the clients.
+	// Storage stores the clients.
 	Storage server.ClientRegistrationStorage
-	// CheckInitialAccessToken reports whether an initial access token is good;
-	// without Open a registration needs one. [RequireScope] takes access tokens of
-	// this server.
+	// CheckInitialAccessToken reports whether an initial access token is valid. Unless Open
+	// is set, a registration needs one. [RequireScope] accepts access tokens of this
+	// server.
 	CheckInitialAccessToken func(ctx context.Context, req *server.Request, token string) (bool, error)
-	// Open lets anybody register, without an initial access token. Whoever does
-	// chooses the name that people are shown.
+	// Open lets anyone register, without an initial access token. Such a client chooses the
+	// name that users see.
 	Open bool
-	// GrantTypes are the grant types that a client may register for; nil is
-	// authorization_code, refresh_token and the device code's, in which a user
-	// consents. With client_credentials a client gets tokens of its own at once.
+	// GrantTypes are the grant types that a client may register for. nil means
+	// authorization_code, refresh_token and the device code grant type, in which a user
+	// consents. With client_credentials, a client gets its own tokens at once.
 	GrantTypes []string
-	// DefaultScope is the scope of a client that asks for none that the server has;
-	// offline_access belongs to it where the server supports that scope and the client
+	// DefaultScope is the scope of a client that asks for no scope that the server
+	// supports. It includes offline_access if the server supports that scope and the client
 	// may use refresh tokens.
 	DefaultScope string
-	// Check is the operator's own say: it may change the metadata, or refuse it
-	// with a [*server.Error]. nil takes what is valid.
+	// Check is an additional check by the operator: it may change the metadata, or refuse
+	// it with a [*server.Error]. nil accepts all valid metadata.
 	Check func(ctx context.Context, req *server.Request, metadata *models.ClientMetadata) error
-	// SoftwareStatements verifies software statements (RFC 7591 section 2.3); nil
-	// refuses them.
+	// SoftwareStatements verifies software statements (RFC 7591 section 2.3). nil refuses
+	// them.
 	SoftwareStatements *SoftwareStatements
-	// SecretExpiresIn is how long a secret lasts; 0 is without end. An update in
-	// the second half of its life gets a new one, beside which the old one stays
-	// valid until its end.
+	// SecretExpiresIn is how long a secret is valid. 0 means that it does not expire. An
+	// update in the second half of its lifetime returns a new secret; the old one stays
+	// valid until it expires.
 	SecretExpiresIn time.Duration
-	// Attempts bounds how many registrations may be tried, by network address; nil
-	// allows 100 in ten minutes, counted in this process.
+	// Attempts limits, per network address, how many registrations may be tried. nil allows
+	// 100 in ten minutes, counted in this process.
 	Attempts ratelimit.Limiter
-	// UnusedExpiresIn is how long a client is remembered that never gets a token;
-	// 0 is 30 days, less than 0 is without end.
+	// UnusedExpiresIn is how long a client that never gets a token is stored. 0 means 30
+	// days; a negative value means for ever.
 	UnusedExpiresIn time.Duration
 }
 
@@ -77,25 +77,26 @@ func (*Registration) EndpointName() string { return "registration" }
 // EndpointPath returns "/oauth/register".
 func (*Registration) EndpointPath() string { return "/oauth/register" }
 
-// Methods returns POST, which registers, and GET, PUT and DELETE, with which a
+// Methods returns POST, which registers a client, and GET, PUT and DELETE, with which a
 // client manages its registration.
 func (*Registration) Methods() []string {
 	return []string{http.MethodPost, http.MethodGet, http.MethodPut, http.MethodDelete}
 }
 
-// PrepareMetadata names the endpoint (RFC 8414 section 2).
+// PrepareMetadata adds the endpoint's URL (RFC 8414 section 2).
 func (*Registration) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["registration_endpoint"] = s.EndpointURL("registration")
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field, and sets the default of
+// Attempts.
 func (e *Registration) CheckConfig(config *server.Config) error {
 	var faults []error
 	if e.Storage == nil {
 		faults = append(faults, errors.New("endpoint: Registration.Storage is missing: write gormoauth.CreateRegistrationEndpoint[Client, Token](db)"))
 	}
 	if e.Open == (e.CheckInitialAccessToken != nil) {
-		faults = append(faults, errors.New("endpoint: Registration: who may register? Set CheckInitialAccessToken, or Open for everybody, and not both"))
+		faults = append(faults, errors.New("endpoint: Registration: set either CheckInitialAccessToken, or Open to let anyone register"))
 	}
 	if e.SecretExpiresIn < 0 {
 		faults = append(faults, errors.New("endpoint: Registration.SecretExpiresIn must not be negative"))
@@ -109,49 +110,48 @@ func (e *Registration) CheckConfig(config *server.Config) error {
 	return errors.Join(faults...)
 }
 
-// CheckRegistration has the hooks be told of clients that are deleted.
+// CheckRegistration makes the server tell its hooks of deleted clients.
 func (e *Registration) CheckRegistration(s *server.Server) error {
 	s.TellRevocations(e.Storage)
 	return nil
 }
 
-// Diagnose finds that anybody may register.
+// Diagnose reports that anyone can register without a Check.
 func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Findings {
 	if !e.Open || e.Check != nil || loopback.Serves(s.Issuer()) {
 		return nil
 	}
 	return server.Findings{{
-		Check: "open_registration", Severity: server.Warning, Where: "endpoint.Registration.Open", Problem: "lets anybody register clients, and nothing else is checked",
-		Consequence: "a stranger's client asks users for consent under a name of its choice, and each has a row",
-		Remedy:      "CheckInitialAccessToken, or a Check of your own; where it is meant, findings.Without(\"open_registration\")",
+		Check: "open_registration", Severity: server.Warning, Where: "endpoint.Registration.Open", Problem: "lets anyone register clients, without any check of your own",
+		Consequence: "a stranger's client can ask users for consent under any name, and each client takes up a row",
+		Remedy:      "set CheckInitialAccessToken, or a Check of your own; if it is intended, findings.Without(\"open_registration\")",
 	}}
 }
 
-// TokenIssued keeps a client that is in use.
+// TokenIssued marks the client as used, so that it is not deleted.
 func (e *Registration) TokenIssued(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
 	e.keep(ctx, req)
 }
 
-// PrepareAuthorizationResponse keeps a client that users let in: it may never ask for a
-// token, as one that only wants an ID token at once.
+// PrepareAuthorizationResponse marks the client as used, since it may never ask for a
+// token, such as one that only gets ID tokens from the authorization endpoint.
 func (e *Registration) PrepareAuthorizationResponse(ctx context.Context, req *server.Request, _ map[string][]string) error {
 	e.keep(ctx, req)
 	return nil
 }
 
-// keep notes that a client that registered itself is in use.
+// keep records that a client that registered itself is in use.
 func (e *Registration) keep(ctx context.Context, req *server.Request) {
 	client, ok := req.Client.(server.RegisteredClient)
 	if !ok || client.AsClientMixin().UnusedExpiresAt == 0 || client.AsClientMixin().ClientSource == models.ClientByDocument {
 		return
 	}
 	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next request tries again
-		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be kept", slog.String("cause", err.Error()))
+		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be marked as used", slog.String("cause", err.Error()))
 	}
 }
 
-// CreateResponse registers a client, or answers one that manages its
-// registration.
+// CreateResponse registers a client, or reads, updates or deletes the registration of one.
 func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	if req.HTTP.Method == http.MethodPost {
 		return e.register(ctx, req)
@@ -164,8 +164,9 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 	case http.MethodPut:
 		return e.update(ctx, req, client, token)
 	case http.MethodDelete:
-		// It takes some seconds until nothing can come of what is under way. A client that does not wait for
-		// the answer, and could not ask again, is deleted all the same.
+		// Deletion takes some seconds, to wait for requests that are under way. A client
+		// that does not wait for the response could not try again, so it is deleted all the
+		// same.
 		if err := e.Storage.DeleteClient(context.WithoutCancel(ctx), client.ClientID, req.Time); err != nil {
 			return nil, fmt.Errorf("delete client: %w", err)
 		}
@@ -182,7 +183,7 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 		return nil, fmt.Errorf("limit the registrations: %w", err)
 	}
 	if wait > 0 {
-		return nil, server.TooManyRequests(wait, "These were many registrations. Please try again later.")
+		return nil, server.TooManyRequests(wait, "Too many registrations were tried. Please try again later.")
 	}
 	if !e.Open {
 		if err := e.checkInitialAccessToken(ctx, req); err != nil {
@@ -223,7 +224,7 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 	return information(req, http.StatusCreated, client, secret, token, statement)
 }
 
-// newSecret gives a client a secret, and returns it this once.
+// newSecret gives a client a new secret, and returns it.
 func (e *Registration) newSecret(req *server.Request, client *models.ClientMixin) (secret string) {
 	secret, client.ClientSecret = req.Server.NewClientSecret(client.GetTokenEndpointAuthMethod(), client.ClientID)
 	client.ClientSecretExpiresAt = 0
@@ -233,12 +234,13 @@ func (e *Registration) newSecret(req *server.Request, client *models.ClientMixin
 	return secret
 }
 
-// updateAttempts is how often an update is tried that somebody else comes in between.
+// updateAttempts is how often an update is tried while concurrent requests change the
+// client.
 const updateAttempts = 5
 
-// update replaces what a client said of itself (RFC 7592 section 2.2). What it
-// leaves out is gone. Its registration access token stays: a client that never saw the
-// answer asks again with the same.
+// update replaces the metadata of a client (RFC 7592 section 2.2). Omitted members are
+// removed. The registration access token does not change, so that a client that lost the
+// response can try again.
 func (e *Registration) update(ctx context.Context, req *server.Request, old *models.ClientMixin, token string) (*server.Response, error) {
 	members, err := readMembers(req)
 	if err != nil {
@@ -246,11 +248,11 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 	}
 	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"} {
 		if _, ok := members[name]; ok {
-			return nil, server.NewError(server.InvalidRequest, "The request must not have the member '%s'.", name)
+			return nil, server.NewError(server.InvalidRequest, "The request must not have the member '%s'. Leave it out.", name)
 		}
 	}
 	if id, ok := text(members, "client_id"); !ok || id != old.ClientID {
-		return nil, server.NewError(server.InvalidRequest, "The 'client_id' is not that of the client that is updated.")
+		return nil, server.NewError(server.InvalidRequest, "The 'client_id' must be that of the client to update.")
 	}
 	known, isText := text(members, "client_secret")
 	if !isText || !isTheirs(old, known, req.Time) {
@@ -272,7 +274,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		if updated {
 			return information(req, http.StatusOK, &client, secret, token, statement)
 		}
-		// Its secret is another one since it authenticated, or it is gone.
+		// Since it authenticated, its secret has changed or it was deleted.
 		if old, _, err = e.authenticate(ctx, req); err != nil {
 			return nil, err
 		}
@@ -280,21 +282,21 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 			return nil, errNotTheirSecret()
 		}
 	}
-	return nil, fmt.Errorf("endpoint: the registration is being changed by others: %w", server.ErrUnavailable)
+	return nil, fmt.Errorf("endpoint: the registration is being changed by concurrent requests: %w", server.ErrUnavailable)
 }
 
-// isTheirs reports whether a secret is the client's, or none.
+// isTheirs reports whether secret is empty or one of the client's.
 func isTheirs(client *models.ClientMixin, secret string, now time.Time) bool {
 	return secret == "" || client.CheckClientSecret(secret, now)
 }
 
 func errNotTheirSecret() error {
-	return server.NewError(server.InvalidRequest, "The 'client_secret' is not that of the client; a client cannot choose its own.")
+	return server.NewError(server.InvalidRequest, "The 'client_secret' is not the client's current secret. A client cannot choose its own.")
 }
 
-// renewSecret gives a client a secret that has none yet, or one that ends soon,
-// and takes it from one that needs none any more. A client that still knows the one before,
-// which it presents, never saw the new one: it gets another in its place.
+// renewSecret gives a client a new secret if it has none yet, or if its secret expires
+// soon, and removes the secret of a client that no longer needs one. A client that presents
+// its previous secret never received the current one, so it gets another one instead.
 func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin, known string) (secret string) {
 	endsSoon := client.ClientSecretExpiresAt != 0 && client.ClientSecretExpiresAt-req.Time.Unix() < int64(e.SecretExpiresIn/time.Second)/2
 	switch {
@@ -313,16 +315,17 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 	return ""
 }
 
-// isPrevious reports whether a secret is the one before the client's, and that alone.
+// isPrevious reports whether a secret is the client's previous one and not also the current
+// one.
 func isPrevious(client *models.ClientMixin, secret string, now time.Time) bool {
 	current := *client
 	current.PreviousClientSecret = ""
 	return secret != "" && client.CheckClientSecret(secret, now) && !current.CheckClientSecret(secret, now)
 }
 
-// information is the client information response (RFC 7591 section 3.2.1,
-// RFC 7592 section 3). A secret is told when it is made, and never again; a software
-// statement comes back with the answer to the request that it was used in.
+// information is the client information response (RFC 7591 section 3.2.1, RFC 7592 section
+// 3). A secret is returned only when it is made. A software statement is returned in the
+// response to the request that had it.
 func information(req *server.Request, status int, client *models.ClientMixin, secret, token, statement string) (*server.Response, error) {
 	encoded, err := json.Marshal(client.ClientMetadata)
 	if err != nil {
@@ -373,33 +376,33 @@ func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 	}
 	members, err := strictjson.Object(body)
 	if err != nil {
-		return nil, server.NewError(server.InvalidRequest, "The body is not a JSON object in valid UTF-8 that gives each member once.").BecauseOf(err)
+		return nil, server.NewError(server.InvalidRequest, "The body must be a JSON object in valid UTF-8 without duplicate members.").BecauseOf(err)
 	}
 	leaveOutNull(members)
 	return members, nil
 }
 
-// leaveOutNull takes a member that is null for one that is left out (RFC 7592 section
+// leaveOutNull removes members that are null, which count as omitted (RFC 7592 section
 // 2.2).
 func leaveOutNull(members map[string]json.RawMessage) {
 	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
 }
 
-// text returns a member that is text, empty when there is none. ok is false for
-// one that is something else.
+// text returns a string member, or "" if it is absent. ok is false if the member is not a
+// string.
 func text(members map[string]json.RawMessage, name string) (value string, ok bool) {
 	raw, present := members[name]
 	return value, !present || strictjson.Unmarshal(raw, &value) == nil
 }
 
-// metadata reads what a client says of itself, and takes it through the door of all
-// clients.
+// metadata parses a client's metadata, and checks them in the same way as those of every
+// client.
 func (e *Registration) metadata(ctx context.Context, req *server.Request, members map[string]json.RawMessage) (*models.ClientMetadata, error) {
 	if err := e.applyStatement(ctx, req, members); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"client_id", "client_secret"} {
-		delete(members, name) // they are no metadata
+		delete(members, name) // not metadata
 	}
 	encoded, err := json.Marshal(members)
 	if err != nil {
@@ -415,14 +418,14 @@ func (e *Registration) metadata(ctx context.Context, req *server.Request, member
 	return req.Server.CheckClient(ctx, check)
 }
 
-// typeFault names the member that has another JSON type than it should.
+// typeFault names the member that has the wrong JSON type.
 func typeFault(err error) error {
 	member := "a member"
 	var wrongType *strictjson.Error
 	if errors.As(err, &wrongType) {
 		member = wrongType.Member()
 	}
-	return server.InvalidMember(member, "", "has another JSON type than RFC 7591 section 2 gives it; write it as that says")
+	return server.InvalidMember(member, "", "does not have the JSON type that RFC 7591 section 2 defines for it")
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).
@@ -441,9 +444,9 @@ func (e *Registration) checkInitialAccessToken(ctx context.Context, req *server.
 	return nil
 }
 
-// RequireScope takes access tokens of this server that have the scope as
-// initial access tokens. One that is bound to a key or a certificate is not taken, as it
-// comes without a proof.
+// RequireScope returns a CheckInitialAccessToken that accepts access tokens of this server
+// with the scope. It refuses tokens that are bound to a key or a certificate, since the
+// request has no proof of possession.
 func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
 	return func(ctx context.Context, req *server.Request, token string) (bool, error) {
 		if server.Malformed(token, server.AccessTokenKind) {
@@ -459,9 +462,9 @@ func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx conte
 	}
 }
 
-// authenticate finds the client that manages its registration, by its id and
-// its registration access token. It does not tell a client that is unknown from
-// a wrong token (RFC 7592 section 2.1).
+// authenticate finds the client that manages its registration, by its client id and
+// registration access token. The error does not reveal whether the client is unknown or the
+// token is wrong (RFC 7592 section 2.1).
 func (e *Registration) authenticate(ctx context.Context, req *server.Request) (client *models.ClientMixin, token string, err error) {
 	if token = bearer(req); token == "" {
 		return nil, "", challenge(req, server.NewError(server.MissingAuthorization, "The request has no registration access token."))
@@ -481,11 +484,10 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 }
 
 func errNoRegistrationAccess(req *server.Request, reason *server.Reason) error {
-	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not the client's.").BecauseOf(reason))
+	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not valid for this client.").BecauseOf(reason))
 }
 
-// bearer returns the token of the Authorization header, empty when there is
-// none.
+// bearer returns the token of the Authorization header, or "" if there is none.
 func bearer(req *server.Request) string {
 	const longest = 1 << 10
 	headers := req.HTTP.Header.Values("Authorization")
@@ -499,8 +501,8 @@ func bearer(req *server.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// challenge asks for a bearer token (RFC 6750 section 3). It names an error only
-// to a request that had one.
+// challenge adds a challenge for a bearer token (RFC 6750 section 3). It has an error code
+// only if the request had a token.
 func challenge(req *server.Request, failure *server.Error) error {
 	code := failure.Code
 	if code == server.MissingAuthorization {

@@ -659,10 +659,10 @@ func TestTheOperatorsOwnSay(t *testing.T) {
 	assert.Equal(t, server.InvalidClientMetadata, a.Body["error"])
 
 	for fault, e := range map[string]*endpoint.Registration{
-		"Storage is missing": {Open: true}, "who may register": {Storage: r.endpoint.Storage},
-		"and not both":            {Storage: r.endpoint.Storage, Open: true, CheckInitialAccessToken: endpoint.RequireScope(nil, "x")},
-		"must not be negative":    {Storage: r.endpoint.Storage, Open: true, SecretExpiresIn: -1},
-		"whose statements are tr": {Storage: r.endpoint.Storage, Open: true, SoftwareStatements: &endpoint.SoftwareStatements{}},
+		"Storage is missing": {Open: true}, "set either CheckInitialAccessToken": {Storage: r.endpoint.Storage},
+		"or Open to let anyone":       {Storage: r.endpoint.Storage, Open: true, CheckInitialAccessToken: endpoint.RequireScope(nil, "x")},
+		"must not be negative":        {Storage: r.endpoint.Storage, Open: true, SecretExpiresIn: -1},
+		"the keys of trusted issuers": {Storage: r.endpoint.Storage, Open: true, SoftwareStatements: &endpoint.SoftwareStatements{}},
 	} {
 		assert.ErrorContains(t, r.Server.RegisterEndpoint(e), fault)
 	}

@@ -8,11 +8,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Revocation is the token revocation endpoint (RFC 7009), named "revocation".
-// Revoking a refresh token ends its whole grant; revoking an access token ends
-// that one alone.
+// Revocation is the token revocation endpoint (RFC 7009), named "revocation". Revoking a
+// refresh token revokes its whole grant; revoking an access token revokes only that token.
 type Revocation struct {
-	// QueryToken finds a token.
+	// QueryToken finds an access token or a refresh token.
 	QueryToken server.QueryTokenFunc
 	// RevokeToken revokes an access token.
 	RevokeToken server.RevokeTokenFunc
@@ -26,13 +25,13 @@ func (*Revocation) EndpointName() string { return "revocation" }
 // EndpointPath returns "/oauth/revoke".
 func (*Revocation) EndpointPath() string { return "/oauth/revoke" }
 
-// PrepareMetadata names the endpoint (RFC 8414 section 2).
+// PrepareMetadata adds the endpoint's URL (RFC 8414 section 2).
 func (*Revocation) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["revocation_endpoint"] = s.EndpointURL("revocation")
 	metadata["revocation_endpoint_auth_methods_supported"] = s.AuthMethods()
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if a function is missing.
 func (e *Revocation) CheckConfig(*server.Config) error {
 	if e.QueryToken == nil || e.RevokeToken == nil || e.RevokeGrant == nil {
 		return errors.New("endpoint: Revocation has a nil function: write gormoauth.CreateRevocationEndpoint[Token](db)")
@@ -40,12 +39,13 @@ func (e *Revocation) CheckConfig(*server.Config) error {
 	return nil
 }
 
-// IsReplaySafe says that a replay does no harm: what is revoked twice is revoked.
+// IsReplaySafe marks the endpoint as one where a replayed request does no harm: revoking a
+// token twice changes nothing.
 func (*Revocation) IsReplaySafe() {}
 
-// CreateResponse revokes the token. One that is unknown or revoked already is
-// answered with 200 as well: the client has what it wants (RFC 7009 section
-// 2.2). token_type_hint is but a hint, and every kind of token is searched.
+// CreateResponse revokes the token. A token that is unknown or already revoked also gets a
+// 200 response, since the client has what it wants (RFC 7009 section 2.2). token_type_hint
+// is only a hint: every kind of token is searched.
 func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	token := req.Params.Get("token")
 	if token == "" {

@@ -58,7 +58,7 @@ func payments() *grant.AuthorizationDetails {
 				return err
 			}
 			if a.ID == "x" || a.Type != "account" {
-				return server.NewError(server.InvalidRequest, "The request must not have the member '%s'.", "x")
+				return server.NewError(server.InvalidRequest, "The request must not have the member '%s'. Leave it out.", "x")
 			}
 			return nil
 		}},

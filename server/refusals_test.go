@@ -620,9 +620,9 @@ func (p *full) authorizationRequests(t *testing.T) {
 		refusal{"a request_uri that was used", web("request_uri=" + used), gone, "the 'request_uri' was used before", claiming(p.web.ClientID)},
 		refusal{"an old request_uri", web("request_uri=" + old), gone, "the 'request_uri' has expired", claiming(p.web.ClientID)},
 		refusal{"a hint of another client", hinting(hint("JWT", "aud", "other")), "invalid_request", "the ID token was issued to another client", by(app, "values.audience", "other")},
-		refusal{"a hint of another issuer", hinting(hint("JWT", "iss", "https://other.example")), "invalid_request", "the issuer of the ID token is another one", by(app, "values.iss", "https://other.example")},
+		refusal{"a hint of another issuer", hinting(hint("JWT", "iss", "https://other.example")), "invalid_request", "the ID token was issued by another issuer", by(app, "values.iss", "https://other.example")},
 		refusal{"a hint that is none", hinting(hint("at+jwt")), "invalid_request", "the JWT is not an ID token", by(app, "values.typ", "at+jwt")},
-		refusal{"a hint with a bad session", hinting(hint("JWT", "sid", 1)), "invalid_request", "the 'sid' of the ID token is not a text", by(app)},
+		refusal{"a hint with a bad session", hinting(hint("JWT", "sid", 1)), "invalid_request", "the 'sid' of the ID token is not a string", by(app)},
 		refusal{"a denial", func() oauthtest.Answer { return p.Decide(oauthtest.AuthorizeQuery(p.web, ""), "", nil) }, "access_denied", "", by(p.web)},
 		refusal{"a form without its field", func() oauthtest.Answer {
 			return p.Send(http.MethodPost, oauthtest.AuthorizeQuery(p.web, ""), "confirm=yes", p.User)
@@ -1144,7 +1144,7 @@ func (p *full) signingOut(t *testing.T) {
 				ended := &oidc.EndedSession{Clients: []models.SessionMixin{{ClientID: framed.ClientID, SID: "x"}}}
 				p.openid.CreateLogoutResponse(w, r.WithContext(p.Server.PageContext(r, "logout", p.User)), new(oidc.LogoutRequest), ended)
 			}), get("/logout"))
-		}, "", "an address of the client is not used", append(slices.Clone(nobody), "user", p.User.GetUserID(), "values.client_id", framed.ClientID, "values.member", "frontchannel_logout_uri")},
+		}, "", "a URL of the client is not valid", append(slices.Clone(nobody), "user", p.User.GetUserID(), "values.client_id", framed.ClientID, "values.member", "frontchannel_logout_uri")},
 	)
 }
 

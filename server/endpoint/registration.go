@@ -425,7 +425,7 @@ func typeFault(err error) error {
 	if errors.As(err, &wrongType) {
 		member = wrongType.Member()
 	}
-	return server.InvalidMember(member, "", "does not have the JSON type that RFC 7591 section 2 defines for it")
+	return server.InvalidMember(member, "", "does not have the JSON type of RFC 7591 section 2; write it as defined there")
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).

@@ -16,22 +16,23 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// LogoutStorage is the outbox of logouts. [SessionStorage] fills it.
+// LogoutStorage is the outbox of logouts. [SessionStorage] adds to it.
 type LogoutStorage interface {
-	// DueLogouts returns some of the logouts of which it is time to tell the client.
+	// DueLogouts returns up to limit logouts that are due.
 	DueLogouts(ctx context.Context, now time.Time, limit int) ([]models.LogoutMixin, error)
-	// ClaimLogout sets when a logout is due next, and counts one attempt more, unless
-	// somebody else did so since it was read. Of any number of callers, one wins.
+	// ClaimLogout sets the time when a logout is due next, and increments its number of
+	// attempts, unless another caller did so since it was read. Of several concurrent
+	// callers, only one wins.
 	ClaimLogout(ctx context.Context, logout *models.LogoutMixin, next time.Time) (won bool, err error)
-	// DeleteLogout forgets a logout.
+	// DeleteLogout deletes a logout.
 	DeleteLogout(ctx context.Context, logoutID string) error
 }
 
-// FairLogoutStorage is a [LogoutStorage] that can leave out some clients, so that those
-// which do not answer, or have many logouts, keep no other waiting.
+// FairLogoutStorage is a [LogoutStorage] that can leave out some clients, so that clients
+// that do not respond, or have many logouts, do not delay the others.
 type FairLogoutStorage interface {
 	LogoutStorage
-	// DueLogoutsExcept is DueLogouts without those of some clients.
+	// DueLogoutsExcept is like DueLogouts, without the logouts of clientIDs.
 	DueLogoutsExcept(ctx context.Context, now time.Time, limit int, clientIDs []string) ([]models.LogoutMixin, error)
 }
 
@@ -43,23 +44,23 @@ const (
 	logoutTokenLife = 2 * time.Minute
 
 	logoutBatch    = 64
-	logoutsOfOne   = 8 // of the same client in a batch
-	logoutLooks    = 4 // at the outbox, for one batch
+	logoutsOfOne   = 8 // logouts of one client in a batch
+	logoutLooks    = 4 // queries of the outbox for one batch
 	logoutWorkers  = 8
-	logoutPause    = 5 * time.Second // between two looks at the outbox
-	firstFailure   = time.Second     // the pause after the outbox failed, which doubles each time
+	logoutPause    = 5 * time.Second // between two queries of the outbox
+	firstFailure   = time.Second     // the pause after the outbox failed; it doubles each time
 	longestFailure = 5 * time.Minute
 	firstRetry     = 30 * time.Second
 	slowestRetry   = time.Hour
 	maxRetryDouble = 7
 )
 
-// DeliverLogouts tells clients of the sessions that ended (OpenID Connect
-// Back-Channel Logout 1.0), until ctx ends: run it beside the server. It may run on
-// any number of instances: each logout is told by one at a time, again and again
-// until the client answers, so that a client may be told twice, and never not at all.
-// While the outbox cannot be read or written, it looks less and less often, every five
-// minutes in the end.
+// DeliverLogouts sends clients logout tokens for ended sessions (OpenID Connect
+// Back-Channel Logout 1.0), until ctx is done. Run it in a goroutine beside the server. It
+// may run on any number of instances: each logout is sent by one instance at a time, and
+// retried until the client responds or the logout expires, so a client may be told more
+// than once. While the outbox cannot be read or written, the pause between tries grows to
+// five minutes.
 func (p *Provider) DeliverLogouts(ctx context.Context) {
 	if p.server == nil || p.Logouts == nil {
 		return
@@ -71,7 +72,7 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			p.server.Logger().ErrorContext(ctx, "logouts could not be delivered", slog.String("cause", err.Error()), slog.Duration("pause", failure))
-			pause, failure, wake = failure, min(2*failure, longestFailure), nil // sessions that end do not shorten it
+			pause, failure, wake = failure, min(2*failure, longestFailure), nil // the end of a session does not cut this pause short
 		case batch.told > 0 && batch.more:
 			failure = firstFailure
 			continue
@@ -88,7 +89,7 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 	}
 }
 
-// wakeUp has DeliverLogouts look at once.
+// wakeUp makes DeliverLogouts query the outbox at once.
 func (p *Provider) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
@@ -96,27 +97,27 @@ func (p *Provider) wakeUp() {
 	}
 }
 
-// DeliverDueLogouts tells the clients of the logouts that are due, some at a time and few
-// of each client, and returns how many it looked at: for a program that has its own way to
-// do things now and then.
+// DeliverDueLogouts sends one batch of due logouts, with only a few of each client, and
+// returns how many it tried. Use it instead of DeliverLogouts in a program with its own
+// scheduler.
 func (p *Provider) DeliverDueLogouts(ctx context.Context) (looked int, err error) {
 	if p.server == nil {
 		return 0, ErrNotRegistered
 	}
 	if p.Logouts == nil {
-		return 0, errors.New("oidc: Provider.Logouts is missing: there is nothing to deliver")
+		return 0, errors.New("oidc: Provider.Logouts is missing, so there is nothing to deliver")
 	}
 	batch, err := p.deliverBatch(ctx)
 	return batch.looked, err
 }
 
-// delivered is what came of a batch.
+// delivered is the result of a batch.
 type delivered struct {
 	looked, told int
 	more         bool // to tell
 }
 
-// deliverBatch tells some clients. It stops when the outbox fails.
+// deliverBatch sends one batch. It stops when the outbox fails.
 func (p *Provider) deliverBatch(ctx context.Context) (result delivered, err error) {
 	batch, more, err := p.dueLogouts(ctx)
 	if err != nil {
@@ -149,7 +150,7 @@ func (p *Provider) deliverBatch(ctx context.Context) (result delivered, err erro
 					if !note(outcome, err) {
 						return
 					}
-					if outcome == clientSilent { // nor would it be told of the next one
+					if outcome == clientSilent { // its next logout would fail as well
 						break
 					}
 				}
@@ -160,8 +161,8 @@ func (p *Provider) deliverBatch(ctx context.Context) (result delivered, err erro
 	return result, failure
 }
 
-// dueLogouts returns logouts that are due, by client, few of each one and none of those
-// that have just not answered. It reports whether there are more.
+// dueLogouts returns due logouts, grouped by client: a few of each client, and none of
+// clients that recently did not respond. more is whether there are further ones.
 func (p *Provider) dueLogouts(ctx context.Context) (batch [][]models.LogoutMixin, more bool, err error) {
 	now := p.server.Now()
 	silent := p.silent.now(now)
@@ -197,8 +198,7 @@ func (p *Provider) dueLogouts(ctx context.Context) (batch [][]models.LogoutMixin
 	}
 }
 
-// lookForLogouts returns logouts that are due, and whether those of the clients were left
-// out.
+// lookForLogouts returns due logouts. fair is whether the storage left out those of except.
 func (p *Provider) lookForLogouts(ctx context.Context, now time.Time, except []string) (page []models.LogoutMixin, fair bool, err error) {
 	if storage, ok := p.Logouts.(FairLogoutStorage); ok {
 		page, err = storage.DueLogoutsExcept(ctx, now, logoutBatch, except)
@@ -208,16 +208,16 @@ func (p *Provider) lookForLogouts(ctx context.Context, now time.Time, except []s
 	return page, false, err
 }
 
-// outcome is what came of telling a client.
+// outcome is the result of telling a client.
 type outcome int
 
 const (
-	nothingTold  outcome = iota // as it failed, or another instance tells it
-	clientTold                  // or there is nothing to tell it
+	nothingTold  outcome = iota // an internal failure, or another instance tells it
+	clientTold                  // or the client has no logout URI
 	clientSilent                // it did not answer
 )
 
-// deliver tells one client, and forgets the logout once it has answered.
+// deliver tells one client, and deletes the logout once the client has responded.
 func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) (outcome, error) {
 	retry := min(firstRetry<<min(logout.Attempts, maxRetryDouble), slowestRetry)
 	won, err := p.Logouts.ClaimLogout(ctx, logout, p.server.Now().Add(retry))
@@ -239,22 +239,22 @@ func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) (out
 		return clientTold, p.Logouts.DeleteLogout(ctx, logout.LogoutID)
 	case ctx.Err() != nil:
 		return nothingTold, ctx.Err()
-	case errors.Is(told, server.ErrUnavailable): // and no fault of the client's
+	case errors.Is(told, server.ErrUnavailable): // not the client's fault
 		return nothingTold, told
 	}
 	p.silent.failed(logout.GetClientID(), p.server.Now())
-	level, message := slog.LevelWarn, "a client could not be told of a logout, and will be again"
+	level, message := slog.LevelWarn, "a client could not be told of a logout; delivery will be retried"
 	if p.server.Now().Add(retry).Unix() >= logout.ExpiresAt {
-		level, message = slog.LevelError, "a client could not be told of a logout, and will not be any more"
+		level, message = slog.LevelError, "a client could not be told of a logout; delivery will not be retried"
 	}
 	p.server.Logger().Log(ctx, level, message,
 		slog.String("client_id", logout.GetClientID()), slog.Int64("attempt", logout.Attempts+1), slog.String("cause", told.Error()))
 	return clientSilent, nil
 }
 
-// silentClients are those that did not answer, which this instance leaves alone for a
-// while: longer each time, so that a client that is away costs little however many logouts
-// wait for it.
+// silentClients are the clients that did not respond. This instance skips them for a while,
+// longer each time, so that an unreachable client costs little however many logouts wait
+// for it.
 type silentClients struct {
 	mu      sync.Mutex
 	clients map[string]silence
@@ -271,7 +271,7 @@ const (
 	maxSilentClients = 200
 )
 
-// failed notes that a client did not answer.
+// failed records that a client did not respond.
 func (s *silentClients) failed(clientID string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,14 +288,14 @@ func (s *silentClients) failed(clientID string, now time.Time) {
 	}
 }
 
-// answered notes that a client did.
+// answered records that a client responded.
 func (s *silentClients) answered(clientID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, clientID)
 }
 
-// now returns those that are left alone.
+// now returns the clients to skip.
 func (s *silentClients) now(now time.Time) (ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -320,7 +320,7 @@ func (p *Provider) tell(ctx context.Context, client server.Client, logout *model
 	}
 	status, err := p.Fetcher.Post(ctx, address, url.Values{"logout_token": {token}})
 	if err == nil && status != http.StatusOK && status != http.StatusNoContent {
-		err = fmt.Errorf("it answers with %d", status)
+		err = fmt.Errorf("it responded with status %d", status)
 	}
 	return err
 }

@@ -14,29 +14,29 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClaimsRequest is the claims parameter of a request (OpenID Connect Core section
-// 5.5): what it asks for, claim by claim.
+// ClaimsRequest is the claims parameter of a request (OpenID Connect Core section 5.5).
 type ClaimsRequest struct {
-	// UserInfo is what is wanted from UserInfo.
+	// UserInfo are the claims requested from UserInfo, by name.
 	UserInfo map[string]*ClaimRequest `json:"userinfo"`
-	// IDToken is what is wanted in the ID token.
+	// IDToken are the claims requested in the ID token, by name.
 	IDToken map[string]*ClaimRequest `json:"id_token"`
 }
 
-// ClaimRequest is what a request says of one claim; nil is nothing but its name.
+// ClaimRequest has the details of a request for one claim. nil means that the request has
+// only the claim's name.
 type ClaimRequest struct {
-	// Essential is whether the client cannot do without.
+	// Essential is whether the client needs the claim.
 	Essential bool `json:"essential"`
-	// Value is the value that it should have.
+	// Value is the value that the claim should have.
 	Value json.RawMessage `json:"value"`
-	// Values are those of which it should have one.
+	// Values are the values of which the claim should have one.
 	Values []json.RawMessage `json:"values"`
 }
 
 const maxRequestedClaims = 128
 
-// ParseClaims reads a claims parameter, such as the Claims of a [server.Request].
-// Nothing asks for nothing.
+// ParseClaims parses a claims parameter, such as the Claims of a [server.Request]. An empty
+// text is an empty request.
 func ParseClaims(text string) (*ClaimsRequest, error) {
 	request := new(ClaimsRequest)
 	if text == "" {
@@ -46,7 +46,7 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 		return nil, fmt.Errorf("oidc: the claims parameter: %w", err)
 	}
 	if request == nil || len(request.UserInfo)+len(request.IDToken) > maxRequestedClaims {
-		return nil, errors.New("oidc: the claims parameter is no object of a few claims")
+		return nil, errors.New("oidc: the claims parameter is not an object, or has too many claims")
 	}
 	for _, claims := range []map[string]*ClaimRequest{request.UserInfo, request.IDToken} {
 		maps.DeleteFunc(claims, func(name string, _ *ClaimRequest) bool { return !isClaimName(name) })
@@ -54,13 +54,12 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 	return request, nil
 }
 
-// isClaimName reports whether a claim could have the name. A page shows what is asked
-// for: a name that nobody can read is that of no claim, which is left out like any that
-// is not known (section 5.5).
+// isClaimName reports whether a claim can have the name. The consent page shows the names,
+// so an unreadable name is ignored like that of an unknown claim (section 5.5).
 func isClaimName(name string) bool { return name != "" && server.DisplayText(name) == name }
 
-// grantedClaims is ParseClaims for what was stored with a grant, which may be older than
-// the rule by which claims are read: what has two readings asks for nothing.
+// grantedClaims is ParseClaims for claims stored with a grant, which may be older than the
+// strict parsing rules: ambiguous members are ignored.
 func grantedClaims(text string) *ClaimsRequest {
 	request, err := ParseClaims(text)
 	if err == nil {
@@ -73,15 +72,15 @@ func grantedClaims(text string) *ClaimsRequest {
 	return request
 }
 
-// Names are the claims that are asked for, in order, but for those of the protocol
-// itself: what a page shows beside the scope.
+// Names returns the sorted names of the requested claims, without protocol claims such as
+// "sub", to show on a consent page beside the scope.
 func (c *ClaimsRequest) Names() []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(c.UserInfo)), maps.Keys(c.IDToken))
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), isProtocolClaim)
 }
 
-// allows reports whether a claim has a value that the request wants.
+// allows reports whether the request accepts the value of a claim.
 func (c *ClaimRequest) allows(value string) bool {
 	if c == nil {
 		return true
@@ -96,27 +95,27 @@ func (c *ClaimRequest) allows(value string) bool {
 	})
 }
 
-// Target is where claims go.
+// Target is where claims are sent.
 type Target string
 
-// Where claims go.
+// Targets of claims.
 const (
 	InIDToken     Target = "id_token"
 	InUserInfo    Target = "userinfo"
 	InAccessToken Target = "access_token"
 )
 
-// ClaimsInput is what a client is about to be told.
+// ClaimsInput has the claims that are about to be sent to a client.
 type ClaimsInput struct {
-	// Client is who is told.
+	// Client is the client that gets the claims.
 	Client server.Client
-	// User is the user, nil where there is none.
+	// User is the user, or nil if there is none.
 	User server.User
-	// Scope is what was granted, space separated.
+	// Scope is the granted scope, separated by spaces.
 	Scope string
-	// Target is where the claims go.
+	// Target is where the claims are sent.
 	Target Target
-	// Claims are the claims, to be changed, or to be replaced by a map of the program's own.
+	// Claims are the claims. The program may change the map or replace it.
 	Claims map[string]any
 }
 
@@ -133,19 +132,19 @@ func standardScopes() map[string][]string {
 	}
 }
 
-// protocolClaims are those that only the provider says anything about.
+// protocolClaims are the claims that only the provider sets.
 var protocolClaims = [...]string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "s_hash", "sid", "events", "cnf", "act", "client_id", "scope",
 }
 
-// isProtocolClaim reports whether a claim is one of them, or a reader that folds case
-// takes it for one.
+// isProtocolClaim reports whether a claim is one of them, ignoring case, as some JSON
+// readers do.
 func isProtocolClaim(name string) bool {
 	return slices.ContainsFunc(protocolClaims[:], func(one string) bool { return strings.EqualFold(one, name) })
 }
 
-// userClaims returns what a client may know of a user: what the scope covers where
-// byScope says so, and what was asked for claim by claim.
+// userClaims adds to input the claims of the user that the client may have: those of the
+// scope if byScope is set, and those that were requested by name.
 func (p *Provider) userClaims(ctx context.Context, input *ClaimsInput, byScope bool, requested map[string]*ClaimRequest) error {
 	user, ok := input.User.(User)
 	if !ok {
@@ -178,8 +177,8 @@ func (p *Provider) userClaims(ctx context.Context, input *ClaimsInput, byScope b
 	return p.customize(ctx, input)
 }
 
-// release copies the claims that are known and allowed. One in another language,
-// such as "name#ja", is the same claim (OpenID Connect Core section 5.2).
+// release copies the known claims that are allowed. A claim with a language tag, such as
+// "name#ja", counts as the claim itself (OpenID Connect Core section 5.2).
 func (p *Provider) release(ctx context.Context, into, known map[string]any, allowed func(claim string) bool) {
 	known = maps.Clone(known)
 	p.leaveProtocol(ctx, "User.GetClaims", known)
@@ -191,7 +190,7 @@ func (p *Provider) release(ctx context.Context, into, known map[string]any, allo
 	}
 }
 
-// scopeOf returns the scope that a claim belongs to, empty when it is none's.
+// scopeOf returns the scope that a claim belongs to, or "" if it belongs to none.
 func (p *Provider) scopeOf(claim string) string {
 	claim, _, _ = strings.Cut(claim, "#")
 	for scope, claims := range p.scopes() {
@@ -202,7 +201,8 @@ func (p *Provider) scopeOf(claim string) string {
 	return ""
 }
 
-// customize asks the program, and takes back what only the provider may say.
+// customize calls the program's Claims function, and removes protocol claims that it has
+// set.
 func (p *Provider) customize(ctx context.Context, input *ClaimsInput) error {
 	if p.Claims == nil {
 		return nil
@@ -210,7 +210,7 @@ func (p *Provider) customize(ctx context.Context, input *ClaimsInput) error {
 	if err := p.Claims(ctx, input); err != nil {
 		return fmt.Errorf("customize the claims of a user: %w", err)
 	}
-	input.Claims = maps.Clone(input.Claims) // it may be a map of the program's own by now
+	input.Claims = maps.Clone(input.Claims) // the program may have replaced the map by one of its own
 	if input.Claims == nil {
 		input.Claims = make(map[string]any)
 	}
@@ -218,7 +218,7 @@ func (p *Provider) customize(ctx context.Context, input *ClaimsInput) error {
 	return nil
 }
 
-// leaveProtocol leaves out what only the provider says anything about.
+// leaveProtocol removes the protocol claims.
 func (p *Provider) leaveProtocol(ctx context.Context, from string, claims map[string]any) {
 	ownclaims.Leave(ctx, p.server, from, claims, protocolClaims[:])
 }

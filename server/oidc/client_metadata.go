@@ -15,7 +15,7 @@ import (
 )
 
 // Members of OpenID Connect Dynamic Client Registration section 2 and of the logout
-// specifications, by what they hold.
+// specifications, by type.
 var (
 	textMembers = [...]string{
 		"application_type", subjectTypeMember, sectorMember, initiateLoginURI, backChannelLogoutURI, frontChannelLogoutURI,
@@ -32,7 +32,7 @@ func (*Provider) ClientMetadataMembers() []string {
 	return slices.Concat(textMembers[:], listMembers[:], boolMembers[:], numberMembers[:])
 }
 
-// invalid is an error about what a client's metadata has as a member.
+// invalid returns an error about a member of a client's metadata.
 func invalid(metadata *models.ClientMetadata, member, problem string) error {
 	value := textMember(metadata, member)
 	if value == "" {
@@ -41,8 +41,8 @@ func invalid(metadata *models.ClientMetadata, member, problem string) error {
 	return server.InvalidMember(member, value, problem)
 }
 
-// CheckClientMetadata refuses what a client could not keep to, or what nobody could
-// give it.
+// CheckClientMetadata refuses metadata that the client could not comply with, or that the
+// server does not support.
 func (p *Provider) CheckClientMetadata(ctx context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	if err := checkTypes(metadata); err != nil {
 		return err
@@ -63,8 +63,8 @@ func checkTypes(metadata *models.ClientMetadata) error {
 		into    func() any
 		problem string
 	}{
-		{textMembers[:], func() any { return new(string) }, "must be a text"},
-		{listMembers[:], func() any { return new([]string) }, "must be a list of texts"},
+		{textMembers[:], func() any { return new(string) }, "must be a string"},
+		{listMembers[:], func() any { return new([]string) }, "must be a list of strings"},
 		{boolMembers[:], func() any { return new(bool) }, "must be true or false"},
 		{numberMembers[:], func() any { return new(uint32) }, "must be a whole number of seconds, 0 or more, without quotes"},
 	} {
@@ -77,8 +77,8 @@ func checkTypes(metadata *models.ClientMetadata) error {
 	return nil
 }
 
-// checkApplicationType holds redirect URIs to the kind of application: what comes
-// through a browser goes to a web application's own host alone.
+// checkApplicationType checks that the redirect URIs suit the application type: with the
+// implicit grant, tokens go only to a web application's own host.
 func checkApplicationType(metadata *models.ClientMetadata) error {
 	kind := textMember(metadata, "application_type")
 	if kind != "" && kind != "web" && kind != "native" {
@@ -92,25 +92,25 @@ func checkApplicationType(metadata *models.ClientMetadata) error {
 			return server.InvalidMember("redirect_uris", uri, err.Error())
 		case kind == "native" && u.Scheme == "https" && loopback.Is(u.Hostname()),
 			kind == "native" && u.Scheme == "http" && !loopback.Is(u.Hostname()):
-			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type native; use http on a loopback address, a private-use scheme, or https on a host of its own")
+			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type native; use http on a loopback address, a private-use scheme, or https on a host of its own")
 		case kind != "native" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
-			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type web with the implicit grant; use https on a host that is not this machine, or leave the implicit grant out")
+			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type web with the implicit grant; use https on a host other than localhost, or leave out the implicit grant")
 		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
-			return server.InvalidMember("redirect_uris", uri, "is not for a client of the application_type web; use https, or register the application_type native")
+			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type web; use https, or register the application_type native")
 		}
 	}
 	return nil
 }
 
-// checkLogout refuses addresses of logout that are not this client's, or that nobody
-// would call.
+// checkLogout refuses logout URIs that are not at the client's own origin, or that the
+// server would never call.
 func (p *Provider) checkLogout(metadata *models.ClientMetadata) error {
 	if textMember(metadata, backChannelLogoutURI) != "" && p.Logouts == nil {
-		return invalid(metadata, backChannelLogoutURI, "is not called by this server, which has no back-channel logout; leave it out")
+		return invalid(metadata, backChannelLogoutURI, "is not supported: this server has no back-channel logout; leave it out")
 	}
 	uri := textMember(metadata, frontChannelLogoutURI)
 	if uri != "" && !slices.ContainsFunc(metadata.RedirectURIs, func(redirect string) bool { return sameOrigin(uri, redirect) }) {
-		return invalid(metadata, frontChannelLogoutURI, "is at another scheme, host or port than every redirect URI; use those of one of them") // Front-Channel Logout 1.0 section 2
+		return invalid(metadata, frontChannelLogoutURI, "is not at the scheme, host and port of a redirect URI; use those of one of them") // Front-Channel Logout 1.0 section 2
 	}
 	return nil
 }
@@ -121,8 +121,8 @@ func sameOrigin(a, b string) bool {
 	return errA == nil && errB == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
 }
 
-// checkSubjectType holds a pairwise client to one sector, to whose document its
-// redirect URIs have to belong (OpenID Connect Dynamic Client Registration section 5).
+// checkSubjectType checks that a pairwise client has one sector, whose document lists all
+// of its redirect URIs (OpenID Connect Dynamic Client Registration section 5).
 func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.ClientMetadata) error {
 	kind, sector := textMember(metadata, subjectTypeMember), textMember(metadata, sectorMember)
 	known := []string{public}
@@ -136,14 +136,14 @@ func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.Client
 	}
 	switch {
 	case kind != "" && !slices.Contains(known, kind):
-		return invalid(metadata, subjectTypeMember, "is not a subject type of this server; choose "+strings.Join(known, " or "))
+		return invalid(metadata, subjectTypeMember, "is not a supported subject type; choose "+strings.Join(known, " or "))
 	case kind == pairwise && !needsRedirectURI(metadata):
-		return invalid(metadata, subjectTypeMember, "is for clients whose users all come by a redirect URI; choose public, or leave out the grant types without one")
+		return invalid(metadata, subjectTypeMember, "requires that all grant types use a redirect URI; choose public, or leave out the other grant types")
 	case sector != "":
 		return p.checkSector(ctx, metadata, sector)
 	case kind == pairwise:
 		if _, ok := sectorOf(metadata); !ok {
-			return invalid(metadata, sectorMember, "is missing, and the redirect URIs have several hosts, or none; register the address of a list of them")
+			return invalid(metadata, sectorMember, "is required, since the redirect URIs have no single host; register the URL of a list of them")
 		}
 	}
 	return nil
@@ -151,9 +151,9 @@ func (p *Provider) checkSubjectType(ctx context.Context, metadata *models.Client
 
 func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetadata, address string) error {
 	if p.Fetcher == nil {
-		return invalid(metadata, sectorMember, "is not fetched by this server; leave it out, and register redirect URIs of one host")
+		return invalid(metadata, sectorMember, "is not supported by this server; leave it out, and register redirect URIs of one host")
 	}
-	document, err := p.Fetcher.Fetch(ctx, address, fetch.Request{Anew: true}) // a redirect URI that was taken out a moment ago is out
+	document, err := p.Fetcher.Fetch(ctx, address, fetch.Request{Anew: true}) // a cached document could list a redirect URI that was just removed
 	var listed []string
 	switch {
 	case errors.Is(err, fetch.ErrRefused):
@@ -161,12 +161,12 @@ func (p *Provider) checkSector(ctx context.Context, metadata *models.ClientMetad
 	case err != nil:
 		return err
 	case !document.IsJSON():
-		return invalid(metadata, sectorMember, "is not answered with JSON; serve it as application/json")
+		return invalid(metadata, sectorMember, "is not served as JSON; serve it as application/json")
 	case strictjson.Unmarshal(document.Body, &listed) != nil:
-		return invalid(metadata, sectorMember, "is not answered with a list of texts; serve a JSON array of the redirect URIs")
+		return invalid(metadata, sectorMember, "does not serve a list of strings; serve a JSON array of the redirect URIs")
 	}
 	if slices.ContainsFunc(metadata.RedirectURIs, func(uri string) bool { return !slices.Contains(listed, uri) }) {
-		return invalid(metadata, sectorMember, "does not list every redirect URI of the client; add those that are missing there")
+		return invalid(metadata, sectorMember, "does not list every redirect URI of the client; add the missing ones to its list")
 	}
 	return nil
 }

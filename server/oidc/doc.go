@@ -1,12 +1,11 @@
-// Package oidc makes a server an OpenID Provider (OpenID Connect Core 1.0): ID
-// tokens, UserInfo, discovery, the implicit and hybrid flows, sessions and logout.
-// All of it is built on what package server exports; a server without it is a plain
-// OAuth server.
+// Package oidc makes a server an OpenID Provider (OpenID Connect Core 1.0): ID tokens,
+// UserInfo, discovery, the implicit and hybrid flows, sessions and logout. It uses only the
+// exported API of package server; a server without it is a plain OAuth server.
 //
 //	provider := &oidc.Provider{Keys: keys}
 //	err := provider.Register(srv, protector)
 //
-// The program's own user model says what is known of a user:
+// The program's user model provides the claims of a user:
 //
 //	func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) {
 //		claims := make(map[string]any)
@@ -16,6 +15,6 @@
 //		return claims, nil
 //	}
 //
-// What prompt, max_age, acr_values and id_token_hint ask for is told to the
-// program's page as the Interaction of [server.ConsentGrant].
+// The consent page learns what prompt, max_age, acr_values and id_token_hint require from
+// the Interaction of [server.ConsentGrant].
 package oidc

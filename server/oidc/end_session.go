@@ -18,39 +18,39 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// LogoutRequest is a request to end the user's session (OpenID Connect RP-Initiated
-// Logout 1.0 section 2), for the page that asks the user.
+// LogoutRequest is a request to end the user's session (OpenID Connect RP-Initiated Logout
+// 1.0 section 2), for the page that asks the user to confirm.
 type LogoutRequest struct {
-	// Client asks, nil when the request names none.
+	// Client is the client that sent the request, or nil if the request names none.
 	Client server.Client
-	// PostLogoutRedirectURI is where the user goes afterwards: one that the client
-	// registered, or empty.
+	// PostLogoutRedirectURI is where the user is redirected afterwards: a registered URI of
+	// the client, or empty.
 	PostLogoutRedirectURI string
-	// State is the client's, given back as it was.
+	// State is the client's state, returned unchanged.
 	State string
-	// LogoutHint says who is to sign out, in the client's words.
+	// LogoutHint is the client's hint about who is to sign out.
 	LogoutHint string
-	// Confirmed is whether the user need not be asked: the request comes from a client
-	// to which this very session has signed in, by its ID token, or is the form of the
-	// page on which the user agreed. Of any other the page asks the user, as every link
-	// could be one.
+	// Confirmed is whether the user need not be asked: the request has an ID token that a
+	// client got in this session, or it is the submitted form of the page on which the user
+	// agreed. For any other request the page must ask the user, since any link can lead
+	// here.
 	Confirmed bool
-	// ReturnTo is where the form of the page is posted to.
+	// ReturnTo is the URL to which the page's form is posted.
 	ReturnTo string
-	// Decision is the hidden field of the page's form, see [server.Decision.Input]. Its
-	// button has the name [server.ConfirmField] and the value "yes".
+	// Decision is the hidden field of the page's form; see [server.Decision.Input]. The
+	// form's button has the name [server.ConfirmField] and the value "yes".
 	Decision server.Decision
 }
 
 const postLogoutRedirectURIs = "post_logout_redirect_uris"
 
-// GetLogoutRequest validates a request to the logout endpoint, which comes by GET or
-// POST. user is who has signed in, with the SessionID of their [server.SignedIn], or
-// nil. Hand an error to [server.Server.WriteError]: it is shown to the person, and
-// sent to nobody; or it has the browser come again by GET, where a client has posted the
-// request, as cookies with SameSite=Lax do not come along with that. The page is the
-// program's own; discovery has its address from
-// Config.EndpointPaths["end_session"], which is /oauth/end_session unless set.
+// GetLogoutRequest validates a GET or POST request to the logout endpoint. user is the user
+// who is signed in, as a [server.SignedIn] with a SessionID, or nil. Pass an error to
+// [server.Server.WriteError]: it shows the error to the user, without a redirect to the
+// client. If a client posted the request, it redirects the browser to send it again by GET,
+// since cookies with SameSite=Lax are not sent with such a POST. The page is part of the
+// program; discovery announces its path from Config.EndpointPaths["end_session"], by
+// default /oauth/end_session.
 //
 //	logout, err := provider.GetLogoutRequest(r, user)
 //	…ask the user who is signed in, unless logout.Confirmed…
@@ -94,8 +94,8 @@ func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user 
 	return logout, nil
 }
 
-// moveOn has a request come again by GET. An ID token that is too long for an address
-// stays behind, so that the user is asked.
+// moveOn redirects a request to the same URL by GET. An ID token that is too long for a URL
+// is dropped, so that the user is asked.
 func moveOn(req *server.Request) error {
 	address := req.Address(req.Params)
 	if len(address) > server.MaxAddress {
@@ -107,7 +107,7 @@ func moveOn(req *server.Request) error {
 	return server.SeeOther(address)
 }
 
-// withoutHint is the request's parameters with the client in the place of its ID token.
+// withoutHint returns the request's parameters with the client_id instead of the ID token.
 func withoutHint(req *server.Request) url.Values {
 	params := maps.Clone(req.Params)
 	params.Del("id_token_hint")
@@ -117,12 +117,12 @@ func withoutHint(req *server.Request) url.Values {
 	return params
 }
 
-// findRedirectURI finds where the user goes afterwards.
+// findRedirectURI finds where the user is redirected afterwards.
 func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
 	uri := req.Params.Get("post_logout_redirect_uri")
 	switch {
 	case uri == "":
-	case l.Client == nil && req.Params.Has("id_token_hint"): // one that says nothing
+	case l.Client == nil && req.Params.Has("id_token_hint"): // the hint is not valid
 		uri = ""
 	case l.Client == nil:
 		return server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'.")
@@ -137,9 +137,9 @@ func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
 	return nil
 }
 
-// findClient finds who asks, and returns the ID token by which they do, nil where it
-// says nothing: what is no ID token of this server's, or was signed by a key that is
-// gone, is as good as none.
+// findClient finds the client that sent the request, and returns its ID token, or nil if
+// there is no valid one: a token that is not an ID token of this server, or was signed with
+// a key that is gone, is ignored.
 func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *LogoutRequest) (*hint, error) {
 	var from *hint
 	if text := req.Params.Get("id_token_hint"); text != "" {
@@ -171,14 +171,14 @@ func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *
 		return from, nil
 	case clientID != "":
 		return nil, req.NoSuchClient(server.InvalidRequest)
-	default: // it is gone, and what it was given says nothing any more
+	default: // the client is gone, so its ID token is ignored
 		return nil, nil
 	}
 }
 
-// isTheirs reports whether an ID token was issued in the session of the request, or,
-// where it names none, to its user. Where nobody is signed in, nobody is to be asked, but
-// a client that made itself would lead anybody anywhere by it.
+// isTheirs reports whether an ID token was issued in the session of the request or, if it
+// names no session, to its user. If no user is signed in, there is no need to ask, except
+// for a client that registered itself, which could use this as an open redirector.
 func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hint) bool {
 	switch {
 	case req.User == nil:
@@ -190,8 +190,8 @@ func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hin
 	}
 }
 
-// FrontChannelLogouts returns the addresses that the page loads in frames, to tell
-// the clients of an ended session (OpenID Connect Front-Channel Logout 1.0).
+// FrontChannelLogouts returns the URLs that the page must load in frames, to tell clients
+// of an ended session (OpenID Connect Front-Channel Logout 1.0).
 func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession) (uris []string, err error) {
 	for i := range ended.Clients {
 		client, err := p.server.QueryClient(ctx, ended.Clients[i].GetClientID())
@@ -199,7 +199,7 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 			return nil, err
 		}
 		u := p.addressOf(ctx, client, frontChannelLogoutURI)
-		if u == nil || server.PolicySource(u.String()) == "" { // which no page could load
+		if u == nil || server.PolicySource(u.String()) == "" { // no page could load it
 			continue
 		}
 		query := u.Query()
@@ -211,12 +211,12 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 	return uris, nil
 }
 
-// CreateLogoutResponse answers a request once the session has ended: it tells the
-// clients that have a front channel, in frames, and sends the user on. Unless the user
-// confirmed it, nobody is sent to a client that made itself: they get a page with a
-// button, as this address could otherwise lead anybody anywhere (RFC 9700 section
-// 4.11.2). It reports false, and has written nothing, when there is nobody to tell and
-// nowhere to go: the page then says by itself that the user is signed out.
+// CreateLogoutResponse writes the response once the session has ended: it tells clients
+// with a front channel, in frames, and redirects the user. Unless logout is Confirmed, the
+// user is not redirected to a client that registered itself, but gets a page with a link,
+// so that the endpoint is not an open redirector (RFC 9700 section 4.11.2). It returns
+// false, and writes nothing, if there is no client to tell and nowhere to redirect to: the
+// page must then say itself that the user is signed out.
 func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, logout *LogoutRequest, ended *EndedSession) (written bool) {
 	frames, err := p.FrontChannelLogouts(r.Context(), ended)
 	if err != nil {
@@ -252,9 +252,9 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 	return true
 }
 
-// addressOf returns an address of a client's to which a browser or the server goes, nil
-// when there is none. One that no client may have, which stands in a row that is older
-// than the rules or came from somewhere else, is not used, and named in the log.
+// addressOf returns a URL of a client that a browser or the server requests, or nil if
+// there is none. A URL that no client may have, in a row that is older than the rules or
+// was written elsewhere, is ignored and logged.
 func (p *Provider) addressOf(ctx context.Context, client server.Client, member string) *url.URL {
 	text := textMember(metadataOf(client), member)
 	if text == "" {
@@ -262,15 +262,15 @@ func (p *Provider) addressOf(ctx context.Context, client server.Client, member s
 	}
 	u, err := weburi.ParseAddress(text)
 	if err != nil {
-		p.server.LogRefusal(ctx, server.NewReason("an address of the client is not used: see the doctor", slog.String("client_id", client.GetClientID()),
+		p.server.LogRefusal(ctx, server.NewReason("a URL of the client is not valid and is ignored: see the doctor", slog.String("client_id", client.GetClientID()),
 			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("fault", err.Error())))
 		return nil
 	}
 	return u
 }
 
-// logoutScript goes on once every client has been told, or after three seconds, where
-// the page may.
+// logoutScript continues once every client has been told, or after three seconds, if the
+// page has a next URL.
 const logoutScript = `var next=document.querySelector("a.next"),left=document.querySelectorAll("iframe").length;` +
 	`function go(){if(next){location.replace(next.href);next=null}}` +
 	`document.querySelectorAll("iframe").forEach(function(f){f.addEventListener("load",function(){if(--left===0)go()})});setTimeout(go,3000)`
@@ -291,14 +291,14 @@ var logoutPage = template.Must(template.New("logout").Parse(`<!DOCTYPE html>
 const logoutStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:30em;padding:0 1em;text-align:center}` +
 	`a{display:inline-block;padding:.5em 1em;border:1px solid;border-radius:.4em;text-decoration:none}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}a{color:#9cf}}`
 
-// writeLogoutPage writes the page with the frames. It allows its script and style by
-// their digests, and the clients' origins alone.
+// writeLogoutPage writes the page with the frames. Its policy allows only its own script
+// and style, by their digests, and the origins of the clients.
 func writeLogoutPage(w http.ResponseWriter, frames []string, next string, goes bool) {
 	origins := make([]string, len(frames))
 	sources := make([]template.URL, len(frames))
 	for i, frame := range frames {
 		origins[i] = server.PolicySource(frame)
-		sources[i] = template.URL(frame) //nolint:gosec // an address that a client registered, https or loopback
+		sources[i] = template.URL(frame) //nolint:gosec // a URL that a client registered, https or loopback
 	}
 	slices.Sort(origins)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -312,7 +312,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string, goes b
 		Frames []template.URL
 		Script template.JS
 		Style  template.CSS
-	}{template.URL(next), server.DisplayHost(next), goes, sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that may be redirected to
+	}{template.URL(next), server.DisplayHost(next), goes, sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that the server may redirect to
 }
 
 func digestOf(text string) string {

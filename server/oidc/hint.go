@@ -9,23 +9,23 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// hint is an ID token that comes back as a hint: it may have ended, but its
-// signature has to be the server's own.
+// hint is an ID token that is sent as a hint: it may have expired, but the server must have
+// signed it.
 type hint struct {
 	subject  string
 	sid      string
 	audience []string
 }
 
-// readHint reads an id_token_hint. Of what is no ID token of this server why says the
-// reason.
+// readHint reads an id_token_hint. why is the reason if it is not an ID token of this
+// server.
 func (p *Provider) readHint(ctx context.Context, req *server.Request, text string) (from *hint, why, err error) {
 	token, why := server.ParseAssertion(text, req.Server.SignatureAlgorithms(nil))
 	switch {
 	case why != nil:
 		return nil, why, nil
 	case token.Issuer != req.Server.Issuer():
-		return nil, server.NewReason("the issuer of the ID token is another one", slog.String("iss", token.Issuer)), nil
+		return nil, server.NewReason("the ID token was issued by another issuer", slog.String("iss", token.Issuer)), nil
 	case token.Type() != "jwt" || token.Subject == "":
 		return nil, server.NewReason("the JWT is not an ID token", slog.String("typ", token.Type())), nil
 	}
@@ -38,7 +38,7 @@ func (p *Provider) readHint(ctx context.Context, req *server.Request, text strin
 	}
 	h := &hint{subject: token.Subject, audience: token.Audience()}
 	if raw, ok := token.Claims["sid"]; ok && strictjson.Unmarshal(raw, &h.sid) != nil {
-		return nil, server.NewReason("the 'sid' of the ID token is not a text"), nil
+		return nil, server.NewReason("the 'sid' of the ID token is not a string"), nil
 	}
 	return h, nil, nil
 }

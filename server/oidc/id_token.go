@@ -15,21 +15,21 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// idToken is what an ID token says beyond its request (OpenID Connect Core section
-// 2).
+// idToken has the content of an ID token that does not come from its request (OpenID
+// Connect Core section 2).
 type idToken struct {
 	authentication server.Authentication
 	nonce          string
-	subject        string // by which the client knows the user since the grant began, if that is not the user's id
+	subject        string // the subject identifier stored with the grant, if it is not the user's id
 	claims         string // the claims parameter
 	sid            string
-	// What is delivered with it, and what it vouches for by a hash; empty is not.
+	// Values that are sent with it, whose hashes it has; empty if not sent.
 	accessToken, code, state string
-	// byScope is whether it has the claims of the scope.
+	// byScope is whether it has the claims of the granted scope.
 	byScope bool
 }
 
-// idToken returns the ID token of a request.
+// idToken returns the signed ID token for a request.
 func (p *Provider) idToken(ctx context.Context, req *server.Request, token idToken) (string, error) {
 	input := &ClaimsInput{Client: req.Client, User: req.User, Scope: req.Scope, Target: InIDToken, Claims: make(map[string]any)}
 	err := p.userClaims(ctx, input, token.byScope, grantedClaims(token.claims).IDToken)
@@ -65,8 +65,9 @@ func (p *Provider) idToken(ctx context.Context, req *server.Request, token idTok
 	return answer.Sign(ctx, req.Client, req.Time, "JWT", claims)
 }
 
-// halfHash is the left half of a hash by the hash of the signature algorithm (OpenID
-// Connect Core section 3.1.3.6), which its name ends with. Ed25519 signs by SHA-512.
+// halfHash returns the left half of the hash of text, by the hash function of the signature
+// algorithm (OpenID Connect Core section 3.1.3.6), which the algorithm's name ends with.
+// Ed25519 uses SHA-512.
 func halfHash(algorithm jose.SignatureAlgorithm, text string) string {
 	hash := sha256.New()
 	switch name := string(algorithm); {
@@ -80,8 +81,8 @@ func halfHash(algorithm jose.SignatureAlgorithm, text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// answer is how a client is told what is called so in its metadata: "id_token" or
-// "userinfo".
+// answer returns how a client's responses are signed and encrypted. called is their name in
+// client metadata: "id_token" or "userinfo".
 func (p *Provider) answer(called string) clientjwt.Answer {
 	return clientjwt.Answer{Called: called, Keys: p.Keys, Algorithms: p.algorithms(), Fetcher: p.Fetcher}
 }

@@ -11,9 +11,9 @@ import (
 
 const implicitGrantType = "implicit"
 
-// Implicit is the implicit flow (OpenID Connect Core section 3.2), for the response
-// types "id_token" and "id_token token": what the client gets comes in the fragment
-// of the redirect, or, as many prefer, by response_mode form_post.
+// Implicit is the implicit flow (OpenID Connect Core section 3.2), for the response types
+// "id_token" and "id_token token": the tokens are in the fragment of the redirect, or are
+// posted with response_mode form_post.
 type Implicit struct {
 	// Provider issues the ID tokens.
 	Provider *Provider
@@ -25,22 +25,23 @@ func (*Implicit) ResponseTypes() []string { return []string{"id_token", "id_toke
 // ResponseMode returns "fragment".
 func (*Implicit) ResponseMode() string { return "fragment" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if Provider is missing.
 func (g *Implicit) CheckConfig(*server.Config) error { return needsProvider("Implicit", g.Provider) }
 
-// PrepareMetadata names the grant type, which no token request has.
+// PrepareMetadata adds the grant type "implicit", which no token request uses, and the
+// claim "s_hash".
 func (*Implicit) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("grant_types_supported", implicitGrantType)
 	metadata.Add("claims_supported", "s_hash")
 }
 
-// CheckAuthorizationRequest checks what the flow needs (OpenID Connect Core section
-// 3.2.2.1).
+// CheckAuthorizationRequest checks the requirements of the flow (OpenID Connect Core
+// section 3.2.2.1).
 func (*Implicit) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	return checkFrontChannel(req)
 }
 
-// Authorize issues the ID token, and the access token where there is to be one.
+// Authorize issues the ID token, and the access token if the response type has one.
 func (g *Implicit) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
 	return g.Provider.frontChannel(ctx, req, map[string][]string{}, "")
 }
@@ -51,12 +52,12 @@ type Hybrid struct {
 	// Provider issues the ID tokens.
 	Provider *Provider
 	// Code is the authorization code grant, such as that of
-	// gormoauth.CreateAuthorizationCodeGrant. The extensions of the one that answers
-	// the response type "code" on the server hold here as well.
+	// gormoauth.CreateAuthorizationCodeGrant. The extensions of the server's grant for the
+	// response type "code" apply to the hybrid flow too.
 	Code server.AuthorizationGrant
 }
 
-// ResponseTypes returns the three that have a code and something beside it.
+// ResponseTypes returns "code id_token", "code token" and "code id_token token".
 func (*Hybrid) ResponseTypes() []string {
 	return []string{"code id_token", "code token", "code id_token token"}
 }
@@ -64,20 +65,19 @@ func (*Hybrid) ResponseTypes() []string {
 // ResponseMode returns "fragment".
 func (*Hybrid) ResponseMode() string { return "fragment" }
 
-// RedeemedBy returns "authorization_code": the code that comes beside the rest is
-// exchanged as any other.
+// RedeemedBy returns "authorization_code", the grant type that redeems the code.
 func (*Hybrid) RedeemedBy() string { return "authorization_code" }
 
-// WrappedGrant returns the authorization code grant, whose extensions hold for the
-// hybrid flow as well.
+// WrappedGrant returns the authorization code grant, whose extensions apply to the hybrid
+// flow too.
 func (g *Hybrid) WrappedGrant() server.AuthorizationGrant { return g.Code }
 
-// PrepareMetadata names what an ID token says of a code that comes beside it.
+// PrepareMetadata adds the claims "c_hash" and "s_hash".
 func (*Hybrid) PrepareMetadata(_ *server.Server, metadata server.Metadata) {
 	metadata.Add("claims_supported", "c_hash", "s_hash")
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing field.
 func (g *Hybrid) CheckConfig(*server.Config) error {
 	fault := needsProvider("Hybrid", g.Provider)
 	if g.Code == nil {
@@ -86,8 +86,8 @@ func (g *Hybrid) CheckConfig(*server.Config) error {
 	return fault
 }
 
-// CheckAuthorizationRequest checks what the flow needs (OpenID Connect Core section
-// 3.3.2.1).
+// CheckAuthorizationRequest checks the requirements of the flow (OpenID Connect Core
+// section 3.3.2.1).
 func (*Hybrid) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
 	if !req.Client.CheckGrantType("authorization_code") {
 		return errMayNotUse()
@@ -95,7 +95,7 @@ func (*Hybrid) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 	return checkFrontChannel(req)
 }
 
-// Authorize issues a code, and what is to come beside it.
+// Authorize issues a code, and the tokens of the response type.
 func (g *Hybrid) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
 	params, err := g.Code.Authorize(ctx, req)
 	if err != nil {
@@ -110,12 +110,12 @@ func (g *Hybrid) Authorize(ctx context.Context, req *server.Request) (map[string
 
 func needsProvider(name string, provider *Provider) error {
 	if provider == nil {
-		return errors.New("oidc: " + name + ".Provider is missing: it is the one that is registered")
+		return errors.New("oidc: " + name + ".Provider is missing: set the provider that is registered")
 	}
 	return nil
 }
 
-// checkFrontChannel checks a request for tokens that come through the browser.
+// checkFrontChannel checks a request for tokens that are sent through the browser.
 func checkFrontChannel(req *server.Request) error {
 	wantsIDToken := slices.Contains(strings.Fields(req.ResponseType), "id_token")
 	switch {
@@ -133,8 +133,8 @@ func errMayNotUse() error {
 	return server.NewError(server.UnauthorizedClient, "The client may not use this 'response_type'.")
 }
 
-// frontChannel adds to a response the tokens that it carries itself. An access token
-// beside a code ends with the code's grant.
+// frontChannel adds to an authorization response the tokens that it carries. An access
+// token beside a code ends with the code's grant.
 func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params map[string][]string, code string) (map[string][]string, error) {
 	wanted := strings.Fields(req.ResponseType)
 	token := idToken{
@@ -156,7 +156,7 @@ func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params
 		token.accessToken = response.AccessToken
 	}
 	if slices.Contains(wanted, "id_token") {
-		token.byScope = token.accessToken == "" && code == "" // nothing comes that UserInfo could be asked with
+		token.byScope = token.accessToken == "" && code == "" // the client gets no access token for UserInfo
 		text, err := p.idToken(ctx, req, token)
 		if err != nil {
 			return nil, err

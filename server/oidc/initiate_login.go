@@ -9,19 +9,17 @@ import (
 
 const initiateLoginURI = "initiate_login_uri"
 
-// InitiateLogin is a login that begins at the program, such as at a page with all of
-// a user's applications (OpenID Connect Core section 4).
+// InitiateLogin is a login that starts at the provider, such as from a page with all of a
+// user's applications (OpenID Connect Core section 4).
 type InitiateLogin struct {
-	// LoginHint says who is to sign in, in whatever words the client gives back as
-	// login_hint.
+	// LoginHint is a hint about who is to sign in. The client sends it back as login_hint.
 	LoginHint string
-	// TargetLinkURI is where in the client the user wants to go.
+	// TargetLinkURI is the page of the client to which the user wants to go.
 	TargetLinkURI string
 }
 
-// InitiateLoginURL returns the address to which the user's browser goes. A client
-// that registered no initiate_login_uri, or one that no client may have, has none, which is an
-// error.
+// InitiateLoginURL returns the URL to which to redirect the user's browser. It returns an
+// error if the client has no initiate_login_uri, or one that is not valid.
 func (p *Provider) InitiateLoginURL(client server.Client, login InitiateLogin) (string, error) {
 	if p.server == nil {
 		return "", ErrNotRegistered

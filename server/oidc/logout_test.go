@@ -169,7 +169,7 @@ func TestLogoutRequests(t *testing.T) {
 			{"where to go, and nobody says whose", p.alice(), "post_logout_redirect_uri=" + after, false, "", "needs an 'id_token_hint'"},
 			{"an address that is not registered", p.alice(), "id_token_hint=" + idToken + "&post_logout_redirect_uri=" + after + "/", false, "", "is not registered for this client"},
 			{"another client's address", p.alice(), "id_token_hint=" + theirs + "&post_logout_redirect_uri=" + after, false, "", "is not registered for this client"},
-			{"a hint of another client", p.alice(), "id_token_hint=" + theirs + "&client_id=" + client.ClientID, false, "", "not an ID token of this server"},
+			{"a hint of another client", p.alice(), "id_token_hint=" + theirs + "&client_id=" + client.ClientID, false, "", "not an ID token that this server issued"},
 			{"a hint that somebody changed", p.alice(), "id_token_hint=" + forged, false, "", ""},
 			{"the same, and where to go", p.alice(), "id_token_hint=" + forged + "&post_logout_redirect_uri=" + after, false, "", ""},
 			{"the same with the client", p.alice(), "id_token_hint=" + forged + "&client_id=" + client.ClientID + "&post_logout_redirect_uri=" + after, false, after, ""},

@@ -22,21 +22,21 @@ func prompts() []string { return []string{promptNone, promptLogin, promptConsent
 
 func displays() []string { return []string{"page", "popup", "touch", "wap"} }
 
-// checkPrompt refuses what no prompt is (OpenID Connect Core section 3.1.2.1).
+// checkPrompt refuses unknown values of prompt (OpenID Connect Core section 3.1.2.1).
 func checkPrompt(req *server.Request) error {
 	words := strings.Fields(req.Params.Get("prompt"))
 	unknown := func(word string) bool { return !slices.Contains(prompts(), word) }
 	switch {
 	case slices.ContainsFunc(words, unknown):
-		return server.NewError(server.InvalidRequest, "The 'prompt' is none that there is.").With(slog.String("prompt", req.Params.Get("prompt")))
+		return server.NewError(server.InvalidRequest, "The 'prompt' has an unknown value. Use none, login, consent or select_account.").With(slog.String("prompt", req.Params.Get("prompt")))
 	case len(words) > 1 && slices.Contains(words, promptNone):
-		return server.NewError(server.InvalidRequest, "The 'prompt' none excludes all others.")
+		return server.NewError(server.InvalidRequest, "The 'prompt' value none cannot be combined with other values.")
 	}
 	return nil
 }
 
-// applyDefaults puts what a client registered in the place of what its request
-// leaves out (OpenID Connect Dynamic Client Registration section 2).
+// applyDefaults sets omitted parameters to the client's registered defaults (OpenID Connect
+// Dynamic Client Registration section 2).
 func (*Provider) applyDefaults(req *server.Request) {
 	metadata := metadataOf(req.Client)
 	if metadata == nil {
@@ -51,7 +51,7 @@ func (*Provider) applyDefaults(req *server.Request) {
 	}
 }
 
-// PrepareInteraction says what prompt, id_token_hint and the claims parameter ask of
+// PrepareInteraction sets what prompt, id_token_hint and the claims parameter require of
 // the page.
 func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
 	for word := range strings.FieldsSeq(req.Params.Get("prompt")) {
@@ -73,7 +73,7 @@ func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, 
 	return p.checkRequestedClaims(req, consent)
 }
 
-// checkHint wants the user of the id_token_hint (OpenID Connect Core section
+// checkHint requires the user to be that of the id_token_hint (OpenID Connect Core section
 // 3.1.2.1).
 func (p *Provider) checkHint(ctx context.Context, req *server.Request, consent *server.ConsentGrant) error {
 	text := req.Params.Get("id_token_hint")
@@ -97,15 +97,15 @@ func (p *Provider) checkHint(ctx context.Context, req *server.Request, consent *
 }
 
 func errOtherHint() *server.Error {
-	return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token of this server and this client.")
+	return server.NewError(server.InvalidRequest, "The 'id_token_hint' is not an ID token that this server issued to this client.")
 }
 
 func otherAudience(from *hint) error {
 	return server.NewReason("the ID token was issued to another client", slog.String("audience", strings.Join(from.audience, " ")))
 }
 
-// checkRequestedClaims holds the user to a subject that the claims parameter names,
-// and the sign-in to an acr that it cannot do without (OpenID Connect Core section
+// checkRequestedClaims requires the user to have the "sub", and the sign-in to have the
+// essential "acr", that the claims parameter asks for (OpenID Connect Core section
 // 5.5.1.1).
 func (*Provider) checkRequestedClaims(req *server.Request, consent *server.ConsentGrant) error {
 	if req.User == nil || req.Authorization.Claims == "" {
@@ -124,7 +124,7 @@ func (*Provider) checkRequestedClaims(req *server.Request, consent *server.Conse
 		return nil
 	}
 	if consent.Returned() {
-		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in as the request needs it.")
+		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in in the way that the request requires.")
 	}
 	consent.RequireSignIn()
 	return nil

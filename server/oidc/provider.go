@@ -17,13 +17,13 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
-// User is a user of whom clients may learn something. The program's own user model
-// implements it. A user without the method is known by the claim "sub" alone.
+// User is a user with claims. The program's user model implements it. For a user without
+// the method, clients get only the claim "sub".
 type User interface {
 	server.User
-	// GetClaims returns what is known of the user, by claim (OpenID Connect Core
-	// section 5.1), as far as the scopes cover it. Any claim of a program's own may be
-	// among it. What is unknown is left out, empty or nil.
+	// GetClaims returns the user's claims that the scopes cover, by name (OpenID Connect
+	// Core section 5.1). The program may add claims of its own. An unknown claim is
+	// omitted, empty or nil.
 	GetClaims(ctx context.Context, scopes []string) (map[string]any, error)
 }
 
@@ -32,60 +32,62 @@ type User interface {
 type Provider struct {
 	// Keys sign ID tokens, UserInfo responses and logout tokens.
 	Keys server.SigningKeys
-	// Algorithms are those that a client may choose among; nil is RS256, which every
-	// provider has to have (OpenID Connect Core section 15.1). A client that chooses
-	// none gets RS256, or else the first.
+	// Algorithms are the algorithms that a client may choose from. nil means RS256, which
+	// every provider must support (OpenID Connect Core section 15.1). The default is RS256,
+	// or the first if RS256 is not among them.
 	Algorithms []jose.SignatureAlgorithm
-	// IDTokenExpiresIn is how long an ID token lasts; 0 is an hour.
+	// IDTokenExpiresIn is how long an ID token is valid. 0 means one hour.
 	IDTokenExpiresIn time.Duration
 
-	// Scopes are the claims of the program's own scopes, by scope, beside those of
-	// profile, email, address and phone (OpenID Connect Core section 5.4). One of these
-	// four that stands here has the claims that are named here and no others: name what
-	// the users have, so that claims_supported lists nothing that nobody has.
+	// Scopes are the claims of the program's own scopes, by scope, in addition to the
+	// standard scopes profile, email, address and phone (OpenID Connect Core section 5.4).
+	// A standard scope in this map has exactly the claims given here: list those that users
+	// have, so that claims_supported is true.
 	Scopes map[string][]string
-	// ScopeClaimsInIDToken puts the claims of the granted scope into every ID token of
-	// the token endpoint, where some relying parties look for a name and nowhere else.
-	// Otherwise UserInfo has them, as OpenID Connect Core section 5.4 says, and an ID
-	// token stays short: it goes along as an id_token_hint, and may be kept for long.
+	// ScopeClaimsInIDToken puts the claims of the granted scope into every ID token of the
+	// token endpoint, for relying parties that read claims only from there. Otherwise the
+	// claims are only in UserInfo responses (OpenID Connect Core section 5.4), which keeps
+	// ID tokens short: clients send them as id_token_hint, and may store them for long.
 	ScopeClaimsInIDToken bool
-	// Claims is asked about all that a client is about to be told: it may add claims,
-	// and take some out, by the client, the user, and where they go. The claims of the
-	// protocol itself it cannot change.
+	// Claims is called before claims are sent to a client: it may add and remove claims,
+	// depending on the client, the user and the target. It cannot change protocol claims
+	// such as "sub".
 	Claims func(ctx context.Context, input *ClaimsInput) error
-	// PairwiseSalt lets clients register for subjects that no other client knows (OpenID
-	// Connect Core section 8.1): at least 32 random bytes, the same for ever and on every
-	// instance, kept apart from the database. nil has public subjects alone. An API that
-	// verifies such a client's JWTs by itself knows the user by that subject, too.
+	// PairwiseSalt lets clients register for pairwise subject identifiers (OpenID Connect
+	// Core section 8.1). It must have at least 32 random bytes, be the same on every
+	// instance, never change, and be stored apart from the database. nil allows only public
+	// subject identifiers. An API that verifies such a client's JWTs itself also knows the
+	// user by the pairwise subject.
 	PairwiseSalt []byte
-	// PairwiseSubjects is PairwiseSalt for a program that leaves the salt to Keys, such as
-	// those of gormstore: it is made once and kept encrypted by Config.Secrets, whose
-	// rotation does not change it. Where an older instance may run, pairwise clients are
-	// not served until Config.NoOlderInstances is set, as that one could not read the keys.
+	// PairwiseSubjects is an alternative to PairwiseSalt in which Keys store the salt, as
+	// those of gormstore do: it is made once and stored encrypted by Config.Secrets, whose
+	// rotation does not change it. While an older instance may run, pairwise clients are
+	// not served until Config.NoOlderInstances is set, since that instance could not read
+	// the keys.
 	PairwiseSubjects bool
-	// ACRValues are the authentication context classes that the program's sign-in can
-	// reach. Each sign-in says which one it reached ([server.Authentication]), and the
-	// ID token has it as "acr".
+	// ACRValues are the authentication context classes that the program's sign-in supports.
+	// Each sign-in says which one it achieved ([server.Authentication]), and the ID token
+	// has it as "acr".
 	ACRValues []string
-	// Fetcher gets what clients name by its address: their keys, sector identifiers, and
-	// the addresses at which they are told of logouts. nil refuses clients that do.
+	// Fetcher requests the URLs of clients: their keys, sector identifiers and back-channel
+	// logout endpoints. nil refuses clients that have such URLs.
 	Fetcher *fetch.Fetcher
 
-	// Sessions remembers to which clients a user's session has signed in, so that they
-	// can be told when it ends. nil knows nothing of sessions.
+	// Sessions records which clients each session has signed in to, so that they can be
+	// told when it ends. nil disables sessions and logout.
 	Sessions SessionStorage
-	// SessionExpiresIn is how long a session may last in which nobody signs in to
-	// anything any more; 0 is 30 days.
+	// SessionExpiresIn is how long a session is remembered, at least, after its last
+	// sign-in to a client. 0 means 30 days.
 	SessionExpiresIn time.Duration
-	// EndsWithSession says which grants end with the session that they began in, by
-	// their scope; nil is those without offline_access (OpenID Connect Back-Channel
-	// Logout 1.0 section 2.7).
+	// EndsWithSession reports, by scope, whether a grant ends with the session in which it
+	// began. nil means grants without offline_access (OpenID Connect Back-Channel Logout
+	// 1.0 section 2.7).
 	EndsWithSession func(scope string) bool
-	// Logouts is the outbox of back-channel logout; nil leaves clients that have one
-	// untold. See [Provider.DeliverLogouts].
+	// Logouts is the outbox of back-channel logout. nil disables back-channel logout. See
+	// [Provider.DeliverLogouts].
 	Logouts LogoutStorage
-	// LogoutExpiresIn is for how long a client is told of a logout that does not answer;
-	// 0 is three days.
+	// LogoutExpiresIn is how long a logout is retried while the client does not respond. 0
+	// means three days.
 	LogoutExpiresIn time.Duration
 
 	server *server.Server
@@ -105,13 +107,13 @@ const (
 	minSalt = 32
 )
 
-// ErrNotRegistered is what a provider answers before [Provider.Register].
+// ErrNotRegistered is returned by the methods of a provider before [Provider.Register] is
+// called.
 var ErrNotRegistered = errors.New("oidc: Provider.Register has not been called")
 
-// Register registers the provider with a server: ID tokens for every request with
-// the scope openid, the discovery document, and UserInfo, which the protector
-// guards. The implicit and hybrid flows are grants of their own: [Implicit],
-// [Hybrid].
+// Register registers the provider with a server: ID tokens for every request with the scope
+// openid, the discovery document, and UserInfo, whose access tokens the protector
+// validates. The implicit and hybrid flows are separate grants: [Implicit], [Hybrid].
 func (p *Provider) Register(srv *server.Server, protector Protector) error {
 	if p.wake == nil {
 		p.wake, p.silent = make(chan struct{}, 1), new(silentClients)
@@ -129,14 +131,14 @@ func (p *Provider) Register(srv *server.Server, protector Protector) error {
 // Discovery section 3).
 func (p *Provider) PublishedKeys() server.SigningKeys { return p.Keys }
 
-// publisher is for keys that know what they are for, and for how long they are
-// published after they signed.
+// publisher is implemented by keys that know their algorithms, and how long they stay
+// published after they last signed.
 type publisher interface {
 	SignatureAlgorithms() []jose.SignatureAlgorithm
 	PublishedFor() time.Duration
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (p *Provider) CheckConfig(config *server.Config) error {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -148,11 +150,11 @@ func (p *Provider) CheckConfig(config *server.Config) error {
 	if keys, ok := p.Keys.(publisher); ok {
 		for _, algorithm := range p.algorithms() {
 			if !slices.Contains(keys.SignatureAlgorithms(), algorithm) {
-				fault("Keys has none for %s: add it to gormstore.SigningKeyOptions.Algorithms, or leave it out of Provider.Algorithms", algorithm)
+				fault("Keys has no key for %s: add it to gormstore.SigningKeyOptions.Algorithms, or remove it from Provider.Algorithms", algorithm)
 			}
 		}
 		if keys.PublishedFor() < p.idTokenExpiresIn() {
-			fault("IDTokenExpiresIn is longer than keys are published that signed: make gormstore.SigningKeyOptions.KeepFor at least %s", p.idTokenExpiresIn())
+			fault("IDTokenExpiresIn is longer than signing keys stay published: make gormstore.SigningKeyOptions.KeepFor at least %s", p.idTokenExpiresIn())
 		}
 	}
 	faults = append(faults, server.CheckAlgorithms(config.Profile, "oidc: Provider.Algorithms", p.algorithms()...))
@@ -161,19 +163,19 @@ func (p *Provider) CheckConfig(config *server.Config) error {
 	}
 	if p.PairwiseSubjects && p.PairwiseSalt == nil {
 		if _, ok := p.Keys.(PairwiseSaltStorage); !ok || len(config.Secrets) == 0 {
-			fault("PairwiseSubjects needs Config.Secrets, and Keys that keep the salt, such as those of gormoauth.CreateSigningKeys; or set PairwiseSalt")
+			fault("PairwiseSubjects needs Config.Secrets, and Keys that store the salt, such as those of gormoauth.CreateSigningKeys; or set PairwiseSalt")
 		}
 	}
 	if p.IDTokenExpiresIn < 0 || p.SessionExpiresIn < 0 || p.LogoutExpiresIn < 0 {
 		fault("IDTokenExpiresIn, SessionExpiresIn and LogoutExpiresIn must not be negative")
 	}
 	if p.Logouts != nil && (p.Sessions == nil || p.Fetcher == nil) {
-		fault("Logouts needs Sessions, to know whom to tell, and Fetcher, to tell them")
+		fault("Logouts needs Sessions, to know which clients to tell, and Fetcher, to tell them")
 	}
 	return errors.Join(faults...)
 }
 
-// PrepareMetadata says what there is (OpenID Connect Discovery section 3).
+// PrepareMetadata adds the provider's capabilities (OpenID Connect Discovery section 3).
 func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	p.answer("id_token").PrepareMetadata(metadata)
 	p.answer("userinfo").PrepareMetadata(metadata)
@@ -207,20 +209,20 @@ func (p *Provider) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	}
 }
 
-// CheckAuthorizationRequest checks what OpenID Connect Core section 3.1.2.1 adds to
-// an authorization request.
+// CheckAuthorizationRequest checks the parameters that OpenID Connect adds to an
+// authorization request (OpenID Connect Core section 3.1.2.1).
 func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
-	if req.ResponseType == "" { // which is not of a browser
+	if req.ResponseType == "" { // a request that does not come through a browser
 		return nil
 	}
 	if err := checkPrompt(req); err != nil {
 		return err
 	}
 	if display := req.Params.Get("display"); display != "" && !slices.Contains(displays(), display) {
-		return server.NewError(server.InvalidRequest, "The 'display' is none that there is.").With(slog.String("display", req.Params.Get("display")))
+		return server.NewError(server.InvalidRequest, "The 'display' has an unknown value. Use page, popup, touch or wap.").With(slog.String("display", req.Params.Get("display")))
 	}
 	if req.Params.Has("registration") {
-		return server.NewError(server.RegistrationNotSupported, "The server takes no 'registration' in a request.")
+		return server.NewError(server.RegistrationNotSupported, "The server does not support the parameter 'registration'.")
 	}
 	p.applyDefaults(req)
 	issuesCode := slices.Contains(strings.Fields(req.ResponseType), "code")
@@ -235,15 +237,15 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 	}
 	req.Authorization.Claims = req.Params.Get("claims")
 	if _, err := ParseClaims(req.Authorization.Claims); err != nil {
-		return server.NewError(server.InvalidRequest, "The 'claims' are not what OpenID Connect Core section 5.5 says.").BecauseOf(err)
+		return server.NewError(server.InvalidRequest, "The 'claims' are malformed (OpenID Connect Core section 5.5).").BecauseOf(err)
 	}
 	return nil
 }
 
-// IssuesIDTokens reports whether a scope has the word "openid".
+// IssuesIDTokens reports whether a scope includes "openid".
 func (*Provider) IssuesIDTokens(scope string) bool { return isOpenID(scope) }
 
-// PrepareAuthorizationCode keeps with a code what its ID token will say.
+// PrepareAuthorizationCode stores with a code what its ID token needs.
 func (p *Provider) PrepareAuthorizationCode(_ context.Context, req *server.Request, record *models.AuthorizationCodeMixin) error {
 	if isOpenID(req.Scope) {
 		record.Nonce = req.Params.Get("nonce")
@@ -252,8 +254,9 @@ func (p *Provider) PrepareAuthorizationCode(_ context.Context, req *server.Reque
 	return nil
 }
 
-// PrepareToken keeps the same with a token that is issued at once. Any other has it of
-// what it was exchanged for; the session of that one is remembered for as long as it lasts.
+// PrepareToken stores the same with a token that is issued without a credential; any other
+// token has it from the credential that it was exchanged for. It also makes sure that the
+// session is remembered for as long as the grant lasts.
 func (p *Provider) PrepareToken(ctx context.Context, req *server.Request, record *models.TokenMixin) error {
 	if req.Credential == nil {
 		p.bind(req, &record.Authorization)
@@ -261,8 +264,8 @@ func (p *Provider) PrepareToken(ctx context.Context, req *server.Request, record
 	return p.keepSession(ctx, req, record)
 }
 
-// bind has an authorization say what was asked for of the user, and in which session, if
-// the request is one of OpenID Connect.
+// bind stores the requested claims and the session in an authorization, if the request is
+// an OpenID Connect request.
 func (p *Provider) bind(req *server.Request, authorization *models.Authorization) {
 	authorization.Claims, authorization.SessionID = "", nil
 	if req.Endpoint == authorizationEndpoint && isOpenID(req.Scope) {
@@ -275,8 +278,8 @@ const (
 	tokenEndpoint         = "token"
 )
 
-// PrepareTokenResponse adds the ID token to what a code, a refresh token or a device
-// code is exchanged for (OpenID Connect Core sections 3.1.3.3 and 12.2).
+// PrepareTokenResponse adds the ID token to the response for a code, a refresh token or a
+// device code (OpenID Connect Core sections 3.1.3.3 and 12.2).
 func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request, record *models.TokenMixin, response *server.TokenResponse) error {
 	if req.Endpoint != tokenEndpoint || req.Credential == nil || req.User == nil || !isOpenID(req.Scope) {
 		return nil
@@ -295,8 +298,7 @@ func (p *Provider) PrepareTokenResponse(ctx context.Context, req *server.Request
 	return err
 }
 
-// AccessTokenClaims are the claims of the program's own in access tokens that are
-// JWTs:
+// AccessTokenClaims returns the claims that Provider.Claims adds to JWT access tokens:
 //
 //	generator.JWTAccessToken{Keys: keys, Claims: provider.AccessTokenClaims}
 func (p *Provider) AccessTokenClaims(ctx context.Context, input server.TokenInput) (map[string]any, error) {
@@ -316,7 +318,7 @@ func (p *Provider) idTokenExpiresIn() time.Duration {
 	return orDefault(p.IDTokenExpiresIn, defaultIDTokenExpiresIn)
 }
 
-// scopes are the claims of all scopes.
+// scopes returns the claims of all scopes.
 func (p *Provider) scopes() map[string][]string {
 	all := standardScopes()
 	maps.Copy(all, p.Scopes)

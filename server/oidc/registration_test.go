@@ -118,17 +118,17 @@ func TestRefusalsOfMetadataNameTheRemedy(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	p.oidc.PairwiseSalt = nil
 	for members, says := range map[string]string{
-		`"subject_type":"secret"`:                                          "subject_type 'secret' is not a subject type of this server; choose public.",
-		`"subject_type":"pairwise"`:                                        "subject_type 'pairwise' is not a subject type of this server; choose public.",
-		`"subject_type":1`:                                                 "subject_type '1' must be a text.",
+		`"subject_type":"secret"`:                                          "subject_type 'secret' is not a supported subject type; choose public.",
+		`"subject_type":"pairwise"`:                                        "subject_type 'pairwise' is not a supported subject type; choose public.",
+		`"subject_type":1`:                                                 "subject_type '1' must be a string.",
 		`"application_type":"desktop"`:                                     "application_type 'desktop' is not an application type; choose web or native.",
 		`"default_max_age":"60"`:                                           "default_max_age '60' must be a whole number of seconds, 0 or more, without quotes.",
 		`"default_max_age":-1`:                                             "default_max_age '-1' must be a whole number of seconds, 0 or more, without quotes.",
 		`"require_auth_time":"yes"`:                                        "require_auth_time 'yes' must be true or false.",
 		`"sector_identifier_uri":"https://nobody.invalid/"`:                "sector_identifier_uri 'https://nobody.invalid/' could not be fetched; serve it over https",
-		`"application_type":"native","redirect_uris":["https://[::1]/cb"]`: "redirect_uris 'https://[::1]/cb' is not for a client of the application_type native; use http on a loopback address",
-		`"application_type":"web","redirect_uris":["com.example:/cb"]`:     "redirect_uris 'com.example:/cb' is not for a client of the application_type web; use https, or register the application_type native.",
-		`"frontchannel_logout_uri":"https://elsewhere.example/logout"`:     "frontchannel_logout_uri 'https://elsewhere.example/logout' is at another scheme, host or port than every redirect URI; use those of one of them.",
+		`"application_type":"native","redirect_uris":["https://[::1]/cb"]`: "redirect_uris 'https://[::1]/cb' is not allowed for the application_type native; use http on a loopback address",
+		`"application_type":"web","redirect_uris":["com.example:/cb"]`:     "redirect_uris 'com.example:/cb' is not allowed for the application_type web; use https, or register the application_type native.",
+		`"frontchannel_logout_uri":"https://elsewhere.example/logout"`:     "frontchannel_logout_uri 'https://elsewhere.example/logout' is not at the scheme, host and port of a redirect URI; use those of one of them.",
 	} {
 		if !strings.Contains(members, "redirect_uris") {
 			members += `,"redirect_uris":["https://client.example/cb"]`

@@ -14,53 +14,55 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// SessionStorage keeps to which clients a user's session has signed in.
+// SessionStorage stores which clients each session has signed in to.
 type SessionStorage interface {
-	// JoinSession notes that the user signed in to a client. Where that is known, it
-	// sets ExpiresAt. It reports false when the session has ended at the client.
+	// JoinSession records that the user signed in to a client. If that is already recorded,
+	// it updates ExpiresAt. It returns false if the session has ended at the client.
 	JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error)
-	// EndSession ends sessions in one atomic step: their codes, the grants that end
-	// with them, and, for each client, a row in the outbox.
+	// EndSession ends sessions in one atomic step: it ends their codes and the grants that
+	// end with them, and adds a row to the outbox for each client.
 	EndSession(ctx context.Context, end SessionEnd) (*EndedSession, error)
 }
 
 // SessionEnd says which sessions end. Exactly one of SessionID and UserID is set.
 type SessionEnd struct {
-	// SessionID is the digest of the program's own name for the session.
+	// SessionID is the digest of the program's session id.
 	SessionID string
-	// UserID is a user all of whose sessions end.
+	// UserID is the user all of whose sessions end.
 	UserID string
-	// Time is when.
+	// Time is when they end.
 	Time time.Time
-	// Revokes says which grants end with the session, by their scope.
+	// Revokes reports, by scope, whether a grant ends with its session.
 	Revokes func(scope string) bool
-	// LogoutExpiresAt is until when clients are told, the zero time when they are not.
+	// LogoutExpiresAt is until when logouts are retried. The zero time means that clients
+	// are not told.
 	LogoutExpiresAt time.Time
 }
 
-// EndedSession is what ended.
+// EndedSession is the result of ending sessions.
 type EndedSession struct {
-	// Clients are the sessions at clients, one each.
+	// Clients are the ended sessions, one for each client.
 	Clients []models.SessionMixin
 	// GrantIDs are the grants that were revoked.
 	GrantIDs []string
-	// Grants are the same with whose they were, where the storage says it.
+	// Grants are the same grants with their client and user, or nil if the storage does not
+	// provide them.
 	Grants []EndedGrant
 }
 
 // EndedGrant is a grant that ended with a session.
 type EndedGrant struct{ GrantID, ClientID, UserID string }
 
-// SessionKeeper is a [SessionStorage] that remembers a session for longer where one of its
-// grants lasts longer.
+// SessionKeeper is implemented by a [SessionStorage] that can extend a session whose grants
+// last longer.
 type SessionKeeper interface {
-	// KeepSession has the session that a client knows by sid be remembered until then at
-	// the least. One that is not known, or has ended, is no error.
+	// KeepSession makes sure that the session with this sid at a client is remembered at
+	// least until then. An unknown or ended session is not an error.
 	KeepSession(ctx context.Context, sid string, until time.Time) error
 }
 
-// sid is what a client knows a session by: not what any other client knows it by.
-// Empty is no session, or none that anybody remembers.
+// sid returns the session id for a client, which differs for each client. It is empty if
+// there is no session, or no Sessions storage.
 func (p *Provider) sid(client server.Client, sessionID string) string {
 	if p.Sessions == nil || sessionID == "" {
 		return ""
@@ -69,8 +71,8 @@ func (p *Provider) sid(client server.Client, sessionID string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// PrepareAuthorizationResponse notes to which client the session has signed in, and
-// tells the client of the session's state.
+// PrepareAuthorizationResponse records that the session has signed in to the client. It
+// refuses a session that has ended.
 func (p *Provider) PrepareAuthorizationResponse(ctx context.Context, req *server.Request, _ map[string][]string) error {
 	sid := p.sid(req.Client, req.Authentication.SessionID)
 	if sid == "" || !isOpenID(req.Scope) {
@@ -91,9 +93,9 @@ func (p *Provider) PrepareAuthorizationResponse(ctx context.Context, req *server
 	return nil
 }
 
-// forgottenAt is when a session is forgotten in which a user signs in, or a grant is
-// refreshed, now: after the end of every grant in it. A grant that is refreshed later than
-// after half of its life moves it on, see keepSession.
+// forgottenAt returns when a session is deleted in which the user signs in, or a grant is
+// refreshed, now: after the end of every grant in it. A refresh after half of a grant's
+// life postpones it; see keepSession.
 func (p *Provider) forgottenAt(req *server.Request) time.Time {
 	life := req.Server.GrantLife()
 	if life < 0 { // without end
@@ -102,9 +104,9 @@ func (p *Provider) forgottenAt(req *server.Request) time.Time {
 	return req.Time.Add(max(orDefault(p.SessionExpiresIn, defaultSessionExpiresIn), life+life/2))
 }
 
-// keepSession moves on when a session is forgotten, where a refresh gives its grant a longer
-// life. Time is divided into halves of that life, and the first refresh in each does so: what
-// it needs to know is in the grant's own row.
+// keepSession postpones the deletion of a session when a refresh extends its grant. Time is
+// divided into halves of a grant's life, and the first refresh in each half does so: this
+// needs only what is in the grant's own row.
 func (p *Provider) keepSession(ctx context.Context, req *server.Request, record *models.TokenMixin) error {
 	keeper, keeps := p.Sessions.(SessionKeeper)
 	life := req.Server.GrantLife()
@@ -125,11 +127,11 @@ func (p *Provider) keepSession(ctx context.Context, req *server.Request, record 
 	return nil
 }
 
-// EndSession ends a session by the program's own name for it, the SessionID of
-// [server.Authentication]: codes that nobody has redeemed, the grants that end with
-// it, and the sessions at its clients, which [Provider.DeliverLogouts] tells. The
-// front-channel logout of those who have one is the page's, see
-// [Provider.CreateLogoutResponse]. No session, or one that has ended, is no error.
+// EndSession ends a session by the program's session id, the SessionID of
+// [server.Authentication]: it ends unredeemed codes, the grants that end with the session,
+// and the sessions at clients, which [Provider.DeliverLogouts] then tells. For
+// front-channel logout, see [Provider.CreateLogoutResponse]. An unknown or ended session,
+// or an empty id, is not an error.
 func (p *Provider) EndSession(ctx context.Context, sessionID string) (*EndedSession, error) {
 	if sessionID == "" {
 		return new(EndedSession), nil
@@ -137,8 +139,8 @@ func (p *Provider) EndSession(ctx context.Context, sessionID string) (*EndedSess
 	return p.end(ctx, SessionEnd{SessionID: server.Digest(sessionID)})
 }
 
-// EndSessionsOf ends all sessions of a user, such as one who was disabled, as
-// EndSession does.
+// EndSessionsOf ends all sessions of a user, such as a disabled one, as EndSession does. An
+// empty userID is an error.
 func (p *Provider) EndSessionsOf(ctx context.Context, userID string) (*EndedSession, error) {
 	if userID == "" {
 		return nil, errors.New("oidc: the user whose sessions to end has no id")
@@ -176,7 +178,7 @@ func (p *Provider) tellEnded(ctx context.Context, ended *EndedSession, now time.
 		req = &server.Request{Server: p.server, Endpoint: "end_session", Time: now}
 	}
 	grants := ended.Grants
-	if grants == nil { // of a storage of the program's own
+	if grants == nil { // a storage that does not provide them
 		for _, grantID := range ended.GrantIDs {
 			grants = append(grants, EndedGrant{GrantID: grantID})
 		}

@@ -23,20 +23,21 @@ const (
 	public            = "public"
 )
 
-// PairwiseSaltStorage is for [server.SigningKeys] that keep the salt of pairwise subjects.
+// PairwiseSaltStorage is implemented by [server.SigningKeys] that store the salt of
+// pairwise subject identifiers.
 type PairwiseSaltStorage interface {
-	// PairwiseSalt returns the salt: at least 32 random bytes that are made once.
+	// PairwiseSalt returns the salt: at least 32 random bytes, which are made once.
 	PairwiseSalt(ctx context.Context, now time.Time) ([]byte, error)
 }
 
-// keptSalt is the salt that storage keeps, once it was needed.
+// keptSalt is the stored salt, once it has been loaded.
 type keptSalt struct{ atomic.Pointer[[]byte] }
 
 // servesPairwise reports whether clients may register for pairwise subjects.
 func (p *Provider) servesPairwise() bool { return p.PairwiseSalt != nil || p.PairwiseSubjects }
 
-// LookUpClient sees to it that the salt is known before anybody asks for a subject of a
-// pairwise client: without it, what the client is told would be another subject.
+// LookUpClient makes sure that the salt is loaded before a subject identifier for a
+// pairwise client is needed: without the salt the client would get a different one.
 func (p *Provider) LookUpClient(ctx context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
 	if !isPairwise(found) {
 		return found, nil
@@ -47,12 +48,12 @@ func (p *Provider) LookUpClient(ctx context.Context, _ *server.Server, _ string,
 	return found, nil
 }
 
-// loadSalt asks storage for the salt, where it was not asked before.
+// loadSalt loads the salt from storage, unless it is already loaded.
 func (p *Provider) loadSalt(ctx context.Context) error {
 	if !p.PairwiseSubjects || p.PairwiseSalt != nil || p.salt.Load() != nil {
 		return nil
 	}
-	salt, err := p.Keys.(PairwiseSaltStorage).PairwiseSalt(ctx, p.server.Now()) // CheckConfig has looked
+	salt, err := p.Keys.(PairwiseSaltStorage).PairwiseSalt(ctx, p.server.Now()) // CheckConfig has checked the type
 	if err != nil {
 		return fmt.Errorf("find the salt of pairwise subjects: %w", err)
 	}
@@ -60,8 +61,8 @@ func (p *Provider) loadSalt(ctx context.Context) error {
 	return nil
 }
 
-// pairwiseSalt returns the salt. A client that was looked up has had it loaded; who has one
-// of elsewhere waits here, and is told nothing rather than another subject.
+// pairwiseSalt returns the salt. Looking up a client has loaded it; for a client from
+// elsewhere it is loaded here. It panics if that fails, rather than return a wrong subject.
 func (p *Provider) pairwiseSalt() []byte {
 	if p.PairwiseSalt != nil {
 		return p.PairwiseSalt
@@ -82,16 +83,17 @@ func isPairwise(client server.Client) bool {
 	return textMember(metadataOf(client), subjectTypeMember) == pairwise
 }
 
-// ClientSubject returns the pairwise subject of a user at a client that registered
-// for one (OpenID Connect Core section 8.1): the same at all clients of a sector,
-// and nothing to anybody else.
+// ClientSubject returns the pairwise subject identifier of a user for a client that
+// registered for pairwise ones (OpenID Connect Core section 8.1): it is the same for all
+// clients of a sector, and cannot be related to those of others. It returns "" for any
+// other client.
 func (p *Provider) ClientSubject(client server.Client, userID string) string {
 	metadata := metadataOf(client)
 	if !isPairwise(client) || !p.servesPairwise() {
 		return ""
 	}
 	sector, ok := sectorOf(metadata)
-	if !ok || !needsRedirectURI(metadata) { // nobody shares it
+	if !ok || !needsRedirectURI(metadata) { // no other client shares the sector
 		sector = "client " + client.GetClientID()
 	}
 	mac := hmac.New(sha256.New, p.pairwiseSalt())
@@ -99,14 +101,16 @@ func (p *Provider) ClientSubject(client server.Client, userID string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// needsRedirectURI reports whether a client gets a user's tokens at its redirect URIs
-// alone. Any other could name another's, and learn whom that one knows.
+// needsRedirectURI reports whether a client gets users' tokens only at its redirect URIs.
+// Any other client could claim another client's redirect URIs, and learn its subject
+// identifiers.
 func needsRedirectURI(metadata *models.ClientMetadata) bool {
 	atRedirectURI := []string{"authorization_code", "refresh_token", implicitGrantType, "client_credentials"}
 	return !slices.ContainsFunc(metadata.GrantTypes, func(grantType string) bool { return !slices.Contains(atRedirectURI, grantType) })
 }
 
-// sectorOf returns the host of the sector identifier, or that of all redirect URIs.
+// sectorOf returns the host of the sector identifier URI, or the common host of all
+// redirect URIs. ok is false if there is none.
 func sectorOf(metadata *models.ClientMetadata) (sector string, ok bool) {
 	if uri := textMember(metadata, sectorMember); uri != "" {
 		return hostOf(uri), hostOf(uri) != ""
@@ -131,7 +135,7 @@ func hostOf(uri string) string {
 	return u.Hostname()
 }
 
-// metadataOf returns what a client registered, nil when it does not tell.
+// metadataOf returns the metadata of a client, or nil if the client has none.
 func metadataOf(client server.Client) *models.ClientMetadata {
 	registered, ok := client.(server.RegisteredClient)
 	if !ok {
@@ -140,16 +144,16 @@ func metadataOf(client server.Client) *models.ClientMetadata {
 	return &registered.AsClientMixin().ClientMetadata
 }
 
-// textMember returns a member of a client's metadata that is text, empty for any
-// other.
+// textMember returns a string member of a client's metadata, or "" if it is absent or not a
+// string.
 func textMember(metadata *models.ClientMetadata, name string) (text string) {
 	if metadata != nil {
-		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
+		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // a value that is not a string is ignored
 	}
 	return text
 }
 
-// listMember is textMember for one that is a list of texts.
+// listMember is textMember for a list of strings.
 func listMember(metadata *models.ClientMetadata, name string) (list []string) {
 	if metadata != nil {
 		_ = strictjson.Unmarshal(metadata.Extra[name], &list)

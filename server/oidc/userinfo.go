@@ -14,18 +14,18 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Protector finds the token of a request. A resource.Protector is one.
+// Protector validates the access token of a request. A resource.Protector is one.
 type Protector interface {
-	// AcquireToken returns the token when it is valid and has one of the scopes.
+	// AcquireToken returns the token if it is valid and has one of the scopes.
 	AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error)
-	// Refusal returns an error with its challenges.
+	// Refusal returns err as an error with its WWW-Authenticate challenges.
 	Refusal(r *http.Request, err error) *server.Error
 }
 
 // UserInfo is the UserInfo endpoint (OpenID Connect Core section 5.3), named
 // "userinfo". [Provider.Register] registers one.
 type UserInfo struct {
-	// Provider knows the claims.
+	// Provider provides the claims.
 	Provider *Provider
 	// Protector validates the access token.
 	Protector Protector
@@ -40,24 +40,24 @@ func (*UserInfo) EndpointPath() string { return "/oauth/userinfo" }
 // Methods returns GET and POST.
 func (*UserInfo) Methods() []string { return []string{http.MethodGet, http.MethodPost} }
 
-// PrepareMetadata names the endpoint.
+// PrepareMetadata adds the endpoint's URL.
 func (*UserInfo) PrepareMetadata(s *server.Server, metadata server.Metadata) {
 	metadata["userinfo_endpoint"] = s.EndpointURL("userinfo")
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (e *UserInfo) CheckConfig(config *server.Config) error {
 	fault := needsProvider("UserInfo", e.Provider)
 	if e.Protector == nil {
 		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo is missing: write resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[Token](db))"))
 	}
 	if held, ok := e.Protector.(interface{ Profile() server.Profile }); config.Profile != nil && (!ok || held.Profile() == nil) {
-		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo is not held to the server's Config.Profile: set resource.Config.Profile"))
+		fault = errors.Join(fault, errors.New("oidc: the Protector of UserInfo does not have the server's Config.Profile: set resource.Config.Profile"))
 	}
 	return fault
 }
 
-// CreateResponse tells what the access token's client may know of its user.
+// CreateResponse returns the claims of the access token's user that its client may have.
 func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
 	r, err := withTokenOfBody(req)
 	if err != nil {
@@ -80,7 +80,7 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		if client == nil {
 			why = req.WhyNoClient(server.NewReason("the client of the token is gone"))
 		}
-		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token is of a user or a client that is gone or disabled.").BecauseOf(why).OfToken(token))
+		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The user or the client of the access token is gone or disabled.").BecauseOf(why).OfToken(token))
 	}
 	if ended := server.Ended(token.Token.GetAuthorization(), server.GenerationOf(client), server.GenerationOf(user)); ended != nil {
 		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token was revoked.").BecauseOf(ended).OfToken(token))
@@ -99,8 +99,8 @@ func (e *UserInfo) claims(ctx context.Context, client server.Client, user server
 	return input.Claims, err
 }
 
-// respond writes the claims as JSON, or, for a client that registered for that, as a
-// signed or encrypted JWT (OpenID Connect Core section 5.3.2).
+// respond returns the claims as JSON or, for a client that registered for it, as a signed
+// or encrypted JWT (OpenID Connect Core section 5.3.2).
 func (e *UserInfo) respond(ctx context.Context, req *server.Request, client server.Client, claims map[string]any) (*server.Response, error) {
 	answer := e.Provider.answer("userinfo")
 	if !answer.Signs(client) && !answer.Encrypts(client) {
@@ -124,8 +124,8 @@ func (e *UserInfo) respond(ctx context.Context, req *server.Request, client serv
 	return &server.Response{Header: http.Header{"Content-Type": {"application/jwt"}}, Body: []byte(text)}, nil
 }
 
-// withTokenOfBody returns the request with the access token of its body, if that has
-// one, where a token stands otherwise (RFC 6750 section 2.2).
+// withTokenOfBody returns the request with the access token of its body, if it has one,
+// moved to the Authorization header (RFC 6750 section 2.2).
 func withTokenOfBody(req *server.Request) (*http.Request, error) {
 	r := req.HTTP
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))

@@ -19,8 +19,8 @@ const (
 	slowSecretPatience       = 3 * time.Second
 )
 
-// TooManyRequests is the answer to somebody who has to wait (RFC 6585 section
-// 4).
+// TooManyRequests returns the answer to a client that has to wait (RFC 6585 section 4), with the
+// status 429 and Retry-After.
 func TooManyRequests(wait time.Duration, description string) *Error {
 	failure := NewError(TemporarilyUnavailable, description)
 	failure.Status = http.StatusTooManyRequests
@@ -29,33 +29,34 @@ func TooManyRequests(wait time.Duration, description string) *Error {
 	return failure
 }
 
-// TooBusy is the answer to somebody who came in a flood (RFC 9110 section
-// 15.6.4): nothing is broken, and nothing was looked at.
+// TooBusy returns the answer to a request that the server is too busy to handle (RFC 9110 section
+// 15.6.4), with the status 503 and Retry-After. Nothing is broken, and nothing of the request was
+// processed.
 func TooBusy(wait time.Duration, description string) *Error {
 	failure := TooManyRequests(wait, description)
 	failure.Status = http.StatusServiceUnavailable
 	return failure
 }
 
-// RemoteAddress is where a request comes from, by Config.RemoteAddress.
+// RemoteAddress returns the address that a request comes from, according to Config.RemoteAddress.
 func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteAddress(r) }
 
-// attempt is a client's attempt to authenticate. Guesses are counted by client and
-// address: by the client alone, a stranger could shut it out. Unknown clients are counted
-// like others, so that no count tells which there are. The clients of one address share
-// 4096 counts: whoever invents clients without end has no more of them, and cannot push
-// others out of a limiter's memory.
+// attempt is a client's attempt to authenticate. Guesses are counted by client and address:
+// counting by client alone would let a stranger lock the client out. Unknown clients are counted
+// like known ones, so that the count does not reveal which clients exist. The clients of one
+// address share 4096 counters, so that inventing client ids gains no further guesses and does not
+// push others out of the limiter's memory.
 //
-// A request that proves nothing but names its client, or comes with a certificate, has
-// nothing to be guessed. It is neither counted nor held up by others' guesses.
+// A request that only names its client, or comes with a certificate, has nothing that could be
+// guessed. It is neither counted nor delayed by the guesses of others.
 type attempt struct {
 	req    *Request
 	proves bool
-	key    string // empty until the client that it claims to be is looked up, or where nothing can be guessed
+	key    string // empty until the claimed client is looked up, or if nothing can be guessed
 }
 
-// limited is query, but refuses a client for which there were too many guesses before
-// its credentials are looked at.
+// limited wraps query. It refuses a client with too many earlier guesses before its credentials
+// are checked.
 func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 	return func(ctx context.Context, clientID string) (Client, error) {
 		s := a.req.Server
@@ -70,8 +71,7 @@ func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 	}
 }
 
-// check returns what to answer when there were too many failures before, nil
-// otherwise.
+// check returns the answer if there were too many failures before, nil otherwise.
 func (a *attempt) check(ctx context.Context) error {
 	if a == nil || a.key == "" { // a secret that is checked elsewhere, or nothing to guess
 		return nil
@@ -79,8 +79,7 @@ func (a *attempt) check(ctx context.Context) error {
 	return tooManyFailures(a.req.Server.config.FailedAuthentications.Wait(ctx, a.key))
 }
 
-// failed counts a guess. It returns what to answer when it was one too many,
-// nil otherwise.
+// failed counts a guess. It returns the answer if that was one guess too many, nil otherwise.
 func (a *attempt) failed(ctx context.Context) error {
 	if a.key == "" {
 		return nil
@@ -100,12 +99,11 @@ func tooManyFailures(wait time.Duration, err error) error {
 	}
 }
 
-// CheckClientSecret returns nil for a client's secret, in one of its spellings, and
-// otherwise a [*NotAuthenticated]: of no client, of a client without it, or of one whose
-// secret has expired. Of secrets that are stored as a password's digest few are checked at
-// once, and in turn by network address, so that a flood of wrong ones keeps neither the
-// machine from everything else nor other clients waiting; whoever makes it is answered
-// temporarily_unavailable.
+// CheckClientSecret returns nil if one of the spellings is the client's secret. Otherwise it
+// returns a [*NotAuthenticated]: for a nil client, a wrong secret, or an expired one. Secrets
+// that are stored as a password hash are slow to check: only a few are checked at once, and
+// network addresses take turns, so that a flood of wrong secrets neither uses up the machine nor
+// keeps other clients waiting. The sender of the flood gets temporarily_unavailable.
 func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
 	if isNil(client) {
 		return &NotAuthenticated{Reason: r.WhyNoClient(NewReason("the client is unknown")), Guess: true}
@@ -127,12 +125,13 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 	return &NotAuthenticated{Reason: NewReason("the client secret is wrong"), Guess: true}
 }
 
-// isUnknownSecret reports whether a stored secret is in a form by which nothing verifies.
+// isUnknownSecret reports whether a stored secret is in a form that nothing can be verified
+// against.
 func isUnknownSecret(stored string) bool {
 	return !models.IsHashedClientSecret(stored) && !models.IsPlaintextClientSecret(stored)
 }
 
-// secretComparison is what a secret turned out to be.
+// secretComparison is the result of comparing a secret.
 type secretComparison int
 
 const (
@@ -147,7 +146,7 @@ func (r *Request) compareSecret(ctx context.Context, client Client, secret strin
 		return r.secretIs(client, secret), nil
 	}
 	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() bool {
-		// Whoever waited among others that failed in the meantime is one of too many.
+		// While it waited its turn, other attempts may have failed and used up the limit.
 		if err = r.attempt.check(ctx); err == nil {
 			is = r.secretIs(client, secret)
 		}
@@ -186,7 +185,7 @@ func (r *Request) secretIs(client Client, secret string) secretComparison {
 	return wrongSecret
 }
 
-// newSlowSecrets leaves half of the processors to everything else.
+// newSlowSecrets leaves half of the processors for everything else.
 func newSlowSecrets() *ratelimit.Concurrency {
 	return ratelimit.NewConcurrency(max(1, runtime.GOMAXPROCS(0)/2), slowSecretPatience)
 }

@@ -15,14 +15,13 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// ConsentGrant is a valid authorization request, for the page that asks the
-// user for consent.
+// ConsentGrant is a valid authorization request, for the page that asks the user for consent.
 type ConsentGrant struct {
-	// Client asks.
+	// Client is the client that asks.
 	Client Client
-	// User is asked, nil when nobody has signed in yet.
+	// User is the user who is asked, nil if nobody has signed in yet.
 	User User
-	// Scope is what the client would get, space separated.
+	// Scope is the scope that the client would get, space separated.
 	Scope string
 	// RedirectURI is where the answer will go.
 	RedirectURI string
@@ -30,42 +29,41 @@ type ConsentGrant struct {
 	Request *Request
 	// Interaction is what the page has to do next.
 	Interaction Interaction
-	// ReturnTo is the address of this request, path and query: where the user comes
-	// back to from signing in or from choosing an account, and where the form of the
-	// page is posted to. A user who has come back is known by [Authentication], whose
-	// ReturnTo or AccountChosenFor is then the same.
+	// ReturnTo is the address of this request, path and query. The user returns to it after
+	// signing in or choosing an account, and the page's form is posted to it. A user who has
+	// returned is recognized by [Authentication], whose ReturnTo or AccountChosenFor then has the
+	// same value.
 	ReturnTo string
-	// Decision is what the form of the page gives back in a hidden field, see
+	// Decision is the value that the page's form sends back in a hidden field, see
 	// [Decision.Input].
 	Decision Decision
-	// Deciding is whether this request is the user's decision, from the page as it
-	// would be shown now. All that hooks still have to say is whether the user may.
+	// Deciding reports whether this request is the user's decision, sent from the page as it
+	// would be shown now. The hooks may then only refuse it.
 	Deciding bool
 
 	requires requirements
-	agreed   bool // where the request is the user's decision: what it is
+	agreed   bool // the user's decision, if the request is one
 }
 
 // Scopes returns the scope as a list.
 func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
 
-// ClientName is what a page calls the client, see [DisplayName].
+// ClientName returns the client's name for a page, see [DisplayName].
 func (c *ConsentGrant) ClientName() string { return DisplayName(c.Client) }
 
-// Links are the addresses that a page shows of the client, see [DisplayLinks].
+// Links returns the addresses of the client that a page shows, see [DisplayLinks].
 func (c *ConsentGrant) Links(languages ...string) ClientLinks {
 	return DisplayLinks(c.Client, c.RedirectURI, languages...)
 }
 
-// Destination is where the answer will go, as a page says it, see [DisplayHost].
+// Destination returns where the answer will go, as a page shows it, see [DisplayHost].
 func (c *ConsentGrant) Destination() string { return DisplayHost(c.RedirectURI) }
 
-// consentTime is how long a user may look at the page that asks for consent, by
-// which the sign-in grows older than it was when max_age was looked at.
+// consentTime is how long a user may take on the consent page. Meanwhile the sign-in becomes
+// older than it was when max_age was first checked.
 const consentTime = 10 * time.Minute
 
-// recentEnough reports whether the user signed in no longer ago than the
-// request's max_age, and some more.
+// recentEnough reports whether the user signed in within the request's max_age plus more.
 func (r *Request) recentEnough(more time.Duration) bool {
 	if !r.Params.Has("max_age") {
 		return true
@@ -74,12 +72,12 @@ func (r *Request) recentEnough(more time.Duration) bool {
 	return err == nil && r.Authentication.IsWithin(time.Duration(seconds)*time.Second+more, r.Time)
 }
 
-// GetConsentGrant validates an authorization request before it is shown to
-// the user: the one who has signed in, or nil when nobody has. What the page has
-// to do then is the consent grant's Interaction, unless the request is the user's
-// decision already, see ConsentGrant.Deciding. Hand an error to [Server.WriteError]: it
-// goes back to the client, or to the person where the client is not trustworthy; or it
-// has the browser come again by GET, where another site has posted the request.
+// GetConsentGrant validates an authorization request before it is shown to the user. user is the
+// one who has signed in, or nil. The consent grant's Interaction says what the page has to do,
+// unless the request already is the user's decision, see ConsentGrant.Deciding. Pass an error to
+// [Server.WriteError]: it sends the error to the client, shows it to the user if the client
+// cannot be trusted with a redirect, or has the browser repeat by GET a request that another site
+// has posted.
 func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
@@ -109,14 +107,12 @@ func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGra
 	return req, consent, nil
 }
 
-// CreateAuthorizationResponse validates the request again and answers it: with
-// what was granted when there is a user, with access_denied when there is
-// none, be it a bare nil or a nil pointer.
+// CreateAuthorizationResponse validates the request again and answers it: with what was granted,
+// or with access_denied if user is nil or a nil pointer.
 //
-// It issues and denies nothing unless the request is the user's decision: a POST from
-// the program's own page that brings along the page's [Decision]. Without it the
-// browser is sent to the page. A GET is answered where nothing is left to ask
-// ([NoInteraction]).
+// It issues and denies nothing unless the request is the user's decision, that is a POST from the
+// program's own page with the page's [Decision]. Otherwise the browser is sent to the page. A GET
+// is answered only if there is nothing left to ask ([NoInteraction]).
 func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Request, user User) {
 	if !s.ready(w) {
 		return
@@ -130,8 +126,8 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 	})
 }
 
-// decidedRequest is a request that the user has decided on, or had before. Of any other
-// it says what to do instead.
+// decidedRequest returns a request that the user has decided on, now or earlier. For any other
+// request its error says what to do instead.
 func (s *Server) decidedRequest(r *http.Request, user User) (*Request, *ConsentGrant, error) {
 	req, err := s.authorizationRequest(r)
 	if err != nil {
@@ -152,13 +148,13 @@ func (s *Server) decidedRequest(r *http.Request, user User) (*Request, *ConsentG
 	return req, nil, s.redirectable(req, err)
 }
 
-// nothingToAsk reports whether the request is answered without the page. Only a GET
-// is: a POST may be the decision on an older page, which is not overruled.
+// nothingToAsk reports whether the request is answered without showing the page. Only a GET is: a
+// POST may be the decision on an older page, which must not be overruled.
 func (c *ConsentGrant) nothingToAsk() bool {
 	return c.Request.HTTP.Method == http.MethodGet && c.User != nil && c.Interaction == NoInteraction
 }
 
-// undecided is the answer to a request that should have been a decision.
+// undecided returns the answer to a request that should have been a decision.
 func (c *ConsentGrant) undecided() error {
 	c.logUndecided()
 	if err := c.silent(); err != nil {
@@ -181,9 +177,9 @@ func (s *Server) answer(w http.ResponseWriter, consent *ConsentGrant, granted bo
 	return s.deliver(w, req, params)
 }
 
-// authorizationRequest is the gate of the authorization endpoint. Nothing is
-// delivered to a redirect URI before that was found to be the client's. It returns
-// what it read of a request that it refuses.
+// authorizationRequest is the gate of the authorization endpoint. Nothing is delivered to a
+// redirect URI before it was found to be the client's. If it refuses a request, it returns what
+// it has read of it.
 func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 	if err := checkMethod(r, http.MethodGet, http.MethodPost); err != nil {
 		return s.newRequest(r, authorizationEndpoint).refused(err)
@@ -206,8 +202,7 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 	return req, nil
 }
 
-// checkAuthorization finds what there is to know of an authorization request, and
-// whether it is valid.
+// checkAuthorization loads everything about an authorization request and validates it.
 func (s *Server) checkAuthorization(req *Request) error {
 	ctx := req.Context()
 	for _, check := range []func(context.Context, *Request) error{s.restore, s.resolve, s.checkAuthorizationClient} {
@@ -221,15 +216,15 @@ func (s *Server) checkAuthorization(req *Request) error {
 	return nil
 }
 
-// resolve puts the parameters of a request in the place of what stands for it.
+// resolve replaces a request_uri or request object by the parameters it stands for.
 func (s *Server) resolve(ctx context.Context, req *Request) error {
 	err := each(req, func(hook ResolveRequestHook) error { return hook.ResolveAuthorizationRequest(ctx, req) })
 	req.State = req.Params.Get("state")
 	return err
 }
 
-// checkAuthorizationClient finds the client and the redirect URI. Its errors
-// are for the person, never for the client (RFC 6749 section 4.1.2.1).
+// checkAuthorizationClient finds the client and the redirect URI. Its errors are shown to the
+// user and never sent to the client (RFC 6749 section 4.1.2.1).
 func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) error {
 	clientID := req.Params.Get("client_id")
 	if clientID == "" {
@@ -246,8 +241,8 @@ func (s *Server) checkAuthorizationClient(ctx context.Context, req *Request) err
 	return req.checkRedirectURI()
 }
 
-// checkRedirectURI finds where the answer goes. What is registered is checked again: a
-// row may be older than the rules, or come from somewhere else.
+// checkRedirectURI determines where the answer goes. Registered URIs are checked again: a row may
+// be older than the rules, or may have been written by something else.
 func (r *Request) checkRedirectURI() error {
 	uri := r.Params.Get("redirect_uri")
 	switch {
@@ -265,10 +260,10 @@ func (r *Request) checkRedirectURI() error {
 	return nil
 }
 
-// checkAuthorizationRequest checks the rest; its errors go to the client.
+// checkAuthorizationRequest checks the rest of the request; its errors go to the client.
 func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) error {
 	switch {
-	case req.Params.Has("request"): // which would say more than the rest does
+	case req.Params.Has("request"): // an unread request object could contradict the parameters
 		return NewError(RequestNotSupported, "The server does not accept request objects.")
 	case req.Params.Has("request_uri"):
 		return NewError(RequestURINotSupported, "The server does not support this kind of 'request_uri'.").With(slog.String("request_uri", LoggedURI(req.Params.Get("request_uri"))))
@@ -333,21 +328,23 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 
 type freshClientsKey struct{}
 
-// FreshClients returns a context in which clients are looked up where they are kept, and not
-// in a cache: what checks a credential of a client's, or changes it, needs the one of now.
+// FreshClients returns a context in which clients are looked up in storage, not in a cache. Use
+// it to check a client's credential or to change a client, which needs the current row.
 func FreshClients(ctx context.Context) context.Context {
 	return context.WithValue(ctx, freshClientsKey{}, true)
 }
 
-// WantsFreshClients reports whether a context is of [FreshClients]. A cache of clients asks it.
+// WantsFreshClients reports whether a context comes from [FreshClients]. A cache of clients calls
+// it.
 func WantsFreshClients(ctx context.Context) bool {
 	fresh, _ := ctx.Value(freshClientsKey{}).(bool)
 	return fresh
 }
 
-// QueryClient finds a client, by Config.QueryClient and every [ClientLookupHook], or
-// returns nil, nil. It compares the id once more, since some databases find one with
-// other letters, and some cannot compare what is no client's id to begin with.
+// QueryClient looks up a client with Config.QueryClient and every [ClientLookupHook]. It returns
+// nil, nil if there is none. It compares the id again, because some databases match ids that
+// differ in letter case, and it does not query for text that cannot be a client id, because some
+// databases cannot compare it.
 func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, error) {
 	if !IsClientID(clientID) {
 		return nil, nil
@@ -373,9 +370,9 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	}
 }
 
-// ClientOf returns the client of what was issued to it, or nil where it is gone. A
-// [ClientLookupHook] is asked only of one that is not kept: whether a client may ask for
-// anything new is another question.
+// ClientOf returns the client to which something was issued, or nil if it no longer exists. A
+// [ClientLookupHook] is called only for a client that storage does not have: whether the client
+// may request anything new is a different question.
 func (s *Server) ClientOf(ctx context.Context, clientID string) (Client, error) {
 	client, err := s.config.QueryClient(ctx, clientID)
 	if err != nil || !isNil(client) && client.GetClientID() == clientID {
@@ -384,10 +381,10 @@ func (s *Server) ClientOf(ctx context.Context, clientID string) (Client, error) 
 	return s.QueryClient(ctx, clientID)
 }
 
-// redirectable marks an error for delivery to the client, or, where nobody may be
-// redirected to it yet, for a page that can lead there. invalid_grant is
-// not an error of this endpoint (RFC 6749 section 4.1.2.1): what it says here
-// is that the user may not grant.
+// redirectable marks an error for delivery to the client, or, if the browser may not be
+// redirected to the client yet, for a page that links to it. invalid_grant is not an error of
+// this endpoint (RFC 6749 section 4.1.2.1): here it means that the user may not grant, so it
+// becomes access_denied.
 func (s *Server) redirectable(req *Request, err error) error {
 	failure := *AsError(err)
 	if errors.Is(err, context.Canceled) || failure.stays || failure.isSeeOther() {
@@ -404,17 +401,17 @@ func (s *Server) redirectable(req *Request, err error) error {
 	return req.failure(&failure)
 }
 
-// mayRedirect reports whether the browser may be sent to the client without a person
-// who does it. To a client that the operator did not choose it is sent once a person
-// has signed in and decided: otherwise the endpoint would lead anybody anywhere (RFC
-// 9700 section 4.11.2). A request that forbids all pages has no other answer (OpenID
-// Connect Core section 3.1.2.1).
+// mayRedirect reports whether the browser may be redirected to the client without a user's
+// action. For a client that the operator did not create, that is only after a user has signed in
+// and decided: otherwise the endpoint would be an open redirector (RFC 9700 section 4.11.2). A
+// request that forbids all pages cannot be answered in any other way (OpenID Connect Core section
+// 3.1.2.1).
 func (r *Request) mayRedirect() bool {
 	return r.decided || !IsSelfMade(r.Client) || r.isSilent()
 }
 
-// IsSelfMade reports whether a client made itself: it registered by itself, or came
-// by a metadata document. Where the program's model does not tell, it did not.
+// IsSelfMade reports whether a client created itself, by registration or by a client metadata
+// document. It returns false if the program's model does not tell.
 func IsSelfMade(client Client) bool {
 	registered, ok := client.(RegisteredClient)
 	if !ok {
@@ -424,23 +421,24 @@ func IsSelfMade(client Client) bool {
 	return source == models.ClientByRegistration || source == models.ClientByDocument
 }
 
-// promptNone is the prompt that forbids all pages (OpenID Connect Core section 3.1.2.1).
-// A request that is no OpenID request may have it as well: its client waits in a frame.
+// promptNone is the prompt that forbids all pages (OpenID Connect Core section 3.1.2.1). A
+// request without the scope openid may use it as well, when its client waits in a frame.
 const promptNone = "none"
 
-// isSilent reports whether the request forbids all pages, be it beside what it asks for.
+// isSilent reports whether the request forbids all pages, even if its prompt has other values as
+// well.
 func (r *Request) isSilent() bool {
 	return slices.Contains(strings.Fields(r.Params.Get("prompt")), promptNone)
 }
 
-// isSeconds reports whether a text is a number of seconds, of some years at most.
+// isSeconds reports whether text is a number of seconds, with nine digits at most.
 func isSeconds(text string) bool {
 	const digits = 9
 	return len(text) <= digits && strings.Trim(text, "0123456789") == ""
 }
 
-// SameWords returns a function that reports whether a text has the same words, in
-// whatever order, as those of a response type or a scope.
+// SameWords returns a function that reports whether a response type or scope has the same words
+// as a, in any order.
 func SameWords(a string) func(string) bool {
 	words := sorted(a)
 	return func(b string) bool { return slices.Equal(words, sorted(b)) }

@@ -7,36 +7,36 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// AuthorizationPages are what [Server.AuthorizationHandler] needs of the program: who
-// is signed in, and pages that render. What they are shown for, the consent grant says.
+// AuthorizationPages are what [Server.AuthorizationHandler] needs from the program: who is signed
+// in, and functions that render pages. The consent grant says what a page is shown for.
 type AuthorizationPages struct {
-	// User returns who is signed in in the browser, nil when nobody is. A [SignedIn]
+	// User returns the user who is signed in in the browser, or nil if nobody is. A [SignedIn]
 	// says when and how. Required.
 	User func(r *http.Request) (User, error)
-	// SignIn has somebody sign in, whoever is signed in already, and come back to the
-	// consent grant's ReturnTo. Required.
+	// SignIn shows the sign-in page, even if a user is signed in already, and then sends the
+	// browser back to the consent grant's ReturnTo. Required.
 	SignIn func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant)
-	// SelectAccount has the user choose among accounts, and come back; nil has them
-	// sign in.
+	// SelectAccount lets the user choose among accounts and then sends the browser back to
+	// ReturnTo. If nil, SignIn is used.
 	SelectAccount func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant)
-	// Consent shows what the client asks for, with a form that is posted to the consent
-	// grant's ReturnTo: its hidden field is that of [Decision.Input], and its buttons
-	// have the name [ConfirmField] and the values "yes" and "no". Required.
+	// Consent shows what the client asks for, with a form that is posted to the consent grant's
+	// ReturnTo. The form has the hidden field of [Decision.Input], and buttons named
+	// [ConfirmField] with the values "yes" and "no". Required.
 	Consent func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant)
-	// Answering is called before a request is answered for good, be it by an error that
-	// the client gets of a user who had signed in for it, for the program to forget
-	// ReturnTo and AccountChosenFor of its session's [Authentication]; nil forgets nothing.
+	// Answering is called before a request gets its final answer, including an error sent to the
+	// client of a user who had signed in for the request. The program should then forget ReturnTo
+	// and AccountChosenFor of its session's [Authentication]. If nil, nothing is called.
 	Answering func(r *http.Request)
 }
 
-// AuthorizationHandler is the authorization endpoint (RFC 6749 section 3.1) as one
-// handler. It takes requests by GET and by POST, has the program's pages shown, and
-// answers. What a user decides it takes from a POST of the program's own page alone, see
-// [Decision]; any other POST is a client's request (OpenID Connect Core section
-// 3.1.2.1), which is met again by GET, as cookies with SameSite=Lax do not come along
-// with it. It panics when a page is missing.
+// AuthorizationHandler returns the authorization endpoint (RFC 6749 section 3.1) as one handler.
+// It accepts requests by GET and POST, has the program's pages shown, and answers. A user's
+// decision is accepted only in a POST from the program's own page, see [Decision]. Any other POST
+// is a client's request (OpenID Connect Core section 3.1.2.1); the browser is redirected to
+// repeat it by GET, because cookies with SameSite=Lax are not sent with it. AuthorizationHandler
+// panics if a required page is missing.
 //
-// Its pages cannot be framed, unless the program has set headers that say otherwise.
+// Its pages cannot be framed, unless the program has set headers that allow it.
 func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc {
 	if pages.User == nil || pages.SignIn == nil || pages.Consent == nil {
 		panic("server: AuthorizationPages needs User, SignIn and Consent: see the README")
@@ -83,14 +83,14 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 	}
 }
 
-// endsSignIn reports whether an error is for the client of a request for which the user
-// had signed in: the same request of another day is another one.
+// endsSignIn reports whether the error goes to the client of a request that the user had signed
+// in for. The sign-in must not count for the same request on another day.
 func (e *Error) endsSignIn() bool {
 	req := cmp.Or(e.redirect, e.held)
 	return req != nil && e.cause == nil && req.Authentication.ReturnTo != "" && req.Authentication.ReturnTo == req.returnTo()
 }
 
-// answerPage answers a request that was looked at for its page a moment ago.
+// answerPage answers a request that GetConsentGrant has just validated.
 func (s *Server) answerPage(w http.ResponseWriter, r *http.Request, consent *ConsentGrant) {
 	s.serve(w, r, authorizationEndpoint, func(w http.ResponseWriter, r *http.Request) (*Request, error) {
 		consent.Request.enter(r)
@@ -98,7 +98,7 @@ func (s *Server) answerPage(w http.ResponseWriter, r *http.Request, consent *Con
 	})
 }
 
-// noFrames keeps a page out of frames, and of caches.
+// noFrames keeps a page out of frames and caches.
 func noFrames(w http.ResponseWriter) {
 	for name, value := range map[string]string{
 		"Content-Security-Policy": "frame-ancestors 'none'", "X-Frame-Options": "DENY", "Cache-Control": "no-store",

@@ -15,31 +15,30 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// ClientAuthMethod is one way for a client to authenticate (RFC 6749 section
-// 2.3).
+// ClientAuthMethod is one way for a client to authenticate (RFC 6749 section 2.3).
 type ClientAuthMethod interface {
-	// AuthMethod is its name, as clients register it.
+	// AuthMethod returns the method's name, as clients register it.
 	AuthMethod() string
-	// Presented reports whether the request carries credentials of this
-	// method. A request that carries those of two is refused.
+	// Presented reports whether the request carries credentials for this method. A request with
+	// credentials for two methods is refused.
 	Presented(req *Request) bool
-	// AuthenticateClient returns the client whose credentials these are. The error
-	// of a request that has no client's credentials is a [*NotAuthenticated]; a nil
-	// client without an error is one as well, and is counted as a guess. Credentials that
-	// are good once it hands to [Request.Spend].
+	// AuthenticateClient returns the client that the credentials belong to. If they belong to no
+	// client, the error is a [*NotAuthenticated]; returning a nil client and no error has the
+	// same effect and counts as a guess. Credentials that can be used only once are passed to
+	// [Request.Spend].
 	AuthenticateClient(ctx context.Context, req *Request, query QueryClientFunc) (Client, error)
 }
 
-// NotAuthenticated is why a request is not a client's. The answer is invalid_client
-// and the same for every reason; the log has the reason.
+// NotAuthenticated is the error of a request that did not authenticate a client. The answer is
+// invalid_client, the same for every reason; the reason goes to the log.
 type NotAuthenticated struct {
-	// Reason is why, such as a [*Reason].
+	// Reason is why, for example a [*Reason].
 	Reason error
-	// ClientID is the client that the request claims to come from, where the method
-	// found that out without looking the client up.
+	// ClientID is the client that the request claims to be, if the method knows it without
+	// looking the client up.
 	ClientID string
-	// Guess is whether the request has a secret or a signature that is not the
-	// client's. Only these are counted, see Config.FailedAuthentications.
+	// Guess reports whether the request carried a wrong secret or signature. Only these are
+	// counted, see Config.FailedAuthentications.
 	Guess bool
 }
 
@@ -49,25 +48,23 @@ func (e *NotAuthenticated) Error() string { return e.Reason.Error() }
 // Unwrap returns the reason.
 func (e *NotAuthenticated) Unwrap() error { return e.Reason }
 
-// ImplicitAuthMethod is a method that adds nothing to a request but the
-// client_id: "none" has nothing to add, and a certificate comes with the
-// connection. Of several of them the one counts that the client is registered
-// for.
+// ImplicitAuthMethod is a method that adds nothing to a request except the client_id: "none" has
+// nothing to add, and a certificate comes with the connection. If several apply, the one that the
+// client is registered for is used.
 type ImplicitAuthMethod interface {
 	ClientAuthMethod
 	ImpliedByRegistration()
 }
 
-// ClientSecretHook is for a client authentication method whose secrets are not
-// just random.
+// ClientSecretHook is implemented by a client authentication method whose secrets are not plain
+// random strings.
 type ClientSecretHook interface {
-	// NewClientSecret returns a secret, and what is stored of it.
+	// NewClientSecret returns a secret, and the form in which it is stored.
 	NewClientSecret(clientID string) (secret, stored string)
 }
 
-// NewClientSecret returns a secret for a client that authenticates by the method,
-// to be told once, and what is stored of it. Both are empty where the method has
-// no secrets.
+// NewClientSecret returns a secret for a client that authenticates by the method, to be shown
+// once, and the form in which it is stored. Both are empty if the method has no secrets.
 func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored string) {
 	for _, m := range s.methods {
 		if hook, ok := m.(ClientSecretHook); ok && m.AuthMethod() == authMethod {
@@ -81,30 +78,30 @@ func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored st
 	return secret, models.HashClientSecret(secret)
 }
 
-// AuthMethodHook is for a grant that not every client may use, however it
-// authenticated.
+// AuthMethodHook is implemented by a grant that only clients with certain authentication methods
+// may use.
 type AuthMethodHook interface {
 	CheckAuthMethod(method string) bool
 }
 
-// DerivedSecretHook is for a client authentication method that derives the secrets of
+// DerivedSecretHook is implemented by a client authentication method that derives the secrets of
 // its clients and stores none of them.
 type DerivedSecretHook interface {
-	// CheckDerivedSecret reports whether the secret is the client's and valid, and
-	// whether it is the client's and has expired.
+	// CheckDerivedSecret reports whether the secret is the client's and valid (right), or is the
+	// client's but has expired (expired).
 	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool)
 }
 
-// SecretKeysHook is for a [DerivedSecretHook] whose keys can be named.
+// SecretKeysHook is implemented by a [DerivedSecretHook] that can tell which keys it has.
 type SecretKeysHook interface {
-	// KnowsSecretKey reports whether the method has the key with which a stored secret was
+	// KnowsSecretKey reports whether the method has the key from which a stored secret was
 	// derived.
 	KnowsSecretKey(stored string) bool
 }
 
-// KnowsSecretKey reports whether a client authentication method has the key with which a
-// stored secret was derived. It is true of any other stored secret, and where no method
-// says which keys it has.
+// KnowsSecretKey reports whether a client authentication method has the key from which a stored
+// secret was derived. It returns true for a stored secret of any other form, and if no method can
+// tell which keys it has.
 func (s *Server) KnowsSecretKey(stored string) bool {
 	asked := false
 	for _, m := range s.methods {
@@ -118,12 +115,12 @@ func (s *Server) KnowsSecretKey(stored string) bool {
 	return !asked || !models.IsDerivedClientSecret(stored)
 }
 
-// RequireAuthMethodMember is the member of a client's metadata that insists on its
-// token_endpoint_auth_method where Config.StrictClientSecretMethod does not: true or
-// false.
+// RequireAuthMethodMember is a member of a client's metadata, true or false. If true, the client
+// must authenticate by its token_endpoint_auth_method even if Config.StrictClientSecretMethod is
+// not set.
 const RequireAuthMethodMember = "require_token_endpoint_auth_method"
 
-// authenticateClient finds out who asks, before anything else is looked at.
+// authenticateClient authenticates the client of a request, before anything else is checked.
 func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	methods, err := s.presentedMethods(req)
 	if err != nil {
@@ -155,7 +152,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	return nil
 }
 
-// notAuthenticated is the answer to an error of a method. It counts a guess.
+// notAuthenticated returns the answer to an error of a method, and counts a guess.
 func (s *Server) notAuthenticated(ctx context.Context, req *Request, err error) error {
 	var why *NotAuthenticated
 	if !errors.As(err, &why) {
@@ -172,13 +169,13 @@ func (s *Server) notAuthenticated(ctx context.Context, req *Request, err error) 
 	return s.notAClient(req, why)
 }
 
-// notAClient is the one answer to whoever is not a client.
+// notAClient returns the one answer to any request that did not authenticate a client.
 func (s *Server) notAClient(req *Request, why *NotAuthenticated) *Error {
 	return s.invalidClient(req, "The client authentication failed.").BecauseOf(why)
 }
 
-// mayAuthenticate reports whether a client may authenticate by a method. A secret in the
-// header and one in the body stand for each other: clients try one, and then the other,
+// mayAuthenticate reports whether a client may authenticate by a method. client_secret_basic and
+// client_secret_post stand in for each other, because many clients try one and then the other,
 // whatever was registered. No other method has a stand-in.
 func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 	if client.CheckEndpointAuthMethod(method, endpoint) {
@@ -191,8 +188,8 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 	return standIn != "" && !s.config.StrictClientSecretMethod && !AsksFor(client, RequireAuthMethodMember) && client.CheckEndpointAuthMethod(standIn, endpoint)
 }
 
-// wrongAuthMethod is the answer to a client that is not registered for the method. One
-// that proved who it is learns which it is registered for.
+// wrongAuthMethod returns the answer to a client that is not registered for the method. Only a
+// client that proved its identity is told which method it is registered for.
 func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
 	mayNot := func(m ClientAuthMethod) bool { return !client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) }
 	registered, used := namesOfMethods(slices.DeleteFunc(slices.Clone(s.methods), mayNot)), method.AuthMethod()
@@ -216,24 +213,23 @@ func namesOfMethods(methods []ClientAuthMethod) string {
 
 func isImplicit(method ClientAuthMethod) bool { _, ok := method.(ImplicitAuthMethod); return ok }
 
-// ClaimedClientID returns the client that the request says to come from: the name of its
-// Basic header, or its client_id. It is empty where neither is there, and nothing is
-// proved by it.
+// ClaimedClientID returns the client id in the request: the user name of its Basic header, or its
+// client_id. It returns "" if the request has neither. The claim is not proved.
 func (r *Request) ClaimedClientID() string {
 	basic, _ := basicauth.Of(r.HTTP)
 	return cmp.Or(basic.ClientID, r.Params.Get("client_id"))
 }
 
-// isNamed reports whether the request names the client wherever it names one.
+// isNamed reports whether the request gives this client id wherever it gives one.
 func isNamed(req *Request, clientID string) bool {
 	basic, _ := basicauth.Of(req.HTTP)
 	inBody := req.Params.Get("client_id")
 	return (inBody == "" || inBody == clientID) && (basic.ClientID == "" || basic.ClientID == clientID)
 }
 
-// presentedMethods returns the methods whose credentials the request may carry:
-// several of them only where all are implicit. Otherwise more than one is
-// refused (RFC 6749 section 2.3).
+// presentedMethods returns the methods whose credentials the request may carry: more than one
+// only if all of them are implicit. Any other request with several is refused (RFC 6749 section
+// 2.3).
 func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, err error) {
 	for _, m := range s.methods {
 		if m.Presented(req) {
@@ -247,8 +243,8 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 	return presented, nil
 }
 
-// registeredMethod returns the one of the methods that the client is registered
-// for, and how to look the client up, which has been done then.
+// registeredMethod returns the one method that the client is registered for, and a function to
+// look up the client, which may already have been done.
 func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []ClientAuthMethod) (ClientAuthMethod, QueryClientFunc, error) {
 	query := req.queryClient
 	if slices.ContainsFunc(methods, func(m ClientAuthMethod) bool { return !isImplicit(m) }) {
@@ -272,9 +268,9 @@ func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []C
 	return methods[0], known, nil
 }
 
-// invalidClient is 401 with a challenge when the client used the Authorization
-// header or nothing at all, and 400 when its credentials stood in the body
-// (RFC 6749 section 5.2). It never tells an unknown client from a wrong secret.
+// invalidClient returns an invalid_client error. Its status is 401 with a challenge if the client
+// used the Authorization header or no credentials at all, and 400 if the credentials were in the
+// body (RFC 6749 section 5.2). It never distinguishes an unknown client from a wrong secret.
 func (s *Server) invalidClient(req *Request, description string, args ...any) *Error {
 	failure := NewError(InvalidClient, description, args...)
 	if req.HTTP.Header.Get("Authorization") != "" || req.Params.Get("client_id") == "" {

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// ClientCertificatesFunc returns the certificates by which a client made itself
-// known (RFC 8705): its own, then those between it and its authority; none when
-// it presented none. That it has the key was proved when the connection was
-// made. nil takes those of the connection.
+// ClientCertificatesFunc returns the certificates that a client presented (RFC 8705): its own
+// first, followed by the intermediate certificates. It returns none if the client presented none.
+// Possession of the private key was proved when the connection was made. A nil
+// ClientCertificatesFunc uses the certificates of the connection.
 type ClientCertificatesFunc func(r *http.Request) []*x509.Certificate
 
-// Of returns the certificates of a request. One whose RSA key has less than 2048 bits
-// counts as none.
+// Of returns the certificates of a request. It returns none if the client's RSA key is shorter
+// than 2048 bits.
 func (f ClientCertificatesFunc) Of(r *http.Request) []*x509.Certificate {
 	var all []*x509.Certificate
 	switch {
@@ -36,17 +36,17 @@ func (f ClientCertificatesFunc) Of(r *http.Request) []*x509.Certificate {
 	return all
 }
 
-// ClientCertificates returns the certificates by which the client made itself
-// known, see [Config].
+// ClientCertificates returns the certificates that the client presented, see
+// Config.ClientCertificates.
 func (r *Request) ClientCertificates() []*x509.Certificate {
 	return r.Server.config.ClientCertificates.Of(r.HTTP)
 }
 
-// TrustForwardedClientCertificates is for a program behind a proxy that ends
-// TLS: it believes what the proxies, and nobody else, write into a header, be it
-// as RFC 9440 has it (Client-Cert, and Client-Cert-Chain beside it) or as a
-// PEM block in URL escapes. The proxies have to remove the header from whatever
-// comes in.
+// TrustForwardedClientCertificates is for a program behind a proxy that terminates TLS. It
+// returns a function that reads the certificates from a header, and only trusts the header if the
+// request comes from one of the proxies. The header is either that of RFC 9440 (Client-Cert, with
+// Client-Cert-Chain) or a URL-encoded PEM block. The proxies must remove the header from incoming
+// requests.
 func TrustForwardedClientCertificates(header string, proxies ...netip.Prefix) ClientCertificatesFunc {
 	return func(r *http.Request) []*x509.Certificate {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -70,7 +70,7 @@ func TrustForwardedClientCertificates(header string, proxies ...netip.Prefix) Cl
 	}
 }
 
-// forwardedCertificate reads one certificate, or returns nil.
+// forwardedCertificate parses one certificate, or returns nil.
 func forwardedCertificate(text string) *x509.Certificate {
 	text = strings.TrimSpace(text)
 	var der []byte

@@ -16,52 +16,51 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// ClientCheck is a client's metadata on its way into storage, see
-// [Server.CheckClient].
+// ClientCheck is a client's metadata before it is stored, see [Server.CheckClient].
 type ClientCheck struct {
-	// Source is where the client comes from: [models.ClientByHand],
-	// [models.ClientByRegistration] or [models.ClientByDocument]; empty is by hand.
+	// Source is where the client comes from: [models.ClientByHand], [models.ClientByRegistration]
+	// or [models.ClientByDocument]. Empty means by hand.
 	Source string
-	// Metadata is what is said of the client. It is not changed.
+	// Metadata is the client's metadata. It is not modified.
 	Metadata models.ClientMetadata
-	// GrantTypes are those that a client may have that registers itself or comes by a
-	// document; nil is authorization_code, refresh_token and the device code's, in
-	// which a user consents.
+	// GrantTypes are the grant types that a client may have if it registers itself or comes from
+	// a metadata document. nil allows those in which a user consents: authorization_code,
+	// refresh_token and the device code grant type.
 	GrantTypes []string
-	// Scope is the most that such a client may have, space separated; empty is every
-	// scope of the server.
+	// Scope is the most that such a client may have, space separated. Empty is every scope of the
+	// server.
 	Scope string
-	// DefaultScope is the scope of such a client that asks for none.
+	// DefaultScope is the scope of such a client if it asks for none.
 	DefaultScope string
-	// Check is the operator's own check: it may change the metadata, or refuse it by
-	// an error. nil takes what is valid.
+	// Check is the operator's own check. It may modify the metadata, or refuse it with an error.
+	// nil accepts valid metadata.
 	Check func(ctx context.Context, metadata *models.ClientMetadata) error
 }
 
 // deviceCodeGrantType is the grant type of RFC 8628.
 const deviceCodeGrantType = "urn:ietf:params:oauth:grant-type:device_code"
 
-// consentedGrantTypes are those in which a user consents.
+// consentedGrantTypes returns the grant types in which a user consents.
 func consentedGrantTypes() []string {
 	return []string{"authorization_code", "refresh_token", deviceCodeGrantType}
 }
 
-// CheckClient is the one door through which a client's metadata goes before it is
-// stored, however the client comes into being or changes. It returns the metadata to
-// store: with the defaults of RFC 7591 section 2, checked by [Server.ValidateClientMetadata],
-// by every registered [ClientMetadataHook] and by the operator's own check.
+// CheckClient checks a client's metadata before it is stored. Every client goes through it,
+// however it is created or changed. It returns the metadata to store, with the defaults of RFC
+// 7591 section 2, checked by [Server.ValidateClientMetadata], by every registered
+// [ClientMetadataHook] and by the operator's own check.
 //
-// Of a client that registers itself, or that comes by a document, it leaves out grant
-// types, response types, scopes and members that the server does not have (RFC 7591
-// section 3.2.1). It refuses everything that such a client would rely on: addresses,
-// authentication methods, algorithms, and members that demand security, such as
-// require_pushed_authorization_requests. A client made by hand is refused for an
-// unknown grant type, response type or authentication method as well, since it can
-// be mended at once: register grants, extensions and authentication methods with the
-// server before the first client is made.
+// For a client that registers itself or comes from a metadata document, CheckClient drops grant
+// types, response types, scopes and members that the server does not support (RFC 7591 section
+// 3.2.1). It refuses anything unsupported that such a client would rely on: addresses,
+// authentication methods, algorithms, and members that require security, such as
+// require_pushed_authorization_requests. A client created by hand is also refused for an unknown
+// grant type, response type or authentication method, since the operator can correct it at once:
+// register grants, extensions and authentication methods with the server before creating the
+// first client.
 //
-// What is wrong with the metadata is a [*ClientMetadataError], or what a hook or the
-// operator's own check returns; for any other error see [AsError].
+// Faults of the metadata are returned as a [*ClientMetadataError], or as the error of a hook or
+// the operator's check; for any other error see [AsError].
 func (s *Server) CheckClient(ctx context.Context, check ClientCheck) (*models.ClientMetadata, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
@@ -93,13 +92,13 @@ func (s *Server) CheckClient(ctx context.Context, check ClientCheck) (*models.Cl
 			return nil, err
 		}
 	}
-	if err := c.validate(); err != nil { // what the hooks and the operator made of it
+	if err := c.validate(); err != nil { // the hooks and the operator may have changed it
 		return nil, err
 	}
 	return c.metadata, nil
 }
 
-// clientCheck is a check that runs.
+// clientCheck is a check in progress.
 type clientCheck struct {
 	ClientCheck
 	server    *Server
@@ -109,7 +108,7 @@ type clientCheck struct {
 	faults    []ClientMetadataFault
 }
 
-// registersItself reports whether the metadata is the client's own word.
+// registersItself reports whether the client itself chose the metadata.
 func (c *clientCheck) registersItself() bool {
 	return isOwnChoice(c.Source)
 }
@@ -118,7 +117,7 @@ func (c *clientCheck) fault(member, value, format string, args ...any) {
 	c.faults = append(c.faults, ClientMetadataFault{member, value, fmt.Sprintf(format, args...)})
 }
 
-// validate returns what was found, and what is wrong with the metadata as such.
+// validate returns the faults found so far together with those of the metadata itself.
 func (c *clientCheck) validate() error {
 	var invalid *ClientMetadataError
 	if err := c.server.ValidateClientMetadata(c.metadata, cmp.Or(c.Source, models.ClientByHand)); errors.As(err, &invalid) {
@@ -134,7 +133,7 @@ func (c *clientCheck) validate() error {
 	return &ClientMetadataError{c.faults}
 }
 
-// clientMetadataHooks are all that check metadata, each once: an extension may belong
+// clientMetadataHooks returns all hooks that check metadata, each once: an extension may belong
 // to several grants.
 func (s *Server) clientMetadataHooks() (hooks []ClientMetadataHook) {
 	for _, value := range s.registered() {
@@ -146,16 +145,16 @@ func (s *Server) clientMetadataHooks() (hooks []ClientMetadataHook) {
 	return hooks
 }
 
-// cloneMetadata returns a copy that shares nothing which is changed here.
+// cloneMetadata returns a copy that shares nothing that the check modifies.
 func cloneMetadata(m models.ClientMetadata) *models.ClientMetadata {
 	m.RedirectURIs, m.GrantTypes, m.ResponseTypes = slices.Clone(m.RedirectURIs), slices.Clone(m.GrantTypes), slices.Clone(m.ResponseTypes)
 	m.Extra = maps.Clone(m.Extra)
 	return &m
 }
 
-// normalize brings what can be said in two ways into one of them: a member that is null
-// is one that is left out (RFC 7592 section 2.2), and a loopback redirect URI with any
-// port is one without a port, which any port matches (RFC 8252 section 7.3).
+// normalize reduces equivalent metadata to one form: a member that is null is removed (RFC 7592
+// section 2.2), and a loopback redirect URI with any port becomes one without a port, which
+// matches any port (RFC 8252 section 7.3).
 func (c *clientCheck) normalize() {
 	m := c.metadata
 	if isNull(m.JWKs) {
@@ -169,7 +168,7 @@ func (c *clientCheck) normalize() {
 
 func isNull(value json.RawMessage) bool { return string(bytes.TrimSpace(value)) == "null" }
 
-// withoutAnyPort writes http://localhost:*/callback as http://localhost/callback.
+// withoutAnyPort returns http://localhost:*/callback as http://localhost/callback.
 func withoutAnyPort(uri string) string {
 	for _, host := range []string{"http://127.0.0.1", "http://[::1]", "http://localhost"} {
 		rest, ok := strings.CutPrefix(uri, host+":*")
@@ -180,8 +179,8 @@ func withoutAnyPort(uri string) string {
 	return uri
 }
 
-// refuseDemands refuses a member that demands security of the server which no hook can
-// give: to leave it out would have the client rely on it in vain.
+// refuseDemands refuses members that require security which no hook provides. Dropping such a
+// member would have the client rely on it in vain.
 func (c *clientCheck) refuseDemands() {
 	known := c.members()
 	for _, name := range slices.Sorted(maps.Keys(c.metadata.Extra)) {
@@ -194,7 +193,7 @@ func (c *clientCheck) refuseDemands() {
 	}
 }
 
-// members are those beyond RFC 7591 that some hook understands.
+// members returns the members beyond RFC 7591 that some hook understands.
 func (c *clientCheck) members() (members []string) {
 	for _, hook := range c.hooks {
 		members = append(members, hook.ClientMetadataMembers()...)
@@ -202,8 +201,8 @@ func (c *clientCheck) members() (members []string) {
 	return members
 }
 
-// complete fills in what RFC 7591 section 2 says of a member that is left out. A
-// document has no secret, so that its client is public where it says nothing.
+// complete sets missing members to the defaults of RFC 7591 section 2. A metadata document
+// contains no secret, so its client is public by default.
 func (c *clientCheck) complete() {
 	m := c.metadata
 	if m.TokenEndpointAuthMethod == "" {
@@ -220,13 +219,13 @@ func (c *clientCheck) complete() {
 	}
 }
 
-// list returns a list of the server's metadata.
+// list returns a list from the server's metadata.
 func (c *clientCheck) list(member string) []string {
 	values, _ := c.supported[member].([]string)
 	return values
 }
 
-// checkSupported refuses what a client made by hand could never use.
+// checkSupported refuses what a client created by hand could never use.
 func (c *clientCheck) checkSupported() {
 	c.checkAuthMethod(c.server.AuthMethods())
 	for _, grantType := range c.metadata.GrantTypes {
@@ -244,7 +243,8 @@ func (c *clientCheck) checkSupported() {
 	}
 }
 
-// notForAuthMethod is wrong with a grant type that a client cannot use.
+// notForAuthMethod is the problem of a grant type that the client's authentication method rules
+// out.
 const notForAuthMethod = "is not allowed for a client whose token_endpoint_auth_method is %s; choose another method, or leave this grant type out"
 
 func (c *clientCheck) checkAuthMethod(allowed []string) {
@@ -253,7 +253,7 @@ func (c *clientCheck) checkAuthMethod(allowed []string) {
 	}
 }
 
-// words is a list in a sentence.
+// words returns a list as part of a sentence.
 func words(list []string) string {
 	if len(list) == 0 {
 		return "none"
@@ -261,11 +261,11 @@ func words(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// filter leaves of what a client says of itself what the server has (RFC 7591 section
+// filter keeps the part of a client's own metadata that the server supports (RFC 7591 section
 // 3.2.1).
 func (c *clientCheck) filter() {
 	methods := c.server.AuthMethods()
-	if c.Source == models.ClientByDocument { // which everybody reads
+	if c.Source == models.ClientByDocument { // which is public
 		methods = slices.DeleteFunc(methods, models.UsesClientSecret)
 	}
 	c.checkAuthMethod(methods)
@@ -274,9 +274,9 @@ func (c *clientCheck) filter() {
 	c.metadata.Extra = keepUnderstood(c.metadata.Extra, c.members())
 }
 
-// filterGrantTypes leaves the grant types that such a client may have, and the response
-// types that go with them. A refresh token comes of another grant, so that it is not
-// one by itself.
+// filterGrantTypes keeps the grant types that such a client may have, and the response types that
+// go with them. refresh_token is not enough by itself, because a refresh token comes from another
+// grant.
 func (c *clientCheck) filterGrantTypes() {
 	m, allowed := c.metadata, c.GrantTypes
 	if allowed == nil {
@@ -301,17 +301,16 @@ func (c *clientCheck) filterGrantTypes() {
 	c.fault("grant_types", strings.Join(refused, " "), "cannot be registered here for this client; choose from %s", words(others))
 }
 
-// mayUseGrant reports whether a client that authenticates by the method may use the
-// grant of a grant type.
+// mayUseGrant reports whether a client that authenticates by the method may use a grant type.
 func (s *Server) mayUseGrant(grantType, authMethod string) bool {
 	grant, _ := s.tokenGrant(grantType)
 	hook, ok := grant.(AuthMethodHook)
 	return !ok || hook.CheckAuthMethod(authMethod)
 }
 
-// filterResponseTypes leaves the response types whose grant types the client has, and
-// leaves out a grant type to which none belongs. Where nothing is left that was asked
-// for, they follow from the grant types.
+// filterResponseTypes keeps the response types whose grant types the client has, and drops grant
+// types that need a response type and have none. If none of the requested response types is left,
+// they are derived from the grant types.
 func (c *clientCheck) filterResponseTypes() {
 	m, known := c.metadata, c.list("response_types_supported")
 	granted := func(responseType string) bool {
@@ -337,14 +336,14 @@ func (c *clientCheck) filterResponseTypes() {
 	}
 }
 
-// filterScope leaves the scopes that the client may have. A client that asks for none of
-// them gets the default, with which it stays signed in if it may.
+// filterScope keeps the scopes that the client may have. A client that asks for none of them gets
+// the default, plus offline_access if it may have it.
 func (c *clientCheck) filterScope() {
 	m, most := c.metadata, strings.Fields(c.Scope)
 	may := func(word string) bool {
 		return c.server.supports(word) && (c.Scope == "" && c.Source != models.ClientByDocument || slices.Contains(most, word))
 	}
-	if !wellFormedScope(m.Scope) { // which is refused
+	if !wellFormedScope(m.Scope) { // validate refuses it
 		return
 	}
 	if m.Scope = keep(m.Scope, may); m.Scope != "" {
@@ -361,8 +360,8 @@ func (c *clientCheck) filterScope() {
 // offlineAccess is the scope of OpenID Connect Core section 11.
 const offlineAccess = "offline_access"
 
-// keepUnderstood drops members that mean nothing here (RFC 7591 section 2), except
-// those in another language, such as client_name#ja (section 2.2).
+// keepUnderstood drops members that nothing understands (RFC 7591 section 2), except those in
+// another language, such as client_name#ja (section 2.2).
 func keepUnderstood(extra map[string]json.RawMessage, members []string) map[string]json.RawMessage {
 	translated := []string{"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"}
 	maps.DeleteFunc(extra, func(name string, value json.RawMessage) bool {

@@ -11,22 +11,21 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// ClientMetadataError is what is wrong with a client's metadata.
+// ClientMetadataError lists what is wrong with a client's metadata.
 type ClientMetadataError struct{ Faults []ClientMetadataFault }
 
-// ClientMetadataFault is one fault.
+// ClientMetadataFault is one fault of a client's metadata.
 type ClientMetadataFault struct {
 	// Member is the member's name, such as "redirect_uris".
 	Member string
-	// Value is what stands there, where that helps to find it, as it was sent: see
-	// [Excerpt].
+	// Value is the member's value as it was sent, if that helps to find the fault; see [Excerpt].
 	Value string
-	// Problem says what is wrong with it and how to mend it, for the person who
-	// registers the client. It holds nothing of what was sent.
+	// Problem says what is wrong and how to fix it, for the person who registers the client. It
+	// contains nothing of what was sent.
 	Problem string
 }
 
-// String returns a line about the fault that begins with the member's name.
+// String returns the fault as one line that begins with the member's name.
 func (f ClientMetadataFault) String() string {
 	if f.Value == "" {
 		return f.Member + ": " + f.Problem
@@ -34,7 +33,7 @@ func (f ClientMetadataFault) String() string {
 	return f.Member + ": " + strconv.Quote(bounded(f.Value, longestExcerpt)) + " " + f.Problem
 }
 
-// Error returns the faults, one a line.
+// Error returns the faults, one per line.
 func (e *ClientMetadataError) Error() string {
 	lines := make([]string, len(e.Faults))
 	for i, fault := range e.Faults {
@@ -49,7 +48,7 @@ func InvalidMember(member, value, problem string) error {
 	return &ClientMetadataError{[]ClientMetadataFault{{member, value, problem}}}
 }
 
-// clientError is the first fault as an answer to the client (RFC 7591 section 3.2.2).
+// clientError returns the first fault as an answer to the client (RFC 7591 section 3.2.2).
 func (e *ClientMetadataError) clientError() *Error {
 	fault := e.Faults[0]
 	code := InvalidClientMetadata
@@ -63,14 +62,15 @@ func (e *ClientMetadataError) clientError() *Error {
 	return NewError(code, "The client metadata is not valid: %s %s.", member, fault.Problem)
 }
 
-// AsksFor reports whether a member of a client's metadata that is true or false is
-// true, such as dpop_bound_access_tokens.
+// AsksFor reports whether a boolean member of a client's metadata, such as
+// dpop_bound_access_tokens, is true.
 func AsksFor(client Client, member string) bool {
 	registered, ok := client.(RegisteredClient)
 	return ok && string(registered.AsClientMixin().ClientMetadata.Extra[member]) == "true"
 }
 
-// CheckBoolMember refuses metadata in which the member is neither true nor false.
+// CheckBoolMember returns an error if the member of the metadata is neither true nor false. A
+// missing member is valid.
 func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 	var value bool
 	if raw, ok := metadata.Extra[member]; ok && strictjson.Unmarshal(raw, &value) != nil {
@@ -79,22 +79,21 @@ func CheckBoolMember(metadata *models.ClientMetadata, member string) error {
 	return nil
 }
 
-// maxMember is how long a member of metadata may be.
+// maxMember is the maximum length of a metadata member, in bytes.
 const maxMember = 2048
 
-// ValidateClientMetadata returns every fault of the metadata (RFC 7591 section 2, RFC
-// 9700 section 2.1) of a client that the operator makes as a [*ClientMetadataError]. It
-// is for the moment a client is made; at a request the engine checks again what it
-// relies on. A client that registers itself is held to
-// [Server.ValidateClientMetadata].
+// ValidateClientMetadata returns every fault in the metadata of a client that the operator
+// creates (RFC 7591 section 2, RFC 9700 section 2.1) as a [*ClientMetadataError], or nil. Call it
+// when the client is created; at a request the engine checks again what it relies on. For a
+// client that registers itself, use [Server.ValidateClientMetadata].
 func ValidateClientMetadata(m *models.ClientMetadata) error {
 	return validateClientMetadata(m, uriRulesOf(models.ClientByHand, nil))
 }
 
-// ValidateClientMetadata is the function of that name for a client from the source:
-// [models.ClientByHand], [models.ClientByRegistration] or [models.ClientByDocument]. One
-// that chose its metadata itself has no private-use scheme without a dot but those of
-// Config.PrivateUseSchemes (RFC 8252 section 7.1).
+// ValidateClientMetadata is like the function [ValidateClientMetadata], for a client from the
+// given source: [models.ClientByHand], [models.ClientByRegistration] or
+// [models.ClientByDocument]. A client that chose its own metadata may only use the private-use
+// schemes without a dot that are in Config.PrivateUseSchemes (RFC 8252 section 7.1).
 func (s *Server) ValidateClientMetadata(m *models.ClientMetadata, source string) error {
 	return validateClientMetadata(m, uriRulesOf(source, s.config.PrivateUseSchemes))
 }
@@ -143,15 +142,15 @@ func sortedFaults(faults []ClientMetadataFault) []ClientMetadataFault {
 	return faults
 }
 
-// responseTypesOf returns what a response type issues, with the grant type that goes with
+// responseTypesOf returns pairs of what a response type issues and the grant type that belongs to
 // it.
 func responseTypesOf() [][2]string {
 	return [][2]string{{"code", "authorization_code"}, {"token", "implicit"}}
 }
 
-// issues reports whether a response type has a code, or else a token of either kind,
-// which come by the implicit grant (OpenID Connect Dynamic Client Registration
-// section 2).
+// issues returns a function that reports whether a response type includes what: a code, or a
+// token of either kind, which belong to the implicit grant (OpenID Connect Dynamic Client
+// Registration section 2).
 func issues(what string) func(responseType string) bool {
 	return func(responseType string) bool {
 		words := strings.Fields(responseType)
@@ -168,8 +167,8 @@ func textMembers(m *models.ClientMetadata) map[string][]string {
 	}
 }
 
-// keySetProblem says why a key set is not one of public keys (RFC 7517), and names the
-// keys that it is about; or it returns nothing.
+// keySetProblem returns what is wrong with a set of public keys (RFC 7517), and the names of the
+// keys concerned. Both are empty if nothing is.
 func keySetProblem(text json.RawMessage) (named, problem string) {
 	if len(text) == 0 || isNull(text) {
 		return "", ""

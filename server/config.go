@@ -17,191 +17,182 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// Config is a server's settings. Issuer, QueryClient, SaveToken and
-// ClientAuthMethods are required; the zero value of every other field is a
-// secure default.
+// Config holds a server's settings. Issuer, QueryClient, SaveToken and ClientAuthMethods are
+// required; the zero value of every other field is a secure default.
 type Config struct {
-	// Issuer is the server's identifier: an https URL without query and
-	// fragment (RFC 8414 section 2). http is for loopback addresses alone.
+	// Issuer is the server's identifier: an https URL without query and fragment (RFC 8414
+	// section 2). http is allowed only for loopback addresses.
 	Issuer string
 
-	// FormerIssuers are issuers that the server had before, such as under another host: what
-	// they issued is still taken. Otherwise a code, a token or a device authorization of
-	// another issuer that keeps its own in the same tables is unknown here.
+	// FormerIssuers are issuers that this server had before, for example under another host. What
+	// they issued is still accepted. Any other issuer may share the tables: its codes, tokens and
+	// device authorizations are unknown to this server.
 	FormerIssuers []string
 
-	// QueryClient finds a client.
+	// QueryClient looks up a client.
 	QueryClient QueryClientFunc
-	// SaveToken stores a token and spends what it was exchanged for.
+	// SaveToken stores a token and spends the credential it was exchanged for.
 	SaveToken SaveTokenFunc
-	// RevokeGrant revokes all tokens of a grant. Grants that exchange a
-	// credential need it, for the day one is presented twice.
+	// RevokeGrant revokes all tokens of a grant. It is required for grants that exchange a
+	// credential, and called when a credential is presented twice.
 	RevokeGrant RevokeGrantFunc
-	// QueryUser is asked, at every exchange and refresh, whether a user may
-	// still be served. Without it every user is.
+	// QueryUser is called at every exchange and refresh to check that the user may still be
+	// served. If nil, every user is.
 	QueryUser QueryUserFunc
-	// ClientAuthMethods are the ways in which clients may authenticate;
-	// clientauth.Defaults() is client_secret_basic, client_secret_post and none.
+	// ClientAuthMethods are the methods by which clients may authenticate. clientauth.Defaults()
+	// returns client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
 
-	// Secrets are what the program knows and its database does not, the newest first: at
-	// least 32 random bytes each, the same on every instance, kept apart from the
-	// database. Keys are derived from them that encrypt the signing keys and other secrets
-	// at rest, make nonces, and derive the secrets of clients that sign with them; nil has
-	// none of these. See [Secrets] for how to rotate them.
+	// Secrets are known to the program and not to its database, the newest first: at least 32
+	// random bytes each, the same on every instance, stored apart from the database. From them
+	// the server derives keys that encrypt the signing keys and other secrets at rest, create
+	// nonces, and derive the secrets of clients that sign with them. If nil, none of these is
+	// available. See [Secrets] for rotation.
 	Secrets Secrets
-	// NoOlderInstances says that no instance of an older release runs on the same database,
-	// nor will again. Then signing keys are encrypted by Secrets, which an older instance
-	// cannot read. A new database begins with that. For any other set it once all instances
-	// run this release; until then keys are written as before, and the doctor says what is
-	// pending.
+	// NoOlderInstances states that no instance of an older release runs on the same database, now
+	// or later. Signing keys are then encrypted with Secrets, which an older instance cannot
+	// read. A new database starts that way. For an existing one, set it once all instances run
+	// this release; until then keys are stored as before, and the doctor reports what is pending.
 	NoOlderInstances bool
 
-	// StorageBudget is for how long the storage work of one request may take, waiting for
-	// locks and for a free connection included; 0 is [DefaultStorageBudget]. A request that
-	// has used it up is answered 503 with Retry-After. COMMIT is not cut by it, see
-	// [CommitBudget]. What a program calls without a request has as much for each step, see
-	// [WithStorageBudget]: one that gives requests more than the default does so there as well,
-	// as whoever revokes all grants of a client waits for the requests that are under way.
+	// StorageBudget limits how long the storage work of one request may take, including waiting
+	// for locks and for a free connection; 0 is [DefaultStorageBudget]. A request that has used
+	// it up gets 503 with Retry-After. COMMIT is not cut short by it, see [CommitBudget]. Calls
+	// by the program outside a request have the default for each step. A program that sets a
+	// longer StorageBudget should call [WithStorageBudget] with the same value for them, because
+	// revoking all grants of a client waits for requests in progress.
 	StorageBudget time.Duration
 
-	// StrictClientSecretMethod holds a client with a secret to the one of
-	// client_secret_basic and client_secret_post that it is registered for. Otherwise
-	// either does, unless the client insists by [RequireAuthMethodMember].
+	// StrictClientSecretMethod requires a client with a secret to use the one of
+	// client_secret_basic and client_secret_post that it is registered for. Otherwise it may use
+	// either, unless the client insists by [RequireAuthMethodMember].
 	StrictClientSecretMethod bool
 
-	// Profile is a security profile, such as fapi.SecurityProfile; nil is none. Settings
-	// that are left out have its algorithms, and others are refused. Register it as
-	// well, if it is a hook, and give it to the server's APIs.
+	// Profile is a security profile, such as fapi.SecurityProfile; nil is none. Settings that are
+	// left out get the profile's algorithms, and others are refused. If the profile is a hook,
+	// register it as well, and pass it to the server's APIs.
 	Profile Profile
 
-	// ClientCertificates returns the certificates that a client presented, for
-	// authentication by certificate and certificate-bound tokens (RFC 8705); nil
-	// takes those of the connection. Behind a proxy that ends TLS, see
-	// [TrustForwardedClientCertificates].
+	// ClientCertificates returns the certificates that a client presented, for authentication by
+	// certificate and for certificate-bound tokens (RFC 8705); nil uses those of the connection.
+	// Behind a proxy that terminates TLS, see [TrustForwardedClientCertificates].
 	ClientCertificates ClientCertificatesFunc
 
-	// EndpointPaths is where endpoints are served, by name, where that is not
-	// the usual place: "authorization" is at /oauth/authorize below the issuer's
-	// path, "token" at /oauth/token, any other where its EndpointPath says. The
-	// server's metadata names these.
+	// EndpointPaths sets the paths of endpoints by name, below the issuer's path. By default,
+	// "authorization" is at /oauth/authorize, "token" at /oauth/token, and any other endpoint
+	// where its EndpointPath method says. The server's metadata contains these addresses.
 	EndpointPaths map[string]string
 
-	// TokenExpiresIn is the access token's lifetime by grant type, in whole
-	// seconds; a grant type that is not named gets an hour.
+	// TokenExpiresIn is the lifetime of access tokens by grant type, in whole seconds. A grant
+	// type that is not listed has one hour.
 	TokenExpiresIn map[string]time.Duration
-	// RefreshTokenExpiresIn is how long a refresh token lasts without being
-	// used; 0 is 30 days, less than 0 is without end.
+	// RefreshTokenExpiresIn is how long an unused refresh token lasts; 0 is 30 days, and a
+	// negative value is forever.
 	RefreshTokenExpiresIn time.Duration
-	// AccessTokenGenerator makes access tokens; nil makes random ones.
+	// AccessTokenGenerator generates access tokens; nil generates random ones.
 	AccessTokenGenerator TokenGenerator
-	// RefreshTokenGenerator makes a refresh token's own part; nil makes random
-	// ones. The engine adds the part that names the grant, so that a reuse of
-	// any earlier generation is recognised.
+	// RefreshTokenGenerator generates a refresh token's own part; nil generates random ones. The
+	// engine appends a part that identifies the grant, so that reuse of any earlier refresh token
+	// of the grant is detected.
 	RefreshTokenGenerator TokenGenerator
-	// NoRefreshTokens turns refresh tokens off. Otherwise a client gets one
-	// when it may use the refresh token grant and that grant is registered.
+	// NoRefreshTokens turns refresh tokens off. Otherwise a client gets one if the refresh token
+	// grant is registered and the client may use it.
 	NoRefreshTokens bool
-	// RefreshTokenGrace is for how long a client that refreshes in several tabs at once, or
-	// never saw the answer to a refresh, may present the same refresh token again, until
-	// its successor is used. It gets the same answer, or, where it asks for another part of
-	// its grant, the same refresh token with an access token for that. Otherwise a second
-	// use is reuse, which revokes the grant. 0 is 30 seconds, and less than 0 none: a thief
-	// has the time, too. A RefreshTokenGenerator turns it off.
+	// RefreshTokenGrace is how long a client may present the same refresh token again, until its
+	// successor is used. This is for clients that refresh in several tabs at once or never
+	// received the answer to a refresh. The client gets the same answer again or, if it asks for
+	// another part of its grant, the same refresh token with another access token. After that, a
+	// second use counts as reuse and revokes the grant. 0 is 30 seconds, and a negative value is
+	// none: a thief has that time as well. Setting RefreshTokenGenerator turns it off.
 	RefreshTokenGrace time.Duration
-	// RefreshTokenKey derives the successors of refresh tokens in place of a random salt in
-	// each grant's row: at least 32 random bytes, the same on every instance, kept apart
-	// from the database. nil is the salt.
+	// RefreshTokenKey derives the successors of refresh tokens, instead of a random salt in each
+	// grant's row: at least 32 random bytes, the same on every instance, stored apart from the
+	// database. nil uses the salt.
 	RefreshTokenKey []byte
-	// ErrorURIs is the page about an error, by error code. A code without one
-	// has no error_uri.
+	// ErrorURIs is the URL of a page about an error, by error code. A code without one has no
+	// error_uri.
 	ErrorURIs map[string]string
-	// ScopesSupported is every scope there is; nil leaves it to the clients'
+	// ScopesSupported lists every scope of the server; nil leaves it to the clients'
 	// registrations.
 	ScopesSupported []string
-	// StrictScope refuses a request that asks for a scope which the server does not
-	// know or the client may not have. Otherwise such a word is left out, and the
-	// answer says what was given (RFC 6749 section 3.3); a request of which nothing
-	// would be left, or not the "openid" that it asks for, is refused in any case.
+	// StrictScope refuses a request that asks for a scope which the server does not know or the
+	// client may not have. Otherwise such a word is left out, and the response says which scope
+	// was granted (RFC 6749 section 3.3). A request is refused in any case if no scope would be
+	// left, or if it asks for "openid" and would not get it.
 	StrictScope bool
-	// PKCE says which requests for a code must have a 'code_challenge'; empty is
-	// [PKCEWithNonce].
+	// PKCE says which requests for a code must have a 'code_challenge'; empty is [PKCEWithNonce].
 	PKCE PKCE
-	// Generators are the token generators that settings may name, see
-	// [Config.Load].
+	// Generators are the token generators that settings may refer to by name, see [Config.Load].
 	Generators map[string]TokenGenerator
 
-	// FailedAuthentications bounds how often a client may present a wrong secret or a
-	// wrong signature, by client and network address, so that nobody guesses a
-	// secret; nil allows 100 in ten minutes, counted in this process. Nothing else
-	// counts: neither a stale refresh token nor a secret that has expired.
-	// [ratelimit.Unlimited] is for a program that has such a bound in front of it.
+	// FailedAuthentications limits how often a client may present a wrong secret or signature, by
+	// client and network address, so that secrets cannot be guessed. nil allows 100 in ten
+	// minutes, counted in this process. Other failures, such as a stale refresh token or an
+	// expired secret, do not count. Use [ratelimit.Unlimited] if such a limit is enforced in
+	// front of the program.
 	FailedAuthentications ratelimit.Limiter
-	// SlowSecrets bounds how many secrets with a password's digest are checked at
-	// once, by network address in turn; nil leaves half of the processors to
-	// everything else. A program that checks passwords gives its own bound, so that
-	// both together leave that half.
+	// SlowSecrets limits how many secrets that are stored as a password hash are checked at once;
+	// network addresses take turns. nil leaves half of the processors for everything else. A
+	// program that checks passwords passes its own limit, so that both together leave that half.
 	SlowSecrets *ratelimit.Concurrency
-	// RemoteAddress says where a request comes from; nil is the other end of the
-	// connection. Behind a proxy write [TrustForwardedAddress]: otherwise all clients
-	// have the proxy's address, and whoever fails shuts the others out. Limits, the log
-	// and the audit trail have what it says.
+	// RemoteAddress returns the address that a request comes from; nil uses the other end of the
+	// connection. Behind a proxy use [TrustForwardedAddress]: otherwise all clients have the
+	// proxy's address, and one that fails to authenticate locks out the others. Rate limits, the
+	// log and the audit trail use this address.
 	RemoteAddress func(r *http.Request) string
-	// RequestID names a request, so that the lines of the log that come of it have the
-	// same "request_id"; nil takes the header X-Request-Id. An id of more than 64
-	// characters, or of others than letters, digits and -._~:/+=, is replaced by a
-	// random one, and so is an empty one: strangers write headers.
+	// RequestID returns the id of a request, so that all its log lines have the same
+	// "request_id"; nil uses the X-Request-Id header. An id that is empty, longer than 64
+	// characters or contains anything except letters, digits and -._~:/+= is replaced by a random
+	// one, because headers are written by strangers.
 	RequestID func(r *http.Request) string
 
-	// AllowOrigin says which pages of other origins may call the endpoints that
-	// programs call, without credentials; nil is those of every origin. The
-	// authorization endpoint is a page itself, and no other page may read it.
+	// AllowOrigin says which origins' pages may call the endpoints for programs, without
+	// credentials; nil allows every origin. The authorization endpoint is itself a page and never
+	// readable by others.
 	AllowOrigin func(origin string) bool
 
-	// PrivateUseSchemes are the private-use URI schemes without a dot, such as "cursor",
-	// that the redirect URIs of a client may have that registered itself or came by a
-	// metadata document; nil is [DefaultPrivateUseSchemes]. Schemes with a dot, which are
-	// a domain name in reverse (RFC 8252 section 7.1), need no permission, and a client
-	// that the operator made has any that starts no programs or scripts.
+	// PrivateUseSchemes are the private-use URI schemes without a dot, such as "cursor", that are
+	// allowed in the redirect URIs of a client that registered itself or comes from a metadata
+	// document; nil is [DefaultPrivateUseSchemes]. Schemes with a dot, which are reversed domain
+	// names (RFC 8252 section 7.1), are always allowed. A client that the operator created may
+	// have any scheme that does not start programs or scripts.
 	PrivateUseSchemes []string
 
-	// TokenPrefix begins every generated secret, so that leak scanners find
-	// them: lowercase letters and digits, [DefaultTokenPrefix] when empty.
+	// TokenPrefix begins every generated secret, so that leak scanners can find them: at most 16
+	// lowercase letters and digits; [DefaultTokenPrefix] if empty.
 	TokenPrefix string
-	// MaxRequestBytes limits a body and a query; 0 is 64 KiB.
+	// MaxRequestBytes limits the size of a body and of a query; 0 is 64 KiB.
 	MaxRequestBytes int64
-	// RenderError shows a person an error of the authorization endpoint that
-	// must not be sent to a client. It writes the answer with the error's Status, which
-	// says whether the request is at fault (400), or comes too often (429) or at a bad
-	// moment (503): its headers, such as Retry-After, are set already. nil writes a page,
-	// or JSON for what is no browser.
+	// RenderError shows the user an error of the authorization endpoint that must not be sent to
+	// a client. It writes the response with the error's Status, which tells whether the request
+	// is invalid (400), comes too often (429) or at a bad moment (503). The error's headers, such
+	// as Retry-After, are already set. nil writes a page, or JSON if the caller is not a browser.
 	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
-	// Translator translates error descriptions; nil is English and Chinese.
+	// Translator translates error descriptions; nil has English and Chinese.
 	Translator *Translator
-	// Logger gets what goes wrong inside, and one line for each refusal with its
-	// reason, by the keys of [EventLog] and never with a credential; nil logs nothing.
+	// Logger receives internal errors, and one line for each refusal with its reason. The lines
+	// use the keys of [EventLog] and never contain a credential. nil logs nothing.
 	Logger *slog.Logger
-	// Clock tells the time; nil is time.Now.
+	// Clock returns the current time; nil is time.Now.
 	Clock func() time.Time
 }
 
-// TokenGenerator makes a token's text. An access token may hold the
-// characters of RFC 6750 section 2.1 and must not be guessable.
+// TokenGenerator returns the text of a token. An access token consists of the characters of RFC
+// 6750 section 2.1 and must not be guessable.
 type TokenGenerator func(ctx context.Context, input TokenInput) (string, error)
 
-// TokenInput is what a token is made for.
+// TokenInput describes the token to generate.
 type TokenInput struct {
 	Client    Client
 	GrantType string
-	User      User // nil when there is none
+	User      User // nil if there is none
 	Scope     string
 	Request   *Request
-	// Record is what the token will be stored as, but for its digests.
+	// Record is the token's record as it will be stored, without its digests.
 	Record *models.TokenMixin
-	// ID names the token, such as the "jti" of a JWT (RFC 7519 section 4.1.7): 130 random
-	// bits. A generator that makes the same text of the same input, the ID included, lets a
-	// refresh that is repeated have the same access token again; any other has it get
-	// another one.
+	// ID identifies the token, for example as the "jti" of a JWT (RFC 7519 section 4.1.7). It has
+	// 130 random bits. If a generator returns the same text for the same input, ID included, a
+	// repeated refresh returns the same access token again; otherwise it returns another one.
 	ID string
 }
 
@@ -212,12 +203,11 @@ const (
 	defaultMaxRequestBytes       = 64 << 10
 )
 
-// DefaultTokenPrefix begins generated secrets unless Config.TokenPrefix says
-// otherwise.
+// DefaultTokenPrefix begins generated secrets unless Config.TokenPrefix is set.
 const DefaultTokenPrefix = "goa"
 
-// withDefaults returns a copy in which every field has its value, or all
-// faults at once, each naming its field.
+// withDefaults returns a copy in which every field has its value, or all faults at once, each
+// naming its field.
 func (c Config) withDefaults() (Config, error) {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -342,7 +332,7 @@ func checkIssuer(issuer string) error {
 	u, err := weburi.Parse(issuer)
 	switch {
 	case issuer == "":
-		return errors.New("is missing: write the https URL under which clients know this server")
+		return errors.New("is missing: write the https URL by which clients know this server")
 	case err != nil:
 		return fmt.Errorf("%q is not an absolute URL: it %w", issuer, err)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):

@@ -9,17 +9,15 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// Confirmation methods: how a token says which key it is bound to.
+// Confirmation methods, by which a token identifies the key it is bound to.
 const (
-	// JWKThumbprint is a public key by its thumbprint (RFC 9449 section 6.1).
+	// JWKThumbprint identifies a public key by its thumbprint (RFC 9449 section 6.1).
 	JWKThumbprint = "jkt"
-	// CertificateThumbprint is a client certificate by its digest (RFC 8705
-	// section 3.1).
+	// CertificateThumbprint identifies a client certificate by its digest (RFC 8705 section 3.1).
 	CertificateThumbprint = "x5t#S256"
 )
 
-// NewConfirmation returns a confirmation as it is stored, a JSON object (RFC
-// 7800 section 3).
+// NewConfirmation returns a confirmation in its stored form, a JSON object (RFC 7800 section 3).
 func NewConfirmation(method, value string) string {
 	text, _ := json.Marshal(map[string]string{method: value}) // strings alone cannot fail
 	return string(text)
@@ -31,8 +29,8 @@ func CertificateConfirmation(certificate *x509.Certificate) string {
 	return NewConfirmation(CertificateThumbprint, base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-// ConfirmationMethod returns how a confirmation is given: "" for an empty one,
-// and "?" for one that is not understood, so that nobody takes it for none.
+// ConfirmationMethod returns the method of a confirmation. It returns "" if the confirmation is
+// empty, and "?" if the method is unknown, so that an unknown binding is not mistaken for none.
 func ConfirmationMethod(confirmation string) string {
 	if confirmation == "" {
 		return ""

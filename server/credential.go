@@ -6,40 +6,41 @@ import "github.com/gormoauth/gormoauth/models"
 type CredentialRecord interface {
 	// CheckClient reports whether the row was made for the client.
 	CheckClient(clientID string) bool
-	// GetGrantID returns what everything of one authorization has in common.
+	// GetGrantID returns the id of the grant, which is shared by everything that one
+	// authorization led to.
 	GetGrantID() string
 }
 
-// Credential is what a token request exchanges, once, for a token: a code, a
-// refresh token, or what a grant of the program's own takes. The grant fills
-// it; the engine checks it; SaveToken spends it.
+// Credential is what a token request exchanges, once, for a token: a code, a refresh token, or a
+// credential of the program's own grant. The grant fills it in, the engine checks it, and
+// SaveToken spends it.
 type Credential struct {
 	// Presented is the credential as the client presented it.
 	Presented Presented
 	// Record is the row that storage found.
 	Record CredentialRecord
-	// UserID is the user who granted it, empty when there is none.
+	// UserID is the user who granted it, empty if there is none.
 	UserID string
-	// Granted is the most that it can be exchanged for.
+	// Granted is the most that the credential can be exchanged for.
 	models.Granted
-	// Authorization is what its token has in common with it. Where it has a Confirmation,
-	// the request must prove to have that key.
+	// Authorization is what the credential passes on to its token. If it has a Confirmation, the
+	// request must prove possession of that key.
 	Authorization models.Authorization
-	// AnyKey lets the request prove to have another key than that of the Authorization:
-	// the credential is bound to the client, too. The token is bound to that one then.
+	// AnyKey allows the request to prove possession of a key other than that of the
+	// Authorization, because the credential is also bound to the client. The token is then bound
+	// to the new key.
 	AnyKey bool
-	// RedirectURI is the redirect_uri that the token request must repeat,
-	// nil where the credential is not bound to one.
+	// RedirectURI is the redirect_uri that the token request must repeat, nil if the credential
+	// is not bound to one.
 	RedirectURI *string
-	// Spent is true for a credential that was used before. The engine then
-	// revokes its grant.
+	// Spent is true if the credential was used before. The engine then revokes its grant.
 	Spent bool
-	// QueryToken finds tokens, for a refresh token that is presented again in time; nil
-	// gives its client another access token then.
+	// QueryToken looks up tokens, for a refresh token that is presented again within the grace
+	// period. If nil, the client then gets a new access token.
 	QueryToken QueryTokenFunc
-	// Keep is true for a refresh token that stays as it is when it is used: an
-	// [IssuanceHook] sets it, for one that is of no use to a thief.
+	// Keep is true if a refresh token is not rotated when it is used. An [IssuanceHook] sets it,
+	// for a refresh token that is useless to a thief.
 	Keep bool
-	// Expired is true for a credential that has ended or was revoked.
+	// Expired is true if the credential has expired or was revoked.
 	Expired bool
 }

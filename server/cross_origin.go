@@ -6,17 +6,17 @@ import (
 	"github.com/rs/cors"
 )
 
-// CrossOrigin lets pages of other origins call what programs call (the Fetch
-// standard's CORS protocol), without credentials: nothing here looks at cookies, so
-// a page can do no more than any other program. It answers preflights, and lets the
-// page read the headers that a client needs: DPoP-Nonce (RFC 9449 section 8),
-// WWW-Authenticate and Retry-After.
+// CrossOrigin lets pages of other origins call endpoints that are meant for programs (CORS, in
+// the Fetch standard), without credentials. These endpoints do not use cookies, so a page can do
+// no more than any other program. CrossOrigin answers preflight requests, and exposes the
+// response headers that a client needs: DPoP-Nonce (RFC 9449 section 8), WWW-Authenticate and
+// Retry-After.
 type CrossOrigin struct{ cors *cors.Cors }
 
-const preflightMaxAge = 2 * 60 * 60 // seconds, the longest that a browser keeps one
+const preflightMaxAge = 2 * 60 * 60 // in seconds, the longest that browsers cache one
 
-// NewCrossOrigin returns what lets pages of those origins call that allow accepts;
-// nil accepts every origin.
+// NewCrossOrigin returns a CrossOrigin for the origins that allow accepts; nil accepts every
+// origin.
 func NewCrossOrigin(allow func(origin string) bool) *CrossOrigin {
 	options := cors.Options{
 		AllowedMethods: []string{
@@ -34,9 +34,9 @@ func NewCrossOrigin(allow func(origin string) bool) *CrossOrigin {
 	return &CrossOrigin{cors.New(options)}
 }
 
-// Handle adds the headers that a page of another origin needs. It reports whether
-// the request was a preflight, which is then answered. Where the program's own
-// middleware has added such headers, they stand.
+// Handle adds the headers that a page of another origin needs. It reports whether the request was
+// a preflight request, which has then been answered. CORS headers that the program's own
+// middleware has already set are kept.
 func (c *CrossOrigin) Handle(w http.ResponseWriter, r *http.Request) (answered bool) {
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {

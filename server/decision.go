@@ -15,28 +15,28 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Fields of the form by which a user decides. They count in the body of a POST
-// alone: in a query they are ignored.
+// Fields of the form in which a user decides. They are only read from the body of a POST; in
+// a query they are ignored.
 const (
 	// DecisionField is the hidden field that holds the page's [Decision].
 	DecisionField = "decision"
-	// ConfirmField is the field of the buttons: "yes" agrees, anything else does not.
+	// ConfirmField is the name of the buttons: the value "yes" agrees, any other does not.
 	ConfirmField = "confirm"
 )
 
-// confirmed is the one value of ConfirmField that agrees.
+// confirmed is the only value of ConfirmField that agrees.
 const confirmed = "yes"
 
-// Decision is what a page gives back together with the user's answer: a digest of
-// what the page showed, and to whom. It is made anew from the present state when the
-// answer comes, and compared. When the client has changed since, or somebody else has
-// signed in, the answer was to another question, and the page is shown again.
+// Decision is a value that a page sends back together with the user's answer: a digest of what
+// the page showed, and to whom. When the answer arrives, the digest is computed again from the
+// current state and compared. If the client has changed since, or another user has signed in, the
+// user answered a different question, and the page is shown again.
 //
-// It is no secret and needs no key. That the form comes from the program's own page
-// is checked by [Server.FromOwnPage].
+// A Decision is not secret and needs no key. [Server.FromOwnPage] checks that the form comes from
+// the program's own page.
 type Decision string
 
-// Input is the hidden field, for the form of a page:
+// Input returns the hidden field for the form of a page:
 //
 //	<form method="post" action="{{.ReturnTo}}">{{.Decision.Input}}
 //	<button name="confirm" value="no">Deny</button> <button name="confirm" value="yes">Allow</button></form>
@@ -44,23 +44,23 @@ func (d Decision) Input() template.HTML {
 	return template.HTML(`<input type="hidden" name="` + DecisionField + `" value="` + template.HTMLEscapeString(string(d)) + `">`) //nolint:gosec // escaped
 }
 
-// ErrNoDecision is what errors.Is finds in the error for a request that is not the
-// user's decision, although it should be: it comes from another site, or not from the
-// page as it would be shown now. Show the page again.
-var ErrNoDecision = errors.New("server: the request is not the user's decision on the page as it is now")
+// ErrNoDecision is found by [errors.Is] in the error for a request that should be the user's
+// decision and is not: it comes from another site, or not from the page as it would be shown now.
+// Show the page again.
+var ErrNoDecision = errors.New("server: the request is not the user's decision on the current page")
 
-// NoDecision returns the error of [ErrNoDecision] for a client or a person.
+// NoDecision returns an error that matches [ErrNoDecision] and can be shown to a client or a
+// user.
 func NoDecision() *Error {
 	failure := NewError(InvalidRequest, "The page has changed since it was shown. Please decide again.")
 	failure.undecided = true
 	return failure
 }
 
-// FromOwnPage reports whether a request is a POST that comes from a page of this
-// site, or from a program that is no browser, by the rule of
-// [http.CrossOriginProtection]: the Sec-Fetch-Site header says so, or the Origin
-// header names the host of the request. As a proxy may change the host, an Origin that
-// is the issuer's will do, too. A GET, HEAD or OPTIONS never is one.
+// FromOwnPage reports whether a request is a POST from a page of this site, or from a program
+// that is not a browser. It uses the rule of [http.CrossOriginProtection]: the Sec-Fetch-Site
+// header says so, or the Origin header has the host of the request. Because a proxy may change
+// the host, the issuer's origin is accepted as well. It returns false for a GET, HEAD or OPTIONS.
 func (s *Server) FromOwnPage(r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		return false
@@ -71,7 +71,7 @@ func (s *Server) FromOwnPage(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == originOf(s.config.Issuer)
 }
 
-// originOf is a URL's origin as a browser writes it, empty for what has none.
+// originOf returns a URL's origin as a browser writes it, or "" if it has none.
 func originOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -87,9 +87,9 @@ func originOf(address string) string {
 	return u.Scheme + "://" + host
 }
 
-// Decision returns what a page that shows the request gives back: a digest of the
-// user and session, of the client and what it is registered with, of all that was
-// found out about the request, and of what else the page shows.
+// Decision returns the value that a page showing the request sends back: a digest of the user and
+// the session, the client and its registered metadata, everything that was resolved about the
+// request, and shown, which is whatever else the page shows.
 func (r *Request) Decision(shown any) Decision {
 	question := struct {
 		Page, Issuer, Client, Revision                                         string
@@ -110,17 +110,18 @@ func (r *Request) Decision(shown any) Decision {
 	return Decision(asked + "." + digestOf([]string{asked, userID, r.Authentication.SessionID}))
 }
 
-// digestOf is a digest of a value that is made of texts.
+// digestOf returns a digest of a value that consists of strings.
 func digestOf(value any) string {
 	text, err := json.Marshal(value)
-	if err != nil { // a text is always JSON; whatever else there is, is told apart all the same
+	if err != nil { // strings always marshal; any other value still gets a distinct digest
 		text = fmt.Appendf(nil, "%#v", value)
 	}
 	sum := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// revisionOf is a digest of what a client is registered with.
+// revisionOf returns a digest of a client's registered metadata, or "" if the model does not
+// return it.
 func revisionOf(client Client) string {
 	if described, ok := client.(interface{ GetClientMetadata() models.ClientMetadata }); ok {
 		return digestOf(described.GetClientMetadata())
@@ -128,17 +129,17 @@ func revisionOf(client Client) string {
 	return ""
 }
 
-// IsDecision reports whether the request is the user's decision on a page that would
-// be this one now, and whether the user agreed. Only a POST from the program's own
-// page can be one.
+// IsDecision reports whether the request is the user's decision on page, as that page would be
+// shown now, and whether the user agreed. Only a POST from the program's own page can be a
+// decision.
 func (r *Request) IsDecision(page Decision) (decided, agreed bool) {
 	given, ok := r.given()
 	decided = ok && same(given, string(page))
 	return decided, decided && r.HTTP.PostForm.Get(ConfirmField) == confirmed
 }
 
-// isDenial reports whether the request is a decision on the page, whoever it was
-// shown to: a program that hands over no user says that it was a denial.
+// isDenial reports whether the request is a decision on the page, whichever user it was shown to:
+// a program that passes no user means that the request was denied.
 func (r *Request) isDenial(page Decision) bool {
 	given, decided := r.given()
 	asked, _, _ := strings.Cut(string(page), ".")
@@ -146,7 +147,7 @@ func (r *Request) isDenial(page Decision) bool {
 	return decided && same(givenAsked, asked)
 }
 
-// given is the hidden field of a form that comes from the program's own page.
+// given returns the hidden field of a form that comes from the program's own page.
 func (r *Request) given() (decision string, ok bool) {
 	if !r.Server.FromOwnPage(r.HTTP) || len(r.HTTP.PostForm[DecisionField]) != 1 {
 		return "", false

@@ -8,72 +8,71 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// DeviceCode is what is asked of a stored device authorization (RFC 8628).
-// [github.com/gormoauth/gormoauth/models.DeviceCodeMixin] has all of it; a
-// method that the program's model declares itself wins.
+// DeviceCode is a stored device authorization (RFC 8628).
+// [github.com/gormoauth/gormoauth/models.DeviceCodeMixin] implements all of it; a method declared
+// on the program's model takes precedence.
 type DeviceCode interface {
 	CredentialRecord
-	// GetClientID returns the client that asks.
+	// GetClientID returns the id of the client that asks.
 	GetClientID() string
-	// GetGranted returns how much it asks for.
+	// GetGranted returns the scope, audience and authorization details that it asks for.
 	GetGranted() models.Granted
-	// GetAuthorization returns what its tokens will have in common with it.
+	// GetAuthorization returns what it passes on to its tokens.
 	GetAuthorization() models.Authorization
-	// IsExpired reports whether the codes have ended.
+	// IsExpired reports whether its codes have expired.
 	IsExpired(now time.Time) bool
-	// IsApproved reports whether a user approved.
+	// IsApproved reports whether a user approved it.
 	IsApproved() bool
-	// IsDenied reports whether a user denied.
+	// IsDenied reports whether a user denied it.
 	IsDenied() bool
-	// IsRedeemed reports whether the device got its token.
+	// IsRedeemed reports whether the device has received its token.
 	IsRedeemed() bool
 }
 
-// StoredDeviceCode is a device authorization as storage found it, with the id
-// of the user who approved.
+// StoredDeviceCode is a device authorization as storage found it, with the id of the user who
+// approved it.
 type StoredDeviceCode struct {
 	// DeviceCode is a pointer to the program's own model.
 	DeviceCode DeviceCode
-	// UserID is the UserID column as text, empty until a user approved.
+	// UserID is the UserID column as text, empty until a user has approved.
 	UserID string
 }
 
-// DeviceCodeStorage keeps device authorizations. An approved one is spent by
-// [SaveTokenFunc].
+// DeviceCodeStorage stores device authorizations. An approved one is spent by [SaveTokenFunc].
 type DeviceCodeStorage interface {
-	// SaveDeviceCode stores one; the record holds digests only. It returns
-	// ErrTaken when there is one with the same user code.
+	// SaveDeviceCode stores a device authorization; the record contains only digests. It returns
+	// ErrTaken if another one has the same user code.
 	SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, req *Request) error
-	// QueryDeviceCode finds one, or returns nil, nil.
+	// QueryDeviceCode looks up a device authorization. It returns nil, nil if there is none.
 	QueryDeviceCode(ctx context.Context, query DeviceCodeQuery) (*StoredDeviceCode, error)
-	// PollDeviceCode notes that the device asked. When it did so before its
-	// interval was over, tooSoon is true, and the interval grows by slower. A poll
-	// within [DevicePollRepeat] of the one before is the same poll once more: it is not
-	// noted, and not too soon.
+	// PollDeviceCode records a poll of the device. If the interval since the last poll was not
+	// over, it returns tooSoon true and increases the interval by slower. A poll within
+	// [DevicePollRepeat] of the last one counts as a repetition of it: it is neither recorded nor
+	// too soon.
 	PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error)
-	// DecideDeviceCode stores a user's decision, unless there is one or the codes
-	// have ended: decided is then false.
+	// DecideDeviceCode stores a user's decision. If there already is one, or the codes have
+	// expired, it stores nothing and decided is false.
 	DecideDeviceCode(ctx context.Context, userCode string, decision DeviceDecision) (decided bool, err error)
 }
 
-// DevicePollRepeat is how soon after a poll a client repeats it with its credentials in
-// another place, as clients do that do not know where the server wants them.
+// DevicePollRepeat is the time within which a poll counts as a repetition of the one before.
+// Clients that do not know where the server expects their credentials repeat a request with the
+// credentials in another place.
 const DevicePollRepeat = time.Second
 
-// DeviceCodeQuery says by which of the two codes a device authorization is
-// looked for: by the digest of one of them.
+// DeviceCodeQuery selects a device authorization by the digest of one of its two codes.
 type DeviceCodeQuery struct{ DeviceCode, UserCode string }
 
-// DeviceDecision is a user's decision on a device.
+// DeviceDecision is a user's decision on a device authorization.
 type DeviceDecision struct {
-	// DeviceCode is what was decided on, as storage found it before; nil when that is
-	// not known.
+	// DeviceCode is the device authorization as storage found it before the decision, nil if that
+	// is not known.
 	DeviceCode DeviceCode
-	// User is who decided.
+	// User is the user who decided.
 	User User
-	// Approved is whether the device may have what it asks for.
+	// Approved reports whether the device may have what it asks for.
 	Approved bool
-	// Authentication is when and how the user signed in.
+	// Authentication says when and how the user signed in.
 	Authentication Authentication
 	// UserGeneration is the generation of the user who approved, see [Generational].
 	UserGeneration int64
@@ -81,5 +80,5 @@ type DeviceDecision struct {
 	Time time.Time
 }
 
-// ErrTaken is what storage returns for a key that another row has.
+// ErrTaken is returned by storage for a key that another row already has.
 var ErrTaken = errors.New("the key is taken")

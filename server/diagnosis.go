@@ -12,27 +12,26 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 )
 
-// DiagnoseHook is for a grant, an extension, an endpoint, a client authentication
-// method or anything else of the program's that can say what is wrong with itself,
-// such as a setting that is allowed and seldom meant. What can never work is
-// refused by a [ConfigChecker] instead.
+// DiagnoseHook is implemented by a grant, an extension, an endpoint, a client authentication
+// method or another value of the program that can report problems of its own, such as a setting
+// that is allowed but rarely intended. What can never work is refused by a [ConfigChecker]
+// instead.
 type DiagnoseHook interface {
-	// Diagnose returns what is wrong, nil when nothing is. It changes nothing.
+	// Diagnose returns the problems found, nil if there are none. It changes nothing.
 	Diagnose(ctx context.Context, s *Server) Findings
 }
 
-// RedeemedByHook is for whatever issues a credential that a client exchanges at the
-// token endpoint by a grant of its own: the doctor names it where no such grant is
-// registered.
+// RedeemedByHook is implemented by a value that issues credentials which clients exchange at the
+// token endpoint by a particular grant. The doctor reports it if that grant is not registered.
 type RedeemedByHook interface {
-	// RedeemedBy returns the grant_type by which the credential is exchanged, such as
+	// RedeemedBy returns the grant_type that exchanges the credential, such as
 	// "authorization_code".
 	RedeemedBy() string
 }
 
-// Diagnose returns what is wrong with the configuration and with all that is
-// registered, as far as it says so itself, and then what more has to say, such as
-// doctor.Program. It returns nil when nothing is wrong, and changes nothing.
+// Diagnose returns the problems of the configuration, of everything that is registered and
+// implements [DiagnoseHook], and of the hooks in more, such as doctor.Program. It returns nil if
+// there are none, and changes nothing.
 func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 	if !s.initialized {
 		return Findings{{
@@ -53,8 +52,8 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 	return findings.once()
 }
 
-// diagnoseIssuer finds an issuer that is spelled as some clients would not spell
-// it: they compare it as text (RFC 8414 section 3.3).
+// diagnoseIssuer finds an issuer in an unusual spelling. Clients compare issuers as text (RFC
+// 8414 section 3.3).
 func (s *Server) diagnoseIssuer() Findings {
 	u, err := url.Parse(s.config.Issuer)
 	if err != nil {
@@ -70,27 +69,27 @@ func (s *Server) diagnoseIssuer() Findings {
 	}
 	return Findings{{
 		Check: "issuer_spelling", Severity: Warning, Where: "Config.Issuer",
-		Problem:     fmt.Sprintf("%q ends in a slash, names the usual port or has capitals in its host", s.config.Issuer),
-		Consequence: "clients that write it in the usual way refuse what the server says",
-		Remedy:      fmt.Sprintf("Issuer: %q, before clients know the other", usual.String()),
+		Problem:     fmt.Sprintf("%q ends in a slash, contains the default port or has capitals in its host", s.config.Issuer),
+		Consequence: "clients that spell it in the usual way reject the server's metadata and tokens",
+		Remedy:      fmt.Sprintf("Issuer: %q, before clients use the other one", usual.String()),
 	}}
 }
 
-// offWithoutSecrets is what a server has not without Config.Secrets.
-const offWithoutSecrets = "nothing is encrypted in the database, no salt of pairwise subjects is kept, and there are no DPoP nonces and no client_secret_jwt, unless each has a key of its own"
+// offWithoutSecrets lists what a server without Config.Secrets does not have.
+const offWithoutSecrets = "nothing is encrypted in the database, no salt of pairwise subjects is kept, and there are no DPoP nonces and no client_secret_jwt, unless each is given a key of its own"
 
-// diagnoseSecrets finds a server without secrets, where strangers could see that.
+// diagnoseSecrets finds a server without secrets, unless it only serves a loopback address.
 func (s *Server) diagnoseSecrets() Findings {
 	if len(s.config.Secrets) > 0 || loopback.Serves(s.config.Issuer) {
 		return nil
 	}
 	return Findings{{
 		Check: "secrets", Severity: Hint, Where: "Config.Secrets", Problem: "is empty", Consequence: offWithoutSecrets,
-		Remedy: "Secrets: [][]byte{secret}, with 32 random bytes that are kept apart from the database",
+		Remedy: "Secrets: [][]byte{secret}, with 32 random bytes that are stored apart from the database",
 	}}
 }
 
-// diagnosePaths finds endpoints that are not where somebody thinks they are.
+// diagnosePaths finds endpoints that are not at the address the operator probably expects.
 func (s *Server) diagnosePaths() (findings Findings) {
 	issuer, err := url.Parse(s.config.Issuer)
 	if err != nil {
@@ -102,7 +101,7 @@ func (s *Server) diagnosePaths() (findings Findings) {
 		if rest, twice := strings.CutPrefix(path, below+"/"); below != "" && twice {
 			findings = append(findings, Finding{
 				Check: "endpoint_path", Severity: Warning, Where: fmt.Sprintf("Config.EndpointPaths[%q]", name),
-				Problem:     fmt.Sprintf("%q repeats the path of the issuer, below which it is", path),
+				Problem:     fmt.Sprintf("%q repeats the path of the issuer, which it is relative to", path),
 				Consequence: "the metadata names " + s.below(path),
 				Remedy:      fmt.Sprintf("%q: %q", name, "/"+rest),
 			})
@@ -122,8 +121,8 @@ func (s *Server) diagnosePaths() (findings Findings) {
 	return findings
 }
 
-// diagnoseGrants finds a server that answers nothing, or whose users can never be
-// kept out.
+// diagnoseGrants finds a server that answers no token request, or whose users cannot be locked
+// out.
 func (s *Server) diagnoseGrants() Findings {
 	grants := s.answered()
 	if len(grants) == 0 {
@@ -139,12 +138,12 @@ func (s *Server) diagnoseGrants() Findings {
 	}
 	return append(findings, Finding{
 		Check: "query_user", Severity: Warning, Where: "Config.QueryUser", Problem: "is missing",
-		Consequence: "who was disabled or deleted is served as long as there is a refresh token",
+		Consequence: "a user who was disabled or deleted is served as long as their refresh token lasts",
 		Remedy:      `QueryUser: gormoauth.CreateQueryUserFunc[User](db.Where("disabled = ?", false))`,
 	})
 }
 
-// diagnoseRedeeming finds what issues codes that no grant takes.
+// diagnoseRedeeming finds values that issue codes which no registered grant exchanges.
 func (s *Server) diagnoseRedeeming(grants []answered) (findings Findings) {
 	for _, value := range s.registered() {
 		hook, ok := value.(RedeemedByHook)
@@ -153,15 +152,15 @@ func (s *Server) diagnoseRedeeming(grants []answered) (findings Findings) {
 		}
 		findings = append(findings, Finding{
 			Check: "redeemed_by", Severity: Grave, Where: fmt.Sprintf("%T", value),
-			Problem:     fmt.Sprintf("issues what only the grant %q takes, and that grant is not registered", hook.RedeemedBy()),
-			Consequence: "people approve a client that then gets no token", Remedy: fmt.Sprintf("srv.RegisterGrant of the grant %q", hook.RedeemedBy()),
+			Problem:     fmt.Sprintf("issues credentials for the grant %q, which is not registered", hook.RedeemedBy()),
+			Consequence: "users approve a client that then gets no token", Remedy: fmt.Sprintf("srv.RegisterGrant of the grant %q", hook.RedeemedBy()),
 		})
 	}
 	return findings
 }
 
-// diagnoseKeys finds a document of keys without those that sign, and has the keys say
-// what is wrong with themselves.
+// diagnoseKeys finds a key document without the keys that sign, and asks the keys for their own
+// findings.
 func (s *Server) diagnoseKeys(ctx context.Context) (findings Findings) {
 	document, ok := s.endpoints[jwksEndpoint].(PublishedKeysHook)
 	others := ok && slices.ContainsFunc(s.signers(), func(keys SigningKeys) bool { return !sameKeys(keys, document.PublishedKeys()) })
@@ -174,8 +173,8 @@ func (s *Server) diagnoseKeys(ctx context.Context) (findings Findings) {
 		return findings
 	}
 	return append(findings, Finding{
-		Check: "key_document", Severity: Warning, Where: `the endpoint "jwks"`, Problem: "publishes other keys than those that sign",
-		Consequence: "nobody can verify what is signed, unless the one are among the other", Remedy: "leave the endpoint out: the server publishes the keys of all that signs",
+		Check: "key_document", Severity: Warning, Where: `the endpoint "jwks"`, Problem: "publishes keys other than those that sign",
+		Consequence: "signatures cannot be verified, unless the signing keys are among the published ones", Remedy: "leave the endpoint out: the server publishes the keys of everything that signs",
 	})
 }
 
@@ -184,18 +183,18 @@ const (
 	largestBody  = 16 << 20
 )
 
-// diagnoseLimits finds limits that limit little.
+// diagnoseLimits finds limits that hardly limit anything.
 func (s *Server) diagnoseLimits() (findings Findings) {
 	if grace := s.config.RefreshTokenGrace; grace > longestGrace {
 		findings = append(findings, Finding{
 			Check: "refresh_token_grace", Severity: Warning, Where: "Config.RefreshTokenGrace", Problem: "is " + grace.String(),
-			Consequence: "a stolen refresh token is not recognised for so long", Remedy: "RefreshTokenGrace: time.Minute",
+			Consequence: "reuse of a stolen refresh token is not detected for that long", Remedy: "RefreshTokenGrace: time.Minute",
 		})
 	}
 	if size := s.config.MaxRequestBytes; size > largestBody {
 		findings = append(findings, Finding{
 			Check: "max_request_bytes", Severity: Warning, Where: "Config.MaxRequestBytes", Problem: fmt.Sprintf("is %d", size),
-			Consequence: "a few strangers can fill the memory", Remedy: "leave it out: 64 KiB are plenty",
+			Consequence: "a few strangers can fill the memory", Remedy: "leave it out: 64 KiB is plenty",
 		})
 	}
 	return findings

@@ -10,12 +10,12 @@ import (
 	"github.com/gormoauth/gormoauth/internal/construct"
 )
 
-// lookUpLimit is how long the look-ups of a diagnosis may take altogether.
+// lookUpLimit is how long the lookups of a diagnosis may take in total.
 const lookUpLimit = 10 * time.Second
 
-// DiagnoseLookUp has something looked for that is not there, such as the digest of a
-// token that nobody issued, and returns what is wrong when the answer is not that there
-// is none. where names the function, as the program knows it.
+// DiagnoseLookUp looks up something that does not exist, such as the digest of a token that was
+// never issued, and returns a finding if the lookup fails or finds something. where names the
+// function as the program knows it.
 func DiagnoseLookUp(where string, lookUp func() (found bool, err error)) Findings {
 	found, err := safely(lookUp)
 	switch {
@@ -28,7 +28,7 @@ func DiagnoseLookUp(where string, lookUp func() (found bool, err error)) Finding
 	}
 }
 
-// safely makes a panic, such as that of a method of a nil pointer, an error.
+// safely turns a panic, such as that of a method called on a nil pointer, into an error.
 func safely(lookUp func() (bool, error)) (found bool, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -41,18 +41,18 @@ func safely(lookUp func() (bool, error)) (found bool, err error) {
 func lookUpFails(where string, err error) Finding {
 	return Finding{
 		Check: "lookup", Severity: Grave, Where: where, Problem: "fails: " + strings.Join(strings.Fields(err.Error()), " "),
-		Consequence: "every request that needs it fails", Remedy: "look at the condition of the handle that it was made of, and at its table",
+		Consequence: "every request that needs it fails", Remedy: "check the condition of the handle that it was made from, and its table",
 	}
 }
 
 func lookUpFinds(where string) Finding {
 	return Finding{
-		Check: "lookup", Severity: Grave, Where: where, Problem: "finds something that nobody has",
-		Consequence: "somebody else's row is used in its place", Remedy: "return nothing, and no error, for what is not there",
+		Check: "lookup", Severity: Grave, Where: where, Problem: "finds something that does not exist",
+		Consequence: "another row is used in its place", Remedy: "return nothing, and no error, for what is not there",
 	}
 }
 
-// diagnoseLookUps asks for a client and for users who are not there.
+// diagnoseLookUps looks up a client and users that do not exist.
 func (s *Server) diagnoseLookUps(ctx context.Context) (findings Findings) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpLimit)
 	defer cancel()
@@ -66,8 +66,8 @@ func (s *Server) diagnoseLookUps(ctx context.Context) (findings Findings) {
 	return append(findings, s.diagnoseQueryUser(ctx)...)
 }
 
-// diagnoseQueryUser asks by an id of each kind, since it is not known of which kind those
-// of users are. A function of the program's own may have an error for an id of another.
+// diagnoseQueryUser looks up an id of each kind, since the kind of the program's user ids is not
+// known. A function of the program may return an error for an id of another kind.
 func (s *Server) diagnoseQueryUser(ctx context.Context) Findings {
 	const where = "Config.QueryUser"
 	var failed []error

@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	// longestName is how many characters a name may have that people read.
+	// longestName is the maximum length of a displayed name, in characters.
 	longestName = 100
-	// mostMarks is how many combining marks may stand on one letter: more than any
-	// language needs, and less than what covers the lines above and below.
+	// mostMarks is the maximum number of combining marks on one letter: more than any language
+	// needs, and too few to cover the lines above and below.
 	mostMarks = 4
-	// joiner is the zero width joiner: it makes one emoji of two symbols.
+	// joiner is the zero width joiner, which combines two symbols into one emoji.
 	joiner = "\u200D"
-	// longestExcerpt is how many bytes of what a stranger wrote an error description
-	// has.
+	// longestExcerpt is the maximum length of an excerpt in an error description, in bytes.
 	longestExcerpt = 100
 )
 
-// DisplayName returns the name of a client for people to read: its client_name, in the
-// first of the languages (BCP 47 tags, such as "ja") that it has one in, or its client
-// id where it has none. It is at most 100 characters, without those that cannot be seen
-// or that turn text around, also where the stored name is older than that rule.
+// DisplayName returns a client's name for display: its client_name, in the first of the languages
+// (BCP 47 tags, such as "ja") for which it has one, or its client id if it has no name. The
+// result is at most 100 characters long, without characters that are invisible or change the
+// direction of text, even if the name was stored before that rule existed.
 //
-// A client chooses its name itself: show [DisplayHost] of its redirect URI beside it.
+// A client chooses its own name: show [DisplayHost] of its redirect URI next to it.
 func DisplayName(client Client, languages ...string) string {
 	for _, name := range namesOf(client, languages) {
 		if text := DisplayText(name); hasVisible(text) {
@@ -43,7 +42,7 @@ func DisplayName(client Client, languages ...string) string {
 	return DisplayText(client.GetClientID())
 }
 
-// namesOf returns a client's names, the best first.
+// namesOf returns a client's names, the preferred one first.
 func namesOf(client Client, languages []string) []string {
 	names := inLanguages(client, "client_name", languages)
 	if named, ok := client.(interface{ GetClientName() string }); ok {
@@ -52,8 +51,8 @@ func namesOf(client Client, languages []string) []string {
 	return names
 }
 
-// inLanguages returns what a client says in a member of its metadata in each of the
-// languages, the best first (RFC 7591 section 2.2).
+// inLanguages returns the values of a metadata member in each of the languages, the preferred one
+// first (RFC 7591 section 2.2).
 func inLanguages(client Client, member string, languages []string) (values []string) {
 	registered, ok := client.(RegisteredClient)
 	if !ok {
@@ -70,25 +69,23 @@ func inLanguages(client Client, member string, languages []string) (values []str
 	return values
 }
 
-// ClientLinks are the addresses that a client names for people. Each is empty where the
-// client names none that may be shown.
+// ClientLinks are the addresses that a client provides for users. Each is empty if the client
+// provides none that may be shown.
 type ClientLinks struct {
-	Logo   string // its image (logo_uri)
-	Home   string // its own pages (client_uri)
-	Policy string // what it does with what it learns (policy_uri)
-	Terms  string // on what terms it is used (tos_uri)
+	Logo   string // the client's logo (logo_uri)
+	Home   string // the client's home page (client_uri)
+	Policy string // how it uses personal data (policy_uri)
+	Terms  string // its terms of service (tos_uri)
 }
 
-// DisplayLinks returns the addresses that a page shows beside the name of a client when
-// it asks for consent (RFC 7591 section 2, OpenID Connect Dynamic Client Registration
-// section 2): each in the first of the languages (BCP 47 tags, such as "ja") that the
-// client has one in. All of them are what [IsWebAddress] takes, also where the stored
-// row is older than that rule.
+// DisplayLinks returns the addresses to show next to the name of a client on a consent page (RFC
+// 7591 section 2, OpenID Connect Dynamic Client Registration section 2), each in the first of the
+// languages (BCP 47 tags, such as "ja") for which the client has one. All of them satisfy
+// [IsWebAddress], even if the row was stored before that rule existed.
 //
-// A client chooses its logo itself, and people believe logos. So a client that
-// [RegisteredItself] has one only on the host of the redirect URI, to which the answer
-// goes (RFC 7591 section 5). The page's Content-Security-Policy needs the logo's
-// [PolicySource] in img-src.
+// A client chooses its own logo, and users trust logos. So the logo of a client that
+// [RegisteredItself] is only returned if it is on the host of the redirect URI (RFC 7591 section
+// 5). The page's Content-Security-Policy needs the logo's [PolicySource] in img-src.
 func DisplayLinks(client Client, redirectURI string, languages ...string) ClientLinks {
 	named, ok := client.(interface {
 		GetLogoURI() string
@@ -115,19 +112,19 @@ func DisplayLinks(client Client, redirectURI string, languages ...string) Client
 	}
 }
 
-// mayShowLogo reports whether a page may have the image of a client, and can.
+// mayShowLogo reports whether a page may show the client's logo, and its Content-Security-Policy
+// can allow it.
 func mayShowLogo(client Client, logo, redirectURI string) bool {
 	return IsWebAddress(logo) && PolicySource(logo) != "" && (!RegisteredItself(client) || IsWebAddress(redirectURI) && DisplayHost(logo) == DisplayHost(redirectURI))
 }
 
-// DisplayHost returns in short where a URI of a client leads, for people to read: the
-// host in its punycode form, with the port, or the scheme with a colon ("cursor:") where
-// that is not http or https. It is empty for a URI that is not valid, which nobody is
-// sent to.
+// DisplayHost returns a short form of a client's URI for display: its host in Punycode, with the
+// port, or the scheme with a colon ("cursor:") if it is not http or https. It returns "" for an
+// invalid URI, to which nobody is redirected.
 func DisplayHost(uri string) string { return weburi.Display(uri) }
 
-// DisplayURI returns a URI of a client for people to read: as it is where it is valid,
-// which is ASCII, and as [Excerpt] returns it otherwise.
+// DisplayURI returns a client's URI for display: unchanged if it is valid, which implies ASCII,
+// and as an [Excerpt] otherwise.
 func DisplayURI(uri string) string {
 	if _, err := weburi.Parse(uri); err != nil {
 		return Excerpt(uri)
@@ -135,9 +132,9 @@ func DisplayURI(uri string) string {
 	return uri
 }
 
-// DisplayText returns a stranger's text for people to read: on one line, at most 100
-// characters, without those that cannot be seen or that turn text around. What was cut
-// off ends in "…".
+// DisplayText returns untrusted text for display: on one line, at most 100 characters long,
+// without characters that are invisible or change the direction of text. Truncated text ends in
+// "…".
 func DisplayText(text string) string {
 	shown, space := make([]rune, 0, longestName+2), false
 	for c, fault := range characters(text) {
@@ -158,7 +155,7 @@ func DisplayText(text string) string {
 	return string(shown)
 }
 
-// characterFault is what is wrong with a character that people are to read.
+// characterFault is what is wrong with a character of displayed text.
 type characterFault int
 
 const (
@@ -167,7 +164,7 @@ const (
 	tooManyMarks
 )
 
-// characters walks over a text, with what is wrong with each character.
+// characters iterates over the characters of a text, with what is wrong with each.
 func characters(text string) iter.Seq2[rune, characterFault] {
 	return func(yield func(rune, characterFault) bool) {
 		marks, before := 0, rune(0)
@@ -176,7 +173,7 @@ func characters(text string) iter.Seq2[rune, characterFault] {
 			text = text[size:]
 			next, nextSize := utf8.DecodeRuneInString(text)
 			if next == utf8.RuneError && nextSize <= 1 {
-				next = 0 // the end, or a byte that is no character
+				next = 0 // the end, or an invalid byte
 			}
 			fault := none
 			switch {
@@ -201,17 +198,17 @@ func characters(text string) iter.Seq2[rune, characterFault] {
 // isSpace reports whether a character is a space or a line break of any kind.
 func isSpace(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Z, c) }
 
-// makesEmoji reports whether a character that cannot be seen makes one emoji of the
-// symbols beside it (Unicode Technical Standard 51).
+// makesEmoji reports whether an invisible character combines the symbols next to it into one
+// emoji (Unicode Technical Standard 51).
 func makesEmoji(before, c, next rune) bool {
 	const emojiStyle = '\uFE0F'
 	symbol := func(c rune) bool { return !isInvisible(c) && unicode.In(c, unicode.So, unicode.Sm, unicode.Sk) }
 	return c == emojiStyle && symbol(before) || string(c) == joiner && (symbol(before) || before == emojiStyle) && symbol(next)
 }
 
-// isInvisible reports whether a character cannot be seen or turns text around:
-// controls, bidirectional and other format characters, spaces but for the one of ASCII,
-// and letters and marks that look like nothing.
+// isInvisible reports whether a character is invisible or changes the direction of text:
+// controls, bidirectional and other format characters, spaces other than the ASCII space, and
+// letters and marks that render as blank.
 func isInvisible(c rune) bool {
 	const (
 		brailleBlank  = '\u2800'
@@ -226,12 +223,12 @@ func isInvisible(c rune) bool {
 	return !unicode.IsPrint(c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// hasVisible reports whether a text has something to be seen.
+// hasVisible reports whether a text has at least one visible character.
 func hasVisible(text string) bool {
 	return strings.ContainsFunc(text, func(c rune) bool { return !isInvisible(c) && unicode.In(c, unicode.L, unicode.N, unicode.P, unicode.S) })
 }
 
-// nameProblem says why a text cannot be a name that people read, or returns nothing.
+// nameProblem returns why a text cannot be a displayed name, or "".
 func nameProblem(name string) string {
 	if problem := textProblem(name); problem != "" || name == "" {
 		return problem
@@ -245,7 +242,7 @@ func nameProblem(name string) string {
 	return ""
 }
 
-// textProblem says why a text cannot be shown to people, or returns nothing.
+// textProblem returns why a text cannot be displayed, or "".
 func textProblem(text string) string {
 	for c, fault := range characters(text) {
 		switch fault {
@@ -258,8 +255,8 @@ func textProblem(text string) string {
 	return ""
 }
 
-// nameFaults returns what is wrong with what people read of a client's metadata, in
-// every language.
+// nameFaults returns the faults of the displayed members of a client's metadata, in every
+// language.
 func nameFaults(m *models.ClientMetadata) (faults []ClientMetadataFault) {
 	check := func(member, text string, problem func(string) string) {
 		if found := problem(text); found != "" {
@@ -285,9 +282,9 @@ func nameFaults(m *models.ClientMetadata) (faults []ClientMetadataFault) {
 	return faults
 }
 
-// Excerpt returns what a stranger wrote in a form that an error description may have (RFC
-// 6749 section 5.2): some 100 characters of it, in which every byte that is not printable
-// ASCII is percent-encoded, and every quotation mark and backslash.
+// Excerpt returns untrusted text in a form that is allowed in an error description (RFC 6749
+// section 5.2): about the first 100 characters, with quotation marks, backslashes and every byte
+// that is not printable ASCII percent-encoded.
 func Excerpt(text string) string {
 	var b strings.Builder
 	for i := range len(text) {

@@ -14,29 +14,30 @@
 //		mux.Handle(path, handler)
 //	}
 //
-// # How a request travels
+// # How a request is processed
 //
 // A request is parsed once, into a [Request]. At the token endpoint the client
-// authenticates; the grant reads what is its own and names the [Credential]
-// that it exchanges; the engine's gate checks what all grants have in common;
-// tokens are generated; SaveToken spends the credential and stores the digests
+// authenticates; the grant reads its own parameters and returns the [Credential]
+// to exchange; the engine checks what all grants have in common; tokens are
+// generated; SaveToken spends the credential and stores the digests of the tokens
 // in one atomic step. At the authorization endpoint the client and its redirect
-// URI are checked before anything can be delivered there.
+// URI are checked before anything is delivered to it.
 //
 // # Extending
 //
 // A grant is a [TokenGrant], an [AuthorizationGrant] or both. Anything smaller
 // is a hook: a value that implements one or more of the small interfaces in
-// hooks.go, registered once. The grants and extensions of this module use
-// nothing that is not exported here.
+// hooks.go, registered once. The grants and extensions of this module only use
+// what this package exports.
 //
 // # Observing
 //
-// An [ObserveHook] is told of every request and of its end. An [EventLog] is one,
-// and writes a line for each; the module in otel/ has spans and metrics.
+// An [ObserveHook] is told when a request begins and ends. [EventLog] is one that
+// writes a line for each request; the module in otel/ provides spans and metrics.
 //
 // # Errors
 //
-// A client's fault is an [*Error]; any other error is a fault inside, is
-// logged, and is answered with server_error and nothing more.
+// An [*Error] is returned to the client. Any other error is internal: it is logged,
+// and the client only gets server_error, or temporarily_unavailable for an
+// [ErrUnavailable].
 package server

@@ -21,22 +21,22 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
-// DPoPProofs checks proofs of possession (RFC 9449 section 4.3): a client signs
-// each of its requests by a key of its own, so that a token that is bound to the
-// key is of no use to a thief. Authorization server and API check them alike.
+// DPoPProofs checks DPoP proofs (RFC 9449 section 4.3). A client signs each of its requests with
+// a key of its own, so that a token bound to the key is useless to a thief. Authorization servers
+// and APIs check proofs in the same way.
 type DPoPProofs struct {
-	// Replays remembers which proofs were presented.
+	// Replays remembers the proofs that were presented.
 	Replays ReplayStorage
-	// NonceKey has clients put a nonce into their proofs that is never older than
-	// ten minutes, so that none can be made in advance (RFC 9449 section 8): at
-	// least 32 random bytes, the same on every instance. Without it and Secrets no nonce is
-	// asked for.
+	// NonceKey requires a nonce in proofs, so that they cannot be made in advance (RFC 9449
+	// section 8). A nonce is never accepted for longer than ten minutes. The key has at least 32
+	// random bytes, the same on every instance. Without NonceKey and Secrets no nonce is
+	// required.
 	NonceKey []byte
-	// Secrets make the nonces in the place of NonceKey, so that they can be rotated: those
-	// of [Config.Secrets]. Every nonce that one of them or NonceKey made is taken.
+	// Secrets generate the nonces instead of NonceKey, so that the keys can be rotated: those of
+	// [Config.Secrets]. A nonce from any of the secrets or from NonceKey is accepted.
 	Secrets Secrets
-	// Algorithms are those by which clients may sign; nil is those of the profile, or
-	// else [SignatureAlgorithms].
+	// Algorithms are the signature algorithms that clients may use. nil uses those of the profile
+	// or, without a profile, [SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -45,12 +45,12 @@ const (
 	maxProof    = 4 << 10
 	maxProofID  = 512
 	proofLife   = 2 * time.Minute
-	proofAhead  = time.Minute // by which a client's clock may be ahead
+	proofAhead  = time.Minute // how far a client's clock may be ahead
 	nonceLife   = 5 * time.Minute
 	minNonceKey = 32
 )
 
-// CheckSettings names what is missing.
+// CheckSettings returns an error that lists every missing or invalid field.
 func (p *DPoPProofs) CheckSettings() error {
 	var faults []error
 	if p.Replays == nil {
@@ -63,8 +63,8 @@ func (p *DPoPProofs) CheckSettings() error {
 	return errors.Join(faults...)
 }
 
-// For returns the proofs as a profile has them, where they have no algorithms of their
-// own; nil is no profile.
+// For returns the proofs with the algorithms of the profile, unless they have algorithms of their
+// own. A nil profile means none.
 func (p *DPoPProofs) For(profile Profile) *DPoPProofs {
 	if p.Algorithms != nil {
 		return p
@@ -74,7 +74,7 @@ func (p *DPoPProofs) For(profile Profile) *DPoPProofs {
 	return &copied
 }
 
-// AlgorithmNames returns the names of the algorithms, for metadata and challenges.
+// AlgorithmNames returns the names of the accepted algorithms, for metadata and challenges.
 func (p *DPoPProofs) AlgorithmNames() []string {
 	names := make([]string, 0, len(p.algorithms()))
 	for _, algorithm := range p.algorithms() {
@@ -90,10 +90,10 @@ func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
 	return p.Algorithms
 }
 
-// Check checks the request's proof and returns the thumbprint of the key that
-// made it. target is the request's address as its client knows it, whose query
-// does not matter. accessToken is the token that comes with it, empty at the
-// authorization server. A proof is good once.
+// Check checks the proof of a request and returns the thumbprint of the key that signed it.
+// target is the request's URL as the client knows it; its query is ignored. accessToken is the
+// access token sent with the proof, empty at the authorization server. A proof can be used only
+// once.
 func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, err error) {
 	thumbprint, spend, err := p.Verify(r, target, accessToken, now)
 	if err != nil {
@@ -109,8 +109,8 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 	return thumbprint, nil
 }
 
-// Verify is Check for a request of the server, which spends the proof: hand what it returns
-// to [Request.Spend].
+// Verify is Check for a request that the server itself handles. It does not spend the proof: pass
+// the returned [Spend] to [Request.Spend].
 func (p *DPoPProofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend Spend, err error) {
 	proof, err := p.verify(r, target, accessToken, now)
 	if err != nil {
@@ -150,7 +150,7 @@ func (p *DPoPProofs) verify(r *http.Request, target, accessToken string, now tim
 	return proof, nil
 }
 
-// dpopProof is the claims of RFC 9449 section 4.2.
+// dpopProof holds the claims of RFC 9449 section 4.2.
 type dpopProof struct {
 	ID              string      `json:"jti"`
 	Method          string      `json:"htm"`
@@ -162,7 +162,7 @@ type dpopProof struct {
 	thumbprint string
 }
 
-// parseDPoPProof reads a proof that the key in its header signed.
+// parseDPoPProof parses a proof and verifies it with the key in its header.
 func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopProof, error) {
 	if len(text) > maxProof {
 		return nil, NewReason("the JWT is too long")
@@ -180,7 +180,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopPro
 		return nil, NewReason("the DPoP proof has no 'jwk'")
 	}
 	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose takes a public key alone
+	if err != nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose only accepts a public key here
 		return nil, NewReason("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
 	}
 	payload, err := signed.Verify(key)
@@ -200,7 +200,7 @@ func hashOfToken(accessToken string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// nonceKeys are the keys by which nonces are made, that which makes new ones first.
+// nonceKeys returns the keys of nonces, the one that generates new ones first.
 func (p *DPoPProofs) nonceKeys() [][]byte {
 	keys := p.Secrets.Keys(NonceSecret)
 	if len(p.NonceKey) > 0 {
@@ -209,8 +209,8 @@ func (p *DPoPProofs) nonceKeys() [][]byte {
 	return keys
 }
 
-// nonceBy is the same for everybody for a while: it shows that a proof is young,
-// and needs no memory.
+// nonceBy returns the nonce of a period. It is the same for all clients: it proves that a proof
+// is recent, and needs no storage.
 func nonceBy(key []byte, period int64) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("dpop nonce " + strconv.FormatInt(period, 10)))
@@ -232,8 +232,8 @@ func (p *DPoPProofs) goodNonce(nonce string, now time.Time) bool {
 	return good == 1
 }
 
-// sameTarget compares two addresses without query and fragment, after the
-// normalization of RFC 3986 sections 6.2.2 and 6.2.3 (RFC 9449 section 4.3).
+// sameTarget compares two URLs without query and fragment, after the normalization of RFC 3986
+// sections 6.2.2 and 6.2.3 (RFC 9449 section 4.3).
 func sameTarget(a, b string) bool {
 	return weburi.Normal(withoutQuery(a)) == weburi.Normal(withoutQuery(b))
 }

@@ -11,60 +11,58 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// Endpoint is an endpoint beside authorization and token, such as revocation.
-// Its requests are POSTs of an authenticated client, unless it is an
-// [OpenEndpoint].
+// Endpoint is an endpoint other than authorization and token, such as revocation. Its requests
+// are POSTs from an authenticated client, unless it is an [OpenEndpoint].
 type Endpoint interface {
-	// EndpointName is its name, such as "revocation".
+	// EndpointName returns its name, such as "revocation".
 	EndpointName() string
-	// EndpointPath is where it is served unless Config.EndpointPaths says
-	// otherwise: below the issuer's path, or, when it begins with
-	// "/.well-known/", before it (RFC 8414 section 3.1).
+	// EndpointPath returns the path at which it is served, unless Config.EndpointPaths sets
+	// another: below the issuer's path or, if it begins with "/.well-known/", in front of it (RFC
+	// 8414 section 3.1).
 	EndpointPath() string
-	// CreateResponse answers a request. The client has authenticated.
+	// CreateResponse answers a request, whose client has authenticated.
 	CreateResponse(ctx context.Context, req *Request) (*Response, error)
 }
 
-// OpenEndpoint is an endpoint at which no client authenticates, such as
-// metadata. It reads req.HTTP itself: req.Params is empty.
+// OpenEndpoint is an endpoint without client authentication, such as metadata. It reads req.HTTP
+// itself: req.Params is empty.
 type OpenEndpoint interface {
 	Endpoint
-	// Methods are the HTTP methods that it answers, such as "GET".
+	// Methods returns the HTTP methods that it answers, such as "GET".
 	Methods() []string
 }
 
 // ReplaySafeEndpoint is an endpoint at which a replay does no harm before it is refused: its
-// CreateResponse only reads, or does what is the same twice, or stores by
-// [Request.StoreOutcome]. Then what the request presents that is good once is spent once the
-// answer is known, so that a client that has to come again can. At any other endpoint it is
+// CreateResponse only reads, or is idempotent, or stores with [Request.StoreOutcome]. Whatever
+// the request presents that can be used only once is then spent when the answer is known, so that
+// a client that is told to repeat the request can present it again. At any other endpoint it is
 // spent before CreateResponse.
 type ReplaySafeEndpoint interface {
 	Endpoint
 	IsReplaySafe()
 }
 
-// BelowIssuer is for an endpoint whose path begins with "/.well-known/" and follows
-// the issuer's path all the same (OpenID Connect Discovery section 4).
+// BelowIssuer is implemented by an endpoint whose path begins with "/.well-known/" and is
+// nevertheless below the issuer's path (OpenID Connect Discovery section 4).
 type BelowIssuer interface{ IsBelowIssuer() }
 
-// Response is an endpoint's answer.
+// Response is an endpoint's response.
 type Response struct {
 	// Status is the HTTP status; 0 is 200.
 	Status int
-	// Header is sent with it. A name takes the place of the engine's own, such
-	// as Cache-Control, which otherwise keeps the answer out of every cache.
+	// Header is sent with the response. It overrides the engine's own headers of the same name,
+	// such as Cache-Control, which by default keeps the response out of all caches.
 	Header http.Header
-	// Body is what is written as JSON; a []byte is written as it is, with the
-	// Content-Type of Header, and nil is no body.
+	// Body is written as JSON. A []byte is written unchanged, with the Content-Type of Header,
+	// and nil writes no body.
 	Body any
-	// Reason is why the answer tells less than was asked for, for the log alone; nil is
-	// none.
+	// Reason is why the response contains less than was asked for, for the log only; nil if there
+	// is none.
 	Reason *Reason
 }
 
-// CreateEndpointResponse answers a request to a registered endpoint. A name
-// that is not registered is answered with 404, and the preflight of a page that is
-// about to make a request by Config.AllowOrigin.
+// CreateEndpointResponse answers a request to a registered endpoint, including CORS preflight
+// requests according to Config.AllowOrigin. If no endpoint has the name, it answers 404.
 func (s *Server) CreateEndpointResponse(w http.ResponseWriter, r *http.Request, name string) {
 	if !s.ready(w) || s.crossOrigin.Handle(w, r) {
 		return
@@ -109,13 +107,13 @@ func (s *Server) answerEndpointRequest(w http.ResponseWriter, r *http.Request, e
 	return req, nil
 }
 
-// EndpointHandler is CreateEndpointResponse as a handler.
+// EndpointHandler returns CreateEndpointResponse for an endpoint as a handler.
 func (s *Server) EndpointHandler(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { s.CreateEndpointResponse(w, r, name) }
 }
 
-// endpointRequest reads a request as its endpoint wants it. It returns what it read
-// of one that it refuses.
+// endpointRequest reads a request in the way its endpoint requires. If it refuses a request, it
+// returns what it has read of it.
 func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, error) {
 	if open, ok := endpoint.(OpenEndpoint); ok {
 		if err := checkMethod(r, open.Methods()...); err != nil {
@@ -159,14 +157,14 @@ func writeResponse(w http.ResponseWriter, response *Response) error {
 		w.WriteHeader(status)
 	case given:
 		w.WriteHeader(status)
-		_, _ = w.Write(text) //nolint:gosec // no HTML: the endpoint names its Content-Type
+		_, _ = w.Write(text) //nolint:gosec // not HTML: the endpoint sets its Content-Type
 	default:
 		write(w, status, cmp.Or(response.Header.Get("Content-Type"), "application/json"), text)
 	}
 	return nil
 }
 
-// checkMethod refuses a request of any other method.
+// checkMethod refuses a request with any other method.
 func checkMethod(r *http.Request, methods ...string) error {
 	if slices.Contains(methods, r.Method) || r.Method == http.MethodHead && slices.Contains(methods, http.MethodGet) {
 		return nil

@@ -25,13 +25,12 @@ var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// acceptsHTML reports whether a request comes from a browser that shows what it is
-// answered with.
+// acceptsHTML reports whether a request comes from a browser that displays the response.
 func acceptsHTML(r *http.Request) bool {
 	return strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/html")
 }
 
-// writeErrorPage shows a person an error where the program has no page of its own.
+// writeErrorPage shows an error to the user if the program has no page of its own for it.
 func writeErrorPage(w http.ResponseWriter, failure *Error, description string) {
 	failure.SetHeader(w)
 	noStore(w)
@@ -43,5 +42,5 @@ func writeErrorPage(w http.ResponseWriter, failure *Error, description string) {
 		Code, Description, Host string
 		WayBack                 template.URL
 		Style                   template.CSS
-	}{failure.Code, description, DisplayHost(failure.wayBack), template.URL(failure.wayBack), errorPageStyle}) //nolint:gosec // a redirect URI that the client registered, and no javascript: one
+	}{failure.Code, description, DisplayHost(failure.wayBack), template.URL(failure.wayBack), errorPageStyle}) //nolint:gosec // a redirect URI that the client registered, which is never a javascript: URL
 }

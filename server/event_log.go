@@ -8,51 +8,51 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// EventLog writes one line for every request, when it has been answered: what was
-// asked for, by whom, and what came of it. It is registered with
-// [Server.Register], and can stand among the observers of a protected API.
+// EventLog writes one line for every request after it has been answered: what was asked for, by
+// whom, and the outcome. Register it with [Server.Register]; it can also be one of the observers
+// of a protected API.
 //
-// The keys of a line never change; those that say nothing are left out:
+// The keys of a line never change; those without a value are left out:
 //
 //	request_id         the same in all lines of a request, see Config.RequestID
-//	remote_address     where it comes from, by Config.RemoteAddress
+//	remote_address     where the request comes from, according to Config.RemoteAddress
 //	endpoint           "token", "authorization", …, see [ObserveHook]
 //	status             the HTTP status of the answer
-//	duration           how long it took
-//	client_id          the client, where it is known to be one
-//	claimed_client_id  the client that it says to be, where it is not
+//	duration           how long the request took
+//	client_id          the client, if it is known
+//	claimed_client_id  the client that the request claims to be from, if that is not proved
 //	auth_method        how the client authenticated
 //	user               the resource owner
 //	grant_type, scope  what is asked for
 //	grant              the beginning of the id of the grant that was issued or revoked
-//	reuse              true when a code or refresh token came a second time
-//	error              the error code that was answered
+//	reuse              true if a code or refresh token was presented a second time
+//	error              the error code of the answer
 //	error_description  what the client was told
-//	reason             why, where it was not told all, such as "the client secret is wrong"
-//	values             a group of what the reason is about, such as values.redirect_uri
+//	reason             why, if the client was not told everything, such as "the client secret is wrong"
+//	values             a group of values that the reason is about, such as values.redirect_uri
 //
-// Config.Logger gets a line with these keys for each refusal and failure, with the keys
-// "path" and, where something failed inside, "cause"; and one for each answer that is no
-// error and yet less than was asked for, see [Request.LogRefusal], without a status.
+// Config.Logger gets a line with these keys for each refusal and failure, with the additional
+// keys "path" and, for an internal failure, "cause". It also gets a line without a status for
+// each answer that is no error but gives less than was asked for, see [Request.LogRefusal].
 //
-// No secret is in it: no token, code or client secret, no parameter as it came in
-// but the claimed_client_id and the values of a reason, which are bounded and printable,
-// and no text of an error from inside, which Config.Logger gets. A client ID, a user ID
-// and an address may be personal data; keep the log as long as those may be kept.
+// A line contains no secrets: no token, code or client secret; no parameter as it was sent,
+// except the claimed_client_id and the values of a reason, which are limited in length and
+// printable; and no text of internal errors, which only Config.Logger gets. Client ids, user ids
+// and addresses may be personal data: keep the log only as long as you may keep those.
 //
-// The level is Error where the server is at fault, Warn for what an attack looks
-// like (a credential that was used before, a client that is not who it says, too
-// many attempts), and Info for all else, faults of clients included.
+// The level is Error if the server is at fault, Warn for signs of an attack (a credential that
+// was used before, a failed client authentication, too many attempts), and Info for everything
+// else, including clients' mistakes.
 type EventLog struct {
-	// Logger gets the lines.
+	// Logger receives the lines.
 	Logger *slog.Logger
-	// WithoutUsers leaves out who the user is.
+	// WithoutUsers leaves out the user.
 	WithoutUsers bool
-	// WithoutAddresses leaves out where requests come from.
+	// WithoutAddresses leaves out the remote address.
 	WithoutAddresses bool
 }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error if Logger is missing.
 func (l *EventLog) CheckConfig(*Config) error {
 	if l.Logger == nil {
 		return errors.New("server: EventLog.Logger is missing: write slog.Default()")
@@ -75,21 +75,21 @@ func (l *EventLog) ObserveRequest(ctx context.Context, _ string) (context.Contex
 	}
 }
 
-// TokenIssued remembers the grant.
+// TokenIssued remembers the grant for the line.
 func (l *EventLog) TokenIssued(ctx context.Context, _ *Request, record *models.TokenMixin) {
 	if seen, ok := ctx.Value(eventKey{l}).(*event); ok {
 		seen.grantID = record.GrantID
 	}
 }
 
-// TokenRevoked remembers the grant.
+// TokenRevoked remembers the grant for the line.
 func (l *EventLog) TokenRevoked(ctx context.Context, _ *Request, revocation Revocation) {
 	if seen, ok := ctx.Value(eventKey{l}).(*event); ok {
 		seen.grantID = revocation.GrantID
 	}
 }
 
-// attributes are those of a line that say something.
+// attributes returns the attributes of a line that have a value.
 func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
 	if l.WithoutUsers {
 		o.UserID = ""

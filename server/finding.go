@@ -9,34 +9,33 @@ import (
 	"strings"
 )
 
-// Finding is something that is wrong with a program, and what to do about it. It
-// is an error, and a value for a log.
+// Finding is a problem of a program, and how to fix it. It is an error, and a value for a log.
 type Finding struct {
-	// Check names the rule that was broken, such as "unique_index". It stays the
-	// same from release to release: see [Findings.Without].
+	// Check identifies the rule that was broken, such as "unique_index". It stays the same
+	// between releases, see [Findings.Without].
 	Check string
-	// Severity is how bad it is.
+	// Severity is how serious the problem is.
 	Severity Severity
 	// Where is the model, table and column, or the setting.
 	Where string
 	// Problem is what is wrong there.
 	Problem string
-	// Consequence is what that leads to.
+	// Consequence is what the problem leads to.
 	Consequence string
 	// Remedy is what to write, such as a tag, a setting or a statement.
 	Remedy string
 }
 
-// Severity is how bad a [Finding] is.
+// Severity is how serious a [Finding] is.
 type Severity int
 
-// The severities, the least first.
+// The severities, from the lowest to the highest.
 const (
-	// Hint is for what is wrong only where something holds that nobody can see.
+	// Hint is for something that is a problem only under conditions that the doctor cannot check.
 	Hint Severity = iota
-	// Warning is for what is slow, or fails now and then.
+	// Warning is for something that is slow or fails occasionally.
 	Warning
-	// Grave is for what loses data, lets somebody in, or keeps the server from
+	// Grave is for something that loses data, lets an attacker in, or keeps the server from
 	// working.
 	Grave
 )
@@ -53,7 +52,7 @@ func (s Severity) String() string {
 	}
 }
 
-// Level is that of a log: Info, Warn or Error.
+// Level returns the corresponding log level: Info, Warn or Error.
 func (s Severity) Level() slog.Level {
 	switch s {
 	case Grave:
@@ -78,7 +77,7 @@ func (f Finding) Error() string {
 	return b.String()
 }
 
-// LogValue returns the fields by their names.
+// LogValue returns the fields as a group, by their names.
 func (f Finding) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("check", f.Check), slog.String("severity", f.Severity.String()), slog.String("where", f.Where),
@@ -86,18 +85,18 @@ func (f Finding) LogValue() slog.Value {
 	)
 }
 
-// Findings are what is wrong with a program.
+// Findings are the problems of a program.
 type Findings []Finding
 
-// Log writes one line for each finding, the worst first, at the level of its
-// severity. Of none it writes nothing.
+// Log writes one line for each finding, the most serious first, at the level of its severity. It
+// writes nothing if there are none.
 func (f Findings) Log(ctx context.Context, logger *slog.Logger) {
 	for _, finding := range f.sorted() {
 		logger.LogAttrs(ctx, finding.Severity.Level(), "the doctor found something", slog.Any("finding", finding))
 	}
 }
 
-// Err returns the grave findings as one error, nil when there is none.
+// Err returns the grave findings as one error, or nil if there are none.
 func (f Findings) Err() error {
 	var faults []error
 	for _, finding := range f {
@@ -108,13 +107,13 @@ func (f Findings) Err() error {
 	return errors.Join(faults...)
 }
 
-// Without returns the findings but for those of the checks, which the operator
-// knows of and accepts.
+// Without returns the findings without those of the checks, which the operator knows of and
+// accepts.
 func (f Findings) Without(checks ...string) Findings {
 	return slices.DeleteFunc(slices.Clone(f), func(finding Finding) bool { return slices.Contains(checks, finding.Check) })
 }
 
-// String returns one line for each finding, the worst first.
+// String returns one line for each finding, the most serious first.
 func (f Findings) String() string {
 	var b strings.Builder
 	for _, finding := range f.sorted() {
@@ -123,7 +122,7 @@ func (f Findings) String() string {
 	return b.String()
 }
 
-// once leaves out what was said before: an extension may belong to several grants.
+// once removes duplicates: an extension may belong to several grants.
 func (f Findings) once() (once Findings) {
 	for _, finding := range f {
 		if !slices.Contains(once, finding) {

@@ -142,8 +142,8 @@ type AssertionHook interface {
 // RequestObjectHook is implemented by a profile that has stricter rules for request objects (RFC
 // 9101).
 type RequestObjectHook interface {
-	// HoldsRequestObjectsStrictly reports whether request objects must state when they were
-	// issued, expire soon, and are good for one decision only.
+	// HoldsRequestObjectsStrictly reports whether a request object must have an 'exp' within the
+	// hour and an 'iat' or 'nbf', and is good for one decision only.
 	HoldsRequestObjectsStrictly() bool
 }
 

@@ -1067,9 +1067,9 @@ func (p *full) apis(t *testing.T) {
 		refusal{"another scheme", call(bearer, "Authorization", basic("a", "b")), "missing_authorization", "", append(slices.Clone(who), "values.scheme", "Basic")},
 		refusal{"two tokens", call(bearer, "Authorization", "Bearer a", "Authorization", "Bearer b"), "invalid_request", "", who},
 		refusal{"no token behind the scheme", with(""), "invalid_request", "", who},
-		refusal{"a token that was mistyped", with(good[:len(good)-1] + "_"), bad, "the token is malformed, or another kind of secret", who},
+		refusal{"a token that was mistyped", with(good[:len(good)-1] + "_"), bad, "the token is malformed, or a different kind of secret", who},
 		refusal{"an unknown token", with("x"), bad, "", who},
-		refusal{"a token of another type", with(proved), bad, "the token is of another type", append(slices.Clone(its), "values.token_type", "DPoP", "values.scheme", "Bearer")},
+		refusal{"a token of another type", with(proved), bad, "the token has a different type", append(slices.Clone(its), "values.token_type", "DPoP", "values.scheme", "Bearer")},
 		refusal{"a revoked token", with(revoked), bad, "", its},
 		refusal{"an old token", with(old), bad, "", its},
 		refusal{"a token for another resource", with(elsewhere), bad, "", append(slices.Clone(its), "values.audience", "https://other.example", "values.resource", aResource)},
@@ -1080,11 +1080,11 @@ func (p *full) apis(t *testing.T) {
 		refusal{"a token without its proof", call(bearer, "Authorization", "DPoP "+proved), "invalid_dpop_proof", "", its},
 		refusal{"a proof that is none", call(bearer, "Authorization", "DPoP "+proved, "DPoP", "a.b.c"), "invalid_dpop_proof", "the JWT is malformed", its},
 		refusal{"a sign-in that was long ago", stepping, "insufficient_user_authentication", "", its},
-		refusal{"no JWT", call(signed, "Authorization", "Bearer a.b.c"), bad, "the JWT is malformed, or signed by an algorithm that is not taken", who},
+		refusal{"no JWT", call(signed, "Authorization", "Bearer a.b.c"), bad, "the JWT is malformed, or signed with an algorithm that is not accepted", who},
 		refusal{"an ID token", access("JWT"), bad, "the JWT is not an access token", append(slices.Clone(who), "values.typ", "jwt")},
 		refusal{"a JWT by another key", call(signed, "Authorization", "Bearer "+foreign), bad, "the signature of the JWT is wrong, or its key is unknown", who},
 		refusal{"a JWT with two readings", call(signed, "Authorization", "Bearer "+twice), bad, "the claims of the JWT are malformed", who},
-		refusal{"a JWT of another issuer", access(at, "iss", "https://other.example"), bad, "the issuer of the JWT is another one", append(slices.Clone(who), "values.iss", "https://other.example")},
+		refusal{"a JWT of another issuer", access(at, "iss", "https://other.example"), bad, "the JWT was issued by another issuer", append(slices.Clone(who), "values.iss", "https://other.example")},
 		refusal{"a JWT of nobody", access(at, "sub", nil), bad, "the JWT has no 'sub', no 'client_id' or no 'jti'", who},
 		refusal{"a JWT without an end", access(at, "exp", nil), bad, "the JWT has no 'iat', or no 'exp' after it", who},
 		refusal{"a JWT of tomorrow", access(at, "nbf", now+86400), bad, "the JWT is not valid yet", who},
@@ -1170,7 +1170,7 @@ func underAProfile(t *testing.T, told map[string]bool) {
 		}
 	}
 	p.hold(
-		refusal{"a list of audiences", ask([]string{oauthtest.Issuer}), "invalid_client", "the 'aud' of the JWT is not the issuer, as a text", claiming(client.ClientID)},
+		refusal{"a list of audiences", ask([]string{oauthtest.Issuer}), "invalid_client", "the 'aud' of the JWT is not the issuer as a string", claiming(client.ClientID)},
 		refusal{"a token that is not bound", ask(oauthtest.Issuer), "invalid_request", "", by(client)},
 	)
 }

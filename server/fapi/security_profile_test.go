@@ -306,14 +306,14 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		"5.3.2.1: the password grant is registered": func() error {
 			return p.Server.RegisterGrant(&grant.Password{AuthenticateUser: nobody})
 		},
-		"5.3.2.2: the only response type is code": func() error { return p.Server.RegisterGrant(&grant.Implicit{}) },
+		"5.3.2.2: the only response type must be code": func() error { return p.Server.RegisterGrant(&grant.Implicit{}) },
 		"5.3.2.1: clients may authenticate by a secret": func() error {
 			return p.Server.RegisterClientAuthMethod(clientauth.Defaults()...)
 		},
 		"5.3.2.2: authorization requests need not be pushed": func() error {
 			return p.Server.RegisterEndpoint(&endpoint.PushedAuthorizationRequest{Storage: requests})
 		},
-		"5.3.2.2: a code challenge must be by S256": func() error {
+		"5.3.2.2: the code challenge method must be S256": func() error {
 			return p.Server.RegisterGrant(codes, grant.CodeChallenge{AllowPlain: true})
 		},
 		"5.4.1: house_signing_alg_values_supported": func() error { return p.Server.Register(ownMetadata{}) },
@@ -346,7 +346,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		`oidc: Provider.Algorithms: "RS256"`: func() error {
 			return (&oidc.Provider{Keys: keys}).Register(p.Server, p.Protector)
 		},
-		"oidc: the Protector of UserInfo is not held to the server's Config.Profile": func() error {
+		"oidc: the Protector of UserInfo does not have the server's Config.Profile": func() error {
 			plain, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 			require.NoError(t, err)
 			return (&oidc.Provider{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.ES256}}).Register(p.Server, plain)
@@ -377,7 +377,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 	t.Run("and so is a server that was there before", func(t *testing.T) {
 		err := oauthtest.New(t, db).Server.Register(fapi.SecurityProfile{})
 		for _, fault := range []string{
-			"set Config.Profile to fapi.SecurityProfile{}", "password grant", "by a secret", "no token can be bound", "response type is code", "need not be pushed",
+			"set Config.Profile to fapi.SecurityProfile{}", "password grant", "by a secret", "tokens cannot be bound", "response type must be code", "need not be pushed",
 		} {
 			require.ErrorContains(t, err, fault)
 		}
@@ -386,8 +386,8 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		srv := new(server.Server)
 		require.NoError(t, srv.Register(fapi.SecurityProfile{}))
 		config := oauthtest.New(t, db).BareConfig()
-		require.ErrorContains(t, srv.Init(config), "no metadata document")
-		require.ErrorContains(t, srv.Init(config), "no metadata document", "and it is not taken for configured")
+		require.ErrorContains(t, srv.Init(config), "cannot find a metadata document")
+		require.ErrorContains(t, srv.Init(config), "cannot find a metadata document", "and it is not taken for configured")
 	})
 	t.Run("mutual TLS will do as well", func(t *testing.T) {
 		config := server.Config{Issuer: oauthtest.Issuer, Profile: fapi.SecurityProfile{}, ClientAuthMethods: []server.ClientAuthMethod{&clientauth.SelfSignedTLSClientAuth{}}}

@@ -49,7 +49,7 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	audience := strings.Fields(record.Audience)
 	if len(audience) == 0 {
 		if g.Audience == "" {
-			return "", server.NewError(server.InvalidTarget, "The request has no 'resource', and there is no default one.")
+			return "", server.NewError(server.InvalidTarget, "The request has no 'resource', and the server has no default.")
 		}
 		audience = []string{g.Audience}
 	}

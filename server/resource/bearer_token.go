@@ -13,24 +13,24 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// BearerTokenValidator validates bearer tokens (RFC 6750) that are kept in a
-// database: one query a request, none for a malformed token.
+// BearerTokenValidator validates bearer tokens (RFC 6750) that are stored in a database,
+// with one query per request, and none for a malformed token.
 type BearerTokenValidator struct {
-	// QueryToken finds a token.
+	// QueryToken finds an access token.
 	QueryToken server.QueryTokenFunc
-	// Issuers are those whose tokens are taken, where several keep theirs in one table; nil
-	// is all. A token of an older release names no issuer and is taken.
+	// Issuers are the issuers whose tokens are accepted, if several share one table. nil
+	// accepts all. A token of an older release has no issuer and is accepted.
 	Issuers []string
-	// ClientCertificates returns the certificates that the client presented, for
-	// tokens that are bound to one (RFC 8705); nil takes those of the connection.
+	// ClientCertificates returns the certificates that the client presented, for tokens
+	// bound to one (RFC 8705). nil uses those of the TLS connection.
 	ClientCertificates server.ClientCertificatesFunc
 }
 
 // TokenType returns "Bearer".
 func (*BearerTokenValidator) TokenType() string { return "Bearer" }
 
-// check names what is missing. It is not exported: a validator of the program's own that
-// embeds this one and finds tokens in another way would have it, too.
+// check returns an error if QueryToken is missing. It is not exported, since a program's
+// validator that embeds this one, and finds tokens in another way, would inherit it.
 func (v *BearerTokenValidator) check() error {
 	if v.QueryToken == nil {
 		return errors.New("resource: BearerTokenValidator.QueryToken is missing: write gormoauth.CreateBearerTokenValidator[Token](db)")
@@ -38,10 +38,10 @@ func (v *BearerTokenValidator) check() error {
 	return nil
 }
 
-// AuthenticateToken finds the token by its digest.
+// AuthenticateToken finds the token by its digest, or returns nil if there is none.
 func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
 	if server.Malformed(text, server.AccessTokenKind) {
-		return nil, errUnknownToken().Because("the token is malformed, or another kind of secret")
+		return nil, errUnknownToken().Because("the token is malformed, or a different kind of secret")
 	}
 	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
 	if err != nil {
@@ -55,9 +55,9 @@ func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text strin
 	return token, nil
 }
 
-// ValidateToken refuses a token that is unknown, of another type, revoked or
-// expired, that lacks scope, or that is bound to a certificate which the client
-// did not present (RFC 8705 section 3).
+// ValidateToken refuses a token that is unknown, of a different type, revoked or expired,
+// that lacks scope, or that is bound to a certificate that the client did not present (RFC
+// 8705 section 3).
 func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	if err := validate(token, v.TokenType(), scopes, now); err != nil {
 		return err
@@ -68,26 +68,26 @@ func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes [
 	}
 	certificates := v.ClientCertificates.Of(r)
 	if len(certificates) == 0 || server.CertificateConfirmation(certificates[0]) != confirmation {
-		return server.NewError(server.InvalidToken, "The access token is bound to a key that the request does not prove to have.").
+		return server.NewError(server.InvalidToken, "The access token is bound to a key, but the request does not prove possession of that key.").
 			Because(map[bool]string{true: "the request came without a client certificate", false: "the token is bound to another certificate or key"}[len(certificates) == 0])
 	}
 	return nil
 }
 
-// validate checks what tokens of all types have in common.
+// validate makes the checks that apply to tokens of all types.
 func validate(token *server.StoredToken, tokenType string, scopes []string, now time.Time) error {
 	switch {
 	case token == nil:
 		return errUnknownToken()
 	case !strings.EqualFold(token.Token.GetTokenType(), tokenType):
-		return errUnknownToken().Because("the token is of another type", slog.String("token_type", token.Token.GetTokenType()), slog.String("scheme", tokenType))
+		return errUnknownToken().Because("the token has a different type", slog.String("token_type", token.Token.GetTokenType()), slog.String("scheme", tokenType))
 	case token.Token.IsRevoked():
 		return server.NewError(server.InvalidToken, "The access token was revoked.")
 	case token.Token.IsExpired(now):
 		return server.NewError(server.InvalidToken, "The access token has expired.")
 	}
 	if !HasScope(token.Token.GetScope(), scopes) {
-		failure := server.NewError(server.InsufficientScope, "The access token does not have the scope that this needs.").With(slog.String("needed_scope", strings.Join(scopes, " or ")))
+		failure := server.NewError(server.InsufficientScope, "The access token does not have the required scope.").With(slog.String("needed_scope", strings.Join(scopes, " or ")))
 		failure.Scope = scopes[0]
 		return failure
 	}
@@ -98,8 +98,8 @@ func errUnknownToken() *server.Error {
 	return server.NewError(server.InvalidToken, "The access token is unknown.")
 }
 
-// HasScope reports whether a scope has every word of one of the alternatives;
-// with no alternatives, any scope does.
+// HasScope reports whether a scope has every value of at least one of the alternatives.
+// Without alternatives it returns true.
 func HasScope(scope string, alternatives []string) bool {
 	words := strings.Fields(scope)
 	has := func(word string) bool { return slices.Contains(words, word) }

@@ -8,6 +8,6 @@
 //		… token.UserID, token.Token.(*Token) …
 //	}
 //
-// Scopes are given as in Require("profile email", "admin"): all words of one
-// string, or all words of another.
+// Require("profile email", "admin") requires a token with either all scopes of the first
+// string or all of the second.
 package resource

@@ -13,26 +13,25 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// DPoPTokenValidator validates tokens that are bound to a key of the client's
-// (RFC 9449 section 7), with the proof that comes with each request. Register it
-// beside the validator of bearer tokens, or alone where every token is to be
-// bound.
+// DPoPTokenValidator validates tokens that are bound to a key of the client (RFC 9449
+// section 7), with the proof in each request. Register it beside a validator of bearer
+// tokens, or alone to require bound tokens.
 type DPoPTokenValidator struct {
-	// Tokens finds the tokens: a [BearerTokenValidator] or a
+	// Tokens finds the tokens. It is a [BearerTokenValidator] or a
 	// [JWTAccessTokenValidator].
 	Tokens TokenValidator
-	// Proofs checks the proofs.
+	// Proofs verifies the proofs.
 	Proofs server.DPoPProofs
-	// BaseURL is what clients write before the path of a request, such as
-	// "https://api.example.com". A proof is made for an address, which no header
-	// of the request may decide.
+	// BaseURL is the part of the API's URL before the path of a request, such as
+	// "https://api.example.com". A proof is made for a URL, which must not depend on a
+	// header of the request.
 	BaseURL string
 }
 
 // TokenType returns "DPoP".
 func (*DPoPTokenValidator) TokenType() string { return "DPoP" }
 
-// CheckConfig names what is missing.
+// CheckConfig returns an error for each missing or invalid field.
 func (v *DPoPTokenValidator) CheckConfig() error {
 	var faults []error
 	if v.Tokens == nil {
@@ -42,37 +41,38 @@ func (v *DPoPTokenValidator) CheckConfig() error {
 	}
 	u, err := url.Parse(v.BaseURL)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
-		faults = append(faults, fmt.Errorf("resource: DPoPTokenValidator.BaseURL: %q is not the https address of the API", v.BaseURL))
+		faults = append(faults, fmt.Errorf("resource: DPoPTokenValidator.BaseURL: %q is not the https URL of the API", v.BaseURL))
 	}
 	return errors.Join(append(faults, v.Proofs.CheckSettings())...)
 }
 
-// WithProfile returns the validator with the proofs and the tokens of a profile.
+// WithProfile returns the validator restricted to a profile, or an error for settings that
+// the profile forbids.
 func (v *DPoPTokenValidator) WithProfile(profile server.Profile) (TokenValidator, error) {
 	tokens, err := withProfile(v.Tokens, profile)
 	err = errors.Join(err, server.CheckAlgorithms(profile, "resource: DPoPTokenValidator.Proofs.Algorithms", v.Proofs.Algorithms...))
 	return &DPoPTokenValidator{Tokens: tokens, Proofs: *v.Proofs.For(profile), BaseURL: v.BaseURL}, err
 }
 
-// ChallengeParameters names the algorithms (RFC 9449 section 7.1).
+// ChallengeParameters returns "algs", the supported algorithms (RFC 9449 section 7.1).
 func (v *DPoPTokenValidator) ChallengeParameters() map[string]string {
 	return map[string]string{"algs": strings.Join(v.Proofs.AlgorithmNames(), " ")}
 }
 
-// AuthenticateToken finds the token.
+// AuthenticateToken finds the token, or returns nil if there is none.
 func (v *DPoPTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
 	return v.Tokens.AuthenticateToken(ctx, text)
 }
 
-// ValidateToken refuses a token as any other is refused, and one whose key did
-// not sign the request. The proof is looked at last: only who has a token can
-// have it remembered.
+// ValidateToken refuses a token for the same reasons as any other, and a token whose key
+// did not sign the request's proof. The proof is checked last, so that only a caller with a
+// token can cause it to be stored.
 func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	if err := validate(token, v.TokenType(), scopes, now); err != nil {
 		return err
 	}
 	path := r.URL.EscapedPath()
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil { // before any handler took a prefix away
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil { // before any handler stripped a prefix
 		path = u.EscapedPath()
 	}
 	_, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -85,7 +85,7 @@ func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []s
 		return err
 	}
 	if server.NewConfirmation(server.JWKThumbprint, thumbprint) != token.Token.GetConfirmation() {
-		return server.NewError(server.InvalidToken, "The access token is bound to another key than that of the DPoP proof.")
+		return server.NewError(server.InvalidToken, "The access token is bound to a different key than that of the DPoP proof.")
 	}
 	return nil
 }

@@ -19,36 +19,37 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// JWTAccessTokenValidator validates access tokens that are signed JWTs (RFC
-// 9068) by the server's keys, without a query. What is no JWT goes to the
-// validator of opaque tokens, so that both kinds can be in use.
+// JWTAccessTokenValidator validates access tokens that are signed JWTs (RFC 9068) with the
+// issuer's keys, without a database query. Other tokens go to the validator of opaque
+// tokens, so that both kinds can be used.
 type JWTAccessTokenValidator struct {
-	// Issuer is whose tokens are taken.
+	// Issuer is the issuer whose tokens are accepted.
 	Issuer string
-	// Audience is whom a token must be for. It may be left out where the
-	// protector has [Metadata], whose resource is asked for anyway.
+	// Audience is the audience that a token must have. It can be omitted if the protector
+	// has [Metadata], whose resource is required anyway.
 	Audience string
-	// Keys are the issuer's.
+	// Keys are the issuer's keys.
 	Keys server.SigningKeys
-	// Algorithms are those by which tokens may be signed; nil is those of the
-	// protector's profile, or else [server.SignatureAlgorithms].
+	// Algorithms are the algorithms with which tokens may be signed. nil means those of the
+	// protector's profile or, without one, [server.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
-	// Opaque validates what is no JWT; nil refuses it.
+	// Opaque validates tokens that are not JWTs. nil refuses them.
 	Opaque *BearerTokenValidator
-	// QueryToken looks every token up as well, so that one that was revoked is
-	// refused at once and not when it expires. It costs the query that a JWT
-	// otherwise saves; nil asks nobody.
+	// QueryToken also looks up every token in the database, so that a revoked token is
+	// refused at once rather than when it expires. This costs the query that a JWT
+	// otherwise saves. nil makes no query.
 	QueryToken server.QueryTokenFunc
-	// ClientCertificates is that of [BearerTokenValidator].
+	// ClientCertificates is the same as in [BearerTokenValidator].
 	ClientCertificates server.ClientCertificatesFunc
-	// Clock tells the time by which keys are chosen; nil is time.Now.
+	// Clock returns the time used to choose keys. nil means time.Now.
 	Clock func() time.Time
 }
 
 // TokenType returns "Bearer".
 func (*JWTAccessTokenValidator) TokenType() string { return "Bearer" }
 
-// WithProfile returns the validator with the algorithms of a profile.
+// WithProfile returns the validator restricted to the algorithms of a profile, or an error
+// if Algorithms has others.
 func (v *JWTAccessTokenValidator) WithProfile(profile server.Profile) (TokenValidator, error) {
 	held := *v
 	if held.Algorithms == nil {
@@ -57,14 +58,14 @@ func (v *JWTAccessTokenValidator) WithProfile(profile server.Profile) (TokenVali
 	return &held, server.CheckAlgorithms(profile, "resource: JWTAccessTokenValidator.Algorithms", held.Algorithms...)
 }
 
-// check names what is missing.
+// check returns an error for each missing field.
 func (v *JWTAccessTokenValidator) check() error {
 	var faults []error
 	if v.Issuer == "" {
-		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Issuer is missing: whose tokens are taken?"))
+		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Issuer is missing: set the issuer whose tokens are accepted"))
 	}
 	if v.Keys == nil {
-		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Keys is missing: write the keys that sign the tokens"))
+		faults = append(faults, errors.New("resource: JWTAccessTokenValidator.Keys is missing: set the keys that sign the tokens"))
 	}
 	if v.Opaque != nil {
 		faults = append(faults, v.Opaque.check())
@@ -72,10 +73,10 @@ func (v *JWTAccessTokenValidator) check() error {
 	return errors.Join(faults...)
 }
 
-// jwtLeeway is by how much the clocks of issuer and API may differ, in seconds.
+// jwtLeeway is how much the clocks of issuer and API may differ, in seconds.
 const jwtLeeway = 30
 
-// jwtAccessToken is the claims of RFC 9068 section 2.2.
+// jwtAccessToken has the claims of RFC 9068 section 2.2.
 type jwtAccessToken struct {
 	Issuer       string             `json:"iss"`
 	Subject      string             `json:"sub"`
@@ -95,8 +96,8 @@ type jwtAccessToken struct {
 	AuthorizationDetails json.RawMessage `json:"authorization_details"`
 }
 
-// AuthenticateToken verifies the token. One that is not the issuer's is unknown; the log
-// has the reason.
+// AuthenticateToken verifies the token. The error for an invalid token says only that it is
+// unknown; the log has the reason.
 func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
 	if strings.Count(text, ".") != 2 {
 		if v.Opaque == nil {
@@ -138,17 +139,17 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 	return token, nil
 }
 
-// compact is JSON without spaces, so that two confirmations can be compared.
+// compact returns JSON without whitespace, so that two confirmations can be compared.
 func compact(text json.RawMessage) string {
 	var b bytes.Buffer
-	if json.Compact(&b, text) != nil { // of nothing
+	if json.Compact(&b, text) != nil { // the text is empty
 		return string(text)
 	}
 	return b.String()
 }
 
-// verify checks what RFC 9068 section 4 asks for but the expiry, which all
-// tokens have in common. why is what is wrong with the token.
+// verify makes the checks of RFC 9068 section 4, except for the expiry, which is checked
+// for all tokens. why is the reason if the token is not valid.
 func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (claims *jwtAccessToken, why, err error) {
 	algorithms := v.Algorithms
 	if algorithms == nil {
@@ -156,11 +157,11 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	}
 	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
-		return nil, server.NewReason("the JWT is malformed, or signed by an algorithm that is not taken", slog.String("fault", err.Error())), nil
+		return nil, server.NewReason("the JWT is malformed, or signed with an algorithm that is not accepted", slog.String("fault", err.Error())), nil
 	}
 	header := signed.Signatures[0].Header
 	if typ := jwt.Type(header); typ != "at+jwt" {
-		return nil, server.NewReason("the JWT is not an access token", slog.String("typ", typ)), nil // but an ID token, say
+		return nil, server.NewReason("the JWT is not an access token", slog.String("typ", typ)), nil // such as an ID token
 	}
 	now := time.Now()
 	if v.Clock != nil {
@@ -186,7 +187,7 @@ func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.T
 	audience := slog.String("audience", strings.Join(claims.Audience, " "))
 	switch {
 	case claims.Issuer != v.Issuer:
-		return server.NewReason("the issuer of the JWT is another one", slog.String("iss", claims.Issuer))
+		return server.NewReason("the JWT was issued by another issuer", slog.String("iss", claims.Issuer))
 	case claims.Subject == "" || claims.ClientID == "" || claims.ID == "":
 		return server.NewReason("the JWT has no 'sub', no 'client_id' or no 'jti'")
 	case claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0:
@@ -201,8 +202,8 @@ func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.T
 	return nil
 }
 
-// verified returns the payload when the signature is that of the key that it
-// names, by that key's own algorithm.
+// verified returns the payload if the signature was made with the key that the header names
+// and with that key's algorithm, or nil.
 func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jose.Header) []byte {
 	for _, key := range keys.Key(header.KeyID) {
 		if key.Algorithm != header.Algorithm || !server.IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
@@ -215,7 +216,7 @@ func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jo
 	return nil
 }
 
-// ValidateToken refuses a token as [BearerTokenValidator] does.
+// ValidateToken refuses a token for the same reasons as [BearerTokenValidator].
 func (v *JWTAccessTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	return (&BearerTokenValidator{ClientCertificates: v.ClientCertificates}).ValidateToken(token, scopes, r, now)
 }

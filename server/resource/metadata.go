@@ -13,31 +13,31 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Metadata is what an API says of itself (RFC 9728), so that a client that was
-// refused finds the authorization server by itself.
+// Metadata is the protected resource metadata of an API (RFC 9728), from which a client
+// that was refused can find the authorization server.
 type Metadata struct {
 	// Resource is the API's resource identifier: the https URL below which it is
 	// served. Tokens must have been issued for it (RFC 8707).
 	Resource string `json:"resource"`
-	// AuthorizationServers are the issuers whose tokens it takes.
+	// AuthorizationServers are the issuers whose tokens the API accepts.
 	AuthorizationServers []string `json:"authorization_servers,omitempty"`
-	// ScopesSupported are the scopes that its tokens may need.
+	// ScopesSupported are the scopes that tokens for the API may need.
 	ScopesSupported []string `json:"scopes_supported,omitempty"`
-	// BearerMethodsSupported is how tokens are sent: "header", when empty.
+	// BearerMethodsSupported are the ways to send tokens. Empty means "header".
 	BearerMethodsSupported []string `json:"bearer_methods_supported,omitempty"`
-	// ResourceName is what people know it by.
+	// ResourceName is the human-readable name of the API.
 	ResourceName string `json:"resource_name,omitempty"`
-	// ResourceDocumentation is the address of a page for developers.
+	// ResourceDocumentation is the URL of a page for developers.
 	ResourceDocumentation string `json:"resource_documentation,omitempty"`
-	// ResourcePolicyURI is the address of what it asks of clients.
+	// ResourcePolicyURI is the URL of the API's requirements for clients.
 	ResourcePolicyURI string `json:"resource_policy_uri,omitempty"`
-	// ResourceTosURI is the address of its terms of service.
+	// ResourceTosURI is the URL of the API's terms of service.
 	ResourceTosURI string `json:"resource_tos_uri,omitempty"`
 }
 
 const metadataPath = "/.well-known/oauth-protected-resource"
 
-// address returns where the metadata is: the well-known part stands before the
+// address returns the URL of the metadata: the well-known path is inserted before the
 // resource's path (RFC 9728 section 3.1).
 func (m *Metadata) address() (*url.URL, error) {
 	u, err := weburi.ParseServed(m.Resource)
@@ -45,14 +45,14 @@ func (m *Metadata) address() (*url.URL, error) {
 	case err != nil:
 		return nil, fmt.Errorf("resource: Metadata.Resource: %q %w", m.Resource, err)
 	case len(m.AuthorizationServers) == 0:
-		return nil, errors.New("resource: Metadata.AuthorizationServers is missing: whose tokens does the API take?")
+		return nil, errors.New("resource: Metadata.AuthorizationServers is missing: set the issuers whose tokens the API accepts")
 	}
 	u.Path, u.RawPath = metadataPath+strings.TrimSuffix(u.Path, "/"), ""
 	return u, nil
 }
 
-// Routes are the paths of what the protector serves itself, with their
-// handlers: its metadata, when it has any.
+// Routes returns the paths that the protector serves itself, with their handlers: the path
+// of its metadata, if it has any.
 func (p *Protector) Routes() iter.Seq2[string, http.Handler] {
 	return func(yield func(string, http.Handler) bool) {
 		if p.metadata != nil {

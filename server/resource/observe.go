@@ -8,8 +8,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// observe runs f, which may return a token beside its error, with those who observe
-// it. What it finds before f returns is what a validator leaves behind that panics.
+// observe runs f and reports it to the observers. f may return a token along with an error.
+// The observation begins as that of a panic, and so is right if a validator panics.
 func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.StoredToken, error)) (*server.StoredToken, error) {
 	if len(p.config.Observers) == 0 {
 		return f(r)
@@ -37,10 +37,10 @@ func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.St
 	return token, err
 }
 
-// endpoint is the name of what is observed and logged here.
+// endpoint is the endpoint name in observations and log lines.
 const endpoint = "resource"
 
-// describe fills in what is known of a request and of its token, which may be nil.
+// describe adds what is known about a request and its token, which may be nil.
 func (p *Protector) describe(o *server.Observation, r *http.Request, token *server.StoredToken) {
 	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), server.RequestID(r.Context())
 	o.OfToken(token)

@@ -22,40 +22,40 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// Config is a protector's settings. Its zero value is usable.
+// Config configures a protector. Its zero value is usable.
 type Config struct {
-	// Realm names what is protected in challenges; "api" when empty.
+	// Realm is the realm in challenges. Empty means "api".
 	Realm string
-	// Metadata is what the API says of itself, by which it takes tokens alone
-	// that were issued for it; nil says nothing, and takes all.
+	// Metadata is the metadata of the API. With it, the API accepts only tokens that were
+	// issued for its resource. nil publishes no metadata, and accepts tokens for any
+	// resource.
 	Metadata *Metadata
-	// Profile is a security profile to which tokens and proofs are held, such as
-	// fapi.SecurityProfile: that of the authorization server. nil is none.
+	// Profile is a security profile that tokens and proofs must comply with, such as
+	// fapi.SecurityProfile: the same as that of the authorization server. nil means none.
 	Profile server.Profile
 	// BoundTokensOnly refuses tokens that are not bound to a key or a certificate. A
-	// Profile may require that as well.
+	// Profile can require this too.
 	BoundTokensOnly bool
-	// AllowOrigin says which pages of other origins may call the API, without
-	// credentials; nil is those of every origin. A preflight is answered before a
-	// token is looked for, so register the API's path for every method.
+	// AllowOrigin reports whether pages of an origin may call the API, without credentials.
+	// nil allows every origin. A preflight request is answered without a token, so register
+	// the API's path for every method.
 	AllowOrigin func(origin string) bool
-	// ErrorURIs is the page about an error, by error code.
+	// ErrorURIs are the URLs of pages about errors, by error code.
 	ErrorURIs map[string]string
-	// Translator translates the error descriptions of bodies; nil is English
-	// and Chinese. Headers are always English.
+	// Translator translates the error descriptions in response bodies. nil means English
+	// and Chinese. Headers are always in English.
 	Translator *server.Translator
-	// Logger gets what goes wrong inside, and one line for each refusal with its
-	// reason, by the keys of [server.EventLog] and never with a token; nil logs
-	// nothing.
+	// Logger logs internal errors, and one line for each refusal with its reason, with the
+	// keys of [server.EventLog] and never with a token. nil logs nothing.
 	Logger *slog.Logger
-	// RemoteAddress says where a request comes from, and RequestID names it in the
-	// log, see [server.Config].
+	// RemoteAddress returns the address of a request's client, and RequestID the request's
+	// id in the log; see [server.Config].
 	RemoteAddress, RequestID func(r *http.Request) string
-	// Clock tells the time; nil is time.Now.
+	// Clock returns the current time. nil means time.Now.
 	Clock func() time.Time
-	// Observers are told of every token that is presented or missing, as of a request
-	// to the endpoint "resource": of its validation, not of what it opens. That
-	// its user has to sign in again is one of its own.
+	// Observers are told of the validation of every presented or missing token, as a
+	// request to the endpoint "resource", but not of the request that the token authorizes.
+	// A refusal by [Protector.RequireAuthentication] is a separate observation.
 	Observers server.Observers
 }
 
@@ -63,21 +63,21 @@ type Config struct {
 type TokenValidator interface {
 	// TokenType is the scheme of the Authorization header, such as "Bearer".
 	TokenType() string
-	// AuthenticateToken returns the token behind the text, or nil when there
-	// is none. An error is a failure inside, or an [*server.Error] that says to the
-	// log why there is none, see [server.Error.Because].
+	// AuthenticateToken returns the token with this text, or nil if there is none. An error
+	// is an internal failure, or an [*server.Error] with the reason for the log why there
+	// is none; see [server.Error.Because].
 	AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error)
-	// ValidateToken refuses a token that is not valid for the request, nil
-	// included. scopes are alternatives, each a space separated list.
+	// ValidateToken returns an error if the token is nil or not valid for the request.
+	// scopes are alternatives, each a space-separated list.
 	ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error
 }
 
-// TokenAuthenticatedHook is told of every token that opened something.
+// TokenAuthenticatedHook is called with every token that authorized a request.
 type TokenAuthenticatedHook interface {
 	TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken)
 }
 
-// OnTokenAuthenticated makes a function a [TokenAuthenticatedHook].
+// OnTokenAuthenticated is a function as a [TokenAuthenticatedHook].
 type OnTokenAuthenticated func(ctx context.Context, r *http.Request, token *server.StoredToken)
 
 // TokenAuthenticated calls the function.
@@ -85,19 +85,19 @@ func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Re
 	f(ctx, r, token)
 }
 
-// Protector lets requests with a valid token through. Register further validators
-// before it serves; from then on it is safe for concurrent use.
+// Protector authorizes requests that have a valid token. Register validators and hooks
+// before it serves requests; after that it is safe for concurrent use.
 type Protector struct {
 	config     Config
-	metadata   *url.URL // where it is, nil when there is none
+	metadata   *url.URL // its URL, nil without Config.Metadata
 	validators []TokenValidator
 	hooks      []TokenAuthenticatedHook
 
 	crossOrigin *server.CrossOrigin
 }
 
-// NewProtector returns a protector with its validators, of which it needs one at least,
-// or everything that is wrong.
+// NewProtector returns a protector with at least one validator, or an error with every
+// fault of its configuration.
 func NewProtector(config Config, validators ...TokenValidator) (*Protector, error) {
 	if config.Realm == "" {
 		config.Realm = "api"
@@ -130,7 +130,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 		faults = append(faults, err)
 	}
 	if len(validators) == 0 {
-		faults = append(faults, errors.New("resource: NewProtector is given no validator, so that no token opens anything: write gormoauth.CreateBearerTokenValidator[Token](db)"))
+		faults = append(faults, errors.New("resource: NewProtector needs at least one validator: write gormoauth.CreateBearerTokenValidator[Token](db)"))
 	}
 	for _, v := range validators {
 		faults = append(faults, p.RegisterTokenValidator(v))
@@ -141,32 +141,32 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	return p, nil
 }
 
-// Profile returns the configured security profile, nil when there is none.
+// Profile returns the configured security profile, or nil if there is none.
 func (p *Protector) Profile() server.Profile { return p.config.Profile }
 
 // Clock returns the configured clock.
 func (p *Protector) Clock() func() time.Time { return p.config.Clock }
 
-// ConfigChecker is for a validator that needs settings. It returns all faults,
-// each naming the field and the remedy.
+// ConfigChecker is implemented by a validator that has settings. CheckConfig returns all
+// faults, each naming the field and the remedy.
 type ConfigChecker interface {
 	CheckConfig() error
 }
 
-// ChallengeHook is for a validator that has something to add to its challenges.
+// ChallengeHook is implemented by a validator that adds parameters to its challenges.
 type ChallengeHook interface {
 	ChallengeParameters() map[string]string
 }
 
-// ProfileHook is for a validator whose checks a security profile narrows.
+// ProfileHook is implemented by a validator that a security profile can restrict.
 type ProfileHook interface {
-	// WithProfile returns a validator that is held to the profile, or what the profile
-	// does not allow.
+	// WithProfile returns a validator that complies with the profile, or an error for
+	// settings that the profile forbids.
 	WithProfile(profile server.Profile) (TokenValidator, error)
 }
 
-// RegisterTokenValidator adds a validator. A later one of the same token type
-// takes the place of an earlier one. On a fault it is not registered.
+// RegisterTokenValidator adds a validator. It replaces an earlier one of the same token
+// type. On error, the validator is not registered.
 func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
 	if err := checkValidator(v); err != nil {
 		return err
@@ -182,7 +182,7 @@ func (p *Protector) RegisterTokenValidator(v TokenValidator) error {
 	return nil
 }
 
-// withProfile returns a validator that is held to a profile, if there is one.
+// withProfile returns the validator restricted to the profile, if there is one.
 func withProfile(v TokenValidator, profile server.Profile) (TokenValidator, error) {
 	hook, ok := v.(ProfileHook)
 	if !ok || profile == nil {
@@ -191,7 +191,7 @@ func withProfile(v TokenValidator, profile server.Profile) (TokenValidator, erro
 	return hook.WithProfile(profile)
 }
 
-// checkValidator returns what is missing in a validator.
+// checkValidator returns an error for each missing setting of a validator.
 func checkValidator(v TokenValidator) error {
 	if err := construct.Given(v); err != nil {
 		return fmt.Errorf("resource: %w", err)
@@ -207,9 +207,9 @@ func checkValidator(v TokenValidator) error {
 	return nil
 }
 
-// Diagnose returns what is wrong with the protector; hand it to [server.Server.Diagnose].
-// It finds that a token for one API opens another (RFC 9700 section 4.9.2), and that one
-// opens this API which nobody issued.
+// Diagnose returns what is wrong with the protector; pass the protector to
+// [server.Server.Diagnose]. It reports if a token for another API is accepted here (RFC
+// 9700 section 4.9.2), and if a token is found that was never issued.
 func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	for _, v := range p.validators {
 		findings = append(findings, diagnoseTokens(ctx, v)...)
@@ -219,14 +219,14 @@ func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings se
 		return findings
 	}
 	return append(findings, server.Finding{
-		Check: "resource", Severity: server.Warning, Where: "resource.Config.Metadata", Problem: "is missing: the protector takes tokens of every resource",
-		Consequence: "an API that is given a token can use it at this one",
+		Check: "resource", Severity: server.Warning, Where: "resource.Config.Metadata", Problem: "is missing: the protector accepts tokens for any resource",
+		Consequence: "another API that receives a token can use it at this one",
 		Remedy:      `Metadata: &resource.Metadata{Resource: "https://api.example.com", AuthorizationServers: []string{issuer}}, and grant.ResourceIndicators on the server`,
 	})
 }
 
-// takesEveryAudience reports whether a validator leaves it to the protector for whom a
-// token is.
+// takesEveryAudience reports whether a validator leaves the check of the audience to the
+// protector.
 func takesEveryAudience(v TokenValidator) bool {
 	switch v := v.(type) {
 	case *BearerTokenValidator:
@@ -235,12 +235,12 @@ func takesEveryAudience(v TokenValidator) bool {
 		return v.Audience == "" || v.Opaque != nil
 	case *DPoPTokenValidator:
 		return takesEveryAudience(v.Tokens)
-	default: // of the program's own
+	default: // a validator of the program
 		return false
 	}
 }
 
-// diagnoseTokens has a validator look for a token that nobody issued.
+// diagnoseTokens has a validator look up a token that was never issued.
 func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
 	var query server.QueryTokenFunc
 	switch v := v.(type) {
@@ -261,19 +261,19 @@ func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
 	})
 }
 
-// Register adds hooks.
+// Register adds hooks, which are called in the order of their registration.
 func (p *Protector) Register(hooks ...TokenAuthenticatedHook) { p.hooks = append(p.hooks, hooks...) }
 
-// Require is middleware that lets a request through whose token has all of one
-// of the scopes; without scopes, any valid token does. The token is in the
-// request's context, see [TokenFromContext]. A page of another origin may call it by
-// Config.AllowOrigin.
+// Require returns middleware that passes on requests whose token has all values of at least
+// one of the scopes; without scopes, it accepts any valid token. The token is in the
+// request's context; see [TokenFromContext]. Config.AllowOrigin says which pages of other
+// origins may call it.
 func (p *Protector) Require(scopes ...string) func(http.Handler) http.Handler {
 	return p.middleware(false, scopes)
 }
 
-// Optional is Require for what is open to everybody: a request without a token
-// passes without one in its context. A token that is presented must be valid.
+// Optional is like Require, but also passes on a request without a token, without a token
+// in its context. A token that is presented must be valid.
 func (p *Protector) Optional(scopes ...string) func(http.Handler) http.Handler {
 	return p.middleware(true, scopes)
 }
@@ -301,14 +301,15 @@ func (p *Protector) middleware(optional bool, scopes []string) func(http.Handler
 
 type tokenKey struct{}
 
-// TokenFromContext returns the token that let the request through.
+// TokenFromContext returns the token that authorized the request. ok is false if there is
+// none.
 func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) {
 	token, ok = ctx.Value(tokenKey{}).(*server.StoredToken)
 	return token, ok
 }
 
-// AcquireToken returns the request's token when it is valid and has all of one
-// of the scopes. Hand an error to [Protector.WriteError].
+// AcquireToken returns the request's token if it is valid and has all values of at least
+// one of the scopes. Pass an error to [Protector.WriteError].
 func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
 	token, err := p.observe(r, func(r *http.Request) (*server.StoredToken, error) { return p.acquireToken(r, scopes) })
 	if err != nil {
@@ -318,7 +319,7 @@ func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.Sto
 	return token, nil
 }
 
-// acquireToken is AcquireToken; a token that it finds and refuses it returns as well.
+// acquireToken is AcquireToken, and also returns a token that it finds but refuses.
 func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.StoredToken, error) {
 	validator, text, err := p.presented(r)
 	if err != nil {
@@ -337,8 +338,8 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 	return token, nil
 }
 
-// validate refuses a token that is not valid, or not for this API. What is not for it is
-// not short of a scope either: a client that got more scopes would come again in vain.
+// validate refuses a token that is not valid, or not for this API. The audience takes
+// precedence over a missing scope: with more scope, the token would still be refused.
 func (p *Protector) validate(validator TokenValidator, token *server.StoredToken, scopes []string, r *http.Request) error {
 	err := validator.ValidateToken(token, scopes, r, p.config.Clock())
 	switch {
@@ -348,7 +349,7 @@ func (p *Protector) validate(validator TokenValidator, token *server.StoredToken
 		return errUnknownToken()
 	}
 	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
-		return server.NewError(server.InvalidToken, "The access token is bound to no key.")
+		return server.NewError(server.InvalidToken, "The access token must be bound to a key or a certificate.")
 	}
 	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
 		return server.NewError(server.InvalidToken, "The access token is for another resource.").
@@ -357,8 +358,8 @@ func (p *Protector) validate(validator TokenValidator, token *server.StoredToken
 	return err
 }
 
-// needing says to a request without a token, or with another scheme, which scope it
-// would need.
+// needing adds the needed scope to the error for a request without a token or with another
+// scheme.
 func needing(err error, scopes []string) error {
 	failure := server.AsError(err)
 	if failure.Code == server.MissingAuthorization && len(scopes) > 0 {
@@ -386,10 +387,11 @@ func (p *Protector) presented(r *http.Request) (TokenValidator, string, error) {
 		}
 		return v, text, nil
 	}
-	return nil, "", server.NewError(server.MissingAuthorization, "The 'Authorization' header has another scheme than this API takes.").With(slog.String("scheme", schemeOf(scheme)))
+	return nil, "", server.NewError(server.MissingAuthorization, "The scheme of the 'Authorization' header is not accepted by this API.").With(slog.String("scheme", schemeOf(scheme)))
 }
 
-// schemeOf is a scheme as a log has it: a header without one may be a token.
+// schemeOf returns a scheme for the log, or "unknown": a header without a scheme may be a
+// token.
 func schemeOf(text string) string {
 	const longest, letters = 20, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	if len(text) > longest || strings.Trim(text, letters) != "" {
@@ -398,12 +400,12 @@ func schemeOf(text string) string {
 	return text
 }
 
-// maxTokenLength bounds what is hashed or verified for a stranger.
+// maxTokenLength limits what is hashed or verified for an unauthenticated caller.
 const maxTokenLength = 8 << 10
 
-// Refusal returns an error with the challenges of a request that has no valid
-// token. They name an error only to a request that presented one of a scheme that the
-// API takes (RFC 6750 section 3.1).
+// Refusal returns err with the challenges for a request that has no valid token. They have
+// an error code only if the request presented a token with an accepted scheme (RFC 6750
+// section 3.1).
 func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 	failure := *server.AsError(err)
 	failure.Header = maps.Clone(failure.Header)
@@ -423,15 +425,15 @@ func (p *Protector) Refusal(r *http.Request, err error) *server.Error {
 	return &failure
 }
 
-// WriteError answers a request that has no valid token, with its challenges.
+// WriteError writes the response to a request that has no valid token, with the challenges.
 func (p *Protector) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	p.write(w, r, p.Refusal(r, err))
 }
 
-// write is the one way in which an error is answered, and logged.
+// write writes and logs an error. Every error goes through it.
 func (p *Protector) write(w http.ResponseWriter, r *http.Request, failure *server.Error) {
 	observation := server.Observation{Endpoint: endpoint, Status: failure.Status, Error: failure}
-	token, _ := TokenFromContext(r.Context()) // of a request that was let through, and refused later on
+	token, _ := TokenFromContext(r.Context()) // of a request that was authorized, and refused later
 	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
 	observation.LogError(r, p.config.Logger)
 	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
@@ -442,7 +444,7 @@ func (p *Protector) write(w http.ResponseWriter, r *http.Request, failure *serve
 	_, _ = w.Write(text)
 }
 
-// challenge is what a scheme says to a request, which may have used another one.
+// challenge returns the challenge of one scheme. used is the scheme of the request.
 func (p *Protector) challenge(v TokenValidator, used string, failure *server.Error, uri string) string {
 	parameters := []string{"realm", p.config.Realm}
 	if p.metadata != nil {

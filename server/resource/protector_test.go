@@ -50,7 +50,7 @@ func TestProtector(t *testing.T) {
 			{"with the scope", []string{"Bearer " + good}, []string{"profile"}, 200, "", ""},
 			{"one alternative is enough", []string{"Bearer " + good}, []string{"email", "profile"}, 200, "", ""},
 			{"all words of one are needed", []string{"Bearer " + good}, []string{"profile email"}, 403, "insufficient_scope",
-				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="profile email"`},
+				realm + `, error="insufficient_scope", error_description="The access token does not have the required scope.", scope="profile email"`},
 			{"no token: no error at all", nil, nil, 401, "", realm},
 			{"another scheme: none", []string{"Basic eDp5"}, nil, 401, "", realm},
 			{"an unknown token", []string{"Bearer unknown"}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
@@ -62,9 +62,9 @@ func TestProtector(t *testing.T) {
 			{"a header without a scheme", []string{""}, nil, 401, "", realm},
 			{"a token with the scheme glued to it", []string{"Bearer" + good}, nil, 401, "", realm},
 			{"no alternative is met", []string{"Bearer " + good}, []string{"email", "admin"}, 403, "insufficient_scope",
-				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="email"`},
+				realm + `, error="insufficient_scope", error_description="The access token does not have the required scope.", scope="email"`},
 			{"a scope is compared as a whole", []string{"Bearer " + good}, []string{"prof"}, 403, "insufficient_scope",
-				realm + `, error="insufficient_scope", error_description="The access token does not have the scope that this needs.", scope="prof"`},
+				realm + `, error="insufficient_scope", error_description="The access token does not have the required scope.", scope="prof"`},
 			{"a comma", []string{"Bearer " + good + ", Basic eDp5"}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
 			{"two tokens", []string{"Bearer " + good + " " + good}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
 			{"two headers", []string{"Bearer " + good, "Bearer " + good}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The request has more than one 'Authorization' header."`},
@@ -151,9 +151,9 @@ func TestSeveralTokenTypes(t *testing.T) {
 
 	_, err = resource.NewProtector(resource.Config{Realm: `a"b`})
 	assert.ErrorContains(t, err, "Config.Realm")
-	assert.ErrorContains(t, err, "NewProtector is given no validator, so that no token opens anything: write gormoauth.CreateBearerTokenValidator[Token](db)")
+	assert.ErrorContains(t, err, "NewProtector needs at least one validator: write gormoauth.CreateBearerTokenValidator[Token](db)")
 	_, err = resource.NewProtector(resource.Config{})
-	assert.ErrorContains(t, err, "is given no validator")
+	assert.ErrorContains(t, err, "needs at least one validator")
 }
 
 func TestDescriptionsAreTranslatedInTheBodyAlone(t *testing.T) {

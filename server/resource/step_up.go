@@ -10,18 +10,18 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// StepUp is what a part of an API asks of how its user signed in (RFC 9470).
+// StepUp says how a user must have signed in to use a part of an API (RFC 9470).
 type StepUp struct {
-	// ACRValues are the authentication context classes of which the user must
-	// have reached one; nil asks for none.
+	// ACRValues are the authentication context classes of which the sign-in must have
+	// achieved one. nil requires none.
 	ACRValues []string
-	// MaxAge is how long ago the user may have signed in; 0 asks for nothing.
+	// MaxAge is how long ago the user may have signed in. 0 means no limit.
 	MaxAge time.Duration
 }
 
-// RequireAuthentication is middleware for what is behind [Protector.Require]: it
-// refuses a token whose user did not sign in strongly or recently enough, and
-// tells the client with what to ask for another.
+// RequireAuthentication returns middleware to use behind [Protector.Require]: it refuses a
+// token whose user did not sign in strongly or recently enough, and tells the client which
+// acr_values and max_age to request for a new one.
 //
 //	mux.Handle("/transfer", protector.Require("pay")(protector.RequireAuthentication(resource.StepUp{MaxAge: 5 * time.Minute})(transfer)))
 func (p *Protector) RequireAuthentication(stepUp StepUp) func(http.Handler) http.Handler {
@@ -46,9 +46,9 @@ func (p *Protector) RequireAuthentication(stepUp StepUp) func(http.Handler) http
 }
 
 func (s StepUp) failure(strong bool) error {
-	failure := server.NewError(server.InsufficientUserAuthentication, "The user has to sign in again, more recently than they did.")
+	failure := server.NewError(server.InsufficientUserAuthentication, "The user must sign in again: the last sign-in was too long ago.")
 	if !strong {
-		failure = server.NewError(server.InsufficientUserAuthentication, "The user has to sign in again, in a stronger way than they did.")
+		failure = server.NewError(server.InsufficientUserAuthentication, "The user must sign in again, with stronger authentication.")
 	}
 	failure.Parameters = make(map[string]string)
 	if s.ACRValues != nil {

@@ -54,13 +54,13 @@ func TestStepUp(t *testing.T) {
 		p.Now = p.Now.Add(time.Second)
 		status, challenge := call(strong, refreshed)
 		assert.Equal(t, http.StatusUnauthorized, status)
-		assert.Equal(t, `Bearer realm="api", error="insufficient_user_authentication", error_description="The user has to sign in again, more recently than they did.", `+
+		assert.Equal(t, `Bearer realm="api", error="insufficient_user_authentication", error_description="The user must sign in again: the last sign-in was too long ago.", `+
 			`acr_values="phr phrh", max_age="300"`, challenge)
 
 		for rule, user := range map[string]server.User{"weaker": minutesAgo(0, "pwd"), "unknown": p.User} {
 			status, challenge = call(resource.StepUp{ACRValues: []string{"phr"}}, token(user)["access_token"])
 			assert.Equal(t, http.StatusUnauthorized, status, rule)
-			assert.Contains(t, challenge, "in a stronger way", rule)
+			assert.Contains(t, challenge, "with stronger authentication", rule)
 			assert.NotContains(t, challenge, "max_age")
 		}
 		status, _ = call(resource.StepUp{MaxAge: time.Hour}, token(p.User)["access_token"])

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// asking asks a program's handler in this process.
+// asking sends requests to a program's handler in this process.
 type asking struct {
 	ctx     context.Context
 	program Program
 	issuer  *url.URL
 }
 
-// answer is what a handler answered, as far as it is looked at.
+// answer is the recorded response of a handler.
 type answer struct {
 	status int
 	header http.Header
@@ -25,17 +25,17 @@ type answer struct {
 
 const largestBody = 1 << 20
 
-// Header returns the headers that are sent.
+// Header returns the response headers.
 func (a *answer) Header() http.Header { return a.header }
 
-// WriteHeader keeps the status.
+// WriteHeader records the status.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
 }
 
-// Write keeps the beginning of the body.
+// Write records the beginning of the body.
 func (a *answer) Write(text []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	if a.body.Len() < largestBody {
@@ -44,7 +44,7 @@ func (a *answer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// contains reports whether a text is in the answer, its headers included.
+// contains reports whether a text is in the response, including its headers.
 func (a *answer) contains(text string) bool {
 	for _, values := range a.header {
 		if strings.Contains(strings.Join(values, "\n"), text) {
@@ -54,8 +54,8 @@ func (a *answer) contains(text string) bool {
 	return bytes.Contains(a.body.Bytes(), []byte(text))
 }
 
-// ask has the handler answer a request as it comes to it: from the proxy before it,
-// or over TLS. A handler that panics answers 500, as a server has it.
+// ask sends the handler a request as it would receive it: from the proxy in front of it, or
+// over TLS. A handler that panics counts as a response with status 500.
 func (a asking) ask(method, path string, change func(*http.Request)) (got *answer) {
 	got = &answer{header: make(http.Header)}
 	r, err := http.NewRequestWithContext(a.ctx, method, a.issuer.Scheme+"://"+a.issuer.Host+path, http.NoBody)

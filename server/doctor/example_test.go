@@ -30,7 +30,7 @@ func ExampleProgram() {
 	mux.HandleFunc("POST /token", srv.CreateTokenResponse)
 
 	fmt.Print(srv.Diagnose(context.Background(), doctor.Program{Handler: mux, TLS: true}))
-	// Output: grave: https://id.example.com/oauth/token is not served: the handler answers 404 to /oauth/token, so clients that are told of it fail; remedy: mux.Handle("/oauth/token", …), see Server.Routes, or Config.EndpointPaths
+	// Output: grave: https://id.example.com/oauth/token is not served: the handler answers 404 to /oauth/token, so clients that use it fail; remedy: mux.Handle("/oauth/token", …), see Server.Routes; or set Config.EndpointPaths
 }
 
 func findClient(context.Context, string) (server.Client, error) { return nil, nil }

@@ -20,24 +20,23 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Issuer is what clients see of a server: its metadata and its keys are fetched over
-// the network, from where the issuer says that they are, and compared with what the
-// server itself says. It is for when the server serves, so rather for an operator's
-// command than for the start.
+// Issuer checks what clients see of a server: it fetches the server's metadata and keys
+// over the network, from their public URLs, and compares them with the server's own. The
+// server must be serving, so use it in an operator's command rather than at startup.
 type Issuer struct {
-	// Client fetches; nil is one with a limit of five seconds. It follows no
-	// redirect, as no client has to.
+	// Client sends the requests. nil means a client with a timeout of five seconds.
+	// Redirects are not followed, since clients need not follow them.
 	Client *http.Client
 }
 
 const (
 	fetchLimit  = 5 * time.Second
-	certificate = 14 * 24 * time.Hour // by then it should have been renewed
+	certificate = 14 * 24 * time.Hour // a certificate should be renewed before this much is left
 	longestAge  = 24 * time.Hour
 	largestSkew = 30 * time.Second
 )
 
-// Diagnose returns what is wrong with what clients see.
+// Diagnose returns the problems that clients see.
 func (i Issuer) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	client := &http.Client{Timeout: fetchLimit}
 	if i.Client != nil {
@@ -63,13 +62,13 @@ func (i Issuer) Diagnose(ctx context.Context, s *server.Server) (findings server
 	return findings
 }
 
-// document is one that was fetched, and what is wrong with it.
+// document is a fetched document, with the findings about it.
 type document struct {
 	ctx      context.Context
 	client   *http.Client
 	server   *server.Server
 	address  string
-	body     []byte // nil when there is none
+	body     []byte // nil if it could not be fetched
 	findings server.Findings
 }
 
@@ -77,13 +76,13 @@ func (d *document) find(check string, severity server.Severity, problem, consequ
 	d.findings = append(d.findings, server.Finding{Check: check, Severity: severity, Where: d.address, Problem: problem, Consequence: consequence, Remedy: remedy})
 }
 
-// fetch gets the document, and looks at all that is around it.
+// fetch fetches the document, and checks its response and connection.
 func (d *document) fetch(contentTypes ...string) {
 	const unreachable = "clients cannot find the server"
 	sent := d.server.Now()
 	response, err := d.get()
 	if err != nil {
-		d.find("issuer_reachable", server.Grave, "cannot be fetched: "+err.Error(), unreachable, "the name, the certificate, the proxy or the firewall, as it says")
+		d.find("issuer_reachable", server.Grave, "cannot be fetched: "+err.Error(), unreachable, "check the name, the certificate, the proxy or the firewall, as the error says")
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -91,21 +90,21 @@ func (d *document) fetch(contentTypes ...string) {
 	d.checkClock(response, sent)
 	switch {
 	case response.StatusCode/100 == 3:
-		d.find("issuer_reachable", server.Grave, "is redirected to "+response.Header.Get("Location"), unreachable, "serve it where it is, or let Config.Issuer be what it leads to")
+		d.find("issuer_reachable", server.Grave, "is redirected to "+response.Header.Get("Location"), unreachable, "serve it without a redirect, or set Config.Issuer to the target")
 		return
 	case response.StatusCode != http.StatusOK:
-		d.find("issuer_reachable", server.Grave, "is answered with "+response.Status, unreachable, "have the proxy hand the path on to the server")
+		d.find("issuer_reachable", server.Grave, "has the response "+response.Status, unreachable, "have the proxy forward the path to the server")
 		return
 	}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !slices.Contains(contentTypes, kind) {
-		d.find("issuer_content_type", server.Warning, fmt.Sprintf("has the Content-Type %q", response.Header.Get("Content-Type")), "some clients refuse it", "have the proxy leave it as the server sets it: "+contentTypes[len(contentTypes)-1])
+		d.find("issuer_content_type", server.Warning, fmt.Sprintf("has the Content-Type %q", response.Header.Get("Content-Type")), "some clients refuse it", "have the proxy keep the server's header: "+contentTypes[len(contentTypes)-1])
 	}
 	if age := cachedFor(response.Header); age > longestAge {
-		d.find("issuer_cache", server.Warning, "may be kept by caches for "+age.String(), "clients learn late of what has changed, such as a new key", "have the proxy leave Cache-Control as the server sets it")
+		d.find("issuer_cache", server.Warning, "may be cached for "+age.String(), "clients learn late of changes such as a new key", "have the proxy keep the server's Cache-Control")
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, largestBody))
 	if err != nil {
-		d.find("issuer_reachable", server.Grave, "breaks off: "+err.Error(), unreachable, "see the log of the proxy")
+		d.find("issuer_reachable", server.Grave, "cannot be read to its end: "+err.Error(), unreachable, "see the log of the proxy")
 		return
 	}
 	d.body = body
@@ -120,31 +119,32 @@ func (d *document) get() (*http.Response, error) {
 	return d.client.Do(r)
 }
 
-// checkCertificate finds one that nobody has renewed.
+// checkCertificate reports a certificate that was not renewed in time.
 func (d *document) checkCertificate(response *http.Response) {
 	if response.TLS == nil || len(response.TLS.PeerCertificates) == 0 {
 		return
 	}
 	end := response.TLS.PeerCertificates[0].NotAfter
 	if left := end.Sub(d.server.Now()); left < certificate {
-		d.find("certificate", server.Warning, "has a certificate that ends at "+end.UTC().Format(time.RFC3339), "nobody reaches the server from then on", "renew the certificate")
+		d.find("certificate", server.Warning, "has a certificate that expires at "+end.UTC().Format(time.RFC3339), "clients cannot reach the server after that", "renew the certificate")
 	}
 }
 
-// checkClock finds that the clocks of the server and of who answers go differently.
+// checkClock reports a difference between the clock of this process and that of the
+// responding host.
 func (d *document) checkClock(response *http.Response, sent time.Time) {
 	there, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil || response.Header.Get("Age") != "" { // of a cache, which answers with an old date
+	if err != nil || response.Header.Get("Age") != "" { // a cache responds with an old date
 		return
 	}
-	// A date is in whole seconds, and of any moment between the question and the answer.
+	// A date is in whole seconds, and of any moment between request and response.
 	skew := max(sent.Truncate(time.Second).Sub(there), there.Sub(d.server.Now()))
 	if skew > largestSkew {
-		d.find("clock", server.Warning, fmt.Sprintf("is answered by a clock that differs from this one by %s", skew.Round(time.Second)), "tokens are refused as expired, or as not valid yet", "keep the clocks in time, by NTP")
+		d.find("clock", server.Warning, fmt.Sprintf("has a Date that differs from this clock by %s", skew.Round(time.Second)), "tokens are refused as expired, or as not valid yet", "synchronize the clocks by NTP")
 	}
 }
 
-// cachedFor is for how long caches may keep an answer.
+// cachedFor returns how long caches may keep a response.
 func cachedFor(header http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.ToLower(header.Get("Cache-Control")), ",") {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(directive), "max-age="); ok {
@@ -155,21 +155,21 @@ func cachedFor(header http.Header) time.Duration {
 	return 0
 }
 
-// compareMetadata finds a document of another server, or of another configuration.
+// compareMetadata reports a document of another server, or of another configuration.
 func (d *document) compareMetadata(own map[string]any) {
 	if d.body == nil {
 		return
 	}
 	var theirs map[string]any
 	if err := strictjson.Unmarshal(d.body, &theirs); err != nil {
-		d.find("issuer_metadata", server.Grave, "is no JSON object", "clients cannot find the server", "have the proxy hand the path on to the server")
+		d.find("issuer_metadata", server.Grave, "is not a JSON object", "clients cannot find the server", "have the proxy forward the path to the server")
 		return
 	}
 	if theirs["issuer"] != own["issuer"] {
-		d.find("issuer_metadata", server.Grave, fmt.Sprintf("is of the issuer %q", theirs["issuer"]), "clients refuse it (RFC 8414 section 3.3)", fmt.Sprintf("Issuer: %q, or have the proxy lead to this server", theirs["issuer"]))
+		d.find("issuer_metadata", server.Grave, fmt.Sprintf("has the issuer %q", theirs["issuer"]), "clients refuse it (RFC 8414 section 3.3)", fmt.Sprintf("set Issuer: %q, or have the proxy forward to this server", theirs["issuer"]))
 		return
 	}
-	delete(theirs, "signed_metadata") // differs each time
+	delete(theirs, "signed_metadata") // different each time
 	var different []string
 	for _, one := range []map[string]any{own, theirs} {
 		for member := range one {
@@ -180,11 +180,11 @@ func (d *document) compareMetadata(own map[string]any) {
 	}
 	if len(different) > 0 {
 		slices.Sort(different)
-		d.find("issuer_metadata", server.Warning, "says something else than this server in "+strings.Join(slices.Compact(different), ", "), "some clients act on what does not hold", "let all instances have one configuration, or wait until caches have forgotten")
+		d.find("issuer_metadata", server.Warning, "differs from this server's own in "+strings.Join(slices.Compact(different), ", "), "some clients act on wrong metadata", "give all instances the same configuration, or wait until caches have expired")
 	}
 }
 
-// normalized is metadata as a client reads it.
+// normalized returns metadata as a client parses it.
 func normalized(metadata server.Metadata) (members map[string]any) {
 	text, err := json.Marshal(metadata)
 	if err == nil {
@@ -196,17 +196,17 @@ func normalized(metadata server.Metadata) (members map[string]any) {
 	return members
 }
 
-// checkKeys finds a key set that verifies nothing, or that tells everything.
+// checkKeys reports a key set without keys, or with private keys.
 func (d *document) checkKeys() {
 	if d.body == nil {
 		return
 	}
 	keys, err := server.ParseKeySet(d.body)
 	if err != nil || len(keys.Keys) == 0 {
-		d.find("issuer_keys", server.Grave, "has no key: "+fmt.Sprint(errors.Join(err)), "no client can verify a token", "serve the endpoint of endpoint.JWKS there")
+		d.find("issuer_keys", server.Grave, "has no key: "+fmt.Sprint(errors.Join(err)), "clients cannot verify a token", "serve endpoint.JWKS there")
 		return
 	}
 	if slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool { return !key.IsPublic() }) {
-		d.find("issuer_keys", server.Grave, "publishes a key that is not public", "anybody can sign in the name of the server", "take it away at once, and rotate the keys")
+		d.find("issuer_keys", server.Grave, "publishes a key that is not public", "anyone can sign in the name of the server", "remove it at once, and rotate the keys")
 	}
 }

@@ -120,7 +120,7 @@ func TestWhatClientsSeeIsDiagnosed(t *testing.T) {
 		assert.Equal(t, c.want, got, rule)
 	}
 	other := newOutside(t, rewriting(func(m map[string]any) { m["issuer"] = "https://other.example" }))
-	assert.ErrorContains(t, other.diagnose(t).Err(), `is of the issuer "https://other.example"`, "clients refuse it")
+	assert.ErrorContains(t, other.diagnose(t).Err(), `has the issuer "https://other.example"`, "clients refuse it")
 }
 
 func only(all []string, want string) (found []string) {

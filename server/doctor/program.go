@@ -20,24 +20,23 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// Program is what there is around a server, of which it knows nothing itself. Its
-// handler is asked in this process, without the network: for each page and for the
-// metadata as a browser would, and then once more with headers as a stranger would
-// forge them.
+// Program describes the program around a server, which the server itself does not know.
+// Requests are sent to its handler in this process, without the network: for each page and
+// for the metadata, first as a browser would send them, then with forged headers.
 type Program struct {
-	// Handler is what the program serves. nil leaves all that it would be asked out.
+	// Handler is the program's handler. nil skips all checks that need it.
 	Handler http.Handler
-	// Pages are the paths of pages for people, such as "/login", with their query if
-	// they need one. Each is asked for by GET, by somebody who is not signed in.
+	// Pages are the paths of pages for users, such as "/login", with a query if they need
+	// one. Each is requested by GET, without a signed-in user.
 	Pages []string
-	// TLS is true of a program that ends TLS itself. Otherwise an https issuer has a
-	// proxy before it that does.
+	// TLS says that the program terminates TLS itself. Otherwise a proxy in front of it
+	// does so for an https issuer.
 	TLS bool
-	// Instances is how many instances serve the issuer; 0 is unknown.
+	// Instances is how many instances serve the issuer. 0 means unknown.
 	Instances int
 }
 
-// Diagnose returns what is wrong with the program.
+// Diagnose returns the problems of the program.
 func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	issuer, err := url.Parse(s.Issuer())
 	if err != nil {
@@ -63,8 +62,7 @@ func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings serve
 	return findings
 }
 
-// addresses are those that the server tells clients of, and those at which it
-// expects to be served.
+// addresses returns the URLs in the server's metadata, and those of its routes.
 func addresses(s *server.Server) (all []string) {
 	for member, value := range s.Metadata() {
 		address, ok := value.(string)
@@ -81,39 +79,40 @@ func addresses(s *server.Server) (all []string) {
 	return slices.Compact(all)
 }
 
-// diagnoseProxy finds that everybody has the address of the proxy.
+// diagnoseProxy reports that all clients appear to have the address of the proxy.
 func (p Program) diagnoseProxy(s *server.Server, issuer *url.URL) server.Findings {
 	if issuer.Scheme != "https" || p.TLS || s.GivenConfig().RemoteAddress != nil {
 		return nil
 	}
 	return server.Findings{{
 		Check: "remote_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "is missing behind the proxy that ends TLS",
-		Consequence: "all clients have the proxy's address, and whoever fails to authenticate too often shuts the others out",
-		Remedy:      `RemoteAddress: server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("…")), with the proxies' own network`,
+		Consequence: "all clients appear to have the proxy's address, and one that fails to authenticate too often locks out the others",
+		Remedy:      `set RemoteAddress: server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("…")), with the network of the proxies`,
 	}}
 }
 
-// diagnoseLimiters finds limits that each instance counts by itself.
+// diagnoseLimiters reports limits that each instance counts separately.
 func (p Program) diagnoseLimiters(s *server.Server) server.Findings {
 	limiter := s.GivenConfig().FailedAuthentications
 	if _, own := limiter.(*ratelimit.InProcess); p.Instances < 2 || limiter != nil && !own {
 		return nil
 	}
 	return server.Findings{{
-		Check: "limiter", Severity: server.Hint, Where: "Config.FailedAuthentications", Problem: fmt.Sprintf("counts in each of %d instances by itself", p.Instances),
-		Consequence: "somebody who guesses has as many times the attempts", Remedy: "a ratelimit.Limiter that the instances share, or a lower limit",
+		Check: "limiter", Severity: server.Hint, Where: "Config.FailedAuthentications", Problem: fmt.Sprintf("counts separately in each of %d instances", p.Instances),
+		Consequence: "an attacker who guesses has that many times the attempts", Remedy: "use a ratelimit.Limiter that the instances share, or a lower limit",
 	}}
 }
 
-// strangers are addresses that nobody has (RFC 5737, RFC 3849), and no proxy.
+// strangers are addresses reserved for documentation (RFC 5737, RFC 3849), which no proxy
+// has.
 var strangers = []string{"192.0.2.77:443", "198.51.100.77:443", "203.0.113.77:443", "[2001:db8::77]:443"}
 
-// addressHeaders are those in which proxies usually write where a request comes from.
+// addressHeaders are the headers in which proxies usually send the client's address.
 var addressHeaders = []string{
 	"X-Forwarded-For", "Forwarded", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fly-Client-Ip", "X-Envoy-External-Address",
 }
 
-// diagnoseAddresses finds that anybody's word is taken for where a request comes from.
+// diagnoseAddresses reports that an address header is trusted from anyone.
 func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
 	for _, stranger := range strangers {
 		for _, header := range addressHeaders {
@@ -126,9 +125,9 @@ func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
 			r.Header.Set(header, map[bool]string{true: "for=192.0.2.99", false: "192.0.2.99"}[header == "Forwarded"])
 			if s.RemoteAddress(r) != said {
 				return server.Findings{{
-					Check: "forwarded_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "believes the header " + header + " of " + stranger + ", as of anybody",
-					Consequence: "whoever guesses has a new address for each guess, shuts others out by theirs, and writes any into the log and the audit trail",
-					Remedy:      fmt.Sprintf(`server.TrustForwardedAddress(%q, netip.MustParsePrefix("…")), with the proxies' own network`, header),
+					Check: "forwarded_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
+					Consequence: "an attacker can use a new address for each guess, lock out others by theirs, and write any address into the log and the audit trail",
+					Remedy:      fmt.Sprintf(`use server.TrustForwardedAddress(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
 				}}
 			}
 		}
@@ -136,14 +135,14 @@ func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
 	return nil
 }
 
-// certificateHeaders are those in which proxies usually write a certificate.
+// certificateHeaders are the headers in which proxies usually send a client certificate.
 var certificateHeaders = []string{
 	"Client-Cert", "X-Client-Cert", "X-Ssl-Cert", "X-Ssl-Client-Cert", "Ssl-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
 	"X-Client-Certificate", "X-Arr-Clientcert",
 }
 
-// diagnoseCertificates finds that anybody's word is taken for a client's certificate
-// (RFC 9440 section 4).
+// diagnoseCertificates reports that a certificate header is trusted from anyone (RFC 9440
+// section 4).
 func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings {
 	certificates := s.GivenConfig().ClientCertificates
 	if certificates == nil {
@@ -164,9 +163,9 @@ func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings
 				r.Header.Set(header, text)
 				if len(certificates(r)) > 0 {
 					return server.Findings{{
-						Check: "client_certificates", Severity: server.Grave, Where: "Config.ClientCertificates", Problem: "believes the header " + header + " of " + stranger + ", as of anybody",
-						Consequence: "anybody can be any client that authenticates by its certificate",
-						Remedy:      fmt.Sprintf(`server.TrustForwardedClientCertificates(%q, netip.MustParsePrefix("…")), with the proxies' own network`, header),
+						Check: "client_certificates", Severity: server.Grave, Where: "Config.ClientCertificates", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
+						Consequence: "anyone can impersonate any client that authenticates by its certificate",
+						Remedy:      fmt.Sprintf(`use server.TrustForwardedClientCertificates(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
 					}}
 				}
 			}
@@ -175,7 +174,7 @@ func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings
 	return nil
 }
 
-// forgedCertificate is a certificate in each form in which proxies write one.
+// forgedCertificate returns a certificate in each format that proxies use.
 func forgedCertificate() ([]string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -190,8 +189,8 @@ func forgedCertificate() ([]string, error) {
 	return []string{":" + base64.StdEncoding.EncodeToString(der) + ":", url.PathEscape(string(block)), base64.StdEncoding.EncodeToString(der)}, nil
 }
 
-// diagnoseEndpoint finds an address of which clients are told and at which nothing
-// is served. By OPTIONS no endpoint does anything.
+// diagnoseEndpoint reports a published URL at which nothing is served. OPTIONS has no
+// effect at any endpoint.
 func (a asking) diagnoseEndpoint(address string) server.Findings {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -202,11 +201,11 @@ func (a asking) diagnoseEndpoint(address string) server.Findings {
 	}
 	return server.Findings{{
 		Check: "endpoint_served", Severity: server.Grave, Where: address, Problem: "is not served: the handler answers 404 to " + u.Path,
-		Consequence: "clients that are told of it fail", Remedy: fmt.Sprintf("mux.Handle(%q, …), see Server.Routes, or Config.EndpointPaths", u.Path),
+		Consequence: "clients that use it fail", Remedy: fmt.Sprintf("mux.Handle(%q, …), see Server.Routes; or set Config.EndpointPaths", u.Path),
 	}}
 }
 
-// diagnosePage finds a page that other sites can use, or that caches keep.
+// diagnosePage reports a page that other sites can abuse, or that caches may keep.
 func (a asking) diagnosePage(page string) (findings server.Findings) {
 	answer := a.ask(http.MethodGet, page, nil)
 	where := "the page " + page
@@ -214,42 +213,42 @@ func (a asking) diagnosePage(page string) (findings server.Findings) {
 		findings = append(findings, server.Finding{Check: check, Severity: server.Warning, Where: where, Problem: problem, Consequence: consequence, Remedy: remedy})
 	}
 	if answer.status == http.StatusNotFound || answer.status >= http.StatusInternalServerError {
-		find("page", fmt.Sprintf("is answered with %d", answer.status), "nobody can use it", "serve it, or name another in Program.Pages")
+		find("page", fmt.Sprintf("has the response status %d", answer.status), "users cannot use it", "serve it, or correct Program.Pages")
 	}
 	findings = append(findings, a.diagnoseCookies(where, answer)...)
 	if kind, _, _ := mime.ParseMediaType(answer.header.Get("Content-Type")); kind != "text/html" || answer.status/100 == 3 {
-		return findings // nothing of it is shown
+		return findings // the browser does not show its body
 	}
 	policy := strings.ToLower(strings.Join(answer.header.Values("Content-Security-Policy"), ", "))
 	frame := strings.ToUpper(answer.header.Get("X-Frame-Options"))
 	if framed := !strings.Contains(policy, "frame-ancestors") || strings.Contains(policy, "frame-ancestors *"); framed && frame != "DENY" && frame != "SAMEORIGIN" {
-		find("frame", "can be put into a frame", "another site can have people click on what they do not see (RFC 9700 section 4.16)",
+		find("frame", "can be put into a frame", "another site can trick users into clicking on it (RFC 9700 section 4.16)",
 			"Content-Security-Policy: frame-ancestors 'none'")
 	}
 	if policy := strings.ToLower(answer.header.Get("Referrer-Policy")); (policy == "" || policy == "unsafe-url") && !answer.contains(`name="referrer"`) {
-		find("referrer", "has no Referrer-Policy", "a link on it may tell another site what is in its address (RFC 9700 section 4.2.4)",
+		find("referrer", "has no Referrer-Policy", "a link on it may reveal its URL to another site (RFC 9700 section 4.2.4)",
 			"Referrer-Policy: same-origin")
 	}
 	if cache := strings.ToLower(answer.header.Get("Cache-Control")); !strings.Contains(cache, "no-store") && !strings.Contains(cache, "private") && !strings.Contains(cache, "no-cache") {
-		find("cache", "may be kept by caches", "somebody else may be shown what is one person's", "Cache-Control: no-store")
+		find("cache", "may be cached", "one user may be shown the page of another", "Cache-Control: no-store")
 	}
 	return findings
 }
 
-// diagnoseCookies finds cookies that reach further than they need to.
+// diagnoseCookies reports cookies that are sent or readable more widely than necessary.
 func (a asking) diagnoseCookies(where string, answer *answer) (findings server.Findings) {
 	for _, cookie := range (&http.Response{Header: answer.header}).Cookies() {
 		find := func(severity server.Severity, problem, consequence, remedy string) {
 			findings = append(findings, server.Finding{Check: "cookie", Severity: severity, Where: "the cookie " + cookie.Name + " of " + where, Problem: problem, Consequence: consequence, Remedy: remedy})
 		}
 		if a.issuer.Scheme == "https" && !cookie.Secure {
-			find(server.Grave, "is not Secure", "browsers send it without encryption, too", "Secure: true, and a name that begins with __Host-")
+			find(server.Grave, "is not Secure", "browsers also send it without encryption", "Secure: true, and a name that begins with __Host-")
 		}
 		if name := strings.ToLower(cookie.Name); !cookie.HttpOnly && !strings.Contains(name, "csrf") && !strings.Contains(name, "xsrf") {
-			find(server.Warning, "is not HttpOnly", "a script that gets into a page can read it", "HttpOnly: true")
+			find(server.Warning, "is not HttpOnly", "a script injected into a page can read it", "HttpOnly: true")
 		}
 		if cookie.SameSite != http.SameSiteLaxMode && cookie.SameSite != http.SameSiteStrictMode {
-			find(server.Warning, "is sent with requests of other sites", "another site can act in somebody's name", "SameSite: http.SameSiteLaxMode")
+			find(server.Warning, "is sent with requests of other sites", "another site can act in the name of a user", "SameSite: http.SameSiteLaxMode")
 		}
 		if cookie.Domain != "" {
 			find(server.Warning, "has the domain "+cookie.Domain, "every host below it gets the cookie, and can set it", "leave Domain out")
@@ -258,10 +257,10 @@ func (a asking) diagnoseCookies(where string, answer *answer) (findings server.F
 	return findings
 }
 
-// forgedHost is a name that nobody has (RFC 6761).
+// forgedHost is a reserved name that does not exist (RFC 6761).
 const forgedHost = "forged.invalid"
 
-// diagnoseForgery finds an answer in which a stranger can have an address changed.
+// diagnoseForgery reports a response with a URL that a forged header can change.
 func (a asking) diagnoseForgery(path string) (findings server.Findings) {
 	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "X-Forwarded-Prefix", "Forwarded"} {
 		answer := a.ask(http.MethodGet, path, func(r *http.Request) {
@@ -292,8 +291,8 @@ func (a asking) diagnoseForgery(path string) (findings server.Findings) {
 
 func forgery(path, header string) server.Finding {
 	return server.Finding{
-		Check: "forged_header", Severity: server.Grave, Where: "the answer to " + path, Problem: "has an address of what is in the header " + header,
-		Consequence: "a stranger can send people and clients elsewhere, also through a cache",
-		Remedy:      "make addresses of the issuer alone, or believe the header from the proxy alone, which has to overwrite it",
+		Check: "forged_header", Severity: server.Grave, Where: "the response to " + path, Problem: "has a URL made from the header " + header,
+		Consequence: "an attacker can send users and clients elsewhere, also through a cache",
+		Remedy:      "make URLs from the issuer only, or trust the header only from the proxy, which must overwrite it",
 	}
 }

@@ -1,6 +1,6 @@
-// Package fetch gets what a client names by its address, such as its key set:
-// a stranger chose that address, so it is held to the public network, to a size
-// and to a time.
+// Package fetch fetches documents from URLs that clients name, such as key sets. Since
+// strangers choose these URLs, fetches are limited to the public network, to a size and to
+// a time.
 package fetch
 
 import (
@@ -22,34 +22,34 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// Options bound what is fetched. The zero value is secure.
+// Options limit fetches. The zero value is secure.
 type Options struct {
-	// Timeout is how long it may take altogether; 0 is five seconds.
+	// Timeout is how long a fetch may take in total. 0 means five seconds.
 	Timeout time.Duration
-	// MaxBytes is how long a document may be; 0 is 64 KiB.
+	// MaxBytes is the maximum size of a document. 0 means 64 KiB.
 	MaxBytes int64
-	// CacheFor is for how long a document is remembered that does not ask to be fetched
-	// again sooner (RFC 9111); 0 is five minutes.
+	// CacheFor is how long a document is cached, unless its response asks for less (RFC
+	// 9111). 0 means five minutes.
 	CacheFor time.Duration
-	// KeepKeySetsFor is how long a key set may be used after its address last answered with
-	// one, while it answers with nothing, or with something else; 0 is a day.
+	// KeepKeySetsFor is how long a key set may still be used after it was last fetched,
+	// while its URL returns an error or something else. 0 means one day.
 	KeepKeySetsFor time.Duration
-	// Concurrency is how many documents are fetched at once, in turn by who asks
-	// ([ratelimit.OnBehalf]), so that whoever names many slow addresses keeps nobody
-	// else waiting; 0 is 64.
+	// Concurrency is how many documents are fetched at once. Callers take turns
+	// ([ratelimit.OnBehalf]), so that a caller that names many slow URLs does not delay
+	// others. 0 means 64.
 	Concurrency int
-	// AllowPrivateAddresses lets clients name addresses of the program's own
-	// network, and any port, by https or http. It is for tests and for networks
-	// without strangers: elsewhere it opens what is behind the firewall.
+	// AllowPrivateAddresses allows URLs with private network addresses, any port, and http
+	// as well as https. Use it only in tests and in closed networks: elsewhere it exposes
+	// what is behind the firewall.
 	AllowPrivateAddresses bool
-	// Transport makes the requests, such as one that trusts a company's own
-	// certificates; nil is one of the package's own. Its dialers are replaced.
+	// Transport makes the requests, for example one that trusts a company's own certificate
+	// authority. nil means a default one. Its dialers are replaced.
 	Transport *http.Transport
-	// Clock tells the time; nil is time.Now.
+	// Clock returns the current time. nil means time.Now.
 	Clock func() time.Time
 }
 
-// Fetcher gets documents, and remembers them for a while.
+// Fetcher fetches documents and caches them. It is safe for concurrent use.
 type Fetcher struct {
 	options Options
 	client  *http.Client
@@ -60,32 +60,32 @@ type Fetcher struct {
 	underway map[string]*fetching // by the key of the cache
 }
 
-// fetching is a fetch that everybody waits for who wants its document.
+// fetching is a fetch under way, which all callers that want its document wait for.
 type fetching struct {
 	done  chan struct{}
-	found remembered // once it is done
+	found remembered // valid once done is closed
 }
 
-// remembered is what came of a fetch.
+// remembered is the result of a fetch.
 type remembered struct {
 	document  Document
-	err       error // why there is none, remembered for a while as well
+	err       error // why there is no document; cached for a while too
 	fetchedAt time.Time
 
-	// keySet is the last key set that was fetched, nil where none was: what fails later does
-	// not take its place.
+	// keySet is the last key set that was fetched, or nil. A later failure does not replace
+	// it.
 	keySet   []byte
 	keySetAt time.Time
 }
 
 const (
 	maxDocuments  = 1000
-	refreshPause  = 30 * time.Second // a document is asked for again no sooner, whoever wants it
+	refreshPause  = 30 * time.Second // the minimum time between two fetches of a document
 	maxAddress    = 2048
 	maxHeaderSize = 16 << 10
 )
 
-// New returns a fetcher.
+// New returns a fetcher with the given limits.
 func New(options Options) *Fetcher {
 	if options.Timeout == 0 {
 		options.Timeout = 5 * time.Second
@@ -111,12 +111,12 @@ func New(options Options) *Fetcher {
 	}
 	dialer := &net.Dialer{Timeout: options.Timeout}
 	if !options.AllowPrivateAddresses {
-		// It looks at the address that a name turned out to have, so that a name
-		// cannot mean another one the second time.
+		// It checks the resolved address that is dialed, so that a host name cannot resolve
+		// to another address after the check.
 		dialer.Control = ssrf.New(ssrf.WithPorts(443)).Safe
 	}
 	transport.DialContext, transport.DialTLSContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, nil, true
-	transport.DialTLS = nil //nolint:staticcheck // nothing may go around the dialer
+	transport.DialTLS = nil //nolint:staticcheck // nothing may bypass the dialer
 	transport.MaxResponseHeaderBytes, transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = maxHeaderSize, 1, options.Timeout
 	return &Fetcher{
 		options: options,
@@ -129,45 +129,45 @@ func New(options Options) *Fetcher {
 	}
 }
 
-// ErrRefused is for an address that nothing is fetched from, and for what came
-// back and was no document. It is the client's fault, not the server's.
+// ErrRefused means that a URL is not allowed, or that no document could be fetched from it.
+// It is the client's fault, not the server's.
 var ErrRefused = errors.New("fetch: refused")
 
-// Get returns the document, from memory when it was fetched a short while ago. An
-// address that has none is asked again after half a minute. It is a
-// [ratelimit.ErrBusy] when others kept it waiting for as long as a fetch may take.
+// Get returns the document, from the cache if it was fetched recently. After a failure the
+// document is fetched again after half a minute at the earliest. The error is
+// [ratelimit.ErrBusy] if other fetches kept it waiting for as long as a fetch may take.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 	document, err := f.Fetch(ctx, address, Request{})
 	return document.Body, err
 }
 
-// Refresh is Get for somebody who did not find in the document what should be
-// there: it is fetched again, but not twice in half a minute.
+// Refresh is like Get, for a caller that did not find what it needs in the cached document:
+// the document is fetched again, but not twice in half a minute.
 func (f *Fetcher) Refresh(ctx context.Context, address string) ([]byte, error) {
 	document, err := f.Fetch(ctx, address, f.again())
 	return document.Body, err
 }
 
-// Request says how a document is wanted. The zero value takes what is remembered.
+// Request has the options of [Fetcher.Fetch]. The zero value accepts a cached document.
 type Request struct {
-	// Anew asks the address now: for what is decided once, such as whether a client
-	// may register, which yesterday's answer must not decide.
+	// Anew fetches the document now, for a decision that must not depend on an old version,
+	// such as whether a client may register.
 	Anew bool
-	// Validator is that of the document that the caller has already; an address that
-	// still has the same one says so, and does not send it again.
+	// Validator is that of the version that the caller already has. If the document has not
+	// changed, the result is NotModified, without a body.
 	Validator string
-	// Permit is asked before the address is. Its error is returned in the place of a
+	// Permit is called before the document is fetched. Its error is returned instead of a
 	// document.
 	Permit func(ctx context.Context) error
 
-	// notBefore is the moment from before which nothing is wanted; Anew is now.
+	// notBefore excludes documents that were fetched before this time. With Anew it is now.
 	notBefore time.Time
 }
 
-// again is the request of somebody who did not find what should be there.
+// again returns the request of a caller that did not find what it needs.
 func (f *Fetcher) again() Request { return Request{notBefore: f.options.Clock().Add(-refreshPause)} }
 
-// Fetch returns the document as the request wants it. Its errors are those of
+// Fetch returns the document at an address, as request says. Its errors are those of
 // [Fetcher.Get].
 func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (Document, error) {
 	found, err := f.find(ctx, address, request)
@@ -178,7 +178,8 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, request Request) (D
 	return found.document, found.err
 }
 
-// find returns what came of the fetch that the request wants, or why there was none.
+// find returns the result of a fetch that satisfies the request, or an error if there was
+// no fetch.
 func (f *Fetcher) find(ctx context.Context, address string, request Request) (remembered, error) {
 	key := address
 	if request.Validator != "" {
@@ -196,8 +197,8 @@ func (f *Fetcher) find(ctx context.Context, address string, request Request) (re
 			return remembered{}, err
 		}
 	}
-	// Each waits for a turn of its own, and only then for a fetch that is shared: one
-	// that waits in a flood would keep everybody waiting who wants the same.
+	// Each caller first waits for its own turn, and only then for a shared fetch: a shared
+	// fetch that waited in a flood would delay every caller that wants the same document.
 	var found remembered
 	var err error
 	busy := f.turns.Do(ctx, ratelimit.Key(ctx), func() bool {
@@ -210,8 +211,8 @@ func (f *Fetcher) find(ctx context.Context, address string, request Request) (re
 	return found, nil
 }
 
-// known returns what is remembered, if it may still be used by somebody who wants nothing
-// from before a moment.
+// known returns the cached result, if it may still be used and is not from before
+// notBefore.
 func (f *Fetcher) known(key string, notBefore time.Time) (found remembered, ok bool) {
 	now := f.options.Clock()
 	found, ok = f.cache.Get(key, now)
@@ -228,13 +229,13 @@ func (f *Fetcher) known(key string, notBefore time.Time) (found remembered, ok b
 	return found, !found.fetchedAt.Before(notBefore) && now.Sub(found.fetchedAt) <= life
 }
 
-// load fetches for everybody who waits for the document, so that none of them can have
-// it fail for the others. Who wants it anew may meet a fetch that began before, and
-// waits for the next one.
+// load fetches for all callers that wait for the document, so that none of them can make it
+// fail for the others by cancelling. A caller that wants it anew may meet a fetch that
+// began earlier, and waits for the next one.
 func (f *Fetcher) load(ctx context.Context, key, address, validator string, notBefore time.Time) (remembered, error) {
 	for {
 		f.mu.Lock()
-		if found, ok := f.known(key, notBefore); ok { // somebody was faster
+		if found, ok := f.known(key, notBefore); ok { // another caller was faster
 			f.mu.Unlock()
 			return found, nil
 		}
@@ -257,14 +258,14 @@ func (f *Fetcher) load(ctx context.Context, key, address, validator string, notB
 	}
 }
 
-// fetchFor fetches, remembers what came of it, and tells those who wait.
+// fetchFor fetches, caches the result, and wakes the waiting callers.
 func (f *Fetcher) fetchFor(ctx context.Context, own *fetching, key, address, validator string) remembered {
 	now := f.options.Clock()
 	own.found = remembered{err: ErrRefused, fetchedAt: now}
 	if before, ok := f.cache.Get(key, now); ok {
 		own.found.keySet, own.found.keySetAt = before.keySet, before.keySetAt
 	}
-	defer func() { // also after a panic
+	defer func() { // runs after a panic too
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.cache.Set(key, own.found, now)
@@ -278,8 +279,8 @@ func (f *Fetcher) fetchFor(ctx context.Context, own *fetching, key, address, val
 	return own.found
 }
 
-// Post sends a form to an address that a client named, and returns the status of
-// the answer, of which nothing else is read.
+// Post sends a form to a URL that a client named, and returns the status of the response,
+// whose body is not read.
 func (f *Fetcher) Post(ctx context.Context, address string, form url.Values) (status int, err error) {
 	r, err := f.request(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -293,7 +294,7 @@ func (f *Fetcher) Post(ctx context.Context, address string, form url.Values) (st
 	return response.StatusCode, response.Body.Close()
 }
 
-// request returns a request to an address that anybody may name.
+// request returns a request to a URL that a stranger may have chosen.
 func (f *Fetcher) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
 	u, err := weburi.Parse(address)
 	switch {

@@ -9,12 +9,13 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// InKeySet looks into a client's key set, which it registered itself (jwks) or by its
-// address (jwksURI). A fetched one for which find returns an error is fetched again: the
-// key may be new; what then fails takes nothing away, see [Fetcher.KeySet]. For a nil Fetcher nothing is at an address. What is the client's own
-// fault, the last error of find included, is an [ErrRefused].
+// InKeySet calls find with a client's key set, which is registered by value (jwks) or by
+// URL (jwksURI). If find returns an error for a fetched key set, the key may be new, so it
+// is fetched again; if that fails, the earlier key set is used, see [Fetcher.KeySet]. A nil
+// Fetcher fetches nothing. An error that is the client's fault, including the last error of
+// find, is an [ErrRefused].
 func (f *Fetcher) InKeySet(ctx context.Context, jwks []byte, jwksURI string, find func(keySet []byte) error) error {
-	if len(jwks) > 0 && string(bytes.TrimSpace(jwks)) != "null" { // a member that is null is left out
+	if len(jwks) > 0 && string(bytes.TrimSpace(jwks)) != "null" { // a member that is null counts as omitted
 		return notFound(find(jwks))
 	}
 	switch {
@@ -36,9 +37,9 @@ func (f *Fetcher) InKeySet(ctx context.Context, jwks []byte, jwksURI string, fin
 	return notFound(missing)
 }
 
-// KeySet returns the key set (RFC 7517 section 5) at an address: where the address has none
-// now, the last one that it had, for [Options.KeepKeySetsFor]. Its errors are those of
-// [Fetcher.Get].
+// KeySet returns the key set (RFC 7517 section 5) at a URL. If there is none now, it
+// returns the last one that was there, for up to [Options.KeepKeySetsFor]. Its errors are
+// those of [Fetcher.Get].
 func (f *Fetcher) KeySet(ctx context.Context, address string) ([]byte, error) {
 	return f.keySet(ctx, address, Request{})
 }
@@ -54,7 +55,7 @@ func (f *Fetcher) keySet(ctx context.Context, address string, request Request) (
 	return found.document.Body, found.err
 }
 
-// isKeySet reports whether a document is a JWK Set, whatever the keys are.
+// isKeySet reports whether a document is a JWK Set, without looking at the keys.
 func isKeySet(document []byte) bool {
 	var set struct {
 		Keys *[]json.RawMessage `json:"keys"`
@@ -62,7 +63,7 @@ func isKeySet(document []byte) bool {
 	return strictjson.Unmarshal(document, &set) == nil && set.Keys != nil
 }
 
-// notFound is why a key set does not have what was looked for.
+// notFound makes an error of find an ErrRefused.
 func notFound(err error) error {
 	if err == nil {
 		return nil
@@ -72,8 +73,8 @@ func notFound(err error) error {
 
 type missingKey struct{ error }
 
-// Is makes it an ErrRefused.
+// Is reports whether target is ErrRefused.
 func (missingKey) Is(target error) bool { return target == ErrRefused }
 
-// Unwrap returns why.
+// Unwrap returns the reason.
 func (m missingKey) Unwrap() error { return m.error }

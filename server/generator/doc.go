@@ -1,2 +1,2 @@
-// Package generator makes access tokens of other kinds than the engine's own.
+// Package generator makes access tokens of kinds other than the default opaque ones.
 package generator

@@ -15,32 +15,31 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// JWTAccessToken makes access tokens that are signed JWTs (RFC 9068), so that an
-// API validates them without asking anybody. They are stored as any other, by
-// their digest, and can be introspected and revoked.
+// JWTAccessToken makes access tokens that are signed JWTs (RFC 9068), so that an API can
+// validate them by itself. They are stored like other tokens, by their digest, and can be
+// introspected and revoked.
 //
 //	config.AccessTokenGenerator = (&generator.JWTAccessToken{Keys: keys, Audience: "https://api.example.com"}).Generate
 type JWTAccessToken struct {
 	// Keys sign the tokens.
 	Keys server.SigningKeys
-	// Algorithm is what they sign by; empty is ES256.
+	// Algorithm is the signing algorithm. Empty means ES256.
 	Algorithm jose.SignatureAlgorithm
-	// Audience is who a token is for when the request names no resource (RFC
-	// 8707). Without it such a request is refused with invalid_target.
+	// Audience is the audience of a token whose request names no resource (RFC 8707). If it
+	// is empty, such a request is refused with invalid_target.
 	Audience string
-	// Claims adds claims of the program's own; nil adds none. One with the name of a
-	// claim that RFC 9068 names, or with a name that a reader which folds case would
-	// take for one, such as "Scope", is left out, and named in the log at the level of
-	// debugging.
+	// Claims returns additional claims of the program. nil adds none. A claim with the name
+	// of a protocol claim of RFC 9068, ignoring case, such as "Scope", is dropped, and its
+	// name is logged at debug level.
 	Claims func(ctx context.Context, input server.TokenInput) (map[string]any, error)
 }
 
-// protocolClaims are those of an access token that the program does not choose.
+// protocolClaims are the claims of an access token that the program cannot set.
 var protocolClaims = [...]string{
 	"iss", "aud", "client_id", "sub", "iat", "exp", "nbf", "jti", "scope", "auth_time", "acr", "amr", "act", "authorization_details", "cnf",
 }
 
-// Generate makes a token; it is a [server.TokenGenerator].
+// Generate returns a new token. It is a [server.TokenGenerator].
 func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) (string, error) {
 	if g.Keys == nil {
 		return "", errors.New("generator: JWTAccessToken.Keys is missing")

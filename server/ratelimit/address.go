@@ -5,13 +5,13 @@ import (
 	"net/netip"
 )
 
-// RemoteAddress returns the address at the other end of the request's
-// connection, as a key. Behind a proxy it is the proxy's.
+// RemoteAddress returns the remote address of the request's connection as a key. Behind a
+// proxy this is the proxy's address.
 func RemoteAddress(r *http.Request) string { return Address(r.RemoteAddr) }
 
-// Address returns the address of an end of a connection, "address:port", as a
-// key: of IPv6 the first 64 bits, since the others are anybody's to choose who has
-// a network. What is no such end is a key as it is.
+// Address returns the address in "address:port" as a key. For IPv6 it is the first 64 bits,
+// since the owner of a network can choose the others freely. It returns any other text
+// unchanged.
 func Address(end string) string {
 	parsed, err := netip.ParseAddrPort(end)
 	if err != nil {

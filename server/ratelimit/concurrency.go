@@ -7,36 +7,34 @@ import (
 	"time"
 )
 
-// Concurrency bounds how much of something costly, such as the digest of a
-// password, is done at once: a flood of it leaves the rest of the machine to
-// others. Of the slots one key, such as a network address, has half at most, or
-// the only one, and it does not wait for more; and so have together all keys for
-// which it went wrong a short while ago. However many attempts a flood makes, and
-// from however many addresses, whoever comes from elsewhere is the next but one.
+// Concurrency limits how many costly operations, such as password hashing, run at once, so
+// that a flood of them leaves the rest of the machine to others. A key, such as a network
+// address, uses or waits for at most half of the slots, or for the only one. All keys with
+// a recent failure together also get at most half. So however many attempts a flood makes,
+// and from however many addresses, a caller from elsewhere is second in line at worst.
 type Concurrency struct {
 	slots    *semaphore
-	suspects *semaphore // the slots of all suspected keys
+	suspects *semaphore // the slots that all suspected keys share
 	share    int
 	patience time.Duration
 
-	wrong *InProcess // counts the times that it went wrong, once for each key
+	wrong *InProcess // remembers the keys with a recent failure
 
 	mu     sync.Mutex
-	queues map[string]*queue // of the keys that have a slot or wait for one
+	queues map[string]*queue // of the keys that hold a slot or wait for one
 }
 
-// queue is those of one key.
+// queue has the callers of one key.
 type queue struct {
 	turns *semaphore
 	size  int
 }
 
-// suspicion is how long a key is remembered for which it went wrong.
+// suspicion is how long a key is suspected after a failure.
 const suspicion = 10 * time.Minute
 
-// NewConcurrency returns a bound of so many at once. Whoever would be one more
-// waits for a slot, but not longer than patience. It panics when that would be
-// none.
+// NewConcurrency returns a Concurrency with a number of slots. A caller waits for a free
+// slot for at most patience. It panics if slots is less than 1 or patience is not positive.
 func NewConcurrency(slots int, patience time.Duration) *Concurrency {
 	if slots < 1 || patience <= 0 {
 		panic("ratelimit: NewConcurrency needs at least one slot, and patience to wait for it")
@@ -48,14 +46,14 @@ func NewConcurrency(slots int, patience time.Duration) *Concurrency {
 	}
 }
 
-// ErrBusy is returned when no slot was free in time.
+// ErrBusy is returned if no slot became free in time.
 var ErrBusy = errors.New("ratelimit: busy")
 
-// Do calls f in a slot, in the key's turn. It returns ErrBusy, and has not called
-// f, when there was none in time. f returns whether it went well, such as whether a
-// password was right. For ten minutes after it did not, the key is suspected: it
-// takes turns with all others that are, and after each turn there is a pause of the
-// same length, in which the machine is everybody else's.
+// Do waits for a slot in the key's turn, and calls f. It returns ErrBusy, without calling
+// f, if no slot became free in time. f returns whether it succeeded, such as whether a
+// password was right. For ten minutes after a failure the key is suspected: it takes turns
+// with all other suspected keys, and after each turn there is a pause of the same length,
+// which leaves the slot to others.
 func (c *Concurrency) Do(ctx context.Context, key string, f func() (good bool)) error {
 	waiting, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
@@ -78,7 +76,7 @@ func (c *Concurrency) Do(ctx context.Context, key string, f func() (good bool)) 
 	defer c.slots.release()
 	begin := time.Now()
 	if !f() {
-		_, _ = c.wrong.Allow(ctx, key) // which never fails, in process
+		_, _ = c.wrong.Allow(ctx, key) // an InProcess never fails
 	}
 	took = time.Since(begin)
 	return nil
@@ -86,13 +84,13 @@ func (c *Concurrency) Do(ctx context.Context, key string, f func() (good bool)) 
 
 type contextKey struct{}
 
-// OnBehalf returns a context in which things are done for a key, such as the network
-// address of who asked for them.
+// OnBehalf returns a context for work on behalf of a key, such as the network address of
+// the caller.
 func OnBehalf(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, contextKey{}, key)
 }
 
-// Key returns the key of [OnBehalf], empty when nobody has said for whom it is.
+// Key returns the key set by [OnBehalf], or "" if there is none.
 func Key(ctx context.Context) string {
 	key, _ := ctx.Value(contextKey{}).(string)
 	return key

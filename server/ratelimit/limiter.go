@@ -1,4 +1,4 @@
-// Package ratelimit bounds how often something may be tried.
+// Package ratelimit limits how often something may be tried, and how much is done at once.
 package ratelimit
 
 import (
@@ -8,19 +8,19 @@ import (
 	"github.com/gormoauth/gormoauth/internal/bounded"
 )
 
-// Limiter bounds how often something may be tried. A program that runs on
-// many instances can have one that they share.
+// Limiter limits how often something may be tried. A program that runs on many instances
+// can implement one that they share.
 type Limiter interface {
-	// Allow counts one more attempt by the key, such as a user's id. It returns
-	// 0 when that may go on, and otherwise how long it has to wait.
+	// Allow counts an attempt by the key, such as a user's id. It returns 0 if the attempt
+	// may proceed, and otherwise how long the key has to wait.
 	Allow(ctx context.Context, key string) (wait time.Duration, err error)
-	// Wait is Allow without counting: for something of which only failures
-	// count, before it is tried.
+	// Wait is like Allow, without counting. Use it before an attempt if only failures
+	// count.
 	Wait(ctx context.Context, key string) (wait time.Duration, err error)
 }
 
-// Unlimited is a Limiter that bounds nothing, for a program that has something
-// else in front of it that does.
+// Unlimited is a Limiter without a limit, for a program behind something else that limits
+// attempts.
 type Unlimited struct{}
 
 // Allow returns 0.
@@ -29,21 +29,22 @@ func (Unlimited) Allow(context.Context, string) (time.Duration, error) { return 
 // Wait returns 0.
 func (Unlimited) Wait(context.Context, string) (time.Duration, error) { return 0, nil }
 
-// InProcess is a Limiter in the memory of this process. It remembers a bounded
-// number of keys, the most recent ones.
+// InProcess is a Limiter in the memory of this process. It remembers a limited number of
+// keys, the most recent ones. It is safe for concurrent use.
 type InProcess struct {
-	// Of each key: when all of its attempts will be back. The generic cell rate algorithm
-	// needs to know no more.
+	// For each key, the time when all of its attempts will be back. The generic cell rate
+	// algorithm needs nothing else.
 	keys  *bounded.Map[string, time.Time]
-	each  time.Duration // in which one attempt comes back
+	each  time.Duration // until one attempt comes back
 	burst int
 	clock func() time.Time
 }
 
 const maxKeys = 100_000
 
-// New returns a limiter that allows each key so many attempts at once, and as
-// many again in each period, one by one. It panics when that would be none.
+// New returns a limiter that allows each key a number of attempts at once, which come back
+// one by one over the period. It panics if attempts is less than 1 or period is not
+// positive.
 func New(attempts int, period time.Duration) *InProcess {
 	if attempts < 1 || period <= 0 {
 		panic("ratelimit: New needs at least one attempt, and a period in which it comes back")
@@ -56,20 +57,21 @@ func New(attempts int, period time.Duration) *InProcess {
 	}
 }
 
-// Allow counts one more attempt.
+// Allow counts an attempt by the key, and returns how long it has to wait. An attempt that
+// has to wait is not counted.
 func (l *InProcess) Allow(_ context.Context, key string) (wait time.Duration, err error) {
 	now := l.clock()
 	l.keys.Update(key, now, func(back time.Time, _ bool) time.Time {
 		var next time.Time
 		if next, wait = l.attempt(back, now); wait > 0 {
-			return back // an attempt that was refused is none
+			return back // a refused attempt does not count
 		}
 		return next
 	})
 	return wait, nil
 }
 
-// Wait returns how long the key has to wait, and counts nothing.
+// Wait returns how long the key has to wait, without counting an attempt.
 func (l *InProcess) Wait(_ context.Context, key string) (wait time.Duration, err error) {
 	now := l.clock()
 	back, _ := l.keys.Get(key, now)
@@ -77,8 +79,8 @@ func (l *InProcess) Wait(_ context.Context, key string) (wait time.Duration, err
 	return wait, nil
 }
 
-// attempt returns when all attempts will be back after one more, and how long that one has
-// to wait.
+// attempt returns when all attempts will be back after one more attempt, and how long that
+// attempt has to wait.
 func (l *InProcess) attempt(back, now time.Time) (next time.Time, wait time.Duration) {
 	if back.Before(now) {
 		back = now

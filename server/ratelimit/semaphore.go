@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// semaphore gives out slots: first come, first served.
+// semaphore hands out slots, first come, first served.
 type semaphore struct {
 	mu      sync.Mutex
 	free    int
@@ -15,13 +15,13 @@ type semaphore struct {
 
 func newSemaphore(slots int) *semaphore { return &semaphore{free: slots} }
 
-// acquire waits for a slot until the context ends, whose error it then returns.
+// acquire waits for a slot. It returns the context's error if that ends first.
 func (s *semaphore) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if s.free > 0 { // nobody waits then
+	if s.free > 0 { // then there are no waiters
 		s.free--
 		s.mu.Unlock()
 		return nil
@@ -37,7 +37,7 @@ func (s *semaphore) acquire(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-given: // in the last moment: the next one has it
+	case <-given: // too late: pass the slot on
 		s.next()
 	default:
 		s.waiting.Remove(place)
@@ -45,14 +45,14 @@ func (s *semaphore) acquire(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// release gives a slot back.
+// release returns a slot.
 func (s *semaphore) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next()
 }
 
-// next gives a slot to whoever has waited longest.
+// next gives a slot to the waiter that has waited longest.
 func (s *semaphore) next() {
 	first := s.waiting.Front()
 	if first == nil {

@@ -184,7 +184,7 @@ func (b *visitor) checkLog(r *http.Request, a answer, id string) {
 	b.t.Helper()
 	var refusals []string
 	for _, line := range b.program.logged(id) {
-		if strings.Contains(line, `msg="an OAuth request was refused"`) || strings.Contains(line, `msg="an OAuth request failed inside"`) {
+		if strings.Contains(line, `msg="an OAuth request was refused"`) || strings.Contains(line, `msg="an OAuth request failed"`) {
 			refusals = append(refusals, line)
 		}
 	}

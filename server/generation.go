@@ -9,16 +9,16 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Generational is a client or a user of whom all grants can be ended at once. What was
-// issued under an earlier generation than that of now counts for nothing.
+// Generational is a client or a user all of whose grants can be ended at once. Whatever was
+// issued under an earlier generation than the current one is no longer valid.
 // [github.com/gormoauth/gormoauth/models.ClientMixin] and
-// [github.com/gormoauth/gormoauth/models.UserMixin] have it.
+// [github.com/gormoauth/gormoauth/models.UserMixin] implement it.
 type Generational interface {
-	// GetGeneration returns how often all grants were ended; it never becomes less.
+	// GetGeneration returns how often all grants were ended. It never decreases.
 	GetGeneration() int64
 }
 
-// GenerationOf returns the generation of a client or a user, 0 for one that has none.
+// GenerationOf returns the generation of a client or a user, or 0 if it is not [Generational].
 func GenerationOf(of any) int64 {
 	if g, ok := of.(Generational); ok && !isNil(of) {
 		return g.GetGeneration()
@@ -26,9 +26,9 @@ func GenerationOf(of any) int64 {
 	return 0
 }
 
-// Ended returns why what has an authorization counts for nothing: all grants of its client,
-// or of its user, were ended after it was issued. It is nil otherwise, and where the
-// generations are 0: nothing was ended, or nobody has looked.
+// Ended returns why whatever has the authorization is no longer valid: all grants of its client,
+// or of its user, were ended after it was issued. Otherwise it returns nil. A generation of 0
+// never ends anything: no grants were ended, or the generation is not known.
 func Ended(authorization models.Authorization, ofClient, ofUser int64) *Reason {
 	switch {
 	case authorization.GetClientGeneration() < ofClient:
@@ -39,37 +39,38 @@ func Ended(authorization models.Authorization, ofClient, ofUser int64) *Reason {
 	return nil
 }
 
-// ended is Ended for what the request exchanges, by its client and, once that is known, its
-// user.
+// ended is Ended for what the request exchanges, with the generation of its client and, once that
+// is known, its user.
 func (r *Request) ended(authorization models.Authorization) *Reason {
 	ofClient := int64(0)
-	if authorization.CheckClient(r.Client.GetClientID()) { // a token that is exchanged may be another's
+	if authorization.CheckClient(r.Client.GetClientID()) { // an exchanged token may be another client's
 		ofClient = GenerationOf(r.Client)
 	}
 	return Ended(authorization, ofClient, r.userGeneration)
 }
 
-// readAgain is the part of the storage budget after which a client and a user are looked at
-// once more.
+// readAgain is the fraction of the storage budget (one in readAgain) after which a client and a
+// user are read again.
 const readAgain = 4
 
 type clientAgeKey struct{}
 
-// ClientAge is called by a cache of clients that answers with what was read some time ago,
-// with the context of the question.
+// ClientAge is called by a cache of clients when it returns a client that was read some time ago.
+// ctx is the context of the lookup, and age how long ago that was.
 func ClientAge(ctx context.Context, age time.Duration) {
 	if readAt, ok := ctx.Value(clientAgeKey{}).(*time.Time); ok {
 		*readAt = readAt.Add(-age)
 	}
 }
 
-// queryClient is QueryClient for the client of the request: when it was read is noted.
+// queryClient is QueryClient for the request's client. It records when the client was read.
 func (r *Request) queryClient(ctx context.Context, clientID string) (Client, error) {
 	r.clientReadAt = time.Now()
 	return r.Server.QueryClient(context.WithValue(ctx, clientAgeKey{}, &r.clientReadAt), clientID)
 }
 
-// queryUser is QueryUser for the user of the request, whose generation is noted.
+// queryUser is QueryUser for the request's user. It records the user's generation, and when it
+// was read.
 func (r *Request) queryUser(ctx context.Context, userID string) (User, error) {
 	r.userReadAt = time.Now()
 	user, err := r.Server.QueryUser(ctx, userID)
@@ -77,9 +78,9 @@ func (r *Request) queryUser(ctx context.Context, userID string) (User, error) {
 	return user, err
 }
 
-// checkGenerations looks at the client and the user once more where they were read so long
-// ago that their grants may have been ended meanwhile: whoever ends them waits for requests
-// that are under way, but not for long. What is exchanged says itself whether it has ended.
+// checkGenerations reads the client and the user again if they were read so long ago that their
+// grants may have been ended since: ending all grants waits for requests in progress, but not for
+// long. A credential that is exchanged is checked when it is spent.
 func (r *Request) checkGenerations(ctx context.Context) error {
 	if r.Credential != nil {
 		return nil
@@ -107,8 +108,8 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 	return nil
 }
 
-// UnderWay is for how long a request may go on to issue something under a generation that it
-// has read before.
+// UnderWay returns how long a request may continue to issue something under a generation that it
+// has read earlier.
 func UnderWay(ctx context.Context) time.Duration {
 	if wait, shortened := underway.Shortened(ctx); shortened {
 		return wait

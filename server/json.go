@@ -8,23 +8,22 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// ReadJSON reads JSON that somebody else wrote into what a pointer points to, as
-// this module reads all of it: names of members are compared exactly, where
-// encoding/json takes "ſcope" for "scope"; a name that an object has twice is an
-// error at any depth, as is text that is not valid UTF-8, anything behind the value,
-// more than 1 MiB, and more than 32 levels. After an error nothing is read.
+// ReadJSON decodes untrusted JSON into the value that into points to, as this module decodes all
+// JSON from others. Unlike encoding/json, it compares member names exactly, where encoding/json
+// takes "ſcope" for "scope". It returns an error for a member name that occurs twice in an object
+// at any depth, for text that is not valid UTF-8, for anything after the value, for more than 1
+// MiB, and for more than 32 levels of nesting. After an error nothing has been decoded.
 func ReadJSON(text []byte, into any) error { return strictjson.Unmarshal(text, into) }
 
-// NumericDate is a date in a JWT, in seconds since 1970 (RFC 7519 section 2). What
-// is read may have a fraction, which is cut off, and an exponent: 1800000000.5 and
-// 1.8e9 are dates. It lies between 1970 and the end of the year 9999. null is 0, as
-// if there was none.
+// NumericDate is a date in a JWT, in seconds since 1970 (RFC 7519 section 2). When decoded it may
+// have a fraction, which is dropped, or an exponent: 1800000000.5 and 1.8e9 are valid. It must be
+// between 1970 and the end of the year 9999. null is decoded as 0, as if the date were missing.
 type NumericDate int64
 
 // endOfDates is the first second of the year 10000.
 const endOfDates = 253402300800
 
-// UnmarshalJSON reads a number.
+// UnmarshalJSON decodes a number, or null.
 func (d *NumericDate) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		*d = 0
@@ -41,8 +40,8 @@ func (d *NumericDate) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// MarshalJSON writes a number without a fraction.
+// MarshalJSON encodes the date as a number without a fraction.
 func (d NumericDate) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(d), 10), nil }
 
-// Time returns the date.
+// Time returns the date as a time.Time.
 func (d NumericDate) Time() time.Time { return time.Unix(int64(d), 0) }

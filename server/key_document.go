@@ -14,12 +14,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// jwksEndpoint is the name of the document of the server's public keys.
+// jwksEndpoint is the name of the endpoint that publishes the server's keys.
 const jwksEndpoint = "jwks"
 
-// PublicKeysResponse is the document of the public keys of all that sign (RFC 7517
-// section 5). It may be cached for five minutes: a new key is announced long before it
-// signs.
+// PublicKeysResponse returns a JWK Set of the public keys of all signers (RFC 7517 section 5). It
+// may be cached for five minutes: a new key is published long before it signs.
 func PublicKeysResponse(ctx context.Context, now time.Time, signers ...SigningKeys) (*Response, error) {
 	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, signer := range signers {
@@ -38,8 +37,8 @@ func PublicKeysResponse(ctx context.Context, now time.Time, signers ...SigningKe
 	}, nil
 }
 
-// keyDocument is the endpoint "jwks" of a server that signs and on which no other one of
-// that name is registered: without its keys nobody could verify what it signs.
+// keyDocument is the endpoint "jwks" of a server that signs, if the program registers no other
+// endpoint of that name: without its keys nobody could verify the signatures.
 type keyDocument []SigningKeys
 
 // EndpointName returns "jwks".
@@ -51,20 +50,19 @@ func (keyDocument) EndpointPath() string { return "/oauth/jwks" }
 // Methods returns "GET".
 func (keyDocument) Methods() []string { return []string{http.MethodGet} }
 
-// PrepareMetadata names the document (RFC 8414 section 2), unless the program has one
-// elsewhere.
+// PrepareMetadata sets jwks_uri (RFC 8414 section 2), unless the program has set it.
 func (keyDocument) PrepareMetadata(s *Server, metadata Metadata) {
 	if metadata["jwks_uri"] == nil {
 		metadata["jwks_uri"] = s.EndpointURL(jwksEndpoint)
 	}
 }
 
-// CreateResponse writes the keys.
+// CreateResponse returns the keys.
 func (d keyDocument) CreateResponse(ctx context.Context, req *Request) (*Response, error) {
 	return PublicKeysResponse(ctx, req.Time, d...)
 }
 
-// publishKeys adds the key document, takes it away again, or leaves it to the program.
+// publishKeys adds or removes the key document, or leaves the program's own in place.
 func (r *registrations) publishKeys() {
 	if _, isOurs := r.endpoints[jwksEndpoint].(keyDocument); isOurs {
 		delete(r.endpoints, jwksEndpoint)
@@ -77,7 +75,7 @@ func (r *registrations) publishKeys() {
 	}
 }
 
-// signers are the keys of all that is registered and signs, except the key document.
+// signers returns the keys of everything registered that signs, except the key document.
 func (r *registrations) signers() (signers []SigningKeys) {
 	values := slices.Clone(r.extensions)
 	for _, g := range r.grants {
@@ -103,13 +101,13 @@ func (r *registrations) signers() (signers []SigningKeys) {
 	return signers
 }
 
-// sameKeys reports whether two values are one.
+// sameKeys reports whether two values are the same.
 func sameKeys(a, b SigningKeys) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// publishedKeys are the keys of all that signs, and those of a document of the program's
-// own.
+// publishedKeys returns the keys of everything that signs, and those of the program's own key
+// document.
 func (r *registrations) publishedKeys() []SigningKeys {
 	all := r.signers()
 	document, ok := r.endpoints[jwksEndpoint].(PublishedKeysHook)
@@ -123,14 +121,15 @@ func (r *registrations) publishedKeys() []SigningKeys {
 	return append(all, keys)
 }
 
-// maintained is for keys that are made ahead of time, such as those of gormstore.
+// maintained is implemented by keys that are generated ahead of time, such as those of gormstore.
 type maintained interface {
 	MaintainOnce(ctx context.Context, now time.Time) error
 	Maintain(ctx context.Context, log *slog.Logger)
 }
 
-// PrepareKeys makes the keys that are due of all that signs and is registered, before
-// anybody waits for one: an RSA key takes its time. Call it before the server serves.
+// PrepareKeys generates the keys that are due, of everything registered that signs, so that no
+// request has to wait for one: an RSA key takes a while. Call it before the server starts
+// serving.
 func (s *Server) PrepareKeys(ctx context.Context) error {
 	var faults []error
 	for _, keys := range s.publishedKeys() {
@@ -141,8 +140,8 @@ func (s *Server) PrepareKeys(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// MaintainKeys does so now and then until ctx ends, and deletes what is published no
-// more: run it beside the server.
+// MaintainKeys generates keys that become due, and deletes those that are no longer published,
+// until ctx ends. Run it alongside the server.
 func (s *Server) MaintainKeys(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, keys := range s.publishedKeys() {

@@ -14,13 +14,13 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// ParseKeySet reads a JWK Set (RFC 7517 section 5), as [ReadJSON] reads JSON. A key
-// that is not understood is left out, such as one of a kty or a curve that this
-// server does not know, or one that lacks a member: the others are as good as
-// without it. There may be none left. An error is for what is not a JWK Set at all.
+// ParseKeySet decodes a JWK Set (RFC 7517 section 5), with the rules of [ReadJSON]. Keys that it
+// does not support are left out, such as those with an unknown kty or curve, or with a missing
+// member, because the other keys are usable without them. The result may be empty. It returns an
+// error if the text is not a JWK Set at all.
 //
-// A key set may have private and symmetric keys: who needs public ones asks each key
-// whether it is one.
+// A key set may contain private and symmetric keys: callers that need public keys must check each
+// key.
 func ParseKeySet(text []byte) (*jose.JSONWebKeySet, error) {
 	raw, err := keysOf(text)
 	if err != nil {
@@ -36,7 +36,7 @@ func ParseKeySet(text []byte) (*jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// keysOf returns the keys of a JWK Set, understood or not.
+// keysOf returns all keys of a JWK Set, supported or not.
 func keysOf(text []byte) ([]json.RawMessage, error) {
 	var set struct {
 		Keys *[]json.RawMessage `json:"keys"`
@@ -45,15 +45,15 @@ func keysOf(text []byte) ([]json.RawMessage, error) {
 		return nil, err
 	}
 	if set.Keys == nil {
-		return nil, errors.New("server: a JWK Set has the member \"keys\", a list")
+		return nil, errors.New("server: a JWK Set must have the member \"keys\", a list")
 	}
 	return *set.Keys, nil
 }
 
-// holdsSecret reports whether a key has a private or a symmetric part, understood or
-// not (RFC 7518 section 6, RFC 8037 section 2).
+// holdsSecret reports whether a key has a private or symmetric part, even if it is not supported
+// (RFC 7518 section 6, RFC 8037 section 2).
 func holdsSecret(key []byte) bool {
-	members, _ := strictjson.Object(key) // what is no object is no key
+	members, _ := strictjson.Object(key) // if it is not an object, it is not a key
 	for _, name := range []string{"d", "k", "priv"} {
 		if _, given := members[name]; given {
 			return true
@@ -62,10 +62,10 @@ func holdsSecret(key []byte) bool {
 	return false
 }
 
-// keyNames names the keys of a JWK Set for the person who registers it: each by its kid,
-// or else by its kind.
+// keyNames lists the keys of a JWK Set for the person who registers it: each by its kid or,
+// without one, by its type.
 func keyNames(text []byte) string {
-	raw, _ := keysOf(text) // what is no key set has no keys
+	raw, _ := keysOf(text) // if it is not a key set, there are no keys
 	return namesOfKeys(raw)
 }
 
@@ -77,15 +77,15 @@ func namesOfKeys(raw []json.RawMessage) string {
 			Type  string `json:"kty"`
 			Curve string `json:"crv"`
 		}
-		_ = strictjson.Unmarshal(one, &key) // what is no key has no name
+		_ = strictjson.Unmarshal(one, &key) // if it is not a key, it has no name
 		names[i] = cmp.Or(key.ID, strings.TrimSpace(key.Type+" "+key.Curve), "a key without a kid")
 	}
 	return strings.Join(names, ", ")
 }
 
-// CheckSigningKeys refuses a client whose key set (jwks) has no key that may sign by any
-// of the algorithms, so that the client could never sign anything. It names the keys. A
-// key set at a jwks_uri is seen when it is used.
+// CheckSigningKeys returns an error if a client's key set (jwks) has no key that can sign with
+// any of the algorithms, in which case the client could never sign anything. The error names the
+// keys. A key set at a jwks_uri is only checked when it is used.
 func CheckSigningKeys(metadata *models.ClientMetadata, algorithms []jose.SignatureAlgorithm) error {
 	if len(metadata.JWKs) == 0 {
 		return nil
@@ -101,7 +101,7 @@ func CheckSigningKeys(metadata *models.ClientMetadata, algorithms []jose.Signatu
 	case err == nil && len(keys.Keys) > maxAssertionKeys:
 		fault.Problem = fmt.Sprintf("has more than %d keys", maxAssertionKeys)
 	case err != nil || !slices.ContainsFunc(keys.Keys, signs):
-		fault.Problem = fmt.Sprintf("cannot sign by any of %v; register a key that can", algorithms)
+		fault.Problem = fmt.Sprintf("cannot sign with any of %v; register a key that can", algorithms)
 	default:
 		return nil
 	}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// LocalPath returns next when it is the address of a page of this site, path and query,
-// and otherwise "/". A sign-in page sends people back by it: a link to that page must not
-// be able to lead them elsewhere. A browser takes "//host" and "/\host" for another host,
-// and skips tabs and line breaks.
+// LocalPath returns next if it is the address of a page of this site, path and query, and "/"
+// otherwise. A sign-in page uses it to send users back, so that a link to the page cannot lead
+// them to another site. Browsers take "//host" and "/\host" for another host, and ignore tabs and
+// line breaks.
 func LocalPath(next string) string {
 	u, err := url.Parse(next)
 	switch {

@@ -11,20 +11,19 @@ import (
 	"github.com/gormoauth/gormoauth/internal/requestid"
 )
 
-// RequestID returns the id of the request that is being answered, by which the lines of
-// the log belong together, see Config.RequestID. It is empty when there is none.
+// RequestID returns the id of the request that is being answered, which all its log lines share,
+// see Config.RequestID. It returns "" if there is none.
 func RequestID(ctx context.Context) string { return requestid.From(ctx) }
 
-// WithRequestID returns the request with its id in its context, see Config.RequestID. A
-// program that calls it first, for whatever it serves, has the id in its own lines as
-// well, see [LogHandler].
+// WithRequestID returns the request with its id in its context, see Config.RequestID. A program
+// that calls it first, for everything it serves, can have the id in its own log lines as well,
+// see [LogHandler].
 func (s *Server) WithRequestID(r *http.Request) *http.Request {
 	return requestid.Enter(r, s.config.RequestID)
 }
 
-// LogHandler returns a handler that adds the key "request_id" to each line that is
-// written in the context of a request, see [RequestID]. The lines of a server and of a
-// protected API have it anyway.
+// LogHandler returns a handler that adds the key "request_id" to each line logged in the context
+// of a request, see [RequestID]. The lines of a server and of a protected API always have it.
 func LogHandler(next slog.Handler) slog.Handler {
 	if _, ok := next.(logHandler); ok {
 		return next
@@ -34,7 +33,7 @@ func LogHandler(next slog.Handler) slog.Handler {
 
 type logHandler struct{ slog.Handler }
 
-// Handle adds the id, unless the line has it.
+// Handle adds the id, unless the line already has it.
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 	if id := RequestID(ctx); id != "" && !hasKey(record, requestIDKey) {
 		record = record.Clone()
@@ -58,7 +57,7 @@ func hasKey(record slog.Record, key string) (has bool) {
 	return has
 }
 
-// Longest texts of a line. A grant's ID is a digest, of which some is enough.
+// Maximum lengths of texts in a line. A grant's id is a digest, of which a part is enough.
 const (
 	maxLoggedCause = 4096
 	maxLoggedText  = 512
@@ -67,7 +66,7 @@ const (
 	maxLoggedGrant = 16
 )
 
-// LogLevel is how much a line of a log about the request matters, see [EventLog].
+// LogLevel returns the level of a log line about the request, see [EventLog].
 func (o Observation) LogLevel() slog.Level {
 	switch {
 	case o.Failed(), o.Error != nil && o.Error.cause != nil && o.ErrorCode() != Canceled:
@@ -79,9 +78,9 @@ func (o Observation) LogLevel() slog.Level {
 	}
 }
 
-// LogAttrs are what a line of a log says about the request, by the keys of [EventLog],
-// with more after the status. Nothing that a stranger sent gets into a log of this module
-// but through here.
+// LogAttrs returns the attributes of a log line about the request, with the keys of [EventLog],
+// and adds more after the status. Everything in this module's logs that was sent by a stranger
+// passes through it.
 func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 	var all []slog.Attr
 	if o.Endpoint != "" {
@@ -101,7 +100,7 @@ func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 			all = append(all, slog.String(name, loggable(value, longest)))
 		}
 	}
-	known := func(name, value string, longest int) { // by which something is found
+	known := func(name, value string, longest int) { // an identifier that the log is searched by
 		if value != "" {
 			all = append(all, slog.String(name, printable(value, longest)))
 		}
@@ -129,7 +128,7 @@ func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
 	return all
 }
 
-// loggableValues are the values of a reason, as the group "values".
+// loggableValues returns the values of a reason as the group "values".
 func loggableValues(values []slog.Attr) slog.Attr {
 	inner := make([]slog.Attr, 0, len(values))
 	for _, value := range values {
@@ -140,14 +139,14 @@ func loggableValues(values []slog.Attr) slog.Attr {
 	return slog.Attr{Key: "values", Value: slog.GroupValue(inner...)}
 }
 
-// loggedGrant is the id of a grant, as a log names it.
+// loggedGrant returns the part of a grant's id that is logged.
 func loggedGrant(grantID string) string { return grantID[:min(len(grantID), maxLoggedGrant)] }
 
-// param is a parameter of the request, as a value of a reason.
+// param returns a parameter of the request as a value of a reason.
 func (r *Request) param(name string) slog.Attr { return slog.String(name, r.Params.Get(name)) }
 
-// log tells the operator what a client may not know, and what it may: whoever looks for
-// the reason of a failure finds it here. Every error that is answered comes here.
+// log tells the operator why a request failed, including what the client must not know. Every
+// error that is answered is logged here.
 func (s *Server) log(r *http.Request, failure *Error, of *Request) {
 	if failure.logged {
 		return
@@ -158,10 +157,10 @@ func (s *Server) log(r *http.Request, failure *Error, of *Request) {
 	o.LogError(r, s.config.Logger)
 }
 
-// LogError writes the line of a request whose error is answered, by the keys of
-// [EventLog] with "path" and, where something failed inside, "cause". A server writes
-// its own; this is for what answers beside one, such as a protected API. There is no line
-// for a request that failed since nobody waits for its answer any more.
+// LogError logs a request that is answered with an error, with the keys of [EventLog], "path"
+// and, for an internal failure, "cause". A server logs its own errors; LogError is for handlers
+// beside it, such as a protected API. It logs nothing if the request failed because the client no
+// longer waits for the answer.
 func (o Observation) LogError(r *http.Request, logger *slog.Logger) {
 	if o.ErrorCode() == Canceled && r.Context().Err() != nil {
 		return
@@ -171,13 +170,13 @@ func (o Observation) LogError(r *http.Request, logger *slog.Logger) {
 	}
 	message, attributes := "an OAuth request was refused", o.LogAttrs(slog.String("path", r.URL.Path))
 	if o.Error.cause != nil {
-		message, attributes = "an OAuth request failed inside", append(attributes, slog.String("cause", loggable(o.Error.cause.Error(), maxLoggedCause)))
+		message, attributes = "an OAuth request failed", append(attributes, slog.String("cause", loggable(o.Error.cause.Error(), maxLoggedCause)))
 	}
 	logger.LogAttrs(r.Context(), o.LogLevel(), message, attributes...)
 }
 
-// logged logs an error that the program gets, and marks it: it is not logged again when
-// the program writes it.
+// logged logs an error that is returned to the program, and marks it so that it is not logged
+// again when the program writes it.
 func (s *Server) logged(r *http.Request, err error, of *Request) error {
 	if err == nil || AsError(err).isSeeOther() {
 		return err
@@ -188,18 +187,18 @@ func (s *Server) logged(r *http.Request, err error, of *Request) error {
 	return &failure
 }
 
-// LogRefusal logs why a request is answered with less than it asked for where the answer
-// is no error, such as that of an introspection. It is one line of Config.Logger, with
-// the keys of [EventLog].
+// LogRefusal logs why a request is answered with less than it asked for if the answer is not an
+// error, such as an introspection response. It writes one line to Config.Logger, with the keys of
+// [EventLog].
 func (r *Request) LogRefusal(reason error) {
 	o := Observation{Endpoint: r.Endpoint, Error: new(Error).BecauseOf(reason)}
 	o.describe(r)
 	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", o.LogAttrs()...)
 }
 
-// LogDebug logs at the level of debugging what whoever builds the program wants to know of
-// the context's request, which is answered all the same. It is one line of Config.Logger,
-// with the keys of [EventLog] beside the values.
+// LogDebug logs at debug level something about the context's request that the program's developer
+// may want to know and that does not keep the request from being answered. It writes one line to
+// Config.Logger, with the keys of [EventLog] and the values.
 func (s *Server) LogDebug(ctx context.Context, message string, values ...slog.Attr) {
 	if !s.config.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
@@ -210,8 +209,8 @@ func (s *Server) LogDebug(ctx context.Context, message string, values ...slog.At
 	s.config.Logger.LogAttrs(ctx, slog.LevelDebug, message, o.LogAttrs(values...)...)
 }
 
-// LogRefusal is that of the context's request, for what knows no more than the context.
-// Where nothing is requested the line has the reason alone.
+// LogRefusal is [Request.LogRefusal] for the context's request. If the context has no request,
+// the line has the reason only.
 func (s *Server) LogRefusal(ctx context.Context, reason error) {
 	req := RequestFromContext(ctx)
 	if req == nil {
@@ -220,12 +219,13 @@ func (s *Server) LogRefusal(ctx context.Context, reason error) {
 	req.LogRefusal(reason)
 }
 
-// loggable is a text that a stranger may have written, or that names what one wrote, as a
-// log may have it: as [printable] returns it, with each URI as [LoggedURI] returns it.
+// loggable returns text that may be a stranger's, or may quote one, in a form that can be logged:
+// as [printable] returns it, with each URI as [LoggedURI] returns it.
 func loggable(text string, longest int) string { return printable(loggedURIs(text), longest) }
 
-// printable is a text as a log may have it: bounded, without characters that cannot be
-// seen, and without what looks like a secret, which clients send in wrong places.
+// printable returns text in a form that can be logged: limited in length, without invisible
+// characters, and without anything that looks like a secret, since clients send secrets in wrong
+// places.
 func printable(text string, longest int) string {
 	text = bounded(withoutSecrets(text), longest)
 	if !strings.ContainsFunc(text, isInvisible) {
@@ -239,7 +239,7 @@ func printable(text string, longest int) string {
 	}, text)
 }
 
-// bounded is a text of a stranger's, no longer than a log should hold.
+// bounded returns text cut to a length that is acceptable in a log.
 func bounded(text string, longest int) string {
 	if len(text) <= longest {
 		return text
@@ -247,8 +247,8 @@ func bounded(text string, longest int) string {
 	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
-// withoutSecrets replaces what looks like one: what was generated, by this module or in
-// the same way, and JWTs.
+// withoutSecrets replaces everything that looks like a secret: texts generated by this module or
+// in the same form, and JWTs.
 func withoutSecrets(text string) string {
 	base32 := func(c rune) bool { return 'A' <= c && c <= 'Z' || '2' <= c && c <= '7' }
 	inJWT := func(c rune) bool {
@@ -261,7 +261,7 @@ func withoutSecrets(text string) string {
 	return replaceRuns(text, inJWT, func(run string) bool { return strings.Contains(run, "eyJ") && strings.Contains(run, ".") })
 }
 
-// replaceRuns replaces those runs of characters that are secrets.
+// replaceRuns replaces the runs of characters that are secrets.
 func replaceRuns(text string, within func(c rune) bool, isSecret func(run string) bool) string {
 	var b strings.Builder
 	for text != "" {
@@ -281,10 +281,10 @@ func replaceRuns(text string, within func(c rune) bool, isSecret func(run string
 	return b.String()
 }
 
-// LoggedURI returns a URI that is not what it should be, for the values of a [Reason]:
-// without a password, and with the names of its parameters alone, since a client may
-// have copied the address of an answer, with its code or token. Of an escaped one it is
-// the URI that was escaped. All other texts of a log have their URIs like this anyway.
+// LoggedURI returns an invalid or rejected URI in a form that is safe for the values of a
+// [Reason]: without a password, and without the values of its parameters, since a client may have
+// copied the URL of a response with its code or token. An escaped URI is unescaped first. URIs in
+// all other logged texts are treated in the same way automatically.
 func LoggedURI(uri string) string {
 	uri = unescapedURI(uri)
 	if !strings.ContainsAny(uri, "/:?=") { // such as client_name#ja
@@ -302,7 +302,7 @@ func LoggedURI(uri string) string {
 	return base
 }
 
-// unescapedURI returns the URI that was escaped, as a client may do once too often.
+// unescapedURI returns the URI that was escaped, which a client may have done once too often.
 func unescapedURI(text string) string {
 	const most = 3
 	for range most {
@@ -319,9 +319,9 @@ func unescapedURI(text string) string {
 	return text
 }
 
-// withoutPassword takes out of the first part of a URI what stands before an @, and what
-// stands where a port should. Browsers find a password also where a slash is missing, or
-// is a backslash.
+// withoutPassword removes from the first part of a URI whatever precedes an @, and whatever is in
+// the place of a port. Browsers also recognize a password if a slash is missing or replaced by a
+// backslash.
 func withoutPassword(base string) string {
 	const slashes = `/\`
 	rest := base
@@ -358,9 +358,9 @@ func isSchemeLetter(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("+-.", c)
 }
 
-// loggedURIs returns a text with each URI in it as [LoggedURI] returns it. A URI is what
-// stands in quotes, which no text of a stranger's has that is named here, see [Excerpt],
-// or a whole text that begins like one; elsewhere it ends with a space.
+// loggedURIs returns text with each URI in it as [LoggedURI] returns it. A URI is anything in
+// quotation marks, which [Excerpt] removes from strangers' text, or a whole text that begins like
+// a URI. Elsewhere a URI ends at a space.
 func loggedURIs(text string) string {
 	if !strings.ContainsAny(text, "?#@%") {
 		return text

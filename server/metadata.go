@@ -2,10 +2,10 @@ package server
 
 import "slices"
 
-// Metadata is what a server says of itself, by member (RFC 8414 section 2).
+// Metadata is the metadata of a server, by member (RFC 8414 section 2).
 type Metadata map[string]any
 
-// Add adds values to a member that is a list, in order and none twice.
+// Add adds values to a member that is a list, and keeps the list sorted and without duplicates.
 func (m Metadata) Add(member string, values ...string) {
 	list, _ := m[member].([]string)
 	list = append(list, values...)
@@ -13,17 +13,17 @@ func (m Metadata) Add(member string, values ...string) {
 	m[member] = slices.Compact(list)
 }
 
-// MetadataHook is for a grant, an extension, an endpoint or a client
-// authentication method that has something to say in the server's metadata.
+// MetadataHook is implemented by a grant, an extension, an endpoint or a client authentication
+// method that adds to the server's metadata.
 type MetadataHook interface {
 	PrepareMetadata(s *Server, metadata Metadata)
 }
 
-// Metadata returns what the server says of itself: exactly what is registered.
+// Metadata returns the server's metadata, which describes exactly what is registered.
 func (s *Server) Metadata() Metadata {
 	m := Metadata{
 		"issuer":                   s.config.Issuer,
-		"response_types_supported": []string{}, // required of every server
+		"response_types_supported": []string{}, // a required member
 		"authorization_response_iss_parameter_supported": true, // RFC 9207 section 3
 	}
 	if u := s.EndpointURL(authorizationEndpoint); u != "" {
@@ -53,7 +53,7 @@ func (s *Server) Metadata() Metadata {
 	return m
 }
 
-// responseModes are all that a response may have that usually has the one.
+// responseModes returns all modes of a response whose default mode is usual.
 func (s *Server) responseModes(usual string) (modes []string) {
 	modes = responseModes(usual)
 	tell(&Request{Server: s}, func(hook ResponseModeHook) {

@@ -9,12 +9,12 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// MaxAddress is how long an address may be to which a browser is sent on: it still
-// fits into a header when it is, once more escaped, the parameter of a sign-in page.
+// MaxAddress is the maximum length of an address that a browser is redirected to. It still fits
+// into a header when it is escaped again, as the parameter of a sign-in page.
 const MaxAddress = 4 << 10
 
-// Address returns where a page is met by GET: its path, with the parameters as its
-// query.
+// Address returns the address at which a page is reached by GET: its path, with the parameters as
+// its query.
 func (r *Request) Address(params url.Values) string { return r.address(params.Encode()) }
 
 func (r *Request) address(query string) string {
@@ -25,9 +25,8 @@ func (r *Request) address(query string) string {
 	return path + "?" + query
 }
 
-// publicPath is the path by which the browser knows the page of a request, which lies
-// below the issuer: [http.StripPrefix] may have taken off whatever stands before it,
-// and a proxy the issuer's path.
+// publicPath returns the path of the request's page as the browser knows it, which is below the
+// issuer: [http.StripPrefix] may have removed a prefix, and a proxy the issuer's path.
 func (r *Request) publicPath() string {
 	path := fromRoot(r.HTTP.URL)
 	if line, err := url.ParseRequestURI(r.HTTP.RequestURI); err == nil && strings.HasSuffix(fromRoot(line), path) {
@@ -39,11 +38,12 @@ func (r *Request) publicPath() string {
 	return path
 }
 
-// fromRoot is a path with one slash at its beginning: two would begin another host.
+// fromRoot returns a path with a single leading slash: with two it would begin with another host.
 func fromRoot(u *url.URL) string { return "/" + strings.TrimLeft(u.EscapedPath(), "/") }
 
-// returnTo is the address of a request whose parameters stand in the query. A decision
-// that somebody wrote into it is left out, and what cannot stand in a header is escaped.
+// returnTo returns the address of a request whose parameters are in the query. A decision in the
+// query, which only somebody else can have written, is removed, and characters that are not
+// allowed in a header are escaped.
 func (r *Request) returnTo() string {
 	query := r.HTTP.URL.RawQuery
 	if strings.Contains(query, DecisionField) || strings.Contains(query, ConfirmField) || !header.IsPrintable(query) {
@@ -54,7 +54,7 @@ func (r *Request) returnTo() string {
 	return r.address(query)
 }
 
-// withoutDecision is a copy of the parameters without the fields of a decision.
+// withoutDecision returns a copy of the parameters without the fields of a decision.
 func withoutDecision(values url.Values) url.Values {
 	rest := make(url.Values, len(values))
 	for name, value := range values {
@@ -65,24 +65,23 @@ func withoutDecision(values url.Values) url.Values {
 	return rest
 }
 
-// SeeOther returns an error by which [Server.WriteError] sends the browser on by GET to
-// an address of this site.
+// SeeOther returns an error with which [Server.WriteError] redirects the browser by GET to an
+// address of this site.
 func SeeOther(address string) *Error {
 	return &Error{Status: http.StatusSeeOther, Header: http.Header{"Location": {address}}}
 }
 
-// isSeeOther reports whether an error is one of [SeeOther].
+// isSeeOther reports whether an error was returned by [SeeOther].
 func (e *Error) isSeeOther() bool { return e.Code == "" && e.Status == http.StatusSeeOther }
 
-// isOnPage reports whether a POST was sent to the address of a page, from the program's
-// own page: the query has the request, and the body what the user decides. Any other
-// POST is a client's request.
+// isOnPage reports whether a POST was sent from the program's own page to the page's address: the
+// query has the request, and the body the user's decision. Any other POST is a client's request.
 func (r *Request) isOnPage() bool {
 	return r.HTTP.URL.RawQuery != "" && !r.HTTP.PostForm.Has("client_id") && r.Server.FromOwnPage(r.HTTP)
 }
 
-// moveOn sends a client's request on that came by POST and is too long for an address.
-// It is valid, so that nothing is kept for nobody.
+// moveOn redirects a client's request that was sent by POST and is too long for an address. The
+// request is valid, so nothing is stored for invalid ones.
 func (s *Server) moveOn(req *Request, posted url.Values) error {
 	requestURI := ""
 	err := each(req, func(hook KeepRequestHook) (err error) {
@@ -100,8 +99,7 @@ func (s *Server) moveOn(req *Request, posted url.Values) error {
 	return SeeOther(req.Address(url.Values{"client_id": {req.Client.GetClientID()}, "request_uri": {requestURI}}))
 }
 
-// restore puts the parameters of a request that is kept in the place of its
-// request_uri.
+// restore replaces the request_uri of a stored request by its parameters.
 func (s *Server) restore(ctx context.Context, req *Request) error {
 	if !req.Params.Has("request_uri") {
 		return nil
@@ -117,6 +115,6 @@ func (s *Server) restore(ctx context.Context, req *Request) error {
 	})
 }
 
-// KeptRequestURI returns the request_uri of a [KeepRequestHook] by which the request came,
-// empty where it came as it is. It is not one that was pushed.
+// KeptRequestURI returns the request_uri under which a [KeepRequestHook] stored the request, or
+// "" if its parameters were sent directly. It is never that of a pushed request.
 func (r *Request) KeptRequestURI() string { return r.kept }

@@ -8,54 +8,52 @@ import (
 	"time"
 )
 
-// Observation is what became of a request. What it says is no secret; its
-// Request has them all.
+// Observation is the outcome of a request. Its fields contain no secrets, except the Request,
+// which contains all of them.
 type Observation struct {
-	// Endpoint is that of [ObserveHook].
+	// Endpoint is the name of the endpoint, as in [ObserveHook].
 	Endpoint string
-	// Request is the request as far as it was read; of one at a protected API, only
-	// its HTTP.
+	// Request is the request as far as it was read. At a protected API it only has its HTTP
+	// field.
 	Request *Request
-	// ClientID is the client: at endpoints with client authentication one that
-	// authenticated, at others one that exists, at an API the token's. Empty when
-	// there is none.
+	// ClientID is the client: one that authenticated at endpoints with client authentication, one
+	// that exists at others, and that of the token at an API. It is empty if there is none.
 	ClientID string
-	// ClaimedClientID is who a client says to be that is not known to be anybody:
-	// printable ASCII of a stranger's, of 128 characters at most. Empty where
-	// ClientID is not, or when it says nothing.
+	// ClaimedClientID is the client id that the request claims, if ClientID is empty: untrusted
+	// printable ASCII, at most 128 characters long. It is empty if the request claims none.
 	ClaimedClientID string
-	// AuthMethod is how the client authenticated, empty when it did not.
+	// AuthMethod is the method by which the client authenticated, empty if it did not.
 	AuthMethod string
-	// GrantType is the grant type where the server has it, "other" where it has
-	// not, and empty where there is none. It is never a stranger's text.
+	// GrantType is the grant type if the server supports it, "other" if it does not, and empty if
+	// there is none. It is never a stranger's text.
 	GrantType string
-	// UserID is the resource owner, empty when unknown.
+	// UserID is the resource owner, empty if unknown.
 	UserID string
-	// Scope is what the request asks for as far as the client may have it, or what
-	// a token at an API stands for.
+	// Scope is the requested scope as far as the client may have it or, at an API, the scope of
+	// the token.
 	Scope string
-	// Status is the HTTP status of the answer; 0 where the program answers, and 500
-	// where a handler panicked.
+	// Status is the HTTP status of the answer. It is 0 if the program writes the answer, and 500
+	// if a handler panicked.
 	Status int
-	// Reuse is whether a code or refresh token came a second time, for which its grant
-	// is revoked.
+	// Reuse reports whether a code or refresh token was presented a second time, for which its
+	// grant was revoked.
 	Reuse bool
-	// Error is the error that was answered, nil when there is none. Its cause,
-	// [Error.Unwrap], is text that this module did not write.
+	// Error is the error that was answered, nil if there is none. The text of its cause,
+	// [Error.Unwrap], does not come from this module.
 	Error *Error
-	// Duration is how long it took by the configured clock.
+	// Duration is how long the request took, measured by Config.Clock.
 	Duration time.Duration
-	// RemoteAddress is where the request comes from, by Config.RemoteAddress.
+	// RemoteAddress is where the request comes from, according to Config.RemoteAddress.
 	RemoteAddress string
-	// RequestID is the request's id, by Config.RequestID.
+	// RequestID is the request's id, according to Config.RequestID.
 	RequestID string
 }
 
-// Canceled is the [Observation.ErrorCode] of a request whose client went away.
+// Canceled is the [Observation.ErrorCode] of a request whose client disconnected.
 const Canceled = "canceled"
 
-// ErrorCode returns the code of the error, [Canceled] where nobody waited for the
-// answer, and nothing where there was no error.
+// ErrorCode returns the code of the error, [Canceled] if the client no longer waited for the
+// answer, and "" if there was no error.
 func (o Observation) ErrorCode() string {
 	switch {
 	case o.Error != nil && errors.Is(o.Error.cause, context.Canceled):
@@ -68,8 +66,8 @@ func (o Observation) ErrorCode() string {
 	return ""
 }
 
-// Failed reports whether the server is at fault: a 5xx that somebody waited for.
-// The answer of [TooBusy] is none of these.
+// Failed reports whether the server is at fault: the status is 5xx and the client still waited
+// for the answer. The answer of [TooBusy] does not count as a failure.
 func (o Observation) Failed() bool {
 	return o.Status >= http.StatusInternalServerError && o.ErrorCode() != Canceled && !o.tooBusy()
 }
@@ -81,8 +79,8 @@ func (o Observation) tooBusy() bool {
 // Observers are hooks that observe requests.
 type Observers []ObserveHook
 
-// Begin begins an observation with all of them, in their order. The function ends
-// it, in reverse.
+// Begin begins an observation with all hooks, in order. The returned function ends it, in reverse
+// order.
 func (o Observers) Begin(ctx context.Context, endpoint string) (context.Context, func(Observation)) {
 	ends := make([]func(Observation), 0, len(o))
 	for _, hook := range o {
@@ -99,16 +97,15 @@ func (o Observers) Begin(ctx context.Context, endpoint string) (context.Context,
 	}
 }
 
-// Names of what is observed and is no endpoint.
+// Names of observed requests that are not at an endpoint.
 const (
 	authorizationPage = "authorization_page"
-	unknownEndpoint   = "unknown" // its name may be a stranger's
+	unknownEndpoint   = "unknown" // instead of the requested name, which may be a stranger's
 )
 
-// ObservePage has a request to a page of the program's own observed, such as the
-// verification page of RFC 8628. f gets the request with the context in which
-// everything of it is to run; it returns the request as far as it was read, which
-// may be nil, and its error, which ObservePage returns.
+// ObservePage observes a request to one of the program's own pages, such as the verification page
+// of RFC 8628. It calls f with the request in whose context everything is to run. f returns the
+// request as far as it was read, which may be nil, and its error, which ObservePage returns.
 func (s *Server) ObservePage(r *http.Request, page string, f func(r *http.Request) (*Request, error)) error {
 	if !s.initialized {
 		_, err := f(r)
@@ -129,7 +126,7 @@ func (s *Server) ObservePage(r *http.Request, page string, f func(r *http.Reques
 	})
 }
 
-// asked is the request as far as it was read, be it that nothing was.
+// asked returns the request as far as it was read, or a new one if nothing was.
 func (s *Server) asked(req *Request, r *http.Request, endpoint string) *Request {
 	if req != nil {
 		return req
@@ -137,7 +134,7 @@ func (s *Server) asked(req *Request, r *http.Request, endpoint string) *Request 
 	return s.newRequest(r, endpoint)
 }
 
-// serve answers a request by f, whose error it writes.
+// serve answers a request with f, and writes f's error.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, f func(w http.ResponseWriter, r *http.Request) (*Request, error)) {
 	r, body := s.WithRequestID(r), r
 	defer func() { body.PostForm = r.PostForm }()
@@ -157,8 +154,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, endpoint string, 
 	})
 }
 
-// observe runs f with the hooks. What it finds before f returns is what a handler
-// leaves behind that panics.
+// observe runs f with the hooks. The observation it prepares before calling f is the one reported
+// if f panics.
 func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Request) (*Request, int, error)) error {
 	begin := s.config.Clock()
 	ctx, end := s.observers.Begin(r.Context(), endpoint)
@@ -186,16 +183,15 @@ func (s *Server) observe(r *http.Request, endpoint string, f func(r *http.Reques
 
 var errPanicked = errors.New("server: a handler panicked")
 
-// OfToken fills in what is known of a request by the token that it presented, nil for
-// none.
+// OfToken sets what is known of a request from the token that it presented. A nil token sets
+// nothing.
 func (o *Observation) OfToken(token *StoredToken) {
 	if token != nil {
 		o.ClientID, o.UserID, o.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
 	}
 }
 
-// describe fills in what a request says of itself, and its error of the token that it
-// presented.
+// describe sets the fields from the request, and from the token that its error is about.
 func (o *Observation) describe(req *Request) {
 	o.RequestID = RequestID(req.Context())
 	if req.HTTP != nil {
@@ -218,8 +214,8 @@ func (o *Observation) describe(req *Request) {
 	}
 }
 
-// claimedClientID is who a request says to come from. At an endpoint that reads the
-// request itself, such as that of a registration, the query may have it.
+// claimedClientID returns the client id that a request claims. At an endpoint that reads the
+// request itself, such as client registration, it may be in the query.
 func claimedClientID(req *Request) string {
 	claimed := req.claimed
 	if claimed == "" && req.HTTP != nil {
@@ -233,13 +229,13 @@ func claimedClientID(req *Request) string {
 	return bounded(claimed, maxLoggedID)
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter remembers the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-// WriteHeader remembers the status, unless it is of an answer before the answer.
+// WriteHeader remembers the status, unless it is an informational one (1xx).
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
@@ -247,7 +243,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write writes with status 200 where there is none yet.
+// Write implies status 200 if none was written yet.
 func (w *statusWriter) Write(text []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
@@ -255,5 +251,5 @@ func (w *statusWriter) Write(text []byte) (int, error) {
 	return w.ResponseWriter.Write(text)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

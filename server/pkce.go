@@ -7,41 +7,41 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// PKCE says which requests for an authorization code must have a 'code_challenge'
-// (RFC 7636). It holds for every grant that gives codes, and for pushed requests and
-// request objects as well. Whatever it says, a public client always needs a challenge
-// (RFC 9700 section 2.1.1), and so does every client under a profile such as FAPI 2.0.
+// PKCE says which requests for an authorization code must have a 'code_challenge' (RFC 7636). It
+// applies to every grant that issues codes, and to pushed requests and request objects as well.
+// Regardless of it, a public client always needs a challenge (RFC 9700 section 2.1.1), and so
+// does every client under a profile such as FAPI 2.0.
 type PKCE string
 
 const (
-	// PKCEWithNonce lets a confidential client leave the challenge out of an OpenID
-	// Connect request that has a 'nonce', which protects the code as well (OAuth 2.1
-	// section 7.5.1). It is the default.
+	// PKCEWithNonce allows a confidential client to omit the challenge from an OpenID Connect
+	// request with a 'nonce', which protects the code as well (OAuth 2.1 section 7.5.1). It is
+	// the default.
 	PKCEWithNonce PKCE = "with-nonce"
-	// PKCERequired wants a challenge in every request.
+	// PKCERequired requires a challenge in every request.
 	PKCERequired PKCE = "required"
-	// PKCEOptional lets a confidential client leave the challenge out of any request.
+	// PKCEOptional allows a confidential client to omit the challenge from any request.
 	PKCEOptional PKCE = "optional"
 )
 
-// PKCEClient is for a model of clients that has a rule of its own, such as a column
-// for clients that cannot change any more, or for those of which more is wanted.
+// PKCEClient is implemented by a client model with a PKCE rule of its own, such as a column for
+// clients that cannot be changed any more, or for clients with stricter requirements.
 type PKCEClient interface {
-	// GetPKCE returns the client's rule, or nothing for that of Config.PKCE.
+	// GetPKCE returns the client's rule, or "" to use Config.PKCE.
 	GetPKCE() PKCE
 }
 
-// IDTokenHook says for which requests there are ID tokens, in which a client finds
-// its 'nonce' again.
+// IDTokenHook says which requests are answered with an ID token, in which the client can check
+// its 'nonce'.
 type IDTokenHook interface {
 	// IssuesIDTokens reports whether a request with the scope is answered with one.
 	IssuesIDTokens(scope string) bool
 }
 
-// CodeChallengeHook is for a profile under which every client needs a challenge.
+// CodeChallengeHook is implemented by a profile under which every client needs a challenge.
 type CodeChallengeHook interface {
-	// RequiresCodeChallenge reports whether every client does, whatever Config.PKCE
-	// and the client's model say.
+	// RequiresCodeChallenge reports whether every client needs a challenge, regardless of
+	// Config.PKCE and the client's model.
 	RequiresCodeChallenge() bool
 }
 
@@ -54,9 +54,8 @@ func (p PKCE) check() error {
 	}
 }
 
-// NeedsCodeChallenge reports whether a client needs a 'code_challenge' for a code of
-// the scope, by Config.PKCE and by the client's own rule. nonce is that of the
-// request.
+// NeedsCodeChallenge reports whether a client needs a 'code_challenge' to get a code with the
+// scope, by Config.PKCE and the client's own rule. nonce is the 'nonce' of the request.
 func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
 	if client.CheckEndpointAuthMethod(models.None, tokenEndpoint) || s.anyHook(requiresCodeChallenge) {
 		return true
@@ -71,7 +70,7 @@ func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
 	case "", PKCEWithNonce:
 		issues := func(hook any) bool { h, ok := hook.(IDTokenHook); return ok && h.IssuesIDTokens(scope) }
 		return nonce == "" || !s.anyHook(issues)
-	default: // also for what a model's column holds by mistake
+	default: // also for an invalid value in a model's column
 		return true
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// TrustForwardedAddress returns a [Config].RemoteAddress for a program behind proxies: the
-// address that they write into a header, which is X-Forwarded-For, Forwarded (RFC 7239),
-// or one with a single address such as X-Real-Ip. Where the connection is not one of the
-// proxies, nobody has written the header but a stranger, and it counts for nothing.
+// TrustForwardedAddress returns a [Config].RemoteAddress function for a program behind proxies:
+// it reads the address from a header that they set, which is X-Forwarded-For, Forwarded (RFC
+// 7239), or one with a single address such as X-Real-Ip. If the connection does not come from one
+// of the proxies, the header was written by a stranger and is ignored.
 //
-// A proxy adds to what came in, which is a stranger's to choose. So the header is read from
-// its end, through as many of the proxies as there are: the first address that is none of
-// them is the client's. Name the addresses of the proxies alone, and no network in which
-// there is anybody else. A connection over a Unix socket is one from 127.0.0.1.
+// A proxy appends to a header that the client may have sent. So the header is read from its end,
+// skipping the proxies: the first address that is not one of them is the client's. List only the
+// addresses of the proxies, not a network that contains other machines. A connection over a Unix
+// socket counts as one from 127.0.0.1.
 func TrustForwardedAddress(header string, proxies ...netip.Prefix) func(r *http.Request) string {
 	trusted := func(address netip.Addr) bool {
 		address = address.Unmap().WithZone("")
@@ -38,7 +38,7 @@ func TrustForwardedAddress(header string, proxies ...netip.Prefix) func(r *http.
 				element = forwardedFor(element)
 			}
 			before, ok := forwardedAddress(element)
-			if !ok { // the proxy does not know, or does not say
+			if !ok { // the proxy does not know the address, or hides it
 				break
 			}
 			address, end = before, netip.AddrPortFrom(before, 0).String()
@@ -50,9 +50,9 @@ func TrustForwardedAddress(header string, proxies ...netip.Prefix) func(r *http.
 	}
 }
 
-// fromTheEnd are the elements of a list in a header, the last one first. A comma within
-// quotes is one, too: a quote that a stranger began would otherwise take in what the proxy
-// added.
+// fromTheEnd iterates over the elements of a header's list, the last one first. A comma within
+// quotes separates elements as well: otherwise a quotation mark sent by a stranger would swallow
+// what the proxy appended.
 func fromTheEnd(lines []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range slices.Backward(lines) {
@@ -68,8 +68,8 @@ func fromTheEnd(lines []string) iter.Seq[string] {
 	}
 }
 
-// forwardedFor is whom an element of a Forwarded header is for (RFC 7239 section 4), empty
-// where it does not say.
+// forwardedFor returns the "for" value of an element of a Forwarded header (RFC 7239 section 4),
+// or "" if it has none.
 func forwardedFor(element string) string {
 	for pair := range strings.SplitSeq(element, ";") {
 		if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "for") {
@@ -79,8 +79,8 @@ func forwardedFor(element string) string {
 	return ""
 }
 
-// forwardedAddress reads an address as proxies write it: with a port or without, of IPv6 in
-// brackets or without.
+// forwardedAddress parses an address as proxies write it: with or without a port, and IPv6 with
+// or without brackets.
 func forwardedAddress(text string) (address netip.Addr, ok bool) {
 	if with, err := netip.ParseAddrPort(text); err == nil {
 		return with.Addr(), true

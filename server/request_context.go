@@ -10,22 +10,23 @@ import (
 
 type requestKey struct{}
 
-// RequestFromContext returns the request that is being answered, as far as it was
-// read, or nil when there is none: storage and hooks may ask on whose behalf, from
-// where and at which endpoint they were called.
+// RequestFromContext returns the request that is being answered, as far as it was read, or nil if
+// there is none. Storage and hooks can use it to find out on whose behalf, from where and at
+// which endpoint they were called.
 func RequestFromContext(ctx context.Context) *Request {
 	req, _ := ctx.Value(requestKey{}).(*Request)
 	return req
 }
 
-// newRequest is the one way in which a request comes about that is answered.
+// newRequest creates every request that is answered.
 func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
 	req := &Request{Server: s, Endpoint: endpoint, Time: s.config.Clock()}
 	req.enter(r)
 	return req
 }
 
-// enter has the request go on with an HTTP request, in whose context it is found.
+// enter continues the request with an HTTP request, and makes the request available in its
+// context.
 func (r *Request) enter(request *http.Request) {
 	r.HTTP = request
 	ctx := requestid.With(request.Context(), request, r.Server.config.RequestID)
@@ -36,8 +37,8 @@ func (r *Request) enter(request *http.Request) {
 	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.Server.RemoteAddress(request))
 }
 
-// Context returns the context in which everything of the request runs: that of its
-// HTTP request, in which [RequestFromContext] finds it.
+// Context returns the context in which everything of the request runs: that of its HTTP request,
+// in which [RequestFromContext] finds it.
 func (r *Request) Context() context.Context {
 	switch {
 	case r.ctx != nil:
@@ -49,9 +50,9 @@ func (r *Request) Context() context.Context {
 	}
 }
 
-// PageContext returns the context in which a page of the program's own does something
-// for a user, such as to revoke a grant or to make a client: with it an audit trail
-// knows who did it, from where and on which page. user is who has signed in, or nil.
+// PageContext returns the context in which one of the program's own pages acts for a user, for
+// example revokes a grant or creates a client. From it an audit trail knows who acted, from where
+// and on which page. user is the user who has signed in, or nil.
 func (s *Server) PageContext(r *http.Request, page string, user User) context.Context {
 	if !s.initialized {
 		return r.Context()
@@ -61,5 +62,5 @@ func (s *Server) PageContext(r *http.Request, page string, user User) context.Co
 	if !IsNilUser(user) {
 		req.SetUser(user)
 	}
-	return WithStorageBudget(req.Context(), s.config.StorageBudget) // it may have as many steps as it takes
+	return WithStorageBudget(req.Context(), s.config.StorageBudget) // each step has the whole budget, however many there are
 }

@@ -9,29 +9,28 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
-// SameResource reports whether two resource identifiers (RFC 8707 section 2) name one
-// resource: as URIs with a host are compared after the normalization of RFC 3986
-// sections 6.2.2 and 6.2.3, by which "https://api.example" is "https://api.example/",
-// and as everything else, such as a URN or a name, is compared: character by character.
+// SameResource reports whether two resource identifiers (RFC 8707 section 2) name the same
+// resource. URIs with a host are compared after the normalization of RFC 3986 sections 6.2.2 and
+// 6.2.3, so that "https://api.example" equals "https://api.example/". Anything else, such as a
+// URN or a name, is compared character by character.
 func SameResource(a, b string) bool { return weburi.Normal(a) == weburi.Normal(b) }
 
-// HasResource reports whether a resource is among those of an audience, by
-// [SameResource].
+// HasResource reports whether audience contains the resource, compared by [SameResource].
 func HasResource(audience []string, resource string) bool {
 	normal := weburi.Normal(resource)
 	return slices.ContainsFunc(audience, func(one string) bool { return one == resource || weburi.Normal(one) == normal })
 }
 
-// ResourceServer is a client that is an API itself. [models.ClientMixin] is one.
+// ResourceServer is implemented by a client that is itself an API, such as [models.ClientMixin].
 type ResourceServer interface {
-	// GetAPIResources returns the resources at which it is the API, nil for a client
-	// that is none.
+	// GetAPIResources returns the resources for which the client is the API, nil if there are
+	// none.
 	GetAPIResources() []string
 }
 
-// CheckAPIResources returns an error that names the first of some resources that no
-// token can be for: each is an absolute URI without a fragment (RFC 8707 section 2), or
-// a name as token exchange has it in "audience" (RFC 8693 section 2.1).
+// CheckAPIResources returns an error that names the first resource for which no token can be
+// issued. A resource must be an absolute URI without a fragment (RFC 8707 section 2), or a name
+// as in the "audience" of a token exchange (RFC 8693 section 2.1).
 func CheckAPIResources(resources []string) error {
 	for _, resource := range resources {
 		_, err := weburi.Parse(resource)

@@ -8,10 +8,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// WriteError answers with an error: sent to the client's redirect URI when it
-// is one for there, otherwise shown to the person by Config.RenderError or
-// written as JSON. An error that is not an [*Error] becomes server_error, and
-// is logged.
+// WriteError answers with an error. It sends the error to the client's redirect URI if it is
+// meant for that; otherwise it shows it to the user with Config.RenderError or writes it as JSON.
+// An error that is not an [*Error] becomes server_error and is logged.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if s.ready(w) {
 		s.writeError(w, s.WithRequestID(r), err, nil)
@@ -36,7 +35,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	}
 	if failure.redirect != nil {
 		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
-			s.writeError(w, r, err, of) // it is for no redirect URI
+			s.writeError(w, r, err, of) // the new error is not marked for redirection
 			return
 		}
 	}
@@ -51,12 +50,12 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 		writeErrorPage(w, &failure, description)
 	default:
 		failure.SetHeader(w)
-		_ = s.writeJSON(w, failure.Status, failure.Members(description)) // strings alone cannot fail
+		_ = s.writeJSON(w, failure.Status, failure.Members(description)) // a map of strings cannot fail
 	}
 }
 
-// wayBack is the address at which the client learns of an error, empty where it would
-// have to be posted there.
+// wayBack returns the address that delivers an error to the client, or "" if the error would have
+// to be sent there by POST.
 func (s *Server) wayBack(failure *Error, description string) string {
 	mode, params, err := s.responseParams(failure.held, failure.parameters(description))
 	if err != nil || mode == modeFormPost {
@@ -65,13 +64,12 @@ func (s *Server) wayBack(failure *Error, description string) string {
 	return responseAddress(failure.held.RedirectURI, mode, params)
 }
 
-// Describe returns what a person may know of an error, in the language of the
-// request.
+// Describe returns what a user may know about an error, in the language of the request.
 func (s *Server) Describe(r *http.Request, err error) string {
 	return s.config.Translator.Describe(r, AsError(err))
 }
 
-// writeJSON writes an answer that no cache keeps (RFC 6749 section 5.1).
+// writeJSON writes a response that must not be cached (RFC 6749 section 5.1).
 func (s *Server) writeJSON(w http.ResponseWriter, status int, body any) error {
 	text, err := encode(body)
 	if err != nil {
@@ -82,12 +80,12 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, body any) error {
 	return nil
 }
 
-// encode is an answer as JSON. One that cannot be written is a failure inside, before
-// anything of it is sent.
+// encode returns a response as JSON. If it fails, nothing has been sent yet, and the failure is
+// an internal error.
 func encode(body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return nil, fmt.Errorf("server: an answer is not JSON: %w", err)
+		return nil, fmt.Errorf("server: encode the response: %w", err)
 	}
 	return text, nil
 }
@@ -95,7 +93,7 @@ func encode(body any) ([]byte, error) {
 func write(w http.ResponseWriter, status int, contentType string, text []byte) {
 	header.Set(w, "Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(text) //nolint:gosec // JSON, or of an endpoint that names its Content-Type
+	_, _ = w.Write(text) //nolint:gosec // JSON, or from an endpoint that sets its Content-Type
 }
 
 func noStore(w http.ResponseWriter) {

@@ -21,19 +21,19 @@ const (
 	modeFormPost = "form_post"
 )
 
-// ResponseModeHook adds response modes that wrap the response, such as those of
-// JARM. Each is a mode of the engine's with the hook's suffix: "form_post.jwt".
+// ResponseModeHook adds response modes that wrap the response, such as those of JARM. The modes
+// are the hook's suffix itself, and each of the engine's modes with the suffix, such as
+// "form_post.jwt".
 type ResponseModeHook interface {
-	// ResponseModeSuffix is the suffix, without the dot.
+	// ResponseModeSuffix returns the suffix, without the dot.
 	ResponseModeSuffix() string
-	// WrapAuthorizationResponse returns what is sent in place of the response's
-	// parameters.
+	// WrapAuthorizationResponse returns the parameters that are sent instead of the response's.
 	WrapAuthorizationResponse(ctx context.Context, req *Request, response url.Values) (url.Values, error)
 }
 
-// responseMode says how the response is delivered, and by which hook it is
-// wrapped, if any. ok is false when the request names a mode that there is not;
-// it is then delivered in the usual one.
+// responseMode returns how the response is delivered, and the hook that wraps it, if any. ok is
+// false if the requested mode is not supported; the response is then delivered in the default
+// mode.
 func responseMode(req *Request) (mode string, wrap ResponseModeHook, ok bool) {
 	usual := usualResponseMode(req)
 	requested := req.Params.Get("response_mode")
@@ -55,8 +55,8 @@ func responseMode(req *Request) (mode string, wrap ResponseModeHook, ok bool) {
 	return base, wrap, true
 }
 
-// responseModes are those that a response may have that usually has the one. A
-// token does not go into a query, which ends up in logs.
+// responseModes returns the modes of a response whose default mode is usual. A token must not be
+// sent in a query, which ends up in logs.
 func responseModes(usual string) []string {
 	if usual == modeQuery {
 		return []string{modeQuery, modeFragment, modeFormPost}
@@ -64,8 +64,8 @@ func responseModes(usual string) []string {
 	return []string{modeFragment, modeFormPost}
 }
 
-// usualResponseMode is that of the grant. For a response type that the server
-// does not have, it is a fragment once a token is asked for.
+// usualResponseMode returns the default mode of the grant. For an unsupported response type it is
+// fragment if a token is asked for, and query otherwise.
 func usualResponseMode(req *Request) string {
 	if grant, ok := req.grant.(AuthorizationGrant); ok {
 		return grant.ResponseMode()
@@ -77,8 +77,8 @@ func usualResponseMode(req *Request) string {
 	return modeQuery
 }
 
-// deliver sends an authorization response to the redirect URI, which was found
-// to be the client's. On an error nothing was written.
+// deliver sends an authorization response to the redirect URI, which has been found to be the
+// client's. On an error nothing was written.
 func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values) error {
 	mode, params, err := s.responseParams(req, params)
 	if err != nil {
@@ -92,8 +92,8 @@ func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values)
 	return header.Redirect(w, responseAddress(req.RedirectURI, mode, params), http.StatusFound)
 }
 
-// responseParams returns the parameters of an authorization response as they are sent,
-// with the issuer (RFC 9207), and how.
+// responseParams returns the parameters of an authorization response as they are sent, including
+// the issuer (RFC 9207), and the mode in which they are sent.
 func (s *Server) responseParams(req *Request, params url.Values) (mode string, sent url.Values, err error) {
 	mode, wrap, _ := responseMode(req)
 	params.Set("iss", s.config.Issuer)
@@ -103,7 +103,7 @@ func (s *Server) responseParams(req *Request, params url.Values) (mode string, s
 	return mode, params, err
 }
 
-// responseAddress is a redirect URI with the parameters of a response.
+// responseAddress returns a redirect URI with the parameters of a response.
 func responseAddress(redirectURI, mode string, params url.Values) string {
 	separator := "#"
 	if mode == modeQuery {
@@ -117,7 +117,7 @@ func responseAddress(redirectURI, mode string, params url.Values) string {
 
 const formPostScript = "document.forms[0].submit()"
 
-// formPostPage sends itself. Without scripts it is a button.
+// formPostPage submits itself. Without scripts it shows a button.
 var formPostPage = template.Must(template.New("form_post").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Back to the application</title></head>
@@ -131,8 +131,8 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!DOCTYPE html
 </html>
 `))
 
-// writeFormPost writes a page that posts the response to the redirect URI. It
-// allows its one script by its digest, whatever the program forbids elsewhere.
+// writeFormPost writes a page that posts the response to the redirect URI. Its policy allows its
+// one script by digest, even if the program forbids scripts elsewhere.
 func writeFormPost(w http.ResponseWriter, redirectURI string, params url.Values) {
 	digest := sha256.Sum256([]byte(formPostScript))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -142,5 +142,5 @@ func writeFormPost(w http.ResponseWriter, redirectURI string, params url.Values)
 		Action template.URL
 		Params url.Values
 		Script template.JS
-	}{template.URL(redirectURI), params, formPostScript}) //nolint:gosec // a redirect URI that the client registered, and no javascript: one
+	}{template.URL(redirectURI), params, formPostScript}) //nolint:gosec // a redirect URI that the client registered, which is never a javascript: URL
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Names of the two endpoints that every server has, beside those that are
+// Names of the two endpoints that a server has in addition to those that are
 // registered.
 const (
 	authorizationEndpoint = "authorization"
@@ -19,8 +19,8 @@ const (
 
 const wellKnown = "/.well-known/"
 
-// EndpointURL returns the address of an endpoint by its name, "authorization"
-// and "token" among them; it is empty when there is no such endpoint.
+// EndpointURL returns the URL of an endpoint by its name, including "authorization" and "token".
+// It returns "" if there is no such endpoint.
 func (s *Server) EndpointURL(name string) string {
 	path := s.endpointPath(name)
 	_, below := s.endpoints[name].(BelowIssuer)
@@ -34,13 +34,13 @@ func (s *Server) EndpointURL(name string) string {
 	return issuer.Scheme + "://" + issuer.Host + path + strings.TrimSuffix(issuer.EscapedPath(), "/")
 }
 
-// PageURL returns the address of a page of the program's own, below the issuer:
-// that of Config.EndpointPaths under the name, or otherwise the usual path.
+// PageURL returns the URL of one of the program's own pages, below the issuer: at the path that
+// Config.EndpointPaths has for the name, or otherwise at the path usual.
 func (s *Server) PageURL(name, usual string) string {
 	return s.below(cmp.Or(s.config.EndpointPaths[name], usual))
 }
 
-// below returns the address of a path below the issuer, and nothing for none.
+// below returns the URL of a path below the issuer, or "" if path is empty.
 func (s *Server) below(path string) string {
 	if path == "" {
 		return ""
@@ -48,7 +48,7 @@ func (s *Server) below(path string) string {
 	return strings.TrimSuffix(s.config.Issuer, "/") + path
 }
 
-// issuerPath returns the issuer's path without a slash at its end, empty for none.
+// issuerPath returns the issuer's path without a trailing slash, "" if it has none.
 func (s *Server) issuerPath() string {
 	issuer, err := url.Parse(s.config.Issuer)
 	if err != nil {
@@ -77,16 +77,16 @@ func (s *Server) endpointPath(name string) string {
 	return ""
 }
 
-// Routes are the paths of everything that is registered, each with its
-// handler, except the authorization endpoint, whose page is the program's:
+// Routes returns the paths of everything that is registered, each with its handler, except the
+// authorization endpoint, whose page is the program's:
 //
 //	for path, handler := range srv.Routes() {
 //		mux.Handle(path, handler)
 //	}
 //
-// Where the issuer has a path, each is there below it, and also without it: a proxy,
-// [http.StripPrefix] or a group of a router may have taken it off. Every path is plain,
-// and its handler answers every method.
+// If the issuer has a path, every route is returned both with and without it, because a proxy,
+// [http.StripPrefix] or a router's group may have removed it. Paths contain no patterns, and each
+// handler answers every method.
 func (s *Server) Routes() iter.Seq2[string, http.Handler] {
 	return func(yield func(string, http.Handler) bool) {
 		names := slices.Sorted(maps.Keys(s.endpoints))
@@ -104,8 +104,8 @@ func (s *Server) Routes() iter.Seq2[string, http.Handler] {
 	}
 }
 
-// pathsOf returns the paths at which requests to an endpoint may come in: that of its
-// address, and what is left of it where the issuer's path was taken off.
+// pathsOf returns the paths at which requests to an endpoint may arrive: that of its URL, and the
+// same without the issuer's path, which may have been removed.
 func (s *Server) pathsOf(name string) []string {
 	u, err := url.Parse(s.EndpointURL(name))
 	if err != nil || u.Path == "" {
@@ -117,15 +117,15 @@ func (s *Server) pathsOf(name string) []string {
 	return []string{u.Path}
 }
 
-// answered is a registered grant, and what it answers that no later
-// registration took from it.
+// answered is a registered grant, with the grant type and response types that it answers and no
+// later registration has taken over.
 type answered struct {
 	registration
-	grantType     string   // empty when it answers none
-	responseTypes []string // nil when it answers none
+	grantType     string   // empty if it answers none
+	responseTypes []string // nil if it answers none
 }
 
-// answered returns the grants that answer something.
+// answered returns the grants that answer at least one grant type or response type.
 func (s *Server) answered() (all []answered) {
 	taken := make(map[string]bool)
 	take := func(kind, name string) bool {
@@ -153,9 +153,9 @@ func (s *Server) answered() (all []answered) {
 	return all
 }
 
-// registered returns every value that has something to say of the server as it
-// stands: the grants that answer something with their extensions, the server's
-// own, client authentication methods and endpoints.
+// registered returns every value that takes part in the server as it is now: the grants that
+// answer something, with their extensions, the server's own extensions, the client authentication
+// methods and the endpoints.
 func (s *Server) registered() (all []any) {
 	for _, a := range s.answered() {
 		all = append(all, a.extensions...) // the grant is the first of them

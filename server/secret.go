@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// SecretKind is the part of a generated secret that says what it is.
+// SecretKind is the part of a generated secret that identifies its kind.
 type SecretKind string
 
 // The kinds of secrets that the engine and the client factory generate.
@@ -20,24 +20,24 @@ const (
 	AuthorizationCodeKind SecretKind = "ac"
 	DeviceCodeKind        SecretKind = "dc"
 	ClientSecretKind      SecretKind = "cs"
-	// PushedRequestKind is the secret part of a request_uri (RFC 9126).
+	// PushedRequestKind is the secret part of a pushed request's request_uri (RFC 9126).
 	PushedRequestKind SecretKind = "pr"
-	// KeptRequestKind is the secret part of a request_uri for a request that nobody has
-	// authenticated for, see [KeepRequestHook].
+	// KeptRequestKind is the secret part of the request_uri of an unauthenticated request that is
+	// stored, see [KeepRequestHook].
 	KeptRequestKind SecretKind = "kr"
 	// RegistrationTokenKind is a registration access token (RFC 7592).
 	RegistrationTokenKind SecretKind = "ra"
 )
 
-// A generated secret reads
+// A generated secret has the form
 //
 //	prefix_kind_SECRETchecksum             access token, client secret and so on
 //	prefix_kind_SECRET_GRANTchecksum       refresh token, code, device code
 //
-// where SECRET has 260 random bits and GRANT, the grant secret, 130. The
-// prefix lets leak scanners find it and the checksum (CRC-32 over all that
-// precedes) lets a malformed one be refused without a query. The alphabet is
-// base32, so that nothing that folds case can confuse two.
+// where SECRET has 260 random bits and GRANT, the grant secret, 130. Leak scanners
+// find it by its prefix. The checksum (CRC-32 of everything before it) allows a
+// malformed secret to be refused without a query. The alphabet is base32, so that
+// two secrets never differ only in letter case.
 const (
 	secretLength   = 52
 	grantLength    = 26
@@ -46,8 +46,8 @@ const (
 
 var base32NoPadding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// GenerateSecret returns a new secret with a prefix of its own and a checksum.
-// It suits access tokens and client secrets.
+// GenerateSecret returns a new secret with the given prefix and a checksum. It is suitable for
+// access tokens and client secrets.
 func GenerateSecret(prefix string, kind SecretKind) string {
 	return seal(ownPart(prefix, kind))
 }
@@ -61,7 +61,7 @@ func ownPart(prefix string, kind SecretKind) string {
 	return prefix + "_" + string(kind) + "_" + rand.Text() + rand.Text()
 }
 
-// bindToGrant makes own a refresh token or code that names its grant.
+// bindToGrant returns a refresh token or code that consists of own and its grant.
 func bindToGrant(own, grantSecret string) string { return seal(own + "_" + grantSecret) }
 
 func seal(secret string) string { return secret + checksum(secret) }
@@ -77,17 +77,16 @@ func intact(secret string) bool {
 	return end > 0 && checksum(secret[:end]) == secret[end:]
 }
 
-// Digest returns the form in which a token or code is stored and looked up:
-// its SHA-256 digest in lowercase hex.
+// Digest returns the form in which a token or code is stored and looked up: its SHA-256 digest in
+// lowercase hex.
 func Digest(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
 
-// Malformed reports whether a secret is shaped as a generated one, yet is not
-// of this kind, was cut short or mistyped. It can be refused without a query.
-// A secret of another shape is not malformed: a generator of the program's
-// own, or an older program, may have made it.
+// Malformed reports whether a secret has the form of a generated one but is of another kind,
+// truncated or mistyped. It can then be refused without a query. It returns false for a secret of
+// any other form, which the program's own generator or an older program may have generated.
 func Malformed(secret string, kind SecretKind) bool {
 	parts := strings.SplitN(secret, "_", 3)
 	if len(parts) != 3 || strings.Contains(secret, ".") { // a JWT may have underscores
@@ -104,19 +103,19 @@ func Malformed(secret string, kind SecretKind) bool {
 	return SecretKind(parts[1]) != kind || len(parts[2]) != length || !intact(secret)
 }
 
-// Presented is a code or refresh token that a client presented. Its plaintext
-// stays with the engine.
+// Presented is a code or refresh token that a client presented. Only the engine has its
+// plaintext.
 type Presented struct {
-	// Digest is what storage knows it by.
+	// Digest is the form in which it is stored.
 	Digest string
-	// GrantID is the grant that it names, empty when it names none.
+	// GrantID is the id of the grant that it contains, empty if it contains none.
 	GrantID string
 
 	text        string
 	grantSecret string
 }
 
-// Present reads a code or refresh token.
+// Present returns a code or refresh token as a [Presented].
 func Present(secret string) Presented {
 	p := Presented{Digest: Digest(secret), text: secret}
 	body := len(secret) - checksumLength - grantLength
@@ -127,9 +126,8 @@ func Present(secret string) Presented {
 	return p
 }
 
-// GenerateCode returns a new code of the grant, to be exchanged for a token,
-// and what storage knows it by. grantSecret has at least 128 random bits, such
-// as rand.Text().
+// GenerateCode returns a new code of the grant, to be exchanged for a token, and the form in
+// which it is stored. grantSecret must have at least 128 random bits, such as rand.Text().
 func (s *Server) GenerateCode(kind SecretKind, grantSecret string) (code string, presented Presented) {
 	code = bindToGrant(ownPart(s.config.TokenPrefix, kind), grantSecret)
 	return code, Present(code)

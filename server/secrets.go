@@ -15,32 +15,32 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 )
 
-// Secrets are what the program knows and its database does not, the newest first: at
-// least 32 random bytes each, the same on every instance. From each of them keys are
-// derived by HKDF with SHA-256 (RFC 5869), one for each [SecretUse]. The first one makes
-// what is new; the others read what they have made before.
+// Secrets are known to the program and not to its database, the newest first: at least 32 random
+// bytes each, the same on every instance. From each of them one key for each [SecretUse] is
+// derived by HKDF with SHA-256 (RFC 5869). The first secret is used for everything new; the
+// others are only used to read what was written with them.
 //
-// To rotate, add the new secret at the end on every instance, then move it to the front
-// on every instance, and take the old one out once the doctor does not name it any more.
-// Where a secret has leaked together with the database, the signing keys have, too: rotate
-// those as well (gormstore.SigningKeys.Rotate).
+// To rotate, add the new secret at the end on every instance, then move it to the front on every
+// instance, and remove the old one when the doctor no longer reports it. If a secret has leaked
+// together with the database, the signing keys have leaked as well: rotate those too
+// (gormstore.SigningKeys.Rotate).
 //
-// Printing a value of this type shows the ids of the secrets and nothing else.
+// Printing a value of this type only shows the ids of the secrets.
 type Secrets [][]byte
 
-// SecretUse is what a key is derived for. What is made for one use cannot be read for
+// SecretUse is what a key is derived for. What is encrypted for one use cannot be decrypted for
 // another.
 type SecretUse string
 
-// The uses of the library. Those of a program's own begin with its name.
+// The uses of this library. Uses of a program's own should begin with its name.
 const (
-	// SigningKeySecret encrypts the private keys with which the server signs.
+	// SigningKeySecret encrypts the server's private signing keys.
 	SigningKeySecret SecretUse = "signing keys"
 	// PairwiseSaltSecret encrypts the salt of pairwise subjects.
 	PairwiseSaltSecret SecretUse = "pairwise salt"
-	// NonceSecret makes the nonces of DPoP proofs (RFC 9449 section 8).
+	// NonceSecret generates the nonces of DPoP proofs (RFC 9449 section 8).
 	NonceSecret SecretUse = "nonces"
-	// DerivedClientSecret makes the secrets of clients that sign with them.
+	// DerivedClientSecret derives the secrets of clients that sign with them.
 	DerivedClientSecret SecretUse = "client secrets"
 )
 
@@ -50,7 +50,7 @@ const (
 	secretIDBytes   = 4
 )
 
-// MissingSecretError says that something was made by a secret that is not among
+// MissingSecretError is returned if something was written with a secret that is not in
 // [Config.Secrets].
 type MissingSecretError struct {
 	// ID is the id of the secret, see [Secrets.IDs].
@@ -62,25 +62,26 @@ func (e *MissingSecretError) Error() string {
 	return fmt.Sprintf("the secret with the id %q is not in Config.Secrets; add it again, after the newest one", e.ID)
 }
 
-// Check returns what is wrong with the secrets, nil when nothing is or there are none.
+// Check returns what is wrong with the secrets. It returns nil if nothing is, or if there are
+// none.
 func (s Secrets) Check() error {
 	var faults []error
 	for i, secret := range s {
 		if len(secret) < minSecretBytes {
-			faults = append(faults, fmt.Errorf("server: Config.Secrets[%d] has %d bytes and needs at least %d random ones: write what 'openssl rand %d' gives", i, len(secret), minSecretBytes, minSecretBytes))
+			faults = append(faults, fmt.Errorf("server: Config.Secrets[%d] has %d bytes and needs at least %d random ones: use the output of 'openssl rand %d'", i, len(secret), minSecretBytes, minSecretBytes))
 		}
 	}
 	ids := s.IDs()
 	for i, id := range ids {
 		if slices.Contains(ids[:i], id) {
-			faults = append(faults, fmt.Errorf("server: Config.Secrets[%d] is given twice, or has the same id %q as another; leave one out", i, id))
+			faults = append(faults, fmt.Errorf("server: Config.Secrets[%d] is listed twice, or has the same id %q as another; leave one out", i, id))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// IDs returns the ids of the secrets: eight hexadecimal digits each, from which nobody
-// learns the secret. What a secret made says by its id which one made it.
+// IDs returns the ids of the secrets, eight hexadecimal digits each, which reveal nothing about
+// the secrets. Whatever was written with a secret contains its id.
 func (s Secrets) IDs() []string {
 	ids := make([]string, len(s))
 	for i, secret := range s {
@@ -89,7 +90,8 @@ func (s Secrets) IDs() []string {
 	return ids
 }
 
-// Newest returns the id of the secret that makes what is new, empty when there are none.
+// Newest returns the id of the secret that is used for everything new, or "" if there are no
+// secrets.
 func (s Secrets) Newest() string {
 	if len(s) == 0 {
 		return ""
@@ -97,8 +99,8 @@ func (s Secrets) Newest() string {
 	return s[:1].IDs()[0]
 }
 
-// Key returns the key of 32 bytes that the secret with the id has for a use, or a
-// [MissingSecretError].
+// Key returns the 32-byte key for a use that is derived from the secret with the id, or a
+// [*MissingSecretError].
 func (s Secrets) Key(id string, use SecretUse) ([]byte, error) {
 	i := slices.Index(s.IDs(), id)
 	if i < 0 {
@@ -107,7 +109,7 @@ func (s Secrets) Key(id string, use SecretUse) ([]byte, error) {
 	return derived(s[i], "key for "+string(use), derivedKeyBytes), nil
 }
 
-// Keys returns the keys that all secrets have for a use, the newest first.
+// Keys returns the keys for a use that are derived from all secrets, the newest first.
 func (s Secrets) Keys(use SecretUse) [][]byte {
 	keys := make([][]byte, len(s))
 	for i, secret := range s {
@@ -116,8 +118,9 @@ func (s Secrets) Keys(use SecretUse) [][]byte {
 	return keys
 }
 
-// Seal encrypts something for a use with the newest secret: a compact JWE (RFC 7516) by
-// A256GCM, whose "kid" is the id of the secret.
+// Seal encrypts plain for a use with the newest secret. It returns a compact JWE (RFC 7516) with
+// A256GCM, whose "kid" is the id of the secret. Without secrets it returns a
+// [*MissingSecretError].
 func (s Secrets) Seal(use SecretUse, plain []byte) (string, error) {
 	id := s.Newest()
 	key, err := s.Key(id, use)
@@ -135,8 +138,8 @@ func (s Secrets) Seal(use SecretUse, plain []byte) (string, error) {
 	return sealed.CompactSerialize()
 }
 
-// Open decrypts what [Secrets.Seal] returned for the use, whichever of the secrets made
-// it, or returns a [MissingSecretError].
+// Open decrypts what [Secrets.Seal] returned for the use, with whichever of the secrets was used.
+// It returns a [*MissingSecretError] if that secret is missing.
 func (s Secrets) Open(use SecretUse, sealed string) ([]byte, error) {
 	encrypted, err := jwt.ParseEncrypted(sealed, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
@@ -149,8 +152,8 @@ func (s Secrets) Open(use SecretUse, sealed string) ([]byte, error) {
 	return encrypted.Decrypt(key)
 }
 
-// SealedBy returns the id of the secret that made what [Secrets.Seal] returned, empty for
-// anything else.
+// SealedBy returns the id of the secret with which [Secrets.Seal] encrypted sealed, or "" for any
+// other text.
 func SealedBy(sealed string) string {
 	encrypted, err := jwt.ParseEncrypted(sealed, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
@@ -159,7 +162,7 @@ func SealedBy(sealed string) string {
 	return encrypted.Header.KeyID
 }
 
-// Format writes the ids of the secrets, whatever the verb is.
+// Format writes the ids of the secrets, for any verb.
 func (s Secrets) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.ids())) }
 
 // LogValue returns the ids of the secrets.
@@ -170,7 +173,7 @@ func (s Secrets) ids() string { return "[" + strings.Join(s.IDs(), " ") + "]" }
 // derived returns what HKDF derives from a secret for a purpose.
 func derived(secret []byte, purpose string, length int) []byte {
 	key, err := hkdf.Key(sha256.New, secret, nil, "gormoauth "+purpose, length)
-	if err != nil { // of a length that is too great, which none is
+	if err != nil { // only if the length is too great, which it never is
 		panic(err)
 	}
 	return key

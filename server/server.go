@@ -15,9 +15,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
 
-// Server is an authorization server. Make one with [New], or declare one and
-// call [Server.Init] later. Register grants, endpoints and extensions before
-// it serves; from then on it is safe for concurrent use.
+// Server is an authorization server. Create one with [New], or declare one and call [Server.Init]
+// later. Register grants, endpoints and extensions before it starts serving; after that it is
+// safe for concurrent use.
 type Server struct {
 	config      Config
 	given       Config // config without the defaults
@@ -29,7 +29,7 @@ type Server struct {
 	crossOrigin        *CrossOrigin
 }
 
-// registrations are all that a server does.
+// registrations are everything that is registered with a server.
 type registrations struct {
 	grants     []registration
 	endpoints  map[string]Endpoint
@@ -38,8 +38,8 @@ type registrations struct {
 	repeatable []string
 	observers  Observers
 	lookups    []ClientLookupHook
-	// otherHooks are the endpoints, by name, and the client authentication
-	// methods that are hooks as well.
+	// otherHooks are the endpoints, by name, and the client authentication methods that are hooks
+	// as well.
 	otherHooks []any
 }
 
@@ -52,51 +52,49 @@ type registration struct {
 
 // TokenGrant issues tokens at the token endpoint (RFC 6749 section 4).
 type TokenGrant interface {
-	// GrantType is the grant_type that the grant answers.
+	// GrantType returns the grant_type that the grant answers.
 	GrantType() string
-	// PrepareIssuance reads what is the grant's own in the request and says
-	// what is to be issued. The client has authenticated and may use the grant;
-	// what all grants have in common the engine checks afterwards.
+	// PrepareIssuance reads the grant's own parameters of the request and returns what is to be
+	// issued. The client has authenticated and may use the grant; the engine afterwards checks
+	// what all grants have in common.
 	PrepareIssuance(ctx context.Context, req *Request) (*Issuance, error)
 }
 
 // AuthorizationGrant answers authorization requests (RFC 6749 section 3.1).
 type AuthorizationGrant interface {
-	// ResponseTypes are the response_type values that the grant answers.
+	// ResponseTypes returns the response_type values that the grant answers.
 	ResponseTypes() []string
-	// ResponseMode is where its response goes: "query" or "fragment".
+	// ResponseMode returns the default mode of its responses: "query" or "fragment".
 	ResponseMode() string
-	// Authorize returns the response's parameters. req.User has granted the
-	// request.
+	// Authorize returns the response's parameters. req.User has granted the request.
 	Authorize(ctx context.Context, req *Request) (map[string][]string, error)
 }
 
-// DefaultExtensionsHook is for a grant that is not safe alone: the extensions
-// that it returns are registered with it, unless one of the same type is given
-// in their place.
+// DefaultExtensionsHook is implemented by a grant that is not secure by itself. The extensions it
+// returns are registered with it, except those for which the program registers one of the same
+// type.
 type DefaultExtensionsHook interface {
 	DefaultExtensions() []any
 }
 
-// WrappingGrant is for a grant that gives what another one gives, and something
-// beside it. What holds for the other holds for it as well: the other is a hook for
-// its requests, and so are the extensions of the grant that answers the other's
-// response types on this server, or the other's default ones where there is none. An
-// extension of the same type that the wrapping grant is registered with takes the
-// place of one of those.
+// WrappingGrant is implemented by a grant that issues what another grant issues, and more.
+// Everything that applies to the other grant applies to it as well: the other grant is a hook for
+// its requests, and so are the extensions of the grant that answers the other's response types on
+// this server, or the other's default extensions if there is none. An extension that the wrapping
+// grant is registered with replaces one of these of the same type.
 type WrappingGrant interface {
 	// WrappedGrant returns the other grant.
 	WrappedGrant() AuthorizationGrant
 }
 
-// ConfigChecker is for a grant, an endpoint, a hook or a client authentication
-// method that needs more than the engine
-// does. It returns all faults, each naming the field and the remedy.
+// ConfigChecker is implemented by a grant, an endpoint, a hook or a client authentication method
+// that has requirements of its own. CheckConfig returns all faults, each naming the field and the
+// remedy.
 type ConfigChecker interface {
 	CheckConfig(config *Config) error
 }
 
-// New returns a server, or every fault of the configuration at once.
+// New returns a server, or all faults of the configuration at once.
 func New(config Config) (*Server, error) {
 	s := new(Server)
 	if err := s.Init(config); err != nil {
@@ -105,12 +103,11 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// ErrNotInitialized is what a server answers before [Server.Init].
+// ErrNotInitialized is the error of a server before [Server.Init].
 var ErrNotInitialized = errors.New("server: Init has not been called")
 
-// Init configures a server that was declared before its settings were known.
-// What was registered before is checked now. It returns every fault at once
-// and then leaves the server as it was.
+// Init configures a server that was declared before its settings were known. It also checks what
+// was registered before. It returns all faults at once, and then leaves the server as it was.
 func (s *Server) Init(config Config) error {
 	if s.initialized {
 		return errors.New("server: Init was called before")
@@ -141,9 +138,9 @@ func (s *Server) Init(config Config) error {
 	return nil
 }
 
-// registerMethods registers the client authentication methods of the settings, so that
-// each [RegistrationHook] has its say. A server with faults may not be able to say what
-// it is: then a hook that fails says nothing.
+// registerMethods registers the client authentication methods of the settings, so that every
+// [RegistrationHook] is called. If the settings are faulty already, a hook may panic on them,
+// which is ignored.
 func (s *Server) registerMethods(methods []ClientAuthMethod, faulty bool) (err error) {
 	defer func() {
 		if faulty && recover() != nil {
@@ -154,7 +151,7 @@ func (s *Server) registerMethods(methods []ClientAuthMethod, faulty bool) (err e
 	return s.addMethods(methods)
 }
 
-// register changes what is registered. What a [RegistrationHook] does not allow is
+// register changes what is registered. If a [RegistrationHook] refuses the result, the change is
 // undone.
 func (s *Server) register(change func(*registrations)) error {
 	before := s.registrations
@@ -178,8 +175,8 @@ func (s *Server) register(change func(*registrations)) error {
 	return nil
 }
 
-// check returns what is wrong with values that are about to be registered. Before
-// [Server.Init] that is whether they are nil.
+// check returns what is wrong with values that are about to be registered. Before [Server.Init]
+// it only checks that they are not nil.
 func (s *Server) check(values ...any) error {
 	if err := checkGiven(values...); err != nil || !s.initialized {
 		return err
@@ -187,7 +184,7 @@ func (s *Server) check(values ...any) error {
 	return checkConfig(&s.config, values...)
 }
 
-// checkGiven refuses values that are nil, or hold one behind an interface.
+// checkGiven refuses values that are nil, or that hold a nil behind an interface.
 func checkGiven(values ...any) error {
 	var faults []error
 	for _, value := range values {
@@ -198,7 +195,7 @@ func checkGiven(values ...any) error {
 	return errors.Join(faults...)
 }
 
-// checkConfig returns what is missing in values, all of it.
+// checkConfig returns all faults of the values.
 func checkConfig(config *Config, values ...any) error {
 	var faults []error
 	for _, value := range values {
@@ -221,10 +218,9 @@ func wrappedBy(grant any) AuthorizationGrant {
 	return wrapping.WrappedGrant()
 }
 
-// RegisterGrant adds a grant: a [TokenGrant], an [AuthorizationGrant] or both.
-// The extensions are hooks for its requests alone. A later grant of the same
-// grant type or response type takes the place of an earlier one. On a fault
-// nothing is registered.
+// RegisterGrant adds a grant: a [TokenGrant], an [AuthorizationGrant] or both. The extensions are
+// hooks for the requests of this grant only. A later grant of the same grant type or response
+// type replaces an earlier one. On an error nothing is registered.
 func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 	_, isToken := grant.(TokenGrant)
 	_, isAuthorization := grant.(AuthorizationGrant)
@@ -239,7 +235,7 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 			return fmt.Errorf("server: RegisterGrant(%T): %T observes requests before their grant is known: use Server.Register", grant, extension)
 		}
 		if _, ok := extension.(ClientLookupHook); ok {
-			return fmt.Errorf("server: RegisterGrant(%T): %T finds clients before the grant is known: use Server.Register", grant, extension)
+			return fmt.Errorf("server: RegisterGrant(%T): %T looks up clients before the grant is known: use Server.Register", grant, extension)
 		}
 	}
 	added := registration{grant, extensions, withDefaultExtensions(extensions, defaultExtensions(grant))}
@@ -253,7 +249,8 @@ func (s *Server) RegisterGrant(grant any, extensions ...any) error {
 	})
 }
 
-// defaultExtensions are those that a grant brings itself, what it wraps included.
+// defaultExtensions returns the extensions that a grant brings along, including those of a grant
+// that it wraps.
 func defaultExtensions(grant any) (extensions []any) {
 	if wrapped := wrappedBy(grant); wrapped != nil {
 		extensions = append(extensions, wrapped)
@@ -265,8 +262,8 @@ func defaultExtensions(grant any) (extensions []any) {
 	return extensions
 }
 
-// inherit gives a grant that wraps another the extensions of the one that answers
-// the other's requests here: it is there that codes are redeemed.
+// inherit gives a wrapping grant the extensions of the grant that answers the wrapped grant's
+// requests on this server, because that is where its codes are redeemed.
 func (r *registrations) inherit() {
 	for i, wrapping := range r.grants {
 		wrapped := wrappedBy(wrapping.grant)
@@ -291,10 +288,10 @@ func withDefaultExtensions(given, defaults []any) []any {
 	return all
 }
 
-// typeName is the name of a value's type, be it a pointer or not.
+// typeName returns the name of a value's type, the same for a pointer and what it points to.
 func typeName(value any) string { return strings.TrimPrefix(fmt.Sprintf("%T", value), "*") }
 
-// Register adds hooks for every request. On a fault nothing is registered.
+// Register adds hooks for every request. On an error nothing is registered.
 func (s *Server) Register(hooks ...any) error {
 	if err := checkHooks(hooks); err != nil {
 		return fmt.Errorf("server: Register: %w", err)
@@ -311,7 +308,7 @@ func (s *Server) Register(hooks ...any) error {
 func checkHooks(values []any) error {
 	for _, value := range values {
 		if !isHook(value) {
-			return fmt.Errorf("%T implements no hook: see the interfaces in hooks.go, and whether its methods have a pointer receiver", value)
+			return fmt.Errorf("%T implements no hook: see the interfaces in hooks.go, and check whether its methods have a pointer receiver", value)
 		}
 	}
 	return nil
@@ -328,18 +325,17 @@ func (r *registrations) noteRepeatable(values []any) {
 // Issuer returns the server's identifier.
 func (s *Server) Issuer() string { return s.config.Issuer }
 
-// GivenConfig returns the settings as they were given: what was left to its
-// default is the zero value.
+// GivenConfig returns the settings as they were given, with zero values for defaults.
 func (s *Server) GivenConfig() Config { return s.given }
 
 // Logger returns the configured logger, or one that logs nothing.
 func (s *Server) Logger() *slog.Logger { return s.config.Logger }
 
-// Now returns the time by the configured clock.
+// Now returns the current time by Config.Clock.
 func (s *Server) Now() time.Time { return s.config.Clock() }
 
-// GrantLife returns how long a grant lasts at the most after it was granted or last
-// refreshed, less than 0 for one without end.
+// GrantLife returns the longest time that a grant can last after it was granted or last
+// refreshed. It is negative if a grant can last forever.
 func (s *Server) GrantLife() time.Duration {
 	life := time.Duration(defaultTokenExpiresIn)
 	for _, d := range s.config.TokenExpiresIn {
@@ -355,12 +351,12 @@ func (s *Server) GrantLife() time.Duration {
 	return life
 }
 
-// MaxRequestBytes returns how long a body may be.
+// MaxRequestBytes returns the maximum size of a request body.
 func (s *Server) MaxRequestBytes() int64 { return s.config.MaxRequestBytes }
 
-// RegisterClientAuthMethod adds ways for clients to authenticate. A later one
-// of the same name takes the place of an earlier one. Each is used for every
-// hook that it implements, as well. On a fault none is registered.
+// RegisterClientAuthMethod adds client authentication methods. A later one of the same name
+// replaces an earlier one. Each also serves every hook that it implements. On an error none is
+// registered.
 func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 	var faults []error
 	for _, m := range methods {
@@ -381,8 +377,8 @@ func (s *Server) addMethods(methods []ClientAuthMethod) error {
 	})
 }
 
-// noteHooks collects the endpoints and client authentication methods that are
-// hooks as well, all that observe requests, and all that find clients.
+// noteHooks collects the endpoints and client authentication methods that are hooks as well, all
+// hooks that observe requests, and all that look up clients.
 func (r *registrations) noteHooks() {
 	for _, name := range slices.Sorted(maps.Keys(r.endpoints)) {
 		if isHook(r.endpoints[name]) {
@@ -404,8 +400,8 @@ func (r *registrations) noteHooks() {
 	}
 }
 
-// RegisterTokenGenerator sets the access token generator of one grant type,
-// in place of Config.AccessTokenGenerator.
+// RegisterTokenGenerator sets the access token generator of one grant type, which is used instead
+// of Config.AccessTokenGenerator.
 func (s *Server) RegisterTokenGenerator(grantType string, generator TokenGenerator) {
 	if s.generators == nil {
 		s.generators = make(map[string]TokenGenerator)
@@ -413,16 +409,16 @@ func (s *Server) RegisterTokenGenerator(grantType string, generator TokenGenerat
 	s.generators[grantType] = generator
 }
 
-// resourceGenerator makes the access tokens for a resource.
+// resourceGenerator is the generator of access tokens for a resource.
 type resourceGenerator struct {
 	resource  string
 	generator TokenGenerator
 }
 
-// RegisterResourceTokenGenerator sets the access token generator of tokens for a
-// resource (RFC 8707), in place of that of the grant type: one API takes signed JWTs,
-// say, and another one asks the server. A token for several resources is made by the
-// generator that was registered first.
+// RegisterResourceTokenGenerator sets the access token generator for a resource (RFC 8707), which
+// is used instead of that of the grant type. For example, one API may accept signed JWTs while
+// another introspects its tokens. A token for several resources is generated by the generator
+// that was registered first.
 func (s *Server) RegisterResourceTokenGenerator(resource string, generator TokenGenerator) {
 	i := slices.IndexFunc(s.resourceGenerators, func(r resourceGenerator) bool { return SameResource(r.resource, resource) })
 	if i >= 0 {
@@ -432,9 +428,8 @@ func (s *Server) RegisterResourceTokenGenerator(resource string, generator Token
 	s.resourceGenerators = append(s.resourceGenerators, resourceGenerator{resource, generator})
 }
 
-// RegisterEndpoint adds an endpoint, to be served by
-// [Server.CreateEndpointResponse] under its name. It is used for every hook that
-// it implements, as well. On a fault it is not registered.
+// RegisterEndpoint adds an endpoint, which [Server.CreateEndpointResponse] serves under its name.
+// It also serves every hook that it implements. On an error it is not registered.
 func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 	if err := s.check(endpoint); err != nil {
 		return err
@@ -452,7 +447,7 @@ func (s *Server) RegisterEndpoint(endpoint Endpoint) error {
 	})
 }
 
-// ready answers the request when the server is not initialized.
+// ready reports whether the server is initialized. If it is not, ready answers the request.
 func (s *Server) ready(w http.ResponseWriter) bool {
 	if !s.initialized {
 		http.Error(w, ErrNotInitialized.Error(), http.StatusInternalServerError)
@@ -470,8 +465,8 @@ func (s *Server) tokenGrant(grantType string) (TokenGrant, []any) {
 	return nil, nil
 }
 
-// authorizationGrant returns the registration for a response type, whose
-// words may come in any order.
+// authorizationGrant returns the registration for a response type, whose words may be in any
+// order.
 func (s *Server) authorizationGrant(responseType string) (AuthorizationGrant, []any) {
 	if r := s.answering(responseType); r != nil {
 		return r.grant.(AuthorizationGrant), r.extensions

@@ -317,7 +317,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 			return p.Server.RegisterGrant(codes, grant.CodeChallenge{AllowPlain: true})
 		},
 		"5.4.1: house_signing_alg_values_supported": func() error { return p.Server.Register(ownMetadata{}) },
-		`clientauth: PrivateKeyJWT.Algorithms: "RS256" is none of [PS256 ES256 EdDSA]`: func() error {
+		`clientauth: PrivateKeyJWT.Algorithms: "RS256" is not one of [PS256 ES256 EdDSA]`: func() error {
 			return p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays, Algorithms: weak})
 		},
 		`grant: DPoP.Proofs.Algorithms: "RS256"`: func() error {

@@ -46,70 +46,68 @@ const (
 	InvalidClientMetadata           = "invalid_client_metadata"           // RFC 7591 section 3.2.2
 	InvalidSoftwareStatement        = "invalid_software_statement"        // RFC 7591 section 3.2.2
 	UnapprovedSoftwareStatement     = "unapproved_software_statement"     // RFC 7591 section 3.2.2
-	MissingAuthorization            = "missing_authorization"             // for logs alone: no credentials at all, RFC 6750 section 3.1
+	MissingAuthorization            = "missing_authorization"             // only in logs: the request has no credentials at all, RFC 6750 section 3.1
 	InvalidToken                    = "invalid_token"                     // RFC 6750 section 3.1
 	InsufficientUserAuthentication  = "insufficient_user_authentication"  // RFC 9470 section 3
 	UnmetAuthenticationRequirements = "unmet_authentication_requirements" // RFC 9470 section 5
 	InsufficientScope               = "insufficient_scope"                // RFC 6750 section 3.1
 )
 
-// Error is an OAuth error: all that a client may know of what went wrong. A
-// cause from inside goes to the log alone.
+// Error is an OAuth error: everything that a client may know about what went wrong. An internal
+// cause is only logged.
 type Error struct {
 	// Code is the error code.
 	Code string
-	// Description is an English sentence, a fmt format for Args, in the
-	// characters that RFC 6749 section 5.2 allows: ASCII without " and \. It
-	// is also the key under which translations are found.
+	// Description is an English sentence, a fmt format for Args, in the characters that RFC 6749
+	// section 5.2 allows: ASCII without " and \. It is also the key of its translations.
 	Description string
-	// Args are what Description names. What a stranger wrote is there as [Excerpt]
-	// returns it, and words of a scope as they are, up to a length: those have an
-	// alphabet of their own (RFC 6749 section 3.3), in which there is no quote.
+	// Args are the values in Description. Untrusted text is first passed through [Excerpt]. Words
+	// of a scope are used as they are, up to a length, because their alphabet has no quotation
+	// marks (RFC 6749 section 3.3).
 	Args []any
-	// URI is a page about the error; empty for the one in Config.ErrorURIs.
+	// URI is the URL of a page about the error. If empty, that of Config.ErrorURIs is used.
 	URI string
-	// Status is the HTTP status of a direct answer.
+	// Status is the HTTP status of a direct response.
 	Status int
-	// Scope is the scope that would have been enough (RFC 6750 section 3.1).
+	// Scope is the scope that is required (RFC 6750 section 3.1).
 	Scope string
-	// Parameters are further ones of a challenge, such as max_age (RFC 9470
-	// section 3).
+	// Parameters are further parameters of a challenge, such as max_age (RFC 9470 section 3).
 	Parameters map[string]string
-	// Header is sent with a direct answer, such as WWW-Authenticate.
+	// Header is sent with a direct response, such as WWW-Authenticate.
 	Header http.Header
 
 	cause     error
 	reason    error // see Because
 	values    []slog.Attr
 	token     *StoredToken // see OfToken
-	redirect  *Request     // whose redirect URI the error is delivered to: one that was found to be the client's
-	held      *Request     // whose redirect URI nobody is sent to yet: a person may go there
-	wayBack   string       // where that is
+	redirect  *Request     // its redirect URI, found to be the client's, gets the error
+	held      *Request     // nobody is redirected to its redirect URI yet; the user may follow a link to it
+	wayBack   string       // the address of that link
 	state     string
-	of        *Request // for the log
-	logged    bool     // and whether it is there already
-	forPerson bool     // an error of the authorization endpoint, which a person sees
-	stays     bool     // and which no client gets
+	of        *Request // the request, for the log
+	logged    bool     // whether it has been logged already
+	forPerson bool     // an error of the authorization endpoint, which the user sees
+	stays     bool     // an error that is never sent to a client
 	undecided bool     // see ErrNoDecision
 	reuse     *ReuseError
 }
 
-// ReuseError is what [errors.As] finds in the error of a request whose code or refresh token
-// was presented before: its grant was revoked for that. A program that runs the request in
-// a transaction of its own, and rolls that back, revokes it once more by Config.RevokeGrant, or
-// all that has to stay by gormstore.AfterRollback.
+// ReuseError is found by [errors.As] in the error of a request whose code or refresh token was
+// presented before, for which its grant was revoked. A program that runs the request in its own
+// transaction and rolls that back must revoke the grant again with Config.RevokeGrant, or use
+// gormstore.AfterRollback for everything that has to persist.
 type ReuseError struct {
-	// GrantID is the grant.
+	// GrantID is the id of the grant.
 	GrantID string
-	// Time is when the request came in.
+	// Time is when the request arrived.
 	Time time.Time
 }
 
-// Error says so, without the grant.
+// Error returns a message without the grant.
 func (*ReuseError) Error() string { return "a credential was presented again; its grant is revoked" }
 
-// NewError returns an error with the status that its code has in a direct
-// answer; one of [TemporarilyUnavailable] says when to come again.
+// NewError returns an error with the HTTP status that belongs to its code in a direct response.
+// An error with the code [TemporarilyUnavailable] also has a Retry-After header.
 func NewError(code, description string, args ...any) *Error {
 	failure := &Error{Code: code, Description: description, Args: args, Status: statusOf(code)}
 	if code == TemporarilyUnavailable {
@@ -133,10 +131,10 @@ func statusOf(code string) int {
 	}
 }
 
-// AsError returns err as an OAuth error. A [*ClientMetadataError] becomes
-// invalid_redirect_uri or invalid_client_metadata, a [ratelimit.ErrBusy] [TooBusy].
-// Any other becomes server_error, or temporarily_unavailable for an
-// [ErrUnavailable], with err as its cause, which no client sees.
+// AsError returns err as an OAuth error. A [*ClientMetadataError] becomes invalid_redirect_uri or
+// invalid_client_metadata, and a [ratelimit.ErrBusy] becomes [TooBusy]. Any other error becomes
+// server_error, or temporarily_unavailable if it is an [ErrUnavailable]. It has err as its cause,
+// which is never sent to a client.
 func AsError(err error) *Error {
 	var oauth *Error
 	if errors.As(err, &oauth) {
@@ -157,7 +155,7 @@ func AsError(err error) *Error {
 	return failure
 }
 
-// Error returns code, description and, for the log, the cause.
+// Error returns the code, the description and the cause. It is meant for the log.
 func (e *Error) Error() string {
 	if e.isSeeOther() {
 		return "the browser is sent on to " + e.Header.Get("Location")
@@ -175,13 +173,13 @@ func (e *Error) Error() string {
 // Text returns the description in English.
 func (e *Error) Text() string { return fmt.Sprintf(e.Description, e.Args...) }
 
-// Unwrap returns what went wrong inside, nil for a client's own fault.
+// Unwrap returns the internal cause, nil for a client's mistake.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is [ErrNoDecision] and the error is one of those.
+// Is reports whether target is [ErrNoDecision] and the error matches it.
 func (e *Error) Is(target error) bool { return e.undecided && target == ErrNoDecision }
 
-// As sets a *[ReuseError] where the error is about one.
+// As sets a *[ReuseError] if the error is about one.
 func (e *Error) As(target any) bool {
 	reuse, ok := target.(**ReuseError)
 	if ok && e.reuse != nil {
@@ -191,15 +189,14 @@ func (e *Error) As(target any) bool {
 	return false
 }
 
-// WayBack returns the address at which the client learns of an error that a person is
-// shown, empty when there is none. The page may have a link or a button that leads
-// there and names its host: nobody is sent there without one, as the client made itself
-// and no person has decided on it (RFC 9700 section 4.11.2).
+// WayBack returns the address that delivers to the client an error that is shown to the user, or
+// "" if there is none. The page may have a link or a button to it that shows its host. The
+// browser must not be redirected there automatically, because the client created itself and no
+// user has decided on it (RFC 9700 section 4.11.2).
 func (e *Error) WayBack() string { return e.wayBack }
 
-// RedirectURI returns the address that the error is delivered to, empty when
-// it is to be shown to the person: an error never leaves for an address that
-// was not found to be the client's.
+// RedirectURI returns the redirect URI that the error is delivered to, or "" if it is shown to
+// the user. An error is never delivered to an address that was not found to be the client's.
 func (e *Error) RedirectURI() string {
 	if e.redirect == nil {
 		return ""
@@ -207,7 +204,7 @@ func (e *Error) RedirectURI() string {
 	return e.redirect.RedirectURI
 }
 
-// answerStatus returns the HTTP status with which the error is answered.
+// answerStatus returns the HTTP status of the response.
 func (e *Error) answerStatus() int {
 	if e.redirect == nil {
 		return e.Status
@@ -218,10 +215,10 @@ func (e *Error) answerStatus() int {
 	return http.StatusFound
 }
 
-// Members returns what an answer says of the error, with its description in the
-// language of the reader: the members of a JSON object or the parameters of a redirect.
-// Empty ones are left out. There are none for a request that has no credentials at all:
-// it did not know that it needs some (RFC 6750 section 3.1).
+// Members returns the members of the error response, either of a JSON object or as parameters of
+// a redirect, with the description in the reader's language. Empty members are left out. There
+// are none for a request without any credentials, which did not know that it needs some (RFC 6750
+// section 3.1).
 func (e *Error) Members(description string) map[string]string {
 	if e.Code == MissingAuthorization {
 		return map[string]string{}
@@ -231,9 +228,8 @@ func (e *Error) Members(description string) map[string]string {
 	return members
 }
 
-// SetHeader sets the headers that are sent with a direct answer, such as Retry-After. It
-// is for a program that shows the error on a page of its own; for Config.RenderError they
-// are set already.
+// SetHeader sets the headers of a direct response, such as Retry-After. Call it in a program that
+// shows the error on a page of its own; for Config.RenderError they are already set.
 func (e *Error) SetHeader(w http.ResponseWriter) { header.Copy(w, e.Header) }
 
 func (e *Error) parameters(description string) url.Values {

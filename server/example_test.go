@@ -48,7 +48,7 @@ func ExampleServer_Register() {
 	fmt.Println(srv.Register("not a hook"))
 	// Output:
 	// <nil>
-	// server: Register: string implements no hook: see the interfaces in hooks.go, and whether its methods have a pointer receiver
+	// server: Register: string implements no hook: see the interfaces in hooks.go, and check whether its methods have a pointer receiver
 }
 
 // Ticket is a grant of the program's own: support staff act with a ticket.

@@ -13,59 +13,57 @@ import (
 type Interaction int
 
 const (
-	// AskConsent has the page show what the client asks for, and the user decide.
+	// AskConsent tells the page to show what the client asks for, and to let the user decide.
 	AskConsent Interaction = iota
-	// SignIn has the page let somebody sign in, whoever is signed in already, and
-	// come back to [ConsentGrant.ReturnTo].
+	// SignIn tells the page to let a user sign in, even if one is signed in already, and to
+	// return to [ConsentGrant.ReturnTo].
 	SignIn
-	// SelectAccount has the page let the user choose among accounts, and come back
-	// to [ConsentGrant.ReturnTo].
+	// SelectAccount tells the page to let the user choose among accounts, and to return to
+	// [ConsentGrant.ReturnTo].
 	SelectAccount
-	// NoInteraction has the page ask nothing, since the user has agreed before: it
-	// answers at once with [Server.CreateAuthorizationResponse].
+	// NoInteraction tells the page to ask nothing, because the user has consented before: it
+	// calls [Server.CreateAuthorizationResponse] at once.
 	NoInteraction
 )
 
-// InteractionHook has a say in what the page has to do. It calls the methods of
-// the consent grant, in whatever order the hooks are registered; or it refuses
-// the request.
+// InteractionHook influences what the page has to do. It calls methods of the consent grant,
+// where the order of the hooks does not matter, or refuses the request.
 type InteractionHook interface {
 	PrepareInteraction(ctx context.Context, req *Request, consent *ConsentGrant) error
 }
 
-// requirements are what the hooks say of the interaction.
+// requirements are what the hooks require of the interaction.
 type requirements struct {
 	signIn, otherUser, accountChoice, consent, agreed, silence bool
 }
 
-// RequireSignIn wants a sign-in for this very request.
+// RequireSignIn requires a sign-in for this very request.
 func (c *ConsentGrant) RequireSignIn() { c.requires.signIn = true }
 
-// RequireOtherUser wants somebody else than the user to sign in.
+// RequireOtherUser requires a different user to sign in.
 func (c *ConsentGrant) RequireOtherUser() { c.requires.otherUser = true }
 
-// RequireAccountChoice wants the user to choose an account for this very request.
+// RequireAccountChoice requires the user to choose an account for this very request.
 func (c *ConsentGrant) RequireAccountChoice() { c.requires.accountChoice = true }
 
-// RequireConsent wants the user asked, whatever they agreed to before.
+// RequireConsent requires that the user is asked, whatever they agreed to before.
 func (c *ConsentGrant) RequireConsent() { c.requires.consent = true }
 
-// Agreed says that the user agreed before to all that the client asks for.
+// Agreed states that the user has already agreed to everything that the client asks for.
 func (c *ConsentGrant) Agreed() { c.requires.agreed = true }
 
-// ForbidInteraction refuses the request when the page would have to do anything
-// (OpenID Connect Core section 3.1.2.1, prompt=none).
+// ForbidInteraction refuses the request if the page would have to do anything (OpenID Connect
+// Core section 3.1.2.1, prompt=none).
 func (c *ConsentGrant) ForbidInteraction() { c.requires.silence = true }
 
-// Returned reports whether the user has come back from signing in for this very
-// request.
+// Returned reports whether the user has returned from signing in for this very request.
 func (c *ConsentGrant) Returned() bool {
 	how := c.Request.Authentication
 	return c.returned(how.ReturnTo, how.ReturnedAt)
 }
 
-// chosen reports whether the user has come back from choosing an account for this very
-// request, be it by signing in.
+// chosen reports whether the user has returned from choosing an account for this very request, or
+// from signing in for it.
 func (c *ConsentGrant) chosen() bool {
 	how := c.Request.Authentication
 	return c.Returned() || c.returned(how.AccountChosenFor, how.AccountChosenAt)
@@ -75,8 +73,7 @@ func (c *ConsentGrant) returned(to string, at int64) bool {
 	return to == c.ReturnTo && c.Request.Time.Unix()-at <= int64(consentTime/time.Second)
 }
 
-// interact says what the page has to do, and whether the request is what the user has
-// decided on it.
+// interact returns what the page has to do, and whether the request is the user's decision.
 func (s *Server) interact(ctx context.Context, req *Request) (*ConsentGrant, error) {
 	consent := &ConsentGrant{
 		Client: req.Client, User: req.User, Scope: req.Scope, RedirectURI: req.RedirectURI, Request: req, ReturnTo: req.returnTo(),
@@ -95,20 +92,20 @@ func (s *Server) interact(ctx context.Context, req *Request) (*ConsentGrant, err
 	err := each(req, func(hook InteractionHook) error { return hook.PrepareInteraction(ctx, req, consent) })
 	consent.Interaction = consent.next()
 	if err == nil && consent.Interaction == SignIn && consent.User != nil && consent.Returned() {
-		err = consent.mayDecide() // who signed in for this request and is not who it wants would only come back again
+		err = consent.mayDecide() // signing in again would only repeat the sign-in that was not enough
 	}
 	return consent, err
 }
 
-// wantsSignIn reports whether the request has a max_age of 0, which is the same as
-// prompt=login (OpenID Connect Core with errata set 2, section 3.1.2.1): a sign-in of this
-// very second is none for this request.
+// wantsSignIn reports whether the request has a max_age of 0, which means the same as
+// prompt=login (OpenID Connect Core with errata set 2, section 3.1.2.1): even a sign-in within
+// the same second was not made for this request.
 func (r *Request) wantsSignIn() bool {
 	seconds, err := strconv.Atoi(r.Params.Get("max_age"))
 	return err == nil && seconds == 0
 }
 
-// logUndecided tells the operator why a form that was posted is no decision.
+// logUndecided tells the operator why a posted form is not a decision.
 func (c *ConsentGrant) logUndecided() {
 	req := c.Request
 	if req.HTTP.Method != http.MethodPost {
@@ -121,10 +118,10 @@ func (c *ConsentGrant) logUndecided() {
 	req.LogRefusal(NewReason("the form is not the user's decision: " + reason))
 }
 
-// next is what the page has to do. A user who has come back from signing in has done
-// what they could: a request may ask for more by acr_values, and for less than a
-// second by max_age. What acr_values asks for is voluntary (OpenID Connect Core section
-// 5.5.1.1), so a request that forbids all pages does without.
+// next returns what the page has to do. A user who has returned from signing in has done what
+// they could: the request may ask for a class by acr_values that they do not reach, and for less
+// than a second by max_age. acr_values is a voluntary request (OpenID Connect Core section
+// 5.5.1.1), so a request that forbids all pages is answered without it.
 func (c *ConsentGrant) next() Interaction {
 	requires, returned := c.requires, c.Returned()
 	recent := c.Request.recentEnough(0) || returned && c.Request.recentEnough(consentTime)
@@ -139,15 +136,15 @@ func (c *ConsentGrant) next() Interaction {
 	return AskConsent
 }
 
-// weaker reports whether the request asks for another authentication context
-// class than the user reached (acr_values, RFC 9470 section 4).
+// weaker reports whether the request asks for an authentication context class other than the one
+// the user reached (acr_values, RFC 9470 section 4).
 func (c *ConsentGrant) weaker() bool {
 	acrValues := strings.Fields(c.Request.Params.Get("acr_values"))
 	return len(acrValues) > 0 && !slices.Contains(acrValues, c.Request.Authentication.ACR)
 }
 
-// silent refuses a request that wants nobody asked when somebody would have to be
-// (OpenID Connect Core section 3.1.2.6).
+// silent refuses a request that forbids interaction if interaction is needed (OpenID Connect Core
+// section 3.1.2.6).
 func (c *ConsentGrant) silent() error {
 	if !c.requires.silence {
 		return nil
@@ -164,8 +161,8 @@ func (c *ConsentGrant) silent() error {
 	}
 }
 
-// mayDecide refuses the decision of a user who was not asked for what the request
-// wants: the page forgot, or somebody else has signed in meanwhile.
+// mayDecide refuses the decision of a user who was not asked for what the request requires: the
+// page did not do it, or another user has signed in meanwhile.
 func (c *ConsentGrant) mayDecide() error {
 	requires, returned := c.requires, c.Returned()
 	switch {

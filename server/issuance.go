@@ -14,42 +14,42 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Issuance says what a grant wants issued. Whatever the grant, the engine's
-// gate then checks client, scope, the binding of the credential and the user.
+// Issuance is what a grant asks the engine to issue. For every grant the engine then checks the
+// client, the scope, the binding of the credential and the user.
 type Issuance struct {
-	// Credential is what is exchanged, nil where the request itself is the
-	// grant, as with client_credentials.
+	// Credential is what is exchanged, nil if the request itself is the grant, as with
+	// client_credentials.
 	Credential *Credential
-	// User is the resource owner, where the grant itself found out who it is.
-	// Without one it is the credential's user, if that has one.
+	// User is the resource owner, if the grant itself determined it. Otherwise it is the
+	// credential's user, if there is one.
 	User User
-	// Scope is what the access token is to stand for.
+	// Scope is the scope of the access token.
 	Scope string
-	// NoDefaultScope keeps an empty Scope empty, where the request exchanges something
-	// whose scope is the most that the token can have. Otherwise the client may have a
+	// NoDefaultScope keeps an empty Scope empty. Set it if the request exchanges something whose
+	// scope is the most that the token may have. Otherwise an empty Scope becomes the client's
 	// default.
 	NoDefaultScope bool
-	// Audience is the resources that it is for, space separated, where the grant
-	// itself decides on them.
+	// Audience is the resources of the token, space separated, if the grant itself determines
+	// them.
 	Audience string
-	// Actor is who will act for the user with the token, as JSON (RFC 8693 "act"),
-	// empty when nobody will but the client.
+	// Actor is who acts for the user with the token, as JSON (RFC 8693 "act"), empty if only the
+	// client does.
 	Actor string
-	// ExpiresAt is when the token has ended at the latest, in Unix seconds; 0 is
-	// whenever its lifetime is over.
+	// ExpiresAt is the latest time at which the token expires, in Unix seconds; 0 means no limit
+	// beyond its lifetime.
 	ExpiresAt int64
-	// Confirmations are keys that the request has to prove to have, as JSON (RFC 7800
-	// "cnf"): those that tokens are bound to which it exchanges and does not spend.
+	// Confirmations are keys that the request must prove possession of, as JSON (RFC 7800 "cnf"):
+	// those that the exchanged but not spent tokens are bound to.
 	Confirmations []string
-	// GrantID is the grant that the token descends from and ends with, where there
-	// is one but no credential.
+	// GrantID is the grant that the token belongs to and ends with, if there is one without a
+	// credential.
 	GrantID string
-	// RefreshToken is whether the grant may be refreshed.
+	// RefreshToken reports whether the grant may have a refresh token.
 	RefreshToken bool
 }
 
-// IssueToken issues a token for a grant that does so at the authorization
-// endpoint, through the same gate as the token endpoint.
+// IssueToken issues a token for a grant at the authorization endpoint, with the same checks as at
+// the token endpoint.
 func (r *Request) IssueToken(ctx context.Context, grantType string, issuance *Issuance) (*TokenResponse, error) {
 	r.GrantType = grantType
 	if err := checkGrantType(r); err != nil {
@@ -58,9 +58,8 @@ func (r *Request) IssueToken(ctx context.Context, grantType string, issuance *Is
 	return r.Server.exchange(ctx, r, func() (*Issuance, error) { return issuance, nil })
 }
 
-// exchange issues what a grant prepares. Who loses the race for a refresh token
-// may be the same client in another tab, and is then looked at once more, now
-// that it is known who won.
+// exchange issues what a grant prepares. If another request spent the refresh token first, it may
+// have been the same client in another tab, so the request is prepared once more.
 func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Issuance, error)) (*TokenResponse, error) {
 	for last := false; ; last = true {
 		issuance, err := prepare()
@@ -83,7 +82,7 @@ func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Is
 	}
 }
 
-// issue is the one way in which a token comes about.
+// issue is the only way in which tokens are issued.
 func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
 	if err := s.checkIssuance(ctx, req, issuance); err != nil {
 		return nil, err
@@ -106,18 +105,18 @@ func (s *Server) issue(ctx context.Context, req *Request, issuance *Issuance) (*
 	return response, s.save(ctx, req, exchangeOf(req, record))
 }
 
-// prepareRecord returns the token's row, but for the tokens themselves.
+// prepareRecord returns the token's row, without the tokens themselves.
 func (s *Server) prepareRecord(ctx context.Context, req *Request, issuance *Issuance) (*models.TokenMixin, error) {
 	record := s.newRecord(req, issuance)
 	return record, each(req, func(hook TokenHook) error { return hook.PrepareToken(ctx, req, record) })
 }
 
-// completeResponse has hooks add to a response before anything is stored.
+// completeResponse lets hooks add to a response before anything is stored.
 func (s *Server) completeResponse(ctx context.Context, req *Request, record *models.TokenMixin, response *TokenResponse) error {
 	return each(req, func(hook TokenResponseHook) error { return hook.PrepareTokenResponse(ctx, req, record, response) })
 }
 
-// save stores a token, and tells of it.
+// save stores a token, and calls the hooks.
 func (s *Server) save(ctx context.Context, req *Request, exchange Exchange) error {
 	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return s.config.SaveToken(ctx, exchange) }); err != nil {
 		return fmt.Errorf("save token: %w", err)
@@ -126,8 +125,8 @@ func (s *Server) save(ctx context.Context, req *Request, exchange Exchange) erro
 	return nil
 }
 
-// exchangeOf returns what is to be stored: the token, and what becomes of what the request
-// exchanges.
+// exchangeOf returns what is to be stored: the token, and what becomes of the credential that the
+// request exchanges.
 func exchangeOf(req *Request, record *models.TokenMixin) Exchange {
 	exchange := Exchange{Kind: ExchangeIssue, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
 	switch credential := req.Credential; {
@@ -145,10 +144,10 @@ func exchangeOf(req *Request, record *models.TokenMixin) Exchange {
 	return exchange
 }
 
-// checkIssuance is the gate. A grant cannot forget one of these checks, since
-// it makes none of them.
+// checkIssuance is the gate. A grant cannot forget one of these checks, because it does not make
+// them.
 func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issuance) error {
-	if req.Endpoint != authorizationEndpoint || issuance.Audience != "" { // there the user has decided on it
+	if req.Endpoint != authorizationEndpoint || issuance.Audience != "" { // where the user has decided on it
 		req.Audience = issuance.Audience
 	}
 	if issuance.Credential != nil {
@@ -178,9 +177,9 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 	return s.checkIssuedScope(req, issuance)
 }
 
-// provesBinding reports whether a request proves to have the key that its
-// credential is bound to. A confidential client may change its key, since its
-// refresh token is bound to the client; but what is bound stays so.
+// provesBinding reports whether a request proves possession of the key that its credential is
+// bound to. A confidential client may change its key, because its refresh token is bound to the
+// client; but a bound credential always yields a bound token.
 func provesBinding(req *Request, credential *Credential) bool {
 	if credential == nil {
 		return true
@@ -195,8 +194,8 @@ func provesBinding(req *Request, credential *Credential) bool {
 	}
 }
 
-// checkCredential checks that the credential is this client's, unspent, alive
-// and bound to this redirect URI.
+// checkCredential checks that the credential belongs to this client and redirect URI, and is
+// neither spent nor expired.
 func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Issuance) error {
 	credential := issuance.Credential
 	req.Credential, req.Granted = credential, models.Granted{Scope: req.Scope, Audience: credential.Audience, AuthorizationDetails: credential.AuthorizationDetails}
@@ -222,8 +221,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	return nil
 }
 
-// checkNotEnded refuses what was issued before all grants of its user or of its client were
-// ended.
+// checkNotEnded refuses what was issued before all grants of its user or its client were ended.
 func (r *Request) checkNotEnded(credential *Credential) error {
 	if credential != nil {
 		if ended := r.ended(credential.Authorization); ended != nil {
@@ -238,9 +236,9 @@ func (r *Request) checkNotEnded(credential *Credential) error {
 	return nil
 }
 
-// sameRedirectURI holds the token request to the authorization request's
-// redirect_uri (RFC 6749 section 4.1.3). Where that named none, the token
-// request may still name the one that was used.
+// sameRedirectURI compares the redirect_uri of the token request with that of the authorization
+// request (RFC 6749 section 4.1.3). If the authorization request had none, the token request may
+// still have the one that was used.
 func sameRedirectURI(req *Request, credential *Credential) bool {
 	if credential.RedirectURI == nil {
 		return true
@@ -252,7 +250,7 @@ func sameRedirectURI(req *Request, credential *Credential) bool {
 	return presented == *credential.RedirectURI
 }
 
-// checkUser asks whether the user may still be served, and sets req.User.
+// checkUser checks that the user may still be served, and sets req.User.
 func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	if plain, authentication, known := signedIn(user); known {
 		user, req.Authentication = plain, authentication
@@ -274,13 +272,13 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	return nil
 }
 
-// checkIssuedScope sets req.Scope. What was granted can only become less; what a
-// client asks for by itself must be its own.
+// checkIssuedScope sets req.Scope. A granted scope can only become narrower; a scope that a
+// client requests for itself must be allowed for it.
 func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 	switch {
 	case issuance.Credential != nil:
 		return req.limitScope(issuance.Scope, issuance.Credential.Scope)
-	case req.Endpoint == authorizationEndpoint: // the user has seen what the request gets
+	case req.Endpoint == authorizationEndpoint: // the user has seen this scope
 		req.Scope = keep(cmp.Or(issuance.Scope, req.Scope), negate(notIn(req.Scope)))
 	case issuance.NoDefaultScope && isEmptyScope(issuance.Scope):
 		req.Scope = ""
@@ -288,16 +286,16 @@ func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 		if err := req.takeScope(issuance.Scope); err != nil {
 			return err
 		}
-		if issuance.NoDefaultScope { // nor one of the client's that says more
+		if issuance.NoDefaultScope { // nor a client's allowed scope that adds words
 			req.Scope = keep(req.Scope, negate(notIn(issuance.Scope)))
 		}
 	}
 	return nil
 }
 
-// revokeReused ends a grant whose credential was presented a second time: one
-// of the two was a thief (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2). The
-// answer is given only once that is stored.
+// revokeReused ends a grant whose credential was presented a second time: one of the two was
+// presented by a thief (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2). The request is answered
+// only after that is stored.
 func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	if err := req.spend(ctx, isProof); err != nil { // a request that is replayed as a whole ends nothing
 		return err
@@ -313,12 +311,12 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	return failure
 }
 
-// grantValue is the grant of a credential, as a log names it.
+// grantValue returns the grant of a credential as a log value.
 func grantValue(credential *Credential) slog.Attr {
 	return slog.String("grant", loggedGrant(credential.Record.GetGrantID()))
 }
 
-// whyEnded tells an end from another.
+// whyEnded distinguishes expiry from revocation.
 func whyEnded(credential *Credential) string {
 	if token, ok := credential.Record.(Token); ok && token.IsRefreshTokenRevoked() {
 		return "the grant was revoked"
@@ -326,7 +324,7 @@ func whyEnded(credential *Credential) string {
 	return "the credential has expired"
 }
 
-// newRecord returns the token's row, but for the tokens themselves.
+// newRecord returns the token's row, without the tokens themselves.
 func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin {
 	now := req.Time.Unix()
 	record := &models.TokenMixin{
@@ -356,7 +354,7 @@ func (s *Server) newRecord(req *Request, issuance *Issuance) *models.TokenMixin 
 	record.SetAuthorization(own)
 	record.SetGranted(granted)
 	if issuance.ExpiresAt != 0 {
-		record.ExpiresIn = max(1, min(record.ExpiresIn, issuance.ExpiresAt-now)) // 0 would be without end
+		record.ExpiresIn = max(1, min(record.ExpiresIn, issuance.ExpiresAt-now)) // 0 would mean forever
 	}
 	return record
 }
@@ -368,8 +366,8 @@ func (s *Server) lifetime(grantType string) time.Duration {
 	return defaultTokenExpiresIn
 }
 
-// generate makes the tokens. Their plaintext goes into the response and
-// nowhere else; the record gets the digests.
+// generate generates the tokens. Their plaintext is only in the response; the record gets the
+// digests.
 func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
 	id, own := rand.Text(), ""
 	if _, derives := s.derives(req.Credential); derives {
@@ -392,7 +390,7 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	}
 	refreshable := issuance.RefreshToken && s.mayRefresh(req.Client)
 	if req.User == nil && req.Credential == nil && !refreshable {
-		return response, nil // nobody granted it, and nothing descends from it
+		return response, nil // no user granted it, and nothing is derived from it
 	}
 	grantSecret := grantSecretOf(req.Credential)
 	record.GrantID = Digest(grantSecret)
@@ -400,7 +398,7 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 		return response, nil
 	}
 	if keeps(req.Credential) {
-		record.RefreshToken = &req.Credential.Presented.Digest // and the client keeps it, too (RFC 6749 section 6)
+		record.RefreshToken = &req.Credential.Presented.Digest // the client keeps it as well (RFC 6749 section 6)
 	} else {
 		own, err := s.refreshToken(ctx, input)
 		if err != nil {
@@ -419,16 +417,16 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 	return response, nil
 }
 
-// keeps reports whether a refresh token stays as it is.
+// keeps reports whether a refresh token is kept instead of rotated.
 func keeps(credential *Credential) bool {
-	if credential == nil || !credential.Keep || credential.Presented.grantSecret == "" { // one of an older program names no grant
+	if credential == nil || !credential.Keep || credential.Presented.grantSecret == "" { // one from an older program contains no grant
 		return false
 	}
 	_, refreshes := credential.Record.(Token)
 	return refreshes
 }
 
-// grantSecretOf returns the secret that all credentials of a grant carry.
+// grantSecretOf returns the secret that all credentials of a grant contain, or a new one.
 func grantSecretOf(credential *Credential) string {
 	if credential != nil && credential.Presented.grantSecret != "" {
 		return credential.Presented.grantSecret
@@ -436,13 +434,13 @@ func grantSecretOf(credential *Credential) string {
 	return rand.Text()
 }
 
-// tokenInput is what a token is made for.
+// tokenInput returns the input of a token generator.
 func (*Server) tokenInput(req *Request, record *models.TokenMixin, id string) TokenInput {
 	return TokenInput{Client: req.Client, GrantType: req.GrantType, User: req.User, Scope: req.Scope, Request: req, Record: record, ID: id}
 }
 
-// accessToken makes an access token by its generator. Where there is none, it is own, a text
-// that nobody can guess.
+// accessToken generates an access token with its generator. Without one it is built from own,
+// which cannot be guessed.
 func (s *Server) accessToken(ctx context.Context, input TokenInput, own string) (string, error) {
 	generator := s.accessTokenGenerator(input)
 	if generator == nil {
@@ -468,7 +466,7 @@ func (s *Server) accessTokenGenerator(input TokenInput) TokenGenerator {
 	return s.config.AccessTokenGenerator
 }
 
-// mayRefresh reports whether a refresh token would be of any use to the client.
+// mayRefresh reports whether the client could use a refresh token.
 func (s *Server) mayRefresh(client Client) bool {
 	grant, _ := s.tokenGrant("refresh_token")
 	return grant != nil && !s.config.NoRefreshTokens && client.CheckGrantType("refresh_token")

@@ -6,43 +6,43 @@ import (
 	"log/slog"
 )
 
-// Reason is why something was refused, for the log alone.
+// Reason is why something was refused. It is only logged.
 type Reason struct {
-	// Text says why, in words that never change, such as "the client secret is wrong".
+	// Text says why, in constant words, such as "the client secret is wrong".
 	Text string
-	// Values are what the reason is about, such as a redirect URI that is not
-	// registered, and never a secret, a code or a token. They may be a stranger's text:
-	// the log bounds them and prints them on one line.
+	// Values are what the reason is about, such as a redirect URI that is not registered. They
+	// must never be a secret, a code or a token. They may be untrusted text: the log limits their
+	// length and prints them on one line.
 	Values []slog.Attr
 }
 
-// NewReason returns a reason.
+// NewReason returns a [Reason] with the text and values.
 func NewReason(text string, values ...slog.Attr) *Reason { return &Reason{text, values} }
 
 // Error returns the text.
 func (r *Reason) Error() string { return r.Text }
 
-// Because sets why the error is answered, beyond what its description says: the client
-// does not learn it, and the log has it.
+// Because sets why the error is returned, beyond its description. The reason is logged, and the
+// client does not learn it. It returns e.
 func (e *Error) Because(reason string, values ...slog.Attr) *Error {
 	return e.BecauseOf(NewReason(reason, values...))
 }
 
-// BecauseOf is Because for a reason that is an error, such as a [*Reason].
+// BecauseOf is like Because for a reason that is an error, such as a [*Reason].
 func (e *Error) BecauseOf(reason error) *Error {
 	e.reason = reason
 	return e
 }
 
-// With adds what the error is about to its line in the log, such as a redirect URI that
-// is not registered, and never a secret, a code or a token: see [Reason].
+// With adds values that the error is about to its log line, such as a redirect URI that is not
+// registered. They must never be a secret, a code or a token: see [Reason]. It returns e.
 func (e *Error) With(values ...slog.Attr) *Error {
 	e.values = append(e.values, values...)
 	return e
 }
 
-// WhyNoClient returns why there is no such client, as a [ClientLookupHook] said when it
-// was looked up for the request, or else the reason that is given.
+// WhyNoClient returns the reason that a [ClientLookupHook] gave for not finding a client during
+// the request, or otherwise if there is none.
 func (r *Request) WhyNoClient(otherwise *Reason) *Reason {
 	if r.noClient != nil {
 		return r.noClient
@@ -50,8 +50,8 @@ func (r *Request) WhyNoClient(otherwise *Reason) *Reason {
 	return otherwise
 }
 
-// NoSuchClient returns the error by which a request is refused whose client there is not,
-// with what a [ClientLookupHook] has to say of it.
+// NoSuchClient returns the error for a request whose client does not exist, with the reason that
+// a [ClientLookupHook] gave, if any.
 func (r *Request) NoSuchClient(code string) *Error {
 	failure := NewError(code, "There is no such client.")
 	if r.noClient != nil {
@@ -60,8 +60,8 @@ func (r *Request) NoSuchClient(code string) *Error {
 	return failure
 }
 
-// noteNoClient keeps why a client was not found for the line of the request's refusal, or
-// logs it where there will be none.
+// noteNoClient keeps why a client was not found, for the log line of the request's refusal. If
+// there will be no such line, it logs the reason at once.
 func (s *Server) noteNoClient(ctx context.Context, why *Reason) {
 	if req := RequestFromContext(ctx); req != nil && req.Server == s && !req.aside {
 		req.noClient = why
@@ -70,14 +70,15 @@ func (s *Server) noteNoClient(ctx context.Context, why *Reason) {
 	s.LogRefusal(ctx, why)
 }
 
-// OfToken says to the log whose token was refused; nil is nobody's.
+// OfToken records whose token was refused, for the log. A nil token records nothing. It returns
+// e.
 func (e *Error) OfToken(token *StoredToken) *Error {
 	e.token = token
 	return e
 }
 
-// Reason returns why the error is answered, beyond what its description says, and the
-// values that it is about. The text is empty where the description says all.
+// Reason returns why the error is returned, beyond its description, and the values that it is
+// about. text is empty if the description says everything.
 func (e *Error) Reason() (text string, values []slog.Attr) {
 	var reason *Reason
 	if e.reason != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// wellFormedScope reports whether every word of a scope is a scope-token
-// (RFC 6749 section 3.3): printable ASCII without the quote and the backslash.
+// wellFormedScope reports whether every word of a scope is a scope-token (RFC 6749 section 3.3):
+// printable ASCII without the quotation mark and the backslash.
 func wellFormedScope(scope string) bool {
 	for i := range len(scope) {
 		if c := scope[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
@@ -22,14 +22,14 @@ func subset(scope, whole string) bool {
 	return !slices.ContainsFunc(strings.Fields(scope), notIn(whole))
 }
 
-// openID is the word that makes a request one of OpenID Connect (Core section
-// 3.1.2.1). A client that asks for it cannot do without: it waits for an ID token.
+// openID is the scope that makes a request an OpenID Connect request (Core section 3.1.2.1). A
+// client that asks for it cannot do without it, because it expects an ID token.
 const openID = "openid"
 
-// takeScope sets the scope that a client's own request gets. Words that the server does
-// not know, or that are not the client's, are left out, and the answer says what was
-// given (RFC 6749 section 3.3, OpenID Connect Core section 3.1.2.1). The client's
-// default is for a request that names no scope.
+// takeScope sets the scope that a client's own request gets. Words that the server does not know,
+// or that the client may not have, are left out, and the response says what was granted (RFC 6749
+// section 3.3, OpenID Connect Core section 3.1.2.1). The client's default is used if the request
+// has no scope.
 func (r *Request) takeScope(scope string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
 		return err
@@ -39,11 +39,11 @@ func (r *Request) takeScope(scope string) error {
 		return errNotGiven(scope)
 	}
 	allowed, ok := r.Client.GetAllowedScope(known)
-	given := keep(allowed, r.Server.supports) // a default of the client's own was not asked for
+	given := keep(allowed, r.Server.supports) // the client's default may have words that the server does not know
 	switch missing := keep(scope, notIn(given)); {
 	case isEmptyScope(scope) && !ok:
 		return NewError(InvalidScope, "The request has no 'scope', and the client has no default.")
-	case !isEmptyScope(scope) && !ok && missing == "": // the program's model refuses what it returned
+	case !isEmptyScope(scope) && !ok && missing == "": // the program's model refused what it returned
 		return errNotGiven(scope)
 	case !isEmptyScope(scope) && (!ok || given == "" || r.Server.config.StrictScope && missing != "" || !notIn(missing)(openID)):
 		return errNotGiven(missing)
@@ -52,8 +52,8 @@ func (r *Request) takeScope(scope string) error {
 	return nil
 }
 
-// setScope sets the scope that the request gets, and tells the operator which words of
-// what it asks for are left out.
+// setScope sets the scope that the request gets, and logs which words of the requested scope are
+// left out.
 func (r *Request) setScope(given, asked string) {
 	r.Scope = given
 	missing := keep(asked, notIn(given))
@@ -77,8 +77,8 @@ func errNotGiven(missing string) error {
 	return NewError(InvalidScope, "The client cannot have the scope '%s': the server does not know it, or the client is not registered for it.", named(missing)).With(slog.String("scope", missing))
 }
 
-// named returns the words of a well-formed scope as an error may name them: not
-// more than a person reads.
+// named returns the words of a well-formed scope for an error description, truncated to a
+// readable length.
 func named(scope string) string {
 	const most = 200
 	words := strings.Join(strings.Fields(scope), " ")
@@ -88,8 +88,8 @@ func named(scope string) string {
 	return words
 }
 
-// limitScope sets what is left today of a scope that was granted before. What asks for
-// more is refused.
+// limitScope sets the part of an earlier granted scope that is still allowed. A request for more
+// is refused.
 func (r *Request) limitScope(scope, granted string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
 		return err
@@ -105,9 +105,8 @@ func (r *Request) limitScope(scope, granted string) error {
 	return nil
 }
 
-// narrowScope returns what is left of a granted scope today: the server or
-// the client may have lost some of it since. What the client has gained since
-// is no part of it.
+// narrowScope returns what is still allowed of a granted scope: the server or the client may have
+// lost part of it since. What the client has gained since is not added.
 func (r *Request) narrowScope(scope string) string {
 	allowed, _ := r.Client.GetAllowedScope(scope)
 	return keep(allowed, func(word string) bool { return r.Server.supports(word) && subset(word, scope) })
@@ -118,13 +117,13 @@ func (s *Server) supports(word string) bool {
 	return s.config.ScopesSupported == nil || slices.Contains(s.config.ScopesSupported, word)
 }
 
-// notIn returns a function that reports whether a word is missing in a scope.
+// notIn returns a function that reports whether a word is missing from a scope.
 func notIn(scope string) func(word string) bool {
 	words := strings.Fields(scope)
 	return func(word string) bool { return !slices.Contains(words, word) }
 }
 
-// keep returns the words of a scope that are wanted.
+// keep returns the words of a scope for which wanted returns true.
 func keep(scope string, wanted func(word string) bool) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(scope), negate(wanted)), " ")
 }

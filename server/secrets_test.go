@@ -71,7 +71,7 @@ func TestSecretsAreChecked(t *testing.T) {
 	_, err := server.New(config)
 	require.ErrorContains(t, err, "Config.Secrets[1] has 5 bytes")
 	require.ErrorContains(t, err, "openssl rand 32")
-	require.ErrorContains(t, err, "Config.Secrets[2] is given twice")
+	require.ErrorContains(t, err, "Config.Secrets[2] is listed twice")
 	config.Secrets = [][]byte{secretOf("a"), secretOf("b")}
 	_, err = server.New(config)
 	require.NoError(t, err)

@@ -20,8 +20,8 @@ const (
 	SettingScopesSupported       = "OAUTH2_SCOPES_SUPPORTED"
 )
 
-// Load sets the fields that the OAUTH2_* settings name. lookup is os.LookupEnv
-// or any function like it; see [Config.LoadMap] for a map. Values are JSON:
+// Load sets the fields that the OAUTH2_* settings name. lookup is os.LookupEnv or a similar
+// function; see [Config.LoadMap] for a map. Values are JSON:
 //
 //	OAUTH2_TOKEN_EXPIRES_IN         {"authorization_code": 864000}      seconds, by grant type
 //	OAUTH2_ACCESS_TOKEN_GENERATOR   "name"                              one of Config.Generators
@@ -29,8 +29,8 @@ const (
 //	OAUTH2_ERROR_URIS               [["invalid_client", "https://…"]]
 //	OAUTH2_SCOPES_SUPPORTED         ["profile", "email"]
 //
-// A setting that is absent or empty changes nothing. Each bad value is one
-// error that names its setting, and then no field is changed.
+// A setting that is missing or empty changes nothing. Load returns one error for each invalid
+// value, naming its setting, and then changes no field.
 func (c *Config) Load(lookup func(name string) (string, bool)) error {
 	loaded := *c
 	var faults []error
@@ -59,8 +59,8 @@ func (c *Config) Load(lookup func(name string) (string, bool)) error {
 	return nil
 }
 
-// LoadMap is Load for settings that are values already, as a configuration
-// file gives them: what JSON would hold, under the same names.
+// LoadMap is like Load for settings that are already decoded, for example from a configuration
+// file: the same values under the same names.
 func (c *Config) LoadMap(settings map[string]any) error {
 	encoded := make(map[string]string, len(settings))
 	for name, value := range settings {
@@ -84,7 +84,7 @@ func (c *Config) loadTokenExpiresIn(value []byte) error {
 	}
 	for grantType, n := range seconds {
 		if n < 1 || n > int64(1<<63-1)/int64(time.Second) {
-			return fmt.Errorf("%q: %d seconds is no lifetime", grantType, n)
+			return fmt.Errorf("%q: %d seconds is not a valid lifetime", grantType, n)
 		}
 		lifetimes[grantType] = time.Duration(n) * time.Second
 	}
@@ -113,8 +113,8 @@ func (c *Config) loadRefreshTokenGenerator(value []byte) error {
 	return err
 }
 
-// generatorNamed takes the name with or without the quotes of JSON, since in
-// an environment nobody writes them.
+// generatorNamed accepts the name with or without JSON quotes, because nobody writes them in an
+// environment variable.
 func (c *Config) generatorNamed(value []byte) (TokenGenerator, error) {
 	var name string
 	if strictjson.Unmarshal(value, &name) != nil {

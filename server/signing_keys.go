@@ -20,26 +20,27 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// SigningKeys are the key pairs with which the server signs.
+// SigningKeys are the key pairs that the server signs with.
 type SigningKeys interface {
-	// SigningKey returns the key that signs by the algorithm now: a private key
-	// with its id and algorithm.
+	// SigningKey returns the key that currently signs by the algorithm: a private key with its id
+	// and algorithm.
 	SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error)
-	// PublicKeys returns every key by which a signature is to be verified,
-	// announced and retired ones among them.
+	// PublicKeys returns every key that signatures are to be verified with, including announced
+	// and retired ones.
 	PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
-// FreshKeys is for [SigningKeys] that remember what they read, as those of gormstore do.
+// FreshKeys is implemented by [SigningKeys] that cache what they read, as those of gormstore do.
 type FreshKeys interface {
-	// FreshPublicKeys is PublicKeys for somebody who met a key that was not among them.
-	// Strangers name keys that do not exist: they have nothing read again more than once
-	// in a second, and nothing forgotten.
+	// FreshPublicKeys is PublicKeys for a caller that has seen a key which is not among them.
+	// Because strangers can name keys that do not exist, the keys are read again at most once a
+	// second, and cached keys are kept.
 	FreshPublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
-// PublicKeysFor returns the public keys by which to verify a signature that names a key:
-// where it is not among them, another instance may have made it a moment ago.
+// PublicKeysFor returns the public keys to verify a signature with that names a key id. If the
+// key is not among the cached ones, it reads them again, because another instance may just have
+// created it.
 func PublicKeysFor(ctx context.Context, keys SigningKeys, keyID string, now time.Time) (*jose.JSONWebKeySet, error) {
 	set, err := keys.PublicKeys(ctx, now)
 	if err != nil || keyID == "" || len(set.Key(keyID)) > 0 {
@@ -51,33 +52,30 @@ func PublicKeysFor(ctx context.Context, keys SigningKeys, keyID string, now time
 	return set, nil
 }
 
-// DecryptionKeys are the key pairs for which others encrypt what only the server
-// is to read. Their public keys are among those of [SigningKeys], with the use
-// "enc".
+// DecryptionKeys are the key pairs that others encrypt for, when only the server may read
+// something. Their public keys are among those of [SigningKeys], with the use "enc".
 type DecryptionKeys interface {
-	// EncryptionAlgorithms are those by which others may encrypt.
+	// EncryptionAlgorithms returns the algorithms that others may encrypt with.
 	EncryptionAlgorithms() []jose.KeyAlgorithm
 	// DecryptionKeys returns the private keys, each with its id and algorithm.
 	DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error)
 }
 
-// SignatureAlgorithms are those by which signatures of a key pair are verified unless
-// a setting says otherwise, and by which there can be keys to sign (RFC 7518 section
-// 3.1, RFC 8037 section 3.1). Neither "none" nor an algorithm with a shared secret is
-// among them.
+// SignatureAlgorithms returns the algorithms that are accepted for signatures with a key pair
+// unless a setting says otherwise, and for which there can be signing keys (RFC 7518 section 3.1,
+// RFC 8037 section 3.1). "none" and algorithms with a shared secret are never among them.
 func SignatureAlgorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{
 		jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
 	}
 }
 
-// minRSABits is how long the modulus of an RSA key is at least (RFC 7518 sections
-// 3.3 and 3.5).
+// minRSABits is the minimum length of an RSA key (RFC 7518 sections 3.3 and 3.5).
 const minRSABits = 2048
 
-// IsKeyFor reports whether a public key may verify signatures by an algorithm: an RSA
-// key of at least 2048 bits, an elliptic key on the algorithm's own curve (RFC 7518
-// section 3.4), which JOSE libraries do not compare by themselves, or an Ed25519 key.
+// IsKeyFor reports whether a public key may verify signatures by an algorithm. It must be an RSA
+// key of at least 2048 bits, an elliptic key on the algorithm's own curve (RFC 7518 section 3.4),
+// which JOSE libraries do not check by themselves, or an Ed25519 key.
 func IsKeyFor(key jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	if !key.Valid() {
 		return false
@@ -94,9 +92,9 @@ func IsKeyFor(key jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	}
 }
 
-// IsEncryptionKeyFor reports whether a public key is one for which something can be
-// encrypted by the algorithm: an elliptic key by those of ECDH-ES, and an RSA key of 2048
-// bits at least by those of OAEP (RFC 7518 sections 4.3 and 4.6).
+// IsEncryptionKeyFor reports whether something can be encrypted for a public key by the
+// algorithm: ECDH-ES and its variants need an elliptic key, and RSA-OAEP and its variants an RSA
+// key of at least 2048 bits (RFC 7518 sections 4.3 and 4.6).
 func IsEncryptionKeyFor(key jose.JSONWebKey, algorithm jose.KeyAlgorithm) bool {
 	if !key.Valid() {
 		return false
@@ -111,8 +109,8 @@ func IsEncryptionKeyFor(key jose.JSONWebKey, algorithm jose.KeyAlgorithm) bool {
 	}
 }
 
-// SignJWT returns a signed JWT of the type, such as "at+jwt" (RFC 9068 section
-// 2.1). The same claims have the same signature by the same key, but for PS256 and its like.
+// SignJWT returns a signed JWT of the type, such as "at+jwt" (RFC 9068 section 2.1). With the
+// same key, the same claims always give the same signature, except with the PS algorithms.
 func SignJWT(ctx context.Context, keys SigningKeys, algorithm jose.SignatureAlgorithm, now time.Time, typ string, claims map[string]any) (string, error) {
 	key, err := keys.SigningKey(ctx, algorithm, now)
 	if err != nil {
@@ -133,8 +131,8 @@ func SignJWT(ctx context.Context, keys SigningKeys, algorithm jose.SignatureAlgo
 	return signed.CompactSerialize()
 }
 
-// deterministic is a key that signs the same text by the same signature, where it is an
-// elliptic key (RFC 6979); others are as they were.
+// deterministic returns a key that always signs the same text with the same signature if it is an
+// elliptic key (RFC 6979). It returns any other key unchanged.
 func deterministic(key *jose.JSONWebKey) any {
 	private, ok := key.Key.(*ecdsa.PrivateKey)
 	if !ok {
@@ -169,7 +167,7 @@ func (s deterministicSigner) Algs() []jose.SignatureAlgorithm {
 func (s deterministicSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgorithm) ([]byte, error) {
 	hash := map[jose.SignatureAlgorithm]crypto.Hash{jose.ES256: crypto.SHA256, jose.ES384: crypto.SHA384, jose.ES512: crypto.SHA512}[algorithm]
 	if !slices.Contains(s.Algs(), algorithm) {
-		return nil, fmt.Errorf("server: a key on %s does not sign by %s", s.private.Curve.Params().Name, algorithm)
+		return nil, fmt.Errorf("server: a key on the curve %s cannot sign with %s", s.private.Curve.Params().Name, algorithm)
 	}
 	h := hash.New()
 	h.Write(payload)

@@ -8,42 +8,43 @@ import (
 	"time"
 )
 
-// Spend is something that a request presents and that is good once: a client assertion, a
-// DPoP proof, an assertion that is exchanged for a token, a pushed request, a request
-// object. It is spent after the decision. What is part of an outcome is spent in the step
-// that stores the outcome, and what proves who asks at a refusal as well. So a client that
-// is told to come again with a nonce, or later, comes with the same once more; and no replay
-// is answered.
+// Spend is something that a request presents and that can be used only once: a client assertion,
+// a DPoP proof, an assertion that is exchanged for a token, a pushed request, a request object.
+// It is spent after the decision on the request: if it is part of the outcome, in the same step
+// that stores the outcome; if it proves who makes the request (Proof), also when the request is
+// refused. So a client that is told to repeat its request, with a nonce or later, can present the
+// same again, and a replay is never answered.
 type Spend struct {
-	// Replays remembers it under Key until ExpiresAt.
+	// Replays remembers Key as used until ExpiresAt.
 	Replays ReplayStorage
-	// PushedRequests has it, where it is a pushed request; then Key is the digest of its
+	// PushedRequests stores it, if it is a pushed request. Key is then the digest of its
 	// request_uri.
 	PushedRequests PushedRequestStorage
 	Key            string
 	ExpiresAt      time.Time
-	// Proof says that it proves who asks: then a refusal spends it, too.
+	// Proof reports whether it proves who makes the request. A refusal then spends it as well.
 	Proof bool
-	// Refusal is the answer to a request that presents it again. A [*NotAuthenticated]
-	// becomes invalid_client.
+	// Refusal is the answer to a request that presents it again. A [*NotAuthenticated] becomes
+	// invalid_client.
 	Refusal error
-	// Time is when the request came in; [Request.Spend] sets it.
+	// Time is when the request arrived. [Request.Spend] sets it.
 	Time time.Time
 
-	authenticates bool // whether the client is not known where it was used before
+	authenticates bool // whether the client is not authenticated if it was used before
 	spent         bool
 }
 
-// SpentWithOutcome is for a [ReplayStorage] or a [PushedRequestStorage] to whose database
-// outcomes are stored, and which are told of what to spend, see [SpendsFromContext].
+// SpentWithOutcome is implemented by a [ReplayStorage] or [PushedRequestStorage] in whose
+// database outcomes are stored, and whose entries the outcome's storage spends in the same step,
+// see [SpendsFromContext].
 type SpentWithOutcome interface{ IsSpentWithOutcome() }
 
-// Spend notes what the request presents and is good once, after it has been verified. Who
-// notes it does not look whether it was used before: the engine does, and gives Refusal as
-// the answer then.
+// Spend records something that the request presents and that can be used only once, after it has
+// been verified. The caller does not check whether it was used before: the engine does, and then
+// answers with Refusal.
 func (r *Request) Spend(spend Spend) {
 	for _, known := range r.spends {
-		if known.Key == spend.Key && known.Proof == spend.Proof { // a grant was asked once more
+		if known.Key == spend.Key && known.Proof == spend.Proof { // the grant prepared the request a second time
 			return
 		}
 	}
@@ -55,12 +56,11 @@ func (r *Request) Spend(spend Spend) {
 	r.spends = append(r.spends, &spend)
 }
 
-// StoreOutcome runs what stores the outcome of the request, and spends what the request
-// presents: the storage does so in the same atomic step, if it knows how to
-// ([SpendsFromContext]); what it leaves is spent before, or, where it is
-// [SpentWithOutcome], after that. On an error nothing may be answered that the request asked
-// for. A grant or an endpoint that stores something of its own calls it; the engine does
-// so for tokens.
+// StoreOutcome calls store, which stores the outcome of the request, and spends what the request
+// presents. The storage spends it in the same atomic step if it supports that
+// ([SpendsFromContext]). The rest is spent before, or after if it is [SpentWithOutcome]. On an
+// error the request must be refused. A grant or an endpoint that stores something of its own
+// calls StoreOutcome; the engine does so for tokens.
 func (r *Request) StoreOutcome(ctx context.Context, store func(ctx context.Context) error) error {
 	if err := r.checkGenerations(ctx); err != nil {
 		return err
@@ -79,11 +79,12 @@ func (r *Request) StoreOutcome(ctx context.Context, store func(ctx context.Conte
 
 type spendsKey struct{}
 
-// SpendsFromContext returns what storage is to spend in the step that stores an outcome, all
-// of it or nothing together with the outcome: by the context in which [SaveTokenFunc],
-// [SaveAuthorizationCodeFunc], SaveDeviceCode and SavePushedRequest are called. When one
-// was used before, nothing is stored, and its Refusal is returned. Once all is stored, each is
-// told so by [Spend.MarkSpent]. Storage that does not ask leaves it to the engine.
+// SpendsFromContext returns what storage has to spend in the step that stores an outcome, either
+// all of it together with the outcome or nothing. Storage calls it with the context passed to
+// [SaveTokenFunc], [SaveAuthorizationCodeFunc], SaveDeviceCode or SavePushedRequest. If one was
+// used before, nothing is stored and its Refusal is returned. Once everything is stored, storage
+// calls [Spend.MarkSpent] on each. If storage does not call SpendsFromContext, the engine spends
+// them.
 func SpendsFromContext(ctx context.Context) (spends []*Spend) {
 	req, _ := ctx.Value(spendsKey{}).(*Request)
 	if req == nil {
@@ -97,12 +98,12 @@ func SpendsFromContext(ctx context.Context) (spends []*Spend) {
 	return spends
 }
 
-// MarkSpent notes that it has been stored as spent.
+// MarkSpent records that it has been stored as spent.
 func (s *Spend) MarkSpent() { s.spent = true }
 
-// settle spends what is left when a request is about to be answered: all of it when
-// it succeeds, what proves who asks when it is refused. It returns the answer, which is a
-// refusal where one of them was used before.
+// settle spends what is left when a request is about to be answered: everything if it succeeds,
+// and what proves who makes it if it is refused. It returns the error to answer with, which is a
+// refusal if one of them was used before.
 func (r *Request) settle(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -116,7 +117,7 @@ func (r *Request) settle(ctx context.Context, err error) error {
 	return err
 }
 
-// mayRepeat reports whether a client that gets an error is to come again with the same.
+// mayRepeat reports whether a client that gets err is supposed to present the same again.
 func mayRepeat(err error) bool {
 	failure := AsError(err)
 	return failure.Code == UseDPoPNonce || failure.Code == TemporarilyUnavailable ||
@@ -127,7 +128,7 @@ func anything(*Spend) bool { return true }
 
 func isProof(s *Spend) bool { return s.Proof }
 
-// isApart is true of what cannot be spent in the step that stores an outcome.
+// isApart reports whether s cannot be spent in the step that stores an outcome.
 func isApart(s *Spend) bool {
 	var storage any = s.Replays
 	if s.PushedRequests != nil {
@@ -147,8 +148,8 @@ func (r *Request) presents(which func(*Spend) bool) bool {
 	return false
 }
 
-// spend spends what is left of some, each in a write of its own, and returns the refusal of
-// the first that was used before.
+// spend spends what is left of those selected, each in a write of its own, and returns the
+// refusal of the first that was used before.
 func (r *Request) spend(ctx context.Context, which func(*Spend) bool) (refusal error) {
 	for _, spend := range r.spends {
 		if spend.spent || !which(spend) {
@@ -160,7 +161,7 @@ func (r *Request) spend(ctx context.Context, which func(*Spend) bool) (refusal e
 		}
 		spend.spent = true
 		if !first && spend.authenticates {
-			r.Client, r.AuthMethod = nil, "" // it is not known to be the client
+			r.Client, r.AuthMethod = nil, "" // the client is not authenticated after all
 		}
 		if !first && refusal == nil {
 			refusal = spend.Refusal

@@ -8,110 +8,108 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// QueryClientFunc finds a client by its id. It returns nil, nil when there is
-// none; an error is a storage failure, never "not found".
+// QueryClientFunc looks up a client by its id. It returns nil, nil if there is none; an error is
+// a storage failure, never "not found".
 type QueryClientFunc func(ctx context.Context, clientID string) (Client, error)
 
-// QueryUserFunc finds a user who may still be served. It returns nil, nil for
-// one who is gone or disabled: whatever they granted is then invalid_grant.
+// QueryUserFunc looks up a user who may still be served. It returns nil, nil for one who does not
+// exist or is disabled: whatever they granted then results in invalid_grant.
 type QueryUserFunc func(ctx context.Context, userID string) (User, error)
 
-// SaveTokenFunc stores a token that the engine issued, and in the same atomic step does
-// to what it is exchanged for what the kind of the exchange says. The number of rows that
-// the conditional update changed decides: when it is zero, nothing is written and the
-// function returns [ErrSpent]. Any other error means that nothing is known to be stored;
-// [ErrUnavailable] says that it is worth while to try again. What the request presents that
-// is good once is spent in the same step, see [SpendsFromContext].
+// SaveTokenFunc stores a token that the engine issued. In the same atomic step it changes the row
+// that the token is exchanged for, in the way that the kind of the exchange says. The number of
+// rows changed by the conditional update decides: if it is zero, the function stores nothing and
+// returns [ErrSpent]. Any other error means that the token is not known to be stored;
+// [ErrUnavailable] means that trying again is worthwhile. What the request presents and can be
+// used only once is spent in the same step, see [SpendsFromContext].
 type SaveTokenFunc func(ctx context.Context, exchange Exchange) error
 
-// Exchange is a token to store, with what it is exchanged for.
+// Exchange is a token to store, and what it is exchanged for.
 type Exchange struct {
-	// Kind says what becomes of From.
+	// Kind says what happens to From.
 	Kind ExchangeKind
-	// Token becomes a row of the program's token model. It holds digests only.
+	// Token becomes a row of the program's token model. It contains only digests.
 	Token *models.TokenMixin
-	// User is whose token it is, nil for a client's own.
+	// User is the user whose token it is, nil for a client's own.
 	User User
 	// From is the row that the token is exchanged for, nil for [ExchangeIssue].
 	From CredentialRecord
 	// Presented is the digest of the credential as the client presented it, empty for
 	// [ExchangeIssue] and [ExchangeDescend].
 	Presented string
-	// Beside says, for [ExchangeRotate], that the access token in From stays, as the new
+	// Beside means, for [ExchangeRotate], that the access token in From remains, because the new
 	// one is for other resources.
 	Beside bool
-	// Again says, for [ExchangeKeep], that the refresh token was rotated a moment ago and
-	// that its client asks for one more access token: leave the times of the rotation as
-	// they are.
+	// Again means, for [ExchangeKeep], that the refresh token was rotated a moment ago and its
+	// client asks for another access token: leave the times of the rotation unchanged.
 	Again bool
-	// GrantType is the grant type by which it is exchanged, for an audit trail.
+	// GrantType is the grant type of the exchange, for an audit trail.
 	GrantType string
-	// Time is when the request came in.
+	// Time is when the request arrived.
 	Time time.Time
 }
 
-// ExchangeKind is what becomes of the row that a token is exchanged for.
+// ExchangeKind says what happens to the row that a token is exchanged for.
 type ExchangeKind int
 
 const (
-	// ExchangeIssue is a token for which nothing is exchanged: insert it.
+	// ExchangeIssue exchanges nothing: insert the token.
 	ExchangeIssue ExchangeKind = iota + 1
-	// ExchangeSpend is a token for a code, or for another credential that is good once:
-	// mark From as spent, on the condition that it is not, and insert the token.
+	// ExchangeSpend exchanges a code, or another credential that can be used only once: mark From
+	// as spent, on the condition that it is not, and insert the token.
 	ExchangeSpend
-	// ExchangeRotate is a token for a refresh token: From is a token. Update that row in
-	// place, with its SuccessorSalt and RefreshedFor, without which a repeated refresh counts
-	// as reuse, on the condition that it still holds the digest that was presented and is
-	// not revoked. With Beside, its access token stays, and the new one is inserted
-	// without the refresh token; an earlier one of the same resources lives until it
-	// expires.
+	// ExchangeRotate exchanges a refresh token; From is a token. Update its row in place,
+	// including SuccessorSalt and RefreshedFor, without which a repeated refresh counts as reuse,
+	// on the condition that the row still has the digest that was presented and is not revoked.
+	// With Beside, the row's access token remains, and the new one is inserted without the
+	// refresh token; an earlier one for the same resources remains valid until it expires.
 	ExchangeRotate
-	// ExchangeKeep is a token for a refresh token that stays: on the same condition, note
-	// its use in From, unless it is one Again, and insert the access token without the
-	// refresh token.
+	// ExchangeKeep exchanges a refresh token that remains valid: on the same condition, record
+	// its use in From, unless Again is set, and insert the access token without the refresh
+	// token.
 	ExchangeKeep
-	// ExchangeDescend is a token for an access token that stays (RFC 8693): add one to
-	// the exchanges of From, on the condition that it is not revoked, and insert the
-	// token, so that whoever revokes the grant of From at the same moment either sees the
-	// new token or is seen.
+	// ExchangeDescend exchanges an access token that remains valid (RFC 8693): increment the
+	// count of exchanges of From, on the condition that it is not revoked, and insert the token.
+	// A concurrent revocation of From's grant then either sees the new token or makes this
+	// condition fail.
 	ExchangeDescend
 )
 
-// QueryTokenFunc finds a token, or returns nil, nil when there is none.
+// QueryTokenFunc looks up a token. It returns nil, nil if there is none.
 type QueryTokenFunc func(ctx context.Context, query TokenQuery) (*StoredToken, error)
 
-// TokenQuery says by what a token is looked for. Exactly one of the fields is
-// set, but for a refresh token that names its grant.
+// TokenQuery selects a token. Exactly one field is set, except for a refresh token that contains
+// its grant.
 type TokenQuery struct {
 	// AccessToken is the digest of an access token.
 	AccessToken string
 	// RefreshToken is the digest of a refresh token.
 	RefreshToken string
-	// GrantID comes with RefreshToken: the row of the grant is wanted, whether
-	// or not it still holds that refresh token.
+	// GrantID is set together with RefreshToken: look up the row of the grant, whether or not it
+	// still has that refresh token.
 	GrantID string
 }
 
-// RevokeTokenFunc revokes one access token, found by its digest, and nothing
-// else. A token that is gone or revoked already is no error.
+// RevokeTokenFunc revokes one access token, found by its digest, and nothing else. It is no error
+// if the token does not exist or is already revoked.
 type RevokeTokenFunc func(ctx context.Context, accessToken string, now time.Time) error
 
-// RevokeGrantFunc revokes every token of a grant. It returns only when they
-// are revoked; none being left is no error.
+// RevokeGrantFunc revokes every token of a grant, and returns when they are revoked. It is no
+// error if there are none.
 type RevokeGrantFunc func(ctx context.Context, grantID string, now time.Time) error
 
-// SaveAuthorizationCodeFunc stores a code that the engine issued. The record
-// holds digests only; req.User is the user who granted it.
+// SaveAuthorizationCodeFunc stores a code that the engine issued. The record contains only
+// digests; req.User is the user who granted it.
 type SaveAuthorizationCodeFunc func(ctx context.Context, record *models.AuthorizationCodeMixin, req *Request) error
 
-// QueryAuthorizationCodeFunc finds a code by its digest, or returns nil, nil.
+// QueryAuthorizationCodeFunc looks up a code by its digest. It returns nil, nil if there is none.
 type QueryAuthorizationCodeFunc func(ctx context.Context, code string) (*StoredAuthorizationCode, error)
 
-// ErrSpent is what SaveToken returns when the credential had been used before,
-// be it a moment ago by a request that ran beside this one.
+// ErrSpent is returned by SaveToken if the credential was already used, possibly a moment ago by
+// a concurrent request.
 var ErrSpent = errors.New("the credential was spent before")
 
-// ErrUnavailable is what a storage function wraps when it gave up for now, or
-// cannot know whether what it was asked for has happened. The client is
-// answered with temporarily_unavailable and told to try again.
+// ErrUnavailable is wrapped by the error of a storage function that gave up for now, or that
+// cannot know whether what it was asked to do has happened. The client gets
+// temporarily_unavailable and is told to try again.
 var ErrUnavailable = errors.New("storage is unavailable")

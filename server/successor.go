@@ -15,17 +15,18 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// A client that refreshes in six tabs at once, or never saw the answer to a refresh, has
-// nothing but the refresh token that is spent by now. So the tokens of a rotation are not
-// random: they are derived, by a keyed hash, from the one that was presented and a random
-// salt in the grant's row. Whoever presents it again within Config.RefreshTokenGrace, and
-// asks for the same, gets the same answer, and who asks for another part of the grant gets
-// the same refresh token with an access token for that. A thief of tokens lacks the salt, and
-// a reader of the database the token that was presented. As soon as the successor has been
-// used, the row holds another digest, and what is presented is reuse.
+// A client that refreshes in six tabs at once, or never received the answer to a refresh, is
+// left with a refresh token that has been spent. So the tokens of a rotation are not random:
+// they are derived, by a keyed hash, from the refresh token that was presented and a random
+// salt in the grant's row. A client that presents the token again within
+// Config.RefreshTokenGrace and asks for the same gets the same answer; if it asks for another
+// part of the grant, it gets the same refresh token with another access token. A thief of
+// tokens does not have the salt, and a reader of the database does not have the presented
+// token. As soon as the successor has been used, the row holds another digest, and presenting
+// the old token is reuse.
 
-// derive returns the own part of a successor: as many characters as a random one has, all of
-// them pseudorandom. Config.RefreshTokenKey takes the place of the salt.
+// derive returns the own part of a successor: as many characters as a random one has, all of them
+// pseudorandom. Config.RefreshTokenKey is used instead of the salt if it is set.
 func (s *Server) derive(presented Presented, salt string, kind SecretKind) string {
 	key := s.config.RefreshTokenKey
 	if len(key) == 0 {
@@ -36,7 +37,7 @@ func (s *Server) derive(presented Presented, salt string, kind SecretKind) strin
 	return s.config.TokenPrefix + "_" + string(kind) + "_" + base32NoPadding.EncodeToString(mac.Sum(nil))[:secretLength]
 }
 
-// newSalt returns the salt of a rotation, empty where a key takes its place.
+// newSalt returns the salt of a rotation, "" if Config.RefreshTokenKey is used instead.
 func (s *Server) newSalt() string {
 	if len(s.config.RefreshTokenKey) > 0 {
 		return ""
@@ -48,15 +49,15 @@ func (s *Server) refreshSuccessor(presented Presented, salt string) string {
 	return bindToGrant(s.derive(presented, salt, RefreshTokenKind), presented.grantSecret)
 }
 
-// accessID is what names the access token of a rotation, such as the "jti" of a JWT.
+// accessID returns the id of the access token of a rotation, such as the "jti" of a JWT.
 func (s *Server) accessID(presented Presented, salt string) string {
 	own := s.derive(presented, salt, AccessTokenKind)
 	return own[len(own)-secretLength:][:grantLength]
 }
 
-// derives reports whether the successors of a credential are derived. A refresh token of an
-// older program names no grant and has random successors, and so has one that is kept, or
-// that a generator of the program's own makes.
+// derives reports whether the successors of a credential are derived. They are random if the
+// refresh token was issued by an older program, which put no grant in it, is kept instead of
+// rotated, or comes from a generator of the program's own.
 func (s *Server) derives(credential *Credential) (Token, bool) {
 	if s.config.RefreshTokenGrace <= 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.given.RefreshTokenGenerator != nil {
 		return nil, false
@@ -65,8 +66,8 @@ func (s *Server) derives(credential *Credential) (Token, bool) {
 	return token, ok
 }
 
-// repeats reports whether a spent refresh token was presented again in time, and its
-// successor has not been used.
+// repeats reports whether a spent refresh token was presented again within the grace period, and
+// its successor has not been used.
 func (s *Server) repeats(req *Request, credential *Credential) bool {
 	token, ok := s.derives(credential)
 	if !ok || !req.Time.Before(time.Unix(token.GetRotatedAt(), 0).Add(s.config.RefreshTokenGrace)) {
@@ -78,22 +79,22 @@ func (s *Server) repeats(req *Request, credential *Credential) bool {
 	return token.CheckRefreshToken(Digest(s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())))
 }
 
-// askedFor is the digest of what a refresh asks for, in whatever order, and of the key that it
-// proves to have.
+// askedFor returns a digest of what a refresh asks for, in any order, and of the key that it
+// proves possession of.
 func askedFor(req *Request) string {
 	scope, resources := strings.Fields(req.Params.Get("scope")), slices.Clone(req.Params["resource"])
 	slices.Sort(scope)
 	slices.Sort(resources)
 	text, err := json.Marshal([]any{slices.Compact(scope), slices.Compact(resources), req.Params.Get("authorization_details"), req.Authorization.Confirmation})
-	if err != nil { // which texts never are
+	if err != nil { // never happens with strings
 		return ""
 	}
 	return Digest(string(text))
 }
 
-// repeat answers a refresh token that was spent a moment ago, whose successor has not been
-// used: with the same answer where the request asks for the same, and otherwise with the same
-// refresh token and another access token.
+// repeat answers a refresh token that was spent a moment ago and whose successor has not been
+// used: with the same answer if the request asks for the same, otherwise with the same refresh
+// token and another access token.
 func (s *Server) repeat(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
 	credential := issuance.Credential
 	token := credential.Record.(Token)
@@ -106,8 +107,8 @@ func (s *Server) repeat(ctx context.Context, req *Request, issuance *Issuance) (
 	return s.issueBeside(ctx, req, issuance, token)
 }
 
-// sameAnswer makes the access token of a rotation once more, and returns nil where that is not
-// what was answered then: it was made by another key, or at random.
+// sameAnswer generates the access token of a rotation again. It returns nil if the result is not
+// the one that was issued then, because it was signed with another key or is random.
 func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
 	credential := issuance.Credential
 	if credential.QueryToken == nil {
@@ -143,8 +144,8 @@ func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuanc
 	return response, s.completeResponse(ctx, req, record, response)
 }
 
-// issueBeside issues another access token for a refresh token that was rotated a moment ago,
-// and leaves the rotation as it is.
+// issueBeside issues another access token for a refresh token that was rotated a moment ago, and
+// leaves the rotation unchanged.
 func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
 	credential := issuance.Credential
 	record, err := s.prepareRecord(ctx, req, issuance)
@@ -185,7 +186,7 @@ func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, er
 	return own, err
 }
 
-// noteRotation has a record say what its successors are derived from, where they are.
+// noteRotation records what the successors are derived from, if they are derived.
 func (s *Server) noteRotation(req *Request, record *models.TokenMixin) {
 	if _, derives := s.derives(req.Credential); derives {
 		record.SuccessorSalt, record.RefreshedFor = s.newSalt(), askedFor(req)

@@ -6,13 +6,12 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Token is what the engine asks of a stored token: an access token and, where
-// the grant has one, its refresh token.
-// [github.com/gormoauth/gormoauth/models.TokenMixin] has all of it; a method
-// that the program's model declares itself wins.
+// Token is a stored token: an access token and, if the grant has one, its refresh token.
+// [github.com/gormoauth/gormoauth/models.TokenMixin] implements all of it; a method declared on
+// the program's model takes precedence.
 type Token interface {
 	CredentialRecord
-	// GetClientID returns the client that the token was issued to.
+	// GetClientID returns the id of the client that the token was issued to.
 	GetClientID() string
 	// GetTokenType returns how the access token is presented: "Bearer".
 	GetTokenType() string
@@ -21,47 +20,46 @@ type Token interface {
 	// GetAudience returns the resources that the access token is for, space
 	// separated (RFC 8707).
 	GetAudience() string
-	// GetAuthorizationDetails returns what the access token stands for in detail,
-	// as JSON (RFC 9396), empty when the scope says all of it.
+	// GetAuthorizationDetails returns the authorization details of the access token as JSON (RFC
+	// 9396), or "" if it has none beyond the scope.
 	GetAuthorizationDetails() string
-	// GetActor returns who acts for the user with this token, as JSON (RFC 8693
-	// "act"), empty when nobody does but the client.
+	// GetActor returns who acts for the user with this token, as JSON (RFC 8693 "act"), or "" if
+	// only the client does.
 	GetActor() string
-	// GetConfirmation returns the key that the access token is bound to, as JSON
-	// (the claim "cnf" of RFC 7800), empty when it is bound to none.
+	// GetConfirmation returns the key that the access token is bound to, as JSON (the claim "cnf"
+	// of RFC 7800), or "" if it is not bound.
 	GetConfirmation() string
 	// GetIssuedAt returns when the access token was issued, in Unix seconds.
 	GetIssuedAt() int64
-	// GetExpiresAt returns when the access token ends, in Unix seconds, 0 is never.
+	// GetExpiresAt returns when the access token expires, in Unix seconds; 0 is never.
 	GetExpiresAt() int64
-	// GetExpiresIn returns the access token's lifetime in seconds, 0 without end.
+	// GetExpiresIn returns the access token's lifetime in seconds; 0 is forever.
 	GetExpiresIn() int64
-	// IsExpired reports whether the access token has ended.
+	// IsExpired reports whether the access token has expired.
 	IsExpired(now time.Time) bool
 	// IsRevoked reports whether the access token was revoked.
 	IsRevoked() bool
 
-	// GetGranted returns how much the grant stands for: all that the refresh token can be
-	// exchanged for.
+	// GetGranted returns the scope, audience and authorization details of the whole grant: the
+	// most that the refresh token can be exchanged for.
 	GetGranted() models.Granted
-	// GetAuthorization returns what everything of the grant has in common.
+	// GetAuthorization returns what everything that belongs to the grant has in common.
 	GetAuthorization() models.Authorization
-	// GetTokenID returns what names the row, empty for a row of an older release.
+	// GetTokenID returns the id of the row, or "" for a row of an older release.
 	GetTokenID() string
-	// GetRotatedAt returns when the refresh token was last rotated, in Unix
-	// seconds, 0 when never.
+	// GetRotatedAt returns when the refresh token was last rotated, in Unix seconds; 0 is never.
 	GetRotatedAt() int64
-	// GetRefreshTokenExpiresAt returns when the refresh token ends, in Unix
-	// seconds, 0 is never.
+	// GetRefreshTokenExpiresAt returns when the refresh token expires, in Unix seconds; 0 is
+	// never.
 	GetRefreshTokenExpiresAt() int64
-	// GetRefreshedFor returns the digest of what the last refresh asked for, and
-	// GetSuccessorSalt what its tokens were derived from beside the refresh token that was
-	// presented; both are empty where the last refresh was that of an older release.
+	// GetRefreshedFor returns the digest of what the last refresh asked for. GetSuccessorSalt
+	// returns the salt that its tokens were derived from, together with the refresh token that
+	// was presented. Both return "" if the last refresh was made by an older release.
 	GetRefreshedFor() string
 	GetSuccessorSalt() string
 	// CheckRefreshToken reports whether digest is the current refresh token's.
 	CheckRefreshToken(digest string) bool
-	// IsRefreshTokenExpired reports whether the refresh token has ended.
+	// IsRefreshTokenExpired reports whether the refresh token has expired.
 	IsRefreshTokenExpired(now time.Time) bool
 	// IsRefreshTokenRevoked reports whether the grant was revoked.
 	IsRefreshTokenRevoked() bool

@@ -8,8 +8,7 @@ import (
 	"strconv"
 )
 
-// TokenResponse is a successful answer of the token endpoint (RFC 6749
-// section 5.1).
+// TokenResponse is a successful response of the token endpoint (RFC 6749 section 5.1).
 type TokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
@@ -17,15 +16,14 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
 
-	// AuthorizationDetails is what the token stands for in detail (RFC 9396 section
-	// 7).
+	// AuthorizationDetails are the authorization details of the token (RFC 9396 section 7).
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
 
-	// Extra holds further members, such as id_token.
+	// Extra are further members, such as id_token.
 	Extra map[string]any `json:"-"`
 }
 
-// SetExtra sets a further member.
+// SetExtra sets a member of Extra.
 func (t *TokenResponse) SetExtra(name string, value any) {
 	if t.Extra == nil {
 		t.Extra = make(map[string]any)
@@ -33,12 +31,12 @@ func (t *TokenResponse) SetExtra(name string, value any) {
 	t.Extra[name] = value
 }
 
-// MarshalJSON writes the members and Extra as one object. A member of Extra never
-// takes the place of another.
+// MarshalJSON encodes the members and Extra as one object. A member of Extra never replaces
+// another member.
 func (t *TokenResponse) MarshalJSON() ([]byte, error) { return json.Marshal(t.body()) }
 
-// body is what stands for the response as JSON: itself without its methods, or all
-// of its members.
+// body returns the value to encode as JSON: the response without its methods, or a map of all its
+// members.
 func (t *TokenResponse) body() any {
 	if len(t.Extra) == 0 {
 		type plain TokenResponse
@@ -58,8 +56,8 @@ func (t *TokenResponse) body() any {
 	return members
 }
 
-// Parameters returns the response as an authorization response carries it
-// (RFC 6749 section 4.2.2). Members of Extra that are not text are left out.
+// Parameters returns the parameters of the response in an authorization response (RFC 6749
+// section 4.2.2). Members of Extra that are not strings are left out.
 func (t *TokenResponse) Parameters() map[string][]string {
 	params := map[string][]string{
 		"access_token": {t.AccessToken},
@@ -77,9 +75,8 @@ func (t *TokenResponse) Parameters() map[string][]string {
 	return params
 }
 
-// CreateTokenResponse answers a request to the token endpoint (RFC 6749
-// section 3.2), and the preflight of a page that is about to make one. It is an
-// [http.HandlerFunc].
+// CreateTokenResponse answers a request to the token endpoint (RFC 6749 section 3.2), including
+// CORS preflight requests. It is an [http.HandlerFunc].
 func (s *Server) CreateTokenResponse(w http.ResponseWriter, r *http.Request) {
 	if !s.ready(w) || s.crossOrigin.Handle(w, r) {
 		return
@@ -124,7 +121,7 @@ func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error
 	return s.exchange(ctx, req, func() (*Issuance, error) { return grant.PrepareIssuance(ctx, req) })
 }
 
-// parsePost parses a request whose parameters come in the body alone.
+// parsePost parses a request whose parameters are only in the body.
 func (s *Server) parsePost(r *http.Request, endpoint string) (*Request, error) {
 	if err := checkMethod(r, http.MethodPost); err != nil {
 		return nil, err

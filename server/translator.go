@@ -12,16 +12,16 @@ import (
 	"golang.org/x/text/message/catalog"
 )
 
-// Translator says error descriptions in the languages of a request. The zero
-// value is not usable; see [NewTranslator].
+// Translator translates error descriptions into the language of a request. The zero value is not
+// usable; see [NewTranslator].
 type Translator struct {
 	catalog   *catalog.Builder
 	languages []language.Tag
 	matcher   language.Matcher
 }
 
-// NewTranslator returns a translator with English and Simplified Chinese.
-// add, which may be nil, adds a program's own translations:
+// NewTranslator returns a translator for English and Simplified Chinese. add, which may be nil,
+// adds a program's own translations:
 //
 //	server.NewTranslator(func(b *catalog.Builder) error {
 //		return b.SetString(language.French, "The request has no 'grant_type'.", "…")
@@ -50,8 +50,7 @@ func NewTranslator(add func(*catalog.Builder) error) (*Translator, error) {
 	return &Translator{builder, languages, language.NewMatcher(languages)}, nil
 }
 
-// Descriptions returns, sorted, every error description of this module: what
-// there is to translate.
+// Descriptions returns every error description of this module, sorted: the keys to translate.
 func Descriptions() []string {
 	descriptions := make([]string, 0, len(simplifiedChinese))
 	for english := range simplifiedChinese {
@@ -61,9 +60,9 @@ func Descriptions() []string {
 	return descriptions
 }
 
-// Describe returns the error's description in the language that the request
-// asks for: ui_locales first (OpenID Connect Core section 3.1.2.1), then
-// Accept-Language, then English.
+// Describe returns the error's description in the language that the request asks for: by
+// ui_locales (OpenID Connect Core section 3.1.2.1), otherwise by Accept-Language, otherwise in
+// English.
 func (t *Translator) Describe(r *http.Request, err *Error) string {
 	if err.Description == "" {
 		return ""
@@ -72,20 +71,20 @@ func (t *Translator) Describe(r *http.Request, err *Error) string {
 	return message.NewPrinter(t.languages[index], message.Catalog(t.catalog)).Sprintf(err.Description, err.Args...)
 }
 
-// defaultTranslator is built once: it depends on nothing.
+// defaultTranslator is built once, because it depends on nothing.
 var defaultTranslator = sync.OnceValue(func() *Translator {
 	t, err := NewTranslator(nil)
 	if err != nil {
-		panic(err) // a built-in translation is malformed, which a test would have shown
+		panic(err) // a built-in translation is malformed, which tests exclude
 	}
 	return t
 })
 
-// maxLanguages bounds what a request can make the matcher do.
+// maxLanguages limits the work that a request can cause in the matcher.
 const maxLanguages = 10
 
-// queryParam returns one parameter of a query, of which it keeps nothing else: also one
-// that was refused for its length is answered in a language.
+// queryParam returns one parameter of a query without parsing the rest, so that a request that
+// was refused for its length also gets its language.
 func queryParam(query, name string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if value, found := strings.CutPrefix(pair, name+"="); found {

@@ -12,15 +12,15 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// DefaultPrivateUseSchemes returns the schemes of Config.PrivateUseSchemes unless that
-// is set: those by which well-known editors and assistants have themselves called back.
+// DefaultPrivateUseSchemes returns the default of Config.PrivateUseSchemes: the schemes of the
+// redirect URIs of well-known editors and assistants.
 func DefaultPrivateUseSchemes() []string {
 	return []string{"claude", "cursor", "kiro", "raycast", "vscode", "vscode-insiders", "vscodium", "warp", "windsurf", "zed"}
 }
 
-// RegisteredItself reports whether a client chose its own metadata: by registration
-// (RFC 7591) or by a metadata document. Any other is the operator's own, or that of a
-// user who made it by hand.
+// RegisteredItself reports whether a client chose its own metadata, by registration (RFC 7591) or
+// by a metadata document. It returns false for a client that the operator or a user created by
+// hand.
 func RegisteredItself(client Client) bool {
 	registered, ok := client.(RegisteredClient)
 	return ok && registeredItself(registered.AsClientMixin())
@@ -34,14 +34,14 @@ func isOwnChoice(source string) bool {
 	return source == models.ClientByRegistration || source == models.ClientByDocument
 }
 
-// uriRules say which URIs a client may name.
+// uriRules are the rules for the URIs in a client's metadata.
 type uriRules struct {
-	// privateUse are the private-use schemes without a dot; nil are all that start
-	// nothing.
+	// privateUse are the allowed private-use schemes without a dot; nil allows every scheme that
+	// does not start programs or scripts.
 	privateUse []string
 }
 
-// uriRulesOf returns the rules for a client that comes from the source.
+// uriRulesOf returns the rules for a client from the source.
 func uriRulesOf(source string, privateUse []string) uriRules {
 	if !isOwnChoice(source) {
 		return uriRules{}
@@ -56,8 +56,7 @@ func (s *Server) uriRules(client Client) uriRules {
 	return uriRulesOf(models.ClientByHand, nil)
 }
 
-// redirectProblem says why a browser may not be sent back to a client at the URI, or
-// returns nothing.
+// redirectProblem returns why a browser may not be redirected to the URI, or "".
 func (r uriRules) redirectProblem(uri string) string {
 	u, err := weburi.Parse(uri)
 	switch {
@@ -79,9 +78,9 @@ func (r uriRules) redirectProblem(uri string) string {
 	return ""
 }
 
-// MayRedirect returns nil if a browser may be sent back to the client at the URI, and
-// otherwise an error that says why not. It is asked where a URI that was registered is
-// used, since a row may be older than the rules, or come from somewhere else.
+// MayRedirect returns nil if a browser may be redirected to the client at the URI, and otherwise
+// an error that says why not. It is called whenever a registered URI is used, because a row may
+// be older than the rules, or may have been written by something else.
 func (s *Server) MayRedirect(client Client, uri string) error {
 	if problem := s.uriRules(client).redirectProblem(uri); problem != "" {
 		return errors.New(problem)
@@ -89,19 +88,19 @@ func (s *Server) MayRedirect(client Client, uri string) error {
 	return nil
 }
 
-// IsWebAddress reports whether a browser may be sent to an address that a client names,
-// or something be fetched from there: https, or http on a loopback address, in the
-// characters of RFC 3986, with an ASCII host and without a user name. A program asks it
-// of a client_uri, logo_uri, tos_uri or policy_uri before it shows one.
+// IsWebAddress reports whether a browser may be sent to an address that a client provides, or
+// something may be fetched from it: it is https, or http on a loopback address, in the characters
+// of RFC 3986, with an ASCII host and without a user name. Call it before showing a client_uri,
+// logo_uri, tos_uri or policy_uri.
 func IsWebAddress(uri string) bool {
 	_, err := weburi.ParseAddress(uri)
 	return err == nil
 }
 
-// ClientFaults returns what is wrong with the addresses, names and keys of a stored client,
-// as [Server.ValidateClientMetadata] of a server with the private-use schemes would say
-// (Config.PrivateUseSchemes). Such an address is never used, such a name is not shown as
-// it is, and by such keys nothing is verified.
+// ClientFaults returns what is wrong with the URIs, names and keys of a stored client, as
+// [Server.ValidateClientMetadata] reports it on a server with the private-use schemes
+// (Config.PrivateUseSchemes). Such a URI is never used, such a name is not shown unchanged, and
+// nothing is verified with such keys.
 func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []ClientMetadataFault {
 	if privateUseSchemes == nil {
 		privateUseSchemes = DefaultPrivateUseSchemes()
@@ -117,23 +116,23 @@ func ClientFaults(client *models.ClientMixin, privateUseSchemes []string) []Clie
 	return sortedFaults(faults)
 }
 
-// uriMember is a member of a client's metadata that holds one URI or a list of them.
+// uriMember is a member of a client's metadata that contains one URI or a list of them.
 type uriMember struct {
 	name string
 	list bool
 	kind uriKind
 }
 
-// uriKind is what a URI is for.
+// uriKind is what a URI is used for.
 type uriKind int
 
 const (
 	webAddress      uriKind = iota // a page, or a document to fetch
-	webEndpoint                    // an address without a fragment, to which something is sent
-	redirectAddress                // where a browser goes with an answer
+	webEndpoint                    // a URL without a fragment, to which requests are sent
+	redirectAddress                // where a browser is redirected with a response
 )
 
-// uriMembers are all members that hold URIs: of RFC 7591, of OpenID Connect Dynamic
+// uriMembers returns all members that contain URIs: those of RFC 7591, of OpenID Connect Dynamic
 // Client Registration and of the logout specifications.
 func uriMembers() []uriMember {
 	return []uriMember{
@@ -145,7 +144,7 @@ func uriMembers() []uriMember {
 	}
 }
 
-// problem says why a client may not name the URI, or returns nothing.
+// problem returns why a client may not have the URI, or "".
 func (r uriRules) problem(kind uriKind, uri string) string {
 	if kind == redirectAddress {
 		return r.redirectProblem(uri)
@@ -192,7 +191,7 @@ func (r uriRules) faults(m *models.ClientMetadata) (faults []ClientMetadataFault
 	return faults
 }
 
-// texts reads a text, or a list of them.
+// texts decodes a JSON string, or a list of them.
 func texts(raw json.RawMessage, list bool) (values []string, ok bool) {
 	if list {
 		err := strictjson.Unmarshal(raw, &values)
@@ -205,9 +204,8 @@ func texts(raw json.RawMessage, list bool) (values []string, ok bool) {
 	return []string{value}, true
 }
 
-// PolicySource returns the source expression of a Content-Security-Policy that allows a
-// client's URI, such as in frame-src: its origin, or its scheme with a colon where that
-// is not http or https. It is empty for what the policy cannot have: a bad URI, a scheme
-// that starts programs or scripts, an IPv6 address. Nothing else of a client's belongs
-// into a header.
+// PolicySource returns the source expression of a Content-Security-Policy that allows a client's
+// URI, for example in frame-src: its origin, or its scheme with a colon if that is not http or
+// https. It returns "" for a URI that cannot be in a policy: an invalid URI, a scheme that starts
+// programs or scripts, an IPv6 address. Put nothing else that comes from a client into a header.
 func PolicySource(uri string) string { return weburi.Source(uri) }

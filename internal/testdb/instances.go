@@ -82,8 +82,8 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 			handles = append(handles, connect(tb, drivers.MySQL(dsn), 16))
 		}
 	default:
-		open := everydayEngine(tb, engine)
-		handles = []*gorm.DB{open(), open()}
+		open := everydayEngine(tb, engine, models)
+		return []*gorm.DB{open(), open()}
 	}
 	migrate(tb, handles[0], models)
 	return handles

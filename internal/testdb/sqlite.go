@@ -2,6 +2,7 @@ package testdb
 
 import (
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -27,9 +28,25 @@ func goSQLite(file string) gorm.Dialector {
 	})
 }
 
+// file is a database of SQLite.
+type file struct{ path, dsn string }
+
 // sqliteFile escapes the path: the name of a repeated subtest ends in #01, and a
 // URI would end before it.
-func sqliteFile(tb testing.TB) string {
-	path := url.URL{Path: filepath.ToSlash(filepath.Join(tb.TempDir(), "test.db"))}
-	return "file:" + path.EscapedPath()
+func sqliteFile(tb testing.TB) file {
+	path := filepath.Join(tb.TempDir(), "test.db")
+	escaped := url.URL{Path: filepath.ToSlash(path)}
+	return file{path: path, dsn: "file:" + escaped.EscapedPath()}
+}
+
+// copied returns what opens a copy of a database in which the models are migrated.
+func copied(tb testing.TB, dialector func(dsn string) gorm.Dialector, driver string, models []any) func() gorm.Dialector {
+	tb.Helper()
+	file := sqliteFile(tb)
+	if len(models) > 0 {
+		if err := os.WriteFile(file.path, migratedFile(tb, dialector, driver, models), 0o600); err != nil {
+			tb.Fatalf("testdb: copy a database: %v", err)
+		}
+	}
+	return func() gorm.Dialector { return dialector(file.dsn) }
 }

@@ -56,18 +56,16 @@ func Each(t *testing.T, models []any, test func(t *testing.T, db *gorm.DB)) {
 }
 
 // Open returns a fresh database of one engine with the models migrated. Its
-// pool is bounded, its log is silent, and at the end of the test it is closed
-// and dropped. An engine that this build does not have fails the test.
+// pool is bounded, its log is silent, and at the end of the test it is closed.
+// An engine that this build does not have fails the test.
 func Open(tb testing.TB, engine string, models ...any) *gorm.DB {
 	tb.Helper()
-	db := everydayEngine(tb, engine)()
-	migrate(tb, db, models)
-	return db
+	return everydayEngine(tb, engine, models)()
 }
 
-// everydayEngine prepares a fresh database, and returns what opens a handle of
-// it.
-func everydayEngine(tb testing.TB, engine string) func() *gorm.DB {
+// everydayEngine prepares a fresh database with the models, and returns what opens a handle
+// of it.
+func everydayEngine(tb testing.TB, engine string, models []any) func() *gorm.DB {
 	tb.Helper()
 	if !slices.Contains(builtEngines(), engine) {
 		tb.Fatalf("testdb: no engine %q in this build, which has %v", engine, builtEngines())
@@ -76,13 +74,13 @@ func everydayEngine(tb testing.TB, engine string) func() *gorm.DB {
 	var open func() gorm.Dialector
 	switch engine {
 	case SQLiteCgo:
-		path := sqliteFile(tb)
-		open, connections = func() gorm.Dialector { return cgoSQLite(path) }, 8
+		open, connections = copied(tb, cgoSQLite, engine, models), 8
 	case SQLiteGo:
-		path := sqliteFile(tb)
-		open, connections = func() gorm.Dialector { return goSQLite(path) }, 8
+		open, connections = copied(tb, goSQLite, engine, models), 8
 	default:
-		dsn := PostgresDSN(tb)
+		dsn, err := everyday()
+		need(tb, "postgres", err)
+		dsn = migratedSchema(tb, dsn, models)
 		if engine == PostgresSerializable {
 			dsn = withParameter(dsn, "default_transaction_isolation", "serializable")
 		}

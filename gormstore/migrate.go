@@ -162,6 +162,14 @@ func (m missing) ofTables() []string {
 	return names
 }
 
+// names are all of it.
+func (m missing) names() (names []string) {
+	for _, model := range m.tables {
+		names = append(names, fmt.Sprintf("the table of %T", model))
+	}
+	return append(names, m.ofTables()...)
+}
+
 // look reads the catalog for what is missing.
 func (r *migration) look() (m missing, err error) {
 	x := &examination{ctx: r.ctx, db: r.db, conn: r.conn}
@@ -234,12 +242,20 @@ func (r *migration) run() error {
 	case err != nil || lacks.nothing():
 		return err
 	case r.db.Name() != "postgres":
-		return r.stepwise()
+		err = r.stepwise()
 	case r.TransactionPooler:
-		return r.behindPooler()
+		err = r.behindPooler()
 	default:
-		return r.underLock()
+		err = r.underLock()
 	}
+	if err != nil {
+		return err
+	}
+	// A statement that makes what is not there yet passes over a name that something else has.
+	if lacks, err = r.look(); err == nil && !lacks.nothing() {
+		err = fmt.Errorf("something else in the database has the name of %s: rename that", strings.Join(lacks.names(), ", "))
+	}
+	return err
 }
 
 // stepwise is for engines without locks that a migration could hold: the tables and columns

@@ -274,3 +274,25 @@ func TestTheSchemaInWritingIsThatOfAutoMigrate(t *testing.T) {
 		}
 	})
 }
+
+// A name that something else has is not passed over, as IF NOT EXISTS would.
+func TestAnIndexWhoseNameAnotherTableHasIsNamed(t *testing.T) {
+	testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+		require.NoError(t, gormstore.AutoMigrate(db, &User{}, &Token{}))
+		execAll(t, db, "CREATE TABLE others (id integer)", "CREATE INDEX idx_tokens_serial ON others (id)")
+		err := gormstore.AutoMigrate(db, &indexedToken{})
+		require.Error(t, err)
+		assert.Contains(t, err.Error(), "idx_tokens_serial")
+		execAll(t, db, "DROP INDEX idx_tokens_serial")
+		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}))
+	})
+}
+
+// A server in front of which a pooler lends connections is seen where it is not said.
+func TestAPoolerIsSeen(t *testing.T) {
+	db := testdb.OpenInstances(t, testdb.PostgresPgBouncer)[0]
+	err := gormstore.AutoMigrate(db, allModels...)
+	require.ErrorContains(t, err, "TransactionPooler: true")
+	assert.False(t, db.Migrator().HasTable(&Token{}))
+	require.NoError(t, gormstore.Migration{TransactionPooler: true}.AutoMigrate(db, allModels...))
+}

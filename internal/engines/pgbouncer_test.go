@@ -9,6 +9,7 @@ import (
 
 // The mode exec is in TestEveryEngine.
 func TestPgBouncerInEveryModeOfTheDriver(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"simple_protocol", "cache_describe"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

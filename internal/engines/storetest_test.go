@@ -8,9 +8,10 @@ import (
 )
 
 func TestEveryEngine(t *testing.T) {
+	t.Parallel()
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
-			t.Parallel() // most of the time one of them waits
+			t.Parallel()
 			kit.Run(t, testdb.OpenInstances(t, engine, allModels...))
 		})
 	}

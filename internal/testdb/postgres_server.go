@@ -108,9 +108,9 @@ func postgresDSN(port int, database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", port, database)
 }
 
-// maxConnections leaves room for a full pool in each test that runs in
-// parallel, of which there are GOMAXPROCS.
-func maxConnections() int { return max(100, 20+16*runtime.GOMAXPROCS(0)) }
+// maxConnections leaves room for the full pools of two instances in each test that runs in
+// parallel.
+func maxConnections() int { return max(400, 20+2*16*runtime.GOMAXPROCS(0)) }
 
 // postgresPrograms returns the directory that holds initdb and postgres. Debian
 // keeps every version's outside of PATH.

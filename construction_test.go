@@ -98,7 +98,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"where are tokens kept? Write gormoauth.Tokens[Token](), or set Config.SaveToken and Config.RevokeGrant",
 			"who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"}},
 		"a transaction": {tx, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
-			"the *gorm.DB is a transaction, after whose end nothing can be read or stored; hand over what gorm.Open returned"}},
+			"the *gorm.DB is a transaction, which cannot be used after it has ended; pass what gorm.Open returned"}},
 		"a statement": {db.Raw("SELECT 1"), good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB has a statement (Raw)"}},
 		"tokens of the program's own that cannot be revoked": {db, server.Config{Issuer: oauthtest.Issuer, SaveToken: saveNothing}, []gormoauth.Part{clients, codes, users}, []string{
 			"where are tokens kept? Write gormoauth.Tokens[Token](), or set Config.SaveToken and Config.RevokeGrant"}},
@@ -118,7 +118,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes",
 			"Config.Secrets[0] has 5 bytes and needs at least 32 random ones"}},
 		"keys that everybody could read": {db, server.Config{Issuer: oauthtest.Issuer}, []gormoauth.Part{clients, tokens, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
-			"so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if whoever reads the database may sign as the server"}},
+			"so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if everybody who can read the database may sign as the server"}},
 		"keys that everybody may read": {db, server.Config{Issuer: oauthtest.Issuer}, []gormoauth.Part{
 			clients, tokens, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](), gormoauth.KeysReadableInDatabase(),
 		}, nil},

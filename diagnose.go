@@ -9,13 +9,13 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Diagnose returns what is wrong with the models, their tables, the database and its
-// pool, see [gormstore.DiagnoseFor], and with the server and what is registered with it,
-// see [server.Server.Diagnose]. It returns nil when nothing is. The models are those
-// that [AutoMigrate] takes; more is what else to look at, such as doctor.Program.
+// Diagnose returns the problems of the models, their tables, the database and its pool, see
+// [gormstore.DiagnoseFor], and of the server and everything registered with it, see
+// [server.Server.Diagnose]. It returns nil if there are none. The models are those passed to
+// [AutoMigrate]; more are further checks, such as doctor.Program.
 //
-// It is meant for every start: it reads only, in some tens of statements. A program
-// logs what was found, and does not start on what is grave:
+// Call it at every start: it only reads, with a few dozen statements. Log the findings, and do
+// not start the server if some are grave:
 //
 //	findings := gormoauth.Diagnose(ctx, srv, db, models, doctor.Program{Handler: mux, Pages: []string{"/login"}})
 //	findings.Log(ctx, logger)

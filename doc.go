@@ -1,8 +1,8 @@
-// Package gormoauth is an OAuth 2.1 and OpenID Connect authorization server that
-// lives inside a Go program and in that program's own database.
+// Package gormoauth is an OAuth 2.1 and OpenID Connect authorization server that runs inside a Go
+// program and uses that program's own database.
 //
-// The program embeds mixins in its GORM models, migrates them, and has a
-// server of plain net/http handlers:
+// The program embeds mixins in its GORM models, migrates them, and gets a server of plain
+// net/http handlers:
 //
 //	type Client struct {
 //		ID     uint
@@ -23,22 +23,19 @@
 //		gormoauth.Users[User](),
 //	)
 //
-// [New] is for the common case. The Create… constructors give each part by
-// itself, for a program that joins them in its own way with [server.New]; they
-// panic, like regexp.MustCompile, when a model is not what it has to be, with a
-// sentence that says what to write. The constructors of package gormstore
-// return that as an error.
+// [New] covers the common case. The Create… constructors return each part by itself, for a
+// program that combines them in its own way with [server.New]. Like regexp.MustCompile, they
+// panic if a model is not suitable, with a message that says what to write. The constructors of
+// package gormstore return an error instead.
 //
-// The UserID of Token is a pointer because a token of the client credentials
-// grant has no user: its column is NULL then.
+// The UserID of Token is a pointer because a token of the client credentials grant has no user:
+// the column is then NULL.
 //
-// [OpenID], as one more part, makes the server an OpenID Provider,
-// [FAPI2SecurityProfile] holds it to that profile, and [MCP] is the authorization
-// server of an MCP server in one call. [WithAudit] keeps who did what, and [Diagnose]
-// names what is wrong.
+// [OpenID], as one more part, makes the server an OpenID Provider, [FAPI2SecurityProfile]
+// enforces that profile, and [MCP] creates the authorization server of an MCP server in one call.
+// [WithAudit] records who did what, and [Diagnose] reports problems.
 //
-// Packages: models has the mixins, server the engine, server/grant,
-// server/endpoint, server/clientauth, server/oidc, server/fapi and server/resource
-// what registers with it, server/doctor what looks at the program around it,
-// gormstore the queries.
+// The mixins are in package models, the engine is in server, and what registers with it is in
+// server/grant, server/endpoint, server/clientauth, server/oidc, server/fapi and server/resource.
+// server/doctor checks the program around the server, and gormstore contains the queries.
 package gormoauth

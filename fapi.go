@@ -15,16 +15,16 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-// FAPI2SecurityProfile holds the server to the FAPI 2.0 Security Profile:
-// authorization requests are pushed (RFC 9126), in the model P; clients
-// authenticate by private_key_jwt (RFC 7523), and tokens are bound to a key of
-// theirs (RFC 9449), with what was presented in the model R. What is registered
-// afterwards is held to the profile, too; [fapi.SecurityProfile] says what that is.
+// FAPI2SecurityProfile makes the server conform to the FAPI 2.0 Security Profile: authorization
+// requests are pushed (RFC 9126) and stored in the model P, clients authenticate by
+// private_key_jwt (RFC 7523), and tokens are bound to a key of the client (RFC 9449). The model R
+// stores what may be presented only once. Whatever is registered afterwards must conform to the
+// profile as well; see [fapi.SecurityProfile].
 //
-// For mutual TLS (RFC 8705), list the methods in Config.ClientAuthMethods and
-// register grant.CertificateBoundTokens afterwards. APIs take such tokens by
-// [CreateDPoPTokenValidator], and are held to the profile by resource.Config.Profile.
-// TLS is that of [fapi.TLSConfig].
+// For mutual TLS (RFC 8705), list the methods in Config.ClientAuthMethods and register
+// grant.CertificateBoundTokens afterwards. APIs accept such tokens with
+// [CreateDPoPTokenValidator], and enforce the profile with resource.Config.Profile. Use the TLS
+// settings of [fapi.TLSConfig].
 func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gormstore.ReplayModel[R]]() Part {
 	return func(a *assembly) error {
 		a.begin("FAPI2SecurityProfile")
@@ -48,7 +48,7 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 	}
 }
 
-// validators are those of an API in the same program, at an address.
+// validators returns the token validators of an API in the same program, at the address.
 func (a *assembly) validators(address string) []resource.TokenValidator {
 	tokens := &resource.BearerTokenValidator{QueryToken: a.tokens, Issuers: append([]string{a.config.Issuer}, a.config.FormerIssuers...)}
 	if a.proofs == nil {

@@ -16,41 +16,39 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-// MCPConfig is the settings of [MCP].
+// MCPConfig holds the settings of [MCP].
 type MCPConfig struct {
-	// Server is the authorization server's settings; its Issuer is required.
+	// Server is the configuration of the authorization server; its Issuer is required.
 	Server server.Config
-	// Resource is the address of the MCP server, such as
-	// "https://example.com/mcp". Tokens are issued for it and nothing else.
+	// Resource is the URL of the MCP server, such as "https://example.com/mcp". Tokens are issued
+	// only for it.
 	Resource string
-	// API is the id of the client that is the MCP server, where that is another program,
-	// which asks the server what a token stands for (RFC 7662); empty is none. Make it
-	// by [CreateClientFactory], confidential and without grant types.
+	// API is the client id of the MCP server if it is another program, which introspects tokens
+	// at the authorization server (RFC 7662); empty is none. Create the client with
+	// [CreateClientFactory], confidential and without grant types.
 	API string
-	// Scopes are the scopes that there are; a client that names none may ask for
-	// all of them.
+	// Scopes are all scopes of the server. A client that registers none may ask for all of them.
 	Scopes []string
-	// Fetcher gets the metadata documents of clients; nil is one that reaches public
-	// addresses alone.
+	// Fetcher gets the metadata documents of clients; nil is one that only reaches public
+	// addresses.
 	Fetcher *fetch.Fetcher
 }
 
-// MCPServer is an authorization server with the protection of an MCP server.
+// MCPServer is an authorization server, together with the protection of an MCP server.
 type MCPServer struct {
 	*server.Server
-	// Protector guards the MCP server:
+	// Protector protects the MCP server:
 	//
 	//	mux.Handle("/mcp", mcp.Protector.Require("tools")(handler))
 	Protector *resource.Protector
 }
 
-// MCP returns what the users of an MCP server need (Model Context Protocol,
-// Authorization): [New], clients by their metadata documents, tokens that are for
-// the MCP server alone (RFC 8707), and a protector that tells a client without a
-// token where to get one (RFC 9728). It needs the parts [Clients], [Tokens],
-// [AuthorizationCodes] and [Users]; [Registration] is for clients that cannot do
-// without it. Serve all of [MCPServer.Routes], and the authorization endpoint with
-// a page of your own. Every fault is returned at once.
+// MCP returns the authorization server of an MCP server (Model Context Protocol, Authorization).
+// It has everything of [New], clients that are identified by metadata documents, tokens that are
+// only for the MCP server (RFC 8707), and a protector that tells a client without a token where
+// to get one (RFC 9728). It needs the parts [Clients], [Tokens], [AuthorizationCodes] and
+// [Users]; add [Registration] for clients that need it. Serve all of [MCPServer.Routes], and the
+// authorization endpoint with a page of your own. MCP returns all faults at once.
 func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	if config.Server.ScopesSupported == nil {
 		config.Server.ScopesSupported = config.Scopes
@@ -91,8 +89,8 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	return &MCPServer{srv, protector}, nil
 }
 
-// mcpAddress returns the address of an MCP server, or, with what is wrong with it,
-// another one: all that is made of it is about a sound one, and finds nothing more.
+// mcpAddress returns the URL of an MCP server. If it is invalid, it returns an error together
+// with a valid URL, so that the rest of the configuration is checked without repeating the fault.
 func mcpAddress(resource string) (string, error) {
 	if _, err := weburi.ParseServed(resource); err != nil {
 		return "https://mcp.invalid/", fmt.Errorf("gormoauth: MCPConfig.Resource: %q %w", resource, err)
@@ -100,8 +98,8 @@ func mcpAddress(resource string) (string, error) {
 	return resource, nil
 }
 
-// Routes are the paths of everything but the authorization endpoint and the MCP
-// server itself, each with its handler.
+// Routes returns the paths of everything except the authorization endpoint and the MCP server
+// itself, each with its handler.
 func (m *MCPServer) Routes() iter.Seq2[string, http.Handler] {
 	return func(yield func(string, http.Handler) bool) {
 		for _, routes := range []iter.Seq2[string, http.Handler]{m.Server.Routes(), m.Protector.Routes()} {

@@ -21,16 +21,15 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
-// Part is what [New] joins: one model of the program, and what a server does
-// with it.
+// Part is a building block of [New]: one model of the program, and what the server does with it.
 type Part func(*assembly) error
 
 type assembly struct {
 	db        *gorm.DB
 	config    *server.Config
 	faults    []error
-	given     map[string]bool     // the parts, by name
-	needed    map[string][]string // who cannot do without a part, by its name
+	given     map[string]bool     // the parts that were passed, by name
+	needed    map[string][]string // what needs a part, by the part's name
 	grants    []any
 	endpoints []server.Endpoint
 	hooks     []any
@@ -42,25 +41,23 @@ type assembly struct {
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
 
-	sources      []server.RevocationSource                // the stores that revoke by themselves
+	sources      []server.RevocationSource                // the stores that revoke on their own
 	ofUsers      []gormstore.Erasable                     // the stores whose rows belong to users
-	checkUserIDs func(stores ...gormstore.Erasable) error // nil where the program finds users itself
+	checkUserIDs func(stores ...gormstore.Erasable) error // nil if the program looks up users itself
 
-	proofs *server.DPoPProofs // of tokens that are bound to a key, nil where none is
+	proofs *server.DPoPProofs // for tokens that are bound to a key, nil without them
 }
 
-// New returns a server for the common case: the authorization code grant with
-// PKCE, refresh tokens with rotation, client credentials; revocation,
-// introspection and the metadata document; client_secret_basic, client_secret_post and none; as far as the
-// parts and each client's registration allow. Functions that the configuration
-// has already are kept. What else the server should do is registered on it
-// afterwards. Every fault is returned at once.
+// New returns a server for the common case: the authorization code grant with PKCE, refresh
+// tokens with rotation, and client credentials; revocation, introspection and the metadata
+// document; client_secret_basic, client_secret_post and none. What is available depends on the
+// parts and on each client's registration. Functions that config already has are kept. Register
+// anything else the server should do on it afterwards. New returns all faults at once.
 func New(db *gorm.DB, config server.Config, parts ...Part) (*server.Server, error) {
 	return assemble(db, config, parts...).server()
 }
 
-// assemble has the parts say what the server is to do, and collects what is wrong and
-// what is missing.
+// assemble applies the parts, and collects what is wrong and what is missing.
 func assemble(db *gorm.DB, config server.Config, parts ...Part) *assembly {
 	a := &assembly{
 		db: db, config: &config, given: make(map[string]bool), needed: make(map[string][]string), endpoints: []server.Endpoint{&endpoint.Metadata{}},
@@ -83,32 +80,32 @@ func assemble(db *gorm.DB, config server.Config, parts ...Part) *assembly {
 	return a
 }
 
-// checkLasting refuses a handle that is a transaction: a server is there for as long as
-// the program, and a transaction ends.
+// checkLasting refuses a handle that is a transaction: a server lives as long as the program, and
+// a transaction ends.
 func checkLasting(db *gorm.DB) error {
 	if db == nil || db.Statement == nil {
-		return nil // which the parts refuse
+		return nil // the parts refuse it
 	}
 	if _, ends := db.Statement.ConnPool.(gorm.TxCommitter); ends {
-		return errors.New("gormoauth: the *gorm.DB is a transaction, after whose end nothing can be read or stored; hand over what gorm.Open returned, and gormstore.WithTransaction for one call")
+		return errors.New("gormoauth: the *gorm.DB is a transaction, which cannot be used after it has ended; pass what gorm.Open returned, and use gormstore.WithTransaction for a single call")
 	}
 	return nil
 }
 
-// need says who cannot do without some parts.
+// need records that who requires some parts.
 func (a *assembly) need(who string, parts ...string) {
 	for _, part := range parts {
 		a.needed[part] = append(a.needed[part], who)
 	}
 }
 
-// piece is what a server is made of: a part gives it, or the program by its settings.
+// piece is a component of a server: it comes from a part, or from the program's settings.
 type piece struct {
 	part     string // its name
-	write    string // what a program writes for it
-	question string // what nobody has answered without it
-	settings string // those that do in its place
-	missing  bool   // whether they are
+	write    string // what a program writes to add it
+	question string // the question that is open without it
+	settings string // the settings that can replace it
+	missing  bool   // whether they are missing
 	standIn  func()
 }
 
@@ -142,9 +139,8 @@ func (a *assembly) pieces() []piece {
 	}
 }
 
-// complete names every piece that is missing, by the part that gives it, and puts a
-// stand-in where it should be: there will be no server, and nothing else is to say the
-// same by another name.
+// complete reports every missing piece, with the part that provides it, and fills in a stand-in:
+// no server will be returned, but nothing else should report the same fault under another name.
 func (a *assembly) complete() {
 	for _, piece := range a.pieces() {
 		who := a.needed[piece.part]
@@ -167,8 +163,8 @@ func (a *assembly) complete() {
 
 func (a *assembly) fault(err error) { a.faults = append(a.faults, err) }
 
-// begin notes a part, which is given once: of two models for one thing, one would be
-// written and the other one read.
+// begin records a part, which can be given only once: with two models for the same thing, one
+// would be written and the other read.
 func (a *assembly) begin(part string) {
 	if a.given[part] {
 		a.fault(fmt.Errorf("gormoauth: the part %s is given twice; leave one out", part))
@@ -176,8 +172,8 @@ func (a *assembly) begin(part string) {
 	a.given[part] = true
 }
 
-// orStandIn returns what a constructor returned, or, with its error, something in its
-// place: there will be no server, and what would be built on it is checked all the same.
+// orStandIn returns value, or standIn if its constructor returned an error: no server will be
+// returned, but what builds on it is still checked.
 func orStandIn[T any](value, standIn T, err error) T {
 	if err != nil {
 		return standIn
@@ -185,8 +181,8 @@ func orStandIn[T any](value, standIn T, err error) T {
 	return value
 }
 
-// server returns the server, or all that is wrong: what is registered is checked
-// together with the configuration.
+// server returns the server, or all faults: what is registered is checked together with the
+// configuration.
 func (a *assembly) server() (*server.Server, error) {
 	srv := new(server.Server)
 	for _, g := range a.grants {
@@ -207,8 +203,8 @@ func (a *assembly) server() (*server.Server, error) {
 	return srv, nil
 }
 
-// Clients has the server find clients in the model M. The options say what an older program
-// left in its table.
+// Clients makes the server look up clients in the model M. The options describe what an older
+// program left in its table.
 func Clients[M any, P gormstore.ClientModel[M]](options ...gormstore.ClientOptions) Part {
 	return func(a *assembly) error {
 		a.begin("Clients")
@@ -227,9 +223,9 @@ func Clients[M any, P gormstore.ClientModel[M]](options ...gormstore.ClientOptio
 	}
 }
 
-// Registration lets clients register themselves in the model C (RFC 7591), and
-// manage what they said (RFC 7592): whoever asks, without an initial access token.
-// For anything else, register [CreateRegistrationEndpoint] afterwards.
+// Registration lets clients register themselves in the model C (RFC 7591) and manage their
+// registration (RFC 7592). Anybody may register, without an initial access token. For anything
+// else, register [CreateRegistrationEndpoint] afterwards.
 func Registration[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]]() Part {
 	return func(a *assembly) error {
 		a.begin("Registration")
@@ -244,8 +240,7 @@ func Registration[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel
 	}
 }
 
-// Tokens has the server keep tokens in the model M, refresh, revoke and
-// introspect them.
+// Tokens makes the server store tokens in the model M, and refresh, revoke and introspect them.
 func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 	return func(a *assembly) error {
 		a.begin("Tokens")
@@ -253,7 +248,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 		if err == nil {
 			a.ofUsers, a.sources = append(a.ofUsers, tokens), append(a.sources, tokens)
 		}
-		// With an error there will be no server, and what needs tokens is not missing them.
+		// After an error no server is returned; set the functions anyway, so that nothing reports them as missing.
 		a.tokens = tokens.Query
 		if a.config.SaveToken == nil {
 			a.config.SaveToken = tokens.Save
@@ -268,8 +263,7 @@ func Tokens[M any, P gormstore.TokenModel[M]]() Part {
 	}
 }
 
-// AuthorizationCodes has the server issue codes, kept in the model M, and
-// redeem them.
+// AuthorizationCodes makes the server issue codes, store them in the model M, and redeem them.
 func AuthorizationCodes[M any, P gormstore.AuthorizationCodeModel[M]]() Part {
 	return func(a *assembly) error {
 		a.begin("AuthorizationCodes")
@@ -282,9 +276,9 @@ func AuthorizationCodes[M any, P gormstore.AuthorizationCodeModel[M]]() Part {
 	}
 }
 
-// Users has the server ask the model M, at every exchange and refresh, whether
-// a user may still be served: whoever has a row that is not soft-deleted and
-// meets the condition, which is that of [gorm.DB.Where]:
+// Users makes the server check in the model M, at every exchange and refresh, that a user may
+// still be served. The user must have a row that is not soft-deleted and meets the condition,
+// which is that of [gorm.DB.Where]:
 //
 //	gormoauth.Users[User]("disabled = ?", false)
 func Users[M any, P gormstore.UserModel[M]](condition ...any) Part {

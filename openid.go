@@ -12,19 +12,19 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-// UserWithClaims is a pointer to the program's user model, which says what clients
-// may learn of a user.
+// UserWithClaims is a pointer to the program's user model, whose GetClaims method says what
+// clients may learn about a user.
 type UserWithClaims[M any] interface {
 	*M
 	oidc.User
 }
 
-// OpenID makes the server an OpenID Provider: ID tokens by RS256 and ES256, UserInfo,
-// discovery, and the keys in the model K. What is known of a user, the model U
-// answers with its method GetClaims. It needs the part [Tokens], and Config.Secrets, which
-// encrypt the keys in the database, or [KeysReadableInDatabase]. The functions change
-// the provider's settings, such as ScopeClaimsInIDToken. For sessions and logout, or
-// other flows, register an [oidc.Provider] afterwards instead.
+// OpenID makes the server an OpenID Provider, with ID tokens signed by RS256 and ES256, UserInfo,
+// discovery, and its keys in the model K. The model U supplies the claims about a user with its
+// method GetClaims. OpenID needs the part [Tokens], and either Config.Secrets, which encrypt the
+// keys in the database, or [KeysReadableInDatabase]. The functions in change modify the
+// provider's settings, such as ScopeClaimsInIDToken. For sessions and logout, or for other flows,
+// register an [oidc.Provider] afterwards instead.
 func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](change ...func(*oidc.Provider)) Part {
 	return func(a *assembly) error {
 		a.begin("OpenID")
@@ -42,9 +42,9 @@ func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](cha
 	}
 }
 
-// KeysReadableInDatabase lets the part [OpenID] do without Config.Secrets: whoever reads
-// the database, or a copy of it, can then sign as the server. With Config.Secrets it
-// changes nothing.
+// KeysReadableInDatabase lets the part [OpenID] work without Config.Secrets. Anybody who can read
+// the database, or a copy of it, can then sign as the server. With Config.Secrets it has no
+// effect.
 func KeysReadableInDatabase() Part {
 	return func(a *assembly) error {
 		a.begin(keysReadable)
@@ -54,14 +54,13 @@ func KeysReadableInDatabase() Part {
 
 const keysReadable = "KeysReadableInDatabase"
 
-// checkSecrets refuses to keep private keys that anybody who reads the database has,
-// unless the program says so.
+// checkSecrets refuses to store private keys unencrypted, unless the program says so.
 func (a *assembly) checkSecrets() error {
 	if len(a.config.Secrets) > 0 || a.given[keysReadable] {
 		return nil
 	}
-	return errors.New("gormoauth: OpenID keeps the keys that sign in the database: set Config.Secrets, such as Secrets: [][]byte{secret} with 32 random bytes that are kept apart from the database " +
-		"('openssl rand 32' gives them), so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if whoever reads the database may sign as the server")
+	return errors.New("gormoauth: OpenID stores its signing keys in the database: set Config.Secrets, such as Secrets: [][]byte{secret} with 32 random bytes that are stored apart from the database " +
+		"(use the output of 'openssl rand 32'), so that the keys are encrypted there; or add the part gormoauth.KeysReadableInDatabase() if everybody who can read the database may sign as the server")
 }
 
 // registerOpenID registers the provider of the part OpenID, if there is one.

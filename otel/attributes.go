@@ -20,11 +20,11 @@ const (
 	reuseKey      = attribute.Key("oauth.reuse")
 )
 
-// other stands for what is not known, of which there could be any number.
+// other replaces unknown values, of which there could be any number.
 const other = "other"
 
-// measured are the attributes that metrics and spans have in common. None can be
-// given new values by a stranger.
+// measured returns the attributes that metrics and spans have in common. A stranger cannot give
+// any of them new values.
 func measured(o *server.Observation) []attribute.KeyValue {
 	all := []attribute.KeyValue{endpointKey.String(o.Endpoint)}
 	if o.GrantType != "" {
@@ -39,7 +39,7 @@ func measured(o *server.Observation) []attribute.KeyValue {
 	return all
 }
 
-// errorType is a code of this module's, or "other".
+// errorType returns the code if it is one of this module's, and "other" if not.
 func errorType(code string) string {
 	switch code {
 	case server.InvalidRequest, server.InvalidClient, server.InvalidGrant, server.UnauthorizedClient, server.UnsupportedGrantType, server.UnsupportedResponseType,
@@ -55,7 +55,7 @@ func errorType(code string) string {
 	}
 }
 
-// method is an HTTP method, or what the conventions have for one that nobody knows.
+// method returns an HTTP method, or the value that the conventions define for unknown ones.
 func method(name string) string {
 	known := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace}
 	if slices.Contains(known, name) {

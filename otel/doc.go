@@ -1,25 +1,24 @@
-// Package otel tells OpenTelemetry of an authorization server: a span and a
-// measurement for every request. It is a module of its own, so that nobody else
-// has its dependencies.
+// Package otel reports an authorization server to OpenTelemetry: a span and a measurement for
+// every request. It is a separate module, so that only programs that use it have its
+// dependencies.
 //
 //	hook, err := otel.New(otel.Options{TracerProvider: traces, MeterProvider: metrics})
 //	err = srv.Register(hook)
 //
-// Register it before other hooks that observe, such as [server.EventLog]: what
-// they log then belongs to the span. A protected API takes the same value, in
-// resource.Config.Observers.
+// Register it before other hooks that observe, such as [server.EventLog], so that what they log
+// belongs to the span. A protected API takes the same value, in resource.Config.Observers.
 //
 // # Spans
 //
-// A span is named after its endpoint, "oauth.token". It lies within the one that
-// the program's HTTP instrumentation began, and those of database queries lie
-// within it. Its status is an error only where the server is at fault. It has no
-// secret, and users only by option.
+// A span is named after its endpoint, "oauth.token". It is a child of the span of the program's
+// HTTP instrumentation, and the spans of database queries are its children. Its status is an
+// error only if the server is at fault. It contains no secrets, and the user only if
+// Options.UserIDs is set.
 //
 // # Metrics
 //
-// None has an attribute that a stranger can give new values: no client, no user,
-// and of grant types and error codes only those that are known.
+// A stranger cannot give any attribute new values: there is no client and no user, and grant
+// types and error codes are only those that are known.
 //
 //	oauth.server.request.duration                 histogram, seconds
 //	oauth.server.tokens.issued                    counter
@@ -28,6 +27,5 @@
 //	oauth.server.client_authentication.failures   counter
 //	oauth.server.rate_limited.requests            counter
 //
-// grafana-dashboard.json shows all of them, under the names that Prometheus has
-// for them.
+// grafana-dashboard.json shows all of them, under the names that they have in Prometheus.
 package otel

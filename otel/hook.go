@@ -16,21 +16,19 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Options say where spans and measurements go. The providers that the program
-// has set for all of itself are otel.GetTracerProvider() and
-// otel.GetMeterProvider(), of go.opentelemetry.io/otel.
+// Options say where spans and measurements go. The global providers of a program are
+// otel.GetTracerProvider() and otel.GetMeterProvider() of go.opentelemetry.io/otel.
 type Options struct {
-	// TracerProvider gets the spans; nil makes none.
+	// TracerProvider receives the spans; nil creates none.
 	TracerProvider trace.TracerProvider
-	// MeterProvider gets the measurements; nil makes none.
+	// MeterProvider receives the measurements; nil records none.
 	MeterProvider metric.MeterProvider
-	// UserIDs puts the user's id into spans, as user.id. Traces are often kept by
-	// somebody else, so it is not there unless asked for.
+	// UserIDs adds the user's id to spans, as user.id. It is off by default because traces are
+	// often stored by a third party.
 	UserIDs bool
 }
 
-// Hook observes requests, and counts tokens. It is registered with
-// [server.Server.Register].
+// Hook observes requests and counts tokens. Register it with [server.Server.Register].
 type Hook struct {
 	tracer  trace.Tracer
 	metrics *instruments
@@ -39,7 +37,8 @@ type Hook struct {
 
 const scopeName = "github.com/gormoauth/gormoauth/otel"
 
-// New returns a hook, or why the providers cannot have it.
+// New returns a hook. It returns an error if options has no provider, or if the MeterProvider
+// refuses an instrument.
 func New(options Options) (*Hook, error) {
 	if options.TracerProvider == nil && options.MeterProvider == nil {
 		return nil, errors.New("otel: Options has neither a TracerProvider nor a MeterProvider: set one of them")
@@ -57,7 +56,7 @@ func New(options Options) (*Hook, error) {
 	return &Hook{options.TracerProvider.Tracer(scopeName), metrics, options.UserIDs}, nil
 }
 
-// ObserveRequest begins a span, in which everything of the request happens.
+// ObserveRequest starts a span, in whose context the whole request runs.
 func (h *Hook) ObserveRequest(ctx context.Context, endpoint string) (context.Context, func(server.Observation)) {
 	ctx, span := h.tracer.Start(ctx, "oauth."+endpoint, trace.WithAttributes(endpointKey.String(endpoint)))
 	return ctx, func(o server.Observation) {
@@ -78,8 +77,7 @@ func (h *Hook) TokenIssued(ctx context.Context, req *server.Request, _ *models.T
 	trace.SpanFromContext(ctx).AddEvent("oauth.token_issued")
 }
 
-// TokenRevoked counts the revocation, and whether it is for a credential that was
-// presented again.
+// TokenRevoked counts the revocation, and also as a reuse if a credential was presented again.
 func (h *Hook) TokenRevoked(ctx context.Context, _ *server.Request, revocation server.Revocation) {
 	h.metrics.revoked.Add(ctx, 1)
 	if revocation.Reuse {
@@ -88,7 +86,7 @@ func (h *Hook) TokenRevoked(ctx context.Context, _ *server.Request, revocation s
 	trace.SpanFromContext(ctx).AddEvent("oauth.token_revoked", trace.WithAttributes(reuseKey.Bool(revocation.Reuse)))
 }
 
-// attributes are those of a span that say something.
+// attributes returns the attributes of a span that have a value.
 func (h *Hook) attributes(o *server.Observation) []attribute.KeyValue {
 	all := append(measured(o), semconv.HTTPRequestMethodKey.String(method(o.Request.HTTP.Method)))
 	add := func(key attribute.Key, value string) {

@@ -10,7 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// instruments are what is measured.
+// instruments are the instruments that measure requests.
 type instruments struct {
 	duration                                      metric.Float64Histogram
 	issued, revoked, reused, refused, rateLimited metric.Int64Counter
@@ -31,14 +31,14 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 		duration:    duration,
 		issued:      counter("oauth.server.tokens.issued", "{token}", "Tokens that were issued."),
 		revoked:     counter("oauth.server.revocations", "{revocation}", "Tokens and grants that were revoked."),
-		reused:      counter("oauth.server.reuse.detected", "{grant}", "Grants that ended since a code or refresh token was presented again."),
-		refused:     counter("oauth.server.client_authentication.failures", "{request}", "Requests whose client is not who it says."),
-		rateLimited: counter("oauth.server.rate_limited.requests", "{request}", "Requests that were too many."),
+		reused:      counter("oauth.server.reuse.detected", "{grant}", "Grants that ended because a code or refresh token was presented again."),
+		refused:     counter("oauth.server.client_authentication.failures", "{request}", "Requests whose client failed to authenticate."),
+		rateLimited: counter("oauth.server.rate_limited.requests", "{request}", "Requests that a rate limit refused."),
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	// Of a counter that begins with 1, Prometheus would not see the first increase.
+	// If a counter began with 1, Prometheus would not see the first increase.
 	all.revoked.Add(context.Background(), 0)
 	all.reused.Add(context.Background(), 0)
 	return all, nil
@@ -47,7 +47,7 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 func (i *instruments) observe(ctx context.Context, o *server.Observation) {
 	i.duration.Record(ctx, o.Duration.Seconds(), metric.WithAttributes(measured(o)...))
 	at := metric.WithAttributes(endpointKey.String(o.Endpoint))
-	// At the authorization endpoint no client authenticates.
+	// No client authenticates at the authorization endpoint.
 	if o.ErrorCode() == server.InvalidClient && o.Endpoint != "authorization" && o.Endpoint != "authorization_page" {
 		i.refused.Add(ctx, 1, at)
 	}

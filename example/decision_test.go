@@ -138,7 +138,7 @@ func TestALongRequestByPOST(t *testing.T) {
 	if granted := redirected(t, b.decide(address, form("confirm", "yes"))); granted.Get("code") == "" || granted.Get("state") != state {
 		t.Errorf("granted %.200v", granted)
 	}
-	b.get(address).want(t, http.StatusBadRequest, "was used or has expired") // who goes back is told so
+	b.get(address).want(t, http.StatusBadRequest, "was already used or has expired") // who goes back is told so
 }
 
 // Choosing an account is no sign-in.

@@ -17,7 +17,7 @@ func (Discovery) EndpointName() string { return "openid_configuration" }
 // EndpointPath returns "/.well-known/openid-configuration".
 func (Discovery) EndpointPath() string { return "/.well-known/openid-configuration" }
 
-// IsBelowIssuer appends the endpoint's path to the issuer's path.
+// IsBelowIssuer marks an endpoint whose path is appended to the issuer's path.
 func (Discovery) IsBelowIssuer() {}
 
 // Methods returns "GET".

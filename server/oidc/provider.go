@@ -74,7 +74,7 @@ type Provider struct {
 	Fetcher *fetch.Fetcher
 
 	// Sessions records which clients each session has signed in to, so that they can be
-	// told when it ends. nil disables sessions and logout.
+	// told when it ends. nil records no sessions.
 	Sessions SessionStorage
 	// SessionExpiresIn is how long a session is remembered, at least, after its last
 	// sign-in to a client. 0 means 30 days.

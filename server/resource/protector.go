@@ -61,7 +61,7 @@ type Config struct {
 
 // TokenValidator validates the tokens of one authentication scheme.
 type TokenValidator interface {
-	// TokenType is the scheme of the Authorization header, such as "Bearer".
+	// TokenType returns the scheme of the Authorization header, such as "Bearer".
 	TokenType() string
 	// AuthenticateToken returns the token with this text, or nil if there is none. An error
 	// is an internal failure, or an [*server.Error] with the reason for the log why there
@@ -77,7 +77,7 @@ type TokenAuthenticatedHook interface {
 	TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken)
 }
 
-// OnTokenAuthenticated is a function as a [TokenAuthenticatedHook].
+// OnTokenAuthenticated adapts a function to a [TokenAuthenticatedHook].
 type OnTokenAuthenticated func(ctx context.Context, r *http.Request, token *server.StoredToken)
 
 // TokenAuthenticated calls the function.

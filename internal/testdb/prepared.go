@@ -163,7 +163,7 @@ func newSchema(admin *sql.DB, dsn string, models []any) (s schema, err error) {
 func (s schema) defined(admin *sql.DB) (digest string, err error) {
 	ctx, cancel := shortly()
 	defer cancel()
-	return digest, admin.QueryRowContext(ctx, `SELECT md5(string_agg(entry, ' ' ORDER BY entry)) FROM (
+	err = admin.QueryRowContext(ctx, `SELECT md5(string_agg(entry, ' ' ORDER BY entry)) FROM (
 		SELECT concat('c', oid, '.', xmin) AS entry FROM pg_class WHERE relnamespace = $1::regnamespace
 		UNION ALL SELECT concat('a', attrelid, '.', attnum, '.', a.xmin) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = $1::regnamespace
 		UNION ALL SELECT concat('d', d.oid, '.', d.xmin) FROM pg_attrdef d JOIN pg_class c ON c.oid = adrelid WHERE relnamespace = $1::regnamespace
@@ -174,6 +174,7 @@ func (s schema) defined(admin *sql.DB) (digest string, err error) {
 		UNION ALL SELECT concat('y', oid, '.', xmin) FROM pg_type WHERE typnamespace = $1::regnamespace
 		UNION ALL SELECT concat('n', oid, '.', xmin) FROM pg_namespace WHERE oid = $1::regnamespace
 		UNION ALL SELECT concat('r', rulename, '.', r.xmin) FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class WHERE relnamespace = $1::regnamespace) AS entries`, s.name).Scan(&digest)
+	return digest, err
 }
 
 // clear empties the tables and has the sequences begin anew, unless something was defined.

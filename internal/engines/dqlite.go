@@ -54,7 +54,8 @@ func (cluster) OpenConnector(dsn string) (driver.Connector, error) {
 // is one that reads, to dqlite.
 type dqliteDialector struct{ sqlite.Dialector }
 
-func openDqlite(dsn string) gorm.Dialector {
+// OpenDqlite opens a database of a cluster, such as 127.0.0.1:9001,127.0.0.1:9002/accounts.
+func OpenDqlite(dsn string) gorm.Dialector {
 	return dqliteDialector{sqlite.Dialector{DriverName: "dqlite", DSN: dsn}}
 }
 

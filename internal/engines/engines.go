@@ -18,7 +18,7 @@ import (
 
 // Main is [testdb.Main] with every engine. It is a package's whole TestMain.
 func Main(m *testing.M) {
-	testdb.MainWith(m, testdb.Drivers{MySQL: mysql.Open, Dqlite: openDqlite, DqliteNode: buildDqliteNode, Replicate: replicate})
+	testdb.MainWith(m, testdb.Drivers{MySQL: mysql.Open, Dqlite: OpenDqlite, DqliteNode: buildDqliteNode, Replicate: replicate})
 }
 
 func replicate(db *gorm.DB, replica gorm.Dialector, connections int) (closed func() error, err error) {

@@ -14,24 +14,25 @@ import (
 // mariaDB is a single server of MariaDB that all tests of this process share, as most
 // programs have one.
 var mariaDB = sync.OnceValues(func() (server *Server, err error) {
-	if server, err = newMariaDB(); err == nil {
+	if server, err = newMariaDB("0"); err == nil {
 		atEnd(server.stop)
 	}
 	return server, err
 })
 
-// StartMariaDB starts a single server of MariaDB for this test alone. It is gone when the
-// test is.
+// StartMariaDB starts a single server of MariaDB for this test alone, which writes to disk what
+// it commits. It is gone when the test is.
 func StartMariaDB(tb testing.TB) *Server {
 	tb.Helper()
 	needDriver(tb, MariaDB, drivers.MySQL != nil)
-	server, err := newMariaDB()
+	server, err := newMariaDB("1")
 	need(tb, MariaDB, err)
 	tb.Cleanup(server.stop)
 	return server
 }
 
-func newMariaDB() (server *Server, err error) {
+// newMariaDB starts a server that writes to disk what it commits ("1"), or soon after ("0").
+func newMariaDB(flush string) (server *Server, err error) {
 	if leftOut(MariaDB) {
 		return nil, fmt.Errorf("MariaDB is %w", errMissing)
 	}
@@ -40,14 +41,14 @@ func newMariaDB() (server *Server, err error) {
 		return nil, err
 	}
 	for range attempts {
-		if server, err = software.startSingle(); err == nil {
+		if server, err = software.startSingle(flush); err == nil {
 			return server, nil
 		}
 	}
 	return nil, fmt.Errorf("start MariaDB: %w", err)
 }
 
-func (g galera) startSingle() (*Server, error) {
+func (g galera) startSingle(flush string) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 
@@ -68,7 +69,7 @@ func (g galera) startSingle() (*Server, error) {
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port),
 		"--socket=" + filepath.Join(h.dir, "socket"), "--pid-file=" + filepath.Join(h.dir, "pid"),
 		"--skip-name-resolve", "--max-connections=" + strconv.Itoa(maxConnections()),
-		"--innodb-buffer-pool-size=32M", logSize, "--innodb-flush-log-at-trx-commit=0",
+		"--innodb-buffer-pool-size=32M", logSize, "--innodb-flush-log-at-trx-commit=" + flush,
 		"--character-set-server=utf8mb4",
 	}
 	server := &Server{

@@ -24,6 +24,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/engines"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -36,7 +37,7 @@ const instanceVariable = "GORMOAUTH_SOAK_INSTANCE"
 
 // setting is how an instance is started.
 type setting struct {
-	// Driver is "sqlite", "postgres" or "mysql".
+	// Driver is "sqlite", "postgres", "mysql" or "dqlite".
 	Driver, DSN string
 	// Mount is a directory on which the instance mounts a file system of its
 	// own, which fills soon.
@@ -57,6 +58,7 @@ func (s setting) open() (*gorm.DB, error) {
 		},
 		"postgres": postgres.Open,
 		"mysql":    mysql.Open,
+		"dqlite":   engines.OpenDqlite,
 	}[s.Driver]
 	return gorm.Open(dialector(s.DSN), &gorm.Config{Logger: logger.Discard})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,10 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
+	// Most of the time each of them waits for what is being killed.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	engines.Main(m)
 }
 
@@ -78,6 +83,7 @@ func sqliteDSN(dir string) string {
 func one[T any](all []T) T { return all[rand.IntN(len(all))] }
 
 func TestProgramsAreKilled(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, s setting) {
 		programs := []*program{startProgram(t, s), startProgram(t, s), startProgram(t, s)}
 		soak(t, programs, func() {
@@ -92,34 +98,107 @@ func TestProgramsAreKilled(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { run(t, setting{Driver: "postgres", DSN: testdb.PostgresDSN(t)}) })
 }
 
-func TestThePostgresServerIsKilled(t *testing.T) {
-	server := testdb.StartPostgres(t)
-	s := setting{Driver: "postgres", DSN: server.DSN()}
-	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
-		server.Kill(t)
-		server.Start(t)
+// servers are those that are killed and hang, each durable, and which of their drivers is used.
+func servers(t *testing.T, run func(t *testing.T, server *testdb.Server, s setting)) {
+	t.Helper()
+	t.Run("postgres", func(t *testing.T) {
+		server := testdb.StartPostgres(t)
+		run(t, server, setting{Driver: "postgres", DSN: server.DSN()})
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		server := testdb.StartMariaDB(t)
+		s := setting{Driver: "mysql", DSN: server.DSN()}
+		db, err := s.open()
+		require.NoError(t, err)
+		require.NoError(t, db.Exec("CREATE DATABASE soak CHARACTER SET utf8mb4").Error)
+		s.DSN = strings.Replace(s.DSN, "/?", "/soak?", 1)
+		run(t, server, s)
+	})
+}
+
+func TestTheServerIsKilled(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, server *testdb.Server, s setting) {
+		soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
+			server.Kill(t)
+			server.Start(t)
+		})
 	})
 }
 
 // The server hangs for longer than a request may take, as one whose machine stands still.
-func TestThePostgresServerHangs(t *testing.T) {
-	server := testdb.StartPostgres(t)
-	through, err := url.Parse(server.DSN())
+func TestTheServerHangs(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, _ *testdb.Server, s setting) {
+		direct := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(s.DSN)
+		proxy, err := faults.NewProxy(direct, nil)
+		require.NoError(t, err)
+		t.Cleanup(proxy.Close)
+		s.DSN = strings.Replace(s.DSN, direct, net.JoinHostPort("127.0.0.1", strconv.Itoa(proxy.Port())), 1)
+		soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
+			proxy.Hang()
+			time.Sleep(oauth.DefaultStorageBudget/2 + rand.N(oauth.DefaultStorageBudget))
+			proxy.Resume()
+		})
+	})
+}
+
+// The primary dies, and its synchronous replica is promoted, which dies and comes back from then
+// on. The connection string names both.
+func TestThePrimaryFailsOver(t *testing.T) {
+	t.Parallel()
+	primary := testdb.StartPostgres(t)
+	replica := testdb.StartPostgresReplica(t, primary)
+	both, err := url.Parse(primary.DSN())
 	require.NoError(t, err)
-	proxy, err := faults.NewProxy(through.Host, nil)
+	other, err := url.Parse(replica.DSN())
 	require.NoError(t, err)
-	t.Cleanup(proxy.Close)
-	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(proxy.Port()))
-	s := setting{Driver: "postgres", DSN: through.String()}
+	both.Host += "," + other.Host
+	both.RawQuery += "&target_session_attrs=read-write"
+	on := func(server *testdb.Server, statements ...string) {
+		db, err := setting{Driver: "postgres", DSN: server.DSN()}.open()
+		for _, statement := range statements {
+			if err == nil {
+				err = db.Exec(statement).Error
+			}
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+	}
+	on(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	s := setting{Driver: "postgres", DSN: both.String()}
+	promoted := false
 	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
-		proxy.Hang()
-		time.Sleep(oauth.DefaultStorageBudget/2 + rand.N(oauth.DefaultStorageBudget))
-		proxy.Resume()
+		if promoted {
+			replica.Kill(t)
+			replica.Start(t)
+			return
+		}
+		primary.Kill(t)
+		on(replica, "SELECT pg_promote()", "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()")
+		promoted = true
+	})
+}
+
+func TestANodeOfDqliteIsKilled(t *testing.T) {
+	t.Parallel()
+	nodes := testdb.StartDqlite(t)
+	s := setting{Driver: "dqlite", DSN: nodes[0].DSN()}
+	soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
+		victim := one(nodes)
+		victim.Kill(t)
+		victim.Start(t)
 	})
 }
 
 // The server takes no writes for a while, and then gives up soon on locks that another holds.
 func TestThePostgresServerRefuses(t *testing.T) {
+	t.Parallel()
 	server := testdb.StartPostgres(t)
 	s := setting{Driver: "postgres", DSN: server.DSN()}
 	programs := []*program{startProgram(t, s), startProgram(t, s)}
@@ -153,6 +232,7 @@ func TestThePostgresServerRefuses(t *testing.T) {
 }
 
 func TestANodeOfTheClusterIsKilled(t *testing.T) {
+	t.Parallel()
 	nodes := testdb.StartGalera(t)
 	db, err := setting{Driver: "mysql", DSN: nodes[0].DSN()}.open()
 	require.NoError(t, err)
@@ -170,6 +250,7 @@ func TestANodeOfTheClusterIsKilled(t *testing.T) {
 }
 
 func TestTheDiskIsFull(t *testing.T) {
+	t.Parallel()
 	strike := func(p *program) func() {
 		return func() {
 			p.control("/disk?full=true")
@@ -197,6 +278,7 @@ func TestTheDiskIsFull(t *testing.T) {
 // Clocks of the instances jump, against each other as well, by less than what
 // a code lives.
 func TestClocksJump(t *testing.T) {
+	t.Parallel()
 	s := setting{Driver: "sqlite", DSN: sqliteDSN(t.TempDir())}
 	programs := []*program{startProgram(t, s), startProgram(t, s)}
 	soak(t, programs, func() {

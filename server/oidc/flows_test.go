@@ -518,7 +518,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		"no keys":                 {oidc.Provider{}, "Provider.Keys is missing: write gormoauth.CreateSigningKeys"},
 		"another algorithm":       {oidc.Provider{Keys: rotating(db, keyOptions(jose.ES256, 0))}, "Keys has no key for RS256: add it to"},
-		"an odd algorithm":        {oidc.Provider{Keys: signingKeys(), Algorithms: []jose.SignatureAlgorithm{"none"}}, `Algorithms: "none" is none of`},
+		"an odd algorithm":        {oidc.Provider{Keys: signingKeys(), Algorithms: []jose.SignatureAlgorithm{"none"}}, `Algorithms: "none" is not one of`},
 		"tokens outlive keys":     {oidc.Provider{Keys: rotating(db, keyOptions(jose.RS256, time.Hour)), IDTokenExpiresIn: 2 * time.Hour}, "KeepFor at least 2h0m0s"},
 		"a short salt":            {oidc.Provider{Keys: signingKeys(), PairwiseSalt: []byte("salt")}, "PairwiseSalt must have at least 32"},
 		"a negative lifetime":     {oidc.Provider{Keys: signingKeys(), IDTokenExpiresIn: -1}, "must not be negative"},

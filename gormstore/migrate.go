@@ -122,6 +122,9 @@ type migration struct {
 	db     *gorm.DB
 	conn   *sql.Conn
 	models []any
+	// timeouts are statement_timeout and lock_timeout of the session as they were, nil where
+	// they still are.
+	timeouts []string
 }
 
 // missing is what a database lacks.
@@ -413,19 +416,34 @@ func (r *migration) lock() error {
 	return err
 }
 
+// set sets statement_timeout and lock_timeout of the session, and keeps what they were before
+// the first time; nil is not to.
+func (r *migration) set(ctx context.Context, values []string) error {
+	if values == nil {
+		return nil
+	}
+	if r.timeouts == nil {
+		r.timeouts = make([]string, len(values))
+		err := r.conn.QueryRowContext(ctx, "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')").Scan(&r.timeouts[0], &r.timeouts[1])
+		if err != nil {
+			r.timeouts = nil
+			return err
+		}
+	}
+	_, err := r.conn.ExecContext(ctx, "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)", values[0], values[1])
+	return err
+}
+
 // discard closes the connection, with all that its session holds.
 func (r *migration) discard() { _ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
-// unlock gives the lock back, and the settings of the session. A connection on which that
+// unlock gives the lock back, and the session its settings. A connection on which that
 // fails is closed, and the lock with it.
 func (r *migration) unlock() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), server.DefaultStorageBudget)
 	defer cancel()
 	var held bool
-	_, err := r.conn.ExecContext(ctx, "RESET statement_timeout")
-	if err == nil {
-		_, err = r.conn.ExecContext(ctx, "RESET lock_timeout")
-	}
+	err := r.set(ctx, r.timeouts)
 	if err == nil {
 		err = r.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)).Scan(&held)
 	}
@@ -469,10 +487,8 @@ func (r *migration) createConcurrently(index missingIndex) error {
 	}
 	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index) //nolint:gosec // a name that is quoted
 	// It takes as long as it takes, and nobody waits for it.
-	for _, setting := range []string{"SET statement_timeout = 0", "SET lock_timeout = 0"} {
-		if _, err := r.conn.ExecContext(r.ctx, setting); err != nil {
-			return err
-		}
+	if err := r.set(r.ctx, []string{"0", "0"}); err != nil {
+		return err
 	}
 	const attempts = 5
 	for range attempts {

@@ -296,3 +296,18 @@ func TestAPoolerIsSeen(t *testing.T) {
 	assert.False(t, db.Migrator().HasTable(&Token{}))
 	require.NoError(t, gormstore.Migration{TransactionPooler: true}.AutoMigrate(db, allModels...))
 }
+
+// A program sets its own timeouts when it connects, and the pool has them afterwards.
+func TestAMigrationLeavesTheSettingsOfASession(t *testing.T) {
+	onPostgres(t, func(t *testing.T, db *gorm.DB) {
+		pool, err := db.DB()
+		require.NoError(t, err)
+		pool.SetMaxOpenConns(1)
+		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
+		execAll(t, db, "SET statement_timeout = '17s'", "SET lock_timeout = '3s'")
+		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}))
+		var statement, lock string
+		require.NoError(t, db.Raw("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')").Row().Scan(&statement, &lock))
+		assert.Equal(t, []string{"17s", "3s"}, []string{statement, lock})
+	})
+}

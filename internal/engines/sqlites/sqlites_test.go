@@ -44,6 +44,7 @@ func open(t *testing.T, dialector gorm.Dialector) *gorm.DB {
 func TestEveryDriverOfSQLite(t *testing.T) {
 	for name, dialector := range drivers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dsn := "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "kit.db")) + settings
 			instances := []*gorm.DB{open(t, dialector(t, dsn)), open(t, dialector(t, dsn))}
 			require.NoError(t, instances[0].AutoMigrate(oauthtest.Models()...))

@@ -92,7 +92,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 	case err != nil:
 		return fmt.Errorf("limit failed authentications: %w", err)
 	case wait > 0:
-		return TooManyRequests(wait, "The client failed to authenticate too often. Please try again later.").
+		return TooManyRequests(wait, "The client failed to authenticate too many times. Please try again later.").
 			Because("there were too many wrong secrets or signatures for this client from this address", slog.Duration("wait", wait))
 	default:
 		return nil

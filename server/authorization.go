@@ -248,7 +248,7 @@ func (r *Request) checkRedirectURI() error {
 	switch {
 	case uri == "":
 		if uri = r.Client.GetDefaultRedirectURI(); uri == "" {
-			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client does not have exactly one.")
+			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client has not registered exactly one.")
 		}
 	case !r.Client.CheckRedirectURI(uri):
 		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", Excerpt(uri)).With(slog.String("redirect_uri", LoggedURI(uri)))

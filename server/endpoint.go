@@ -127,7 +127,7 @@ func (s *Server) endpointRequest(r *http.Request, endpoint Endpoint) (*Request, 
 	}
 	err = s.authenticateClient(req.Context(), req)
 	if hook, ok := endpoint.(AuthMethodHook); err == nil && ok && !hook.CheckAuthMethod(req.AuthMethod) {
-		err = s.invalidClient(req, "The client cannot use this endpoint with its client authentication.")
+		err = s.invalidClient(req, "The client's authentication method is not allowed at this endpoint.")
 	}
 	if err != nil {
 		return req.refused(req.settle(req.Context(), err))

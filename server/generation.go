@@ -26,9 +26,9 @@ func GenerationOf(of any) int64 {
 	return 0
 }
 
-// Ended returns why whatever has the authorization is no longer valid: all grants of its client,
-// or of its user, were ended after it was issued. Otherwise it returns nil. A generation of 0
-// never ends anything: no grants were ended, or the generation is not known.
+// Ended returns why a credential or token with the authorization is no longer valid: all grants
+// of its client, or of its user, were ended after it was issued. Otherwise it returns nil. A
+// generation of 0 never ends anything: no grants were ended, or the generation is not known.
 func Ended(authorization models.Authorization, ofClient, ofUser int64) *Reason {
 	switch {
 	case authorization.GetClientGeneration() < ofClient:

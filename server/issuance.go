@@ -159,11 +159,11 @@ func (s *Server) checkIssuance(ctx context.Context, req *Request, issuance *Issu
 		return err
 	}
 	if !provesBinding(req, issuance.Credential) {
-		return NewError(InvalidGrant, "The credential is bound to a key, and the request does not prove possession of it.").With(grantValue(issuance.Credential))
+		return NewError(InvalidGrant, "The credential is bound to a key, but the request does not prove possession of that key.").With(grantValue(issuance.Credential))
 	}
 	for _, confirmation := range issuance.Confirmations {
 		if confirmation != "" && confirmation != req.Authorization.Confirmation {
-			return NewError(InvalidRequest, "A token is bound to a key, and the request does not prove possession of it.")
+			return NewError(InvalidRequest, "A token is bound to a key, but the request does not prove possession of that key.")
 		}
 	}
 	if issuance.User != nil {

@@ -312,7 +312,7 @@ func (r *Request) setParams(params url.Values) error {
 	}
 	switch {
 	case malformed:
-		return NewError(InvalidRequest, "A parameter is not well-formed UTF-8 text.")
+		return NewError(InvalidRequest, "A parameter is not valid UTF-8 text.")
 	case repeated != "":
 		return NewError(InvalidRequest, "The request has more than one '%s'.", Excerpt(repeated))
 	}

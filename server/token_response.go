@@ -113,7 +113,7 @@ func (s *Server) token(ctx context.Context, req *Request) (*TokenResponse, error
 		return nil, err
 	}
 	if hook, ok := grant.(AuthMethodHook); ok && !hook.CheckAuthMethod(req.AuthMethod) {
-		return nil, s.invalidClient(req, "The client cannot use this 'grant_type' with its client authentication.")
+		return nil, s.invalidClient(req, "The client's authentication method is not allowed for this 'grant_type'.")
 	}
 	if err := checkGrantType(req); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func TestTheSecretsOfTheEnvironment(t *testing.T) {
 		"two in SQLite":                 {beside, long + "," + other, "true", 2, ""},
 		"in memory":                     {":memory:", "", "true", 1, ""},
 		"one that is short":             {"postgres://x", long + ",short", "false", 0, "GORMOAUTH_SECRET: server: Config.Secrets[1] has 5 bytes"},
-		"one twice":                     {beside, long + "," + long, "false", 0, "given twice"},
+		"one twice":                     {beside, long + "," + long, "false", 0, "listed twice"},
 		"none on PostgreSQL":            {"postgres://x", "", "false", 0, "openssl rand -base64 32"},
 		"none on PostgreSQL, in a demo": {"postgres://x", "", "true", 1, ""},
 	} {

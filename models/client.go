@@ -8,101 +8,103 @@ import (
 	"time"
 )
 
-// Client authentication methods that RFC 7591 section 2 names and that this
-// package gives a meaning to.
+// The client authentication methods of RFC 7591 section 2, RFC 8705 and OpenID Connect
+// Core section 9 that this package knows.
 const (
-	// ClientSecretBasic is HTTP Basic with client id and secret; the default.
+	// ClientSecretBasic is HTTP Basic authentication with the client id and the secret. It
+	// is the default.
 	ClientSecretBasic = "client_secret_basic"
-	// ClientSecretPost is client id and secret in the request's body.
+	// ClientSecretPost is the client id and the secret in the request body.
 	ClientSecretPost = "client_secret_post"
-	// PrivateKeyJWT is a JWT that the client signs with a key of its own.
+	// PrivateKeyJWT is a JWT that the client signs with its private key.
 	PrivateKeyJWT = "private_key_jwt"
 	// ClientSecretJWT is a JWT that the client signs with its secret.
 	ClientSecretJWT = "client_secret_jwt"
-	// TLSClientAuth is a client certificate of an authority (RFC 8705).
+	// TLSClientAuth is a client certificate issued by a certificate authority (RFC 8705
+	// section 2.1).
 	TLSClientAuth = "tls_client_auth"
-	// SelfSignedTLSClientAuth is a client certificate of the client's own.
+	// SelfSignedTLSClientAuth is a self-signed client certificate (RFC 8705 section 2.2).
 	SelfSignedTLSClientAuth = "self_signed_tls_client_auth"
-	// None is a public client: it has no secret.
+	// None is the method of a public client, which has no secret.
 	None = "none"
 )
 
 // ClientMixin gives a model the columns and methods of an OAuth client
 // (RFC 6749 section 2, RFC 7591 section 2).
 type ClientMixin struct {
-	// ClientID is the client identifier.
+	// ClientID is the client identifier, or its digest (see [ClientKey]).
 	ClientID string `gorm:"column:client_id;type:varchar(48);uniqueIndex" json:"client_id"`
-	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// LongClientID is the full client identifier where ClientID holds its digest; see
 	// [ClientKey].
 	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
-	// ClientSecret is a self-describing digest of the secret, see
-	// [HashClientSecret]; empty for a public client. A plaintext left by an
-	// older program still verifies, see [IsPlaintextClientSecret].
+	// ClientSecret is a self-describing digest of the secret (see [HashClientSecret]); empty
+	// for a public client. A plaintext secret written by an older program still verifies
+	// (see [IsPlaintextClientSecret]).
 	ClientSecret string `gorm:"column:client_secret;type:varchar(120)" json:"-"`
-	// ClientIDIssuedAt is when the client was made, in Unix seconds.
+	// ClientIDIssuedAt is when the client was created, in Unix seconds.
 	ClientIDIssuedAt int64 `gorm:"column:client_id_issued_at;not null" json:"client_id_issued_at"`
-	// ClientSecretExpiresAt is when the secret ends, in Unix seconds; 0 is never.
+	// ClientSecretExpiresAt is when the secret expires, in Unix seconds; 0 means never.
 	ClientSecretExpiresAt int64 `gorm:"column:client_secret_expires_at;not null" json:"client_secret_expires_at"`
 	// ClientMetadata is the client's registration, stored as JSON.
 	ClientMetadata ClientMetadata `gorm:"column:client_metadata;type:text" json:"client_metadata"`
 
-	// PreviousClientSecret is the secret before this one, which stays valid
-	// until PreviousClientSecretExpiresAt, so that a client that runs in many
-	// places can change over. Empty when there is none.
+	// PreviousClientSecret is the secret before the current one. It remains valid until
+	// PreviousClientSecretExpiresAt, so that a client that runs in many places can switch
+	// over. It is empty when there is none.
 	PreviousClientSecret string `gorm:"column:previous_client_secret;type:varchar(120);not null;default:''" json:"-"`
-	// PreviousClientSecretExpiresAt is in Unix seconds.
+	// PreviousClientSecretExpiresAt is when the previous secret expires, in Unix seconds.
 	PreviousClientSecretExpiresAt int64 `gorm:"column:previous_client_secret_expires_at;not null;default:0" json:"-"`
-	// RegistrationAccessToken is the digest of the token with which the client
-	// manages its own registration (RFC 7592); empty when it cannot.
+	// RegistrationAccessToken is the digest of the token with which the client manages its
+	// own registration (RFC 7592); empty when it may not.
 	RegistrationAccessToken string `gorm:"column:registration_access_token;type:varchar(64);not null;default:''" json:"-"`
-	// ClientSource is where the client came from: [ClientByHand],
-	// [ClientByRegistration] or [ClientByDocument]; empty for one of an older
-	// program.
+	// ClientSource is how the client was created: [ClientByHand], [ClientByRegistration] or
+	// [ClientByDocument]; empty for a client of an older program.
 	ClientSource string `gorm:"column:client_source;type:varchar(16);not null;default:''" json:"client_source,omitempty"`
-	// UnusedExpiresAt is when a client is forgotten that registered itself and that nobody
-	// has used, or whose metadata document nobody has had fetched for long, in Unix
-	// seconds; 0 is never.
+	// UnusedExpiresAt is when the client is pruned if it registered itself and has never
+	// been used, or if its metadata document has not been fetched for a long time, in Unix
+	// seconds; 0 means never.
 	UnusedExpiresAt int64 `gorm:"column:unused_expires_at;not null;default:0;index" json:"-"`
 	// DocumentFetchedAt is when the metadata of a [ClientByDocument] was last
 	// fetched, in Unix seconds.
 	DocumentFetchedAt int64 `gorm:"column:document_fetched_at;not null;default:0" json:"-"`
-	// DocumentExpiresAt is until when the metadata of a [ClientByDocument] counts
-	// without being fetched again, in Unix seconds; 0 is a row of an older program.
+	// DocumentExpiresAt is when the metadata of a [ClientByDocument] has to be fetched
+	// again, in Unix seconds; 0 in a row of an older program.
 	DocumentExpiresAt int64 `gorm:"column:document_expires_at;not null;default:0" json:"-"`
-	// DocumentValidator tells the document from the next one at its address (RFC 9110
-	// section 8.8.3); empty when it cannot be told.
+	// DocumentValidator identifies the version of the document: its entity tag (RFC 9110
+	// section 8.8.3), after a digest of what the server offers such clients. It is empty
+	// when the document had no entity tag.
 	DocumentValidator string `gorm:"column:document_validator;type:varchar(255);not null;default:''" json:"-"`
-	// ClientDeletedAt is when the client was deleted whose row stays as a mark, so
-	// that its metadata document does not bring it back, in Unix seconds; 0 is never.
-	// Look-ups do not return such a row, and it is never pruned: leave it out of the
-	// program's own lists.
+	// ClientDeletedAt is when the client was deleted, in Unix seconds; 0 if it was not. The
+	// row of a deleted [ClientByDocument] is kept, so that the client's metadata document
+	// does not recreate the client. Look-ups do not return such a row, and it is never
+	// pruned: exclude it from the program's own lists.
 	ClientDeletedAt int64 `gorm:"column:client_deleted_at;not null;default:0" json:"-"`
-	// APIResources are the resources (RFC 8707) at which the client is the API, space
-	// separated: it may introspect access tokens that are for one of them (RFC 7662).
-	// The operator alone says so, by this column: no registration, update, metadata
-	// document or software statement of the client's does.
+	// APIResources are the resources (RFC 8707) for which this client is the API, space
+	// separated: it may introspect access tokens issued for any of them (RFC 7662). Only the
+	// operator sets this column: a registration, update, metadata document or software
+	// statement never does.
 	APIResources string `gorm:"column:api_resources;type:text" json:"-"`
-	// Generation counts how often all grants of the client were ended at once. What was
-	// issued under an earlier one is refused from that moment on, while it is still being
-	// revoked.
+	// Generation counts how often all grants of the client were ended at once. Anything
+	// issued under an earlier generation is refused from that moment on, even while its rows
+	// are still being revoked.
 	Generation int64 `gorm:"column:generation;not null;default:0" json:"-"`
 	// EndedGeneration is the generation before which everything has been revoked. It is less
-	// than Generation while that goes on, or when it was interrupted.
+	// than Generation while rows are still being revoked, or when that was interrupted.
 	EndedGeneration int64 `gorm:"column:ended_generation;not null;default:0" json:"-"`
 }
 
-// Where a client came from.
+// How a client was created (ClientMixin.ClientSource).
 const (
-	// ClientByHand is a client that the operator or a user made.
+	// ClientByHand is a client that the operator or a user created.
 	ClientByHand = "hand"
-	// ClientByRegistration is one that registered itself (RFC 7591).
+	// ClientByRegistration is a client that registered itself (RFC 7591).
 	ClientByRegistration = "registration"
-	// ClientByDocument is one whose client id is the address of its metadata.
+	// ClientByDocument is a client whose client id is the URL of its metadata document.
 	ClientByDocument = "document"
 )
 
-// AsClientMixin returns the mixin itself. A model has it exactly when it
-// embeds ClientMixin by value; storage reaches the columns through it.
+// AsClientMixin returns the mixin itself. A model has this method exactly when it embeds
+// ClientMixin by value; the storage accesses the columns through it.
 func (c *ClientMixin) AsClientMixin() *ClientMixin { return c }
 
 // DescribeTable describes the table of clients.
@@ -118,9 +120,9 @@ func (c *ClientMixin) GetGeneration() int64 { return c.Generation }
 // GetClientID returns the client identifier (RFC 6749 section 2.2).
 func (c *ClientMixin) GetClientID() string { return cmp.Or(c.LongClientID, c.ClientID) }
 
-// GetDefaultRedirectURI returns the redirect URI of a request that names
-// none: the registered one when there is exactly one, otherwise empty
-// (RFC 6749 section 3.1.2.3).
+// GetDefaultRedirectURI returns the redirect URI for a request without one: the
+// registered redirect URI if there is exactly one, otherwise an empty string (RFC 6749
+// section 3.1.2.3).
 func (c *ClientMixin) GetDefaultRedirectURI() string {
 	if len(c.ClientMetadata.RedirectURIs) == 1 {
 		return c.ClientMetadata.RedirectURIs[0]
@@ -128,12 +130,12 @@ func (c *ClientMixin) GetDefaultRedirectURI() string {
 	return ""
 }
 
-// GetAllowedScope returns the part of a requested scope that the client is
-// registered for, in the order of the request. ok is false when nothing of it
-// is left; the client's own request is then refused with invalid_scope. What
-// was left out the answer to the client says (RFC 6749 section 3.3).
-// Override it to give a default for an empty request, to refuse an empty one,
-// or to refuse what is asked for (return false) instead of narrowing it.
+// GetAllowedScope returns the part of the requested scope that the client is registered
+// for, in the order of the request. ok is false when none of a non-empty scope is left;
+// the request is then refused with invalid_scope. The response tells the client when the
+// scope was narrowed (RFC 6749 section 3.3). Override it to supply a default for an empty
+// scope, to refuse an empty scope, or to refuse an excessive scope (return false) instead
+// of narrowing it.
 func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
 	registered := strings.Fields(c.ClientMetadata.Scope)
 	requested := strings.Fields(scope)
@@ -146,18 +148,17 @@ func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
 	return strings.Join(kept, " "), len(kept) > 0 || len(requested) == 0
 }
 
-// CheckRedirectURI reports whether uri is registered: the same string, but
-// for the port of a loopback address (RFC 9700 section 2.1, RFC 8252
-// section 7.3).
+// CheckRedirectURI reports whether uri is registered. The strings have to be identical,
+// except for the port of a loopback address (RFC 9700 section 2.1, RFC 8252 section 7.3).
 func (c *ClientMixin) CheckRedirectURI(uri string) bool {
 	return slices.ContainsFunc(c.ClientMetadata.RedirectURIs, func(registered string) bool {
 		return uri == registered || sameLoopbackURI(uri, registered)
 	})
 }
 
-// CheckClientSecret reports whether secret is the client's, or the one before,
-// and still valid at now. A client without a stored secret has none that
-// matches. The comparison takes the same time wherever the two differ.
+// CheckClientSecret reports whether secret is the client's current or previous secret and
+// still valid at now. It is false for a client without a stored secret. Digests are
+// compared in constant time.
 func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
 	current := c.ClientSecretExpiresAt == 0 || now.Unix() < c.ClientSecretExpiresAt
 	if current && verifyClientSecret(c.ClientSecret, secret) {
@@ -167,9 +168,9 @@ func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 
-// HasExpiredClientSecret reports whether secret was the client's, or the one before, and
-// is no longer valid at now. It is for a log that tells an expired secret from a wrong
-// one; a client must not be told.
+// HasExpiredClientSecret reports whether secret is the client's current or previous
+// secret but no longer valid at now. It lets a log distinguish an expired secret from a
+// wrong one; the client must not be told the difference.
 func (c *ClientMixin) HasExpiredClientSecret(secret string, now time.Time) bool {
 	current := c.ClientSecretExpiresAt != 0 && now.Unix() >= c.ClientSecretExpiresAt
 	if current && verifyClientSecret(c.ClientSecret, secret) {
@@ -179,23 +180,22 @@ func (c *ClientMixin) HasExpiredClientSecret(secret string, now time.Time) bool 
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 
-// HasPasswordDigest reports whether a secret of the client is stored as bcrypt or
-// argon2id, which takes long to check, on purpose.
+// HasPasswordDigest reports whether a secret of the client is stored as a bcrypt or
+// argon2id hash, which is slow to check by design.
 func (c *ClientMixin) HasPasswordDigest() bool {
 	slow := func(stored string) bool { return isBcrypt(stored) || isArgon2id(stored) }
 	return slow(c.ClientSecret) || slow(c.PreviousClientSecret)
 }
 
-// CheckRegistrationAccessToken reports whether digest is that of the token with
-// which the client manages its registration (RFC 7592).
+// CheckRegistrationAccessToken reports whether digest is the digest of the client's
+// registration access token (RFC 7592).
 func (c *ClientMixin) CheckRegistrationAccessToken(digest string) bool {
 	return c.RegistrationAccessToken != "" && subtle.ConstantTimeCompare([]byte(c.RegistrationAccessToken), []byte(digest)) == 1
 }
 
-// CheckEndpointAuthMethod reports whether the client may authenticate with
-// method at endpoint ("token", "revocation", …). The registered
-// token_endpoint_auth_method stands for all endpoints; without one it is
-// client_secret_basic (RFC 7591 section 2).
+// CheckEndpointAuthMethod reports whether the client may authenticate with method at
+// endpoint ("token", "revocation", …). The registered token_endpoint_auth_method applies
+// to all endpoints; it defaults to client_secret_basic (RFC 7591 section 2).
 func (c *ClientMixin) CheckEndpointAuthMethod(method, _ string) bool {
 	registered := c.ClientMetadata.TokenEndpointAuthMethod
 	if registered == "" {
@@ -242,7 +242,7 @@ func (c *ClientMixin) GetGrantTypes() []string { return c.ClientMetadata.GrantTy
 // GetResponseTypes returns the registered response types.
 func (c *ClientMixin) GetResponseTypes() []string { return c.ClientMetadata.ResponseTypes }
 
-// GetClientName returns the name to show a person, empty when there is none.
+// GetClientName returns the name to show to users; empty when there is none.
 func (c *ClientMixin) GetClientName() string { return c.ClientMetadata.ClientName }
 
 // GetClientURI returns the address of the client's home page, if any.
@@ -275,18 +275,20 @@ func (c *ClientMixin) GetSoftwareID() string { return c.ClientMetadata.SoftwareI
 // GetSoftwareVersion returns the version of the client's software, if any.
 func (c *ClientMixin) GetSoftwareVersion() string { return c.ClientMetadata.SoftwareVersion }
 
-// GetAPIResources returns the resources at which the client is the API.
+// GetAPIResources returns the resources for which this client is the API (RFC 8707).
 func (c *ClientMixin) GetAPIResources() []string { return strings.Fields(c.APIResources) }
 
-// ClientInfo is what a client may know of its own credentials (RFC 7591
-// section 3.2.1), without the secret, which nobody knows any more.
+// ClientInfo is the information about a client's own credentials that is returned to the
+// client (RFC 7591 section 3.2.1). It lacks the secret, of which only the digest is
+// stored.
 type ClientInfo struct {
 	ClientID              string `json:"client_id"`
 	ClientIDIssuedAt      int64  `json:"client_id_issued_at"`
 	ClientSecretExpiresAt int64  `json:"client_secret_expires_at"`
 }
 
-// GetClientInfo returns the client's credentials as it may know them.
+// GetClientInfo returns the information about the client's credentials that may be
+// returned to the client.
 func (c *ClientMixin) GetClientInfo() ClientInfo {
 	return ClientInfo{cmp.Or(c.LongClientID, c.ClientID), c.ClientIDIssuedAt, c.ClientSecretExpiresAt}
 }

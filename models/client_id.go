@@ -5,13 +5,15 @@ import (
 	"encoding/base64"
 )
 
-// maxClientID is how long a client identifier may be that the column client_id
-// holds itself. That of a metadata document is an address, and may be longer:
-// client_id then holds its digest, by which rows are found, and long_client_id
-// all of it.
+// maxClientID is the length of the longest client identifier that the column client_id
+// holds as it is. The identifier of a client with a metadata document is a URL and may be
+// longer: client_id then holds its digest, by which rows are found, and long_client_id
+// holds all of it.
 const maxClientID = 48
 
-// ClientKey returns what stands for a client identifier in the column client_id.
+// ClientKey returns the value of the column client_id for a client identifier: the
+// identifier itself up to 48 bytes, otherwise "#" and the SHA-256 digest of it in
+// base64url.
 func ClientKey(clientID string) string {
 	if len(clientID) <= maxClientID {
 		return clientID
@@ -20,8 +22,8 @@ func ClientKey(clientID string) string {
 	return "#" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// SplitClientID returns what stands for a client identifier in the columns
-// client_id and long_client_id.
+// SplitClientID returns the values of the columns client_id and long_client_id for a
+// client identifier. long is empty when the column client_id holds the identifier itself.
 func SplitClientID(clientID string) (key, long string) {
 	if key = ClientKey(clientID); key != clientID {
 		long = clientID

@@ -12,9 +12,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// ClientMetadata is a client's registration (RFC 7591 section 2). It is
-// stored as one JSON object; members that this struct does not name are kept
-// in Extra and survive a round trip.
+// ClientMetadata is a client's registration (RFC 7591 section 2). It is stored as one
+// JSON object; members without a field in this struct are kept in Extra and survive a
+// round trip.
 type ClientMetadata struct {
 	RedirectURIs            []string        `json:"redirect_uris,omitempty"`
 	TokenEndpointAuthMethod string          `json:"token_endpoint_auth_method,omitempty"`
@@ -39,9 +39,9 @@ type ClientMetadata struct {
 // knownMetadata is ClientMetadata without its methods.
 type knownMetadata ClientMetadata
 
-// MarshalJSON writes the named members and Extra as one object. A member of
-// Extra never replaces a named one, nor is one written that a reader which folds
-// case would take for a named one.
+// MarshalJSON writes the named members and Extra as one object. A member of Extra never
+// replaces a named one, and is not written if a case-insensitive reader would take it for
+// a named one.
 func (m ClientMetadata) MarshalJSON() ([]byte, error) {
 	known, err := json.Marshal(knownMetadata(m))
 	if err != nil || len(m.Extra) == 0 {
@@ -62,12 +62,12 @@ func (m ClientMetadata) MarshalJSON() ([]byte, error) {
 	return append(known, more[1:]...), nil
 }
 
-// UnmarshalJSON reads one object strictly: names are compared exactly, and a name
-// that an object has twice is an error at any depth. What it does not name goes to
-// Extra. A named member of another JSON type is an error that names the member. A
-// member that is null is one that is left out (RFC 7592 section 2.2), and so is one
-// whose name a reader that folds case would take for a named one, such as "ſcope":
-// it means nothing, now or when it was stored and read again.
+// UnmarshalJSON reads one object strictly: names are compared exactly, and a duplicate
+// name at any depth is an error. Members without a field go to Extra. A named member of
+// the wrong JSON type is an error that names the member. A member that is null counts as
+// omitted (RFC 7592 section 2.2), and so does a member whose name a case-insensitive
+// reader would take for a named one, such as "ſcope": it has no effect, neither now nor
+// after it was stored and read again.
 func (m *ClientMetadata) UnmarshalJSON(data []byte) error {
 	members, err := strictjson.Object(data)
 	if err != nil {
@@ -83,9 +83,10 @@ func (m *ClientMetadata) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-var errResembles = errors.New("is not a member, and readers that fold case take it for one")
+var errResembles = errors.New("is not the name of a known member, but a case-insensitive reader would take it for one")
 
-// takeMembers makes metadata of members, and returns those that mean nothing.
+// takeMembers reads metadata from members, and returns a fault for each member that is
+// ignored.
 func takeMembers(members map[string]json.RawMessage) (m ClientMetadata, faults []*strictjson.Error) {
 	for i, into := range []any{
 		&m.RedirectURIs, &m.TokenEndpointAuthMethod, &m.GrantTypes, &m.ResponseTypes, &m.ClientName, &m.ClientURI, &m.LogoURI, &m.Scope,
@@ -128,10 +129,10 @@ func (m ClientMetadata) Value() (driver.Value, error) {
 	return string(text), err
 }
 
-// Scan reads JSON text; NULL, an empty text and null are no metadata. The text may be older
-// than the rule by which metadata is read: a member that [ClientMetadata.UnmarshalJSON]
-// would refuse is ignored, and the client goes on without it. See
-// [IgnoredClientMetadata].
+// Scan reads JSON text; NULL, an empty string and null mean no metadata. The text may have
+// been stored before the strict rules existed, so a member that
+// [ClientMetadata.UnmarshalJSON] would refuse is ignored, and the client keeps working
+// without it. See [IgnoredClientMetadata].
 func (m *ClientMetadata) Scan(value any) error {
 	var text []byte
 	switch v := value.(type) {
@@ -162,11 +163,11 @@ func readStored(text []byte) (m ClientMetadata, faults []*strictjson.Error, err 
 	return m, append(faults, more...), nil
 }
 
-// IgnoredMember is a member of stored metadata that means nothing.
+// IgnoredMember is a member of stored metadata that is ignored.
 type IgnoredMember struct {
-	// Name is its name.
+	// Name is the member's name.
 	Name string
-	// Problem says why.
+	// Problem says why it is ignored.
 	Problem string
 }
 
@@ -174,8 +175,8 @@ type IgnoredMember struct {
 func (m IgnoredMember) String() string { return fmt.Sprintf("%.100q %s", m.Name, m.Problem) }
 
 // IgnoredClientMetadata returns the members of a stored client_metadata that
-// [ClientMetadata.Scan] ignores, in order of their names; none when all count. The
-// error is about a text of which nothing can be read.
+// [ClientMetadata.Scan] ignores, sorted by name; none when it uses all of them. The error
+// is non-nil when the text cannot be read at all.
 func IgnoredClientMetadata(text []byte) ([]IgnoredMember, error) {
 	_, faults, err := readStored(text)
 	ignored := make([]IgnoredMember, len(faults))
@@ -186,7 +187,8 @@ func IgnoredClientMetadata(text []byte) ([]IgnoredMember, error) {
 	return slices.Compact(ignored), err
 }
 
-// namedMembers are the members that ClientMetadata names, in the order of its fields.
+// namedMembers are the members with a field in ClientMetadata, in the order of the
+// fields.
 var namedMembers = [...]string{
 	"redirect_uris", "token_endpoint_auth_method", "grant_types", "response_types", "client_name", "client_uri",
 	"logo_uri", "scope", "contacts", "tos_uri", "policy_uri", "jwks_uri", "jwks", "software_id", "software_version",

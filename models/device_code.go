@@ -6,44 +6,44 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// DeviceCodeMixin gives a model the columns and methods of a device
-// authorization (RFC 8628): a device waits with the device code, a person
-// approves the user code elsewhere. The model's UserID stays empty until then:
-// write UserID *uint.
+// DeviceCodeMixin gives a model the columns and methods of a device authorization (RFC
+// 8628): a device polls with the device code while a user approves the user code
+// elsewhere. The model's UserID is empty until then, so declare it as a pointer: UserID
+// *uint.
 type DeviceCodeMixin struct {
 	Authorization
 
-	// AuthTime is when the user who approved had signed in, 0 when unknown.
+	// AuthTime is when the user who approved had signed in, in Unix seconds; 0 when unknown.
 	AuthTime int64 `gorm:"column:auth_time;not null" json:"auth_time"`
 	// DeviceCode is the digest of the device code.
 	DeviceCode string `gorm:"column:device_code;type:varchar(120);not null;uniqueIndex" json:"-"`
 	// UserCode is the digest of the user code.
 	UserCode string `gorm:"column:user_code;type:varchar(64);not null;uniqueIndex" json:"-"`
-	// Scope is what it asks for, space separated.
+	// Scope is the requested scope, space separated.
 	Scope string `gorm:"column:scope;type:text" json:"scope"`
 	// Audience is the requested resources, space separated (RFC 8707).
 	Audience string `gorm:"column:audience;type:text" json:"audience,omitempty"`
-	// AuthorizationDetails is what it asks for in detail, as JSON (RFC 9396).
+	// AuthorizationDetails is the requested authorization details, as JSON (RFC 9396).
 	AuthorizationDetails string `gorm:"column:authorization_details;type:text" json:"-"`
 	// IssuedAt is when the codes were issued, in Unix seconds.
 	IssuedAt int64 `gorm:"column:issued_at;not null" json:"issued_at"`
-	// ExpiresAt is when they end, in Unix seconds.
+	// ExpiresAt is when the codes expire, in Unix seconds.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;index" json:"expires_at"`
-	// PollInterval is how many seconds the device has to wait between two polls.
-	// Each poll that comes too soon makes it longer.
+	// PollInterval is how many seconds the device has to wait between two polls. It grows
+	// with each poll that comes too soon.
 	PollInterval int64 `gorm:"column:poll_interval;not null" json:"poll_interval"`
-	// LastPolledAt is when the device last polled, 0 when never.
+	// LastPolledAt is when the device last polled, in Unix seconds; 0 until it has.
 	LastPolledAt int64 `gorm:"column:last_polled_at;not null" json:"last_polled_at"`
-	// ApprovedAt is when a user approved, 0 while nobody has.
+	// ApprovedAt is when a user approved, in Unix seconds; 0 until then.
 	ApprovedAt int64 `gorm:"column:approved_at;not null" json:"approved_at"`
-	// DeniedAt is when a user denied, 0 while nobody has.
+	// DeniedAt is when a user denied, in Unix seconds; 0 until then.
 	DeniedAt int64 `gorm:"column:denied_at;not null" json:"denied_at"`
-	// RedeemedAt is when the device got its token, 0 while it has not.
+	// RedeemedAt is when the device got its token, in Unix seconds; 0 until then.
 	RedeemedAt int64 `gorm:"column:redeemed_at;not null" json:"redeemed_at"`
 }
 
-// AsDeviceCodeMixin returns the mixin itself. A model has it exactly when it
-// embeds DeviceCodeMixin by value; storage reaches the columns through it.
+// AsDeviceCodeMixin returns the mixin itself. A model has this method exactly when it
+// embeds DeviceCodeMixin by value; the storage accesses the columns through it.
 func (d *DeviceCodeMixin) AsDeviceCodeMixin() *DeviceCodeMixin { return d }
 
 // DescribeTable describes the table of device authorizations.
@@ -56,48 +56,48 @@ func (*DeviceCodeMixin) DescribeTable() Table {
 	}
 }
 
-// GetAuthorizationDetails returns what it asks for in detail, as JSON (RFC 9396),
-// empty when the scope says all of it.
+// GetAuthorizationDetails returns the requested authorization details, as JSON (RFC
+// 9396); empty when there are none.
 func (d *DeviceCodeMixin) GetAuthorizationDetails() string {
 	return strictjson.StoredList(d.AuthorizationDetails)
 }
 
-// GetScope returns what the client asks for, space separated.
+// GetScope returns the requested scope, space separated.
 func (d *DeviceCodeMixin) GetScope() string { return d.Scope }
 
 // GetAudience returns the requested resources, space separated.
 func (d *DeviceCodeMixin) GetAudience() string { return d.Audience }
 
-// IsExpired reports whether the codes have ended at now.
+// IsExpired reports whether the codes have expired at now.
 func (d *DeviceCodeMixin) IsExpired(now time.Time) bool { return now.Unix() >= d.ExpiresAt }
 
-// IsApproved reports whether a user approved.
+// IsApproved reports whether a user has approved.
 func (d *DeviceCodeMixin) IsApproved() bool { return d.ApprovedAt != 0 }
 
-// IsDenied reports whether a user denied.
+// IsDenied reports whether a user has denied.
 func (d *DeviceCodeMixin) IsDenied() bool { return d.DeniedAt != 0 }
 
-// IsRedeemed reports whether the device got its token.
+// IsRedeemed reports whether the device has got its token.
 func (d *DeviceCodeMixin) IsRedeemed() bool { return d.RedeemedAt != 0 }
 
-// GetAuthorization returns what everything of the grant has in common.
+// GetAuthorization returns what everything that belongs to the grant has in common.
 func (d *DeviceCodeMixin) GetAuthorization() Authorization {
 	authorization := d.Authorization
 	authorization.AuthTime = d.AuthTime
 	return authorization
 }
 
-// SetAuthorization keeps what everything of the grant has in common.
+// SetAuthorization stores what everything that belongs to the grant has in common.
 func (d *DeviceCodeMixin) SetAuthorization(authorization Authorization) {
 	d.Authorization, d.AuthTime = authorization, authorization.AuthTime
 }
 
-// GetGranted returns how much was granted.
+// GetGranted returns the extent of the grant: scope, audience and authorization details.
 func (d *DeviceCodeMixin) GetGranted() Granted {
 	return Granted{d.Scope, d.Audience, strictjson.StoredList(d.AuthorizationDetails)}
 }
 
-// SetGranted keeps how much was granted.
+// SetGranted stores the extent of the grant.
 func (d *DeviceCodeMixin) SetGranted(granted Granted) {
 	d.Scope, d.Audience, d.AuthorizationDetails = granted.Scope, granted.Audience, granted.AuthorizationDetails
 }

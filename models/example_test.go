@@ -7,14 +7,14 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// TenantClient has redirect URIs that its tenant's domain decides.
+// TenantClient accepts only redirect URIs on the domain of its tenant.
 type TenantClient struct {
 	ID     uint
 	Domain string
 	models.ClientMixin
 }
 
-// CheckRedirectURI takes the place of the mixin's: the engine asks this one.
+// CheckRedirectURI overrides the mixin's method: the engine calls this one.
 func (c *TenantClient) CheckRedirectURI(uri string) bool {
 	return strings.HasPrefix(uri, "https://"+c.Domain+"/") && c.ClientMixin.CheckRedirectURI(uri)
 }

@@ -88,7 +88,7 @@ func TestRedirectURIsMatchExactlyButForTheLoopbackPort(t *testing.T) {
 	}
 }
 
-// A host that begins like a loopback address is none, whoever registered it.
+// A host that only begins like a loopback address is not one, even if it is registered.
 func TestAHostThatBeginsLikeLoopbackHasItsPort(t *testing.T) {
 	for registered, presented := range map[string]string{
 		"http://127.0.0.1.evil.example/cb": "http://127.0.0.1:80.evil.example/cb",
@@ -174,7 +174,7 @@ func TestClientMetadataKeepsWhatItDoesNotKnow(t *testing.T) {
 	assert.ErrorContains(t, m.Scan(7), "is a int")
 }
 
-// lookalikes are names that readers which fold case take for members.
+// lookalikes are names that a case-insensitive reader takes for members.
 var lookalikes = []string{"grant_type\u017f", "\u017fcope", "redirect_uri\u017f", "Scope", "GRANT_TYPES", "jw\u212As", "JWKS", "token_endpoint_auth_method\u0000"}
 
 func TestANameIsAMemberOnlyAsItIsWritten(t *testing.T) {
@@ -184,7 +184,7 @@ func TestANameIsAMemberOnlyAsItIsWritten(t *testing.T) {
 		var m models.ClientMetadata
 		require.NoError(t, json.Unmarshal(members, &m), name)
 		if strings.Contains(name, "\x00") {
-			assert.Contains(t, m.Extra, name, "which is another name for everybody")
+			assert.Contains(t, m.Extra, name, "it is a different name to every reader")
 			delete(m.Extra, name)
 		}
 		assert.Equal(t, "App", m.ClientName)
@@ -234,7 +234,8 @@ func TestAMemberThatIsNullIsLeftOut(t *testing.T) {
 	assert.Zero(t, stored)
 }
 
-// A row may be older than the rule: the client goes on without what has two readings.
+// A row may be older than the strict rules: the client keeps working without the
+// ambiguous members.
 func TestAStoredMemberWithTwoReadingsIsIgnored(t *testing.T) {
 	ignored := func(names ...string) []string { return names }
 	const good = `"client_name":"App","redirect_uris":["https://a.example"]`
@@ -270,11 +271,11 @@ func TestAStoredMemberWithTwoReadingsIsIgnored(t *testing.T) {
 		assert.Empty(t, members)
 	}
 	_, err := models.IgnoredClientMetadata([]byte(`{"scope":`))
-	assert.Error(t, err, "of this nothing can be read")
+	assert.Error(t, err, "this cannot be read at all")
 }
 
-// What a row says in detail may be older than the rule as well: what has two readings
-// stands for nothing, and what is no list neither.
+// Stored authorization details may be older than the strict rules as well: ambiguous ones
+// grant nothing, nor does anything that is not an array.
 func TestStoredDetailsHaveOneReading(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", `[{"type":"a"}]`: `[{"type":"a"}]`, `[{"type":"a"},{"type":"b","type":"c"}]`: `[{"type":"a"}]`, `[{"type":"b","x":{"y":1,"y":2}}]`: "", "[{\"type\":\"\xff\"}]": "",
@@ -307,7 +308,7 @@ func TestTokenState(t *testing.T) {
 
 	assert.True(t, token.CheckClient("c"))
 	assert.False(t, token.CheckClient("C"))
-	assert.False(t, endless.CheckClient(""), "a token of nobody is nobody's")
+	assert.False(t, endless.CheckClient(""), "a token without a client belongs to no client")
 	assert.True(t, token.CheckRefreshToken("d"))
 	assert.False(t, token.CheckRefreshToken("e"))
 	assert.False(t, endless.CheckRefreshToken(""))
@@ -389,8 +390,8 @@ func TestWhichSecretsAreDigests(t *testing.T) {
 	}
 }
 
-// A stored digest never verifies as its own plaintext, whatever the scheme: a
-// thief who reads the table has no secret.
+// A stored digest never verifies as its own plaintext, whatever the scheme: reading the
+// table does not give a thief a secret.
 func TestADigestIsNotItsOwnSecret(t *testing.T) {
 	for scheme, stored := range map[string]string{
 		"sha256":   models.HashClientSecret("secret"),
@@ -431,7 +432,7 @@ func TestASecretThatHasExpiredIsNone(t *testing.T) {
 	}
 }
 
-// No string matches a registered loopback URI but for its port.
+// A string that matches a registered loopback URI differs from it only in the port.
 func FuzzCheckRedirectURI(f *testing.F) {
 	for _, seed := range []string{"http://127.0.0.1:8081/cb", "http://127.0.0.1:80@evil/cb", "http://127.0.0.1\\@evil/cb", "http://[::1]/cb"} {
 		f.Add(seed)
@@ -491,8 +492,8 @@ func mustJSON(t *testing.T, value any) []byte {
 	return text
 }
 
-// What was granted, and what a grant has in common, has columns of its own in each table,
-// and loses nothing on the way.
+// Each table has its own columns for the extent of a grant and for what a grant has in
+// common, and nothing is lost between them.
 func TestWhatWasGrantedTravelsWhole(t *testing.T) {
 	var all models.Granted
 	fill(reflect.ValueOf(&all).Elem())
@@ -508,7 +509,7 @@ func TestWhatWasGrantedTravelsWhole(t *testing.T) {
 		assert.Equal(t, all, record.GetGranted(), name)
 		record.SetAuthorization(authorization)
 		assert.Equal(t, authorization, record.GetAuthorization(), name)
-		// What is not a column of its own would be lost in the database.
+		// A field without its own column would be lost in the database.
 		columns := reflect.ValueOf(record).Elem()
 		columns.FieldByName("Authorization").FieldByName("AuthTime").SetZero()
 		assert.Equal(t, authorization, record.GetAuthorization(), name)

@@ -10,21 +10,22 @@ import (
 type PushedRequestMixin struct {
 	// RequestURI is the digest of the request_uri.
 	RequestURI string `gorm:"column:request_uri;type:varchar(64);not null;uniqueIndex" json:"-"`
-	// ClientID is the client that pushed it.
+	// ClientID is the identifier of the client that pushed the request, or its digest (see
+	// [ClientKey]).
 	ClientID string `gorm:"column:client_id;type:varchar(48)" json:"client_id"`
-	// LongClientID is the whole client identifier where ClientID is its digest, see
+	// LongClientID is the full client identifier where ClientID holds its digest; see
 	// [ClientKey].
 	LongClientID string `gorm:"column:long_client_id;type:text" json:"long_client_id,omitempty"`
-	// Parameters are those of the request, form-urlencoded.
+	// Parameters are the parameters of the request, form-urlencoded.
 	Parameters string `gorm:"column:parameters;type:text" json:"-"`
-	// ExpiresAt is when it ends, in Unix seconds.
+	// ExpiresAt is when the request expires, in Unix seconds.
 	ExpiresAt int64 `gorm:"column:expires_at;not null;index" json:"expires_at"`
-	// UsedAt is when a user decided on it, 0 while nobody has.
+	// UsedAt is when a user decided on the request, in Unix seconds; 0 until then.
 	UsedAt int64 `gorm:"column:used_at;not null" json:"used_at"`
 }
 
-// AsPushedRequestMixin returns the mixin itself. A model has it exactly when it
-// embeds PushedRequestMixin by value; storage reaches the columns through it.
+// AsPushedRequestMixin returns the mixin itself. A model has this method exactly when it
+// embeds PushedRequestMixin by value; the storage accesses the columns through it.
 func (p *PushedRequestMixin) AsPushedRequestMixin() *PushedRequestMixin { return p }
 
 // DescribeTable describes the table of pushed requests.
@@ -32,13 +33,13 @@ func (*PushedRequestMixin) DescribeTable() Table {
 	return Table{Key: "RequestURI", Digests: []string{"RequestURI"}, SpentAt: "UsedAt", ExpiresAt: "ExpiresAt"}
 }
 
-// GetClientID returns the client that pushed the request.
+// GetClientID returns the identifier of the client that pushed the request.
 func (p *PushedRequestMixin) GetClientID() string { return cmp.Or(p.LongClientID, p.ClientID) }
 
 // GetParameters returns the request's parameters, form-urlencoded.
 func (p *PushedRequestMixin) GetParameters() string { return p.Parameters }
 
-// IsExpired reports whether the request has ended at now.
+// IsExpired reports whether the request has expired at now.
 func (p *PushedRequestMixin) IsExpired(now time.Time) bool { return now.Unix() >= p.ExpiresAt }
 
 // IsUsed reports whether a user has decided on the request.

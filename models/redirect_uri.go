@@ -2,18 +2,18 @@ package models
 
 import "strings"
 
-// sameLoopbackURI reports whether two redirect URIs differ in nothing but the
-// port of a loopback address over http (RFC 8252 section 7.3, RFC 9700
-// section 4.1.3). It compares the strings as they stand: what would need to be
-// decoded or normalised first is not the same URI.
+// sameLoopbackURI reports whether two redirect URIs differ only in the port of a loopback
+// address over http (RFC 8252 section 7.3, RFC 9700 section 4.1.3). It compares the
+// strings as they are: URIs that are equal only after decoding or normalization are not
+// the same.
 func sameLoopbackURI(a, b string) bool {
 	hostA, restA, okA := cutLoopback(a)
 	hostB, restB, okB := cutLoopback(b)
 	return okA && okB && hostA == hostB && restA == restB
 }
 
-// cutLoopback splits "http://127.0.0.1:8081/callback?x" into the host without
-// its port and what follows the authority.
+// cutLoopback splits "http://127.0.0.1:8081/callback?x" into the host without its port
+// and the part after the authority.
 func cutLoopback(uri string) (host, rest string, ok bool) {
 	after, ok := strings.CutPrefix(uri, "http://")
 	if !ok {

@@ -235,7 +235,7 @@ func TestALookalikeInARowMeansNothing(t *testing.T) {
 			if _, folds := oauthtest.FoldedMetadata()[rule]; folds {
 				finding := gormstore.DiagnoseFor(t.Context(), p.Provider.Server, db, oauthtest.Models()...).String()
 				assert.Contains(t, finding, strconv.Quote(clientID)+`: "`, rule)
-				assert.Contains(t, finding, "is not a member, and readers that fold case take it for one", rule)
+				assert.Contains(t, finding, "is not the name of a known member, but a case-insensitive reader would take it for one", rule)
 			}
 			p.forget()
 			p.Now = p.Now.Add(time.Hour)

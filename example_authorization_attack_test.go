@@ -18,8 +18,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// The README's own pages, as they stand there, under attack.
-func TestThePagesOfTheREADME(t *testing.T) {
+// The pages of docs/authorization-endpoint.md, as they stand there, under attack.
+func TestThePagesOfTheDocumentation(t *testing.T) {
 	db := open()
 	alice, bob := &User{}, &User{}
 	require.NoError(t, db.Create(alice).Error)

@@ -1,4 +1,4 @@
-// Package readme holds the README to what it says.
+// Package readme holds README.md, SECURITY.md, CONTRIBUTING.md and the pages of docs to what they say.
 package readme
 
 import (
@@ -21,21 +21,77 @@ import (
 
 const root = "../.."
 
-func readme(t *testing.T) string {
+func read(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(filepath.Join(root, path))
 	require.NoError(t, err)
 	return string(text)
 }
 
-// program returns the first Go program of the README.
-func program(t *testing.T) string {
+// pages returns the text of every page, by its path from the root.
+func pages(t *testing.T) map[string]string {
 	t.Helper()
-	_, after, ok := strings.Cut(readme(t), "```go\npackage main\n")
-	require.True(t, ok, "the README has a program")
-	body, _, ok := strings.Cut(after, "```")
+	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	require.NoError(t, err)
+	require.Greater(t, len(paths), 10)
+	texts := make(map[string]string)
+	for _, path := range append(paths, filepath.Join(root, "README.md"), filepath.Join(root, "SECURITY.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		name, err := filepath.Rel(root, path)
+		require.NoError(t, err)
+		texts[name] = read(t, name)
+	}
+	return texts
+}
+
+var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
+
+// quoted returns the Go program of a page.
+func quoted(t *testing.T, page string) string {
+	t.Helper()
+	for _, block := range goBlock.FindAllStringSubmatch(read(t, page), -1) {
+		if strings.HasPrefix(block[1], "package main\n") {
+			return block[1]
+		}
+	}
+	t.Fatalf("%s has no program", page)
+	return ""
+}
+
+// program returns the program that the README quotes.
+func program(t *testing.T) string { return quoted(t, "README.md") }
+
+func TestTheREADMEIsShort(t *testing.T) {
+	assert.Less(t, strings.Count(read(t, "README.md"), "\n"), 240, "move it to docs")
+}
+
+func TestTheREADMEQuotesTheProgram(t *testing.T) {
+	_, code, ok := strings.Cut(read(t, "example/minimal/main.go"), "\npackage main\n")
 	require.True(t, ok)
-	return "package main\n" + body
+	assert.Equal(t, "package main\n"+code, program(t))
+}
+
+// Each Go block of a page is a passage of a file that compiles, but for its indentation.
+func TestEveryGoBlockIsCodeThatCompiles(t *testing.T) {
+	sources := []string{read(t, "example/minimal/main.go")}
+	for _, path := range []string{"internal/readme/snippets_test.go", "gormstore/storetest/example_test.go"} {
+		sources = append(sources, read(t, path))
+	}
+	sources = append(sources, strings.Replace(read(t, "example_authorization_test.go"), "package gormoauth_test\n", "package main\n", 1))
+	blocks := 0
+	for page, text := range pages(t) {
+		for _, block := range goBlock.FindAllStringSubmatch(text, -1) {
+			blocks++
+			found := false
+			for _, indent := range []string{"", "\t"} {
+				passage := regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(block[1], indent+"$1")
+				for _, source := range sources {
+					found = found || strings.Contains("\n"+source, "\n"+passage)
+				}
+			}
+			assert.True(t, found, "%s: this is in no file that compiles; put it into internal/readme/snippets_test.go:\n%s", page, block[1])
+		}
+	}
+	assert.Greater(t, blocks, 30)
 }
 
 func TestTheProgramIsShorterThanFortyLines(t *testing.T) {
@@ -43,7 +99,7 @@ func TestTheProgramIsShorterThanFortyLines(t *testing.T) {
 	require.True(t, ok)
 	lines := 0
 	for line := range strings.Lines(body) {
-		if strings.TrimSpace(line) != "" {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
 			lines++
 		}
 	}
@@ -83,41 +139,33 @@ func TestTheProgramRunsAsItStands(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status, string(body))
 }
 
-// The pages of the authorization endpoint are those that the tests of the root package
-// attack, and go with the program.
-func TestThePagesAreThoseThatAreTested(t *testing.T) {
-	_, after, ok := strings.Cut(readme(t), "## The authorization endpoint")
-	require.True(t, ok)
-	_, after, ok = strings.Cut(after, "```go\npackage main\n")
-	require.True(t, ok, "the section has the pages")
-	pages, _, ok := strings.Cut(after, "```")
-	require.True(t, ok)
-	tested, err := os.ReadFile(filepath.Join(root, "example_authorization_test.go"))
-	require.NoError(t, err)
-	assert.Equal(t, strings.TrimPrefix(string(tested), "package gormoauth_test\n"), pages)
-
+// The pages of the authorization endpoint, which the tests of the root package attack, go with
+// the program.
+func TestThePagesGoWithTheProgram(t *testing.T) {
 	dir := t.TempDir()
-	call := "(&pages{srv: srv, checkPassword: func(string, string) *User { return nil }}).register(http.DefaultServeMux)\n\tlog.Fatal("
+	const last = "log.Fatal(web.ListenAndServe())"
+	require.Contains(t, program(t), last)
+	call := "(&pages{srv: srv, checkPassword: func(string, string) *User { return nil }}).register(http.DefaultServeMux)\n\t" + last
 	sources := []string{filepath.Join(dir, "main.go"), filepath.Join(dir, "pages.go")}
-	require.NoError(t, os.WriteFile(sources[0], []byte(strings.Replace(program(t), "log.Fatal(http", call+"http", 1)), 0o600))
-	require.NoError(t, os.WriteFile(sources[1], []byte("package main\n"+pages), 0o600))
+	require.NoError(t, os.WriteFile(sources[0], []byte(strings.Replace(program(t), last, call, 1)), 0o600))
+	require.NoError(t, os.WriteFile(sources[1], []byte(quoted(t, "docs/authorization-endpoint.md")), 0o600))
 	build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", filepath.Join(dir, "server")}, sources...)...)
 	build.Dir = root
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 }
 
-// The program remembers consents by the model and the line that the README has for it,
-// and by the index that it asks for. Without that it says what to write.
+// The program remembers consents by the model and the line that docs has for it, and by the
+// index that it asks for. Without that it says what to write.
 func TestConsentIsRememberedByTheLineThatSaysSo(t *testing.T) {
-	_, after, ok := strings.Cut(readme(t), "**Consent is remembered**")
+	_, after, ok := strings.Cut(read(t, "docs/authorization-endpoint.md"), "**Consent is remembered**")
 	require.True(t, ok)
-	prose, after, ok := strings.Cut(after, "```go\n")
+	prose, _, ok := strings.Cut(after, "```go\n")
 	require.True(t, ok)
-	require.Contains(t, prose, "`UserID` of `Token` and of `AuthorizationCode` needs the tag\n`gorm:\"index\"`")
-	block, _, _ := strings.Cut(after, "```")
-	model, line, ok := strings.Cut(block, "\n\n")
-	require.True(t, ok)
+	require.Contains(t, prose, "the `UserID` of\n`Token` and of `AuthorizationCode` needs the tag `gorm:\"index\"`")
+	blocks := goBlock.FindAllStringSubmatch(after, 2)
+	require.Len(t, blocks, 2)
+	model, line := strings.TrimSpace(blocks[0][1]), strings.TrimSpace(blocks[1][1])
 	source := program(t)
 	replace := func(old, with string) {
 		require.Equal(t, 1, strings.Count(source, old), old)
@@ -125,9 +173,9 @@ func TestConsentIsRememberedByTheLineThatSaysSo(t *testing.T) {
 	}
 	replace("func main() {", model+"\n\nfunc main() {")
 	replace("&AuthorizationCode{}))", "&AuthorizationCode{}, &Consent{}))")
-	replace("\tclient := ", strings.TrimSpace(line)+"\n\tmust(0, err)\n\tclient := ")
+	replace("\tclient := ", line+"\n\tmust(0, err)\n\tclient := ")
 	replace("\"github.com/gormoauth/gormoauth/server\"", "\"github.com/gormoauth/gormoauth/server\"\n\t\"github.com/gormoauth/gormoauth/server/grant\"")
-	replace("log.Fatal(http.ListenAndServe(\"127.0.0.1:9096\", nil))", "")
+	replace("log.Fatal(web.ListenAndServe())", "_ = web")
 	run := func() (string, error) {
 		dir := t.TempDir()
 		file, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "server")
@@ -174,13 +222,46 @@ func post(t *testing.T, url, form, id, secret string) (status int, body []byte) 
 	return 0, nil
 }
 
+// anchor returns the anchor of a heading, as GitHub makes it.
+func anchor(heading string) string {
+	heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+	return strings.ReplaceAll(heading, " ", "-")
+}
+
+// Each link of a page leads to a file or a folder, and its anchor to a heading.
 func TestLinksLeadSomewhere(t *testing.T) {
-	prose := regexp.MustCompile("(?s)```.*?```|`[^`]*`").ReplaceAllString(readme(t), "")
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(prose, -1) {
-		if strings.HasPrefix(link[1], "https://") {
+	for page, text := range pages(t) {
+		prose := regexp.MustCompile("(?s)```.*?```|`[^`]*`").ReplaceAllString(text, "")
+		for _, link := range regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(prose, -1) {
+			if strings.HasPrefix(link[1], "https://") {
+				continue
+			}
+			target := page
+			if link[1] != "" {
+				target = filepath.Join(filepath.Dir(page), link[1])
+			}
+			_, err := os.Stat(filepath.Join(root, target))
+			if !assert.NoError(t, err, page) || link[2] == "" {
+				continue
+			}
+			var anchors []string
+			for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(read(t, target), -1) {
+				anchors = append(anchors, anchor(heading[1]))
+			}
+			assert.Contains(t, anchors, link[2], "%s: %s", page, link[0])
+		}
+	}
+}
+
+// Every page of docs is in the index of docs and, if it is not that index, linked to by the README.
+func TestEveryPageIsFound(t *testing.T) {
+	index, readme := read(t, "docs/README.md"), read(t, "README.md")
+	for page := range pages(t) {
+		name, ok := strings.CutPrefix(page, "docs/")
+		if !ok || name == "README.md" {
 			continue
 		}
-		_, err := os.Stat(filepath.Join(root, link[1]))
-		assert.NoError(t, err)
+		assert.Contains(t, index, "]("+name+")")
+		assert.Contains(t, readme, "]("+page+")")
 	}
 }

@@ -114,7 +114,7 @@ func ExampleDiagnose() {
 	fmt.Println(findings.Err())
 	// Output:
 	// <nil>
-	// grave: table tokens has no unique index on access_token, so what may be there once can be there twice, and be used twice; remedy: CREATE UNIQUE INDEX `idx_tokens_access_token` ON `tokens` (`access_token`)
+	// grave: table tokens has no unique index on access_token, so what must be unique can be stored twice, and used twice; remedy: CREATE UNIQUE INDEX `idx_tokens_access_token` ON `tokens` (`access_token`)
 }
 
 // Every part of the server, joined by hand.

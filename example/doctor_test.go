@@ -52,7 +52,7 @@ func TestASoundProgramStartsInSilence(t *testing.T) {
 func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "example.db")
-	if printed, err := examined(t, "-db", database); err == nil || !strings.Contains(printed, "table users is not there") {
+	if printed, err := examined(t, "-db", database); err == nil || !strings.Contains(printed, "table users does not exist") {
 		t.Errorf("an empty database: %q, %v", printed, err)
 	}
 	if err := startProgramOn(t, "-db", database).end(); err != nil {

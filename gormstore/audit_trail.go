@@ -24,19 +24,19 @@ type auditRow interface {
 	AsAuditMixin() *models.AuditMixin
 }
 
-// WithAudit returns a handle of which every store keeps an audit trail in rows of the
-// program's model M: who granted, refreshed, revoked and registered what. Make all
-// stores of it. It returns what is wrong with the model, which needs an index on
-// UserID and the time, see models.AuditMixin.
+// WithAudit returns a handle whose stores keep an audit trail in rows of the program's
+// model M: who granted, refreshed, revoked and registered what. Make all stores of that
+// handle. The error says what is wrong with the model, which needs an index on UserID and
+// the time (see models.AuditMixin).
 //
-// An entry is written in the transaction of what it tells of, so that there is never
-// one without the other: an exchange that is one statement becomes a transaction of
-// that and of one INSERT. Who asked, from where and at which endpoint is known from
-// the context, in which the server carries its request; a page of the program's own
-// gets one by [server.Server.PageContext]. What changed nothing leaves no entry, nor
-// does what was refused, but for a credential that was presented again: that revokes
-// its grant. A revocation by its grant alone names no user and no client, if the
-// context does not; earlier entries of the same grant do.
+// Each entry is written in the same transaction as the change it records: an exchange
+// that is a single statement without an audit trail becomes a transaction of that
+// statement and one INSERT. The client, the remote address and the endpoint are taken
+// from the request in the context, which the server puts there; for a page of the
+// program's own, use [server.Server.PageContext]. There is no entry for a call that
+// changed nothing or was refused, except when a spent credential is presented again,
+// because that revokes its grant. The entry of a revocation by grant id alone names no
+// user and no client unless the context does; earlier entries of the same grant do.
 func WithAudit[M any, P AuditModel[M]](db *gorm.DB) (*gorm.DB, error) {
 	t, err := newTrail(db, P(new(M)))
 	if err != nil {
@@ -45,10 +45,10 @@ func WithAudit[M any, P AuditModel[M]](db *gorm.DB) (*gorm.DB, error) {
 	return db.Set(trailSetting, t).Session(&gorm.Session{}), nil
 }
 
-// trailSetting is where a handle carries its trail.
+// trailSetting is the GORM setting in which a handle carries its trail.
 const trailSetting = "gormoauth:audit_trail"
 
-// trailOf returns the trail that the stores of a handle keep, nil for none.
+// trailOf returns the trail that the stores of a handle keep; nil if there is none.
 func trailOf(db *gorm.DB) *trail {
 	value, _ := db.Get(trailSetting)
 	t, _ := value.(*trail)
@@ -64,20 +64,20 @@ func newTrail(db *gorm.DB, model auditRow) (*trail, error) {
 		return nil, err
 	}
 	if !table.isIndexed(table.userID.field, table.schema.FieldsByDBName[table.column("OccurredAt")]) {
-		return nil, table.fault("has no index on UserID and OccurredAt, by which a user's entries are found; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID")
+		return nil, table.fault("has no index on UserID and OccurredAt, which the query for a user's entries needs; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID")
 	}
 	return &trail{table}, nil
 }
 
-// entry is what an act leaves in the trail. What the act does not say, the request
-// does in whose context it runs.
+// entry is one entry in the trail. What it leaves empty is filled in from the request in
+// the context.
 type entry struct {
 	models.AuditMixin
 	userID string
-	at     time.Time // the zero time is that of the request, or now
+	at     time.Time // the zero value means the time of the request, or now
 }
 
-// clientEntry is an entry about a client.
+// clientEntry returns an entry about a client.
 func clientEntry(event, clientID string, at time.Time) entry {
 	e := entry{at: at}
 	e.Event = event
@@ -85,10 +85,10 @@ func clientEntry(event, clientID string, at time.Time) entry {
 	return e
 }
 
-// entriesAtOnce is how many entries one statement inserts at most.
+// entriesAtOnce is the maximum number of entries that one statement inserts.
 const entriesAtOnce = 100
 
-// note writes entries, in the transaction of what they tell of.
+// note writes entries in the transaction of the change they record.
 func (t *trail) note(tx *tx, entries ...entry) error {
 	req := server.RequestFromContext(tx.db.Statement.Context)
 	tx = tx.on(t.table)
@@ -110,7 +110,7 @@ func (t *trail) note(tx *tx, entries ...entry) error {
 	return nil
 }
 
-// row is an entry as a row of the program's model.
+// row returns an entry as a row of the program's model.
 func (t *trail) row(e entry, req *server.Request) (auditRow, error) {
 	if req != nil {
 		e.complete(req)
@@ -125,14 +125,14 @@ func (t *trail) row(e entry, req *server.Request) (auditRow, error) {
 	return row, t.table.userID.set(row, e.userID)
 }
 
-// Of what a request says, so much is kept.
+// The maximum lengths, in bytes, of the values taken from a request.
 const (
 	maxAuditName      = 64
 	maxAuditAddress   = 64
 	maxAuditGrantType = 100
 )
 
-// complete fills in what the act itself did not say.
+// complete fills in what the entry leaves empty from the request.
 func (e *entry) complete(req *server.Request) {
 	e.Endpoint = bounded(req.Endpoint, maxAuditName)
 	if req.Server != nil && req.HTTP != nil {
@@ -156,7 +156,7 @@ func (e *entry) complete(req *server.Request) {
 	}
 }
 
-// bounded is a text that may be a stranger's, as a column can hold it.
+// bounded makes a string of unknown origin fit for a column.
 func bounded(text string, longest int) string {
 	text = strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", "")
 	if len(text) <= longest {

@@ -440,7 +440,7 @@ func TestAMistakeInAModelOfTheTrailIsRefused(t *testing.T) {
 		want string
 	}{
 		"no UserID": {second(gormstore.WithAudit[withoutUser](db)), "has no field UserID"},
-		"no index":  {second(gormstore.WithAudit[withoutIndex](db)), "withoutIndex has no index on UserID and OccurredAt, by which a user's entries are found; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID"},
+		"no index":  {second(gormstore.WithAudit[withoutIndex](db)), "withoutIndex has no index on UserID and OccurredAt, which the query for a user's entries needs; add the tag `gorm:\"index:,composite:user,priority:1\"` to UserID"},
 		"no mixin":  {second(gormstore.NewAudits[withoutMixin](db, gormstore.AuditOptions{})), "has no columns of models.AuditMixin"},
 		"no handle": {second(gormstore.WithAudit[Audit](nil)), "the *gorm.DB is nil"},
 		"a retention of less than nothing": {

@@ -16,22 +16,21 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// Audits reads the audit trail that the stores of [WithAudit] keep in rows of the
-// program's model M.
+// Audits reads the audit trail that stores made of a handle of [WithAudit] keep in rows
+// of the program's model M.
 type Audits[M any] struct{ table *Table }
 
-// AuditOptions say how long an audit trail is kept. The zero value keeps it without
-// end.
+// AuditOptions say how long an audit trail is kept. The zero value keeps it forever.
 type AuditOptions struct {
-	// Retention is how long an entry is kept until [Prune] removes it; 0 is without
-	// end.
+	// Retention is how long an entry is kept until [Prune] removes it; 0 means forever.
 	Retention time.Duration
 }
 
-// NewAudits returns the store, or what is wrong with the model or the options.
+// NewAudits returns a reader of the audit trail, or an error that says what is wrong with
+// the model or the options.
 func NewAudits[M any, P AuditModel[M]](db *gorm.DB, options AuditOptions) (*Audits[M], error) {
 	if options.Retention < 0 {
-		return nil, errors.New("gormstore: AuditOptions.Retention must not be negative; 0 keeps the trail without end")
+		return nil, errors.New("gormstore: AuditOptions.Retention must not be negative; 0 keeps the trail forever")
 	}
 	t, err := newTrail(db, P(new(M)))
 	if err != nil {
@@ -46,32 +45,32 @@ func NewAudits[M any, P AuditModel[M]](db *gorm.DB, options AuditOptions) (*Audi
 // Pruned returns the table of the trail.
 func (a *Audits[M]) Pruned() []*Table { return []*Table{a.table} }
 
-// Erased returns the table of the trail. Entries stay, and no longer say who it was.
+// Erased returns the table of the trail. Its entries are kept, without the user.
 func (a *Audits[M]) Erased() []*Table { return []*Table{a.table} }
 
-// AuditQuery says which entries are wanted. Of the fields that are set all have to
-// fit; none of them is the whole trail.
+// AuditQuery selects the entries that match all of its non-empty fields. The zero value
+// selects the whole trail.
 type AuditQuery struct {
-	// UserID is the user in whose name it happened.
+	// UserID is the user on whose behalf it happened.
 	UserID string
-	// ClientID is the client.
+	// ClientID is the client's identifier.
 	ClientID string
-	// GrantID is the grant: all that came of one authorization.
+	// GrantID is the grant: it selects everything that descends from one authorization.
 	GrantID string
-	// Before is the GetCursor of the last entry of the page before; empty is the first
+	// Before is the GetCursor of the last entry of the previous page; empty for the first
 	// page.
 	Before string
-	// Limit is how many entries a page has at most; 0 is 100.
+	// Limit is the maximum number of entries of a page; 0 means 100.
 	Limit int
 }
 
 const defaultAuditLimit = 100
 
-// ErrCursor is returned for an [AuditQuery.Before] that is no cursor.
-var ErrCursor = errors.New("gormstore: this is not the cursor of an entry")
+// ErrCursor is returned for an [AuditQuery.Before] that is not a cursor.
+var ErrCursor = errors.New("gormstore: this is not the cursor of an audit entry")
 
-// Query returns a page of the trail, the latest entry first. A page that is not full
-// is the last.
+// Query returns a page of the trail, the latest entry first, and nothing when no entry
+// matches. A page with fewer entries than the limit is the last.
 func (a *Audits[M]) Query(ctx context.Context, query AuditQuery) (entries []*M, err error) {
 	if !storable(query.UserID) || !storable(query.ClientID) || !storable(query.GrantID) {
 		return nil, nil
@@ -120,7 +119,7 @@ func (a *Audits[M]) conditions(ctx context.Context, query AuditQuery) (condition
 
 var cursorPattern = regexp.MustCompile(`^-?[0-9]{1,18}\.[0-9]{9}[A-Z2-7]{26}$`)
 
-// readCursor reads a cursor, which may be a stranger's.
+// readCursor reads a cursor, which may come from anyone.
 func readCursor(text string) (at int64, key string, err error) {
 	if !cursorPattern.MatchString(text) {
 		return 0, "", ErrCursor
@@ -130,5 +129,5 @@ func readCursor(text string) (at int64, key string, err error) {
 	return at, key, err
 }
 
-// storable reports whether a text can be looked for in every database.
+// storable reports whether every database can search for the string.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }

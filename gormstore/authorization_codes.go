@@ -24,15 +24,16 @@ type codeRow interface {
 	AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
 }
 
-// AuthorizationCodes keeps authorization codes in rows of the program's model.
-// They are redeemed by [Tokens.Save], together with the token that they are
+// AuthorizationCodes stores authorization codes in rows of the program's model.
+// [Tokens.Save] redeems a code in the same transaction that stores the token it is
 // exchanged for.
 type AuthorizationCodes struct{ table *Table }
 
-// oldCodeLife is how long a code of an older program is good, which has no expires_at.
+// oldCodeLife is how long a code of an older program is valid, which has no expires_at.
 const oldCodeLife = 5 * time.Minute
 
-// NewAuthorizationCodes returns the store, or what is wrong with the model.
+// NewAuthorizationCodes returns the store, or an error that says what is wrong with the
+// model.
 func NewAuthorizationCodes[M any, P AuthorizationCodeModel[M]](db *gorm.DB) (*AuthorizationCodes, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -72,7 +73,8 @@ func codeEntry(record *models.AuthorizationCodeMixin, req *server.Request) entry
 	}}
 }
 
-// Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc].
+// Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc]. It
+// returns nil when there is none.
 func (c *AuthorizationCodes) Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error) {
 	row := c.table.newRow()
 	found, err := c.table.find(ctx, row, c.table.is("Code", code))

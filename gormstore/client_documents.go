@@ -11,11 +11,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientDocuments keeps clients whose id is the address of their metadata in
-// rows of the program's model; it is a [server.ClientDocumentStorage].
+// ClientDocuments stores clients whose id is the URL of their metadata document in rows
+// of the program's model; it is a [server.ClientDocumentStorage].
 type ClientDocuments struct{ clients *Clients }
 
-// NewClientDocuments returns the store, or what is wrong with the model.
+// NewClientDocuments returns the store, or an error that says what is wrong with the
+// model.
 func NewClientDocuments[M any, P ClientModel[M]](db *gorm.DB) (*ClientDocuments, error) {
 	clients, err := NewClients[M, P](db)
 	if err != nil {
@@ -24,19 +25,19 @@ func NewClientDocuments[M any, P ClientModel[M]](db *gorm.DB) (*ClientDocuments,
 	return &ClientDocuments{clients}, nil
 }
 
-// Pruned returns the table of clients, of which those leave that nobody has used for a month:
-// whose document was not fetched for so long. Set unused_expires_at to 0 in a row that is to
-// stay, such as one in which the program keeps something of its own.
+// Pruned returns the table of clients. Clients that have been unused for a month, which means
+// that their document has not been fetched for that long, are pruned. Set unused_expires_at
+// to 0 in a row to keep it, for example because it holds data of the program's own.
 func (d *ClientDocuments) Pruned() []*Table { return []*Table{d.clients.table} }
 
-// DocumentClient returns a client that has no row yet.
+// DocumentClient returns the record as a client, without storing it.
 func (d *ClientDocuments) DocumentClient(record *models.ClientMixin) server.Client {
 	row := d.clients.table.newRow().(clientRow)
 	*row.AsClientMixin() = *record
 	return row
 }
 
-// SaveDocumentClient stores a client, unless another instance has done so.
+// SaveDocumentClient stores a client, unless another instance has already stored it.
 func (d *ClientDocuments) SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error {
 	return d.clients.table.do(ctx, step{noted: true}, func(tx *tx) error {
 		fresh, err := tx.insertNew(d.DocumentClient(record))
@@ -47,9 +48,9 @@ func (d *ClientDocuments) SaveDocumentClient(ctx context.Context, record *models
 	})
 }
 
-// HidesClient reports whether there is a row of the client that [Clients.Query] does not
-// return: a deleted one, also by the model's own soft deletion, or one that a condition
-// of the handle leaves out.
+// HidesClient reports whether the client has a row that [Clients.Query] does not return:
+// one that was deleted, including by the model's own soft deletion, or one that a
+// condition of the handle excludes.
 func (d *ClientDocuments) HidesClient(ctx context.Context, clientID string) (hidden bool, err error) {
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		hidden, err = d.clients.exists(d.clients.table.bare(ctx), clientID)
@@ -59,8 +60,8 @@ func (d *ClientDocuments) HidesClient(ctx context.Context, clientID string) (hid
 }
 
 // UpdateDocumentClient stores what a document says now, with an entry in the audit trail
-// where it says something else than before. Of several instances that have fetched it
-// one stores it. A client that the operator has taken over stays as it is.
+// if the metadata has changed. If several instances have fetched the document, only one
+// of them stores it. A client that the operator has taken over is left unchanged.
 func (d *ClientDocuments) UpdateDocumentClient(ctx context.Context, old, record *models.ClientMixin) error {
 	changed, err := metadataDiffers(old.ClientMetadata, record.ClientMetadata)
 	if err != nil {
@@ -81,7 +82,7 @@ func (d *ClientDocuments) UpdateDocumentClient(ctx context.Context, old, record 
 	})
 }
 
-// metadataDiffers reports whether two registrations are stored as different texts.
+// metadataDiffers reports whether two registrations are stored as different JSON.
 func metadataDiffers(a, b models.ClientMetadata) (bool, error) {
 	one, errA := a.Value()
 	other, errB := b.Value()

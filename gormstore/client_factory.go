@@ -17,22 +17,24 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientFactory makes clients, and tells their secrets once.
+// ClientFactory creates and changes clients. It returns a client's secret only once, when
+// it is generated.
 type ClientFactory[M any] struct {
 	clients *Clients
 	server  *server.Server
 }
 
 // ErrNoClient is returned for a client that does not exist.
-var ErrNoClient = errors.New("gormstore: there is no such client")
+var ErrNoClient = errors.New("gormstore: no such client")
 
-// NewClientFactory returns a factory, or what is wrong with the model. The server checks
-// every client before it is stored, see [server.Server.CheckClient]: register its grants,
-// extensions and authentication methods before the first client is made.
+// NewClientFactory returns a factory, or an error that says what is wrong with the model.
+// The server checks every client before it is stored (see [server.Server.CheckClient]),
+// so register its grants, extensions and authentication methods before creating the first
+// client.
 func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) (*ClientFactory[M], error) {
 	clients, err := NewClients[M, P](db)
 	if srv == nil {
-		err = errors.Join(err, errors.New("gormstore: ClientFactory: the *server.Server is nil: hand it the server that the clients are for, which checks their metadata"))
+		err = errors.Join(err, errors.New("gormstore: ClientFactory: the *server.Server is nil: pass the server that the clients are for, which checks their metadata"))
 	}
 	if err != nil {
 		return nil, err
@@ -40,28 +42,27 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 	return &ClientFactory[M]{clients, srv}, nil
 }
 
-// Create stores a new client. Fill its metadata first, and APIResources if it is an API; what is left out gets the
-// defaults of RFC 7591 section 2, so that a client without grant types is one of the
-// authorization code grant; an empty list that is not nil is none. A client id that is
-// empty is generated. Metadata that no client of the server may have is refused, with a
-// [*server.ClientMetadataError].
+// Create stores a new client. Set its metadata first, and APIResources if it is an API. Metadata that is left out
+// gets the defaults of RFC 7591 section 2, so a client without grant types uses the authorization code grant; an
+// empty list that is not nil stays empty. An empty client id is replaced by a generated one. Metadata that the
+// server does not allow is refused with a [*server.ClientMetadataError].
 //
-// The secret is returned this once: only its digest is kept. A client that authenticates
-// without a secret, such as a public one ("none") or one that signs by a key of its own
-// ("private_key_jwt"), has none, and the secret is empty. A ClientSecret that is set
-// already stays: a digest (see [models.IsHashedClientSecret]) as it is, and nothing is
-// returned; a plaintext as its digest by [models.HashClientSecret], which needs 128 random
-// bits, so hash one that a person chose by bcrypt or argon2id first.
+// The secret is returned only here, because only its digest is stored. It is empty for a
+// client that authenticates without one, such as a public client ("none") or one that
+// signs with its own key ("private_key_jwt"). A ClientSecret that is already set is kept:
+// a digest (see [models.IsHashedClientSecret]) is stored as it is, and secret is empty; a
+// plaintext is stored as its digest by [models.HashClientSecret], which is safe only for
+// 128 random bits, so first hash a secret that a person chose with bcrypt or argon2id.
 func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string, err error) {
 	if client == nil {
-		return "", fmt.Errorf("gormstore: Create is given a nil %T; hand over a pointer to the client that is to be stored", client)
+		return "", fmt.Errorf("gormstore: Create was called with a nil %T; pass a pointer to the client to store", client)
 	}
 	mixin := any(client).(clientRow).AsClientMixin()
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()
 	}
 	if !server.IsClientID(mixin.ClientID) {
-		return "", fmt.Errorf("gormstore: the client id %q has a character that no client id has (RFC 6749 appendix A.1)", mixin.ClientID)
+		return "", fmt.Errorf("gormstore: the client id %q has a character that is not allowed in a client id (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
 	if err := f.check(ctx, mixin); err != nil {
 		return "", err
@@ -76,10 +77,10 @@ func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string
 	mixin.ClientIDIssuedAt = f.server.Now().Unix()
 	mixin.ClientSource = models.ClientByHand
 	t := f.clients.table
-	// An id that the program chose may be another client's.
+	// An id that the program chose may already belong to another client.
 	own := clause.And(t.is("ClientID", mixin.ClientID), t.is("ClientSecret", mixin.ClientSecret), t.is("ClientIDIssuedAt", mixin.ClientIDIssuedAt))
 	if err := t.do(ctx, step{own: own, noted: true}, func(tx *tx) error {
-		row := *client // anew in each attempt, as an INSERT that was lost has given it its primary key
+		row := *client // copied in each attempt, because an INSERT that was lost has set the primary key
 		if _, err := tx.insert(&row); err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string
 	return secret, nil
 }
 
-// check takes a client's metadata through the door of all clients.
+// check has the server check a client's metadata, as it does for every client.
 func (f *ClientFactory[M]) check(ctx context.Context, client *models.ClientMixin) error {
 	metadata, err := f.server.CheckClient(ctx, server.ClientCheck{Source: models.ClientByHand, Metadata: client.ClientMetadata})
 	if err == nil {
@@ -100,7 +101,8 @@ func (f *ClientFactory[M]) check(ctx context.Context, client *models.ClientMixin
 	return err
 }
 
-// setSecret gives a client a secret, unless it has one, and returns what it is told.
+// setSecret gives a client a secret, unless it has one, and returns the secret to tell
+// the client.
 func (f *ClientFactory[M]) setSecret(client *models.ClientMixin) (told string, err error) {
 	given, method := client.ClientSecret, client.GetTokenEndpointAuthMethod()
 	switch {
@@ -108,9 +110,9 @@ func (f *ClientFactory[M]) setSecret(client *models.ClientMixin) (told string, e
 		told, client.ClientSecret = f.server.NewClientSecret(method, client.GetClientID())
 		return told, nil
 	case !models.UsesClientSecret(method):
-		return "", fmt.Errorf("gormstore: ClientSecret is set, and a client that authenticates by %s has none: leave it empty", method)
+		return "", fmt.Errorf("gormstore: ClientSecret is set, but a client that authenticates with %s has no secret: leave it empty", method)
 	case models.IsDerivedClientSecret(given) != (method == models.ClientSecretJWT):
-		return "", fmt.Errorf("gormstore: ClientSecret is set to what a client that authenticates by %s cannot use: leave it empty, and one is made", method)
+		return "", fmt.Errorf("gormstore: ClientSecret has a form that a client that authenticates with %s cannot use: leave it empty to have one generated", method)
 	case models.IsHashedClientSecret(given):
 		return "", nil
 	}
@@ -118,18 +120,18 @@ func (f *ClientFactory[M]) setSecret(client *models.ClientMixin) (told string, e
 	return given, nil
 }
 
-// SecretRotation says how a secret is replaced. The zero value voids the old
-// one at once, and the new one does not expire.
+// SecretRotation says how a secret is replaced. With the zero value, the old secret is
+// void at once and the new one does not expire.
 type SecretRotation struct {
-	// Overlap is how long the old secret stays valid beside the new one, so that
-	// a client that runs in many places can change over.
+	// Overlap is how long the old secret remains valid alongside the new one, so that a
+	// client that runs in many places can switch over.
 	Overlap time.Duration
-	// ExpiresIn is how long the new secret lasts; 0 is without end.
+	// ExpiresIn is the lifetime of the new secret; 0 means that it does not expire.
 	ExpiresIn time.Duration
 }
 
-// RotateSecret replaces a client's secret and returns the new one, this once.
-// [ErrNoClient] is returned for a client that does not exist or has no secret.
+// RotateSecret replaces a client's secret and returns the new one, which cannot be read
+// again. It returns [ErrNoClient] for a client that does not exist or has no secret.
 func (f *ClientFactory[M]) RotateSecret(ctx context.Context, clientID string, rotation SecretRotation) (secret string, err error) {
 	err = f.change(ctx, clientID, models.AuditClientSecretRotated, func(old *models.ClientMixin) (map[string]any, error) {
 		method := old.GetTokenEndpointAuthMethod()
@@ -137,7 +139,7 @@ func (f *ClientFactory[M]) RotateSecret(ctx context.Context, clientID string, ro
 			return nil, ErrNoClient
 		}
 		if !slices.Contains(f.server.AuthMethods(), method) {
-			return nil, fmt.Errorf("gormstore: the client %q authenticates by %s, which the server does not have: register the method", clientID, method)
+			return nil, fmt.Errorf("gormstore: the client %q authenticates with %s, which is not registered with the server: register the method", clientID, method)
 		}
 		var stored string
 		secret, stored = f.server.NewClientSecret(method, clientID)
@@ -146,11 +148,12 @@ func (f *ClientFactory[M]) RotateSecret(ctx context.Context, clientID string, ro
 	return secret, err
 }
 
-// Update replaces what is said of a client, as [ClientFactory.Create] checks it; what the
-// metadata leaves out is gone. A client that now needs a secret and has none gets one,
-// which is returned this once; from one that needs none any more it is taken. A client of a
-// metadata document is the operator's own from then on, and its document says nothing
-// any more. [ErrNoClient] is returned for a client that does not exist.
+// Update replaces all of a client's metadata, with the same checks as
+// [ClientFactory.Create]; members that are left out are removed. A client that now needs a
+// secret and has none gets one, which is returned only here; the secret of a client that no
+// longer needs one is removed. A client with a metadata document belongs to the operator
+// from then on, and its document no longer applies. Update returns [ErrNoClient] for a
+// client that does not exist.
 func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata models.ClientMetadata) (secret string, err error) {
 	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
 		client := *old
@@ -185,9 +188,9 @@ func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata
 }
 
 // RotateRegistrationToken replaces the registration access token of a client that registered
-// itself, such as one that has leaked, and returns the new one, this once. The client keeps
-// its token otherwise, whatever it updates. [ErrNoClient] is returned for a client that does
-// not exist or has none.
+// itself, for example because it has leaked, and returns the new one, which cannot be read
+// again. Updates by the client itself do not change its token. RotateRegistrationToken
+// returns [ErrNoClient] for a client that does not exist or has no such token.
 func (f *ClientFactory[M]) RotateRegistrationToken(ctx context.Context, clientID string) (token string, err error) {
 	token = f.server.GenerateSecret(server.RegistrationTokenKind)
 	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
@@ -202,9 +205,9 @@ func (f *ClientFactory[M]) RotateRegistrationToken(ctx context.Context, clientID
 	return token, nil
 }
 
-// SetAPIResources makes a client the API at the resources (RFC 8707) and no others, so
-// that it may introspect access tokens for them; without resources it is no API any more.
-// [ErrNoClient] is returned for a client that does not exist.
+// SetAPIResources makes a client the API for exactly these resources (RFC 8707), so that
+// it may introspect access tokens for them; without resources it is no longer an API. It
+// returns [ErrNoClient] for a client that does not exist.
 func (f *ClientFactory[M]) SetAPIResources(ctx context.Context, clientID string, resources ...string) error {
 	if err := server.CheckAPIResources(resources); err != nil {
 		return err
@@ -214,12 +217,13 @@ func (f *ClientFactory[M]) SetAPIResources(ctx context.Context, clientID string,
 		if old.APIResources == stored {
 			return nil, nil
 		}
-		return map[string]any{"APIResources": stored, "UnusedExpiresAt": 0}, nil // it is not to be forgotten
+		return map[string]any{"APIResources": stored, "UnusedExpiresAt": 0}, nil // an API is not pruned
 	})
 }
 
-// change updates a client's row with an entry in the audit trail, on the condition that
-// its secret is still the one by which the values were found. No values are no change.
+// change updates a client's row and writes an audit entry, provided that the client's
+// secret is still the one for which valuesFor was called. It changes nothing if there are
+// no values.
 func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, valuesFor func(old *models.ClientMixin) (map[string]any, error)) error {
 	t, theirs := f.clients.table, f.clients.is(clientID)
 	const attempts = 5 // another change may come in between
@@ -271,11 +275,11 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 			return err
 		}
 	}
-	return fmt.Errorf("gormstore: the client %q is being changed by others: %w", clientID, server.ErrUnavailable)
+	return fmt.Errorf("gormstore: the client %q is being changed concurrently: %w", clientID, server.ErrUnavailable)
 }
 
-// secretIs is true of a row with the secret as it is stored. An older program may have
-// left NULL where there is none.
+// secretIs is the condition that a row has this stored secret. An older program may have
+// stored NULL for no secret.
 func (c *Clients) secretIs(stored string) clause.Expression {
 	if stored == "" {
 		return clause.Or(c.table.is("ClientSecret", ""), c.table.is("ClientSecret", nil))
@@ -283,8 +287,8 @@ func (c *Clients) secretIs(stored string) clause.Expression {
 	return c.table.is("ClientSecret", stored)
 }
 
-// rotated returns the values of a client with a new secret. The old one keeps
-// its own end where that comes sooner.
+// rotated returns the values of a client with a new secret. The old secret expires after
+// the overlap, or at its own expiry if that is sooner.
 func (f *ClientFactory[M]) rotated(old *models.ClientMixin, stored string, rotation SecretRotation) map[string]any {
 	now := f.server.Now()
 	values := map[string]any{

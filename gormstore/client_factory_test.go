@@ -209,9 +209,9 @@ func TestTheFactoryCompletesAndRefuses(t *testing.T) {
 		assert.Equal(t, before, clientRows(t, db), "nothing is stored")
 	}
 	_, err = gormstore.NewClientFactory[Client](db, nil)
-	assert.ErrorContains(t, err, "hand it the server")
+	assert.ErrorContains(t, err, "pass the server")
 	_, err = factory.Create(t.Context(), nil)
-	assert.ErrorContains(t, err, "Create is given a nil *oauthtest.Client; hand over a pointer to the client that is to be stored")
+	assert.ErrorContains(t, err, "Create was called with a nil *oauthtest.Client; pass a pointer to the client to store")
 }
 
 func clientRows(t *testing.T, db *gorm.DB) (rows int64) {

@@ -13,19 +13,19 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// ClientRegistration keeps clients that register themselves (RFC 7591) in rows
-// of the program's models; it is a [server.ClientRegistrationStorage]. A client
-// that never got a token is forgotten by [Prune].
+// ClientRegistration stores clients that register themselves (RFC 7591) in rows of the
+// program's models; it is a [server.ClientRegistrationStorage]. [Prune] removes clients
+// that never got a token.
 type ClientRegistration struct {
 	clients *Clients
 	tokens  *Tokens
-	more    []*Table // of what becomes tokens
+	more    []*Table // whose rows become tokens
 }
 
-// NewClientRegistration returns the store, or what is wrong with the models. A condition of
-// the handle is about clients. With a client that is deleted ends what is in the model T
-// of tokens, and what could become tokens: codes and device authorizations in the stores that
-// were made of the same database, and those that more names.
+// NewClientRegistration returns the store, or an error that says what is wrong with the
+// models. Conditions of the handle apply to clients. Deleting a client ends its tokens in the
+// model T, and everything that could become a token: codes and device authorizations in the
+// stores made of the same database, and in those given as more.
 func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *gorm.DB, more ...Erasable) (*ClientRegistration, error) {
 	clients, err := NewClients[C, PC](db)
 	if err != nil {
@@ -38,12 +38,13 @@ func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *go
 	return &ClientRegistration{clients, tokens, tablesOf(more)}, nil
 }
 
-// Pruned returns the table of clients, of which those leave that were never used. One
-// that was deleted stays as a mark, be it by [ClientRegistration.DeleteClient] or by the
-// model's own soft deletion.
+// Pruned returns the table of clients. Clients that were never used are pruned. The row
+// of a deleted client is kept as a mark, whether it was deleted by
+// [ClientRegistration.DeleteClient] or by the model's own soft deletion.
 func (r *ClientRegistration) Pruned() []*Table { return []*Table{r.clients.table} }
 
-// SaveClient stores a new client.
+// SaveClient stores a new client. It returns [server.ErrTaken] if the client id exists
+// already.
 func (r *ClientRegistration) SaveClient(ctx context.Context, record *models.ClientMixin, _ *server.Request) error {
 	return r.clients.table.do(ctx, step{own: r.holds(record), noted: true}, func(tx *tx) error {
 		row := tx.table.newRow().(clientRow)
@@ -59,16 +60,17 @@ func (r *ClientRegistration) SaveClient(ctx context.Context, record *models.Clie
 	})
 }
 
-// holds is true of a client with the registration access token of the record.
+// holds is the condition that a row is the record's client, with the record's
+// registration access token.
 func (r *ClientRegistration) holds(record *models.ClientMixin) clause.Expression {
 	t := r.clients.table
 	return clause.And(t.is("ClientID", record.ClientID), t.is("RegistrationAccessToken", record.RegistrationAccessToken))
 }
 
-// UpdateClient replaces a client's metadata, and what else the record has changed. It
-// writes that alone: of a client whose secret was rotated since old was read, the new one
-// stays. Where the record has another secret, or another registration access token, than old,
-// it reports false if the client has another by now; and if it is gone.
+// UpdateClient replaces a client's metadata, and whatever else differs between old and
+// record. It writes only that, so a secret that was rotated after old was read is kept.
+// updated is false if the client no longer exists, or if the record changes the secret or the
+// registration access token and the client no longer has the one in old.
 func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error) {
 	values := map[string]any{"ClientMetadata": record.ClientMetadata}
 	conditions := []clause.Expression{r.holds(old)}
@@ -87,7 +89,7 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 		return false, err
 	}
 	err = r.clients.table.do(ctx, step{noted: true}, func(tx *tx) (err error) {
-		if tx.lost { // it may have happened
+		if tx.lost { // the update may have taken effect
 			if updated, err = r.isStored(tx, old.ClientID, record, secretDiffers); err != nil || updated {
 				return err
 			}
@@ -96,7 +98,7 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 		switch updated = changed > 0; {
 		case err != nil:
 			return err
-		case !updated && !tokenDiffers: // MySQL counts no row that it leaves as it is
+		case !updated && !tokenDiffers: // MySQL does not count rows that already have the new values
 			updated, err = r.isStored(tx, old.ClientID, record, secretDiffers)
 			return err
 		case !updated || !differs && !secretDiffers && !tokenDiffers:
@@ -107,7 +109,7 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 	return err == nil && updated, err
 }
 
-// secret is what a client has of secrets, as it is stored.
+// secret is a client's current and previous secret as they are stored, with their expiry.
 type secret struct {
 	current, previous                   string
 	currentExpiresAt, previousExpiresAt int64
@@ -117,7 +119,7 @@ func secretOf(client *models.ClientMixin) secret {
 	return secret{client.ClientSecret, client.PreviousClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecretExpiresAt}
 }
 
-// isStored reports whether a client is as the record says.
+// isStored reports whether the client's row equals the record.
 func (r *ClientRegistration) isStored(tx *tx, clientID string, record *models.ClientMixin, withSecret bool) (bool, error) {
 	row := tx.table.newRow().(clientRow)
 	found, err := tx.find(row, tx.table.is("ClientID", clientID), tx.table.is("RegistrationAccessToken", record.RegistrationAccessToken))
@@ -129,17 +131,16 @@ func (r *ClientRegistration) isStored(tx *tx, clientID string, record *models.Cl
 	return err == nil && !differs && (!withSecret || secretOf(stored) == secretOf(record)), err
 }
 
-// errUpdated is for a client that was updated or deleted before.
-var errUpdated = errors.New("gormstore: the client was updated before")
+// errUpdated means that the client was updated or deleted in the meantime.
+var errUpdated = errors.New("gormstore: the client was updated in the meantime")
 
-// DeleteClient removes a client for good, also where the model has soft deletion, and ends
-// its grants as [Tokens.Revoke] does: it marks the client first, which nobody finds from then
-// on, ends its grants in steps, waits for what is under way, and then removes it, in one
-// transaction with what is left and the consents of users to it. When it was interrupted,
-// call it again. The handle's conditions are
-// about clients, and a client that they leave out stays as it is. Of a client whose id is an
-// address a row stays that says nothing except that the client was deleted: its metadata
-// document would bring it back otherwise.
+// DeleteClient removes a client permanently, even if the model has soft deletion, and ends
+// its grants as [Tokens.Revoke] does. It first marks the client as deleted, so that it is no
+// longer found, ends its grants in steps, waits for requests under way, and then removes the
+// client together with any remaining grants and the users' consents to it in one transaction.
+// If it was interrupted, call it again. A client that the handle's conditions exclude is left
+// unchanged. If the client's id is a URL, a row is kept that says only that the client was
+// deleted, because its metadata document would otherwise recreate it.
 func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, now time.Time) error {
 	ctx = eachStep(ctx)
 	e, err := r.beginDeletion(ctx, clientID, now)
@@ -162,7 +163,7 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 		if gone = removed + e.ended + left; gone == 0 {
 			return nil
 		}
-		if err := r.clients.forgetConsents(tx, clientID); err != nil || removed > 0 { // which was noted when it was marked
+		if err := r.clients.forgetConsents(tx, clientID); err != nil || removed > 0 { // beginDeletion wrote the audit entry
 			return err
 		}
 		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
@@ -173,10 +174,10 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 	return err
 }
 
-// BeginDeleteClient marks a client as deleted, so that nobody finds it any more, and ends what
-// was issued to it so far. It waits for nothing: DeleteClient is to follow, which does the
-// rest, such as behind the answer of a page. What marks a client by its column
-// client_deleted_at alone is completed by that as well.
+// BeginDeleteClient marks a client as deleted, so that it is no longer found, and ends what
+// was issued to it so far, without waiting for requests under way. Call DeleteClient
+// afterwards to do the rest, for example after a page has answered. DeleteClient also
+// completes a deletion that was begun only by setting the column client_deleted_at.
 func (r *ClientRegistration) BeginDeleteClient(ctx context.Context, clientID string, now time.Time) error {
 	ctx = eachStep(ctx)
 	e, err := r.beginDeletion(ctx, clientID, now)
@@ -186,8 +187,8 @@ func (r *ClientRegistration) BeginDeleteClient(ctx context.Context, clientID str
 	return e.pass(ctx)
 }
 
-// beginDeletion marks a client as deleted. It returns nil for one that is not the program's
-// to delete.
+// beginDeletion marks a client as deleted. It returns nil for a client that the handle's
+// conditions exclude.
 func (r *ClientRegistration) beginDeletion(ctx context.Context, clientID string, now time.Time) (*ending, error) {
 	if theirs, err := r.isOthers(ctx, clientID); err != nil || theirs {
 		return nil, err
@@ -205,8 +206,8 @@ func (r *ClientRegistration) beginDeletion(ctx context.Context, clientID string,
 	return &ending{grants: r.tokens.grants(r.more...), selection: selection{clientID: clientID}, now: now}, nil
 }
 
-// isOthers reports whether a condition of the handle leaves a client out, which is then not
-// the program's to delete.
+// isOthers reports whether a condition of the handle excludes a client, which this program
+// must then not delete.
 func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (others bool, err error) {
 	t := r.clients.table
 	if conditions, known := t.conditions(); known && conditions == "" && len(t.schema.QueryClauses) == 0 {
@@ -224,7 +225,7 @@ func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (oth
 	return others, err
 }
 
-// forgetConsents removes the consents of all users to a client that is gone.
+// forgetConsents removes all users' consents to a deleted client.
 func (c *Clients) forgetConsents(tx *tx, clientID string) error {
 	for _, table := range c.table.consentsTo() {
 		if _, err := tx.on(table).withoutHooks().remove(table.is(table.about.ClientID, models.ClientKey(clientID))); err != nil {
@@ -234,26 +235,26 @@ func (c *Clients) forgetConsents(tx *tx, clientID string) error {
 	return nil
 }
 
-// withoutConditions is the same table on a handle that is about all rows.
+// withoutConditions returns the same table on a handle without conditions.
 func (t *Table) withoutConditions() *Table {
 	plain := *t
 	plain.db = unconditional(t.db)
 	return &plain
 }
 
-// TellRevocationsTo has the server's hooks be told of the clients that are deleted.
+// TellRevocationsTo reports deleted clients to the server's hooks.
 func (r *ClientRegistration) TellRevocationsTo(s *server.Server) {
 	r.clients.table.TellRevocationsTo(s)
 }
 
-// delete marks a client's row as deleted, so that nobody finds it any more. One that was
-// marked before stays as it is.
+// delete marks a client's row as deleted, so that it is no longer found. It changes
+// nothing if the row is already marked.
 func (m *mark) delete(tx *tx, now time.Time) error {
 	return m.raise(tx, map[string]any{"ClientDeletedAt": max(now.Unix(), 1)}, m.table.is("ClientDeletedAt", 0))
 }
 
-// remove removes the row of a client that was marked as deleted, or leaves nothing in it but
-// the mark where its id is an address.
+// remove deletes the row of a client that was marked as deleted. If the client's id is a
+// URL, it empties the row except for the mark instead.
 func (c *Clients) remove(tx *tx, clientID string) (rows int64, err error) {
 	if !strings.Contains(clientID, "://") {
 		return tx.remove(c.is(clientID))
@@ -266,7 +267,8 @@ func (c *Clients) remove(tx *tx, clientID string) (rows int64, err error) {
 	}, c.is(clientID), clause.Lt{Column: ended, Value: column(c.table.column("Generation"))})
 }
 
-// KeepClient notes that a client that registered itself is in use.
+// KeepClient records that a client that registered itself is in use, so that it is not
+// pruned.
 func (r *ClientRegistration) KeepClient(ctx context.Context, clientID string) error {
 	return r.clients.table.do(ctx, step{}, func(tx *tx) error {
 		_, err := tx.update(map[string]any{"UnusedExpiresAt": 0}, r.clients.is(clientID), tx.table.isNot("UnusedExpiresAt", 0), tx.table.isNot("ClientSource", models.ClientByDocument))

@@ -23,37 +23,38 @@ type clientRow interface {
 	AsClientMixin() *models.ClientMixin
 }
 
-// Clients keeps clients in rows of the program's model.
+// Clients stores clients in rows of the program's model.
 type Clients struct {
 	table   *Table
 	options ClientOptions
 }
 
-// ClientOptions say what an older program left in a table of clients.
+// ClientOptions say what an older program stored in the table of clients.
 type ClientOptions struct {
-	// HexadecimalSecrets says what a stored secret is that is hexadecimal digits alone, as
-	// many as a digest has: the zero value is that nobody knows, and no such client can
-	// authenticate. The doctor names such clients.
+	// HexadecimalSecrets says what a stored secret is that consists of exactly as many
+	// hexadecimal digits as a digest has. The zero value means unknown: such clients cannot
+	// authenticate, and the doctor reports them.
 	HexadecimalSecrets HexadecimalSecrets
-	// RewritePlaintext has a plaintext secret replaced by its digest once its client has
-	// authenticated with it. Otherwise it stays until [Clients.DigestPlaintext] is called.
+	// RewritePlaintext replaces a plaintext secret by its digest as soon as its client has
+	// authenticated with it. Otherwise the plaintext is kept until [Clients.DigestPlaintext]
+	// is called.
 	RewritePlaintext bool
 }
 
-// HexadecimalSecrets is what stored secrets are that are hexadecimal digits alone.
+// HexadecimalSecrets says what stored secrets that consist of hexadecimal digits are.
 type HexadecimalSecrets int
 
 const (
-	// HexadecimalPlaintext is that they are the secrets themselves, such as those of
+	// HexadecimalPlaintext means that they are the secrets themselves, such as those of
 	// "openssl rand -hex 32".
 	HexadecimalPlaintext HexadecimalSecrets = iota + 1
-	// HexadecimalSHA256 is that they are SHA-256 digests of the secrets, of 64 digits.
-	// Those of another length verify nothing.
+	// HexadecimalSHA256 means that they are SHA-256 digests of the secrets, of 64 digits.
+	// Those of any other length verify nothing.
 	HexadecimalSHA256
 )
 
-// NewClients returns the store, or what is wrong with the model. Of several options the last
-// count.
+// NewClients returns the store, or an error that says what is wrong with the model. If
+// several options are given, the last ones apply.
 func NewClients[M any, P ClientModel[M]](db *gorm.DB, options ...ClientOptions) (*Clients, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -66,8 +67,9 @@ func NewClients[M any, P ClientModel[M]](db *gorm.DB, options ...ClientOptions) 
 	return c, nil
 }
 
-// Query finds a client by its id; it is a [server.QueryClientFunc]. It finds none that
-// was deleted and left a mark. It changes nothing in the database.
+// Query finds a client by its id; it is a [server.QueryClientFunc]. It returns nil when
+// there is no such client, or only the mark of a deleted one. It does not write to the
+// database.
 func (c *Clients) Query(ctx context.Context, clientID string) (server.Client, error) {
 	row, err := c.find(ctx, clientID)
 	if err != nil || row == nil {
@@ -80,8 +82,8 @@ func (c *Clients) Query(ctx context.Context, clientID string) (server.Client, er
 	return row, nil
 }
 
-// named returns a stored secret in a form that says what it is, as far as the program has
-// said what hexadecimal digits are.
+// named returns a stored secret in a form that says what it is, if the options say what
+// hexadecimal digits are.
 func (c *Clients) named(stored string) string {
 	if !models.IsBareHexadecimalSecret(stored) {
 		return stored
@@ -95,19 +97,19 @@ func (c *Clients) named(stored string) string {
 	return stored
 }
 
-// find returns a client that was not deleted, or nil.
+// find returns a client that was not deleted, or nil when there is none.
 func (c *Clients) find(ctx context.Context, clientID string) (clientRow, error) {
 	row := c.table.newRow().(clientRow)
 	found, err := c.table.find(ctx, row, c.is(clientID))
 	mixin := row.AsClientMixin()
-	// Some collations find a client with other letters.
+	// Some collations also find a client whose id differs in case or accents.
 	if err != nil || !found || mixin.GetClientID() != clientID || mixin.ClientDeletedAt != 0 {
 		return nil, err
 	}
 	return row, nil
 }
 
-// is is true of the row of a client.
+// is is the condition that a row is the client's.
 func (c *Clients) is(clientID string) clause.Expression {
 	return c.table.is("ClientID", models.ClientKey(clientID))
 }
@@ -130,13 +132,14 @@ func (c *Clients) ClientAuthenticated(ctx context.Context, req *server.Request) 
 	if !ok || !c.options.RewritePlaintext || !bySecret || !models.IsPlaintextClientSecret(registered.AsClientMixin().ClientSecret) {
 		return
 	}
-	// Not worth an error: the secret verifies either way, GORM logs what went wrong, and the
-	// next time tries again.
+	// The error is ignored: the secret verifies either way, GORM logs what went wrong, and
+	// the next authentication tries again.
 	_, _ = c.digestSecret(ctx, req.Client.GetClientID(), registered.AsClientMixin().ClientSecret)
 }
 
-// digestSecret replaces a secret by what says what it is, unless it is another one by now. No
-// plaintext is in a statement: the row is compared here, under a lock.
+// digestSecret replaces a stored secret by a form that says what it is, unless the secret has
+// changed in the meantime. The row is compared here, under a lock, so that no statement
+// contains a plaintext.
 func (c *Clients) digestSecret(ctx context.Context, clientID, stored string) (replaced bool, err error) {
 	digest := c.named(stored)
 	if models.IsPlaintextClientSecret(stored) {
@@ -159,8 +162,8 @@ func (c *Clients) digestSecret(ctx context.Context, clientID, stored string) (re
 	return replaced, err
 }
 
-// lock loads the row of a client, which nobody else changes before the step ends; nil is that
-// there is none.
+// lock loads and locks the row of a client until the step ends. It returns nil if there is
+// none.
 func (c *Clients) lock(tx *tx, clientID string) (clientRow, error) {
 	rows, err := tx.list([]clause.Expression{c.is(clientID)}, locked)
 	if err != nil || len(rows) == 0 {

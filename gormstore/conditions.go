@@ -9,10 +9,10 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// conditions are what a store asks for, all of them. The program's handle may demand
-// more: conditions, scopes, soft deletion, and what plugins and hooks add when the
-// statement is built. Whatever that is, and however it is joined, it is put in
-// brackets:
+// conditions are the conditions of a store's own statement, all of which have to hold.
+// The program's handle may add more: conditions, scopes, soft deletion, and whatever
+// plugins and hooks add when the statement is built. Everything that the handle adds is
+// put in parentheses, however it is joined:
 //
 //	WHERE (disabled = false OR vip = true) AND id = 7
 //
@@ -20,24 +20,25 @@ import (
 //
 //	WHERE disabled = false OR vip = true AND id = 7
 //
-// for db.Where(…).Or(…), and for a condition with a line break before its OR. That is
-// true of any user who is not disabled.
+// for db.Where(…).Or(…), and for a condition with a line break before its OR. That
+// matches every user who is not disabled.
 type conditions []clause.Expression
 
-// where returns a handle for one statement about the rows that the conditions name,
-// as far as the program's handle has them.
+// where returns a handle for one statement about the rows that match the conditions and
+// those of the program's handle.
 func where(db *gorm.DB, own ...clause.Expression) *gorm.DB { return db.Clauses(conditions(own)) }
 
-// Name returns that of the clause.
+// Name returns the name of the clause.
 func (conditions) Name() string { return "WHERE" }
 
-// MergeClause adds the conditions to a statement, which they have built by buildWhere.
+// MergeClause adds the conditions to a statement and makes buildWhere write its WHERE
+// clause.
 func (c conditions) MergeClause(into *clause.Clause) {
 	clause.Where{Exprs: []clause.Expression{c}}.MergeClause(into)
 	into.Builder = buildWhere
 }
 
-// Build writes the conditions where something else than buildWhere writes the clause.
+// Build writes the conditions when something other than buildWhere writes the clause.
 func (c conditions) Build(builder clause.Builder) {
 	_ = builder.WriteByte('(')
 	c.build(builder)
@@ -52,7 +53,7 @@ func (c conditions) build(builder clause.Builder) {
 func buildWhere(c clause.Clause, builder clause.Builder) {
 	all := c.Expression.(clause.Where).Exprs
 	_, _ = builder.WriteString("WHERE ")
-	if only, ok := all[0].(conditions); ok && len(all) == 1 { // as almost always
+	if only, ok := all[0].(conditions); ok && len(all) == 1 { // almost always the case
 		only.build(builder)
 		return
 	}
@@ -65,8 +66,9 @@ func buildWhere(c clause.Clause, builder clause.Builder) {
 	own.build(builder)
 }
 
-// separate returns the conditions among the expressions, and all others, each in
-// brackets of its own. Soft deletion puts what it finds into one AND.
+// separate returns the conditions among the expressions, and all other expressions, each
+// in its own parentheses. Soft deletion combines the existing expressions into one AND,
+// which is taken apart here.
 func separate(all []clause.Expression) (own conditions, handles []clause.Expression) {
 	for _, expression := range all {
 		switch e := expression.(type) {
@@ -85,7 +87,8 @@ func separate(all []clause.Expression) (own conditions, handles []clause.Express
 	return own, handles
 }
 
-// bracketed returns an expression that means the same whatever it is joined with.
+// bracketed returns an expression whose meaning does not depend on what it is joined
+// with.
 func bracketed(expression clause.Expression) clause.Expression {
 	switch e := expression.(type) {
 	case clause.AndConditions:
@@ -94,7 +97,7 @@ func bracketed(expression clause.Expression) clause.Expression {
 		return clause.OrConditions{Exprs: eachBracketed(e.Exprs)}
 	case clause.NotConditions:
 		return clause.NotConditions{Exprs: eachBracketed(e.Exprs)}
-	case clause.NegationExpressionBuilder: // a comparison, which NOT writes in its own way
+	case clause.NegationExpressionBuilder: // a comparison, which NOT writes in a special way
 		return e.(clause.Expression)
 	default:
 		return brackets{e}
@@ -109,7 +112,7 @@ func eachBracketed(expressions []clause.Expression) []clause.Expression {
 	return all
 }
 
-// brackets is an expression in brackets.
+// brackets is an expression in parentheses.
 type brackets struct{ clause.Expression }
 
 // Build writes it.
@@ -119,9 +122,8 @@ func (b brackets) Build(builder clause.Builder) {
 	_ = builder.WriteByte(')')
 }
 
-// holds reports whether a row is one that the conditions name: whether its columns
-// have the values that were asked for. Databases answer with others, too: some
-// collations take "Alice" for "alice".
+// holds reports whether the columns of a row have exactly the values in the conditions.
+// Databases may return other rows as well: some collations take "Alice" for "alice".
 func (t *Table) holds(ctx context.Context, row reflect.Value, own ...clause.Expression) bool {
 	return !slices.ContainsFunc(own, func(e clause.Expression) bool {
 		switch c := e.(type) {
@@ -131,13 +133,13 @@ func (t *Table) holds(ctx context.Context, row reflect.Value, own ...clause.Expr
 			return field != nil && !isValue(field.ReflectValueOf(ctx, row), c.Value)
 		case clause.AndConditions:
 			return !t.holds(ctx, row, c.Exprs...)
-		default: // which is not about whose row it is
+		default: // a condition that does not say whose row it is
 			return false
 		}
 	})
 }
 
-// isValue reports whether a field has a value that it was compared with.
+// isValue reports whether a field has the value that it was compared with.
 func isValue(field reflect.Value, value any) bool {
 	want := reflect.ValueOf(value)
 	for field.Kind() == reflect.Pointer && !field.IsNil() {

@@ -24,20 +24,20 @@ type consentRow interface {
 	AsConsentMixin() *models.ConsentMixin
 }
 
-// Consents keeps what users have allowed in rows of the program's model M; it is a
+// Consents stores what users have consented to in rows of the program's model M; it is a
 // grant.ConsentStorage.
 type Consents[M any] struct {
 	table  *Table
 	tokens *Tokens
-	more   []*Table // of what else becomes tokens
+	more   []*Table // other tables whose rows become tokens
 }
 
-// NewConsents returns the store, or what is wrong with the models: what is looked
-// for by its user needs an index on UserID. A consent that is revoked ends what came of
-// it in the models T of tokens and C of codes.
+// NewConsents returns the store, or an error that says what is wrong with the models. All
+// three models need an index on UserID. Revoking a consent ends what was issued under it
+// in the models T of tokens and C of codes.
 //
-// It ends device authorizations as well, and single-use rows of the program's own: those
-// in the stores that were made of the same database, and those that more names.
+// It also ends device authorizations and single-use rows of the program's own: those in
+// the stores made of the same database, and those given as more.
 func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB, more ...Erasable) (*Consents[M], error) {
 	table, err := newTable(db, P(new(M)))
 	tokens, tokensErr := NewTokens[T, PT](db)
@@ -58,7 +58,7 @@ func consentKey(userID, clientID string) string {
 	return server.Digest(fmt.Sprintf("consent %q %q", userID, clientID))
 }
 
-// QueryConsent finds what a user has allowed a client.
+// QueryConsent finds a user's consent to a client. It returns nil when there is none.
 func (c *Consents[M]) QueryConsent(ctx context.Context, userID, clientID string) (*models.ConsentMixin, error) {
 	row := c.table.newRow()
 	found, err := c.table.find(ctx, row, c.table.is("ConsentKey", consentKey(userID, clientID)))
@@ -68,8 +68,9 @@ func (c *Consents[M]) QueryConsent(ctx context.Context, userID, clientID string)
 	return row.(consentRow).AsConsentMixin(), nil
 }
 
-// SaveConsent stores a consent. The unique index and the revision decide who was the
-// first.
+// SaveConsent stores a consent: a new one if old is nil, otherwise the successor of old.
+// If several are stored at once, the unique index or the revision decides which was
+// first; saved is false for the others.
 func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error) {
 	key := consentKey(user.GetUserID(), consent.GetClientID())
 	err = c.table.do(ctx, step{}, func(tx *tx) error {
@@ -94,8 +95,8 @@ func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.Cons
 	return saved, err
 }
 
-// Of returns a user's consents, the latest first, for a page on which they can be
-// taken back.
+// Of returns a user's consents, the latest first, for a page on which the user can revoke
+// them.
 func (c *Consents[M]) Of(ctx context.Context, userID string) (consents []*M, err error) {
 	theirs, err := c.table.theirs(ctx, userID)
 	if err != nil {
@@ -109,13 +110,13 @@ func (c *Consents[M]) Of(ctx context.Context, userID string) (consents []*M, err
 	return consents, err
 }
 
-// Revoke takes a consent back, in one atomic step with all that came of it: codes that
-// nobody has redeemed, devices that have not got their tokens, tokens, and what other
-// clients got for those by exchange (RFC 8693). A client that the user never consented to
-// loses its grants all the same.
+// Revoke removes a consent and, in the same transaction, ends everything issued under it:
+// unredeemed codes, device authorizations, tokens, and the tokens that other clients got
+// for those by exchange (RFC 8693). A client without a stored consent loses its grants as
+// well.
 func (c *Consents[M]) Revoke(ctx context.Context, userID, clientID string, now time.Time) error {
 	if userID == "" || clientID == "" {
-		return errors.New("gormstore: a consent to revoke is that of a user to a client, and one of them has no id")
+		return errors.New("gormstore: revoking a consent needs the ids of both the user and the client, and one of them is empty")
 	}
 	ended := int64(0)
 	err := c.table.do(ctx, step{several: true}, func(tx *tx) error {
@@ -137,5 +138,5 @@ func (c *Consents[M]) Revoke(ctx context.Context, userID, clientID string, now t
 	return err
 }
 
-// TellRevocationsTo has the server's hooks be told of the consents that are revoked.
+// TellRevocationsTo reports revoked consents to the server's hooks.
 func (c *Consents[M]) TellRevocationsTo(s *server.Server) { c.table.TellRevocationsTo(s) }

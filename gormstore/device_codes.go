@@ -25,12 +25,12 @@ type deviceRow interface {
 	AsDeviceCodeMixin() *models.DeviceCodeMixin
 }
 
-// DeviceCodes keeps device authorizations (RFC 8628) in rows of the program's
-// model; it is a [server.DeviceCodeStorage]. They are redeemed by
-// [Tokens.Save], together with the token that they are exchanged for.
+// DeviceCodes stores device authorizations (RFC 8628) in rows of the program's model; it
+// is a [server.DeviceCodeStorage]. [Tokens.Save] redeems a device code in the same
+// transaction that stores the token it is exchanged for.
 type DeviceCodes struct{ table *Table }
 
-// NewDeviceCodes returns the store, or what is wrong with the model.
+// NewDeviceCodes returns the store, or an error that says what is wrong with the model.
 func NewDeviceCodes[M any, P DeviceCodeModel[M]](db *gorm.DB) (*DeviceCodes, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -45,7 +45,8 @@ func (d *DeviceCodes) Pruned() []*Table { return []*Table{d.table} }
 // Erased returns the table of device authorizations.
 func (d *DeviceCodes) Erased() []*Table { return []*Table{d.table} }
 
-// SaveDeviceCode stores a device authorization.
+// SaveDeviceCode stores a device authorization. It returns [server.ErrTaken] if one of
+// the codes exists already.
 func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
 	return d.table.store(ctx, step{own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
 		row := d.table.newRow().(deviceRow)
@@ -58,7 +59,8 @@ func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceC
 	})
 }
 
-// QueryDeviceCode finds a device authorization by the digest of either code.
+// QueryDeviceCode finds a device authorization by the digest of either code. It returns
+// nil when there is none.
 func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCodeQuery) (*server.StoredDeviceCode, error) {
 	condition := d.table.is("DeviceCode", query.DeviceCode)
 	if query.DeviceCode == "" {
@@ -72,13 +74,14 @@ func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCo
 	return &server.StoredDeviceCode{DeviceCode: row.(deviceRow), UserID: d.table.userID.get(row)}, nil
 }
 
-// patientInterval is so many seconds that no honest device has to wait for longer, unless clocks
-// differ.
+// patientInterval is the interval, in seconds, that an honest device never has to exceed unless
+// clocks differ.
 const patientInterval = 20
 
-// PollDeviceCode notes that the device asked. Of two polls at once, one is noted. The clocks of
-// two instances may differ: an interval that has grown to more than 20 seconds leaves room for half
-// of what is more, so that it does not grow for ever.
+// PollDeviceCode records that the device polled; of two polls at once, only one is recorded. It
+// lengthens the interval by slower if the poll came too soon. Because the clocks of two instances
+// may differ, an interval beyond 20 seconds tolerates polls that are early by half of the excess,
+// so that it does not grow forever.
 func (d *DeviceCodes) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
 	theirs, last, interval := d.table.is("DeviceCode", deviceCode), column(d.table.column("LastPolledAt")), column(d.table.column("PollInterval"))
 	paced := clause.Expr{SQL: "? <= ? - ? + CASE WHEN ? > ? THEN (? - ?) / 2 ELSE 0 END", Vars: []any{last, now.Unix(), interval, interval, patientInterval, interval, patientInterval}}
@@ -98,11 +101,12 @@ func (d *DeviceCodes) PollDeviceCode(ctx context.Context, deviceCode string, now
 	return tooSoon, err
 }
 
-// errDecided is for a device on which somebody has decided.
-var errDecided = errors.New("gormstore: the device authorization was decided before")
+// errDecided means that a user has already decided on the device authorization, or that
+// it has expired.
+var errDecided = errors.New("gormstore: the device authorization is already decided")
 
-// DecideDeviceCode stores a user's decision. Of any number of decisions, one
-// counts.
+// DecideDeviceCode stores a user's decision. Of several decisions, only the first counts;
+// decided is false for the others, and once the codes have expired.
 func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, decision server.DeviceDecision) (decided bool, err error) {
 	theirs, err := d.table.theirs(ctx, decision.User.GetUserID())
 	if err != nil {

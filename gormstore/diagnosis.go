@@ -15,23 +15,23 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// diagnosisLimit is how long a diagnosis may take altogether.
+// diagnosisLimit is how long a whole diagnosis may take.
 const diagnosisLimit = 10 * time.Second
 
-// Diagnose returns what is wrong with the models, with their tables, and with the
-// settings of the database and of its pool; nil when nothing is. The models are
-// those that [AutoMigrate] takes.
+// Diagnose returns what is wrong with the models, their tables, and the settings of the
+// database and the connection pool; nil when nothing is. Pass the same models as to
+// [AutoMigrate].
 //
-// It reads the catalog, some settings, and a bounded number of rows, in some tens
-// of statements, and changes nothing: it may run at every start, beside others,
-// and by a role that may not read everything. What it could not look at is a
-// [server.Hint].
+// It reads the catalog, some settings and a bounded number of rows, in a few dozen
+// statements, and changes nothing. It can run at every start, concurrently with other
+// instances, and as a role that may not read everything. What it could not read is
+// reported as a [server.Hint].
 func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
 	return DiagnoseFor(ctx, nil, db, models...)
 }
 
-// DiagnoseFor is [Diagnose] for a server, by whose settings it looks at clients. Without
-// one it takes the defaults.
+// DiagnoseFor is like [Diagnose], but checks clients against the settings of the server.
+// If srv is nil, it uses the defaults.
 func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ...any) server.Findings {
 	db, handleErr := handle(db)
 	x := &examination{ctx: ctx, db: db}
@@ -51,7 +51,7 @@ func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ..
 	}
 	pool, err := db.DB()
 	if err != nil {
-		x.unseen("the database", fmt.Errorf("%w: hand over the handle of a pool", err))
+		x.unseen("the database", fmt.Errorf("%w: pass a handle of a connection pool", err))
 		return x.findings
 	}
 	x.pool = pool
@@ -67,24 +67,24 @@ type examination struct {
 	db     *gorm.DB
 	pool   *sql.DB
 	conn   *sql.Conn
-	within queryer // a transaction in which everything is asked; nil for conn
+	within queryer // a transaction to run all statements in; nil for conn
 	models []*examinedModel
-	// server is nil where the doctor was not given one.
+	// server is nil if the doctor was not given one.
 	server *server.Server
-	// privateUse are the server's private-use schemes without a dot, nil for the usual.
+	// privateUse are the private-use schemes without a dot that the server allows; nil for
+	// the default.
 	privateUse []string
 	findings   server.Findings
 }
 
-// engine is what differs from one database to another.
+// engine is what differs between databases.
 type engine interface {
 	// settings finds what is wrong with the settings.
 	settings(x *examination)
-	// replica is true where nothing can be written; it is empty where there are no
-	// replicas.
+	// replica returns an SQL expression that is true on a replica; empty if the engine has
+	// no replicas.
 	replica() string
-	// tables reads the catalog, and returns the models' tables that there are by
-	// their names.
+	// tables reads the catalog, and returns the existing tables of the models by name.
 	tables(x *examination) (map[string]*catalogTable, error)
 	// retype returns the statement that gives a column another type.
 	retype(table, column, columnType string) string
@@ -101,8 +101,8 @@ func engineOf(db *gorm.DB) engine {
 	}
 }
 
-// examineDatabase holds one connection for all that it asks, since there may be no
-// other.
+// examineDatabase runs all statements on one connection, because the pool may not have
+// another.
 func (x *examination) examineDatabase(engine engine) {
 	conn, err := x.pool.Conn(x.ctx)
 	if err != nil {
@@ -131,19 +131,19 @@ func (x *examination) found(check string) bool {
 	return len(x.findings.Without(check)) != len(x.findings)
 }
 
-// unseen says what could not be looked at.
+// unseen reports what could not be read.
 func (x *examination) unseen(where string, err error) {
 	said := slices.ContainsFunc(x.findings, func(f server.Finding) bool { return f.Check == "unseen" && f.Where == where })
 	if said {
 		return
 	}
 	x.find(server.Finding{
-		Check: "unseen", Severity: server.Hint, Where: where, Problem: "could not be looked at: " + strings.Join(strings.Fields(err.Error()), " "),
-		Remedy: "let the role read it, or run the doctor as one that may",
+		Check: "unseen", Severity: server.Hint, Where: where, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
+		Remedy: "allow the role to read it, or run the doctor as a role that may",
 	})
 }
 
-// ask runs a statement that reads, and has each row read.
+// ask runs a query and calls row for each row of the result.
 func (x *examination) ask(row func(scan func(into ...any) error) error, statement string, args ...any) error {
 	if x.within != nil {
 		return eachRow(x.ctx, x.within, row, statement, args...)
@@ -151,9 +151,10 @@ func (x *examination) ask(row func(scan func(into ...any) error) error, statemen
 	return x.askOn(x.conn, row, statement, args...)
 }
 
-// askOn is ask on another connection. On PostgreSQL it is a transaction that may
-// only read, which stays on one connection of PgBouncer's, by a statement that
-// nobody has prepared before. One that fails so does no harm to the next.
+// askOn is ask on another connection. On PostgreSQL it uses a read-only transaction,
+// which PgBouncer keeps on one server connection, and a unique statement text, which
+// cannot have been prepared before. That way a statement that fails does not affect the
+// next one.
 func (x *examination) askOn(conn *sql.Conn, row func(scan func(into ...any) error) error, statement string, args ...any) (err error) {
 	if x.db.Name() != "postgres" {
 		return eachRow(x.ctx, conn, row, statement, args...)
@@ -184,15 +185,15 @@ func eachRow(ctx context.Context, db queryer, row func(scan func(into ...any) er
 	return rows.Err()
 }
 
-// askOne is ask for the one row that there is.
+// askOne is ask for a query with a single row.
 func (x *examination) askOne(into []any, statement string) error {
 	found := false
 	err := x.ask(func(scan func(...any) error) error { found = true; return scan(into...) }, statement)
 	if err == nil && !found {
-		return errors.New("nothing was answered")
+		return errors.New("the query returned no row")
 	}
 	return err
 }
 
-// quote returns the name of a table or column as the engine writes it.
+// quote quotes the name of a table or column for the engine.
 func (x *examination) quote(name string) string { return (&gorm.Statement{DB: x.db}).Quote(name) }

@@ -12,28 +12,29 @@ import (
 const (
 	// clientBatch is how many clients are read at once.
 	clientBatch = 500
-	// clientBatches is how often some are read: of a larger table the first are looked at.
+	// clientBatches is how many batches are read: only the first rows of a larger table are
+	// examined.
 	clientBatches = 10
-	// namedFaults is how many faults are named.
+	// namedFaults is how many faults are listed.
 	namedFaults = 5
 )
 
-// examinedClient is a client's row as it is examined.
+// examinedClient is the row of a client under examination.
 type examinedClient struct {
 	models.ClientMixin
 
 	ignored []models.IgnoredMember
-	// unreadable is why nothing of the metadata can be read.
+	// unreadable is why the metadata cannot be read at all; nil if it can.
 	unreadable error
 }
 
-// rowFaults are faults of one kind, by the row.
+// rowFaults collects faults of one kind in several rows.
 type rowFaults struct {
 	rows  int
 	named []string
 }
 
-// add adds those of a row, which goes by a name.
+// add adds the faults of the row with this name.
 func (f *rowFaults) add(row string, faults ...string) {
 	if len(faults) == 0 {
 		return
@@ -47,7 +48,7 @@ func (f *rowFaults) add(row string, faults ...string) {
 	}
 }
 
-// String says in how many rows which faults are.
+// String returns the number of rows with faults, and the first of the faults.
 func (f *rowFaults) String() string {
 	named := f.named
 	if len(named) > namedFaults {
@@ -56,9 +57,9 @@ func (f *rowFaults) String() string {
 	return fmt.Sprintf("in %d of its rows: %s", f.rows, strings.Join(named, "; "))
 }
 
-// examineClients finds clients with addresses, names or keys that no client may have, and
-// those whose metadata does not mean what is written there: rows that are older than the
-// rules, or that came from somewhere else.
+// examineClients finds clients with URLs, names or keys that are not allowed, and clients
+// with ambiguous metadata: rows that are older than the rules, or that were not written
+// by this module.
 func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 	if !m.is("ClientMixin") {
 		return
@@ -85,7 +86,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 			keyless.add(name, missing...)
 			older.add(name, old...)
 			if client.EndedGeneration < client.Generation {
-				ending.add(name, "its grants were to end")
+				ending.add(name, "its grants should have ended")
 			}
 			if client.unreadable != nil {
 				unreadable.add(name, client.unreadable.Error())
@@ -103,29 +104,29 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		problem  string
 		finding  server.Finding
 	}{
-		{&invalid, "client_metadata", server.Warning, "has addresses, names or keys that no client may have, ", server.Finding{
-			Consequence: "those addresses are never used, those names are shown without what cannot be seen, and by those keys nothing is verified",
+		{&invalid, "client_metadata", server.Warning, "has URLs, names or keys that are not allowed, ", server.Finding{
+			Consequence: "those URLs are never used, those names are shown without their invisible characters, and those keys verify nothing",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
-		{&ignored, "client_metadata_ignored", server.Warning, "has metadata with members that two readers could read in two ways, ", server.Finding{
-			Consequence: "those members are ignored, and the clients go on without them",
-			Remedy:      "write each of those members once, by its exact name and with the JSON type that RFC 7591 gives it, or take it out, in the column " + names["ClientMetadata"],
+		{&ignored, "client_metadata_ignored", server.Warning, "has metadata with ambiguous members, which different readers may read differently, ", server.Finding{
+			Consequence: "those members are ignored",
+			Remedy:      "write each of those members once, with its exact name and the JSON type of RFC 7591, or remove it, in the column " + names["ClientMetadata"],
 		}},
 		{&unreadable, "client_metadata_unreadable", server.Grave, "has metadata that is not a JSON object, ", server.Finding{
 			Consequence: "every request of those clients fails",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
-		{&keyless, "missing_secret", server.Grave, "has client secrets that were derived with what is not configured, ", server.Finding{
+		{&keyless, "missing_secret", server.Grave, "has client secrets that were derived from a secret that is not configured, ", server.Finding{
 			Consequence: "those clients cannot authenticate",
-			Remedy:      "Config.Secrets: add the secret with that id again, after the newest one; where it is lost, give those clients new secrets by ClientFactory.RotateSecret",
+			Remedy:      "Config.Secrets: add the secret with that id again, after the newest one; if it is lost, give those clients new secrets with ClientFactory.RotateSecret",
 		}},
-		{&older, "older_secret", server.Hint, "has client secrets that were derived with an older secret, ", server.Finding{
-			Consequence: "it cannot be left out of Config.Secrets yet",
-			Remedy:      "keep it, or give those clients new secrets by ClientFactory.RotateSecret",
+		{&older, "older_secret", server.Hint, "has client secrets that were derived from an older secret, ", server.Finding{
+			Consequence: "it must not be removed from Config.Secrets yet",
+			Remedy:      "keep it, or give those clients new secrets with ClientFactory.RotateSecret",
 		}},
-		{&ending, "unfinished_end", server.Warning, "has clients of which all grants were to end, and have not all been revoked, ", server.Finding{
-			Consequence: "an API that looks up bearer tokens by itself still takes those that were issued to them before",
-			Remedy:      "where nothing does so just now, call RevokeClient once more, or DeleteClient for one that was to be deleted",
+		{&ending, "unfinished_end", server.Warning, "has clients whose grants should all have ended but have not all been revoked, ", server.Finding{
+			Consequence: "an API that looks up bearer tokens itself still accepts the tokens that were issued to them before",
+			Remedy:      "unless this is in progress right now, call RevokeClient again, or DeleteClient for a client that was to be deleted",
 		}},
 	} {
 		if one.faults.rows == 0 {
@@ -136,8 +137,8 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 	}
 }
 
-// secretsOf returns what is missing to derive a client's secrets, and which older secrets
-// of the server are needed for that.
+// secretsOf returns which of the server's secrets a client's derived secrets need and the
+// server does not have, and which older ones they need.
 func (x *examination) secretsOf(client *examinedClient) (missing, older []string) {
 	if x.server == nil {
 		return nil, nil
@@ -145,9 +146,9 @@ func (x *examination) secretsOf(client *examinedClient) (missing, older []string
 	newest := x.server.GivenConfig().Secrets.Newest()
 	for _, stored := range []string{client.ClientSecret, client.PreviousClientSecret} {
 		id, _, derived := models.ReadDerivedClientSecret(stored)
-		by := "by the secret with the id " + strconv.Quote(id)
+		by := "from the secret with the id " + strconv.Quote(id)
 		if id == "" {
-			by = "by ClientSecretJWT.Key"
+			by = "from ClientSecretJWT.Key"
 		}
 		switch {
 		case !derived:
@@ -160,7 +161,7 @@ func (x *examination) secretsOf(client *examinedClient) (missing, older []string
 	return missing, older
 }
 
-// texts returns what is said of each fault.
+// texts returns the faults as strings.
 func texts[F fmt.Stringer](faults []F) []string {
 	said := make([]string, len(faults))
 	for i, fault := range faults {
@@ -169,11 +170,11 @@ func texts[F fmt.Stringer](faults []F) []string {
 	return said
 }
 
-// clientsAfter returns the next clients in the order of their ids, as far as they are
-// examined. One whose metadata cannot be read has none.
+// clientsAfter returns the next batch of clients in the order of their ids, with the
+// columns that are examined. A client whose metadata cannot be read has none.
 func (x *examination) clientsAfter(m *examinedModel, t *catalogTable, last string) (clients []examinedClient, err error) {
 	names, id := m.table.columns, x.quote(m.column("ClientMixin", "ClientID"))
-	read := func(name string) string { // of a table that is not migrated yet
+	read := func(name string) string { // the table may not be migrated yet
 		if column := names[name]; t.hasColumns([]string{column}) {
 			return "COALESCE(" + x.quote(column) + ", '')"
 		}

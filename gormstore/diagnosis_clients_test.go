@@ -58,7 +58,7 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 			`client_name: "a\u202eb" has the character U+202E`:                                      row("f", "", models.ClientMetadata{ClientName: "a\u202eb"}),
 			`jwks: "EC P-256" has a private or symmetric key`: row("h", "", models.ClientMetadata{JWKs: json.RawMessage(
 				`{"keys":[{"kty":"AKP","kid":"a"},{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}]}`)}),
-			`jwks: "OKP X25519" has no key that the server understands`:                         row("i", "", models.ClientMetadata{JWKs: json.RawMessage(`{"keys":[{"kty":"OKP","crv":"X25519","x":"AAAA"}]}`)}),
+			`jwks: "OKP X25519" has no key that the server supports`:                            row("i", "", models.ClientMetadata{JWKs: json.RawMessage(`{"keys":[{"kty":"OKP","crv":"X25519","x":"AAAA"}]}`)}),
 			`jwks: is not a JSON Web Key Set`:                                                   row("j", "", models.ClientMetadata{JWKs: json.RawMessage(`{}`)}),
 			`client_name#ja: "` + strings.Repeat("a", 100) + `…" is longer than 100 characters`: row("g", "", extra("client_name#ja", `"`+strings.Repeat("a", 5000)+`"`)),
 		} {
@@ -98,12 +98,12 @@ func TestIgnoredMembersAreFound(t *testing.T) {
 		assert.Empty(t, diagnosed(t, db))
 
 		for want, metadata := range map[string]string{
-			`"grant_typeſ" is not a member`: `{"redirect_uris":["https://app.example/cb"],"grant_typeſ":["client_credentials"]}`,
-			`"Scope" is not a member`:       `{"redirect_uris":["https://app.example/cb"],"Scope":"admin"}`,
-			`"scope" is given twice`:        `{"redirect_uris":["https://app.example/cb"],"scope":"a","scope":"admin"}`,
-			`"scope" has another JSON type`: `{"redirect_uris":["https://app.example/cb"],"scope":["a"]}`,
-			`"x" is given twice`:            `{"redirect_uris":["https://app.example/cb"],"x":{"y":1,"y":2}}`,
-			`"x" is longer than`:            `{"redirect_uris":["https://app.example/cb"],"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+			`"grant_typeſ" is not the name of a known member`: `{"redirect_uris":["https://app.example/cb"],"grant_typeſ":["client_credentials"]}`,
+			`"Scope" is not the name of a known member`:       `{"redirect_uris":["https://app.example/cb"],"Scope":"admin"}`,
+			`"scope" is given twice`:                          `{"redirect_uris":["https://app.example/cb"],"scope":"a","scope":"admin"}`,
+			`"scope" has another JSON type`:                   `{"redirect_uris":["https://app.example/cb"],"scope":["a"]}`,
+			`"x" is given twice`:                              `{"redirect_uris":["https://app.example/cb"],"x":{"y":1,"y":2}}`,
+			`"x" is longer than`:                              `{"redirect_uris":["https://app.example/cb"],"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 		} {
 			store("old", metadata)
 			found := diagnosed(t, db)

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Numbers of file systems that another machine serves, of linux/magic.h and the
-// file systems themselves.
+// Magic numbers of network file systems, from linux/magic.h and the file systems
+// themselves.
 var networkFilesystems = []uint32{
 	0x6969,     // NFS
 	0x517b,     // SMB
@@ -19,13 +19,13 @@ var networkFilesystems = []uint32{
 	0x0bd00bd0, // Lustre
 }
 
-// onNetwork reports whether a file is known to be on another machine. What cannot
-// be found out is not.
+// onNetwork reports whether a file is known to be on a network file system. It is false
+// if that cannot be determined.
 func onNetwork(file string) bool {
 	var filesystem syscall.Statfs_t
-	return syscall.Statfs(file, &filesystem) == nil && isNetworkFilesystem(int64(filesystem.Type)) //nolint:unconvert // not everywhere 64 bits
+	return syscall.Statfs(file, &filesystem) == nil && isNetworkFilesystem(int64(filesystem.Type)) //nolint:unconvert // not 64 bits on every architecture
 }
 
 func isNetworkFilesystem(kind int64) bool {
-	return slices.Contains(networkFilesystems, uint32(kind&0xffffffff)) // some architectures extend it by its sign
+	return slices.Contains(networkFilesystems, uint32(kind&0xffffffff)) // some architectures sign-extend it
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// examinedJSONRows is how many rows of a table are looked at for JSON that is not to be
-// read: those that come first in the order of a digest, which are any.
+// examinedJSONRows is how many rows of a table are examined for invalid JSON: the first
+// in the order of a digest, which makes them a random sample.
 const examinedJSONRows = 1000
 
-// examineStoredJSON finds rows with JSON that is none, or that two readers could read in
-// two ways: they are older than the rule by which it is read, or came from somewhere else.
+// examineStoredJSON finds rows with invalid or ambiguous JSON: they are older than the
+// strict rules, or were not written by this module.
 func (x *examination) examineStoredJSON(m *examinedModel, t *catalogTable) {
 	about, names, primary := m.table.about, m.table.columns, m.table.schema.PrioritizedPrimaryField
 	order := names[about.Key]
@@ -61,13 +61,14 @@ func (x *examination) examineStoredJSON(m *examinedModel, t *catalogTable) {
 		return
 	}
 	x.find(server.Finding{
-		Check: "stored_json", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "has JSON that cannot be read, or in two ways, " + found.String(),
-		Consequence: "authorization details and claims that are so stand for nothing, and a token or a code is refused where it does not say who acts with it, or to which key it is bound",
-		Remedy:      "correct those columns, or revoke the grants and the consents and have the users asked again",
+		Check: "stored_json", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "has invalid or ambiguous JSON, " + found.String(),
+		Consequence: "such authorization details and claims grant nothing, and a token or code is refused if its actor or the key that it is bound to cannot be read",
+		Remedy:      "correct those columns, or revoke the grants and consents so that the users are asked again",
 	})
 }
 
-// faultsIn returns what is wrong with the texts of a row, by their columns.
+// faultsIn returns what is wrong with the values of a row, each with the name of its
+// column.
 func faultsIn(columns, texts []string, faultsOf []func(string) error) (faults []string) {
 	for i, text := range texts {
 		if text == "" {

@@ -13,15 +13,15 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Diagnose finds keys that cannot be read, or that can be read in the database, secrets
-// that are needed still, what is pending until no older instance runs, and RSA keys for
-// which somebody will wait. It makes none.
+// Diagnose finds keys that the server cannot read, keys that are stored unencrypted,
+// older secrets that are still needed, keys that stay as they are until no older instance
+// runs, and missing RSA keys, which a request would have to wait for. It creates no keys.
 func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
 	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
 		return server.Findings{{
-			Check: "unseen", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be looked at: " + strings.Join(strings.Fields(err.Error()), " "),
-			Remedy: "let the role read it, or run the doctor as one that may",
+			Check: "unseen", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
+			Remedy: "allow the role to read it, or run the doctor as a role that may",
 		}}
 	}
 	var keys []*models.SigningKeyMixin // those that are in use
@@ -41,7 +41,7 @@ func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings 
 	return slices.Concat(findings, k.diagnoseForms(keys, pending), k.diagnoseRSA(keys, s.Now()))
 }
 
-// diagnoseUnreadable finds keys that the server cannot read.
+// diagnoseUnreadable finds keys that the server cannot decrypt or parse.
 func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.Findings {
 	var found rowFaults
 	missing := new(server.MissingSecretError)
@@ -58,17 +58,17 @@ func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.
 	if found.rows == 0 {
 		return nil
 	}
-	remedy := "SigningKeyOptions.EncryptionKey: that with which they were written; where it is lost, delete those rows, which voids what they have signed"
+	remedy := "SigningKeyOptions.EncryptionKey: set the key that they were encrypted with; if it is lost, delete those rows, which invalidates everything they signed"
 	if missing.ID != "" {
-		remedy = "Config.Secrets: add the secret with the id " + strconv.Quote(missing.ID) + " again, after the newest one; where it is lost, delete those rows, which voids what they have signed"
+		remedy = "Config.Secrets: add the secret with the id " + strconv.Quote(missing.ID) + " again, after the newest one; if it is lost, delete those rows, which invalidates everything they signed"
 	}
 	return server.Findings{{
 		Check: "unreadable_keys", Severity: server.Grave, Where: "table " + k.table.schema.Table, Problem: "has keys that cannot be read, " + found.String(),
-		Consequence: "nothing is signed, and no key is published", Remedy: remedy,
+		Consequence: "nothing can be signed, and no key is published", Remedy: remedy,
 	}}
 }
 
-// diagnoseSecrets names the older secrets without which a key cannot be read.
+// diagnoseSecrets finds keys that are encrypted with an older secret.
 func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings server.Findings) {
 	if len(k.options.Secrets) == 0 {
 		return nil
@@ -76,44 +76,44 @@ func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings 
 	for _, id := range k.options.Secrets.IDs()[1:] {
 		if slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return server.SealedBy(key.PrivateKey) == id }) {
 			findings = append(findings, server.Finding{
-				Check: "older_secret", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that the secret with the id " + strconv.Quote(id) + " encrypted",
-				Consequence: "it cannot be left out of Config.Secrets yet", Remedy: "go srv.MaintainKeys(ctx) beside the server, which encrypts them by the newest secret",
+				Check: "older_secret", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are encrypted with the secret with the id " + strconv.Quote(id),
+				Consequence: "it must not be removed from Config.Secrets yet", Remedy: "go srv.MaintainKeys(ctx) beside the server, which encrypts them with the newest secret",
 			})
 		}
 	}
 	return findings
 }
 
-// diagnoseForms finds keys that are not encrypted, and those that would be encrypted by
-// Secrets if no older instance ran.
+// diagnoseForms finds keys that are not encrypted, and keys that wait to be encrypted
+// with Secrets until no older instance runs.
 func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool) server.Findings {
 	readable := slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return formOf(key.PrivateKey) == readableForm })
-	begins := "Config.NoOlderInstances: true, once no instance of an older release runs; then go srv.MaintainKeys(ctx) encrypts them"
+	begins := "set Config.NoOlderInstances: true once no instance of an older release runs; go srv.MaintainKeys(ctx) then encrypts them"
 	switch {
 	case !readable && pending:
 		return server.Findings{{
-			Check: "pending_keys", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that Config.Secrets do not encrypt yet, as an older instance could not read them",
-			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated, and no salt of pairwise subjects is kept", Remedy: begins,
+			Check: "pending_keys", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are not encrypted with Config.Secrets yet, because an older instance could not read them then",
+			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated, and no salt of pairwise subjects is stored", Remedy: begins,
 		}}
 	case !readable:
 		return nil
 	}
-	remedy := "Config.Secrets, or SigningKeyOptions.Secrets: 32 random bytes that are kept apart from the database"
+	remedy := "Config.Secrets, or SigningKeyOptions.Secrets: 32 random bytes that are not stored in the database"
 	switch {
 	case pending:
 		remedy = begins
 	case len(k.options.Secrets) > 0:
 		remedy = "go srv.MaintainKeys(ctx) beside the server, which encrypts them"
 	case k.options.EncryptionKey != nil:
-		remedy = "SigningKeys.Rotate for each algorithm: they were made before there was an EncryptionKey"
+		remedy = "call SigningKeys.Rotate for each algorithm: the keys were created before EncryptionKey was set"
 	}
 	return server.Findings{{
-		Check: "readable_keys", Severity: server.Warning, Where: "table " + k.table.schema.Table, Problem: "keeps private keys that are not encrypted",
-		Consequence: "whoever reads the database, or a copy of it, can sign as the server", Remedy: remedy,
+		Check: "readable_keys", Severity: server.Warning, Where: "table " + k.table.schema.Table, Problem: "has private keys that are not encrypted",
+		Consequence: "anyone who reads the database, or a copy of it, can sign as the server", Remedy: remedy,
 	}}
 }
 
-// diagnoseRSA finds that an RSA key is to be made while a request waits for it.
+// diagnoseRSA finds that a request will have to wait until an RSA key is created.
 func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
 	var missing []string
 	for _, algorithm := range k.options.names() {
@@ -126,7 +126,7 @@ func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time)
 	}
 	return server.Findings{{
 		Check: "rsa_key", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has no key for " + strings.Join(missing, ", "),
-		Consequence: "it is made while the first request that needs it waits, for a second or more",
+		Consequence: "the first request that needs it waits for a second or more until it is created",
 		Remedy:      "err := srv.PrepareKeys(ctx) before the server serves, and go srv.MaintainKeys(ctx) beside it",
 	}}
 }
@@ -140,7 +140,7 @@ func hasCurrent(keys []*models.SigningKeyMixin, algorithm string, now time.Time)
 	return false
 }
 
-// isRSA reports whether keys of an algorithm take long to make.
+// isRSA reports whether an algorithm uses RSA keys, which are slow to create.
 func isRSA(algorithm string) bool {
 	return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
 }

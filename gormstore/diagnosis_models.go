@@ -11,13 +11,13 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// examinedModel is a model of the program's that GORM can read.
+// examinedModel is a model of the program that GORM can parse.
 type examinedModel struct {
 	table *Table
-	mixin string // the name of the one that it embeds, empty for a model of the program's own
+	mixin string // the name of the mixin that it embeds; empty if it embeds none
 }
 
-// examineModels finds what the constructors would refuse, of all models at once.
+// examineModels finds everything that the constructors would refuse about the models.
 func (x *examination) examineModels(all []any) {
 	for _, model := range all {
 		t, err := parse(x.db, model)
@@ -35,8 +35,8 @@ func (x *examination) examineModels(all []any) {
 	x.examineUserIndexes()
 }
 
-// examineUserIndexes finds the models in which the stores of consents and of
-// sessions could not find a user's rows.
+// examineUserIndexes finds models without the index on UserID that the stores of consents
+// and sessions need.
 func (x *examination) examineUserIndexes() {
 	needed := make(map[string]bool)
 	for _, m := range x.models {
@@ -53,7 +53,7 @@ func (x *examination) examineUserIndexes() {
 	}
 }
 
-// refused says what a constructor returns as an error.
+// refused reports an error that the constructors return.
 func (x *examination) refused(check, where string, err error) {
 	if err == nil {
 		return
@@ -69,7 +69,7 @@ func (x *examination) refused(check, where string, err error) {
 
 func (m *examinedModel) is(mixin string) bool { return m.mixin == mixin }
 
-// column returns the name of a column of a mixin, empty where the model embeds another.
+// column returns the name of a mixin's column; empty if the model embeds another mixin.
 func (m *examinedModel) column(mixin, field string) string {
 	if m.mixin != mixin {
 		return ""
@@ -77,8 +77,8 @@ func (m *examinedModel) column(mixin, field string) string {
 	return m.table.columns[field]
 }
 
-// described returns the name of the field, of the mixin or as the model's description
-// knows it, of a column; empty for one that is the program's own affair.
+// described returns the name of a field if it is the mixin's or in the model's own
+// description of its table; otherwise empty.
 func (m *examinedModel) described(field *schema.Field) string {
 	if m.table.columns[field.Name] != field.DBName {
 		return ""
@@ -86,8 +86,7 @@ func (m *examinedModel) described(field *schema.Field) string {
 	return field.Name
 }
 
-// ofMixin returns the name of the mixin's field that a field of the model stems from,
-// empty for one of the program's own.
+// ofMixin returns the name of a field if it comes from the mixin; otherwise empty.
 func (m *examinedModel) ofMixin(field *schema.Field) string {
 	if m.mixin == "" {
 		return ""
@@ -95,11 +94,11 @@ func (m *examinedModel) ofMixin(field *schema.Field) string {
 	return m.described(field)
 }
 
-// withoutUser reports whether rows of the model may belong to nobody: tokens of a
-// client's own, and devices on which nobody has decided.
+// withoutUser reports whether rows of the model may have no user: a client's own tokens,
+// and undecided device authorizations.
 func (m *examinedModel) withoutUser() bool { return m.is("TokenMixin") || m.is("DeviceCodeMixin") }
 
-// zeroIsNull reports whether the zero value of a field is NULL in the database.
+// zeroIsNull reports whether the zero value of a field is stored as NULL.
 func zeroIsNull(field *schema.Field) bool {
 	row := reflect.New(field.Schema.ModelType).Elem()
 	value, _ := field.ValueOf(context.Background(), row)

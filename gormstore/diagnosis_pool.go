@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// spareConnections are opened to see how many of them stay.
+	// spareConnections is how many connections are opened to see how many of them stay open.
 	spareConnections = 4
-	// spareLimit is how long one of them may take: the pool may be busy.
+	// spareLimit is how long opening them may take, because the pool may be busy.
 	spareLimit = time.Second
-	// smallPool has no need of connections that stay.
+	// smallPool is the size below which a pool needs no idle connections.
 	smallPool = 8
 )
 
-// examinePool finds a pool that is unbounded, or that closes its connections as
-// soon as they are not used.
+// examinePool finds a pool that is unbounded, or that closes connections as soon as they
+// are idle.
 func (x *examination) examinePool() {
 	open := x.pool.Stats().MaxOpenConnections
 	if open == 0 {
 		x.find(server.Finding{
 			Check: "max_open_conns", Severity: server.Warning, Where: "the pool", Problem: "is unbounded",
-			Consequence: "a flood of requests takes all connections or files that there are, also from others", Remedy: "pool.SetMaxOpenConns(20); pool.SetMaxIdleConns(20)",
+			Consequence: "a flood of requests exhausts the connections or file descriptors, including those of others", Remedy: "pool.SetMaxOpenConns(20); pool.SetMaxIdleConns(20)",
 		})
 	}
 	if x.db.Name() == "sqlite" || open != 0 && open < smallPool {
-		return // to open a file costs nothing
+		return // opening a file is cheap
 	}
 	before := x.pool.Stats().MaxIdleClosed
 	spare := x.spareConns(spareConnections)
@@ -40,14 +40,14 @@ func (x *examination) examinePool() {
 	after := x.pool.Stats()
 	if len(spare) == spareConnections && after.MaxIdleClosed > before && after.Idle < spareConnections {
 		x.find(server.Finding{
-			Check: "max_idle_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("keeps %d connections that are idle", after.Idle),
-			Consequence: "under load most requests connect anew, each in some milliseconds", Remedy: "pool.SetMaxIdleConns, to the same as SetMaxOpenConns",
+			Check: "max_idle_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("keeps only %d idle connections", after.Idle),
+			Consequence: "under load most requests open a new connection, which takes some milliseconds each", Remedy: "set pool.SetMaxIdleConns to the same number as SetMaxOpenConns",
 		})
 	}
 }
 
-// spareConns returns connections of the pool beside the examination's own, as many
-// as there are without waiting long.
+// spareConns returns up to n connections of the pool besides the examination's own, as
+// many as are available within spareLimit.
 func (x *examination) spareConns(n int) (conns []*sql.Conn) {
 	ctx, cancel := context.WithTimeout(x.ctx, spareLimit)
 	defer cancel()
@@ -67,8 +67,8 @@ func closeAll(conns []*sql.Conn) {
 	}
 }
 
-// examinePrimary asks as a store does where its reads go that must see what was
-// just written: by the handle's own plugins and conditions.
+// examinePrimary finds out whether reads that must see the latest writes go to the
+// primary. It reads as a store does, with the handle's plugins and conditions.
 func (x *examination) examinePrimary(engine engine) {
 	if engine.replica() == "" || x.found("read_only") || x.found("prepared_statements") {
 		return
@@ -85,8 +85,8 @@ func (x *examination) examinePrimary(engine engine) {
 	}
 	if len(answers) == 1 && answers[0].Replica {
 		x.find(server.Finding{
-			Check: "reads_of_replica", Severity: server.Grave, Where: "the *gorm.DB", Problem: "has a replica answer the stores' reads, also those that ask for the primary",
-			Consequence: "a code or a token that was just issued is not found, and one that was revoked still is", Remedy: "let gorm.io/plugin/dbresolver have the primary among its Sources, or none",
+			Check: "reads_of_replica", Severity: server.Grave, Where: "the *gorm.DB", Problem: "sends the stores' reads to a replica, including those that ask for the primary",
+			Consequence: "a code or token that was just issued is not found, and one that was just revoked still is", Remedy: "configure gorm.io/plugin/dbresolver with the primary as its Sources, or without Sources",
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// postgresEngine reads PostgreSQL's own catalog, which every role may read.
+// postgresEngine reads PostgreSQL's system catalog, which every role may read.
 type postgresEngine struct{}
 
 func (postgresEngine) settings(x *examination) {
@@ -30,8 +30,8 @@ func (postgresEngine) settings(x *examination) {
 	switch {
 	case replica:
 		x.find(server.Finding{
-			Check: "read_only", Severity: server.Grave, Where: "the connection string", Problem: "leads to a replica",
-			Consequence: "nothing can be written", Remedy: "name the primary, or add target_session_attrs=read-write",
+			Check: "read_only", Severity: server.Grave, Where: "the connection string", Problem: "connects to a replica",
+			Consequence: "nothing can be written", Remedy: "connect to the primary, or add target_session_attrs=read-write",
 		})
 	case readOnly == "on":
 		x.find(server.Finding{
@@ -48,20 +48,20 @@ func (postgresEngine) settings(x *examination) {
 	if synchronousCommit == "off" {
 		x.find(server.Finding{
 			Check: "durability", Severity: server.Warning, Where: "synchronous_commit", Problem: "is off",
-			Consequence: "a crash may take back that a code was redeemed or a token revoked", Remedy: "ALTER ROLE … SET synchronous_commit = 'on'",
+			Consequence: "a crash may undo the redemption of a code or the revocation of a token", Remedy: "ALTER ROLE … SET synchronous_commit = 'on'",
 		})
 	}
 	if open := x.pool.Stats().MaxOpenConnections; open > connections && !shared {
 		x.find(server.Finding{
-			Check: "max_open_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("may open %d connections, and PostgreSQL has %d", open, connections),
-			Consequence: "requests fail under load", Remedy: "pool.SetMaxOpenConns, to the share of each instance",
+			Check: "max_open_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("may open %d connections, but PostgreSQL allows only %d", open, connections),
+			Consequence: "requests fail under load", Remedy: "set pool.SetMaxOpenConns to each instance's share of them",
 		})
 	}
 }
 
-// examineSharing finds prepared statements where a pooler such as PgBouncer lends
-// a connection of the server for one transaction: the next one does not have them.
-// It reports whether there is such a pooler.
+// examineSharing finds prepared statements behind a pooler such as PgBouncer that assigns
+// a server connection for one transaction only: the next transaction may get another
+// connection, which does not have them. It reports whether there is such a pooler.
 func (x *examination) examineSharing() bool {
 	spare := x.spareConns(1)
 	defer closeAll(spare)
@@ -73,7 +73,7 @@ func (x *examination) examineSharing() bool {
 		prepared = true
 	}
 	if prepared && x.prepares(func(tx *sql.Tx, statement string) error {
-		stmt, err := tx.PrepareContext(x.ctx, statement) // open until the transaction ends, as GORM leaves it
+		stmt, err := tx.PrepareContext(x.ctx, statement) // left open until the transaction ends, as GORM does
 		if err != nil {
 			return err
 		}
@@ -86,14 +86,14 @@ func (x *examination) examineSharing() bool {
 	}
 	if x.prepares(func(tx *sql.Tx, statement string) error { return runs(tx.QueryContext(x.ctx, statement, 1)) }) {
 		x.find(server.Finding{
-			Check: "prepared_statements", Severity: server.Grave, Where: "the connection string", Problem: "has the driver prepare statements behind a pooler in transaction mode, such as PgBouncer",
+			Check: "prepared_statements", Severity: server.Grave, Where: "the connection string", Problem: "lets the driver prepare statements behind a pooler in transaction mode, such as PgBouncer",
 			Consequence: "many statements fail", Remedy: "default_query_exec_mode=exec in the connection string",
 		})
 	}
 	return true
 }
 
-// runs runs a statement to its end.
+// runs reads the result of a query to its end.
 func runs(rows *sql.Rows, err error) error {
 	if err != nil {
 		return err
@@ -103,8 +103,8 @@ func runs(rows *sql.Rows, err error) error {
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-// sharesBackends reports whether connections of the pool are seen to share one of
-// the server's, or to change theirs, as they never are without a pooler between.
+// sharesBackends reports whether connections of the pool share a server process, or
+// change theirs, which happens only behind a pooler.
 func (x *examination) sharesBackends(conns []*sql.Conn) bool {
 	const attempts = 5
 	owners, last := make(map[int]int), make(map[int]int)
@@ -126,8 +126,8 @@ func (x *examination) sharesBackends(conns []*sql.Conn) bool {
 	return false
 }
 
-// prepares reports whether a statement that is run as the program runs its own
-// leaves a prepared one with the server, but for those that PgBouncer looks after
+// prepares reports whether a statement that is run in the same way as the program's
+// leaves a prepared statement on the server, apart from those that PgBouncer manages
 // itself (max_prepared_statements).
 func (x *examination) prepares(run func(tx *sql.Tx, statement string) error) bool {
 	tx, err := x.conn.BeginTx(x.ctx, &sql.TxOptions{ReadOnly: true})
@@ -136,7 +136,7 @@ func (x *examination) prepares(run func(tx *sql.Tx, statement string) error) boo
 	}
 	defer func() { _ = tx.Rollback() }()
 	mark := "gormoauth " + rand.Text()
-	for range 2 { // a driver may wait and see
+	for range 2 { // a driver may prepare a statement only when it is repeated
 		if run(tx, "SELECT $1::int /* "+mark+" */") != nil {
 			return false
 		}
@@ -153,7 +153,7 @@ func (postgresEngine) retype(table, column, columnType string) string {
 	return "ALTER TABLE " + table + " ALTER COLUMN " + column + " TYPE " + columnType
 }
 
-// named are the tables of the models, by their names as $1 has them.
+// named selects the tables of the models by the names in $1.
 const named = `WITH named AS (SELECT n.name, to_regclass(n.name) AS oid FROM unnest(string_to_array($1::text, E'\n')) AS n(name)) `
 
 func (postgresEngine) tables(x *examination) (map[string]*catalogTable, error) {

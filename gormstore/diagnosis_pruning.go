@@ -8,10 +8,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// longPast is how long after their end rows are still there that nobody prunes.
+// longPast is how long after their expiry rows are reported as not pruned.
 const longPast = 30 * 24 * time.Hour
 
-// examinePruning finds rows that ended long ago, in one statement for all tables.
+// examinePruning finds rows that expired long ago, with one statement for all tables.
 func (x *examination) examinePruning(tables map[string]*catalogTable) {
 	var parts, names []string
 	for _, m := range x.models {
@@ -37,12 +37,12 @@ func (x *examination) examinePruning(tables map[string]*catalogTable) {
 		return nil
 	}, strings.Join(parts, " UNION ALL "))
 	if err != nil {
-		x.unseen("what has ended", err)
+		x.unseen("expired rows", err)
 	}
 }
 
-// longPast is true of a model's rows that ended long ago, empty for a model whose rows do
-// not end, or whose table lacks the columns.
+// longPast returns the condition for a model's rows that expired long ago. It is empty if
+// the model's rows do not expire, or its table lacks the columns.
 func (x *examination) longPast(m *examinedModel, t *catalogTable) string {
 	about, names := m.table.about, m.table.columns
 	endsAt := names[about.ExpiresAt]
@@ -50,10 +50,10 @@ func (x *examination) longPast(m *examinedModel, t *catalogTable) string {
 		return ""
 	}
 	since := time.Now().Add(-longPast)
-	if about.GrantID != "" && about.SpentAt != "" { // which Prune keeps for a while
+	if about.GrantID != "" && about.SpentAt != "" { // Prune keeps spent rows for a while
 		since = since.Add(-defaultKeepSpent)
 	}
-	condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), since.Unix()) // 0 is never
+	condition := fmt.Sprintf("%s > 0 AND %[1]s < %d", x.quote(endsAt), since.Unix()) // 0 means never
 	var zero []string
 	if about.KeptAt != "" {
 		zero = append(zero, names[about.KeptAt])
@@ -73,8 +73,8 @@ func (x *examination) findUnpruned(table string, rows int64) {
 		count += " or more"
 	}
 	x.find(server.Finding{
-		Check: "pruning", Severity: server.Warning, Where: "table " + table, Problem: "keeps rows that ended more than 30 days ago, " + count + " of them",
-		Consequence: "the table grows without end",
+		Check: "pruning", Severity: server.Warning, Where: "table " + table, Problem: "has rows that expired more than 30 days ago, " + count + " of them",
+		Consequence: "the table grows without limit",
 		Remedy:      "prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db, …), with the stores of all models; prune(ctx, gormstore.PruneOptions{}) once a day",
 	})
 }

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// countedRows is how far rows are counted.
+	// countedRows is the number at which counting rows stops.
 	countedRows = 1000
-	// namedDuplicates is how many client ids are named.
+	// namedDuplicates is how many client ids are listed.
 	namedDuplicates = 5
 )
 
-// examineRows finds what an older program kept in plaintext, and clients and JSON that
-// could not be stored today.
+// examineRows finds tokens and secrets that an older program stored in plaintext, and
+// clients and JSON that would be refused today.
 func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineClients(m, t)
 	x.examineStoredJSON(m, t)
@@ -24,9 +24,9 @@ func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 	x.examineOldSecrets(m, t)
 }
 
-// examineOldTokens finds tokens in plaintext, which are rows that no release of this module
-// wrote, and rows that name no issuer in a table in which several keep theirs: each of them
-// takes those. It looks at so many rows alone.
+// examineOldTokens finds tokens in plaintext, which no release of this module wrote, and
+// rows without an issuer in a table that several issuers share: each of them accepts those.
+// It examines a bounded number of rows.
 func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 	grantID, grantedAt, form, issuer := m.column("TokenMixin", "GrantID"), m.column("TokenMixin", "GrantedAt"), m.column("TokenMixin", "Form"), m.table.columns["Issuer"]
 	if grantID == "" || !t.hasColumns([]string{grantID, grantedAt, form, issuer}) {
@@ -43,21 +43,21 @@ func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 		x.unseen("table "+m.table.schema.Table, err)
 		return
 	}
-	x.foundPlaintext(m, "tokens", plain, "whoever reads the database can use them, and nobody else can",
+	x.foundPlaintext(m, "tokens", plain, "anyone who reads the database learns them, and their clients cannot use them until they are converted",
 		fmt.Sprintf("call gormoauth.CreateDigestPlaintextFunc[%s](db) until it returns 0", m.table.schema.Name))
 	if first == nil || *first == *last || named == rows {
 		return
 	}
 	x.find(server.Finding{
 		Check: "rows_without_issuer", Severity: server.Warning, Where: "table " + m.table.schema.Table,
-		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d of an older release that name none", *first, *last, rows-named),
-		Consequence: "each of the issuers takes those, until they expire",
-		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, by the issuer of each row's client", table, column),
+		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d rows of an older release without an issuer", *first, *last, rows-named),
+		Consequence: "each of the issuers accepts those until they expire",
+		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, with the issuer of each row's client", table, column),
 	})
 }
 
-// examineOldSecrets finds secrets in plaintext, and names clients whose secret is in a form
-// that says nothing or is not known: they cannot authenticate.
+// examineOldSecrets finds secrets in plaintext, and clients whose secret has an ambiguous
+// or unknown form: they cannot authenticate.
 func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 	secret, clientID := m.column("ClientMixin", "ClientSecret"), m.column("ClientMixin", "ClientID")
 	if secret == "" || !t.hasColumns([]string{secret, clientID}) {
@@ -90,25 +90,25 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 		return
 	}
 	where := "table " + m.table.schema.Table
-	x.foundPlaintext(m, "secrets", plain, "whoever reads the table "+table+" can be these clients",
+	x.foundPlaintext(m, "secrets", plain, "anyone who reads the table "+table+" can impersonate these clients",
 		"gormoauth.Clients[Client](gormstore.ClientOptions{RewritePlaintext: true}), or call Clients.DigestPlaintext of gormstore until it returns 0")
 	if len(bare) > 0 {
 		x.find(server.Finding{
-			Check: "hexadecimal_secrets", Severity: server.Grave, Where: where, Problem: "has secrets that are bare hexadecimal digits, which may be digests, such as those of " + someOf(bare),
-			Consequence: "these clients cannot authenticate by them",
-			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{HexadecimalSecrets: gormstore.HexadecimalPlaintext}), or gormstore.HexadecimalSHA256 where they are digests",
+			Check: "hexadecimal_secrets", Severity: server.Grave, Where: where, Problem: "has secrets that consist of hexadecimal digits and may be digests, such as those of " + someOf(bare),
+			Consequence: "these clients cannot authenticate with them",
+			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{HexadecimalSecrets: gormstore.HexadecimalPlaintext}), or gormstore.HexadecimalSHA256 if they are digests",
 		})
 	}
 	if len(strange) > 0 {
 		x.find(server.Finding{
-			Check: "unknown_secrets", Severity: server.Grave, Where: where, Problem: "has secrets in a form that is not known, such as those of " + someOf(strange),
-			Consequence: "these clients cannot authenticate by them",
-			Remedy:      "give the model a method CheckClientSecret that knows the form, or rotate the secrets by ClientFactory.RotateSecret",
+			Check: "unknown_secrets", Severity: server.Grave, Where: where, Problem: "has secrets in an unknown form, such as those of " + someOf(strange),
+			Consequence: "these clients cannot authenticate with them",
+			Remedy:      "give the model a method CheckClientSecret that knows the form, or rotate the secrets with ClientFactory.RotateSecret",
 		})
 	}
 }
 
-// someOf names the first of some clients.
+// someOf lists the first of the client ids.
 func someOf(ids []string) string {
 	var named []string
 	for i, id := range ids {
@@ -121,7 +121,7 @@ func someOf(ids []string) string {
 	return strings.Join(named, ", ")
 }
 
-// foundPlaintext names what is in plaintext in some rows, as far as they were counted.
+// foundPlaintext reports rows with plaintext, if there are any.
 func (x *examination) foundPlaintext(m *examinedModel, what string, rows int64, consequence, remedy string) {
 	if rows == 0 {
 		return
@@ -131,13 +131,13 @@ func (x *examination) foundPlaintext(m *examinedModel, what string, rows int64, 
 		count += " or more"
 	}
 	x.find(server.Finding{
-		Check: "plaintext", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "keeps " + what + " in plaintext, in " + count + " of its rows",
+		Check: "plaintext", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "has " + what + " in plaintext, in " + count + " of its rows",
 		Consequence: consequence, Remedy: remedy,
 	})
 }
 
-// examineDuplicates names client ids that several rows have: no unique index can be
-// made before one of each is left.
+// examineDuplicates finds client ids that several rows have: a unique index can be
+// created only when one row of each is left.
 func (x *examination) examineDuplicates(m *examinedModel, clientID string) {
 	where, column, table := "table "+m.table.schema.Table, x.quote(clientID), x.quote(m.table.schema.Table)
 	var ids []string
@@ -160,8 +160,8 @@ func (x *examination) examineDuplicates(m *examinedModel, clientID string) {
 		ids[namedDuplicates] = "others"
 	}
 	x.find(server.Finding{
-		Check: "duplicate_client_id", Severity: server.Grave, Where: where, Problem: "has several clients called " + strings.Join(ids, ", "),
-		Consequence: "which of them is asked for is left to chance, and a unique index cannot be made",
+		Check: "duplicate_client_id", Severity: server.Grave, Where: where, Problem: "has several clients with the client_id " + strings.Join(ids, ", "),
+		Consequence: "it is undefined which of them is found, and a unique index cannot be created",
 		Remedy:      fmt.Sprintf("SELECT * FROM %s WHERE %s IN (…), and delete all but one of each", table, column),
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// table is what a database's catalog says of a table.
+// catalogTable is a table as the database's catalog describes it.
 type catalogTable struct {
 	columns map[string]tableColumn
 	indexes []tableIndex
@@ -26,30 +26,30 @@ func newCatalogTable() *catalogTable {
 }
 
 type tableColumn struct {
-	written    string // its type, as a statement has it
-	length     int    // in characters; 0 is unbounded
-	bits       int    // of an integer that is not wide enough for any; 0 of all others
+	written    string // its type, as it is written in a statement
+	length     int    // in characters; 0 means unbounded
+	bits       int    // of an integer narrower than 64 bits; otherwise 0
 	nullable   bool
-	hasDefault bool // or is filled by the database in another way
-	// insensitive collations take texts for equal that are not.
+	hasDefault bool // or the database fills it in another way
+	// insensitive is the collation if it treats different strings as equal; otherwise empty.
 	insensitive string
-	// charset is one that cannot hold every character, empty otherwise.
+	// charset is the character set if it cannot represent every character; otherwise empty.
 	charset string
 }
 
 type tableIndex struct {
 	name    string
 	unique  bool
-	usable  bool // the database has finished it
+	usable  bool // the database has finished building it
 	partial bool
-	columns []string // an expression is empty
-	// method and bytes are its access method and size, on PostgreSQL alone.
+	columns []string // empty strings for expressions
+	// method and bytes are its access method and size, on PostgreSQL only.
 	method string
 	bytes  int64
 }
 
-// addColumn extends an index by its next column. A table that was made since the columns were
-// read is nil.
+// addColumn appends a column to an index. t is nil for a table that was created after the
+// columns were read.
 func (t *catalogTable) addColumn(index tableIndex, column string) {
 	if t == nil {
 		return
@@ -61,7 +61,7 @@ func (t *catalogTable) addColumn(index tableIndex, column string) {
 	last.columns = append(last.columns, column)
 }
 
-// refer notes that a column refers to another table.
+// refer records that a column refers to another table.
 func (t *catalogTable) refer(column string) {
 	if t != nil {
 		t.foreign[column] = true
@@ -73,7 +73,7 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTa
 	name := m.table.schema.Table
 	if t == nil {
 		x.find(server.Finding{
-			Check: "table", Severity: server.Grave, Where: "table " + name, Problem: "is not there, or the role may not see it",
+			Check: "table", Severity: server.Grave, Where: "table " + name, Problem: "does not exist, or the role may not see it",
 			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 		return
@@ -88,58 +88,58 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTa
 			continue
 		}
 		x.find(server.Finding{
-			Check: "column", Severity: server.Grave, Where: "column " + name + "." + column, Problem: "is not there",
+			Check: "column", Severity: server.Grave, Where: "column " + name + "." + column, Problem: "does not exist",
 			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 	}
-	x.examineColumnsOfNobody(m, t)
+	x.examineUnknownColumns(m, t)
 	x.examineTexts(engine, m, t)
 	x.examineIndexes(m, t)
 	x.examineStorage(m, t)
 	x.examineRows(m, t)
 }
 
-// examineColumn finds a column that cannot hold what is written to it.
+// examineColumn finds a column that cannot hold the values that are written to it.
 func (x *examination) examineColumn(engine engine, m *examinedModel, t *catalogTable, field *schema.Field, found tableColumn) {
 	where := "column " + m.table.schema.Table + "." + field.DBName
 	name := m.ofMixin(field)
 	if length, declared := m.neededLength(field); found.length > 0 && found.length < length {
 		x.find(server.Finding{
-			Check: "column_length", Severity: server.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters, and needs %d", found.length, length),
-			Consequence: "what is longer is refused, or cut off", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), declared),
+			Check: "column_length", Severity: server.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters but needs %d", found.length, length),
+			Consequence: "longer values are refused or truncated", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), declared),
 		})
 	}
 	if isTime := strings.HasSuffix(name, "At") || name == "AuthTime"; isTime && found.bits > 0 && found.bits < 64 {
 		x.find(server.Finding{
-			Check: "column_time", Severity: server.Warning, Where: where, Problem: fmt.Sprintf("is an integer of %d bits", found.bits),
-			Consequence: "it ends in January 2038", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), "bigint"),
+			Check: "column_time", Severity: server.Warning, Where: where, Problem: fmt.Sprintf("is a %d-bit integer", found.bits),
+			Consequence: "it overflows in January 2038", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), "bigint"),
 		})
 	}
 	isUserID := m.table.userID != nil && m.table.userID.field == field
 	switch mayBeNull := name != "" || isUserID && m.withoutUser(); {
 	case mayBeNull && zeroIsNull(field) && !found.nullable:
 		x.find(server.Finding{
-			Check: "column_null", Severity: server.Grave, Where: where, Problem: "is NOT NULL, and rows without it are written",
-			Consequence: "those are refused", Remedy: nullable(x.db.Name(), x.quote(m.table.schema.Table), x.quote(field.DBName), found),
+			Check: "column_null", Severity: server.Grave, Where: where, Problem: "is NOT NULL, but rows without a value are written",
+			Consequence: "those rows are refused", Remedy: nullable(x.db.Name(), x.quote(m.table.schema.Table), x.quote(field.DBName), found),
 		})
 	case isUserID && m.withoutUser() && !zeroIsNull(field) && t.foreign[field.DBName]:
 		x.find(server.Finding{
-			Check: "user_id", Severity: server.Grave, Where: "model " + m.table.name, Problem: fmt.Sprintf("has a UserID of type %s, whose column refers to another table", field.FieldType),
-			Consequence: "what belongs to no user, such as a token of client_credentials, is refused", Remedy: fmt.Sprintf("UserID *%s", field.FieldType),
+			Check: "user_id", Severity: server.Grave, Where: "model " + m.table.name, Problem: fmt.Sprintf("has a UserID of type %s, and its column refers to another table", field.FieldType),
+			Consequence: "rows without a user, such as the tokens of client_credentials, are refused", Remedy: fmt.Sprintf("UserID *%s", field.FieldType),
 		})
 	}
 }
 
 const (
 	digestLength = 64
-	// textLength is what a column needs that holds a list or a document.
+	// textLength is the minimum length of a column for lists or documents.
 	textLength = 1024
 )
 
 var lengthOfType = regexp.MustCompile(`^varchar\((\d+)\)$`)
 
-// neededLength returns how many characters a column needs, and the type that the
-// model gives it; 0 of one that is no text, or that the program left to GORM.
+// neededLength returns how many characters a column needs, and its type in the model. The
+// length is 0 for a column that is not a string, or whose type the program left to GORM.
 func (m *examinedModel) neededLength(field *schema.Field) (length int, columnType string) {
 	columnType = string(field.DataType)
 	match := lengthOfType.FindStringSubmatch(columnType)
@@ -152,12 +152,12 @@ func (m *examinedModel) neededLength(field *schema.Field) (length int, columnTyp
 		length, columnType = field.Size, fmt.Sprintf("varchar(%d)", field.Size)
 	}
 	if name := m.described(field); name != "" && slices.Contains(m.table.about.Digests, name) {
-		length = digestLength // an older program kept some as they were, for which the column is wider
+		length = digestLength // the column is wider only for the plaintext of an older program
 	}
 	return length, columnType
 }
 
-// nullable is the statement that lets a column be NULL; SQLite has none.
+// nullable returns the statement that makes a column nullable; SQLite has none.
 func nullable(engine, table, column string, found tableColumn) string {
 	switch engine {
 	case "postgres":
@@ -165,13 +165,12 @@ func nullable(engine, table, column string, found tableColumn) string {
 	case "mysql":
 		return "ALTER TABLE " + table + " MODIFY " + column + " " + found.written + " NULL"
 	default:
-		return "make the table anew without NOT NULL on " + column + ", and copy the rows"
+		return "recreate the table without NOT NULL on " + column + ", and copy the rows"
 	}
 }
 
-// examineColumnsOfNobody finds columns that the table demands and the model does
-// not have.
-func (x *examination) examineColumnsOfNobody(m *examinedModel, t *catalogTable) {
+// examineUnknownColumns finds columns that need a value but are not in the model.
+func (x *examination) examineUnknownColumns(m *examinedModel, t *catalogTable) {
 	for _, column := range slices.Sorted(maps.Keys(t.columns)) {
 		found := t.columns[column]
 		if _, known := m.table.schema.FieldsByDBName[column]; known || found.nullable || found.hasDefault {
@@ -179,13 +178,14 @@ func (x *examination) examineColumnsOfNobody(m *examinedModel, t *catalogTable) 
 		}
 		x.find(server.Finding{
 			Check: "column_unknown", Severity: server.Grave, Where: "column " + m.table.schema.Table + "." + column,
-			Problem: "is NOT NULL without a default, and the model does not have it", Consequence: "no row can be inserted",
-			Remedy: "give it a default in the database, or add its field to the model",
+			Problem: "is NOT NULL without a default, but is not in the model", Consequence: "no row can be inserted",
+			Remedy: "give it a default in the database, or add a field for it to the model",
 		})
 	}
 }
 
-// examineTexts finds texts that are compared loosely, or that cannot be stored.
+// examineTexts finds string columns that are compared loosely, or that cannot hold every
+// character.
 func (x *examination) examineTexts(engine engine, m *examinedModel, t *catalogTable) {
 	var loose, narrow []string
 	collation, charset := "", ""
@@ -201,22 +201,22 @@ func (x *examination) examineTexts(engine engine, m *examinedModel, t *catalogTa
 	if len(loose) > 0 {
 		x.find(server.Finding{
 			Check: "collation", Severity: server.Warning, Where: "table " + m.table.schema.Table,
-			Problem:     fmt.Sprintf("compares %s by %s, which takes texts for equal that are not", strings.Join(loose, ", "), collation),
-			Consequence: "what is done to the rows of a client or a user is done to those of another with a similar id",
+			Problem:     fmt.Sprintf("compares %s with %s, which treats some different strings as equal", strings.Join(loose, ", "), collation),
+			Consequence: "a change to the rows of a client or a user also affects those of another with a similar id",
 			Remedy:      x.exactly(engine, m, t, loose),
 		})
 	}
 	if len(narrow) > 0 {
 		x.find(server.Finding{
 			Check: "character_set", Severity: server.Warning, Where: "table " + m.table.schema.Table,
-			Problem: fmt.Sprintf("keeps %s in %s, which cannot hold every character", strings.Join(narrow, ", "), charset), Consequence: "some names are refused",
+			Problem: fmt.Sprintf("stores %s in %s, which cannot represent every character", strings.Join(narrow, ", "), charset), Consequence: "names with some characters are refused",
 			Remedy: fmt.Sprintf("ALTER TABLE %s CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", x.quote(m.table.schema.Table)),
 		})
 	}
 }
 
-// isCompared reports whether a column is looked for by a text that somebody chose.
-// Digests are not among them: two never differ in case alone.
+// isCompared reports whether rows are found by a string in this column that someone
+// chose. Digests do not count, because two digests never differ only in case.
 func (m *examinedModel) isCompared(field *schema.Field) bool {
 	name := m.ofMixin(field)
 	switch {
@@ -229,7 +229,7 @@ func (m *examinedModel) isCompared(field *schema.Field) bool {
 	}
 }
 
-// exactly is the statement that has columns compared byte by byte.
+// exactly returns the statements that make the columns compare byte by byte.
 func (x *examination) exactly(engine engine, m *examinedModel, t *catalogTable, columns []string) string {
 	var statements []string
 	for _, column := range columns {
@@ -241,7 +241,7 @@ func (x *examination) exactly(engine engine, m *examinedModel, t *catalogTable, 
 
 var exactCollation = map[string]string{"mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "postgres": ` COLLATE "C"`}
 
-// examineIndexes finds the indexes that a model declares and its table lacks.
+// examineIndexes finds indexes that a model declares but its table lacks.
 func (x *examination) examineIndexes(m *examinedModel, t *catalogTable) {
 	for _, index := range m.table.schema.ParseIndexes() {
 		var columns []string
@@ -251,7 +251,7 @@ func (x *examination) examineIndexes(m *examinedModel, t *catalogTable) {
 			}
 		}
 		if len(columns) < len(index.Fields) || !t.hasColumns(columns) {
-			continue // an expression of the program's own, or columns that are not there
+			continue // an expression of the program's own, or missing columns
 		}
 		unique := index.Class == "UNIQUE" && index.Where == ""
 		if t.hasIndex(columns, unique, index.Where != "") {
@@ -275,26 +275,26 @@ func (x *examination) findIndex(m *examinedModel, t *catalogTable, index *schema
 	if index.Class != "UNIQUE" {
 		x.find(server.Finding{
 			Check: "index", Severity: server.Warning, Where: where, Problem: "has no index that begins with " + strings.Join(columns, ", ") + t.unfit(columns),
-			Consequence: "all of its rows are read to find some", Remedy: remedy + "CREATE INDEX" + on,
+			Consequence: "finding rows reads the whole table", Remedy: remedy + "CREATE INDEX" + on,
 		})
 		return
 	}
 	x.find(server.Finding{
 		Check: "unique_index", Severity: server.Grave, Where: where, Problem: "has no unique index on " + strings.Join(columns, ", ") + t.unfit(columns),
-		Consequence: "what may be there once can be there twice, and be used twice", Remedy: remedy + "CREATE UNIQUE INDEX" + on,
+		Consequence: "what must be unique can be stored twice, and used twice", Remedy: remedy + "CREATE UNIQUE INDEX" + on,
 	})
 	if columns[0] == m.column("ClientMixin", "ClientID") {
 		x.examineDuplicates(m, columns[0])
 	}
 }
 
-// A hash index of digests is less than half as large as a b-tree (measured: 0.35 to 0.46).
+// A hash index on digests is less than half the size of a b-tree (measured: 0.35 to 0.46).
 const (
 	savedByHash = 0.55
 	worthSaying = 4 << 20 // bytes
 )
 
-// examineStorage tells what [CompactSQL] would save.
+// examineStorage reports how much space [CompactSQL] would save.
 func (x *examination) examineStorage(m *examinedModel, t *catalogTable) {
 	byEquality := m.table.byEquality()
 	var names []string
@@ -313,9 +313,9 @@ func (x *examination) examineStorage(m *examinedModel, t *catalogTable) {
 	}
 	x.find(server.Finding{
 		Check: "compact", Severity: server.Hint, Where: "table " + m.table.schema.Table,
-		Problem:     fmt.Sprintf("has b-trees where hash indexes do: %s, %d MB", strings.Join(names, ", "), bytes>>20),
-		Consequence: fmt.Sprintf("about %d MB more than needed, and more to write whenever a row is changed", saved>>20),
-		Remedy:      fmt.Sprintf("run the statements of gormstore.CompactSQL(db, &%s{}), one by one", m.table.schema.Name),
+		Problem:     fmt.Sprintf("has b-tree indexes where hash indexes would do: %s, %d MB", strings.Join(names, ", "), bytes>>20),
+		Consequence: fmt.Sprintf("they take about %d MB more than needed, and every change of a row writes more", saved>>20),
+		Remedy:      fmt.Sprintf("run the statements of gormstore.CompactSQL(db, &%s{}) one by one", m.table.schema.Name),
 	})
 }
 
@@ -323,8 +323,8 @@ func (t *catalogTable) hasColumns(columns []string) bool {
 	return !slices.ContainsFunc(columns, func(column string) bool { _, ok := t.columns[column]; return !ok })
 }
 
-// hasIndex reports whether an index serves to find rows by the columns, or, if it
-// is to be unique, keeps two rows from having the same.
+// hasIndex reports whether an index supports finding rows by the columns, or, for unique,
+// ensures that no two rows have the same values.
 func (t *catalogTable) hasIndex(columns []string, unique, partial bool) bool {
 	return slices.ContainsFunc(t.indexes, func(index tableIndex) bool {
 		if !index.usable || index.partial && !partial {
@@ -337,7 +337,7 @@ func (t *catalogTable) hasIndex(columns []string, unique, partial bool) bool {
 	})
 }
 
-// unfit names the indexes of the columns that do not serve.
+// unfit says why an existing index on the columns does not do; empty if there is none.
 func (t *catalogTable) unfit(columns []string) string {
 	for _, index := range t.indexes {
 		switch {
@@ -353,7 +353,8 @@ func (t *catalogTable) unfit(columns []string) string {
 	return ""
 }
 
-// dropUnfit is the statement that makes room for an index of the same name.
+// dropUnfit returns the statement that drops an index of the same name; empty if there is
+// none.
 func (t *catalogTable) dropUnfit(x *examination, m *examinedModel, name string) string {
 	switch {
 	case !slices.ContainsFunc(t.indexes, func(index tableIndex) bool { return index.name == name }):

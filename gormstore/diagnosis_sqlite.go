@@ -33,26 +33,26 @@ func (sqliteEngine) settings(x *examination) {
 	if !strings.EqualFold(journal, "wal") {
 		x.find(server.Finding{
 			Check: "journal_mode", Severity: server.Warning, Where: "PRAGMA journal_mode", Problem: "is " + journal,
-			Consequence: "who reads and who writes wait for one another", Remedy: "_pragma=journal_mode(WAL) in the DSN (with cgo, _journal_mode=WAL)",
+			Consequence: "readers and writers block each other", Remedy: "_pragma=journal_mode(WAL) in the DSN (with cgo, _journal_mode=WAL)",
 		})
 	}
 	if busy == 0 {
 		x.find(server.Finding{
 			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout", Problem: "is 0",
-			Consequence: "who finds the database locked fails at once", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
+			Consequence: "a statement that finds the database locked fails immediately", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
 	if budget := server.StorageBudget(x.ctx); busy > 0 && int64(busy) >= budget.Milliseconds() {
 		x.find(server.Finding{
 			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout",
-			Problem:     fmt.Sprintf("is %d ms, and not below the storage budget of a request, %v", busy, budget),
-			Consequence: "a request that finds the database locked is answered later than it should be", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
+			Problem:     fmt.Sprintf("is %d ms, which is not below the storage budget of a request, %v", busy, budget),
+			Consequence: "a request that finds the database locked takes longer than its storage budget", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
 	if synchronous == 0 {
 		x.find(server.Finding{
 			Check: "durability", Severity: server.Grave, Where: "PRAGMA synchronous", Problem: "is OFF",
-			Consequence: "a power cut may damage the database", Remedy: "leave it out of the DSN",
+			Consequence: "a power cut may damage the database", Remedy: "remove it from the DSN",
 		})
 	}
 	if dsn := x.sqliteDSN(); dsn != "" && !begins(dsn) {
@@ -64,21 +64,21 @@ func (sqliteEngine) settings(x *examination) {
 	if onNetwork(file) {
 		x.find(server.Finding{
 			Check: "network_filesystem", Severity: server.Grave, Where: "the file " + file, Problem: "is on a network file system",
-			Consequence: "its locks do not hold, and two who write may damage it", Remedy: "keep it on a disk of this machine, or use PostgreSQL",
+			Consequence: "its locks are unreliable, and two writers may corrupt the database", Remedy: "keep it on a disk of this machine, or use PostgreSQL",
 		})
 	}
 }
 
-// begins reports whether a connection string has transactions begin with the lock
-// to write.
+// begins reports whether a connection string makes transactions begin with the write
+// lock.
 func begins(dsn string) bool {
 	_, query, _ := strings.Cut(dsn, "?")
 	settings, err := url.ParseQuery(query)
 	return err == nil && slices.Contains([]string{"immediate", "exclusive"}, strings.ToLower(settings.Get("_txlock")))
 }
 
-// sqliteDSN returns the connection string that the dialector has, nothing where
-// it was given connections.
+// sqliteDSN returns the dialector's connection string; empty if it was given a connection
+// pool instead.
 func (x *examination) sqliteDSN() string {
 	dialector := reflect.Indirect(reflect.ValueOf(x.db.Dialector))
 	if dsn := field(dialector, "DSN"); dsn.Kind() == reflect.String {
@@ -87,7 +87,7 @@ func (x *examination) sqliteDSN() string {
 	return ""
 }
 
-// examineMemory finds a database in memory of which each connection has its own.
+// examineMemory finds an in-memory database that is separate for each connection.
 func (x *examination) examineMemory() {
 	if x.pool.Stats().MaxOpenConnections == 1 {
 		return
@@ -101,13 +101,13 @@ func (x *examination) examineMemory() {
 		err = x.askOn(spare[0], func(scan func(...any) error) error { return scan(&there) }, tables)
 	}
 	if err != nil {
-		x.unseen("the database in memory", err)
+		x.unseen("the in-memory database", err)
 		return
 	}
 	if len(spare) == 1 && here != there {
 		x.find(server.Finding{
-			Check: "memory", Severity: server.Grave, Where: "the database in memory", Problem: "is another one on each connection of the pool",
-			Consequence: "what one request stores the next does not find", Remedy: "pool.SetMaxOpenConns(1)",
+			Check: "memory", Severity: server.Grave, Where: "the in-memory database", Problem: "is a separate one for each connection of the pool",
+			Consequence: "the next request does not find what one has stored", Remedy: "pool.SetMaxOpenConns(1)",
 		})
 	}
 }
@@ -115,7 +115,7 @@ func (x *examination) examineMemory() {
 func (sqliteEngine) replica() string { return "" }
 
 func (sqliteEngine) retype(table, column, columnType string) string {
-	return fmt.Sprintf("make %s anew with %s %s, and copy the rows", table, column, strings.TrimSpace(columnType))
+	return fmt.Sprintf("recreate %s with %s %s, and copy the rows", table, column, strings.TrimSpace(columnType))
 }
 
 func (sqliteEngine) tables(x *examination) (map[string]*catalogTable, error) {
@@ -163,8 +163,8 @@ func (sqliteEngine) tables(x *examination) (map[string]*catalogTable, error) {
 	return tables, err
 }
 
-// sqliteForeignKeys notes which columns refer to another table, and reports
-// whether one of the models' does.
+// sqliteForeignKeys records which columns refer to another table, and reports whether any
+// column of the models does.
 func (x *examination) sqliteForeignKeys(tables map[string]*catalogTable) (some bool, err error) {
 	err = x.ask(func(scan func(...any) error) error {
 		var name, column string
@@ -178,7 +178,7 @@ func (x *examination) sqliteForeignKeys(tables map[string]*catalogTable) (some b
 	return some, err
 }
 
-// examineForeignKeys finds that references are not enforced.
+// examineForeignKeys finds that foreign keys are not enforced.
 func (x *examination) examineForeignKeys() {
 	var on bool
 	if err := x.askOne([]any{&on}, "PRAGMA foreign_keys"); err != nil {
@@ -187,15 +187,15 @@ func (x *examination) examineForeignKeys() {
 	}
 	if !on {
 		x.find(server.Finding{
-			Check: "foreign_keys", Severity: server.Warning, Where: "PRAGMA foreign_keys", Problem: "is off, and there are tables that refer to others",
-			Consequence: "what belongs to a row that is deleted stays", Remedy: "_pragma=foreign_keys(1) in the DSN (with cgo, _foreign_keys=1)",
+			Check: "foreign_keys", Severity: server.Warning, Where: "PRAGMA foreign_keys", Problem: "is off, but there are tables with foreign keys",
+			Consequence: "rows that refer to a deleted row are kept", Remedy: "_pragma=foreign_keys(1) in the DSN (with cgo, _foreign_keys=1)",
 		})
 	}
 }
 
-// sqliteCollations has SQLite compare what the models compare, in no row at all: a
-// column's collation is nowhere in the catalog, and the first part of a compound
-// lends it to the rest.
+// sqliteCollations finds columns with a case-insensitive collation by comparing
+// constants: the catalog does not contain a column's collation, but the first SELECT of a
+// compound, which returns no rows here, gives its column's collation to the others.
 func (x *examination) sqliteCollations(tables map[string]*catalogTable) error {
 	var parts []string
 	var places []func()

@@ -142,7 +142,7 @@ func TestASchemaIsDiagnosed(t *testing.T) {
 		"a list is longer than a word": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN scope TYPE varchar(255)"},
 			"column_length column tokens.scope", server.Grave, "TYPE text"},
 		"a digest has 64 characters": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN access_token TYPE varchar(63)"},
-			"column_length column tokens.access_token", server.Grave, "holds 63 characters, and needs 64"},
+			"column_length column tokens.access_token", server.Grave, "holds 63 characters but needs 64"},
 		"there may be no refresh token": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN refresh_token SET NOT NULL"},
 			"column_null column tokens.refresh_token", server.Grave, "DROP NOT NULL"},
 		"there may be no user": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN user_id SET NOT NULL"},
@@ -157,13 +157,13 @@ func TestASchemaIsDiagnosed(t *testing.T) {
 		"SQLite compares client ids exactly": {sqliteOnly, []string{
 			"ALTER TABLE clients RENAME TO old", "CREATE TABLE clients AS SELECT * FROM old", "ALTER TABLE clients DROP COLUMN client_id",
 			"DROP TABLE old", "ALTER TABLE clients ADD COLUMN client_id varchar(48) COLLATE NOCASE"},
-			"collation table clients", server.Warning, "compares client_id by COLLATE NOCASE"},
+			"collation table clients", server.Warning, "compares client_id with COLLATE NOCASE"},
 		"what has ended leaves": {both, []string{`INSERT INTO replays (replay_key, expires_at) VALUES ('old', 1)`},
-			"pruning table replays", server.Warning, "keeps rows that ended more than 30 days ago, 1 of them"},
+			"pruning table replays", server.Warning, "has rows that expired more than 30 days ago, 1 of them"},
 		"tokens in plaintext": {both, []string{`INSERT INTO tokens (client_id, access_token, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in) VALUES ('c', 'old', 1, 0, 0, 0)`},
-			"plaintext table tokens", server.Warning, "keeps tokens in plaintext, in 1 of its rows"},
+			"plaintext table tokens", server.Warning, "has tokens in plaintext, in 1 of its rows"},
 		"secrets in plaintext": {both, []string{`INSERT INTO clients (client_id, client_secret, client_id_issued_at, client_secret_expires_at) VALUES ('c', 'old', 1, 0)`},
-			"plaintext table clients", server.Warning, "keeps secrets in plaintext, in 1 of its rows"},
+			"plaintext table clients", server.Warning, "has secrets in plaintext, in 1 of its rows"},
 	} {
 		for _, engine := range c.engines {
 			t.Run(rule+"/"+engine, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestTheSettingsOfSQLiteAreDiagnosed(t *testing.T) {
 	assert.Empty(t, diagnosed(t, openSQLite(t, ":memory:?_pragma=foreign_keys(1)", 1)))
 	assert.Empty(t, diagnosed(t, openSQLite(t, "file:shared?mode=memory&cache=shared&_pragma=foreign_keys(1)", 4)), "in memory, and shared")
 	apart := openSQLite(t, ":memory:?_pragma=foreign_keys(1)", 4)
-	assert.Contains(t, keys(diagnosed(t, apart)), "memory the database in memory")
+	assert.Contains(t, keys(diagnosed(t, apart)), "memory the in-memory database")
 }
 
 func openPostgres(t *testing.T, dsn string, config *gorm.Config, connections, idle int) *gorm.DB {
@@ -421,7 +421,7 @@ func TestARoleThatMayNotReadIsTold(t *testing.T) {
 	u.User = url.User(role)
 	found := diagnosed(t, openPostgres(t, u.String(), &gorm.Config{}, 4, 4))
 	assert.ElementsMatch(t, []string{
-		"unseen table tokens", "unseen table clients", "unseen what has ended", "unseen the JSON of rows",
+		"unseen table tokens", "unseen table clients", "unseen expired rows", "unseen the JSON of rows",
 	}, keys(found))
 	assert.Equal(t, server.Hint, found["unseen table tokens"].Severity)
 	assert.Contains(t, found["unseen table tokens"].Problem, "permission denied")
@@ -466,7 +466,7 @@ func TestRowsWithoutAnIssuerAreNamed(t *testing.T) {
 		add("https://one.example")
 		assert.Empty(t, named(), "one issuer, and its older rows")
 		add("https://two.example")
-		assert.Equal(t, []string{"has rows of several issuers, such as https://one.example and https://two.example, and 1 of an older release that name none"}, named())
+		assert.Equal(t, []string{"has rows of several issuers, such as https://one.example and https://two.example, and 1 rows of an older release without an issuer"}, named())
 		require.NoError(t, db.Model(&Token{}).Where("issuer = ''").Update("issuer", "https://one.example").Error)
 		assert.Empty(t, named())
 	})

@@ -211,9 +211,9 @@ func TestTheDoctorKnowsATableOfTheProgramsOwn(t *testing.T) {
 		require.NoError(t, db.Exec("INSERT INTO vouchers (id, digest, redeemed_at, expires_at) VALUES (1, 'd', 0, 1000)").Error)
 		found := gormstore.Diagnose(t.Context(), db, &voucher{}).String()
 		assert.Contains(t, found, "has no unique index on digest")
-		assert.Contains(t, found, "keeps rows that ended more than 30 days ago, 1 of them")
+		assert.Contains(t, found, "has rows that expired more than 30 days ago, 1 of them")
 		if db.Name() != "sqlite" { // where types have no length
-			assert.Contains(t, found, "vouchers.digest holds 32 characters, and needs 64")
+			assert.Contains(t, found, "vouchers.digest holds 32 characters but needs 64")
 		}
 	})
 }

@@ -265,3 +265,40 @@ func TestEveryPageIsFound(t *testing.T) {
 		assert.Contains(t, readme, "]("+page+")")
 	}
 }
+
+// Each row of docs/standards.md names code and a file that has tests, and each RFC that the
+// packages name in their documentation has a row.
+func TestTheTableOfStandardsIsTrue(t *testing.T) {
+	text := read(t, "docs/standards.md")
+	link := regexp.MustCompile(`\]\(\.\./([^)]+)\)`)
+	aTest := regexp.MustCompile(`(?m)^func (Test|Fuzz)`)
+	rows := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| Specification ") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		require.Len(t, cells, 3, line)
+		assert.NotEmpty(t, link.FindAllString(cells[1], -1), "no code: %s", line)
+		tested := false
+		for _, test := range link.FindAllStringSubmatch(cells[2], -1) {
+			if strings.HasSuffix(test[1], "_test.go") {
+				tested = true
+				assert.Regexp(t, aTest, read(t, test[1]), "%s has no test: %s", test[1], line)
+			}
+		}
+		assert.True(t, tested, "no test: %s", line)
+	}
+	assert.Greater(t, rows, 30)
+
+	rfc := regexp.MustCompile(`RFC [0-9]+`)
+	named := rfc.FindAllString(text, -1)
+	for _, of := range []string{"grant", "endpoint", "oidc", "clientauth", "resource", "generator", "fapi"} {
+		output, err := exec.CommandContext(t.Context(), "go", "doc", "-all", "../../server/"+of).Output()
+		require.NoError(t, err)
+		for _, one := range rfc.FindAllString(string(output), -1) {
+			assert.Contains(t, named, one, "server/%s", of)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -301,4 +302,28 @@ func TestTheTableOfStandardsIsTrue(t *testing.T) {
 			assert.Contains(t, named, one, "server/%s", of)
 		}
 	}
+}
+
+// Each package that a program imports has an example in its documentation.
+func TestEveryPackageHasAnExample(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{.Dir}}", "work")
+	list.Dir = root
+	output, err := list.Output()
+	require.NoError(t, err)
+	packages := 0
+	for line := range strings.Lines(string(output)) {
+		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.Contains(path, "/internal/") || strings.Contains(path, "/example") {
+			continue
+		}
+		packages++
+		tests, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		require.NoError(t, err)
+		found := slices.ContainsFunc(tests, func(file string) bool {
+			text, err := os.ReadFile(file)
+			return assert.NoError(t, err) && strings.Contains(string(text), "\nfunc Example")
+		})
+		assert.True(t, found, path)
+	}
+	assert.Greater(t, packages, 10)
 }

@@ -395,7 +395,8 @@ func Example_doctor() {
 func Example_authlib() {
 	err := gormoauth.AutoMigrate(db, &Client{}, &Token{}, &AuthorizationCode{}) // adds columns, keeps every row
 	convert := gormoauth.CreateDigestPlaintextFunc[Token](db)
-	for rows, err := convert(ctx, 500); rows > 0 && err == nil; rows, err = convert(ctx, 500) {
+	for rows := 1; rows > 0 && err == nil; {
+		rows, err = convert(ctx, 500)
 	}
 	_ = err
 }

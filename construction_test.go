@@ -102,11 +102,11 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"a statement": {db.Raw("SELECT 1"), good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB has a statement (Raw)"}},
 		"tokens of the program's own that cannot be revoked": {db, server.Config{Issuer: oauthtest.Issuer, SaveToken: saveNothing}, []gormoauth.Part{clients, codes, users}, []string{
 			"where are tokens kept? Write gormoauth.Tokens[Token](), or set Config.SaveToken and Config.RevokeGrant"}},
-		"no database": {nil, good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB is nil or not open; hand over what gorm.Open returned"}},
+		"no database": {nil, good, []gormoauth.Part{clients, tokens, codes, users}, []string{"the *gorm.DB is nil or not open; pass what gorm.Open returned"}},
 		"a database that is not open": {&gorm.DB{}, server.Config{}, []gormoauth.Part{clients, tokens, codes, users}, []string{
 			"the *gorm.DB is nil or not open", "Config.Issuer: is missing"}},
 		"an engine that is not supported": {sqlserver, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
-			`the *gorm.DB is of the engine "sqlserver", which is not supported; use one of sqlite, postgres, mysql`}},
+			`the *gorm.DB uses the dialector "sqlserver", which is not supported; use one of sqlite, postgres, mysql`}},
 		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short"), Secrets: server.Secrets{[]byte("short")}}, []gormoauth.Part{
 			gormoauth.Clients[pointerClient](), gormoauth.Tokens[prefixedToken](), gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User](&oauthtest.User{}),
 			gormoauth.Registration[pointerClient, prefixedToken](), gormoauth.FAPI2SecurityProfile[PushedRequest, Replay](), gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
@@ -114,7 +114,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"pointerClient embeds *models.ClientMixin; write models.ClientMixin, without the star",
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
 			"userlessCode has no field UserID; write UserID *uint",
-			"oauthtest.User is given a condition that says nothing",
+			"oauthtest.User was given an empty condition",
 			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes",
 			"Config.Secrets[0] has 5 bytes and needs at least 32 random ones"}},
 		"keys that everybody could read": {db, server.Config{Issuer: oauthtest.Issuer}, []gormoauth.Part{clients, tokens, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{

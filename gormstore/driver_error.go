@@ -14,30 +14,29 @@ import (
 	"gorm.io/gorm"
 )
 
-// What a database's error means is told by its code. Since the library imports
-// no driver, an error is known by its methods where it has some that tell the
-// code, and by its fields where it has none.
+// The code of a database error says what it means. The library imports no driver, so it
+// gets the code from the error's methods, or from its fields if it has no such methods.
 
-// class is what an error of a database means for who asks again.
+// class is what a database error means for trying again.
 type class int
 
 const (
-	// otherError is everything else: asking again ends in the same way.
+	// otherError is any other error: trying again would fail in the same way.
 	otherError class = iota
-	// collision is a step that the database refused for the sake of others or for want of
-	// room, and has undone: it may well succeed later.
+	// collision means that the database refused and rolled back the step because of other
+	// transactions or a lack of resources: it may well succeed later.
 	collision
-	// lostConnection is a call without an answer: what it was asked for may or may not have
-	// happened.
+	// lostConnection means that there was no answer: the statement may or may not have taken
+	// effect.
 	lostConnection
-	// refusal is a step that the database gave up or does not take for now, and would again
-	// a moment later.
+	// refusal means that the database gave up the step or does not accept it at present, and
+	// would do the same again a moment later.
 	refusal
 )
 
-// classOf returns what an error means. The code that a database gave it decides alone. Only
-// an error without one is looked at for what happens to connections: a type that says
-// whether it is a timeout, as an error of SQLite's may, need not be of a network.
+// classOf returns the class of an error. A code from the database alone decides. Only an
+// error without a code is checked for connection failures: a type that says whether it is a
+// timeout, as an error of SQLite may, need not be a network error.
 func classOf(err error) class {
 	if err == nil {
 		return otherError
@@ -67,19 +66,19 @@ func classOfState(state string, err error) class {
 		return collision
 	case "40003": // statement completion unknown
 		return lostConnection
-	case "57014", // canceled, as by statement_timeout
-		"55P03", // lock not available, as by lock_timeout
-		"25006", // the server takes no writes
+	case "57014", // canceled, for example by statement_timeout
+		"55P03", // lock not available, for example because of lock_timeout
+		"25006", // the server is read-only
 		"25P03": // the transaction was idle for too long
 		return refusal
 	}
 	switch {
-	case strings.HasPrefix(state, "53"), // no disk, memory or connection left
-		state == "0A000" && strings.Contains(err.Error(), "cached plan"): // a table has got a column since
+	case strings.HasPrefix(state, "53"), // out of disk, memory or connections
+		state == "0A000" && strings.Contains(err.Error(), "cached plan"): // a column was added to the table
 		return collision
-	// Connection exception. That of Galera, 1047, says that the node takes no
-	// statements, and leaves the transaction of a COMMIT open: the next one on
-	// its connection commits it.
+	// Connection exception. Galera's 1047 means that the node accepts no statements. It
+	// leaves the transaction of a COMMIT open, and the next transaction on that connection
+	// commits it.
 	case strings.HasPrefix(state, "08"),
 		strings.HasPrefix(state, "57P"): // shut down, crashed, or starting
 		return lostConnection
@@ -88,7 +87,7 @@ func classOfState(state string, err error) class {
 }
 
 func classOfSQLite(code int) class {
-	switch code & 0xff { // the rest of an extended code says why
+	switch code & 0xff { // the upper bits of an extended code say why
 	case 5, 6, 13, 15: // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_PROTOCOL
 		return collision
 	case 9, 10: // SQLITE_INTERRUPT, which is a deadline, and SQLITE_IOERR
@@ -98,36 +97,36 @@ func classOfSQLite(code int) class {
 }
 
 func classOfMySQL(number uint64) class {
-	switch number { // beside 1213, whose state is 40001
+	switch number { // besides 1213, whose state is 40001
 	case 1205, // lock wait timeout
 		1020,       // record has changed since last read, MariaDB
 		3101,       // rolled back during COMMIT, Group Replication
 		3572,       // NOWAIT
-		1021, 1114, // no disk left
-		1040, 1203, // no connection left
+		1021, 1114, // out of disk space
+		1040, 1203, // out of connections
 		8002, 8005, 8022, 9007: // write conflicts, TiDB
 		return collision
 	case 1180, // error during COMMIT; on Galera, the other nodes may have it
-		1317, 1927, 3169, // the statement or the connection was killed, as by a shutdown
+		1317, 1927, 3169, // the statement or the connection was killed, for example by a shutdown
 		2006, 2013: // a proxy has lost its server
 		return lostConnection
-	case 1290, 1836, // the server takes no writes
-		1792,       // the transaction takes no writes
+	case 1290, 1836, // the server is read-only
+		1792,       // the transaction is read-only
 		1969, 3024: // the statement took too long, MariaDB and MySQL
 		return refusal
 	}
 	return otherError
 }
 
-// isUnsent reports whether nothing was sent, as pgx says of a connection that had been lost
-// before.
+// isUnsent reports whether nothing was sent, which pgx says when the connection had already
+// been lost.
 func isUnsent(err error) bool {
 	var unsent interface{ SafeToRetry() bool }
 	return errors.As(err, &unsent) && unsent.SafeToRetry()
 }
 
-// isOfConnection reports whether an error without a code is one of a connection: of the
-// network, of a deadline, or the driver's own.
+// isOfConnection reports whether an error without a code is a connection failure: a
+// network error, an exceeded deadline, or the driver's own error.
 func isOfConnection(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
@@ -135,15 +134,16 @@ func isOfConnection(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isPlain(err) || isConnectError(err)
 }
 
-// isDuplicate reports whether a row has a key that another has.
+// isDuplicate reports whether a row was refused because another row has the same unique
+// key.
 func isDuplicate(err error) bool {
 	const sqliteUnique, sqlitePrimaryKey = 2067, 1555 // any other constraint is the program's own
 	code := sqliteCode(err)
 	return code == sqliteUnique || code == sqlitePrimaryKey || errors.Is(err, gorm.ErrDuplicatedKey) || stateOf(err) == "23505" || mysqlErrorOf(err).number == 1062
 }
 
-// alreadyExists reports whether MySQL refused to create what is there already:
-// a table, a column, an index or a foreign key.
+// alreadyExists reports whether MySQL refused to create a table, a column, an index or a
+// foreign key that already exists.
 func alreadyExists(err error) bool {
 	switch e := mysqlErrorOf(err); e.number {
 	case 1050, 1060, 1061, 1826:
@@ -154,7 +154,7 @@ func alreadyExists(err error) bool {
 	return false
 }
 
-// stateOf returns the SQLSTATE of an error, empty when it has none.
+// stateOf returns the SQLSTATE of an error; empty if it has none.
 func stateOf(err error) string {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -163,10 +163,10 @@ func stateOf(err error) string {
 	return mysqlErrorOf(err).state
 }
 
-// sqliteCode returns the extended result code of an error of SQLite, 0 for another error.
-// That of modernc.org/sqlite has a method Code() int, and that of
-// github.com/ncruces/go-sqlite3 a method ExtendedCode, of a type of its own. Those of
-// github.com/mattn/go-sqlite3 and of dqlite have none, and are
+// sqliteCode returns the extended result code of a SQLite error; 0 for any other error.
+// The error of modernc.org/sqlite has a method Code() int, and that of
+// github.com/ncruces/go-sqlite3 a method ExtendedCode, which returns a type of its own.
+// Those of github.com/mattn/go-sqlite3 and dqlite have no such method, and are
 //
 //	struct { Code, ExtendedCode int; … }
 //	struct { Code int; Message string }
@@ -191,7 +191,7 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// extendedCode calls the method ExtendedCode of an error, 0 where it has none.
+// extendedCode calls the method ExtendedCode of an error; it returns 0 if there is none.
 func extendedCode(err error) int {
 	method := reflect.ValueOf(err).MethodByName("ExtendedCode")
 	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
@@ -206,12 +206,12 @@ func extendedCode(err error) int {
 	return 0
 }
 
-// mysqlError is what an error of github.com/go-sql-driver/mysql tells, which is a
+// mysqlError is the content of an error of github.com/go-sql-driver/mysql, which is a
 // pointer to
 //
 //	struct { Number uint16; SQLState [5]byte; Message string }
 type mysqlError struct {
-	number  uint64 // 0: it is no such error
+	number  uint64 // 0 if it is not such an error
 	state   string
 	message string
 }
@@ -227,10 +227,10 @@ func mysqlErrorOf(err error) mysqlError {
 	return mysqlError{}
 }
 
-// isPlain knows errors of connections that are plain ones, with nothing but their text:
-// ErrInvalidConn of github.com/go-sql-driver/mysql, which it returns where it cannot say, as
-// driver.ErrBadConn would, that the server did nothing, and ErrNoAvailableLeader of
-// github.com/canonical/go-dqlite, whose nodes are electing one.
+// isPlain recognizes connection errors that consist only of a text: ErrInvalidConn of
+// github.com/go-sql-driver/mysql, which it returns when the server may have executed the
+// statement, unlike with driver.ErrBadConn; and ErrNoAvailableLeader of
+// github.com/canonical/go-dqlite, while its nodes elect a leader.
 func isPlain(err error) bool {
 	for e := range chain(err) {
 		switch e.Error() {
@@ -241,9 +241,9 @@ func isPlain(err error) bool {
 	return false
 }
 
-// isConnectError knows ConnectError of github.com/jackc/pgx/v5/pgconn, of a connection that
-// could not be made: no host was found, or none of several takes writes, as in the middle
-// of a failover.
+// isConnectError recognizes ConnectError of github.com/jackc/pgx/v5/pgconn: no connection
+// could be made because no host was found, or none of several accepts writes, as during a
+// failover.
 func isConnectError(err error) bool {
 	for e := range chain(err) {
 		if field(structOf(e, "ConnectError"), "Config").IsValid() {
@@ -253,7 +253,7 @@ func isConnectError(err error) bool {
 	return false
 }
 
-// chain yields an error and those that it wraps, depth first.
+// chain yields an error and all errors that it wraps, depth first.
 func chain(err error) func(yield func(error) bool) {
 	return func(yield func(error) bool) { walk(err, yield) }
 }
@@ -275,8 +275,8 @@ func walk(err error, yield func(error) bool) bool {
 	return walk(errors.Unwrap(err), yield)
 }
 
-// structOf returns the struct that an error is, or points to, if its type has
-// the name.
+// structOf returns the struct that an error is or points to, if its type has the given
+// name.
 func structOf(err error, name string) reflect.Value {
 	v := reflect.ValueOf(err)
 	if v.Kind() == reflect.Pointer {
@@ -288,7 +288,8 @@ func structOf(err error, name string) reflect.Value {
 	return reflect.Value{}
 }
 
-// field returns a field of a struct; of none, it has no kind.
+// field returns a field of a struct; the zero Value if v is not a struct or has no such
+// field.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() != reflect.Struct {
 		return reflect.Value{}

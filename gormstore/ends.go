@@ -15,17 +15,17 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// grants are the tables in which there is what came of grants. Whatever ends something
-// ends it by them: a grant, a session, a consent, a client, a user.
+// grants are the tables with rows that belong to grants. Everything that ends grants does
+// so through them: revoking a grant, and ending a session, a consent, a client or a user.
 type grants struct {
 	tokens *Table
-	// single are those of what becomes tokens once: codes, device authorizations, and the
-	// program's own.
+	// single are the tables of single-use credentials that are exchanged for tokens: codes,
+	// device authorizations, and the program's own.
 	single []*Table
 }
 
-// grants returns the tables of what came of grants: the tokens, what is given, and the
-// relatives of the pool.
+// grants returns the tables with rows that belong to grants: the table of tokens, the
+// given tables, and the relatives of the pool.
 func (t *Tokens) grants(given ...*Table) grants {
 	g := grants{tokens: t.table}
 	seen := make(map[string]bool)
@@ -46,18 +46,18 @@ func tablesOf(stores []Erasable) (tables []*Table) {
 	return tables
 }
 
-// selection says whose grants end: those of a client, of a user, or of both. A field that
-// is empty leaves it open.
+// selection says whose grants end: those of a client, of a user, or of a user at a
+// client. An empty field does not restrict it.
 type selection struct {
 	clientID string
 	userID   string
-	// clientBefore and userBefore are the generations before which what was issued ends; 0
-	// is everything.
+	// clientBefore and userBefore restrict it to what was issued before these generations; 0
+	// means everything.
 	clientBefore int64
 	userBefore   int64
 }
 
-// in returns what is true of the selection's rows in a table. ok is false where the table
+// in returns the conditions for the selection's rows in a table. ok is false if the table
 // does not say whose its rows are.
 func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expression, ok bool, err error) {
 	if s.clientID != "" {
@@ -79,8 +79,8 @@ func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expres
 	return conditions, len(conditions) > 0, nil
 }
 
-// before is true of a row that was issued before a generation. A model of the program's own
-// that does not say under which it was issued is from before all.
+// before returns the condition for rows that were issued before a generation. Rows of a
+// program's own model without that field count as issued before every generation.
 func (t *Table) before(field string, generation int64) []clause.Expression {
 	name, known := t.columns[field]
 	if generation == 0 || !known {
@@ -90,26 +90,27 @@ func (t *Table) before(field string, generation int64) []clause.Expression {
 }
 
 const (
-	// endedAtOnce is how many rows one step looks at.
+	// endedAtOnce is how many rows one step processes.
 	endedAtOnce = 500
-	// maxDescent is how many times tokens are exchanged for one another while their
-	// grant is being ended, at most.
+	// maxDescent is the maximum number of times that new tokens may appear by exchange while
+	// their grant is being ended.
 	maxDescent = 64
 )
 
-// errStillGrowing is for a grant of which there were always new tokens.
-var errStillGrowing = fmt.Errorf("gormstore: a grant was exchanged faster than it could be ended: %w", server.ErrUnavailable)
+// errStillGrowing means that new tokens kept appearing in a grant.
+var errStillGrowing = fmt.Errorf("gormstore: tokens of a grant were exchanged faster than the grant could be ended: %w", server.ErrUnavailable)
 
-// errNothingEnds is for rows that are found and cannot be changed.
-var errNothingEnds = errors.New("gormstore: what is to end is found and does not change; look whether a trigger, a hook or a condition of the handle keeps it")
+// errNothingEnds means that rows were found but could not be changed.
+var errNothingEnds = errors.New("gormstore: rows that have to change were found, but updating them changes nothing; check whether a trigger, a hook or a condition of the handle prevents it")
 
-// end ends grants whole, whoever holds what came of them, and returns how many rows ended.
+// end ends whole grants, including what other clients got in them, and returns how many
+// rows ended.
 //
-// What becomes a token comes first: what is redeemed meanwhile is waited for, and its
-// token is seen then. The row with the refresh token comes next: a rotation changes the
-// same row, so either it is seen here or it sees the revocation. The others come until
-// there are none: an exchange changes the row that it exchanges, so what one was waited
-// for has left is seen the next time.
+// Single-use credentials come first: a concurrent redemption is waited for, and its token
+// is then seen. The row with the refresh token comes next: a rotation changes the same
+// row, so either it is seen here or it sees the revocation. The other rows are ended
+// repeatedly until there are none: an exchange changes the row of the exchanged token, so
+// the token of an exchange that was waited for is seen the next time.
 func (g grants) end(tx *tx, now time.Time, grantIDs ...string) (ended int64, err error) {
 	if len(grantIDs) == 0 {
 		return 0, nil
@@ -137,9 +138,9 @@ func (g grants) end(tx *tx, now time.Time, grantIDs ...string) (ended int64, err
 	return ended, errStillGrowing
 }
 
-// revoke revokes the tokens that the conditions name, with all that their rows can still
-// become, and returns how many there were. A row that would have stayed for ever goes
-// when it is pruned next.
+// revoke revokes the tokens that match the conditions, including the refresh tokens in
+// their rows, and returns how many rows there were. A row that would never have expired
+// can be pruned afterwards.
 func revoke(tx *tx, now time.Time, conditions ...clause.Expression) (revoked int64, err error) {
 	t := tx.table
 	expiresAt := column(t.column("ExpiresAt"))
@@ -149,7 +150,7 @@ func revoke(tx *tx, now time.Time, conditions ...clause.Expression) (revoked int
 	}, append(conditions, t.isZero("RefreshTokenRevokedAt"))...)
 }
 
-// in is true of a row in which a field of the model has one of the values.
+// in returns the condition that a field of the model has one of the values.
 func (t *Table) in(field string, values []string) clause.Expression {
 	all := make([]any, len(values))
 	for i, value := range values {
@@ -158,7 +159,7 @@ func (t *Table) in(field string, values []string) clause.Expression {
 	return clause.IN{Column: column(t.column(field)), Values: all}
 }
 
-// textIn returns the text in a field of a row, empty for NULL.
+// textIn returns the string in a field of a row; empty for NULL.
 func (t *Table) textIn(row any, field string) string {
 	value := t.schema.FieldsByDBName[t.column(field)].ReflectValueOf(context.Background(), reflect.ValueOf(row).Elem())
 	for value.Kind() == reflect.Pointer {
@@ -173,28 +174,29 @@ func (t *Table) textIn(row any, field string) string {
 	return value.String()
 }
 
-// locked has a list wait for what is being changed, and see what was committed since the
-// transaction began, on MySQL as elsewhere. SQLite, which has one writer, knows no other.
+// locked makes a list wait for concurrent changes, and see what was committed since the
+// transaction began, also on MySQL. SQLite ignores it, because it has only one writer.
 var locked = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
-// lookedUpAtOnce is how many rows of a table are looked up before they are ended page by page.
+// lookedUpAtOnce is how many rows of a table are read before they are ended page by page.
 const lookedUpAtOnce = 10_000
 
-// ending is the ending of all grants of a selection, in steps of a bounded number of rows,
-// each of them atomic. When it is interrupted, it goes on where it is called again.
+// ending ends all grants of a selection, in atomic steps of a bounded number of rows. If
+// it is interrupted, calling it again continues it.
 type ending struct {
 	grants
 	selection
 	now    time.Time
-	report func(ended int64) // of all so far
+	report func(ended int64) // called with the total so far
 	ended  int64
 }
 
-// all marks a client or a user, ends everything that is theirs, and notes and tells it once.
+// all marks a client or a user, ends everything of theirs, and then writes one audit entry
+// and calls the hooks once.
 func (e *ending) all(ctx context.Context, noted entry, reason string) error {
 	m, err := e.tokens.raise(ctx, &e.selection)
 	if err != nil {
-		return fmt.Errorf("gormstore: mark what is to end: %w", err)
+		return fmt.Errorf("gormstore: raise the generation: %w", err)
 	}
 	if err := e.run(ctx); err != nil {
 		return err
@@ -211,11 +213,11 @@ func (e *ending) all(ctx context.Context, noted entry, reason string) error {
 	return err
 }
 
-// run ends what there is now, and then once more what came of requests that were under way
-// when it began.
+// run ends what there is now, and then again what was issued by requests that were under
+// way when it began.
 func (e *ending) run(ctx context.Context) error {
 	began := time.Now()
-	if err := e.pass(ctx); err != nil || e.tokens.transaction(ctx) != nil { // a program's own transaction keeps nobody waiting
+	if err := e.pass(ctx); err != nil || e.tokens.transaction(ctx) != nil { // do not wait inside the program's own transaction
 		return err
 	}
 	if err := rest(ctx, time.Until(began.Add(server.UnderWay(ctx)))); err != nil {
@@ -224,7 +226,7 @@ func (e *ending) run(ctx context.Context) error {
 	return e.pass(ctx)
 }
 
-// pass ends what there is, until there is no more.
+// pass ends everything that matches the selection, until there is nothing left.
 func (e *ending) pass(ctx context.Context) error {
 	for {
 		found, err := e.look(ctx)
@@ -271,14 +273,14 @@ func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err 
 	}
 }
 
-// found are rows of a selection that are to end.
+// found are rows of a selection that have to end.
 type found struct {
 	tokens []any
 	single []singleRows
-	more   bool // whether there may be others
+	more   bool // whether there may be more
 }
 
-// singleRows are rows of one table of what becomes tokens once.
+// singleRows are rows of one table of single-use credentials.
 type singleRows struct {
 	table *Table
 	rows  []any
@@ -286,7 +288,7 @@ type singleRows struct {
 
 func (f found) empty() bool { return len(f.tokens) == 0 && len(f.single) == 0 }
 
-// page takes a number of rows from what was found: first of what becomes tokens.
+// page splits off the first rows, beginning with single-use credentials.
 func (f found) page(size int) (page, rest found) {
 	if len(f.single) > 0 {
 		first := f.single[0]
@@ -301,8 +303,8 @@ func (f found) page(size int) (page, rest found) {
 	return found{tokens: f.tokens[:n]}, found{tokens: f.tokens[n:]}
 }
 
-// look finds rows of the selection without a lock: a grant ends whole, whatever becomes of
-// its rows meanwhile, and the last pass finds what is new.
+// look finds rows of the selection without locking them: a grant ends as a whole even if
+// its rows change in the meantime, and the last pass finds new rows.
 func (e *ending) look(ctx context.Context) (found, error) {
 	return e.find(ctx, e.selection, lookedUpAtOnce, func(t *Table, conditions []clause.Expression, more ...clause.Expression) ([]any, error) {
 		return t.list(ctx, conditions, more...)
@@ -316,7 +318,8 @@ func (g grants) lookWithin(tx *tx, s selection) (found, error) {
 	})
 }
 
-// find finds a number of rows of each table that are a selection's, and that have not ended.
+// find finds up to the given number of rows in each table that belong to the selection and
+// have not ended.
 func (g grants) find(ctx context.Context, s selection, rows int, list func(*Table, []clause.Expression, ...clause.Expression) ([]any, error)) (f found, err error) {
 	look := func(t *Table, notEnded string) ([]any, error) {
 		conditions, ok, err := s.in(ctx, t)
@@ -340,13 +343,13 @@ func (g grants) find(ctx context.Context, s selection, rows int, list func(*Tabl
 	return f, err
 }
 
-// endPage ends what was found of a selection.
+// endPage ends the rows that were found for a selection.
 //
-// A client's own grants end whole. In the grants of others, a client's rows end, with what
-// came of them, and nothing else. A user's grants have no rows but theirs.
+// A client's own grants end as a whole. In the grants of other clients, only this client's
+// rows end, with what descends from them. A user's grants contain only that user's rows.
 func (g grants) endPage(tx *tx, s selection, now time.Time, found found) (ended int64, err error) {
 	var whole []string
-	with := grants{tokens: g.tokens} // what a client or a user has not spent is all that their grants could become
+	with := grants{tokens: g.tokens} // only these unspent credentials can still become tokens of the grants
 	for _, single := range found.single {
 		var alone []string
 		for _, row := range single.rows {
@@ -401,18 +404,18 @@ func unique(texts []string) []string {
 	return slices.Compact(texts)
 }
 
-// parted is what is to end of a selection's tokens.
+// parted says how the tokens of a selection end.
 type parted struct {
-	whole    []string            // grants that end whole
+	whole    []string            // grants that end as a whole
 	alone    []string            // tokens without a grant
 	others   []string            // grants of others
-	branches map[string][]string // tokens in the grants of others, which end with what came of them
+	branches map[string][]string // tokens in the grants of others, which end with what descends from them
 }
 
-// part says of tokens what ends with them.
+// part determines what ends with each token.
 func (g grants) part(tx *tx, s selection, rows []any) (parted, error) {
 	p := parted{branches: make(map[string][]string)}
-	unknown := make(map[string][]string) // of an older release, which did not say what made a row
+	unknown := make(map[string][]string) // rows of an older release, which do not say what they were created by
 	for _, row := range rows {
 		token := row.(tokenRow).AsTokenMixin()
 		switch {
@@ -438,8 +441,9 @@ func (g grants) part(tx *tx, s selection, rows []any) (parted, error) {
 	return p, nil
 }
 
-// partOlder tells the rows of an older release that a client got in its own grant from
-// those that it got in another's: there the refresh token is another client's.
+// partOlder decides for rows of an older release whether a client got them in its own
+// grant or in another client's: in the latter, the refresh token belongs to the other
+// client.
 func (g grants) partOlder(tx *tx, p *parted, unknown map[string][]string) error {
 	if len(unknown) == 0 {
 		return nil
@@ -464,8 +468,8 @@ func (g grants) partOlder(tx *tx, p *parted, unknown map[string][]string) error 
 	return nil
 }
 
-// endBranch revokes tokens of a grant, and all that came of them, until there is nothing
-// more.
+// endBranch revokes tokens of a grant and everything that descends from them, until
+// nothing is left.
 func (g grants) endBranch(tx *tx, now time.Time, grantID string, accessTokens []string) (ended int64, err error) {
 	for range maxDescent {
 		rows, err := tx.list([]clause.Expression{g.tokens.is("GrantID", grantID)}, locked)
@@ -484,8 +488,8 @@ func (g grants) endBranch(tx *tx, now time.Time, grantID string, accessTokens []
 	return ended, errStillGrowing
 }
 
-// descendants returns those of a grant's tokens that are alive and are among the named or
-// came of one, also of one that was revoked before.
+// descendants returns the unrevoked tokens of a grant that are in accessTokens or descend
+// from one of them, even if that one was already revoked.
 func descendants(rows []any, accessTokens []string) (alive []string) {
 	from, in := make(map[string]bool), make(map[string]bool)
 	for grown := true; grown; {
@@ -507,11 +511,11 @@ func descendants(rows []any, accessTokens []string) (alive []string) {
 	return alive
 }
 
-// RevokeGrant revokes every token of a grant, and what could become one; it is a
-// [server.RevokeGrantFunc].
+// RevokeGrant revokes every token of a grant, and everything that could become one; it is
+// a [server.RevokeGrantFunc].
 func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time) error {
 	if grantID == "" {
-		return errors.New("gormstore: the grant to revoke has no id")
+		return errors.New("gormstore: RevokeGrant needs the id of the grant")
 	}
 	req := server.RequestFromContext(ctx)
 	return t.table.do(ctx, step{several: true, stays: req != nil && req.Reuse}, func(tx *tx) error {
@@ -525,66 +529,67 @@ func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time)
 
 // RevokeOptions say what [Tokens.Revoke] ends.
 type RevokeOptions struct {
-	// ClientID or UserID is whose grants end: one of the two.
+	// ClientID or UserID says whose grants end. Set exactly one of them.
 	ClientID, UserID string
-	// Time is now; the zero time is that of the machine.
+	// Time is the current time; the zero value means time.Now().
 	Time time.Time
-	// More are stores in which there is what becomes tokens: codes, device authorizations,
-	// and the program's own. Those that were made of the same database with the same
-	// conditions are found without; name them where there are several tables of tokens, or
+	// More are stores of single-use credentials that become tokens: codes, device
+	// authorizations, and the program's own. Stores made of the same database with the same
+	// conditions are found without it; set it if there are several tables of tokens, or if
 	// the handle has scopes.
 	More []Erasable
-	// Report is told, after each step, how many rows have ended.
+	// Report is called after each step with the number of rows that have ended so far.
 	Report func(ended int64)
 }
 
-// RevokeClient ends all grants of a client, for the day it is deleted or its secret has
-// leaked; see [Tokens.Revoke]. A client that has nothing is no error.
+// RevokeClient ends all grants of a client, for example because it is deleted or its
+// secret has leaked; see [Tokens.Revoke]. It is not an error if the client has no grants.
 func (t *Tokens) RevokeClient(ctx context.Context, clientID string, now time.Time, more ...Erasable) error {
 	if clientID == "" {
-		return errors.New("gormstore: the client whose tokens to revoke has no id")
+		return errors.New("gormstore: RevokeClient needs the id of the client")
 	}
 	return t.Revoke(ctx, RevokeOptions{ClientID: clientID, Time: now, More: more})
 }
 
-// RevokeUser ends all grants of a user: for one who is disabled, or who signs out
-// everywhere; see [Tokens.Revoke]. What is to be erased as well goes by [Erase].
+// RevokeUser ends all grants of a user, for example because the user is disabled or signs
+// out everywhere; see [Tokens.Revoke]. To also delete the user's rows, use [Erase].
 func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, more ...Erasable) error {
 	if userID == "" {
-		return errors.New("gormstore: the user whose tokens to revoke has no id")
+		return errors.New("gormstore: RevokeUser needs the id of the user")
 	}
 	return t.Revoke(ctx, RevokeOptions{UserID: userID, Time: now, More: more})
 }
 
-// Revoke ends all grants of a client or of a user: tokens, and codes and device
-// authorizations that nobody has redeemed. What others got in a client's grants by exchange
-// (RFC 8693) ends, too; of what the client got in the grants of others, its own tokens end,
-// and what came of them.
+// Revoke ends all grants of a client or of a user: tokens, unredeemed codes and device
+// authorizations. Tokens that other clients got in a client's grants by exchange (RFC 8693)
+// end, too. In the grants of other clients, only the client's own tokens end, with
+// everything that descends from them.
 //
-// It raises the generation in the row of the client or the user first
-// (models.ClientMixin, models.UserMixin). From then on the server refuses what was issued
-// under an earlier one, wherever it reads that row: for a code, a refresh token, an exchange,
-// introspection, UserInfo. A bearer token that an API looks up by itself is good until its
-// row is reached. The rows follow in steps of 500. What is issued meanwhile, under the new
-// generation, stays.
+// It first raises the generation in the row of the client or the user (models.ClientMixin,
+// models.UserMixin). From then on the server refuses anything that was issued under an
+// earlier generation wherever it reads that row: for a code, a refresh token, an exchange,
+// introspection and UserInfo. A bearer token that an API looks up itself stays valid until
+// its own row is revoked. The rows are revoked in steps of 500. What is issued in the
+// meantime, under the new generation, stays valid.
 //
-// It returns when all has ended, also what requests have issued that were under way when it
-// began: it waits for as long as these can take, some seconds ([server.UnderWay]), and looks
-// once more. When it was interrupted, call it again: the doctor tells of such a client. In a
-// handler, use context.WithoutCancel, as a browser may not wait.
+// It returns when everything has ended, including what was issued by requests that were
+// under way when it began: it waits a few seconds, as long as such requests can take
+// ([server.UnderWay]), and looks again. If it was interrupted, call it again; the doctor
+// reports clients for which that is necessary. In a handler, pass it a context of
+// context.WithoutCancel, because the browser may disconnect first.
 //
-// Without the row of the client or the user, as where these are not in a store of this pool
-// of connections, or the user model has no UserMixin, everything ends that there is when it
-// looks. On a handle with conditions, a client is one of a store with the same, and users have no
-// mark. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
-// once more after that.
+// If there is no row to mark, because no store of this connection pool has the client or the
+// user, or the user model has no UserMixin, it only ends what it finds at that time. On a handle
+// with conditions, clients are marked only in a store with the same conditions, and users are not
+// marked. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
+// again afterwards.
 //
 // [server.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay
 func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
 	ctx, reason := eachStep(ctx), server.RevokedByClient
 	switch {
 	case (options.ClientID == "") == (options.UserID == ""):
-		return errors.New("gormstore: RevokeOptions name a client or a user: set ClientID or UserID")
+		return errors.New("gormstore: RevokeOptions must have either a ClientID or a UserID")
 	case options.UserID != "":
 		reason = server.RevokedByUser
 	}
@@ -597,8 +602,8 @@ func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
 	return e.all(ctx, noted, reason)
 }
 
-// TellRevocationsTo has the server's hooks be told of what RevokeClient, RevokeUser and
-// [Erase] end. [gormoauth.New] does so with its parts.
+// TellRevocationsTo reports what RevokeClient, RevokeUser and [Erase] end to the server's
+// hooks. [gormoauth.New] calls it for its parts.
 //
 // [gormoauth.New]: https://pkg.go.dev/github.com/gormoauth/gormoauth#New
 func (t *Tokens) TellRevocationsTo(s *server.Server) { t.table.TellRevocationsTo(s) }

@@ -14,25 +14,25 @@ import (
 
 const eraseBatch = 500
 
-// Erase removes all that the stores keep about one user, such as one who has left, in
-// bounded batches: tokens, codes, and what is in more stores, such as [DeviceCodes],
-// [Consents], [Sessions] and [Audits], of which the entries stay and say no longer who
-// it was. What is being exchanged meanwhile is waited for and goes as
-// well. Disable the user before, so that nothing new begins, and end the user's sessions,
-// by oidc.Provider.EndSessionsOf, if clients are to be told. When it was interrupted,
-// call it again. It returns how many rows left, or forgot the user.
+// Erase removes everything that the stores hold about one user, in bounded batches:
+// tokens, codes, and the rows of further stores, such as [DeviceCodes], [Consents],
+// [Sessions] and [Audits]. Audit entries are kept, without the user. Concurrent exchanges
+// are waited for, and their tokens are removed as well. Disable the user first, so that
+// nothing new begins, and end the user's sessions with oidc.Provider.EndSessionsOf if
+// clients have to be notified. If it was interrupted, call it again. It returns how many
+// rows were deleted or no longer name the user.
 //
-// A client that a user made is the program's own row, and so is the user. The outbox of
-// logouts keeps the subject by which a client knew the user until the client has
-// answered, or the logout has expired.
+// The rows of the user and of clients that the user created are left to the program. The
+// outbox of logouts keeps the subject by which a client knows the user until the client
+// has answered or the logout has expired.
 func Erase(ctx context.Context, userID string, tokens *Tokens, codes *AuthorizationCodes, more ...Erasable) (removed int64, err error) {
 	if userID == "" {
-		return 0, errors.New("gormstore: the user to erase has no id")
+		return 0, errors.New("gormstore: Erase needs the id of the user")
 	}
 	ctx = eachStep(ctx)
 	now := time.Now()
 	var tables []*Table
-	for _, store := range append([]Erasable{codes}, append(more, tokens)...) { // what becomes tokens goes before them
+	for _, store := range append([]Erasable{codes}, append(more, tokens)...) { // tokens last, because the others become tokens
 		for _, table := range store.Erased() {
 			if table.about.OfUser {
 				tables = append(tables, table)
@@ -47,7 +47,7 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 	e := &ending{grants: tokens.grants(tables...), selection: selection{userID: userID}, now: now}
 	noted := entry{at: now, AuditMixin: models.AuditMixin{Event: models.AuditAllRevoked, Reason: models.AuditByErasure}}
 	if err := e.all(ctx, noted, server.RevokedByErasure); err != nil {
-		return 0, fmt.Errorf("gormstore: end what is a user's: %w", err)
+		return 0, fmt.Errorf("gormstore: end the user's grants: %w", err)
 	}
 	for _, table := range tables {
 		n, err := table.erase(ctx, userID)
@@ -59,7 +59,7 @@ func Erase(ctx context.Context, userID string, tokens *Tokens, codes *Authorizat
 	return removed, nil
 }
 
-// erase removes or blanks the user's rows, batch by batch, until there are none.
+// erase deletes or blanks the user's rows, batch by batch, until there are none.
 func (t *Table) erase(ctx context.Context, userID string) (removed int64, err error) {
 	theirs, err := t.theirs(ctx, userID)
 	if err != nil {
@@ -90,7 +90,7 @@ func (t *Table) erase(ctx context.Context, userID string) (removed int64, err er
 	}
 }
 
-// eraseRows removes rows, or takes out of them who it was.
+// eraseRows deletes rows, or removes the user from them.
 func (t *Table) eraseRows(tx *tx, which ...clause.Expression) (rows int64, err error) {
 	if t.about.Blank == nil {
 		return tx.remove(which...)

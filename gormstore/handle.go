@@ -12,48 +12,49 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// engines are the databases that there are statements for, by the names of GORM's
-// dialectors. MariaDB is "mysql".
+// engines are the supported databases, by the names of GORM's dialectors. MariaDB is
+// "mysql".
 var engines = []string{"sqlite", "postgres", "mysql"}
 
-// handle returns the program's handle with a statement of its own, so that no later
-// condition becomes a part of it, or everything that keeps a store from using it. The
-// handle's conditions, scopes, settings and plugins stay.
+// handle returns the program's handle with a statement of its own, so that later
+// conditions do not become part of it. The handle's conditions, scopes, settings and
+// plugins are kept. The error says everything that prevents a store from using the
+// handle.
 func handle(db *gorm.DB) (*gorm.DB, error) {
 	if db == nil || db.Config == nil || db.Dialector == nil || db.Statement == nil {
-		return nil, errors.New("gormstore: the *gorm.DB is nil or not open; hand over what gorm.Open returned")
+		return nil, errors.New("gormstore: the *gorm.DB is nil or not open; pass what gorm.Open returned")
 	}
 	var faults []error
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("gormstore: the *gorm.DB "+format, args...))
 	}
 	if !slices.Contains(engines, db.Name()) {
-		fault("is of the engine %q, which is not supported; use one of %s (MariaDB is mysql)", db.Name(), strings.Join(engines, ", "))
+		fault("uses the dialector %q, which is not supported; use one of %s (MariaDB is mysql)", db.Name(), strings.Join(engines, ", "))
 	}
 	if db.Error != nil {
-		fault("has an error; check its Error first: %w", db.Error)
+		fault("has an error; check db.Error first: %w", db.Error)
 	}
 	if db.DryRun {
-		fault("is a dry run, which stores nothing; leave DryRun out of gorm.Config")
+		fault("has DryRun set, so it stores nothing; remove DryRun from gorm.Config")
 	}
 	if db.ClauseBuilders["WHERE"] != nil {
-		fault("writes WHERE by a ClauseBuilder of its own, so that its conditions and those of a store cannot be kept apart; leave it out of gorm.Config")
+		fault("has its own ClauseBuilder for WHERE, so its conditions and those of a store cannot be kept apart; remove it from gorm.Config")
 	}
 	if parts := foreignParts(db.Statement); len(parts) > 0 {
-		fault("has %s, which would become a part of every statement; hand over a handle with conditions alone, such as db.Where(\"disabled = ?\", false)", strings.Join(parts, " and "))
+		fault("has %s, which would become part of every statement; pass a handle that has only conditions, such as db.Where(\"disabled = ?\", false)", strings.Join(parts, " and "))
 	}
 	if saysNothing(db) {
-		fault("has a condition that says nothing: a struct or a map without values selects every row; write it in words, such as db.Where(\"disabled = ?\", false)")
+		fault("has an empty condition: a struct or map without values selects every row; write the condition as SQL, such as db.Where(\"disabled = ?\", false)")
 	}
 	own := db.Session(&gorm.Session{}).Clauses()
 	own.Statement.Model = nil
 	return own.Session(&gorm.Session{}), errors.Join(faults...)
 }
 
-// foreignParts are what a handle says of more than which rows there are.
+// foreignParts returns the parts of a handle's statement that do not select rows.
 func foreignParts(stmt *gorm.Statement) (parts []string) {
 	if stmt.Dest != nil {
-		return []string{"the result of a statement (Find, Create, …)"} // and all that this was made of
+		return []string{"the result of a statement (Find, Create, …)"} // and everything that it was made of
 	}
 	if stmt.SQL.Len() > 0 {
 		parts = append(parts, "a statement (Raw)")
@@ -72,14 +73,14 @@ func foreignParts(stmt *gorm.Statement) (parts []string) {
 	return parts
 }
 
-// saysNothing reports whether a handle was made by Where, Not or Or of what compiles
-// to no condition: it is a handle of its own, and nothing is different about it.
+// saysNothing reports whether a handle was made by Where, Not or Or with something that
+// compiles to no condition: it is a new handle, but does not differ from the original.
 func saysNothing(db *gorm.DB) bool {
 	stmt := db.Statement
 	if isChained := db.Clauses() == db; !isChained {
 		return false
 	}
-	if pool := reflect.ValueOf(stmt.ConnPool); !pool.Comparable() || stmt.ConnPool != db.ConnPool { // of a transaction, or a single connection
+	if pool := reflect.ValueOf(stmt.ConnPool); !pool.Comparable() || stmt.ConnPool != db.ConnPool { // a handle of a transaction, or of a single connection
 		return false
 	}
 	settings := 0
@@ -87,7 +88,8 @@ func saysNothing(db *gorm.DB) bool {
 	return settings == 0 && !differs(reflect.ValueOf(stmt).Elem())
 }
 
-// differs reports whether anything is set in a statement but what every statement has.
+// differs reports whether anything is set in a statement that is not set in every
+// statement.
 func differs(stmt reflect.Value) bool {
 	everyOne := []string{"DB", "ConnPool", "Context", "Settings"}
 	for i := range stmt.NumField() {
@@ -110,9 +112,9 @@ func (t *Table) restrict(condition any, args ...any) error {
 	restricted := t.db.Where(condition, args...)
 	switch {
 	case restricted.Error != nil:
-		return t.fault("is given a condition that GORM refuses; look at it: %w", restricted.Error)
+		return t.fault("was given a condition that GORM refuses; correct it: %w", restricted.Error)
 	case expressions(restricted) == expressions(t.db):
-		return t.fault("is given a condition that says nothing: a struct or a map without values selects every row; write it in words, such as \"disabled = ?\", false")
+		return t.fault("was given an empty condition: a struct or map without values selects every row; write the condition as SQL, such as \"disabled = ?\", false")
 	}
 	t.db = restricted.Session(&gorm.Session{})
 	return nil
@@ -124,23 +126,24 @@ func expressions(db *gorm.DB) int {
 	return len(where.Exprs)
 }
 
-// needsPlainTable refuses a handle by which rows can be read and not be changed.
+// needsPlainTable refuses a handle with which rows can be read but not changed.
 func (t *Table) needsPlainTable() error {
 	stmt := t.db.Statement
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	switch {
 	case len(stmt.Joins)+len(from.Joins) > 0:
-		return t.fault("is not for a handle with Joins, which no UPDATE has; write the condition as a subquery, such as db.Where(\"user_id IN (?)\", db.Model(&User{}).Select(\"id\"))")
+		return t.fault("cannot use a handle with Joins, which an UPDATE does not support; write the condition as a subquery, such as db.Where(\"user_id IN (?)\", db.Model(&User{}).Select(\"id\"))")
 	case stmt.TableExpr != nil:
-		return t.fault("is not for a handle with Table; give the model a method TableName")
+		return t.fault("cannot use a handle with Table; give the model a method TableName")
 	}
 	return nil
 }
 
-// unconditional is a handle for the same transaction and the same request, without the
+// unconditional returns a handle for the same transaction and request without the
 // conditions of the program's handle.
 func unconditional(db *gorm.DB) *gorm.DB {
-	// With a statement of its own: a session of a new one would have the conditions again.
+	// Clauses gives it a statement of its own: otherwise the next Session would have the
+	// conditions again.
 	plain := db.Session(&gorm.Session{NewDB: true}).Clauses()
 	db.Statement.Settings.Range(func(name, value any) bool {
 		plain.Statement.Settings.Store(name, value)

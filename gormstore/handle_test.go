@@ -51,18 +51,18 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 		"of a transaction":                      {tx, ""}, // for as long as that takes
 		"with what is found or made":            {db.Attrs(&User{ID: 1}).Assign(&User{ID: 1}), ""},
 		"of a model":                            {db.Model(&User{ID: 7}).Where("1 = 1"), ""},
-		"nil":                                   {nil, "is nil or not open; hand over what gorm.Open returned"},
+		"nil":                                   {nil, "is nil or not open; pass what gorm.Open returned"},
 		"not open":                              {new(gorm.DB), "is nil or not open"},
-		"of another engine":                     {open(sqlserver{db.Dialector}, gorm.Config{}), `is of the engine "sqlserver", which is not supported; use one of sqlite, postgres, mysql`},
-		"that failed":                           {failed, "has an error; check its Error first: invalid db"},
-		"that stores nothing":                   {open(db.Dialector, gorm.Config{DryRun: true}), "is a dry run, which stores nothing; leave DryRun out"},
-		"that writes WHERE itself":              {open(db.Dialector, gorm.Config{ClauseBuilders: map[string]clause.ClauseBuilder{"WHERE": func(clause.Clause, clause.Builder) {}}}), "writes WHERE by a ClauseBuilder of its own"},
-		"with a struct without values":          {db.Where(&User{}), "has a condition that says nothing"},
-		"with a map without values":             {db.Where(map[string]any{}), "has a condition that says nothing"},
-		"with a negation of nothing":            {db.Not(&User{}), "has a condition that says nothing"},
-		"with a list without values":            {db.Where([]uint{}), "has a condition that says nothing"},
-		"with an empty text":                    {db.Where(""), "has a condition that says nothing"},
-		"with a statement":                      {db.Raw("SELECT * FROM users"), "has a statement (Raw), which would become a part of every statement"},
+		"of another engine":                     {open(sqlserver{db.Dialector}, gorm.Config{}), `uses the dialector "sqlserver", which is not supported; use one of sqlite, postgres, mysql`},
+		"that failed":                           {failed, "has an error; check db.Error first: invalid db"},
+		"that stores nothing":                   {open(db.Dialector, gorm.Config{DryRun: true}), "has DryRun set, so it stores nothing; remove DryRun"},
+		"that writes WHERE itself":              {open(db.Dialector, gorm.Config{ClauseBuilders: map[string]clause.ClauseBuilder{"WHERE": func(clause.Clause, clause.Builder) {}}}), "has its own ClauseBuilder for WHERE"},
+		"with a struct without values":          {db.Where(&User{}), "has an empty condition"},
+		"with a map without values":             {db.Where(map[string]any{}), "has an empty condition"},
+		"with a negation of nothing":            {db.Not(&User{}), "has an empty condition"},
+		"with a list without values":            {db.Where([]uint{}), "has an empty condition"},
+		"with an empty text":                    {db.Where(""), "has an empty condition"},
+		"with a statement":                      {db.Raw("SELECT * FROM users"), "has a statement (Raw), which would become part of every statement"},
 		"with a result":                         {db.Find(&[]User{}), "has the result of a statement (Find, Create, …)"},
 		"with columns":                          {db.Select("id"), "has columns (Select, Omit, Distinct, MapColumns)"},
 		"without columns":                       {db.Omit("disabled"), "has columns"},
@@ -87,7 +87,7 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 			case "":
 				assert.NoError(t, err)
 			case onlyUsers:
-				assert.ErrorContains(t, err, "is not for a handle with ")
+				assert.ErrorContains(t, err, "cannot use a handle with ")
 			default:
 				assert.ErrorContains(t, err, "gormstore: the *gorm.DB "+c.fault)
 				assert.ErrorContains(t, gormoauth.AutoMigrate(c.db, &User{}), c.fault)
@@ -108,18 +108,18 @@ func TestAConditionOfUsersSaysSomething(t *testing.T) {
 		"a column":                {[]any{"disabled", false}, ""},
 		"a struct with a column":  {[]any{&User{}, "Disabled"}, ""},
 		"a map":                   {[]any{map[string]any{"disabled": false}}, ""},
-		"a struct without values": {[]any{&User{}}, "says nothing"},
-		"a map without values":    {[]any{map[string]any{}}, "says nothing"},
-		"nil":                     {[]any{nil}, "says nothing"},
-		"no text":                 {[]any{""}, "says nothing"},
-		"a nil pointer":           {[]any{(*int)(nil)}, "GORM refuses"},
+		"a struct without values": {[]any{&User{}}, "an empty condition"},
+		"a map without values":    {[]any{map[string]any{}}, "an empty condition"},
+		"nil":                     {[]any{nil}, "an empty condition"},
+		"no text":                 {[]any{""}, "an empty condition"},
+		"a nil pointer":           {[]any{(*int)(nil)}, "a condition that GORM refuses"},
 	} {
 		for handle, db := range map[string]*gorm.DB{"plain": db, "with a condition": db.Where("1 = 1")} {
 			_, err := gormstore.NewUsers[User](db, c.condition...)
 			if c.fault == "" {
 				assert.NoError(t, err, rule, handle)
 			} else {
-				assert.ErrorContains(t, err, "model oauthtest.User is given a condition that "+c.fault, rule, handle)
+				assert.ErrorContains(t, err, "model oauthtest.User was given "+c.fault, rule, handle)
 			}
 		}
 	}

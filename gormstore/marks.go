@@ -9,18 +9,19 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// mark is the generation in the row of a client or a user whose grants end.
+// mark is the generation in the row of a client or a user whose grants are ended.
 type mark struct {
 	table *Table
 	row   clause.Expression
-	// current and ended are the fields of the generation, and of that before which all has
-	// been revoked.
+	// current is the field with the generation, and ended the field with the generation
+	// before which everything has been revoked.
 	current, ended string
 	generation     int64
 }
 
-// raise begins a new generation in the row of the client or the user of a selection, which
-// is then about what was issued before it. It returns nil where there is no such row.
+// raise begins a new generation in the row of the selection's client or user, and
+// restricts the selection to what was issued before it. It returns nil if there is no such
+// row.
 func (t *Table) raise(ctx context.Context, s *selection) (*mark, error) {
 	m := t.markOf(*s)
 	if m == nil {
@@ -37,9 +38,9 @@ func (t *Table) raise(ctx context.Context, s *selection) (*mark, error) {
 	return m, nil
 }
 
-// markOf finds where the row of the client or the user of a selection is, nil where the pool
-// does not say. On a handle with conditions, such as that of one tenant, a client is one of
-// its own: what others have is not ended either.
+// markOf finds the row of the selection's client or user; nil if no store of the pool has
+// it. On a handle with conditions, such as those of a tenant, only a client that matches the
+// same conditions is marked, because only rows that match them are ended.
 func (t *Table) markOf(s selection) *mark {
 	conditions, known := t.conditions()
 	if !known {
@@ -64,24 +65,25 @@ func (t *Table) markOf(s selection) *mark {
 		return nil
 	}
 	row, err := users.theirs(context.Background(), s.userID)
-	if err != nil { // an id that no user can have
-		return nil // what is theirs is looked for all the same
+	if err != nil { // not a possible user id
+		return nil // their rows are looked for all the same
 	}
 	return &mark{table: users, row: row, current: "GrantGeneration", ended: "EndedGrantGeneration"}
 }
 
-// clientMark is the mark of a client in this table, whatever the conditions of its handle.
+// clientMark returns the mark of a client in this table, regardless of the conditions of
+// its handle.
 func (t *Table) clientMark(clientID string) *mark {
 	return t.withoutConditions().markIn(clientID)
 }
 
-// markIn is that of one that the conditions of the handle name.
+// markIn returns the mark of a client that matches the conditions of the handle.
 func (t *Table) markIn(clientID string) *mark {
 	return &mark{table: t, row: t.is("ClientID", models.ClientKey(clientID)), current: "Generation", ended: "EndedGeneration"}
 }
 
-// raise raises the generation, and sets what else is to be in the row. Of a row that is not
-// there, or that the conditions leave out, the generation stays 0.
+// raise raises the generation and sets further values in the row. m.generation is 0 if
+// there is no such row, or the conditions exclude it.
 func (m *mark) raise(tx *tx, values map[string]any, conditions ...clause.Expression) error {
 	m.generation = 0
 	tx = tx.withoutHooks()
@@ -101,7 +103,8 @@ func (m *mark) raise(tx *tx, values map[string]any, conditions ...clause.Express
 	return nil
 }
 
-// done notes that everything has ended that was issued before the mark, if there is one.
+// done records that everything issued before the mark has ended. It does nothing if m is
+// nil.
 func (m *mark) done(tx *tx) error {
 	if m == nil {
 		return nil

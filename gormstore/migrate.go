@@ -17,60 +17,62 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// migrationLock is the key of the advisory lock under which instances migrate
-// one after the other: "gormoaut" as a number.
+// migrationLock is the key of the advisory lock that makes instances migrate one after
+// the other: "gormoaut" as a number.
 const migrationLock int64 = 0x676f726d6f617574
 
 const (
-	// migrationTries is for how long a migration is tried again that collides with another.
+	// migrationTries is how long a migration that collides with another is tried again.
 	migrationTries = time.Minute
-	// migrationWait is for how long an instance waits for another that migrates.
+	// migrationWait is how long an instance waits for another one that migrates.
 	migrationWait = 30 * time.Minute
-	// lockWait is for how long a table is waited for that others hold: whoever wants to read
-	// it meanwhile waits as well.
+	// lockWait is how long the migration waits for a table that others have locked: anyone
+	// who wants to read the table has to wait behind it.
 	lockWait = 100 * time.Millisecond
-	// lockPause is how long others come first before such a table is tried again.
+	// lockPause is how long others get the table before the migration tries again.
 	lockPause = 250 * time.Millisecond
-	// lockPatience is for how long.
+	// lockPatience is how long the migration keeps trying.
 	lockPatience = 30 * time.Second
 )
 
-// AutoMigrate adds what the models have and the database lacks: tables,
-// columns and indexes. It alters and drops nothing, so a table that an older
-// program made keeps every row and every constraint, which
-// [gorm.DB.AutoMigrate] does not promise: on SQLite it rebuilds a table to alter
-// it, and cannot read the definitions that SQLAlchemy writes. Where a table has an index on
-// the same columns, under whatever name, it makes no second one.
+// AutoMigrate adds the tables, columns and indexes of the models that the database lacks.
+// It alters and drops nothing, so a table of an older program keeps every row and every
+// constraint. [gorm.DB.AutoMigrate] does not guarantee that: on SQLite it rebuilds a table
+// to alter it, and cannot read the definitions that SQLAlchemy writes. AutoMigrate does not
+// create an index if the table has one on the same columns, whatever its name.
 //
-// It looks first, in a few statements, and where nothing is missing that is all. Any number
-// of instances can start at once.
+// It first reads the catalog, with a few statements; if nothing is missing, it does no more
+// than that. Any number of instances can start at once.
 //
-// On PostgreSQL the tables are made and the columns are added first, of each table in a
-// transaction of its own, which waits a tenth of a second for a table that others hold, and
-// tries again. Each index of a table that was there follows by itself, CONCURRENTLY: nobody
-// waits who reads or writes the table. One that failed before, and is invalid, is made
-// anew. It holds an advisory lock of a session for that; behind a pooler in transaction
-// mode, say so by [Migration]. On a handle that is a transaction all of it is in that.
+// On PostgreSQL, tables and columns are created first, each table in its own transaction,
+// which waits a tenth of a second for a table that others have locked, and then tries
+// again. Then each index on an existing table is created by itself, CONCURRENTLY, which
+// does not block reads or writes of the table. An invalid index, left by a failed attempt,
+// is recreated. All this happens under a session-level advisory lock; behind a pooler in
+// transaction mode, use [Migration]. If the handle is a transaction, everything happens
+// inside it.
 //
-// On MySQL and MariaDB each step takes effect by itself, and no lock spans a cluster: what
-// another instance has just created is left to it. Models that the constructors would
-// refuse are refused here, all at once.
+// On MySQL and MariaDB, each step takes effect by itself, and no lock spans a cluster:
+// whatever another instance has just created is left as it is. Models that the
+// constructors would refuse are refused here, all in one error.
 func AutoMigrate(db *gorm.DB, models ...any) error { return Migration{}.AutoMigrate(db, models...) }
 
-// Migration says what [AutoMigrate] has to know of how the database is reached.
+// Migration says how the database is reached, for [AutoMigrate]. The zero value suits a
+// direct connection.
 type Migration struct {
-	// TransactionPooler says that PostgreSQL is behind a pooler that lends a connection of the
-	// server for one transaction, such as PgBouncer's pool_mode = transaction. There are no
-	// locks of a session then. In an empty database all is made in one transaction; what is
-	// missing in tables that are there is refused, and [SchemaSQL] names the statements to
-	// run beside the pooler.
+	// TransactionPooler says that PostgreSQL is behind a pooler that assigns server
+	// connections for one transaction at a time, such as PgBouncer with pool_mode =
+	// transaction. Session-level locks do not work then. In an empty database, everything is
+	// created in one transaction. If existing tables lack something, AutoMigrate returns an
+	// error; run the statements of [SchemaSQL] on a direct connection instead.
 	TransactionPooler bool
-	// Patience is for how long a table of PostgreSQL is tried again and again that others hold,
-	// such as a long query; 0 is 30 seconds. Nobody queues up behind the migration meanwhile.
+	// Patience is how long the migration keeps trying to lock a PostgreSQL table that others
+	// hold, such as a long query; 0 means 30 seconds. Others do not queue up behind the
+	// migration in the meantime.
 	Patience time.Duration
 }
 
-// AutoMigrate is [AutoMigrate].
+// AutoMigrate is like [AutoMigrate], with these settings.
 func (m Migration) AutoMigrate(db *gorm.DB, models ...any) error {
 	db, err := handle(db)
 	if err != nil {
@@ -100,8 +102,8 @@ func (m Migration) AutoMigrate(db *gorm.DB, models ...any) error {
 	return nil
 }
 
-// refused returns what the constructors would refuse of the models, each of which would
-// have its tables made otherwise.
+// refused returns what the constructors would refuse about the models, so that no table
+// is created for such a model.
 func refused(db *gorm.DB, models []any) error {
 	var faults []error
 	for _, model := range models {
@@ -114,7 +116,8 @@ func refused(db *gorm.DB, models []any) error {
 	return errors.Join(faults...)
 }
 
-// migration is one call of [AutoMigrate], on one connection: there may be no other.
+// migration is one call of [AutoMigrate], on one connection, because the pool may not
+// have another.
 type migration struct {
 	Migration
 
@@ -122,8 +125,8 @@ type migration struct {
 	db     *gorm.DB
 	conn   *sql.Conn
 	models []any
-	// timeouts are statement_timeout and lock_timeout of the session as they were, nil where
-	// they still are.
+	// timeouts are the original statement_timeout and lock_timeout of the session; nil if
+	// they were not changed.
 	timeouts []string
 }
 
@@ -145,13 +148,13 @@ type missingIndex struct {
 	table *Table
 	*schema.Index
 
-	columns []string // none where there is an expression
-	invalid bool     // it is there, and its creation has failed
+	columns []string // none if there is an expression
+	invalid bool     // it exists, but its creation failed
 }
 
 func (m missing) nothing() bool { return len(m.tables)+len(m.columns)+len(m.indexes) == 0 }
 
-// ofTables names what lacks in tables that are there.
+// ofTables returns the names of what existing tables lack.
 func (m missing) ofTables() []string {
 	var names []string
 	for _, of := range m.columns {
@@ -165,7 +168,7 @@ func (m missing) ofTables() []string {
 	return names
 }
 
-// names are all of it.
+// names returns the names of everything that is missing.
 func (m missing) names() (names []string) {
 	for _, model := range m.tables {
 		names = append(names, fmt.Sprintf("the table of %T", model))
@@ -173,7 +176,7 @@ func (m missing) names() (names []string) {
 	return append(names, m.ofTables()...)
 }
 
-// look reads the catalog for what is missing.
+// look reads the catalog and returns what is missing.
 func (r *migration) look() (m missing, err error) {
 	x := &examination{ctx: r.ctx, db: r.db, conn: r.conn}
 	if r.db.Name() == "postgres" {
@@ -218,7 +221,7 @@ func (r *migration) lookBy(x *examination) (m missing, err error) {
 	return m, nil
 }
 
-// lacks reports whether a table has neither an index of the name nor one that does the same.
+// lacks reports whether a table has neither an index of that name nor an equivalent one.
 func (t *catalogTable) lacks(index *schema.Index) (lack missingIndex, is bool) {
 	lack.Index = index
 	for _, option := range index.Fields {
@@ -235,7 +238,7 @@ func (t *catalogTable) lacks(index *schema.Index) (lack missingIndex, is bool) {
 			return lack, lack.invalid
 		}
 	}
-	// One of some rows alone is for others than these, for all that is known.
+	// A partial index may not cover the rows that this one is for.
 	return lack, lack.columns == nil || !t.hasIndex(lack.columns, index.Class == "UNIQUE", false)
 }
 
@@ -254,17 +257,17 @@ func (r *migration) run() error {
 	if err != nil {
 		return err
 	}
-	// A statement that makes what is not there yet passes over a name that something else has.
+	// A CREATE … IF NOT EXISTS does nothing if something else has the name.
 	if lacks, err = r.look(); err == nil && !lacks.nothing() {
-		err = fmt.Errorf("something else in the database has the name of %s: rename that", strings.Join(lacks.names(), ", "))
+		err = fmt.Errorf("something else in the database has the name of %s: rename it", strings.Join(lacks.names(), ", "))
 	}
 	return err
 }
 
-// stepwise is for engines without locks that a migration could hold: the tables and columns
-// in one transaction, as far as the engine has such, and then each index.
+// stepwise is for engines without locks for migrations: it creates tables and columns in
+// one transaction, if the engine supports that, and then each index.
 func (r *migration) stepwise() error {
-	// No statement is cut: a migration takes as long as it takes.
+	// The statements themselves have no time limit: a migration may take long.
 	err := retry(server.WithStorageBudget(r.ctx, migrationTries), func(context.Context) error {
 		return r.transaction(func(tx *gorm.DB) error {
 			lacks, err := r.look()
@@ -296,7 +299,7 @@ func (r *migration) stepwise() error {
 	return nil
 }
 
-// session is the handle on the migration's own connection.
+// session returns a handle on the migration's own connection.
 func (r *migration) session() *gorm.DB {
 	db := r.db.Session(&gorm.Session{NewDB: true, Context: r.ctx})
 	db.Statement.ConnPool = r.conn
@@ -325,8 +328,8 @@ func create(tx *gorm.DB, lacks missing) error {
 	return nil
 }
 
-// createTables creates the tables that are not there. When one of them is there after all,
-// another instance was first, and it looks again.
+// createTables creates the missing tables. If one of them exists after all, another
+// instance was faster, and it looks again.
 func createTables(tx *gorm.DB, models []any) error {
 	migrator := tx.Migrator()
 	for before := len(models) + 1; ; {
@@ -334,7 +337,7 @@ func createTables(tx *gorm.DB, models []any) error {
 		if before <= len(models) {
 			lacking = slices.DeleteFunc(slices.Clone(models), func(model any) bool { return migrator.HasTable(model) })
 		}
-		// At once, so that GORM puts what refers to another after it.
+		// In one call, so that GORM creates tables after those that they refer to.
 		err := migrator.CreateTable(lacking...)
 		if err == nil {
 			return storeFor(tx, lacking)
@@ -355,8 +358,8 @@ func addColumns(tx *gorm.DB, of missingColumns) error {
 	return nil
 }
 
-// underLock is for PostgreSQL. Who waits for another instance holds no snapshot: an index
-// that is made concurrently waits for all older ones.
+// underLock is for PostgreSQL. An instance that waits for another one holds no snapshot,
+// because CREATE INDEX CONCURRENTLY waits for all older snapshots.
 func (r *migration) underLock() (err error) {
 	if r.isShared() {
 		return errPooled
@@ -387,12 +390,12 @@ func (r *migration) underLock() (err error) {
 	return nil
 }
 
-// errPooled is for a lock of a session that there is not.
-var errPooled = errors.New("the database is behind a pooler in transaction mode, such as PgBouncer, where no lock of a session can be held: " +
-	"migrate on a connection beside it, or write gormstore.Migration{TransactionPooler: true}.AutoMigrate(db, …)")
+// errPooled means that session-level locks do not work.
+var errPooled = errors.New("the database is behind a pooler in transaction mode, such as PgBouncer, where session-level locks do not work: " +
+	"migrate on a direct connection, or use gormstore.Migration{TransactionPooler: true}.AutoMigrate(db, …)")
 
-// isShared reports whether it is seen that connections share those of the server. That they do
-// cannot always be seen.
+// isShared reports whether connections are seen to share server connections. It may fail to
+// notice that they do.
 func (r *migration) isShared() bool {
 	x := &examination{ctx: r.ctx, db: r.db, conn: r.conn}
 	if pool, err := r.db.DB(); err == nil {
@@ -404,20 +407,20 @@ func (r *migration) isShared() bool {
 	return false
 }
 
-// lock waits for the other instances that migrate.
+// lock waits for other instances that migrate, and takes the lock.
 func (r *migration) lock() error {
 	err := r.poll(func() (mine bool, err error) {
 		err = r.conn.QueryRowContext(r.ctx, fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", migrationLock)).Scan(&mine)
 		return mine, err
 	})
-	if err != nil { // which may have come too late to learn that it is there
+	if err != nil { // the lock may have been taken all the same
 		r.discard()
 	}
 	return err
 }
 
-// set sets statement_timeout and lock_timeout of the session, and keeps what they were before
-// the first time; nil is not to.
+// set sets statement_timeout and lock_timeout of the session, and remembers their original
+// values the first time. It does nothing if values is nil.
 func (r *migration) set(ctx context.Context, values []string) error {
 	if values == nil {
 		return nil
@@ -434,11 +437,11 @@ func (r *migration) set(ctx context.Context, values []string) error {
 	return err
 }
 
-// discard closes the connection, with all that its session holds.
+// discard closes the connection, which releases everything that its session holds.
 func (r *migration) discard() { _ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
-// unlock gives the lock back, and the session its settings. A connection on which that
-// fails is closed, and the lock with it.
+// unlock releases the lock and restores the settings of the session. If that fails, it
+// closes the connection, which also releases the lock.
 func (r *migration) unlock() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), server.DefaultStorageBudget)
 	defer cancel()
@@ -449,7 +452,7 @@ func (r *migration) unlock() error {
 	}
 	if err != nil {
 		r.discard()
-		return nil //nolint:nilerror // the server gives it back with the connection
+		return nil //nolint:nilerror // the server releases it with the connection
 	}
 	if !held {
 		return errPooled
@@ -457,7 +460,8 @@ func (r *migration) unlock() error {
 	return nil
 }
 
-// briefly runs what locks a table, in a transaction that does not wait long for it.
+// briefly runs statements that lock a table in a transaction that does not wait long for
+// the lock, and tries again until Patience is over.
 func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error) {
 	patience := cmp.Or(r.Patience, lockPatience)
 	for end := time.Now().Add(patience); ; {
@@ -471,7 +475,7 @@ func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error)
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("others have held %s for %v without a moment for the migration: end the transactions that hold it (pg_locks, pg_stat_activity), or start when there are fewer: %w", table, patience, err)
+			return fmt.Errorf("other transactions have kept %s locked for %v: end the transactions that hold it (pg_locks, pg_stat_activity), or migrate when there are fewer: %w", table, patience, err)
 		}
 		if err := rest(r.ctx, lockPause); err != nil {
 			return err
@@ -479,14 +483,15 @@ func (r *migration) briefly(table string, f func(tx *gorm.DB) error) (err error)
 	}
 }
 
-// createConcurrently makes an index while others read and write. One that is invalid is made anew.
+// createConcurrently creates an index while others read and write the table. It recreates an
+// invalid one.
 func (r *migration) createConcurrently(index missingIndex) error {
 	statement, err := r.statementOf(index)
 	if err != nil {
 		return err
 	}
-	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index) //nolint:gosec // a name that is quoted
-	// It takes as long as it takes, and nobody waits for it.
+	drop := "DROP INDEX CONCURRENTLY IF EXISTS " + r.qualified(index) //nolint:gosec // the name is quoted
+	// It may take long, and does not block anyone.
 	if err := r.set(r.ctx, []string{"0", "0"}); err != nil {
 		return err
 	}
@@ -500,7 +505,7 @@ func (r *migration) createConcurrently(index missingIndex) error {
 		if _, err = r.conn.ExecContext(r.ctx, statement); err == nil {
 			return nil
 		}
-		index.invalid = true // it is there, half made
+		index.invalid = true // it was partly created
 		if classOf(err) != collision {
 			break
 		}
@@ -511,7 +516,8 @@ func (r *migration) createConcurrently(index missingIndex) error {
 	return r.notUnique(index, fmt.Errorf("create the index %s: %w", index.Name, err))
 }
 
-// qualified is the name of an index with the schema of its table, if the model says which.
+// qualified returns the name of an index with the schema of its table, if the model gives
+// one.
 func (r *migration) qualified(index missingIndex) string {
 	quote := func(name string) string { return (&gorm.Statement{DB: r.db}).Quote(name) }
 	if place, _, has := strings.Cut(index.table.schema.Table, "."); has {
@@ -520,7 +526,8 @@ func (r *migration) qualified(index missingIndex) string {
 	return quote(index.Name)
 }
 
-// statementOf is the statement by which GORM would make an index, CONCURRENTLY.
+// statementOf returns the statement with which GORM would create an index, with
+// CONCURRENTLY.
 func (r *migration) statementOf(index missingIndex) (string, error) {
 	statements, err := recorded(r.db, func(tx *gorm.DB) error { return tx.Migrator().CreateIndex(index.model, index.Name) })
 	if err != nil {
@@ -533,7 +540,8 @@ func (r *migration) statementOf(index missingIndex) (string, error) {
 	return statement, nil
 }
 
-// notUnique says which rows keep a unique index from being made. Digests are not named.
+// notUnique returns an error that says which rows prevent a unique index. It does not
+// contain digests.
 func (r *migration) notUnique(index missingIndex, err error) error {
 	if index.Class != "UNIQUE" || !isDuplicate(err) || len(index.columns) == 0 {
 		return err
@@ -571,10 +579,11 @@ func (r *migration) notUnique(index missingIndex, err error) error {
 	if rows.Err() != nil || len(named) == 0 {
 		return err
 	}
-	return fmt.Errorf("%s has several rows with the same %s, of which there may be one: %s; delete all but one of each: %w", index.table.schema.Table, strings.Join(index.columns, ", "), strings.Join(named, ", "), err)
+	return fmt.Errorf("%s has several rows with the same %s, which must be unique: %s; delete all but one of each: %w", index.table.schema.Table, strings.Join(index.columns, ", "), strings.Join(named, ", "), err)
 }
 
-// behindPooler makes everything in one transaction where there is nothing yet.
+// behindPooler creates everything in one transaction in a database that has none of the
+// tables yet.
 func (r *migration) behindPooler() error {
 	return r.transaction(func(tx *gorm.DB) error {
 		if err := r.lockWithin(tx); err != nil {
@@ -585,15 +594,16 @@ func (r *migration) behindPooler() error {
 			return err
 		}
 		if names := lacks.ofTables(); len(names) > 0 {
-			return fmt.Errorf("there are tables that lack %s: behind a pooler in transaction mode no lock can be held while they are added; run what gormoauth.SchemaSQL or the doctor says, or AutoMigrate, on a connection beside the pooler",
+			return fmt.Errorf("existing tables lack %s: behind a pooler in transaction mode, no lock can be held while they are added; run the statements of gormoauth.SchemaSQL or of the doctor, or AutoMigrate, on a direct connection",
 				strings.Join(names, ", "))
 		}
 		return createTables(tx, lacks.tables)
 	})
 }
 
-// lockWithin waits for the other instances that migrate, in a transaction. Between two
-// looks that holds no snapshot, for which an index that is made concurrently would wait.
+// lockWithin waits for other instances that migrate, inside a transaction. Between two
+// attempts the transaction holds no snapshot that a CREATE INDEX CONCURRENTLY would wait
+// for.
 func (r *migration) lockWithin(tx *gorm.DB) error {
 	if tx.Name() != "postgres" {
 		return nil
@@ -604,7 +614,7 @@ func (r *migration) lockWithin(tx *gorm.DB) error {
 	})
 }
 
-// poll asks for a lock until it is there.
+// poll tries to take a lock until it succeeds, for up to migrationWait.
 func (r *migration) poll(try func() (mine bool, err error)) error {
 	const pause = 50 * time.Millisecond
 	for end := time.Now().Add(migrationWait); time.Now().Before(end); {
@@ -615,10 +625,10 @@ func (r *migration) poll(try func() (mine bool, err error)) error {
 			return err
 		}
 	}
-	return fmt.Errorf("another instance has been migrating for %v; look at pg_stat_activity for what it waits for, or end it", migrationWait)
+	return fmt.Errorf("another instance has been migrating for %v; see in pg_stat_activity what it waits for, or end it", migrationWait)
 }
 
-// lookWithin is look in a transaction.
+// lookWithin is look inside a transaction.
 func (r *migration) lookWithin(tx *gorm.DB) (missing, error) {
 	return r.lookBy(&examination{ctx: r.ctx, db: r.db, within: tx.Statement.ConnPool})
 }

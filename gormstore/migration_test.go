@@ -107,7 +107,7 @@ func TestAMigrationThatGetsNoLockSaysSo(t *testing.T) {
 		defer cancel()
 		require.ErrorIs(t, gormstore.AutoMigrate(db.WithContext(ctx), &indexedToken{}), context.DeadlineExceeded)
 		err := gormstore.Migration{Patience: 300 * time.Millisecond}.AutoMigrate(db, &indexedToken{})
-		require.ErrorContains(t, err, "others have held tokens for 300ms without a moment for the migration")
+		require.ErrorContains(t, err, "other transactions have kept tokens locked for 300ms")
 		assert.False(t, db.Migrator().HasColumn(&indexedToken{}, "serial"))
 		require.NoError(t, holder.Rollback().Error)
 		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}), "and the next start goes through")
@@ -123,7 +123,7 @@ func TestAnInvalidIndexIsMadeAnew(t *testing.T) {
 		require.NoError(t, db.Exec("UPDATE tokens SET serial = 7").Error)
 		require.Error(t, db.Exec("CREATE UNIQUE INDEX CONCURRENTLY idx_tokens_serial ON tokens (serial)").Error)
 		err := gormstore.AutoMigrate(db, &indexedToken{})
-		require.ErrorContains(t, err, `tokens has several rows with the same serial, of which there may be one: "7" in 10 rows`)
+		require.ErrorContains(t, err, `tokens has several rows with the same serial, which must be unique: "7" in 10 rows`)
 		require.NoError(t, db.Exec("UPDATE tokens SET serial = id").Error)
 		require.NoError(t, gormstore.AutoMigrate(db, &indexedToken{}))
 		var valid bool
@@ -143,9 +143,9 @@ func TestDuplicatesAreNamed(t *testing.T) {
 			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "0a1b"}}).Error)
 		}
 		err := gormstore.AutoMigrate(db, &Client{})
-		require.ErrorContains(t, err, `clients has several rows with the same client_id, of which there may be one: "twice" in 2 rows`)
+		require.ErrorContains(t, err, `clients has several rows with the same client_id, which must be unique: "twice" in 2 rows`)
 		err = gormstore.AutoMigrate(db, &Token{})
-		require.ErrorContains(t, err, `access_token, of which there may be one: a digest in 2 rows`)
+		require.ErrorContains(t, err, `access_token, which must be unique: a digest in 2 rows`)
 		assert.NotContains(t, err.Error(), "0a1b")
 	})
 }

@@ -310,8 +310,8 @@ func TestACredentialThatNobodySpendsIsAnError(t *testing.T) {
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)
 	for fault, from := range map[string]server.CredentialRecord{
-		"is not single use; give it a method DescribeTable that names the column SpentAt": foreign{},
-		"describes its table with SpentAt: \"Used\", which is no column":                  &misdescribed{},
+		"is not single use; give it a method DescribeTable that sets SpentAt": foreign{},
+		"describes its table with SpentAt: \"Used\", which is no column":      &misdescribed{},
 	} {
 		for _, kind := range []server.ExchangeKind{server.ExchangeSpend, server.ExchangeRotate, server.ExchangeKeep, server.ExchangeDescend, 0} {
 			err := tokens.Save(t.Context(), server.Exchange{Kind: kind, Token: &models.TokenMixin{AccessToken: "a"}, From: from, Presented: "p"})

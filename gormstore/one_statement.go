@@ -5,22 +5,22 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// insertIf turns the INSERT of a row into one that happens only if an UPDATE
-// changes a row, as one data-modifying statement of PostgreSQL:
+// insertIf makes the INSERT of a row depend on an UPDATE that changes a row, as a single
+// data-modifying statement of PostgreSQL:
 //
 //	WITH spent AS (UPDATE … RETURNING 1) INSERT INTO … (…) SELECT … FROM spent
 //
-// It is as atomic as a transaction of the two, in one round trip instead of
+// It is as atomic as a transaction of the two statements, with one round trip instead of
 // four.
 type insertIf struct{ update *gorm.Statement }
 
-// Name is that of a clause, as GORM wants one.
+// Name returns the name of the clause, which GORM requires.
 func (insertIf) Name() string { return "INSERT" }
 
-// MergeClause has nothing to merge: see ModifyStatement.
+// MergeClause does nothing: see ModifyStatement.
 func (insertIf) MergeClause(*clause.Clause) {}
 
-// ModifyStatement wraps the clauses that GORM builds of the row.
+// ModifyStatement wraps the clauses that GORM builds for the row.
 func (i insertIf) ModifyStatement(stmt *gorm.Statement) {
 	insert := stmt.Clauses["INSERT"]
 	insert.BeforeExpression = i
@@ -31,15 +31,14 @@ func (i insertIf) ModifyStatement(stmt *gorm.Statement) {
 	stmt.Clauses["VALUES"] = values
 }
 
-// Build writes the UPDATE. It comes first, so that its parameters keep their
-// numbers.
+// Build writes the UPDATE, which comes first so that its parameters keep their numbers.
 func (i insertIf) Build(builder clause.Builder) {
 	stmt := builder.(*gorm.Statement)
 	stmt.Vars = append(stmt.Vars, i.update.Vars...)
 	_, _ = stmt.WriteString("WITH spent AS (" + i.update.SQL.String() + " RETURNING 1)")
 }
 
-// selectFromSpent writes a row as a SELECT.
+// selectFromSpent writes the row as a SELECT.
 func selectFromSpent(c clause.Clause, builder clause.Builder) {
 	values := c.Expression.(clause.Values)
 	_ = builder.WriteByte('(')

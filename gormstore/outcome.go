@@ -6,16 +6,18 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// presented is what a request presents and is good once, in a table of this pool.
+// presented is a single-use credential that the request presents and that is stored in a
+// table of this pool.
 type presented struct {
 	*server.Spend
 	table *Table
 	mark  func(tx *tx, spend *server.Spend) (first bool, err error)
 }
 
-// store is do for what a request asks for. What it presents that is good once is spent in
-// the same step: of two requests with the same, one has its outcome stored, and what is not
-// stored spends nothing. What is kept in another database is left to the engine.
+// store is do for storing the outcome of a request. It spends the single-use credentials
+// that the request presents in the same step: of two requests with the same credential,
+// only one stores its outcome, and a request whose outcome is not stored spends nothing.
+// Credentials in another database are left to the engine.
 func (t *Table) store(ctx context.Context, s step, f func(tx *tx) error) error {
 	var spends []presented
 	for _, spend := range server.SpendsFromContext(ctx) {
@@ -29,7 +31,7 @@ func (t *Table) store(ctx context.Context, s step, f func(tx *tx) error) error {
 	s.several = true
 	err := t.do(ctx, s, func(tx *tx) error {
 		for _, spend := range spends {
-			// After a lost connection the row may be this step's own: do looks.
+			// After a lost connection the row may be this step's own: do checks that.
 			if first, err := spend.mark(tx.on(spend.table), spend.Spend); err != nil || !first {
 				return orRefusal(err, spend.Refusal)
 			}
@@ -51,7 +53,8 @@ func orRefusal(err, refusal error) error {
 	return refusal
 }
 
-// presented finds where this pool of connections has something that is good once.
+// presented returns the table of a single-use credential. ok is false if it is not stored
+// in this connection pool's database.
 func (t *Table) presented(spend *server.Spend) (p presented, ok bool) {
 	p.Spend = spend
 	if requests, is := spend.PushedRequests.(*PushedRequests); is {

@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// pace says how long a batch of what nobody waits for may take, and how long to rest after
-// it: not at all while nobody else uses the database.
+// pace says how long a batch of background work may take, and how long to rest after it:
+// not at all while nothing else uses the database.
 type pace struct {
 	table *Table
-	// longBatch is how long a batch may take: others may have to wait for one.
+	// longBatch is how long a batch may take, because others may have to wait for it.
 	longBatch time.Duration
-	// longest is how many times as long as a batch the rest after it is at most.
+	// longest is the maximum length of a rest, as a multiple of the batch before it.
 	longest float64
 
-	factor float64       // of the next rest
-	least  time.Duration // that a look at the database took
+	factor float64       // of the next rest, as a multiple of the batch
+	least  time.Duration // shortest time that a probe of the database took
 }
 
-// pace is leisurely on SQLite: it has one writer, whom all others wait for.
+// pace returns short batches and long rests for SQLite, because all other writers wait
+// for the one that writes.
 func (t *Table) pace() *pace {
 	if t.turn != nil {
 		return &pace{table: t, longBatch: 2 * time.Millisecond, longest: 8, factor: 8}
@@ -27,25 +28,27 @@ func (t *Table) pace() *pace {
 }
 
 const (
-	// noise is by how much one look may differ from another although nobody else is there.
+	// noise is by how much probes of an idle database may differ.
 	noise = 200 * time.Microsecond
-	// fewRests is a factor that is no rest any more.
+	// fewRests is the factor below which there is no rest.
 	fewRests = 0.05
 )
 
-// after returns how long to rest after a batch. It looks how long others would wait now.
+// after returns how long to rest after a batch. It measures how long others would
+// currently wait.
 func (p *pace) after(ctx context.Context, took, behind time.Duration) (time.Duration, error) {
 	waited, err := p.table.waits(ctx)
 	return p.next(waited, took, behind), err
 }
 
-// next is the rest after a batch. Where others wait for more than twice as long as when nobody
-// is there, the rests become longer, else shorter. What is long behind rests for less.
+// next returns the rest after a batch. If others wait more than twice as long as on an idle
+// database, the rests become longer, otherwise shorter. The further pruning is behind, the
+// shorter the longest rest.
 func (p *pace) next(waited, took, behind time.Duration) time.Duration {
 	if p.least == 0 || waited < p.least {
 		p.least = waited
 	}
-	p.least += p.least / 64 // a database may become slower for other reasons
+	p.least += p.least / 64 // the database may have become slower for other reasons
 	longest := p.longest
 	switch {
 	case behind > 24*time.Hour:
@@ -61,8 +64,8 @@ func (p *pace) next(waited, took, behind time.Duration) time.Duration {
 	return time.Duration(min(p.factor, longest) * float64(took))
 }
 
-// waits returns how long the database takes for a statement that does nothing; of SQLite,
-// which has one writer, how long it takes until it is one's turn.
+// waits returns how long the database takes for a statement that does nothing; on SQLite,
+// which has one writer, how long it takes to get the turn to write.
 func (t *Table) waits(ctx context.Context) (took time.Duration, err error) {
 	if t.transaction(ctx) != nil {
 		return 0, nil

@@ -12,20 +12,20 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// DigestPlaintext converts the rows of a table that an older program kept in
-// plaintext, up to limit of them, and returns how many it saw to. The clients
-// that hold the tokens keep on using them. Call it after AutoMigrate, until it
-// returns 0; it may be interrupted, and run on several instances. Rows that were
-// soft-deleted are converted, too: they are still there to be read.
+// DigestPlaintext replaces the tokens that an older program stored in plaintext by their
+// digests, in up to limit rows, and returns how many rows it processed. The tokens remain
+// valid for their clients. Call it after AutoMigrate until it returns 0; it may be
+// interrupted, and may run on several instances at once. Soft-deleted rows are converted
+// as well, because they can still be read in the database.
 //
-// An old row is known by what no release of this module ever wrote: it says neither what its
-// token is (the column form), nor what grant it belongs to, which NULL says, nor when that
-// began. A row that a release has written is never touched, be it a client's own token, which
-// belongs to no grant. Where one of the two tokens of an old row was revoked, also while it is
-// being converted, both are from then on, as the old program took it.
+// An old row is one that no release of this module can have written: it has no form (the
+// column form), no grant (NULL), and no beginning of the grant. A row written by a release is
+// never touched, not even a client's own token, which belongs to no grant. If one of the two
+// tokens in an old row was revoked, even while it is being converted, both are revoked from
+// then on, as they were for the old program.
 func (t *Tokens) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	if t.table.schema.PrioritizedPrimaryField == nil {
-		return 0, t.table.fault("has no primary key, by which old rows are converted")
+		return 0, t.table.fault("has no primary key, which converting old rows needs")
 	}
 	old, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
 	if err != nil {
@@ -41,7 +41,7 @@ func (t *Tokens) DigestPlaintext(ctx context.Context, limit int) (rows int, err 
 	}
 	if len(old) > 0 && converted == 0 {
 		again, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
-		if err != nil || len(again) < len(old) { // others have converted them
+		if err != nil || len(again) < len(old) { // another instance has converted them
 			return len(old), err
 		}
 		return 0, fmt.Errorf("gormstore: no row of %s could be converted: %w", t.table.schema.Table, errNothingEnds)
@@ -69,12 +69,12 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) (converted int64, 
 	}
 	if old.RefreshToken != nil && *old.RefreshToken != "" {
 		values["RefreshToken"] = server.Digest(*old.RefreshToken)
-		values["ExpiresAt"] = 0 // the refresh token has no end
+		values["ExpiresAt"] = 0 // the refresh token does not expire
 	} else {
 		values["RefreshToken"] = nil
 	}
-	// The primary key names the row, so that no plaintext is in the statement. One that the
-	// old program has changed meanwhile has another time.
+	// The primary key identifies the row, so that the statement contains no plaintext. If
+	// the old program has changed the row in the meantime, its time differs.
 	conditions := append(t.unconverted(), t.table.is("IssuedAt", old.IssuedAt))
 	err = t.table.do(ctx, step{}, func(tx *tx) (err error) {
 		converted, err = tx.withoutHooks().updateRow(row, values, conditions...)
@@ -83,10 +83,10 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) (converted int64, 
 	return converted, err
 }
 
-// DigestPlaintext replaces the secrets of a table that an older program kept in plaintext, up
-// to limit of them, and returns how many it saw to. Call it until it returns 0. A secret that
-// carries the name of a scheme is never one, nor are hexadecimal digits, unless the options
-// say what they are.
+// DigestPlaintext replaces up to limit client secrets that an older program stored in
+// plaintext by their digests, and returns how many it replaced. Call it until it returns 0. A
+// stored secret that begins with the name of a hash scheme does not count as plaintext, nor
+// do bare hexadecimal digits unless the options say what they are.
 func (c *Clients) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
 	key := column(c.table.column("ClientID"))
 	for after := ""; rows < limit; {
@@ -117,10 +117,11 @@ func (c *Clients) DigestPlaintext(ctx context.Context, limit int) (rows int, err
 	return rows, nil
 }
 
-// plaintextPage is how many clients are looked at in one statement.
+// plaintextPage is how many clients one statement reads.
 const plaintextPage = 500
 
-// unsaid is true of a secret that is in no scheme which this module writes.
+// unsaid returns the conditions for a secret that does not begin with a scheme that this
+// module writes or reads.
 func (c *Clients) unsaid() []clause.Expression { return unsaidSecret(c.table.column("ClientSecret")) }
 
 // allOf loads rows, soft-deleted ones included.
@@ -128,8 +129,8 @@ func (t *Table) allOf(ctx context.Context, conditions []clause.Expression, more 
 	return t.loadAll(t.primary(ctx).Unscoped(), conditions, more...)
 }
 
-// unsaidSecret is true of a secret in no scheme that this module writes or reads. NULL is no
-// secret.
+// unsaidSecret returns the conditions for a secret that does not begin with a scheme that
+// this module writes or reads. They do not match NULL, which means no secret.
 func unsaidSecret(name string) []clause.Expression {
 	conditions := []clause.Expression{neq(name, "")}
 	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {

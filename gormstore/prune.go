@@ -15,56 +15,58 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// PruneOptions say what [Prune] removes, and how. The zero value removes what
-// has expired by now.
+// PruneOptions say what [Prune] removes, and how. The zero value removes everything that
+// has expired.
 type PruneOptions struct {
-	// Before is the moment by which a row must have expired; the zero time is
-	// now. Set it back to keep rows for a while longer. It cannot be in the
+	// Before is the time by which a row must have expired to be removed; the zero value
+	// means now. Set it to an earlier time to keep rows for longer. It must not be in the
 	// future.
 	Before time.Time
-	// BatchSize is how many rows leave at a time at most; 0 is 500. They leave in smaller
-	// batches where that takes long, so that nobody waits long for one.
+	// BatchSize is the maximum number of rows removed at a time; 0 means 500. Batches become
+	// smaller if they take long, so that others do not have to wait long for one.
 	BatchSize int
-	// KeepSpent is how long codes, device authorizations and other rows that are
-	// exchanged once stay after their end; 0 is 30 days, less than 0 is not at all.
+	// KeepSpent is how long codes, device authorizations and other single-use rows are kept
+	// after they have expired; 0 means 30 days, and a negative value means not at all.
 	KeepSpent time.Duration
-	// Report is told after each batch, and once at the beginning. Without it
-	// nothing is counted.
+	// Report is called once at the beginning and after each batch. If it is nil, expired
+	// rows are not counted.
 	Report func(PruneProgress)
 }
 
-// PruneProgress is how far [Prune] has come.
+// PruneProgress is the progress of a call of [Prune].
 type PruneProgress struct {
-	// Removed is the number of rows that have left.
+	// Removed is the number of rows removed so far.
 	Removed int64
-	// Expired is the number of rows that had expired at the beginning, of each table at most
-	// 100,000. Some of them may have to stay: see [Prune].
+	// Expired is the number of rows that had expired at the beginning, at most 100,000 per
+	// table. Some of them may have to be kept: see [Prune].
 	Expired int64
 }
 
 const (
 	defaultPruneBatch = 500
 	smallPruneBatch   = 20
-	smallerBatch      = 4 // times smaller, where one was too large
+	smallerBatch      = 4 // how many times smaller, after one was too large
 	defaultKeepSpent  = 30 * 24 * time.Hour
 )
 
-// countedAtMost is how many rows of a table are counted for a report.
+// countedAtMost is the maximum number of rows of a table that are counted for a report.
 const countedAtMost = 100_000
 
 // Prune removes tokens and codes that have expired, in bounded batches, as fast as the
-// database allows: while others use it, it rests after each batch, for longer the longer a
-// statement of theirs would wait, and for less the further it is behind. It may be
-// interrupted at any time and begun anew, and may run on several instances at once: on
-// PostgreSQL each takes other rows. What fails in one table is told, and the others go on.
-// It has no clock of its own: call it when it suits the program.
+// database allows: while others use the database, it rests after each batch, longer if
+// their statements have to wait, and shorter the further it is behind. It can be
+// interrupted at any time and called again, and can run on several instances at once: on
+// PostgreSQL they process different rows. If it fails in one table, it still prunes the
+// others and returns all errors. It does not run by itself: call it when it suits the
+// program.
 //
-// A token leaves when both its access token and its refresh token have expired, or with
-// its grant, where that was revoked and would have lasted for ever. What becomes a token
-// once, such as a code or a device authorization, leaves PruneOptions.KeepSpent after its
-// end, whether it was redeemed or not. Until then a code that is presented again revokes its
-// grant; after that it is refused and revokes nothing. With a client leave the consents to it.
-// more are the program's other stores, such as [DeviceCodes], and tables of its own.
+// A token's row is removed when both its access token and its refresh token have expired, or
+// when its grant was revoked and would otherwise have lasted forever. A single-use credential,
+// such as a code or a device authorization, is removed PruneOptions.KeepSpent after it has
+// expired, whether it was redeemed or not. Until then, presenting a spent code again revokes
+// its grant; afterwards the code is refused and revokes nothing. The consents to a client are
+// removed together with the client. Pass the program's other stores, such as [DeviceCodes],
+// and tables of its own as more.
 func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, options PruneOptions, more ...Prunable) error {
 	ctx = eachStep(ctx)
 	now := time.Now()
@@ -72,7 +74,7 @@ func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, optio
 		options.Before = now
 	}
 	if options.Before.After(now) {
-		return errors.New("gormstore: PruneOptions.Before is in the future: what has not expired yet is in use")
+		return errors.New("gormstore: PruneOptions.Before must not be in the future: rows that have not expired are still in use")
 	}
 	if options.BatchSize <= 0 {
 		options.BatchSize = defaultPruneBatch
@@ -129,30 +131,29 @@ func Prune(ctx context.Context, tokens *Tokens, codes *AuthorizationCodes, optio
 	return errors.Join(faults...)
 }
 
-// pruning is the pruning of one table, in the order of its index on the column by which
-// rows expire. Rows are named by the table's key: the primary key is the program's own
-// affair.
+// pruning prunes one table, in the order of the index on its expiry column. It identifies
+// rows by the table's key, because the primary key is up to the program.
 type pruning struct {
 	table *Table
-	// keep is how long rows stay after they expired.
+	// keep is how long rows are kept after they have expired.
 	keep time.Duration
 	// revokedForever is for tokens that never expire and were revoked by an older release,
-	// which left them as they were.
+	// which did not set their expiry.
 	revokedForever bool
 }
 
 func (p pruning) key() string       { return p.table.column(p.table.about.Key) }
 func (p pruning) expiresAt() string { return p.table.column(p.table.about.ExpiresAt) }
 
-// cursor is the last row that was looked at: what had to stay is not looked at
-// again.
+// cursor is the last row that was examined, so that rows that have to be kept are not
+// examined again.
 type cursor struct {
 	ExpiresAt int64  `gorm:"column:expires_at"`
 	Key       string `gorm:"column:row_key"`
 }
 
-// triesOfBatch is how often a batch is tried that the database does not manage in time, each
-// time with fewer rows.
+// triesOfBatch is how often a batch that the database does not finish in time is tried
+// again, each time with fewer rows.
 const triesOfBatch = 5
 
 func (p pruning) run(ctx context.Context, options PruneOptions, report func(removed int64)) error {
@@ -169,7 +170,7 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 		}
 		last := page[len(page)-1]
 		if last == at {
-			return errors.New("the database answers with the same rows again and again; look whether a plugin changes the statement")
+			return errors.New("the database keeps returning the same rows; check whether a plugin changes the statement")
 		}
 		took := time.Since(began)
 		at, failed = last, 0
@@ -194,8 +195,8 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 	}
 }
 
-// batch removes the next rows, and returns those that it looked at and how many have left. On
-// PostgreSQL it takes rows that no other instance has taken.
+// batch removes the next rows, and returns the rows that it examined and the number of those
+// that it removed. On PostgreSQL it skips rows that another instance is processing.
 func (p pruning) batch(ctx context.Context, before time.Time, size int, at cursor) (page []cursor, removed int64, err error) {
 	if p.table.db.Name() != "postgres" {
 		if page, err = p.next(ctx, before, size, at); err != nil || len(page) == 0 {
@@ -216,10 +217,10 @@ func (p pruning) batch(ctx context.Context, before time.Time, size int, at curso
 	return page, removed, err
 }
 
-// checkpoint moves what was written out of SQLite's write-ahead log. Otherwise
-// whoever happens to write the thousandth page of it does so for all of them,
-// and has the others wait. Where automatic checkpoints are turned off, something else
-// does them and would come to harm: a node of dqlite crashes, Litestream has to copy everything anew.
+// checkpoint runs a checkpoint of SQLite's write-ahead log. Otherwise the request that happens to
+// write its thousandth page does so for all of them, and makes the others wait. It does nothing if
+// automatic checkpoints are turned off, because something else then runs them and would be disturbed:
+// a node of dqlite crashes, and Litestream has to copy everything again.
 func (t *Table) checkpoint(ctx context.Context) error {
 	if t.db.Name() != "sqlite" || InTransaction(ctx) {
 		return nil
@@ -262,7 +263,7 @@ func (p pruning) expired(before time.Time) []clause.Expression {
 	return conditions
 }
 
-// count returns how many rows have expired, countedAtMost of them.
+// count returns how many rows have expired, up to countedAtMost.
 func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
 		expired := where(p.table.whole(ctx), p.expired(before)...).Select("1 AS one").Limit(countedAtMost)
@@ -271,7 +272,7 @@ func (p pruning) count(ctx context.Context, before time.Time) (rows int64, err e
 	return rows, err
 }
 
-// next returns the rows behind the cursor.
+// next returns the rows after the cursor.
 func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor) (page []cursor, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
 		page, err = p.page(p.table.whole(ctx), before, size, at)
@@ -280,13 +281,13 @@ func (p pruning) next(ctx context.Context, before time.Time, size int, at cursor
 	return page, err
 }
 
-// page is one attempt at the rows behind the cursor, in the order of the index on the column,
-// from which they can be read without a look at those before.
+// page reads the rows after the cursor once, in the order of the index on the expiry column,
+// so that the rows before them are not read.
 func (p pruning) page(db *gorm.DB, before time.Time, size int, at cursor, more ...clause.Expression) (page []cursor, err error) {
 	expiresAt, key := column(p.expiresAt()), column(p.key())
 	conditions := append(p.expired(before), clause.Gte{Column: expiresAt, Value: at.ExpiresAt})
 	order := []clause.OrderByColumn{{Column: expiresAt}}
-	if len(more) == 0 { // rows that are locked leave in the same step: those of one second need no order
+	if len(more) == 0 { // locked rows are removed in the same step, so rows of one second need no order
 		conditions = append(conditions, clause.Or(clause.Gt{Column: expiresAt, Value: at.ExpiresAt}, clause.Gt{Column: key, Value: at.Key}))
 		order = append(order, clause.OrderByColumn{Column: key})
 	}
@@ -295,7 +296,7 @@ func (p pruning) page(db *gorm.DB, before time.Time, size int, at cursor, more .
 	return page, err
 }
 
-// remove removes the rows of a page in a step of its own.
+// remove removes the rows of a page in a separate step.
 func (p pruning) remove(ctx context.Context, before time.Time, page []cursor) (removed int64, err error) {
 	err = p.table.do(ctx, step{several: len(p.table.consentsTo()) > 0}, func(tx *tx) error {
 		removed, err = p.removeWithin(tx, before, page)
@@ -304,8 +305,8 @@ func (p pruning) remove(ctx context.Context, before time.Time, page []cursor) (r
 	return removed, err
 }
 
-// removeWithin asks again whether the rows have expired: a rotation may have given one of
-// them a new life.
+// removeWithin removes the rows of a page that have still expired: a rotation may have
+// renewed one of them.
 func (p pruning) removeWithin(tx *tx, before time.Time, page []cursor) (removed int64, err error) {
 	keys := make([]any, len(page))
 	for i, row := range page {
@@ -321,7 +322,7 @@ func (p pruning) removeWithin(tx *tx, before time.Time, page []cursor) (removed 
 	return removed, err
 }
 
-// consentsTo are the tables of consents to the clients of this table.
+// consentsTo returns the tables of consents to the clients in this table.
 func (t *Table) consentsTo() []*Table {
 	if t.mixin() != reflect.TypeFor[models.ClientMixin]() {
 		return nil
@@ -329,7 +330,7 @@ func (t *Table) consentsTo() []*Table {
 	return t.withoutConditions().ofKin(func(f *family) map[string]*Table { return f.consents })
 }
 
-// forgetConsents removes the consents to those clients that are gone.
+// forgetConsents removes the consents to those of the clients that no longer exist.
 func (p pruning) forgetConsents(tx *tx, consents []*Table, keys []any) error {
 	var stay []string
 	if err := where(tx.withoutHooks().db.Model(p.table.newRow()), clause.IN{Column: column(p.key()), Values: keys}).Pluck(p.key(), &stay).Error; err != nil {
@@ -344,13 +345,14 @@ func (p pruning) forgetConsents(tx *tx, consents []*Table, keys []any) error {
 	return nil
 }
 
-// whole is the whole table, soft-deleted rows included, without hooks.
+// whole returns a handle for all rows of the table, including soft-deleted ones, without
+// hooks.
 func (t *Table) whole(ctx context.Context) *gorm.DB {
 	return t.primary(ctx).Session(&gorm.Session{SkipHooks: true}).Unscoped().Model(t.newRow())
 }
 
-// notSoftDeleted is what the model's own soft deletion, such as a gorm.DeletedAt, adds to
-// a query.
+// notSoftDeleted returns the conditions that the model's own soft deletion, such as a
+// gorm.DeletedAt, adds to a query.
 func (t *Table) notSoftDeleted() []clause.Expression {
 	stmt := &gorm.Statement{DB: t.db, Schema: t.schema, Table: t.schema.Table, Clauses: make(map[string]clause.Clause)}
 	for _, c := range t.schema.QueryClauses {

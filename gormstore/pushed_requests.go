@@ -24,11 +24,12 @@ type pushedRow interface {
 	AsPushedRequestMixin() *models.PushedRequestMixin
 }
 
-// PushedRequests keeps pushed authorization requests (RFC 9126) in rows of the
-// program's model; it is a [server.PushedRequestStorage].
+// PushedRequests stores pushed authorization requests (RFC 9126) in rows of the program's
+// model; it is a [server.PushedRequestStorage].
 type PushedRequests struct{ table *Table }
 
-// NewPushedRequests returns the store, or what is wrong with the model.
+// NewPushedRequests returns the store, or an error that says what is wrong with the
+// model.
 func NewPushedRequests[M any, P PushedRequestModel[M]](db *gorm.DB) (*PushedRequests, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -50,7 +51,8 @@ func (p *PushedRequests) SavePushedRequest(ctx context.Context, record *models.P
 	})
 }
 
-// QueryPushedRequest finds a request by the digest of its request_uri.
+// QueryPushedRequest finds a request by the digest of its request_uri. It returns nil
+// when there is none.
 func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI string) (server.PushedRequest, error) {
 	row := p.table.newRow()
 	found, err := p.table.find(ctx, row, p.table.is("RequestURI", requestURI))
@@ -60,8 +62,9 @@ func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI stri
 	return row.(pushedRow), nil
 }
 
-// UsePushedRequest marks a request as used. When the connection was lost, it
-// cannot be known who used it.
+// UsePushedRequest marks a request as used, and reports whether it was not used before.
+// If the connection was lost, it cannot be known who used it: the error is then
+// [server.ErrUnavailable].
 func (p *PushedRequests) UsePushedRequest(ctx context.Context, requestURI string, now time.Time) (won bool, err error) {
 	err = p.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		changed, err := tx.void(now, p.table.is("RequestURI", requestURI))
@@ -74,6 +77,6 @@ func (p *PushedRequests) UsePushedRequest(ctx context.Context, requestURI string
 	return won, err
 }
 
-// IsSpentWithOutcome says that the stores of the same database mark what is used in the step
-// that stores an outcome.
+// IsSpentWithOutcome tells the engine that stores of the same database record the use in the
+// same step that stores the outcome of the request.
 func (*PushedRequests) IsSpentWithOutcome() {}

@@ -22,15 +22,15 @@ type replayRow interface {
 	AsReplayMixin() *models.ReplayMixin
 }
 
-// Replays remembers what may be presented once in rows of the program's model; it is a
-// [server.ReplayStorage].
+// Replays remembers what may be presented only once, in rows of the program's model; it
+// is a [server.ReplayStorage].
 type Replays struct{ table *Table }
 
-// replayMargin is how long what was presented is remembered after it could not be presented
-// again: the clock of an instance that prunes may be ahead of one that takes it still.
+// replayMargin is how long something is remembered after it has expired: the clock of the
+// instance that prunes may be ahead of the clock of one that would still accept it.
 const replayMargin = 10 * time.Minute
 
-// NewReplays returns the store, or what is wrong with the model.
+// NewReplays returns the store, or an error that says what is wrong with the model.
 func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -40,11 +40,13 @@ func NewReplays[M any, P ReplayModel[M]](db *gorm.DB) (*Replays, error) {
 	return &Replays{table}, nil
 }
 
-// Pruned returns the table of replays, whose rows leave ten minutes after their end.
+// Pruned returns the table of replays, whose rows are pruned ten minutes after they have
+// expired.
 func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 
-// FirstUse inserts the key: the unique index decides. When the connection was
-// lost, it cannot be known who was the first.
+// FirstUse reports whether the key was not used before, and remembers it until expiresAt.
+// The unique index decides. If the connection was lost, it cannot be known which request
+// was first: the error is then [server.ErrUnavailable].
 func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
 	err = r.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		first, err = newReplay(tx, key, expiresAt)
@@ -62,6 +64,6 @@ func newReplay(tx *tx, key string, expiresAt time.Time) (first bool, err error) 
 	return tx.insertNew(row)
 }
 
-// IsSpentWithOutcome says that the stores of the same database mark what is used in the step
-// that stores an outcome.
+// IsSpentWithOutcome tells the engine that stores of the same database record the use in the
+// same step that stores the outcome of the request.
 func (*Replays) IsSpentWithOutcome() {}

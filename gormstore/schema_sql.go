@@ -13,10 +13,10 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// SchemaSQL returns the statements that make the tables of the models in an empty database,
-// with their indexes, as [AutoMigrate] does: for golang-migrate, goose or atlas. Each ends
-// with a semicolon and a line break. The handle says the engine and how tables are named; no
-// statement is run.
+// SchemaSQL returns the statements that create the tables of the models and their indexes in
+// an empty database, as [AutoMigrate] does, for golang-migrate, goose or atlas. Each ends
+// with a semicolon and a line break. The handle determines the engine and the names of the
+// tables; no statement is executed.
 func SchemaSQL(db *gorm.DB, models ...any) (string, error) {
 	db, err := handle(db)
 	if err != nil {
@@ -36,29 +36,29 @@ func SchemaSQL(db *gorm.DB, models ...any) (string, error) {
 	return b.String(), nil
 }
 
-// recorder is a connection that notes statements in the place of running them.
+// recorder is a connection that records statements instead of executing them.
 type recorder struct{ statements []string }
 
-// errRecording is for what a recorder has no answer for.
-var errRecording = errors.New("gormstore: only statements without an answer can be noted")
+// errRecording is returned for calls that need a result.
+var errRecording = errors.New("gormstore: only statements without a result can be recorded")
 
-// ExecContext notes a statement.
+// ExecContext records a statement.
 func (r *recorder) ExecContext(_ context.Context, statement string, _ ...any) (sql.Result, error) {
 	r.statements = append(r.statements, statement)
 	return recordedResult{}, nil
 }
 
-// PrepareContext refuses.
+// PrepareContext returns an error.
 func (*recorder) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 	return nil, errRecording
 }
 
-// QueryContext refuses.
+// QueryContext returns an error.
 func (*recorder) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
 	return nil, errRecording
 }
 
-// QueryRowContext returns nothing.
+// QueryRowContext returns an empty row.
 func (*recorder) QueryRowContext(context.Context, string, ...any) *sql.Row { return new(sql.Row) }
 
 type recordedResult struct{}
@@ -69,7 +69,7 @@ func (recordedResult) LastInsertId() (int64, error) { return 0, nil }
 // RowsAffected returns 0.
 func (recordedResult) RowsAffected() (int64, error) { return 0, nil }
 
-// recorded returns the statements that f would run on a handle.
+// recorded returns the statements that f would execute on a handle.
 func recorded(db *gorm.DB, f func(tx *gorm.DB) error) ([]string, error) {
 	r := new(recorder)
 	tx := db.Session(&gorm.Session{NewDB: true, SkipDefaultTransaction: true})
@@ -79,11 +79,11 @@ func recorded(db *gorm.DB, f func(tx *gorm.DB) error) ([]string, error) {
 	return r.statements, err
 }
 
-// roomForChanges is how full PostgreSQL fills the pages of a table whose rows are changed: the
-// rest is for their next versions, which need no new entry in any index then.
+// roomForChanges is the fillfactor, in percent, of PostgreSQL tables whose rows are updated:
+// the remaining space is for new row versions, which then need no new index entries.
 const roomForChanges = 85
 
-// storeFor has an engine store new tables as suits their rows.
+// storeFor sets the storage parameters of new tables.
 func storeFor(tx *gorm.DB, all []any) error {
 	if tx.Name() != "postgres" {
 		return nil
@@ -104,9 +104,9 @@ func storeFor(tx *gorm.DB, all []any) error {
 	return nil
 }
 
-// storage returns the statements by which PostgreSQL stores a table as suits its rows: with room
-// for changes, and with indexes that find by equality alone what nobody asks for in another way,
-// which are less than half as large.
+// storage returns the statements that make PostgreSQL leave room for row updates, and use hash
+// indexes, which are less than half as large, on columns that are only ever compared for
+// equality.
 func (t *Table) storage(replace func(name, definition string) []string) (statements []string) {
 	if !t.described() {
 		return nil
@@ -137,7 +137,7 @@ func (t *Table) storage(replace func(name, definition string) []string) (stateme
 	return statements
 }
 
-// byEquality returns the columns whose rows are found by equality alone, each with the
+// byEquality returns the columns that are only ever compared for equality, each with the
 // condition of its index.
 func (t *Table) byEquality() map[string]string {
 	where := make(map[string]string)
@@ -154,17 +154,17 @@ func (t *Table) byEquality() map[string]string {
 	return where
 }
 
-// described has the model describe its table, and reports whether it does.
+// described reports whether the model describes its table, and applies the description.
 func (t *Table) described() bool {
 	described, ok := reflect.New(t.schema.ModelType).Interface().(Described)
 	return ok && t.describe(described) == nil
 }
 
-// CompactSQL returns the statements by which tables of PostgreSQL that an older release or
-// GORM made are stored as [AutoMigrate] stores new ones: with a fillfactor of 85, and with hash
-// indexes on grant ids and refresh tokens, which are less than half as large. Run them one by
-// one, not in a transaction: each index is made while others read and write, and until it is
-// there the old one is used. It is empty for other engines.
+// CompactSQL returns the statements that give PostgreSQL tables that were created by an older
+// release or by GORM the same storage as [AutoMigrate] gives new ones: a fillfactor of 85, and
+// hash indexes on grant ids and refresh tokens, which are less than half as large. Run them one
+// by one, not in a transaction: each index is created while others read and write, and the old
+// one is used until the new one is ready. The result is empty for other engines.
 func CompactSQL(db *gorm.DB, models ...any) (string, error) {
 	db, err := handle(db)
 	if err != nil {

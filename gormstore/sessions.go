@@ -37,9 +37,9 @@ type logoutRow interface {
 	AsLogoutMixin() *models.LogoutMixin
 }
 
-// Sessions keeps to which clients a user's session has signed in, and the outbox of
-// logouts, in rows of the program's models; it is an [oidc.SessionStorage] and an
-// [oidc.LogoutStorage].
+// Sessions stores the clients that a user has signed in to within a session, and the
+// outbox of logouts, in rows of the program's models; it is an [oidc.SessionStorage] and
+// an [oidc.LogoutStorage].
 type Sessions struct {
 	table   *Table
 	logouts *Table
@@ -47,9 +47,10 @@ type Sessions struct {
 	codes   *AuthorizationCodes
 }
 
-// NewSessions returns the store of sessions in rows of the model S and of logouts in rows
-// of the model L, or what is wrong with the models: that of sessions needs an index on
-// UserID. What ends with a session is in the models T of tokens and C of codes.
+// NewSessions returns the store, with sessions in rows of the model S and logouts in rows
+// of the model L, or an error that says what is wrong with the models. The model of
+// sessions needs an index on UserID. The tokens and codes that end with a session are in
+// the models T and C.
 func NewSessions[S, L, T, C any, PS SessionModel[S], PL LogoutModel[L], PT TokenModel[T], PC AuthorizationCodeModel[C]](db *gorm.DB) (*Sessions, error) {
 	table, err := newTable(db, PS(new(S)))
 	logouts, logoutsErr := newTable(db, PL(new(L)))
@@ -70,10 +71,11 @@ func (s *Sessions) Pruned() []*Table { return []*Table{s.table, s.logouts} }
 // Erased returns the table of sessions.
 func (s *Sessions) Erased() []*Table { return []*Table{s.table} }
 
-// JoinSession notes that a user signed in to a client: where that is known, one
-// statement sets when it is forgotten. A client that is new to the session looks at the
-// mark that the end of the session leaves, after its row is there: so either the end has
-// seen the row, or it is seen here.
+// JoinSession records that a user signed in to a client within a session; joined is false
+// if the session has ended. If the client has already joined, a single statement renews
+// the expiry. A client that is new to the session checks for the mark that the end of a
+// session leaves, after its own row is stored: so either the end has seen the row, or the
+// end is seen here.
 func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error) {
 	own, alive := s.table.is("SID", record.SID), s.table.is("EndedAt", 0)
 	fresh := false
@@ -91,7 +93,8 @@ func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin,
 		if fresh = err == nil && (inserted || tx.lost); fresh || err != nil {
 			return err
 		}
-		// It is there and did not change: it has ended, or was joined this very second.
+		// The row exists and did not change: the session has ended, or was joined within the
+		// same second.
 		joined, err = tx.find(s.table.newRow(), own, alive)
 		return err
 	})
@@ -108,7 +111,8 @@ func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin,
 	})
 }
 
-// KeepSession has a session be remembered for longer, at the client that knows it by sid.
+// KeepSession extends the expiry of the session that a client knows by sid, unless it
+// already expires later or has ended.
 func (s *Sessions) KeepSession(ctx context.Context, sid string, until time.Time) error {
 	return s.table.do(ctx, step{}, func(tx *tx) error {
 		_, err := tx.update(map[string]any{"ExpiresAt": until.Unix()}, s.table.is("SID", sid), s.table.is("EndedAt", 0),
@@ -117,15 +121,15 @@ func (s *Sessions) KeepSession(ctx context.Context, sid string, until time.Time)
 	})
 }
 
-// endMark names the row in the outbox that says that a session has ended, for clients that
-// are about to join it. It is due never.
+// endMark returns the id of the row in the outbox that says that a session has ended, for
+// clients that are about to join it. That row is never due.
 func endMark(sessionID string) string { return server.Digest("ended session " + sessionID) }
 
-// endMarkLife is for how long the mark stays: much longer than it takes to answer a
-// request that began before the end.
+// endMarkLife is how long the mark is kept: much longer than it takes to answer a request
+// that began before the end.
 const endMarkLife = 24 * time.Hour
 
-// mark notes that a session has ended, before its rows are looked at.
+// mark records that a session has ended, before its rows are read.
 func (s *Sessions) mark(ctx context.Context, end oidc.SessionEnd) error {
 	if end.SessionID == "" {
 		return nil
@@ -141,8 +145,8 @@ func (s *Sessions) mark(ctx context.Context, end oidc.SessionEnd) error {
 	})
 }
 
-// EndSession ends sessions, and what ends with them, and writes to the outbox, in one
-// transaction. A mark is written before.
+// EndSession ends sessions and the grants that end with them, and adds the logouts to the
+// outbox, in one transaction. It stores the mark before that.
 func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.EndedSession, error) {
 	which := s.table.is("SessionID", end.SessionID)
 	if end.SessionID == "" {
@@ -160,7 +164,7 @@ func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.E
 		if err := s.end(tx, which, end, ended); err != nil || !tx.lost {
 			return err
 		}
-		// What nobody heard of may have been this very step.
+		// An earlier attempt of this step may have ended them without an answer.
 		rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", end.Time.Unix())})
 		for _, row := range rows {
 			ended.Clients = append(ended.Clients, *row.(sessionRow).AsSessionMixin())
@@ -183,7 +187,7 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 		if err != nil {
 			return err
 		}
-		if changed == 1 { // and nobody else was faster
+		if changed == 1 { // no other call was faster
 			ended.Clients, sids = append(ended.Clients, session), append(sids, session.SID)
 			e := clientEntry(models.AuditSessionEnded, session.GetClientID(), end.Time)
 			e.userID = s.table.userID.get(row)
@@ -193,7 +197,7 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 	if len(sids) == 0 {
 		return nil
 	}
-	// A code that is redeemed meanwhile is waited for, and its token is seen then.
+	// A concurrent redemption of a code is waited for, and its token is then seen.
 	if _, err := tx.on(s.codes.table).void(end.Time, s.codes.table.in("SessionID", sids)); err != nil {
 		return err
 	}
@@ -210,9 +214,10 @@ func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, end
 	return s.addLogouts(tx.on(s.logouts), ended.Clients, end)
 }
 
-// revoke revokes the grants that end with the sessions, and all that came of them. It
-// returns what that is to the audit trail. The rows that its own client has are those of the
-// session, and say what a grant stands for: what others got by exchange may stand for less.
+// revoke revokes the grants that end with the sessions, and everything that descends from
+// them, and returns the audit entries. It reads the scope of a grant from the rows of its
+// own client, which are those with the session: tokens that others got by exchange may have
+// less.
 func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oidc.EndedSession) (entries []entry, err error) {
 	t := s.tokens.table
 	tokens, err := tx.on(t).list([]clause.Expression{t.in("SessionID", sids), t.isZero("RefreshTokenRevokedAt")}, locked)
@@ -236,7 +241,7 @@ func (s *Sessions) revoke(tx *tx, sids []string, end oidc.SessionEnd, ended *oid
 	return entries, err
 }
 
-// addLogouts writes to the outbox.
+// addLogouts adds a logout for each session to the outbox.
 func (s *Sessions) addLogouts(tx *tx, sessions []models.SessionMixin, end oidc.SessionEnd) error {
 	for _, session := range sessions {
 		row := tx.table.newRow().(logoutRow)
@@ -251,13 +256,13 @@ func (s *Sessions) addLogouts(tx *tx, sessions []models.SessionMixin, end oidc.S
 	return nil
 }
 
-// DueLogouts returns the logouts of which it is time to tell the client, the longest
-// due first.
+// DueLogouts returns up to limit logouts that are due to be sent to their clients, the
+// longest overdue first.
 func (s *Sessions) DueLogouts(ctx context.Context, now time.Time, limit int) (due []models.LogoutMixin, err error) {
 	return s.DueLogoutsExcept(ctx, now, limit, nil)
 }
 
-// DueLogoutsExcept is DueLogouts without those of some clients.
+// DueLogoutsExcept is like DueLogouts, but without the logouts of the given clients.
 func (s *Sessions) DueLogoutsExcept(ctx context.Context, now time.Time, limit int, clientIDs []string) (due []models.LogoutMixin, err error) {
 	next, expires := column(s.logouts.column("NextAttemptAt")), column(s.logouts.column("ExpiresAt"))
 	conditions := []clause.Expression{clause.Lte{Column: next, Value: now.Unix()}, clause.Gt{Column: expires, Value: now.Unix()}}
@@ -276,8 +281,8 @@ func (s *Sessions) DueLogoutsExcept(ctx context.Context, now time.Time, limit in
 	return due, err
 }
 
-// ClaimLogout takes a logout for its own until it is due next. The count of attempts
-// decides.
+// ClaimLogout claims a logout until next, so that no other worker sends it; won is false
+// if another worker was faster. The count of attempts decides.
 func (s *Sessions) ClaimLogout(ctx context.Context, logout *models.LogoutMixin, next time.Time) (won bool, err error) {
 	err = s.logouts.do(ctx, step{}, func(tx *tx) error {
 		changed, err := tx.update(map[string]any{"NextAttemptAt": next.Unix(), "Attempts": logout.Attempts + 1},
@@ -288,7 +293,7 @@ func (s *Sessions) ClaimLogout(ctx context.Context, logout *models.LogoutMixin, 
 	return won, err
 }
 
-// DeleteLogout forgets a logout.
+// DeleteLogout deletes a logout.
 func (s *Sessions) DeleteLogout(ctx context.Context, logoutID string) error {
 	return s.logouts.do(ctx, step{}, func(tx *tx) error {
 		_, err := tx.remove(s.logouts.is("LogoutID", logoutID))

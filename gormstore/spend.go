@@ -11,8 +11,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// spend marks what a token is exchanged for as spent, and inserts the token: a code, or a
-// row of the program's own that is single use.
+// spend marks the credential as spent, which is a code or a single-use row of the
+// program's own, and inserts the token that it is exchanged for.
 func (t *Tokens) spend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	from, err := t.tableOf(exchange.From)
 	if err != nil {
@@ -28,7 +28,7 @@ func (t *Tokens) spend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	return t.insert(tx, exchange, row)
 }
 
-// spendAtOnce does so in one statement.
+// spendAtOnce is spend as a single statement.
 func (t *Tokens) spendAtOnce(tx *tx, exchange server.Exchange, row tokenRow) error {
 	from, err := t.tableOf(exchange.From)
 	if err != nil {
@@ -46,19 +46,19 @@ func (t *Tokens) spendAtOnce(tx *tx, exchange server.Exchange, row tokenRow) err
 }
 
 // spendsAtOnce reports whether spending and inserting can be one statement: on PostgreSQL,
-// where the models have no hooks.
+// if the models have no hooks.
 func (t *Tokens) spendsAtOnce(from *Table) bool {
 	return t.table.db.Name() == "postgres" && !from.hooksOnUpdate() && !t.table.hooksOnCreate()
 }
 
-// mark marks what is exchanged as spent, if it is not. It is in another table than the
-// handle of tokens is about, and was found by the conditions of its own.
+// mark marks the credential as spent unless it already is. The conditions of the handle
+// of tokens do not apply to its table; it was found with those of its own store.
 func (t *Table) mark(db *gorm.DB, exchange server.Exchange) *gorm.DB {
 	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)).
 		Omit(clause.Associations).Updates(t.spentValues(exchange.Time))
 }
 
-// spentValues are those of a row that is spent.
+// spentValues returns the values that a row gets when it is spent.
 func (t *Table) spentValues(now time.Time) map[string]any {
 	values := map[string]any{t.column(t.about.SpentAt): now.Unix()}
 	for _, field := range t.about.Unspent {
@@ -67,15 +67,16 @@ func (t *Table) spentValues(now time.Time) map[string]any {
 	return values
 }
 
-// tableOf returns the table of a row that is exchanged for a token. There is never a
-// token for a credential that nobody spends.
+// tableOf returns the table of a credential that is exchanged for a token. It is an error
+// if the credential is not single use, because no token is issued for a credential that
+// is not spent.
 func (t *Tokens) tableOf(row server.CredentialRecord) (*Table, error) {
 	if known, ok := t.spent.Load(reflect.TypeOf(row)); ok {
 		return known.(*Table), nil
 	}
 	model, ok := row.(Described)
 	if !ok || model.DescribeTable().SpentAt == "" {
-		return nil, fmt.Errorf("gormstore: the credential %T is not single use; give it a method DescribeTable that names the column SpentAt", row)
+		return nil, fmt.Errorf("gormstore: the credential %T is not single use; give it a method DescribeTable that sets SpentAt", row)
 	}
 	table, err := parse(t.table.db, row)
 	if err == nil {
@@ -88,8 +89,8 @@ func (t *Tokens) tableOf(row server.CredentialRecord) (*Table, error) {
 	return table, nil
 }
 
-// void spends the unspent rows of a single-use table that the conditions name, for
-// nothing, and returns how many there were.
+// void marks the unspent rows that match the conditions as spent without issuing
+// anything, and returns how many there were.
 func (x *tx) void(now time.Time, conditions ...clause.Expression) (voided int64, err error) {
 	spentAt := x.table.about.SpentAt
 	return x.update(map[string]any{spentAt: now.Unix()}, append(conditions, x.table.isZero(spentAt))...)

@@ -33,6 +33,7 @@ type relatives struct {
 	// clients and users are the tables of those whose grants end, by their names, whatever the
 	// conditions of their handles.
 	clients, users map[string]*Table
+	keeps          weak.Pointer[prepared]
 }
 
 // family are tables by their names.
@@ -48,6 +49,10 @@ func (t *Table) relatives() *relatives {
 	if err != nil {
 		return nil
 	}
+	return relativesOf(pool)
+}
+
+func relativesOf(pool *sql.DB) *relatives {
 	key := weak.Make(pool)
 	known, loaded := pools.LoadOrStore(key, &relatives{families: make(map[string]*family), clients: make(map[string]*Table), users: make(map[string]*Table)})
 	if !loaded {

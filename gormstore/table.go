@@ -100,8 +100,11 @@ func openTable(db *gorm.DB, model any) (*Table, error) {
 	if db == nil {
 		return nil, handleErr
 	}
-	t, err := parse(db, model)
-	return t, errors.Join(handleErr, err)
+	if handleErr != nil {
+		t, err := parse(db, model)
+		return t, errors.Join(handleErr, err)
+	}
+	return parse(keeping(db), model)
 }
 
 // parse returns the table of a model on a handle that was found in order.

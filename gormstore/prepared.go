@@ -1,0 +1,213 @@
+package gormstore
+
+import (
+	"context"
+	"database/sql"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+	"weak"
+
+	"gorm.io/gorm"
+)
+
+// The drivers of SQLite and MySQL prepare a statement anew each time it is sent. The library
+// sends the same ones again and again: they are prepared once for each connection, and kept.
+// The driver of PostgreSQL keeps statements by itself, where it may: behind a pooler such as
+// PgBouncer it may not.
+
+const (
+	// keptStatements is how many different statements are kept for a pool.
+	keptStatements = 200
+	// keptArguments is how many arguments a kept statement has at most. One with more is a page
+	// of some size, and seldom comes again.
+	keptArguments = 100
+	// preparing is how long a statement that was sent in a transaction waits for a free
+	// connection after it, to be prepared for the next time.
+	preparing = 20 * time.Millisecond
+)
+
+// prepared is a pool that keeps statements, as a gorm.ConnPool.
+type prepared struct {
+	*sql.DB
+
+	kept *kept
+}
+
+// kept are the statements of a pool.
+type kept struct {
+	mu         sync.RWMutex
+	statements map[string]*sql.Stmt
+}
+
+// keeping returns the handle on a pool that keeps statements. It returns the handle as it is
+// where the driver keeps them, or where something stands between it and the driver.
+func keeping(db *gorm.DB) *gorm.DB {
+	pool, ok := db.Statement.ConnPool.(*sql.DB)
+	if !ok || db.Name() == "postgres" || db.Plugins["gorm:db_resolver"] != nil {
+		return db
+	}
+	db = db.Session(&gorm.Session{Context: db.Statement.Context}) // with a statement of its own
+	db.Statement.ConnPool = relativesOf(pool).prepared(pool)
+	return db
+}
+
+// prepared returns the one pool that keeps statements. It lives as long as the tables that use
+// it, and the statements with it: they refer to their pool, which would otherwise live for ever.
+func (r *relatives) prepared(pool *sql.DB) *prepared {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.keeps.Value(); p != nil {
+		return p
+	}
+	p := &prepared{DB: pool, kept: &kept{statements: make(map[string]*sql.Stmt)}}
+	runtime.AddCleanup(p, func(kept *kept) { go kept.close() }, p.kept)
+	r.keeps = weak.Make(p)
+	return p
+}
+
+func (k *kept) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, stmt := range k.statements {
+		_ = stmt.Close()
+	}
+	k.statements = nil
+}
+
+// of returns a statement that is kept, and whether it may be.
+func (k *kept) of(query string, args int) (stmt *sql.Stmt, may bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if stmt = k.statements[query]; stmt != nil {
+		return stmt, true
+	}
+	word, _, _ := strings.Cut(query, " ")
+	switch word {
+	case "SELECT", "INSERT", "UPDATE", "DELETE":
+		return nil, args <= keptArguments && len(k.statements) < keptStatements
+	}
+	return nil, false
+}
+
+// keep prepares a statement. It returns nil where that fails: sent as it is, it says why.
+func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
+	stmt, err := p.DB.PrepareContext(ctx, query)
+	if err != nil {
+		return nil
+	}
+	p.kept.mu.Lock()
+	defer p.kept.mu.Unlock()
+	if known := p.kept.statements[query]; known != nil || p.kept.statements == nil { // another call was faster
+		_ = stmt.Close()
+		return known
+	}
+	p.kept.statements[query] = stmt
+	return stmt
+}
+
+func (p *prepared) statement(ctx context.Context, query string, args int) *sql.Stmt {
+	stmt, may := p.kept.of(query, args)
+	if stmt == nil && may {
+		stmt = p.keep(ctx, query)
+	}
+	return stmt
+}
+
+// ExecContext sends a statement.
+func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := p.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return p.DB.ExecContext(ctx, query, args...)
+}
+
+// QueryContext sends a statement that answers with rows.
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := p.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return p.DB.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext sends a statement that answers with one row.
+func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := p.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return p.DB.QueryRowContext(ctx, query, args...)
+}
+
+// BeginTx begins a transaction that uses the statements of the pool.
+func (p *prepared) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
+	tx, err := p.DB.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return &preparedTx{Tx: tx, pool: p}, nil
+}
+
+// GetDBConn returns the pool.
+func (p *prepared) GetDBConn() (*sql.DB, error) { return p.DB, nil }
+
+// preparedTx is a transaction on a pool that keeps statements. What is not kept is prepared
+// after it: that takes a connection of the pool, of which there may be no second one.
+type preparedTx struct {
+	*sql.Tx
+
+	pool   *prepared
+	missed []string
+}
+
+func (t *preparedTx) statement(ctx context.Context, query string, args int) *sql.Stmt {
+	stmt, may := t.pool.kept.of(query, args)
+	switch {
+	case stmt != nil:
+		return t.Tx.StmtContext(ctx, stmt)
+	case may:
+		t.missed = append(t.missed, query)
+	}
+	return nil
+}
+
+// ExecContext sends a statement.
+func (t *preparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := t.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return t.Tx.ExecContext(ctx, query, args...)
+}
+
+// QueryContext sends a statement that answers with rows.
+func (t *preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := t.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return t.Tx.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext sends a statement that answers with one row.
+func (t *preparedTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := t.statement(ctx, query, len(args)); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return t.Tx.QueryRowContext(ctx, query, args...)
+}
+
+// Commit commits, and prepares what was not kept.
+func (t *preparedTx) Commit() error {
+	err := t.Tx.Commit()
+	if err != nil || len(t.missed) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), preparing)
+	defer cancel()
+	for _, query := range t.missed {
+		t.pool.keep(ctx, query)
+	}
+	return nil
+}
+
+// GetDBConn returns the pool.
+func (t *preparedTx) GetDBConn() (*sql.DB, error) { return t.pool.DB, nil }

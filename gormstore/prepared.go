@@ -77,10 +77,10 @@ func (k *kept) close() {
 }
 
 // of returns a statement that is kept, and whether it may be.
-func (k *kept) of(query string, args int) (stmt *sql.Stmt, may bool) {
+func (k *kept) of(query string, args int) (known *sql.Stmt, may bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if stmt = k.statements[query]; stmt != nil {
+	if stmt := k.statements[query]; stmt != nil {
 		return stmt, true
 	}
 	word, _, _ := strings.Cut(query, " ")

@@ -68,12 +68,9 @@ func (r *relatives) prepared(pool *sql.DB) *prepared {
 }
 
 func (k *kept) close() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, stmt := range k.statements {
+	for _, stmt := range k.statements { // nobody else has them any more
 		_ = stmt.Close()
 	}
-	k.statements = nil
 }
 
 // of returns a statement that is kept, and whether it may be.
@@ -97,13 +94,21 @@ func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	if err != nil {
 		return nil
 	}
-	p.kept.mu.Lock()
-	defer p.kept.mu.Unlock()
-	if known := p.kept.statements[query]; known != nil || p.kept.statements == nil { // another call was faster
-		_ = stmt.Close()
+	if known := p.kept.add(query, stmt); known != stmt { // another call was faster
+		_ = stmt.Close() // which may ask the database
 		return known
 	}
-	p.kept.statements[query] = stmt
+	return stmt
+}
+
+// add keeps a statement, unless one is kept already, and returns the one that is.
+func (k *kept) add(query string, stmt *sql.Stmt) *sql.Stmt {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if known := k.statements[query]; known != nil {
+		return known
+	}
+	k.statements[query] = stmt
 	return stmt
 }
 

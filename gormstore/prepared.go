@@ -69,16 +69,18 @@ func (r *relatives) prepared(pool *sql.DB) *prepared {
 
 func (k *kept) close() {
 	for _, stmt := range k.statements { // nobody else has them any more
-		_ = stmt.Close()
+		if stmt != nil {
+			_ = stmt.Close()
+		}
 	}
 }
 
-// of returns a statement that is kept, and whether it may be.
+// of returns a statement that is kept, or whether it may be.
 func (k *kept) of(query string, args int) (known *sql.Stmt, may bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if stmt := k.statements[query]; stmt != nil {
-		return stmt, true
+	if stmt, has := k.statements[query]; has { // nil while a call prepares it
+		return stmt, false
 	}
 	word, _, _ := strings.Cut(query, " ")
 	switch word {
@@ -88,27 +90,37 @@ func (k *kept) of(query string, args int) (known *sql.Stmt, may bool) {
 	return nil, false
 }
 
-// keep prepares a statement. It returns nil where that fails: sent as it is, it says why.
-func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
-	stmt, err := p.DB.PrepareContext(ctx, query)
-	if err != nil {
-		return nil
-	}
-	if known := p.kept.add(query, stmt); known != stmt { // another call was faster
-		_ = stmt.Close() // which may ask the database
-		return known
-	}
-	return stmt
-}
-
-// add keeps a statement, unless one is kept already, and returns the one that is.
-func (k *kept) add(query string, stmt *sql.Stmt) *sql.Stmt {
+// claim reports whether a call is the one that prepares a statement.
+func (k *kept) claim(query string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if known := k.statements[query]; known != nil {
-		return known
+	if _, has := k.statements[query]; has || len(k.statements) >= keptStatements {
+		return false
 	}
-	k.statements[query] = stmt
+	k.statements[query] = nil
+	return true
+}
+
+// settle ends a claim: nil gives it up.
+func (k *kept) settle(query string, stmt *sql.Stmt) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.statements[query] = stmt; stmt == nil {
+		delete(k.statements, query)
+	}
+}
+
+// keep prepares a statement. It returns nil where another call does, or where it fails: sent as
+// text, the statement says why.
+func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
+	if !p.kept.claim(query) {
+		return nil
+	}
+	stmt, err := p.DB.PrepareContext(ctx, query)
+	if err != nil {
+		stmt = nil
+	}
+	p.kept.settle(query, stmt)
 	return stmt
 }
 

@@ -21,7 +21,7 @@ import (
 func StartDqlite(tb testing.TB) []*Server {
 	tb.Helper()
 	needDriver(tb, Dqlite, drivers.Dqlite != nil)
-	cluster, err := newDqlite()
+	cluster, err := newDqlite("0s")
 	need(tb, Dqlite, err)
 	tb.Cleanup(func() { stopAll(cluster) })
 	return cluster
@@ -29,14 +29,15 @@ func StartDqlite(tb testing.TB) []*Server {
 
 // sharedDqlite is the cluster that all tests of this process share, and that nobody kills.
 var sharedDqlite = sync.OnceValues(func() ([]*Server, error) {
-	cluster, err := newDqlite()
+	// A machine that is busy with tests is not taken for a leader that is lost.
+	cluster, err := newDqlite("1s")
 	if err == nil {
 		atEnd(func() { stopAll(cluster) })
 	}
 	return cluster, err
 })
 
-func newDqlite() (cluster []*Server, err error) {
+func newDqlite(latency string) (cluster []*Server, err error) {
 	if leftOut(Dqlite) {
 		return nil, fmt.Errorf("dqlite is %w", errMissing)
 	}
@@ -44,7 +45,7 @@ func newDqlite() (cluster []*Server, err error) {
 		return nil, err
 	}
 	for range attempts {
-		if cluster, err = startDqlite(); err == nil {
+		if cluster, err = startDqlite(latency); err == nil {
 			return cluster, nil
 		}
 	}
@@ -66,7 +67,7 @@ func findDqlite() error {
 	return nil
 }
 
-func startDqlite() (cluster []*Server, err error) {
+func startDqlite(latency string) (cluster []*Server, err error) {
 	defer func() {
 		if err != nil {
 			stopAll(cluster)
@@ -105,7 +106,7 @@ func startDqlite() (cluster []*Server, err error) {
 			}
 		}
 		node.program = func(context.Context, bool) ([]string, error) {
-			return append([]string{program, data, address}, addresses[:i]...), nil
+			return append([]string{program, data, address, latency}, addresses[:i]...), nil
 		}
 		if _, err := h.run(ctx, "mkdir", data); err != nil {
 			return cluster, err

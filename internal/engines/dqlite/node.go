@@ -2,9 +2,10 @@
 
 // The program dqlite is one node of a cluster of dqlite, as a program that embeds dqlite is:
 //
-//	dqlite DIRECTORY ADDRESS [ADDRESS OF ANOTHER NODE …]
+//	dqlite DIRECTORY ADDRESS LATENCY [ADDRESS OF ANOTHER NODE …]
 //
-// The first node of a cluster names no other. It runs until it is killed. Building it needs
+// The first node of a cluster names no other. A leader that has not been heard of for 15 times
+// the latency is taken for lost, 0s for what dqlite has by itself. It runs until it is killed. Building it needs
 // libdqlite, hence the tag.
 package main
 
@@ -12,19 +13,28 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/canonical/go-dqlite/app"
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+	latency, err := time.ParseDuration(os.Args[3])
+	if err == nil {
+		err = run(os.Args[1], os.Args[2], latency, os.Args[4:])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(directory, address string, others []string) error {
-	node, err := app.New(directory, app.WithAddress(address), app.WithCluster(others))
+func run(directory, address string, latency time.Duration, others []string) error {
+	options := []app.Option{app.WithAddress(address), app.WithCluster(others)}
+	if latency > 0 {
+		options = append(options, app.WithNetworkLatency(latency))
+	}
+	node, err := app.New(directory, options...)
 	if err != nil {
 		return err
 	}

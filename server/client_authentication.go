@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/internal/header"
@@ -56,13 +55,6 @@ type ImplicitAuthMethod interface {
 	ImpliedByRegistration()
 }
 
-// ClientSecretHook is implemented by a client authentication method whose secrets are not plain
-// random strings.
-type ClientSecretHook interface {
-	// NewClientSecret returns a secret, and the form in which it is stored.
-	NewClientSecret(clientID string) (secret, stored string)
-}
-
 // NewClientSecret returns a secret for a client that authenticates by the method, to be shown
 // once, and the form in which it is stored. Both are empty if the method has no secrets.
 func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored string) {
@@ -76,27 +68,6 @@ func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored st
 	}
 	secret = s.GenerateSecret(ClientSecretKind)
 	return secret, models.HashClientSecret(secret)
-}
-
-// AuthMethodHook is implemented by a grant that only clients with certain authentication methods
-// may use.
-type AuthMethodHook interface {
-	CheckAuthMethod(method string) bool
-}
-
-// DerivedSecretHook is implemented by a client authentication method that derives the secrets of
-// its clients and stores none of them.
-type DerivedSecretHook interface {
-	// CheckDerivedSecret reports whether the secret is the client's and valid (right), or is the
-	// client's but has expired (expired).
-	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool)
-}
-
-// SecretKeysHook is implemented by a [DerivedSecretHook] that can tell which keys it has.
-type SecretKeysHook interface {
-	// KnowsSecretKey reports whether the method has the key from which a stored secret was
-	// derived.
-	KnowsSecretKey(stored string) bool
 }
 
 // KnowsSecretKey reports whether a client authentication method has the key from which a stored

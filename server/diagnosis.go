@@ -12,23 +12,6 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 )
 
-// DiagnoseHook is implemented by a grant, an extension, an endpoint, a client authentication
-// method or another value of the program that can report problems of its own, such as a setting
-// that is allowed but rarely intended. What can never work is refused by a [ConfigChecker]
-// instead.
-type DiagnoseHook interface {
-	// Diagnose returns the problems found, nil if there are none. It changes nothing.
-	Diagnose(ctx context.Context, s *Server) Findings
-}
-
-// RedeemedByHook is implemented by a value that issues credentials which clients exchange at the
-// token endpoint by a particular grant. The doctor reports it if that grant is not registered.
-type RedeemedByHook interface {
-	// RedeemedBy returns the grant_type that exchanges the credential, such as
-	// "authorization_code".
-	RedeemedBy() string
-}
-
 // Diagnose returns the problems of the configuration, of everything that is registered and
 // implements [DiagnoseHook], and of the hooks in more, such as doctor.Program. It returns nil if
 // there are none, and changes nothing.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -53,6 +54,12 @@ type SubjectHook interface {
 	ClientSubject(client Client, userID string) string
 }
 
+// InteractionHook influences what the page has to do. It calls methods of the consent grant,
+// where the order of the hooks does not matter, or refuses the request.
+type InteractionHook interface {
+	PrepareInteraction(ctx context.Context, req *Request, consent *ConsentGrant) error
+}
+
 // AuthorizationDecisionHook is called once the user has decided on an authorization request,
 // before anything is issued. It passes whatever the decision spends to [Request.Spend].
 type AuthorizationDecisionHook interface {
@@ -64,6 +71,20 @@ type AuthorizationDecisionHook interface {
 // have already been checked. An *Error is delivered to the client.
 type AuthorizationRequestHook interface {
 	CheckAuthorizationRequest(ctx context.Context, req *Request) error
+}
+
+// CodeChallengeHook is implemented by a profile under which every client needs a challenge.
+type CodeChallengeHook interface {
+	// RequiresCodeChallenge reports whether every client needs a challenge, regardless of
+	// Config.PKCE and the client's model.
+	RequiresCodeChallenge() bool
+}
+
+// IDTokenHook says which requests are answered with an ID token, in which the client can check
+// its 'nonce'.
+type IDTokenHook interface {
+	// IssuesIDTokens reports whether a request with the scope is answered with one.
+	IssuesIDTokens(scope string) bool
 }
 
 // AuthorizationCodeHook completes the record of a code before it is stored.
@@ -81,6 +102,16 @@ type PushedRequestHook interface {
 // response.
 type AuthorizationResponseHook interface {
 	PrepareAuthorizationResponse(ctx context.Context, req *Request, response map[string][]string) error
+}
+
+// ResponseModeHook adds response modes that wrap the response, such as those of JARM. The modes
+// are the hook's suffix itself, and each of the engine's modes with the suffix, such as
+// "form_post.jwt".
+type ResponseModeHook interface {
+	// ResponseModeSuffix returns the suffix, without the dot.
+	ResponseModeSuffix() string
+	// WrapAuthorizationResponse returns the parameters that are sent instead of the response's.
+	WrapAuthorizationResponse(ctx context.Context, req *Request, response url.Values) (url.Values, error)
 }
 
 // IssuanceHook checks a token request before anything is issued. The engine has checked that the
@@ -110,6 +141,21 @@ type RepeatableParametersHook interface {
 // section 2.2).
 type IntrospectionHook interface {
 	PrepareIntrospection(ctx context.Context, req *Request, token *StoredToken, response map[string]any) error
+}
+
+// MetadataHook is implemented by a grant, an extension, an endpoint or a client authentication
+// method that adds to the server's metadata.
+type MetadataHook interface {
+	PrepareMetadata(s *Server, metadata Metadata)
+}
+
+// DiagnoseHook is implemented by a grant, an extension, an endpoint, a client authentication
+// method or another value of the program that can report problems of its own, such as a setting
+// that is allowed but rarely intended. What can never work is refused by a [ConfigChecker]
+// instead.
+type DiagnoseHook interface {
+	// Diagnose returns the problems found, nil if there are none. It changes nothing.
+	Diagnose(ctx context.Context, s *Server) Findings
 }
 
 // ClientLookupHook finds clients outside the program's storage, or not only there, such as those
@@ -179,6 +225,52 @@ type TokenIssuedHook interface {
 // from a withdrawn consent, the request has its Server and possibly nothing else.
 type TokenRevokedHook interface {
 	TokenRevoked(ctx context.Context, req *Request, revocation Revocation)
+}
+
+// The hooks below describe one grant, endpoint or client authentication method. The engine asks
+// only that value, so [Server.Register] does not accept a value for them alone.
+
+// DefaultExtensionsHook is implemented by a grant that is not secure by itself. The extensions it
+// returns are registered with it, except those for which the program registers one of the same
+// type.
+type DefaultExtensionsHook interface {
+	DefaultExtensions() []any
+}
+
+// AuthMethodHook is implemented by a grant that only clients with certain authentication methods
+// may use.
+type AuthMethodHook interface {
+	CheckAuthMethod(method string) bool
+}
+
+// RedeemedByHook is implemented by a value that issues credentials which clients exchange at the
+// token endpoint by a particular grant. The doctor reports it if that grant is not registered.
+type RedeemedByHook interface {
+	// RedeemedBy returns the grant_type that exchanges the credential, such as
+	// "authorization_code".
+	RedeemedBy() string
+}
+
+// ClientSecretHook is implemented by a client authentication method whose secrets are not plain
+// random strings.
+type ClientSecretHook interface {
+	// NewClientSecret returns a secret, and the form in which it is stored.
+	NewClientSecret(clientID string) (secret, stored string)
+}
+
+// DerivedSecretHook is implemented by a client authentication method that derives the secrets of
+// its clients and stores none of them.
+type DerivedSecretHook interface {
+	// CheckDerivedSecret reports whether the secret is the client's and valid (right), or is the
+	// client's but has expired (expired).
+	CheckDerivedSecret(client *models.ClientMixin, secret string, now time.Time) (right, expired bool)
+}
+
+// SecretKeysHook is implemented by a [DerivedSecretHook] that can tell which keys it has.
+type SecretKeysHook interface {
+	// KnowsSecretKey reports whether the method has the key from which a stored secret was
+	// derived.
+	KnowsSecretKey(stored string) bool
 }
 
 // Revocation says what was revoked, and why.
@@ -261,9 +353,13 @@ func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocati
 
 func isHook(value any) bool {
 	switch value.(type) {
-	case IDTokenHook, CodeChallengeHook, RequestObjectHook, PublishedKeysHook,
-		ObserveHook, ResolveRequestHook, KeepRequestHook, ResponseModeHook, InteractionHook, SubjectHook, AuthorizationDecisionHook, AuthorizationRequestHook, AuthorizationCodeHook, AuthorizationResponseHook, IssuanceHook, TokenHook,
-		PushedRequestHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook, MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
+	case ObserveHook, ResolveRequestHook, KeepRequestHook, SubjectHook, InteractionHook,
+		AuthorizationDecisionHook, AuthorizationRequestHook, CodeChallengeHook, IDTokenHook,
+		AuthorizationCodeHook, PushedRequestHook, AuthorizationResponseHook, ResponseModeHook,
+		IssuanceHook, TokenHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook,
+		MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook,
+		RequestObjectHook, PublishedKeysHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook,
+		TokenRevokedHook:
 		return true
 	default:
 		return false

@@ -26,12 +26,6 @@ const (
 	NoInteraction
 )
 
-// InteractionHook influences what the page has to do. It calls methods of the consent grant,
-// where the order of the hooks does not matter, or refuses the request.
-type InteractionHook interface {
-	PrepareInteraction(ctx context.Context, req *Request, consent *ConsentGrant) error
-}
-
 // requirements are what the hooks require of the interaction.
 type requirements struct {
 	signIn, otherUser, accountChoice, consent, agreed, silence bool

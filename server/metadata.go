@@ -13,12 +13,6 @@ func (m Metadata) Add(member string, values ...string) {
 	m[member] = slices.Compact(list)
 }
 
-// MetadataHook is implemented by a grant, an extension, an endpoint or a client authentication
-// method that adds to the server's metadata.
-type MetadataHook interface {
-	PrepareMetadata(s *Server, metadata Metadata)
-}
-
 // Metadata returns the server's metadata, which describes exactly what is registered.
 func (s *Server) Metadata() Metadata {
 	m := Metadata{

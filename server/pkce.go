@@ -31,20 +31,6 @@ type PKCEClient interface {
 	GetPKCE() PKCE
 }
 
-// IDTokenHook says which requests are answered with an ID token, in which the client can check
-// its 'nonce'.
-type IDTokenHook interface {
-	// IssuesIDTokens reports whether a request with the scope is answered with one.
-	IssuesIDTokens(scope string) bool
-}
-
-// CodeChallengeHook is implemented by a profile under which every client needs a challenge.
-type CodeChallengeHook interface {
-	// RequiresCodeChallenge reports whether every client needs a challenge, regardless of
-	// Config.PKCE and the client's model.
-	RequiresCodeChallenge() bool
-}
-
 func (p PKCE) check() error {
 	switch p {
 	case "", PKCEWithNonce, PKCERequired, PKCEOptional:

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
@@ -20,16 +19,6 @@ const (
 	modeFragment = "fragment"
 	modeFormPost = "form_post"
 )
-
-// ResponseModeHook adds response modes that wrap the response, such as those of JARM. The modes
-// are the hook's suffix itself, and each of the engine's modes with the suffix, such as
-// "form_post.jwt".
-type ResponseModeHook interface {
-	// ResponseModeSuffix returns the suffix, without the dot.
-	ResponseModeSuffix() string
-	// WrapAuthorizationResponse returns the parameters that are sent instead of the response's.
-	WrapAuthorizationResponse(ctx context.Context, req *Request, response url.Values) (url.Values, error)
-}
 
 // responseMode returns how the response is delivered, and the hook that wraps it, if any. ok is
 // false if the requested mode is not supported; the response is then delivered in the default

@@ -70,13 +70,6 @@ type AuthorizationGrant interface {
 	Authorize(ctx context.Context, req *Request) (map[string][]string, error)
 }
 
-// DefaultExtensionsHook is implemented by a grant that is not secure by itself. The extensions it
-// returns are registered with it, except those for which the program registers one of the same
-// type.
-type DefaultExtensionsHook interface {
-	DefaultExtensions() []any
-}
-
 // WrappingGrant is implemented by a grant that issues what another grant issues, and more.
 // Everything that applies to the other grant applies to it as well: the other grant is a hook for
 // its requests, and so are the extensions of the grant that answers the other's response types on

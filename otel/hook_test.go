@@ -312,3 +312,57 @@ func TestWhatIsCounted(t *testing.T) {
 		"rate_limited.requests device":         10,
 	}, counted)
 }
+
+// An API answers the same whether it is traced or not, and the span says what was answered.
+func TestATracedAPIAnswersAsAnother(t *testing.T) {
+	o := observe(t, otel.Options{})
+	client := o.NewClient(nil)
+	issue := func() string { return o.Redeem(client, o.Code(client, "scope=profile")).Body["access_token"] }
+	good, revoked, expired := issue(), issue(), issue()
+	o.Revoke(client, "token="+revoked)
+	require.NoError(t, o.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(expired)).Update("expires_in", 1).Error)
+	o.Now = o.Now.Add(time.Second)
+	for rule, c := range map[string]struct {
+		header     []string
+		middleware func(http.Handler) http.Handler
+		status     int
+		body       string
+		challenge  string
+		code       string // of the span
+		of         bool   // whether the span names the client
+	}{
+		"a valid token":    {[]string{"Bearer " + good}, o.Protector.Require("profile"), 200, "reached", "", "", true},
+		"an expired token": {[]string{"Bearer " + expired}, o.Protector.Require(), 401, `"error":"invalid_token"`, `error="invalid_token", error_description="The access token has expired."`, "invalid_token", true},
+		"a revoked token":  {[]string{"Bearer " + revoked}, o.Protector.Require(), 401, `"error":"invalid_token"`, `error="invalid_token", error_description="The access token was revoked."`, "invalid_token", true},
+		"an unknown token": {[]string{"Bearer unknown"}, o.Protector.Require(), 401, `"error":"invalid_token"`, `error="invalid_token", error_description="The access token is unknown."`, "invalid_token", false},
+		"a missing token":  {nil, o.Protector.Require(), 401, "{}", `Bearer realm="api"`, "missing_authorization", false},
+		"a malformed one":  {[]string{"Bearer "}, o.Protector.Require(), 400, `"error":"invalid_request"`, `error="invalid_request"`, "invalid_request", false},
+		"too little scope": {[]string{"Bearer " + good}, o.Protector.Require("email"), 403, `"error":"insufficient_scope"`, `scope="email"`, "insufficient_scope", true},
+		"optional, an expired token": {
+			[]string{"Bearer " + expired}, o.Protector.Optional(), 401, `"error":"invalid_token"`, `error_description="The access token has expired."`, "invalid_token", true},
+		"a sign-in that is unknown": {[]string{"Bearer " + good}, func(next http.Handler) http.Handler {
+			return o.Protector.Require()(o.Protector.RequireAuthentication(resource.StepUp{MaxAge: time.Minute})(next))
+		}, 401, `"error":"insufficient_user_authentication"`, `max_age="60"`, "insufficient_user_authentication", true},
+	} {
+		o.spans.Reset()
+		r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
+		r.Header["Authorization"] = c.header
+		w := o.Record(c.middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("reached")) })), r)
+		assert.Equal(t, c.status, w.Code, rule)
+		assert.Contains(t, w.Body.String(), c.body, rule)
+		assert.Equal(t, c.status == http.StatusOK, w.Body.String() == "reached", rule)
+		assert.Contains(t, w.Header().Get("WWW-Authenticate"), c.challenge, rule)
+		spans := o.spans.GetSpans()
+		require.NotEmpty(t, spans, rule)
+		last := spans[len(spans)-1]
+		assert.Equal(t, "oauth.resource", last.Name, rule)
+		assert.Equal(t, codes.Unset, last.Status.Code, "%s: the server is not at fault", rule)
+		attributes, status := attributesOf(&last), ""
+		if c.code != "" { // otherwise the program writes the answer
+			status = strconv.Itoa(c.status)
+		}
+		assert.Equal(t, status, attributes["http.response.status_code"], rule)
+		assert.Equal(t, c.code, attributes["error.type"], rule)
+		assert.Equal(t, c.of, attributes["oauth.client_id"] == client.ClientID, rule)
+	}
+}

@@ -113,7 +113,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		}, []string{
 			"pointerClient embeds *models.ClientMixin; write models.ClientMixin, without the star",
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
-			"userlessCode has no field UserID; write UserID *uint",
+			"userlessCode has no field UserID; add UserID *uint",
 			"oauthtest.User was given an empty condition",
 			`Config.Issuer: "http://id.example" must be https`, "Config.TokenPrefix must be", "Config.RefreshTokenKey must have at least 32 random bytes",
 			"Config.Secrets[0] has 5 bytes and needs at least 32 random ones"}},
@@ -131,7 +131,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"oauthtest.Token has a UserID of type *uint, which cannot hold the ids of gormoauth_test.nameUser, whose Name is a string",
 			"oauthtest.AuthorizationCode has a UserID of type uint"}},
 		"users who say another id than they are found by": {db, good, []gormoauth.Part{clients, tokens, codes, gormoauth.Users[otherIDUser]()}, []string{
-			`otherIDUser returns "" from GetUserID where its primary key is "1"`}},
+			`otherIDUser returns "" from GetUserID for the primary key "1"`}},
 		"no users": {db, good, []gormoauth.Part{clients, tokens, codes}, []string{"who may still be served? Write gormoauth.Users[User]()"}},
 		"no tokens": {db, good, []gormoauth.Part{clients, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
 			"OpenID needs gormoauth.Tokens[Token](): add it to the parts"}},

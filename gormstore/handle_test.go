@@ -211,7 +211,7 @@ func (u *publicUser) GetUserID() string { return u.Public }
 func TestUsersAreFoundByWhatTheySay(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	_, err := gormstore.NewUsers[publicUser](db)
-	assert.ErrorContains(t, err, `publicUser returns "" from GetUserID where its primary key is "1", by which users are found; return the primary key as text, or give server.Config a QueryUser of your own`)
+	assert.ErrorContains(t, err, `publicUser returns "" from GetUserID for the primary key "1", but users are found by their primary key; return it as a string, or set server.Config.QueryUser to a function of your own`)
 	_, err = gormstore.NewUsers[shyUser](db)
 	assert.NoError(t, err, "what cannot be known is not refused")
 }

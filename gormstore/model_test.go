@@ -78,13 +78,13 @@ func TestAMistakeInAModelIsRefusedAtConstruction(t *testing.T) {
 		"the mixin is left out by a tag": {
 			tokens(second(gormstore.NewTokens[ignoredToken](db))), "has no columns of models.TokenMixin"},
 		"there is no UserID": {
-			tokens(second(gormstore.NewTokens[userlessToken](db))), "has no field UserID; write UserID *uint"},
+			tokens(second(gormstore.NewTokens[userlessToken](db))), "has no field UserID; add UserID *uint"},
 		"a field has the name of a mixin's": {
 			tokens(second(gormstore.NewTokens[shadowedToken](db))), `declares a field Scope that hides the column "scope" of models.TokenMixin`},
 		"a field has the column of a mixin's": {
 			tokens(second(gormstore.NewTokens[renamedShadowToken](db))), `declares a field Extra that hides the column "grant_id"`},
 		"the user id has no text form": {
-			tokens(second(gormstore.NewTokens[bytesToken](db))), "has a UserID of type [16]uint8, which has no text form"},
+			tokens(second(gormstore.NewTokens[bytesToken](db))), "has a UserID of type [16]uint8, which cannot be converted to a string"},
 		"there is no database": {
 			tokens(second(gormstore.NewTokens[Token](nil))), "the *gorm.DB is nil"},
 		"the user has two primary keys": {

@@ -33,42 +33,43 @@ type keyRow interface {
 	AsSigningKeyMixin() *models.SigningKeyMixin
 }
 
-// SigningKeyOptions say how keys come and go. The zero value is useful.
+// SigningKeyOptions configure keys and their rotation. The zero value is useful: an ES256
+// key that rotates every 90 days.
 type SigningKeyOptions struct {
-	// Algorithms are what there are keys for; nil is ES256.
+	// Algorithms are the signature algorithms to have keys for; nil means ES256.
 	Algorithms []jose.SignatureAlgorithm
-	// EncryptionAlgorithms are those by which others encrypt for the server, such
-	// as request objects (RFC 9101); nil is none. There are keys for ECDH-ES,
+	// EncryptionAlgorithms are the algorithms with which others may encrypt for the server,
+	// for example request objects (RFC 9101); nil means none. Supported are ECDH-ES,
 	// ECDH-ES+A256KW and RSA-OAEP-256.
 	EncryptionAlgorithms []jose.KeyAlgorithm
-	// RotateEvery is how long a key signs; 0 is 90 days.
+	// RotateEvery is how long a key signs; 0 means 90 days.
 	RotateEvery time.Duration
-	// AnnounceFor is how long a key is published before it signs, so that
-	// nobody meets a signature by a key that they have not seen; 0 is a day.
+	// AnnounceFor is how long a key is published before it signs, so that verifiers already
+	// have the key when they see its first signature; 0 means one day.
 	AnnounceFor time.Duration
-	// KeepFor is how long a key is published after it last signed: at least as
-	// long as anything that is signed lasts; 0 is two days.
+	// KeepFor is how long a key is published after it last signed. It must be at least the
+	// lifetime of anything that is signed; 0 means two days.
 	KeepFor time.Duration
-	// CacheFor is for how long keys are remembered after they were read; 0 is a
-	// minute. It is much shorter than AnnounceFor. Nothing is signed with keys that were
-	// read more than ten seconds ago. While the database is away, the keys that were read
-	// last go on verifying and decrypting until they expire.
+	// CacheFor is how long keys are cached after they were read; 0 means one minute. It must
+	// be much shorter than AnnounceFor. Keys that were read more than ten seconds ago do not
+	// sign. While the database is unavailable, the keys that were read last still verify and
+	// decrypt until they expire.
 	CacheFor time.Duration
-	// Secrets encrypt the private keys in the database: those of server.Config.Secrets.
-	// Keys that were stored in another form are read as well.
+	// Secrets encrypt the private keys in the database: pass server.Config.Secrets. Keys
+	// that were stored in another form can still be read.
 	Secrets server.Secrets
-	// NoOlderInstances is server.Config.NoOlderInstances: keys that were stored in another
-	// form are encrypted by Secrets, too. Without it that begins in a new database alone:
-	// one in which the first key is encrypted by Secrets.
+	// NoOlderInstances is server.Config.NoOlderInstances. With it, keys that were stored in
+	// another form are encrypted with Secrets as well. Without it, Secrets encrypt keys only
+	// in a database whose first key was already encrypted with Secrets.
 	NoOlderInstances bool
 	// EncryptionKey encrypts the private keys in the database where Secrets do not, and
-	// reads those that it encrypted before: 32 random bytes, the same on every instance,
-	// kept apart from the database. Secrets can be rotated, and it cannot. Without either,
-	// keys are readable to whoever can read the database.
+	// decrypts those that it encrypted before: 32 random bytes, the same on every instance,
+	// stored apart from the database. Unlike Secrets, it cannot be rotated. Without either,
+	// anyone who can read the database can read the keys.
 	EncryptionKey []byte
-	// PairwiseSalt is the salt of pairwise subjects that is kept, in the place of a random
-	// one, where none is kept yet: that of oidc.Provider.PairwiseSalt, for a program that
-	// has one and no longer wants to give it to each instance.
+	// PairwiseSalt is the salt of pairwise subjects to store, instead of a random one, if
+	// none is stored yet. It is for a program that used oidc.Provider.PairwiseSalt and no
+	// longer wants to configure it on each instance.
 	PairwiseSalt []byte
 }
 
@@ -87,16 +88,16 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	var faults []error
 	for _, algorithm := range o.Algorithms {
 		if !slices.Contains(server.SignatureAlgorithms(), algorithm) {
-			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is none of %v", algorithm, server.SignatureAlgorithms()))
+			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is not one of %v", algorithm, server.SignatureAlgorithms()))
 		}
 	}
 	for _, algorithm := range o.EncryptionAlgorithms {
 		if known := []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256}; !slices.Contains(known, algorithm) {
-			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.EncryptionAlgorithms: %q is none of %v", algorithm, known))
+			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.EncryptionAlgorithms: %q is not one of %v", algorithm, known))
 		}
 	}
 	if o.KeepFor < time.Second || o.CacheFor < 0 || o.AnnounceFor < 2*o.CacheFor || o.RotateEvery < 2*o.AnnounceFor {
-		faults = append(faults, errors.New("gormstore: SigningKeyOptions: RotateEvery must be at least twice AnnounceFor, which must be at least twice CacheFor, and KeepFor a second"))
+		faults = append(faults, errors.New("gormstore: SigningKeyOptions: RotateEvery must be at least twice AnnounceFor, AnnounceFor at least twice CacheFor, and KeepFor at least one second"))
 	}
 	if len(o.EncryptionKey) != 0 && len(o.EncryptionKey) != 32 {
 		faults = append(faults, errors.New("gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"))
@@ -108,26 +109,25 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	return o, errors.Join(faults...)
 }
 
-// SigningKeys keeps the key pairs with which the server signs in rows of the
-// program's model; it is a [server.SigningKeys]. Keys are made when they are
-// needed, by whichever instance needs one first, and rotated without a restart:
-// a key is announced, then signs, then is kept as long as its signatures are
-// verified.
+// SigningKeys stores the key pairs with which the server signs in rows of the program's
+// model; it is a [server.SigningKeys]. A key is created when it is needed, by the first
+// instance that needs it. Keys rotate without a restart: a key is published, then signs,
+// and is then kept until its last signature has expired.
 type SigningKeys struct {
 	table   *Table
 	options SigningKeyOptions
 
-	known    atomic.Pointer[knownKeys] // what was read last, nil before anything was
-	readings atomic.Int64              // how many have begun
+	known    atomic.Pointer[knownKeys] // what was read last; nil before the first reading
+	readings atomic.Int64              // how many readings have begun
 
-	mu       sync.Mutex     // of what follows; nobody reads or writes while it is held
-	underway *keyReading    // the one refresher
-	failedAt time.Time      // when it failed last, by the clock of whoever asked; zero after a success
-	prepared map[string]any // key pairs that wait to be the next of their algorithm
+	mu       sync.Mutex     // guards the fields below; not held during database calls
+	underway *keyReading    // the one reading in progress; nil if there is none
+	failedAt time.Time      // when the last reading failed, by the caller's clock; zero after a success
+	prepared map[string]any // key pairs prepared to be the next of their algorithm
 }
 
-// NewSigningKeys returns the keys, or what is wrong with the model or the
-// options.
+// NewSigningKeys returns the store, or an error that says what is wrong with the model or
+// the options.
 func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKeyOptions) (*SigningKeys, error) {
 	options, err := options.withDefaults()
 	if err != nil {
@@ -143,10 +143,10 @@ func NewSigningKeys[M any, P SigningKeyModel[M]](db *gorm.DB, options SigningKey
 // Pruned returns the table of keys.
 func (k *SigningKeys) Pruned() []*Table { return []*Table{k.table} }
 
-// SigningKey returns the private key that signs by the algorithm now. It makes
-// the next one when it is time to announce it. The keys were read no more than ten
-// seconds ago, so that none signs for longer than that after another instance has
-// discarded it; an error is for a database that is away for longer.
+// SigningKey returns the private key that currently signs with the algorithm, and creates
+// the next key when it is time to publish it. It uses only keys that were read within the
+// last ten seconds, so that no key signs for longer than that after another instance has
+// discarded it; it returns an error if the database is unavailable for longer.
 func (k *SigningKeys) SigningKey(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time) (*jose.JSONWebKey, error) {
 	if !slices.Contains(k.options.Algorithms, algorithm) {
 		return nil, fmt.Errorf("gormstore: there are no keys for %q: add it to SigningKeyOptions.Algorithms", algorithm)
@@ -157,25 +157,27 @@ func (k *SigningKeys) SigningKey(ctx context.Context, algorithm jose.SignatureAl
 	}
 	current := known.current(string(algorithm), now)
 	if current == nil {
-		return nil, fmt.Errorf("gormstore: no key signs by %q now", algorithm)
+		return nil, fmt.Errorf("gormstore: no key for %q signs at present", algorithm)
 	}
 	return &current.key, nil
 }
 
-// SignatureAlgorithms are those for which there are keys.
+// SignatureAlgorithms returns the signature algorithms that there are keys for.
 func (k *SigningKeys) SignatureAlgorithms() []jose.SignatureAlgorithm {
 	return k.options.Algorithms
 }
 
-// PublishedFor is how long a key is published after it last signed.
+// PublishedFor returns how long a key is published after it last signed.
 func (k *SigningKeys) PublishedFor() time.Duration { return k.options.KeepFor }
 
-// EncryptionAlgorithms are those by which others may encrypt for the server.
+// EncryptionAlgorithms returns the algorithms with which others may encrypt for the
+// server.
 func (k *SigningKeys) EncryptionAlgorithms() []jose.KeyAlgorithm {
 	return k.options.EncryptionAlgorithms
 }
 
-// DecryptionKeys returns the private keys for which others encrypt.
+// DecryptionKeys returns the private keys that decrypt what others encrypted for the
+// server.
 func (k *SigningKeys) DecryptionKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	known, err := k.published(ctx, now, k.options.CacheFor)
 	if err != nil {
@@ -190,14 +192,14 @@ func (k *SigningKeys) DecryptionKeys(ctx context.Context, now time.Time) (*jose.
 	return set, nil
 }
 
-// PublicKeys returns the public keys of all that is published. While the database is
-// away, they are those that were read last, as long as one of them has not expired.
+// PublicKeys returns all published public keys. While the database is unavailable, it
+// returns the keys that were read last, as long as one of them has not expired.
 func (k *SigningKeys) PublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	return k.publicKeys(ctx, now, k.options.CacheFor)
 }
 
-// FreshPublicKeys is PublicKeys for somebody who met a key that was not among them: they
-// are read again, but not twice in a second.
+// FreshPublicKeys is PublicKeys for a caller that did not find a key in the set: the keys
+// are read again, but at most once per second.
 func (k *SigningKeys) FreshPublicKeys(ctx context.Context, now time.Time) (*jose.JSONWebKeySet, error) {
 	return k.publicKeys(ctx, now, min(k.options.CacheFor, freshWithin))
 }
@@ -216,10 +218,10 @@ func (k *SigningKeys) publicKeys(ctx context.Context, now time.Time, maxAge time
 	return set, nil
 }
 
-// Maintain makes keys before anybody waits for one, encrypts those that an older secret
-// encrypted by the newest one, and deletes those that are published no more, until ctx
-// ends: run it beside the server. It may run on any number of instances, of which one
-// makes the next key.
+// Maintain creates keys before a request has to wait for one, encrypts keys that are
+// encrypted with an older secret with the newest one, and deletes keys that are no longer
+// published, until ctx ends. Run it in a goroutine beside the server. It may run on any
+// number of instances, of which only one creates the next key. log may be nil.
 func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
 	every := time.NewTicker(max(min(k.options.AnnounceFor/4, time.Hour), time.Second))
 	defer every.Stop()
@@ -235,8 +237,7 @@ func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// MaintainOnce does so once, for a program that has its own way to do things now and
-// then.
+// MaintainOnce does the work of Maintain once, for a program with its own scheduler.
 func (k *SigningKeys) MaintainOnce(ctx context.Context, now time.Time) error {
 	ctx = outside(ctx)
 	if err := k.prepare(ctx, now); err != nil {
@@ -252,8 +253,8 @@ func (k *SigningKeys) MaintainOnce(ctx context.Context, now time.Time) error {
 	return pruning{table: k.table}.run(ctx, PruneOptions{Before: now, BatchSize: defaultPruneBatch}, func(int64) {})
 }
 
-// prepare makes the key pairs that are due, while others sign: an RSA key takes its
-// time.
+// prepare creates the key pairs that are due while requests go on signing, because
+// creating an RSA key takes long.
 func (k *SigningKeys) prepare(ctx context.Context, now time.Time) error {
 	known, err := k.read(ctx, now)
 	if err != nil {
@@ -280,7 +281,7 @@ func (k *SigningKeys) isPrepared(algorithm string) bool {
 	return k.prepared[algorithm] != nil
 }
 
-// takePrepared returns the key pair that waits for its algorithm, or nil.
+// takePrepared takes the prepared key pair of an algorithm; nil if there is none.
 func (k *SigningKeys) takePrepared(algorithm string) any {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -289,10 +290,10 @@ func (k *SigningKeys) takePrepared(algorithm string) any {
 	return private
 }
 
-// Rotate has a new key sign from now on, for the day the old one has leaked. The
-// old one stays published for KeepFor, unless discard: then what it signed is
-// void at once, as far as others ask for the keys again. Another instance may sign with
-// it for ten seconds more. The algorithm is one of the options.
+// Rotate makes a new key sign from now on, for example because the old one has leaked.
+// The old key remains published for KeepFor, unless discard is true: then everything it
+// signed is void as soon as verifiers fetch the keys again. Other instances may sign with
+// the old key for up to ten more seconds. The algorithm must be one of the options.
 func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgorithm, now time.Time, discard bool) error {
 	if !slices.Contains(k.options.names(), string(algorithm)) {
 		return fmt.Errorf("gormstore: there are no keys for %q to rotate: the options have %v", algorithm, k.options.names())
@@ -312,7 +313,7 @@ func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgori
 		}
 		signsUntil, expires := min(key.SignsUntil, now.Unix()), min(key.ExpiresAt, now.Add(k.options.KeepFor).Unix())
 		if discard {
-			signsUntil, expires = 0, 0 // for an instance, too, whose clock is behind
+			signsUntil, expires = 0, 0 // also for an instance whose clock is behind
 		}
 		err := k.table.do(ctx, step{}, func(tx *tx) error {
 			_, err := tx.update(map[string]any{"SignsUntil": signsUntil, "ExpiresAt": expires}, k.table.is("KeyID", key.KeyID))
@@ -328,7 +329,7 @@ func (k *SigningKeys) Rotate(ctx context.Context, algorithm jose.SignatureAlgori
 
 const rsaBits = 3072
 
-// names are the names of all algorithms.
+// names returns the names of all algorithms.
 func (o SigningKeyOptions) names() (names []string) {
 	for _, algorithm := range o.Algorithms {
 		names = append(names, string(algorithm))
@@ -339,7 +340,7 @@ func (o SigningKeyOptions) names() (names []string) {
 	return names
 }
 
-// useOf returns what keys of an algorithm are for (RFC 7517 section 4.2).
+// useOf returns the "use" of keys of an algorithm (RFC 7517 section 4.2).
 func useOf(algorithm string) string {
 	if slices.Contains(server.SignatureAlgorithms(), jose.SignatureAlgorithm(algorithm)) {
 		return "sig"
@@ -361,6 +362,6 @@ func generateKey(algorithm string) (any, error) {
 	case string(jose.RS256), string(jose.RS384), string(jose.RS512), string(jose.PS256), string(jose.PS384), string(jose.PS512), string(jose.RSA_OAEP_256):
 		return rsa.GenerateKey(rand.Reader, rsaBits)
 	default:
-		return nil, fmt.Errorf("gormstore: there is no kind of key for %q", algorithm)
+		return nil, fmt.Errorf("gormstore: unknown algorithm %q", algorithm)
 	}
 }

@@ -16,45 +16,46 @@ import (
 )
 
 const (
-	// signsWithin is how old what is known may be of which one signs.
+	// signsWithin is the maximum age of a reading for a key to sign.
 	signsWithin = 10 * time.Second
-	// freshWithin is how old it may be to somebody who misses a key.
+	// freshWithin is the maximum age of a reading for a caller that did not find a key.
 	freshWithin = time.Second
-	// readingTakes is how long one reading may take, however many wait for it.
+	// readingTakes is how long one reading may take, regardless of how many wait for it.
 	readingTakes = 10 * time.Second
-	// patience is how long somebody waits for a reading who could do without.
+	// patience is how long a caller that could do without a new reading waits for it.
 	patience = time.Second
-	// readingPause is how long after one that failed such a person begins no other.
+	// readingPause is how long after a failed reading such a caller does not begin another.
 	readingPause = time.Second
 )
 
-// knownKeys is what was read of the table at one time. It never changes.
+// knownKeys is the result of one reading of the table. It is never changed.
 type knownKeys struct {
-	keys        []signingKey     // those that had not expired, by generation
-	generations map[string]int64 // the last ones by algorithm, of expired keys as well
-	forms       map[keyForm]bool // those of all rows
-	salt        []byte           // that of pairwise subjects, nil where there is none
+	keys        []signingKey     // those that had not expired, ordered by generation
+	generations map[string]int64 // the latest by algorithm, including those of expired keys
+	forms       map[keyForm]bool // the forms of all rows
+	salt        []byte           // of pairwise subjects; nil if there is none
 	saltRow     *models.SigningKeyMixin
-	saltErr     error // why it cannot be read, which is nobody's fault who signs
+	saltErr     error // why the salt cannot be read; it does not prevent signing
 	readAt      time.Time
-	reading     int64 // which one it was
+	reading     int64 // the number of the reading
 }
 
-// signingKey is a row whose key was read.
+// signingKey is a row with its parsed key.
 type signingKey struct {
 	*models.SigningKeyMixin
 	key jose.JSONWebKey
 }
 
-// within reports whether the keys were read so long ago at most. Whoever asks may be
-// somewhat older than the reading.
+// within reports whether the keys were read within age of now. now may be somewhat
+// earlier than the reading.
 func (k *knownKeys) within(age time.Duration, now time.Time) bool {
 	return k != nil && now.Sub(k.readAt).Abs() < age
 }
 
-// current returns the key that signs: the latest of those whose time it is. Where it is
-// none's, that is the first whose time comes: it was made by an instance whose clock is
-// ahead.
+// current returns the key that signs at now: the latest of those within their signing
+// time. If there is none, it returns the first key whose time has not yet come, which was
+// created by an instance whose clock is ahead. It returns nil if there is no such key
+// either.
 func (k *knownKeys) current(algorithm string, now time.Time) *signingKey {
 	var next *signingKey
 	for i := range slices.Backward(k.keys) {
@@ -79,7 +80,7 @@ func (k *knownKeys) latest(algorithm string) *signingKey {
 	return nil
 }
 
-// lacks reports whether there is nothing that signs by one of the algorithms.
+// lacks reports whether one of the algorithms has no key that signs.
 func (k *knownKeys) lacks(algorithms []string, now time.Time) bool {
 	return slices.ContainsFunc(algorithms, func(algorithm string) bool {
 		if algorithm == saltAlgorithm {
@@ -89,12 +90,12 @@ func (k *knownKeys) lacks(algorithms []string, now time.Time) bool {
 	})
 }
 
-// serves reports whether a key is published still.
+// serves reports whether any key is still published.
 func (k *knownKeys) serves(now time.Time) bool {
 	return k != nil && slices.ContainsFunc(k.keys, func(key signingKey) bool { return key.ExpiresAt > now.Unix() })
 }
 
-// find returns the key with an id that was read before, nil where there is none.
+// find returns the key with an id; nil if there is none.
 func (k *knownKeys) find(id string) *jose.JSONWebKey {
 	if k == nil {
 		return nil
@@ -106,14 +107,14 @@ func (k *knownKeys) find(id string) *jose.JSONWebKey {
 	return &k.keys[i].key
 }
 
-// keyReading is a reading of the keys that is under way, by one for all who wait.
+// keyReading is a reading of the keys in progress, shared by all who wait for it.
 type keyReading struct {
 	done chan struct{}
-	err  error // once it is done
+	err  error // set once done is closed
 }
 
-// await returns what was read within maxAge, with keys that sign by the algorithms, and
-// waits for that.
+// await returns a reading no older than maxAge with keys that sign with the algorithms,
+// and waits for one if necessary.
 func (k *SigningKeys) await(ctx context.Context, now time.Time, maxAge time.Duration, algorithms ...string) (*knownKeys, error) {
 	for {
 		known := k.known.Load()
@@ -132,14 +133,15 @@ func (k *SigningKeys) await(ctx context.Context, now time.Time, maxAge time.Dura
 			return known, nil
 		case reading.err != nil:
 			return nil, reading.err
-		case own: // and maxAge is nothing at all
+		case own: // maxAge is 0
 			return known, nil
 		}
 	}
 }
 
-// published returns what was read within maxAge, or else what was read last: keys that
-// verify serve as long as they are valid, and nobody who has them waits for the database.
+// published returns a reading no older than maxAge, or else the last one: keys verify for
+// as long as they are valid, so a caller that has them does not wait long for the
+// database.
 func (k *SigningKeys) published(ctx context.Context, now time.Time, maxAge time.Duration) (*knownKeys, error) {
 	known, names := k.known.Load(), k.options.names()
 	if !known.serves(now) {
@@ -156,7 +158,7 @@ func (k *SigningKeys) published(ctx context.Context, now time.Time, maxAge time.
 	wait := time.NewTimer(patience)
 	defer wait.Stop()
 	enough := wait.C
-	if lacks { // an RSA key that is made takes longer
+	if lacks { // creating an RSA key takes longer
 		enough = nil
 	}
 	select {
@@ -167,7 +169,7 @@ func (k *SigningKeys) published(ctx context.Context, now time.Time, maxAge time.
 	return k.known.Load(), nil
 }
 
-// refresh begins a reading, or joins the one that is under way.
+// refresh begins a reading, or joins the one in progress.
 func (k *SigningKeys) refresh(ctx context.Context, now time.Time, algorithms []string) (reading *keyReading, own bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -177,8 +179,8 @@ func (k *SigningKeys) refresh(ctx context.Context, now time.Time, algorithms []s
 	return k.begin(ctx, now, algorithms), true
 }
 
-// refreshUnlessAway begins a reading. It is nil where one is under way, or has failed just
-// now.
+// refreshUnlessAway begins a reading. It returns nil if one is in progress, or has just
+// failed.
 func (k *SigningKeys) refreshUnlessAway(ctx context.Context, now time.Time, algorithms []string) *keyReading {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -188,17 +190,17 @@ func (k *SigningKeys) refreshUnlessAway(ctx context.Context, now time.Time, algo
 	return k.begin(ctx, now, algorithms)
 }
 
-// begin begins a reading that ends for itself, however many of those who wait for it go
-// away. k.mu is held.
+// begin begins a reading that goes on even if those who wait for it give up. The caller
+// holds k.mu.
 func (k *SigningKeys) begin(ctx context.Context, now time.Time, algorithms []string) *keyReading {
 	reading := &keyReading{done: make(chan struct{})}
 	k.underway = reading
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(eachStep(outside(ctx))), readingTakes)
 	go func() {
 		defer cancel()
-		defer func() { // also after a panic of the program's own hooks
+		defer func() { // also after a panic in one of the program's hooks
 			if fault := recover(); fault != nil {
-				reading.err = fmt.Errorf("gormstore: reading the signing keys: a panic: %v", fault)
+				reading.err = fmt.Errorf("gormstore: read the signing keys: panic: %v", fault)
 			}
 			k.mu.Lock()
 			defer k.mu.Unlock()
@@ -216,9 +218,9 @@ func (k *SigningKeys) begin(ctx context.Context, now time.Time, algorithms []str
 	return reading
 }
 
-// ensure reads the keys, and sees to it that there is one to sign by each of the
-// algorithms, and one to follow each that there is: it takes its time to make the first
-// RSA key, for which nobody has asked.
+// ensure reads the keys, and creates a key for each of the algorithms that has none, and
+// the next key of every algorithm when it is due. It does not create the first key of an
+// algorithm that was not asked for, because creating an RSA key takes long.
 func (k *SigningKeys) ensure(ctx context.Context, now time.Time, algorithms ...string) (known *knownKeys, err error) {
 	if known, err = k.read(ctx, now); err != nil {
 		return nil, err
@@ -248,14 +250,14 @@ func (k *SigningKeys) ensure(ctx context.Context, now time.Time, algorithms ...s
 	return known, nil
 }
 
-// isToFollow reports whether it is time to announce the key after the one that signs.
+// isToFollow reports whether it is time to publish the successor of the key that signs.
 func (k *SigningKeys) isToFollow(known *knownKeys, algorithm string, now time.Time) bool {
 	current := known.current(algorithm, now)
 	return current != nil && known.latest(algorithm) == current && now.Unix() >= current.SignsUntil-int64(k.options.AnnounceFor/time.Second)
 }
 
-// read reads the keys, for everybody from then on. A key that was read before is not
-// decrypted again: its id is its thumbprint.
+// read reads the keys and makes them the known ones. A key that was read before is not
+// decrypted again, because its id is its thumbprint.
 func (k *SigningKeys) read(ctx context.Context, now time.Time) (*knownKeys, error) {
 	known := &knownKeys{generations: make(map[string]int64), forms: make(map[keyForm]bool), readAt: now, reading: k.readings.Add(1)}
 	rows, err := k.table.list(ctx, nil, clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column(k.table.column("Generation"))}}})
@@ -290,7 +292,7 @@ func (k *SigningKeys) read(ctx context.Context, now time.Time) (*knownKeys, erro
 	}
 	for {
 		latest := k.known.Load()
-		if latest != nil && latest.reading > known.reading { // one that began later was faster
+		if latest != nil && latest.reading > known.reading { // a later reading was faster
 			return known, nil
 		}
 		if k.known.CompareAndSwap(latest, known) {
@@ -299,8 +301,8 @@ func (k *SigningKeys) read(ctx context.Context, now time.Time) (*knownKeys, erro
 	}
 }
 
-// create makes the key that follows those that are known. When another instance
-// was faster, its key is it.
+// create creates the key of the next generation. If another instance was faster, that
+// instance's key is used.
 func (k *SigningKeys) create(ctx context.Context, known *knownKeys, algorithm string, signsFrom time.Time) error {
 	private := k.takePrepared(algorithm)
 	if private == nil {
@@ -325,7 +327,7 @@ func (k *SigningKeys) create(ctx context.Context, known *knownKeys, algorithm st
 	})
 }
 
-// insert stores a row, unless another instance stored the one of its generation.
+// insert stores a row, unless another instance has stored one of the same generation.
 func (k *SigningKeys) insert(ctx context.Context, record models.SigningKeyMixin) error {
 	err := k.table.do(ctx, step{own: k.table.is("KeyID", record.KeyID)}, func(tx *tx) error {
 		row := k.table.newRow().(keyRow)

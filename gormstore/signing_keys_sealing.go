@@ -18,9 +18,10 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// keyForm is how a private key is stored. What is stored says it itself: a readable key
-// is a JSON object, and an encrypted one a JWE, whose "kid" is the secret that encrypted
-// it, and which has none where it was SigningKeyOptions.EncryptionKey.
+// keyForm is the form in which a private key is stored. The stored text shows it: an
+// unencrypted key is a JSON object; an encrypted one is a JWE, whose "kid" is the id of
+// the secret that encrypted it. A key encrypted with SigningKeyOptions.EncryptionKey has
+// no "kid".
 type keyForm string
 
 const (
@@ -40,13 +41,14 @@ func formOf(stored string) keyForm {
 	}
 }
 
-// sealsBySecrets reports whether what is stored may be encrypted by Secrets, which no
-// older instance reads: where everything began with that, or no such instance runs.
+// sealsBySecrets reports whether keys may be encrypted with Secrets, which older
+// instances cannot read: in a new database, in one that already has such keys, or if no
+// older instance runs.
 func (k *SigningKeys) sealsBySecrets(known *knownKeys) bool {
 	return len(k.options.Secrets) > 0 && (k.options.NoOlderInstances || len(known.forms) == 0 || known.forms[secretForm])
 }
 
-// seal returns a private key as it is stored.
+// seal returns the stored form of a private key.
 func (k *SigningKeys) seal(known *knownKeys, key jose.JSONWebKey) (string, error) {
 	text, err := json.Marshal(key)
 	switch {
@@ -68,7 +70,7 @@ func (k *SigningKeys) seal(known *knownKeys, key jose.JSONWebKey) (string, error
 	return sealed.CompactSerialize()
 }
 
-// open reads a private key in whichever form it was stored.
+// open reads a private key that was stored in any form.
 func (k *SigningKeys) open(stored string) (*jose.JSONWebKey, error) {
 	text := []byte(stored)
 	var err error
@@ -96,13 +98,13 @@ func (k *SigningKeys) openKeyed(stored string) ([]byte, error) {
 	}
 	text, err := sealed.Decrypt(k.options.EncryptionKey)
 	if err != nil {
-		return nil, fmt.Errorf("is SigningKeyOptions.EncryptionKey that with which it was written? %w", err)
+		return nil, fmt.Errorf("is SigningKeyOptions.EncryptionKey the key that it was encrypted with? %w", err)
 	}
 	return text, nil
 }
 
-// sealAnew encrypts by the newest secret what another form or an older secret has, if no
-// older instance runs.
+// sealAnew encrypts keys in another form, or encrypted with an older secret, with the
+// newest secret, unless older instances may run.
 func (k *SigningKeys) sealAnew(ctx context.Context, known *knownKeys) error {
 	if !k.sealsBySecrets(known) {
 		return nil
@@ -125,9 +127,9 @@ func (k *SigningKeys) sealAnew(ctx context.Context, known *knownKeys) error {
 	return k.sealRow(ctx, known.saltRow, server.PairwiseSaltSecret, func() ([]byte, error) { return known.salt, nil })
 }
 
-// sealRow encrypts what a row has by the newest secret, unless it is already, or somebody
-// else changed it since it was read. What was made by a secret that is not known here is
-// left to those who know it.
+// sealRow encrypts a row with the newest secret, unless it already is, or the row has
+// changed since it was read. A row that is encrypted with an unknown secret is left to
+// the instances that know the secret.
 func (k *SigningKeys) sealRow(ctx context.Context, row *models.SigningKeyMixin, use server.SecretUse, plain func() ([]byte, error)) error {
 	secrets := k.options.Secrets
 	if by := server.SealedBy(row.PrivateKey); by == secrets.Newest() || by != "" && !slices.Contains(secrets.IDs(), by) {
@@ -148,26 +150,27 @@ func (k *SigningKeys) sealRow(ctx context.Context, row *models.SigningKeyMixin, 
 }
 
 const (
-	// saltAlgorithm is what the row of the salt of pairwise subjects has as its algorithm,
-	// and as its id, so that there is one.
+	// saltAlgorithm is the algorithm, and the key id, of the row with the salt of pairwise
+	// subjects. Because of the unique index on the key id, there is only one such row.
 	saltAlgorithm = "pairwise-salt"
 	saltBytes     = 32
-	// never is later than anything else: the last second of the year 9999.
+	// never is the expiry of a row that does not expire: the last second of the year 9999.
 	never = 253402300799
 )
 
 // PairwiseSalt returns the salt of pairwise subjects (OpenID Connect Core section 8.1):
-// 32 random bytes that are made once, by whichever instance needs them first, and kept
-// among the keys, encrypted by Secrets. They are the same for ever, whatever is rotated.
+// 32 random bytes that are created once, by the first instance that needs them, and
+// stored among the keys, encrypted with Secrets. They never change, whatever is rotated.
 //
-// An older instance cannot read keys among which there is a salt: where one may run, it is
-// an error, and so it is without Secrets. See oidc.Provider.PairwiseSubjects.
+// It returns an error without Secrets, and as long as older instances may run, because
+// they cannot read the keys if there is a salt among them. See
+// oidc.Provider.PairwiseSubjects.
 func (k *SigningKeys) PairwiseSalt(ctx context.Context, now time.Time) ([]byte, error) {
 	if known := k.known.Load(); known != nil && known.salt != nil {
 		return known.salt, nil // it never changes
 	}
 	if len(k.options.Secrets) == 0 {
-		return nil, errors.New("gormstore: the salt of pairwise subjects is kept encrypted: set SigningKeyOptions.Secrets, or oidc.Provider.PairwiseSalt")
+		return nil, errors.New("gormstore: the salt of pairwise subjects is stored encrypted: set SigningKeyOptions.Secrets, or oidc.Provider.PairwiseSalt")
 	}
 	known, err := k.await(ctx, now, k.options.CacheFor, saltAlgorithm)
 	switch {
@@ -179,10 +182,10 @@ func (k *SigningKeys) PairwiseSalt(ctx context.Context, now time.Time) ([]byte, 
 	return known.salt, nil
 }
 
-// makeSalt stores the salt. When another instance was faster, its salt is it.
+// makeSalt stores the salt. If another instance was faster, that instance's salt is used.
 func (k *SigningKeys) makeSalt(ctx context.Context, known *knownKeys, now time.Time) (*knownKeys, error) {
 	if !k.sealsBySecrets(known) {
-		return nil, errors.New("gormstore: the salt of pairwise subjects is kept among the signing keys, which an older instance cannot read then: set NoOlderInstances once none runs, or set oidc.Provider.PairwiseSalt")
+		return nil, errors.New("gormstore: the salt of pairwise subjects is stored among the signing keys, which an older instance then cannot read: set NoOlderInstances once none runs, or set oidc.Provider.PairwiseSalt")
 	}
 	salt := k.options.PairwiseSalt
 	if len(salt) == 0 {

@@ -14,34 +14,35 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// step says how [Table.do] runs what is to be written. The zero value is one statement
-// that may be repeated.
+// step says how [Table.do] runs a write. The zero value is a single statement that may be
+// repeated.
 type step struct {
-	// several says that there are several statements, which take effect together or not
-	// at all.
+	// several says that there are several statements, which have to take effect together or
+	// not at all.
 	several bool
-	// noted says that the step writes to the audit trail. Where one is kept, both take
-	// effect together.
+	// noted says that the step writes to the audit trail, if there is one, in the same
+	// transaction.
 	noted bool
-	// own is true of a row that this step leaves behind and no other does, as it has a
-	// random digest of this one. After a connection was lost, it says whether the step
-	// took effect. It is nil for a step that may be repeated, and for one that looks at
-	// tx.lost itself.
+	// own is the condition for a row that only this step can have written, because it
+	// contains a random digest. After a lost connection, it shows whether the step took
+	// effect. It is nil for a step that may be repeated, and for one that checks tx.lost
+	// itself.
 	//
-	// A credential that is spent without a trace of this step remains unknowable: a
-	// successor that is derived may have been written by this step, told by another and
-	// rotated since. Whoever asks again is then told what it is.
+	// If a credential is spent and there is no such row, it cannot be known who spent it:
+	// this step may have written a derived successor, which another request then returned to
+	// the client, and which has been rotated since. A client that tries again learns the
+	// outcome.
 	own clause.Expression
-	// stays says that the step has to stay where the program rolls its own transaction back,
-	// see [AfterRollback]. It may be repeated.
+	// stays says that the change has to stay even if the program rolls back its own
+	// transaction (see [AfterRollback]). Such a step may be repeated.
 	stays bool
 }
 
-// do runs what is to be written: it is the one way to the database for every write.
-// What collides with others, or loses its connection, is run again, the whole of it, see
-// [tries]. On SQLite, writers take turns. When a step finds its digest taken or its
-// credential spent after a connection was lost, that may be its own doing, of whose
-// COMMIT nobody heard: then s.own decides.
+// do runs a step; every write to the database goes through it. A step that collides with
+// others, or loses its connection, is repeated as a whole (see [tries]). On SQLite,
+// writers take turns. If a step finds its digest taken or its credential spent after a
+// connection was lost, an earlier attempt whose COMMIT was not answered may have done
+// that: then s.own decides.
 func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 	if inner := innermost(ctx); s.stays && inner != nil && inner.stays != nil {
 		inner.stays.add(func(ctx context.Context) error { return t.do(ctx, s, f) })
@@ -58,13 +59,13 @@ func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 	return tries.err
 }
 
-// unheard is what nobody heard the answer to.
+// unheard says whether something was sent that got no answer.
 type unheard struct {
 	any   bool      // a COMMIT, or a statement that needs none
-	until time.Time // for how long the look for it may take, zero is that none has begun
+	until time.Time // when the budget of COMMIT ends; zero until a COMMIT begins
 }
 
-// commitBegins says for how long a COMMIT may take.
+// commitBegins returns how long a COMMIT may take.
 func (u *unheard) commitBegins(ctx context.Context) time.Duration {
 	if u.until.IsZero() {
 		u.until = time.Now().Add(server.CommitBudget(ctx))
@@ -72,11 +73,11 @@ func (u *unheard) commitBegins(ctx context.Context) time.Duration {
 	return time.Until(u.until)
 }
 
-// look finds out whether a step took effect whose budget is used up, and returns what was
-// wrong unless it did. It has a budget of its own: where it said that nothing is stored, the
-// client would repeat what was, and that looks like reuse.
+// look finds out whether a step whose budget is used up took effect, and returns err unless
+// it did. It has a budget of its own: if it wrongly reported that nothing was stored, the
+// client would repeat the request, and that would look like reuse.
 func (t *Table) look(ctx context.Context, s step, unheard unheard, err error) error {
-	if ctx.Err() != nil { // nobody waits for the answer
+	if ctx.Err() != nil { // the caller has gone
 		return err
 	}
 	left := unheard.commitBegins(ctx)
@@ -91,11 +92,11 @@ func (t *Table) look(ctx context.Context, s step, unheard unheard, err error) er
 }
 
 // attempt runs a step once, in its turn. A hook of the model finds the step's transaction in
-// its context, so that what it calls is in that as well.
+// its context, so that calls that it makes join the transaction.
 func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) error) (err error) {
 	ctx, lost := tries.ctx, tries.lost
 	tx := &tx{table: t, lost: lost, unheard: unheard, call: ctx}
-	if t.transaction(ctx) == nil { // the caller's own transaction has its turn already
+	if t.transaction(ctx) == nil { // the caller's own transaction already has the turn
 		give, err := t.takeTurn(ctx)
 		if err != nil {
 			return err
@@ -114,44 +115,45 @@ func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) e
 			return err
 		}
 	}
-	defer tx.rollback() // where f panics
+	defer tx.rollback() // if f panics
 	err = tx.end(f(tx))
 	unheard.any = unheard.any || !begins && classOf(err) == lostConnection
 	if err == nil || !lost || s.own == nil {
 		return err
 	}
-	ctx = tries.ctx // that of the transaction may be over
+	ctx = tries.ctx // the context of the transaction may have ended
 	tookEffect, lookErr := t.load(t.primary(ctx), t.newRow(), s.own)
 	switch {
 	case tookEffect || lookErr != nil:
 		return lookErr
 	case errors.Is(err, server.ErrSpent):
-		return fmt.Errorf("%w: the connection was lost, and %v", server.ErrUnavailable, err) //nolint:errorlint // not ErrSpent any more
+		return fmt.Errorf("%w: the connection was lost, and %v", server.ErrUnavailable, err) //nolint:errorlint // must no longer match ErrSpent
 	}
 	return err
 }
 
-// tx is what a step has of the database: one table of it, and others by on.
+// tx is a step's access to the database, for one table; on returns it for another.
 type tx struct {
 	table *Table
 	db    *gorm.DB
-	// lost says that an earlier attempt of the step lost its connection: it may have
-	// taken effect.
+	// lost says that an earlier attempt of the step lost its connection, and may have taken
+	// effect.
 	lost bool
-	// savepoint is the name of one in the caller's own transaction, begun says that the
-	// transaction is the step's own. Both are empty for one statement, and at the end.
+	// savepoint is the name of the step's savepoint in the caller's own transaction; begun
+	// says that the step has begun a transaction. Both are zero for a single statement, and
+	// after the end.
 	savepoint string
 	begun     bool
-	own       *transaction // what the context of the step says of it, nil in the caller's
+	own       *transaction // the step's entry in its context; nil in the caller's own transaction
 	unheard   *unheard
-	call      context.Context                                   //nolint:containedctx // that of the step
-	detach    func() (cancel context.CancelFunc, tooLate error) // of a transaction of the step's own, see detachable
+	call      context.Context                                   //nolint:containedctx // of the step
+	detach    func() (cancel context.CancelFunc, tooLate error) // of the step's own transaction, see detachable
 }
 
-// detachable returns a context for a transaction. It ends with ctx, until it is detached
-// from that, unless it is too late; then cancel ends it. Drivers send COMMIT in the context
-// that the transaction was begun with, where a deadline would be a COMMIT that nobody hears
-// of.
+// detachable returns a context for a transaction, which ends with ctx until it is detached.
+// detach returns the function that ends it from then on, or an error if ctx has already
+// ended. Drivers send COMMIT with the context that the transaction was begun with, so a
+// deadline in it could interrupt a COMMIT without an answer.
 func detachable(ctx context.Context) (of context.Context, detach func() (cancel context.CancelFunc, tooLate error)) {
 	of, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
@@ -163,7 +165,7 @@ func detachable(ctx context.Context) (of context.Context, detach func() (cancel 
 	}
 }
 
-// begin begins a transaction, which is a savepoint in the caller's.
+// begin begins a transaction, or creates a savepoint in the caller's own transaction.
 func (x *tx) begin() error {
 	if _, inside := x.db.Statement.ConnPool.(gorm.TxCommitter); inside {
 		if x.db.DisableNestedTransaction {
@@ -182,8 +184,8 @@ func (x *tx) begin() error {
 	return db.Error
 }
 
-// end commits what was begun, or takes it back if the step failed, and returns what went
-// wrong.
+// end commits the transaction, or rolls it back if the step failed, and returns the
+// error.
 func (x *tx) end(err error) error {
 	x.leave()
 	if err != nil {
@@ -198,8 +200,8 @@ func (x *tx) end(err error) error {
 	return nil
 }
 
-// commit sends COMMIT, which has a budget of its own. It is waited for no longer than that,
-// also where the driver does so.
+// commit sends COMMIT, which has a budget of its own, and does not wait longer than that,
+// even if the driver does.
 func (x *tx) commit() error {
 	cancel, tooLate := x.detach()
 	if tooLate != nil { // nothing has been sent
@@ -221,15 +223,15 @@ func (x *tx) commit() error {
 	}
 }
 
-// leave has calls with the step's context run on the pool again: those of what a hook has
-// left running.
+// leave makes later calls with the step's context run on the pool again, such as those of
+// goroutines that a hook started.
 func (x *tx) leave() {
 	if x.own != nil {
 		x.own.ended.Store(true)
 	}
 }
 
-// rollback takes back what was begun and has not ended.
+// rollback rolls back what was begun and has not ended.
 func (x *tx) rollback() {
 	x.leave()
 	switch {
@@ -241,7 +243,7 @@ func (x *tx) rollback() {
 	x.begun, x.savepoint = false, ""
 }
 
-// rollBackAll sends ROLLBACK. It is waited for no longer than the step may take.
+// rollBackAll sends ROLLBACK, and does not wait for it longer than the step may take.
 func (x *tx) rollBackAll() {
 	done := make(chan struct{})
 	go func() {
@@ -261,32 +263,32 @@ func (x *tx) on(table *Table) *tx {
 	return &tx{table: table, db: db, lost: x.lost}
 }
 
-// withDeleted returns the same transaction with the rows that are soft-deleted.
+// withDeleted returns the same transaction, including soft-deleted rows.
 func (x *tx) withDeleted() *tx {
 	return &tx{table: x.table, db: x.db.Unscoped().Session(&gorm.Session{}), lost: x.lost}
 }
 
-// withoutHooks returns the same transaction with all rows of the table, without the hooks
-// of the model.
+// withoutHooks returns the same transaction without the hooks of the model, including
+// soft-deleted rows.
 func (x *tx) withoutHooks() *tx {
 	db := x.db.Session(&gorm.Session{SkipHooks: true, SkipDefaultTransaction: true}).Unscoped()
 	return &tx{table: x.table, db: db.Session(&gorm.Session{}), lost: x.lost}
 }
 
-// find loads the one row that the conditions name, and reports whether there is one.
+// find loads the row that matches the conditions, and reports whether there is one.
 func (x *tx) find(into any, conditions ...clause.Expression) (found bool, err error) {
 	return x.table.load(x.db.Set("gorm:db_resolver:write", struct{}{}), into, conditions...)
 }
 
-// list loads the rows that the conditions name, each as a pointer to the program's
+// list loads the rows that match the conditions, each as a pointer to the program's
 // model.
 func (x *tx) list(conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
 	return x.table.loadAll(x.db, conditions, more...)
 }
 
-// insert creates a row of the model, or several, and nothing that it refers to. It
-// returns the number of rows, which is that of the rows but for one that is inserted on
-// a condition.
+// insert inserts one or more rows of the model, without their associations. It returns
+// the number of inserted rows, which can be less than that of the given rows only if
+// conditions are given.
 func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err error) {
 	db := single(expectingDuplicates(x.db), x.table.hooksOnCreate()).Omit(clause.Associations)
 	if len(conditions) > 0 {
@@ -296,10 +298,11 @@ func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err e
 	return result.RowsAffected, result.Error
 }
 
-// insertNew creates a row unless another has its key, and reports whether it did. On
-// PostgreSQL a duplicate would end the transaction, which may be the caller's own; the
-// others go on after one. There it is known by its error, as the number of rows is not to
-// be relied upon: with clientFoundRows=true, MySQL counts the row that is there already.
+// insertNew inserts a row unless another has its key, and reports whether it did. On
+// PostgreSQL it uses ON CONFLICT, because a duplicate would abort the transaction, which
+// may be the caller's own. The other engines go on after a duplicate, and report it by an
+// error; their number of rows is not reliable, because with clientFoundRows=true MySQL
+// counts the existing row.
 func (x *tx) insertNew(row any) (fresh bool, err error) {
 	var unlessThere []clause.Expression
 	if x.db.Name() == "postgres" {
@@ -312,27 +315,28 @@ func (x *tx) insertNew(row any) (fresh bool, err error) {
 	return err == nil && rows > 0, err
 }
 
-// update changes the columns of the rows that the conditions name, and returns
-// how many there were. The values stand by the names of their fields.
+// update changes columns of the rows that match the conditions, and returns how many rows
+// there were. The keys of values are names of fields.
 func (x *tx) update(values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
 	return x.updateRow(x.table.newRow(), values, conditions...)
 }
 
-// updateRow is update for a row that was read, which the hooks of the model see.
+// updateRow is like update, but passes a row that was read before to the hooks of the
+// model.
 func (x *tx) updateRow(row any, values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
 	db := where(single(x.db, x.table.hooksOnUpdate()).Model(row), conditions...).Omit(clause.Associations)
 	result := db.Updates(x.table.values(values))
 	return result.RowsAffected, result.Error
 }
 
-// remove deletes the rows that the conditions name for good, also where the model has
+// remove permanently deletes the rows that match the conditions, even if the model has
 // soft deletion, and returns how many there were.
 func (x *tx) remove(conditions ...clause.Expression) (rows int64, err error) {
 	result := where(single(x.db, x.table.hooksOnDelete()).Unscoped(), conditions...).Delete(x.table.newRow())
 	return result.RowsAffected, result.Error
 }
 
-// note writes entries to the audit trail, if one is kept.
+// note writes entries to the audit trail, if there is one.
 func (x *tx) note(entries ...entry) error {
 	if x.table.trail == nil {
 		return nil

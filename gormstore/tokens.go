@@ -28,14 +28,15 @@ type tokenRow interface {
 	AsTokenMixin() *models.TokenMixin
 }
 
-// Tokens keeps access and refresh tokens in rows of the program's model.
+// Tokens stores access and refresh tokens in rows of the program's model.
 type Tokens struct {
 	table *Table
-	// spent are the tables of what is exchanged for tokens, by the type of the model.
+	// spent caches the tables of credentials that are exchanged for tokens, by the type of
+	// the model.
 	spent *sync.Map
 }
 
-// NewTokens returns the store, or what is wrong with the model.
+// NewTokens returns the store, or an error that says what is wrong with the model.
 func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens, error) {
 	table, err := newTable(db, P(new(M)))
 	if err != nil {
@@ -44,16 +45,17 @@ func NewTokens[M any, P TokenModel[M]](db *gorm.DB) (*Tokens, error) {
 	return &Tokens{table, new(sync.Map)}, nil
 }
 
-// Pruned returns the table of tokens: a token leaves when both its access token and its
+// Pruned returns the table of tokens. A row is pruned when both its access token and its
 // refresh token have expired.
 func (t *Tokens) Pruned() []*Table { return []*Table{t.table} }
 
 // Erased returns the table of tokens.
 func (t *Tokens) Erased() []*Table { return []*Table{t.table} }
 
-// Query finds a token; it is a [server.QueryTokenFunc]. A grant is looked for by
-// its current refresh token first: PostgreSQL keeps every version of a row under
-// the grant, which stays, until it vacuums.
+// Query finds a token; it is a [server.QueryTokenFunc]. It returns nil when there is
+// none. It looks for a grant by its current refresh token first, because until PostgreSQL
+// vacuums, its index on the grant id, which stays the same, has an entry for every
+// version of the row.
 func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error) {
 	var ways [][]clause.Expression
 	if query.AccessToken != "" {
@@ -81,8 +83,10 @@ func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.St
 	return nil, nil
 }
 
-// Save stores a token, and does to what it is exchanged for what the kind of the
-// exchange says, in one atomic step; it is a [server.SaveTokenFunc].
+// Save stores a token and spends, rotates or keeps the credential that it is exchanged
+// for, as the kind of the exchange says, in one atomic step; it is a
+// [server.SaveTokenFunc]. It returns [server.ErrSpent] if the credential has already been
+// spent or revoked.
 func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	own := t.table.is("AccessToken", exchange.Token.AccessToken)
 	save, several := t.insert, false
@@ -103,13 +107,13 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	case server.ExchangeDescend:
 		save, several = t.descend, true
 	default:
-		return fmt.Errorf("gormstore: there is no kind of exchange %d", exchange.Kind)
+		return fmt.Errorf("gormstore: unknown kind of exchange %d", exchange.Kind)
 	}
 	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.PointerTo(t.table.schema.ModelType) {
 		return fmt.Errorf("gormstore: the token to exchange is a %T, want *%s", exchange.From, t.table.name)
 	}
 	return t.table.store(ctx, step{own: own, noted: true, several: several}, func(tx *tx) error {
-		row, err := t.row(exchange.Token, exchange.User) // anew in each attempt, as an INSERT that was lost has given it its primary key
+		row, err := t.row(exchange.Token, exchange.User) // made again in each attempt, because an INSERT that was lost has set the primary key
 		if err != nil {
 			return err
 		}
@@ -120,7 +124,7 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	})
 }
 
-// events are what exchanges are to the audit trail.
+// events are the events of the audit trail for each kind of exchange.
 var events = map[server.ExchangeKind]string{
 	server.ExchangeIssue: models.AuditTokenIssued, server.ExchangeSpend: models.AuditTokenIssued,
 	server.ExchangeRotate: models.AuditTokenRefreshed, server.ExchangeKeep: models.AuditTokenRefreshed,
@@ -139,7 +143,7 @@ func tokenEntry(exchange server.Exchange) entry {
 	return e
 }
 
-// row places a record in a new row of the program's own model.
+// row returns a new row of the program's model with the record and the user.
 func (t *Tokens) row(record *models.TokenMixin, user server.User) (row tokenRow, err error) {
 	row = t.table.newRow().(tokenRow)
 	*row.AsTokenMixin() = *record
@@ -154,9 +158,10 @@ func (t *Tokens) insert(tx *tx, _ server.Exchange, row tokenRow) error {
 	return err
 }
 
-// descend inserts a token that was exchanged for another, unless that was
-// revoked. The row of that one is changed, not just looked at, so that of this
-// and a revocation on another node one has to wait, or to begin anew.
+// descend inserts the token that another one is exchanged for, unless that one was
+// revoked. It changes the row of the exchanged token, rather than only reading it, so
+// that this step and a revocation on another node conflict, and one of them has to wait
+// or start again.
 func (t *Tokens) descend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	changed, err := tx.update(map[string]any{"Exchanges": t.oneMore("Exchanges")},
 		t.table.is("AccessToken", exchange.From.(tokenRow).AsTokenMixin().AccessToken), t.table.isZero("AccessTokenRevokedAt"), t.table.isZero("RefreshTokenRevokedAt"))
@@ -169,15 +174,15 @@ func (t *Tokens) descend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	return t.insert(tx, exchange, row)
 }
 
-// oneMore is the value of a counter after one more. It changes the row in any case:
-// MySQL counts a row that it would leave as it is for none.
+// oneMore returns an expression that increments a counter. It changes the row in any
+// case, because MySQL does not count rows that an UPDATE leaves unchanged.
 func (t *Tokens) oneMore(field string) clause.Expr {
 	return clause.Expr{SQL: "? + 1", Vars: []any{column(t.table.column(field))}}
 }
 
-// rotate puts the successors of a refresh token and its access token in their
-// row. One statement decides: the row must still hold the refresh token that
-// was presented, and its grant must not be revoked.
+// rotate replaces a refresh token and its access token in their row by their successors.
+// One statement decides: the row must still have the refresh token that was presented,
+// and its grant must not be revoked.
 func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 	if exchange.Beside {
 		return t.keep(tx, exchange, row)
@@ -209,9 +214,9 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 	return err
 }
 
-// keep is for a refresh token that gets an access token beside that in its row: it stays
-// itself, or the access token is for other resources. Each has a row of its own, since of two
-// that are asked for at once both are to live.
+// keep stores an access token in a row of its own, beside the one in the row of the refresh
+// token: the refresh token is not rotated, or the access token is for other resources.
+// Separate rows let both of two access tokens that are requested at once stay valid.
 func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
 	if err := t.renew(tx, exchange); err != nil {
 		return err
@@ -220,7 +225,7 @@ func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
 	return t.insert(tx, exchange, row)
 }
 
-// withoutRefreshToken makes a row one of an access token alone.
+// withoutRefreshToken turns a row into one that has only an access token.
 func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 	access := row.AsTokenMixin()
 	access.RefreshToken, access.RefreshTokenExpiresAt, access.ExpiresAt = nil, 0, access.IssuedAt+access.ExpiresIn
@@ -228,9 +233,9 @@ func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 	return access
 }
 
-// renew puts the successor of a refresh token in its row, or lets the same one
-// stand, and leaves the access token there alone. It comes first: every rotation
-// and revocation changes that row first.
+// renew replaces a refresh token in its row by its successor, or keeps it, without
+// changing the access token there. It runs before the insert, because every rotation and
+// revocation changes that row first.
 func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
 	record, values := exchange.Token, map[string]any{"Exchanges": t.oneMore("Exchanges")}
 	if !exchange.Again {
@@ -250,12 +255,13 @@ func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
 	return err
 }
 
-// current is true of the row of a refresh token that may be rotated.
+// current returns the conditions for the row of a refresh token that is current and not
+// revoked.
 func (t *Tokens) current(refreshToken string) []clause.Expression {
 	return []clause.Expression{t.table.is("RefreshToken", refreshToken), t.table.isZero("RefreshTokenRevokedAt")}
 }
 
-// RevokeToken revokes one access token; it is a [server.RevokeTokenFunc].
+// RevokeToken revokes a single access token; it is a [server.RevokeTokenFunc].
 func (t *Tokens) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
 	return t.table.do(ctx, step{noted: true}, func(tx *tx) error {
 		revoked, err := tx.update(map[string]any{"AccessTokenRevokedAt": now.Unix()},

@@ -13,12 +13,13 @@ import (
 
 type transactionKey struct{}
 
-// WithTransaction returns a context whose calls run in the program's own transaction.
+// WithTransaction returns a context in which calls of the stores run in the program's own
+// transaction.
 //
-// What the program rolls back is gone, with it what has to stay: a code or refresh token
-// that was presented again revokes its grant, and what a refused request presented that is
-// good once is spent. Whoever rolls back, such as on every answer that is an error, calls
-// [AfterRollback] then, which does that again:
+// A rollback also undoes changes that have to stay: the revocation of a grant whose code
+// or refresh token was presented again, and the use of single-use credentials that a
+// refused request presented. A program that rolls back, for example after every error
+// response, therefore has to call [AfterRollback] afterwards, which repeats those changes:
 //
 //	tx := db.Begin()
 //	ctx := gormstore.WithTransaction(r.Context(), tx)
@@ -28,12 +29,12 @@ type transactionKey struct{}
 //		err = gormstore.AfterRollback(ctx)
 //	}
 //
-// A program that has the error itself, such as by a [server.ObserveHook], finds the grant in
-// it: see [server.ReuseError].
+// A program that gets the error itself, for example in a [server.ObserveHook], finds the
+// grant in it: see [server.ReuseError].
 //
-// Calls in the transaction are not tried again: only who began it can do so. In a hook of
-// GORM's of a model of the library's stores, the context of its statement is one in the
-// transaction of that already.
+// Calls in the transaction are not tried again, because only the code that began it can
+// do that. In a GORM hook on a model of one of the stores, the context of the statement
+// already is in the store's transaction.
 //
 // [server.ObserveHook]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#ObserveHook
 // [server.ReuseError]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#ReuseError
@@ -41,13 +42,13 @@ func WithTransaction(ctx context.Context, tx *gorm.DB) context.Context {
 	return within(ctx, &transaction{db: tx, stays: new(stays)})
 }
 
-// InTransaction reports whether a context is of [WithTransaction], or of a statement in a
-// transaction of the library's.
+// InTransaction reports whether a context comes from [WithTransaction], or from a
+// statement in a transaction of a store.
 func InTransaction(ctx context.Context) bool { return transactionOf(ctx) != nil }
 
-// AfterRollback does again, each in a transaction of its own, what was done in the one of
-// the context by [WithTransaction] and has to stay although the program has rolled that back.
-// Without anything of the kind it does nothing, and returns nil.
+// AfterRollback repeats the changes that have to stay although the program has rolled back
+// the transaction of [WithTransaction], each in its own transaction. It returns nil if there
+// are none.
 func AfterRollback(ctx context.Context) (err error) {
 	for t := innermost(ctx); t != nil; t = t.outer {
 		if t.stays != nil {
@@ -59,7 +60,7 @@ func AfterRollback(ctx context.Context) (err error) {
 	return err
 }
 
-// stays is what was done in the program's transaction and has to stay.
+// stays are changes in the program's transaction that have to stay after a rollback.
 type stays struct {
 	mu  sync.Mutex
 	all []func(ctx context.Context) error
@@ -79,15 +80,15 @@ func (s *stays) take() []func(ctx context.Context) error {
 	return all
 }
 
-// transaction is where calls with a context run: in the program's own transaction, in one
-// that a step has begun, or, without any, on the pool.
+// transaction says where calls with a context run: in the program's own transaction, in
+// one that a step has begun, or on the connection pool.
 type transaction struct {
 	db    *gorm.DB // nil on the pool
-	stays *stays   // of the program's own
+	stays *stays   // of the program's own transaction
 
 	// Of a step:
 	pool  *sql.DB
-	turn  chan struct{} // that it holds
+	turn  chan struct{} // the turn that it holds
 	ended atomic.Bool
 
 	outer *transaction
@@ -100,17 +101,18 @@ func within(ctx context.Context, t *transaction) context.Context {
 
 func innermost(ctx context.Context) *transaction {
 	t, _ := ctx.Value(transactionKey{}).(*transaction)
-	for t != nil && t.ended.Load() { // what a hook left running has its context still
+	for t != nil && t.ended.Load() { // a goroutine that a hook started still has its context
 		t = t.outer
 	}
 	return t
 }
 
-// outside is the context for what must stay when the caller's own transaction
+// outside returns a context for changes that must stay when the caller's own transaction
 // is rolled back.
 func outside(ctx context.Context) context.Context { return within(ctx, new(transaction)) }
 
-// transactionOf returns the transaction in which calls with the context run, nil for none.
+// transactionOf returns the transaction in which calls with the context run; nil if there
+// is none.
 func transactionOf(ctx context.Context) *gorm.DB {
 	if t := innermost(ctx); t != nil {
 		return t.db
@@ -118,8 +120,9 @@ func transactionOf(ctx context.Context) *gorm.DB {
 	return nil
 }
 
-// transaction returns the transaction in which a call with the context runs on this table,
-// nil for none. That of a step is one of its own database alone.
+// transaction returns the transaction in which a call with the context runs on this table;
+// nil if there is none. The transaction of a step applies only to tables of the same
+// database.
 func (t *Table) transaction(ctx context.Context) *gorm.DB {
 	for inner := innermost(ctx); inner != nil; inner = inner.outer {
 		if inner.ended.Load() || inner.pool != nil && inner.pool != t.pool {
@@ -130,7 +133,7 @@ func (t *Table) transaction(ctx context.Context) *gorm.DB {
 	return nil
 }
 
-// joined puts a statement in the transaction of the context, if there is one.
+// joined makes a statement run in the transaction of the context, if there is one.
 func (t *Table) joined(ctx context.Context, db *gorm.DB) *gorm.DB {
 	if tx := t.transaction(ctx); tx != nil {
 		db.Statement.ConnPool = tx.Statement.ConnPool
@@ -138,11 +141,13 @@ func (t *Table) joined(ctx context.Context, db *gorm.DB) *gorm.DB {
 	return db
 }
 
-// errOwnTurn is for a call that would wait for the statement from which it comes.
-var errOwnTurn = errors.New("gormstore: a store is called from within a statement of another one, which has SQLite's one turn to write: " +
-	"call it with gormstore.WithTransaction(ctx, tx) in the transaction of that statement, or after it")
+// errOwnTurn is returned for a call that would wait for the statement that it is made
+// from.
+var errOwnTurn = errors.New("gormstore: a store is called from within a statement of another store, which holds the only turn to write to SQLite: " +
+	"call it with gormstore.WithTransaction(ctx, tx) in the transaction of that statement, or after the statement")
 
-// takeTurn waits for the turn to write, if there are turns, and returns what gives it back.
+// takeTurn waits for the turn to write, if the database has turns, and returns a function
+// that gives it back.
 func (t *Table) takeTurn(ctx context.Context) (give func(), err error) {
 	if t.turn == nil {
 		return func() {}, nil

@@ -16,15 +16,16 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// What a database refused for the sake of another, or what lost its connection, is tried
-// again after a pause, the whole of it.
+// A call that collided with another, or lost its connection, is tried again as a whole
+// after a pause.
 const (
 	firstPause = 2 * time.Millisecond
 	longPause  = 128 * time.Millisecond
 )
 
-// tries are the attempts at one call of the database, until it neither collides nor loses
-// its connection, or the storage budget is used up, see [server.StorageBudget]:
+// tries are the attempts at one call of the database. They end when the call neither
+// collides nor loses its connection, or when the storage budget is used up (see
+// [server.StorageBudget]):
 //
 //	tries := newTries(ctx)
 //	defer tries.stop()
@@ -32,16 +33,17 @@ const (
 //		tries.ended(attempt(tries.ctx))
 //	}
 //
-// Inside the caller's own transaction there is one. What does not come right in time is a
-// [server.ErrUnavailable], and so is at once what would be refused again.
+// Inside the caller's own transaction there is only one attempt. If the call does not
+// succeed in time, the error is a [server.ErrUnavailable]; it is so immediately if the
+// database would refuse the call again.
 type tries struct {
-	ctx    context.Context //nolint:containedctx // of the one call, which ends with the budget
-	caller context.Context //nolint:containedctx // that of who calls
+	ctx    context.Context //nolint:containedctx // of this call; it ends with the budget
+	caller context.Context //nolint:containedctx // the caller's
 	stop   context.CancelFunc
 	pause  time.Duration
 	done   bool
-	// lost says that a connection was lost: what was asked for may have taken effect
-	// without an answer.
+	// lost says that a connection was lost: an attempt may have taken effect without an
+	// answer.
 	lost bool
 	// err is what the last attempt returned.
 	err error
@@ -53,10 +55,10 @@ func newTries(ctx context.Context) *tries {
 	return t
 }
 
-// next reports whether there is to be another attempt.
+// next reports whether to make another attempt.
 func (t *tries) next() bool { return !t.done }
 
-// ended takes what an attempt returned, and waits a moment if there is to be another.
+// ended records what an attempt returned, and pauses if there will be another.
 func (t *tries) ended(err error) {
 	t.err, t.done = err, true
 	class := classOf(err)
@@ -84,11 +86,11 @@ func (t *tries) ended(err error) {
 	}
 }
 
-// isCut reports whether an error is what a context leaves behind that has ended.
+// isCut reports whether an error can be the result of a context that has ended.
 func isCut(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, sql.ErrTxDone) }
 
-// cut is what the last attempt returned as the answer of a call whose context has ended. That
-// something was canceled is the caller's doing only where the caller has gone.
+// cut returns the error of a call whose context has ended. It is a cancellation by the caller
+// only if the caller's own context was canceled.
 func (t *tries) cut(err error) error {
 	switch canceled := errors.Is(err, context.Canceled); {
 	case errors.Is(t.caller.Err(), context.Canceled) && canceled:
@@ -104,15 +106,15 @@ func (t *tries) cut(err error) error {
 	return fmt.Errorf("the storage budget of %v is used up: %w", server.StorageBudget(t.caller), unavailable(err))
 }
 
-// unavailable is what a caller is told of a database that gives no answer for now.
+// unavailable returns the error for a database that is temporarily unavailable.
 func unavailable(err error) error {
-	if errors.Is(err, server.ErrUnavailable) { // by a call within the call
+	if errors.Is(err, server.ErrUnavailable) { // from a nested call
 		return err
 	}
 	return fmt.Errorf("%w: %w", server.ErrUnavailable, err)
 }
 
-// retry is tries for a call that is one function.
+// retry calls attempt until it succeeds or the tries end.
 func retry(ctx context.Context, attempt func(ctx context.Context) error) error {
 	tries := newTries(ctx)
 	defer tries.stop()
@@ -122,25 +124,25 @@ func retry(ctx context.Context, attempt func(ctx context.Context) error) error {
 	return tries.err
 }
 
-// eachStep returns a context in which each step of what takes many has the whole budget.
+// eachStep returns a context in which each step of a long operation has the whole storage
+// budget.
 func eachStep(ctx context.Context) context.Context {
 	return server.WithStorageBudget(ctx, server.StorageBudget(ctx))
 }
 
-// turns holds, for each pool of connections to SQLite, the one turn to write.
+// turns holds the only turn to write for each connection pool of SQLite.
 var turns sync.Map // of weak.Pointer[sql.DB] to chan struct{}
 
-// turnOf returns the turn to write in a database with one writer, nil for any
-// other. SQLite has those that wait for its lock sleep and look again, for up to
-// a tenth of a second at a time and in no order; among the writers of one
-// program, a queue is shorter. Other writers of the database, in this program
-// or in another, meet at SQLite's lock as ever.
+// turnOf returns the turn to write to a SQLite database; nil for other engines. While
+// SQLite waits for its lock, it sleeps and looks again, for up to a tenth of a second at
+// a time and in no order; a queue among the writers of one pool is faster. Other writers
+// of the database, in this program or in another, still meet at SQLite's lock.
 func turnOf(db *gorm.DB) chan struct{} {
 	if db.Name() != "sqlite" {
 		return nil
 	}
 	pool, err := db.DB()
-	if err != nil { // a transaction, which has its turn
+	if err != nil { // a transaction, which already has its turn
 		return nil
 	}
 	key := weak.Make(pool)

@@ -14,8 +14,8 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// userIDField reads and writes a column that holds a user's id, whatever its
-// Go type, as text. No user is the empty text, and NULL or a zero value.
+// userIDField reads and writes a column with a user's id of any Go type as a string. An
+// empty string means no user, and is stored as NULL or the zero value.
 type userIDField struct {
 	field  *schema.Field
 	format func(reflect.Value) string
@@ -26,7 +26,7 @@ type userIDField struct {
 func (t *Table) userIDColumn() (*userIDField, error) {
 	field := t.schema.FieldsByName["UserID"]
 	if field == nil || field.DBName == "" {
-		return nil, t.fault("has no field UserID; write UserID *uint, or whatever type the ids of your users have")
+		return nil, t.fault("has no field UserID; add UserID *uint, with the type of your users' ids in place of uint")
 	}
 	return t.textField(field)
 }
@@ -34,7 +34,7 @@ func (t *Table) userIDColumn() (*userIDField, error) {
 func (t *Table) textField(field *schema.Field) (*userIDField, error) {
 	f := &userIDField{field: field}
 	if f.format, f.parse = textOf(field.FieldType); f.format == nil {
-		return nil, t.fault("has a %s of type %s, which has no text form; use an integer, a string, uuid.UUID or a type that implements encoding.TextMarshaler and TextUnmarshaler", field.Name, field.FieldType)
+		return nil, t.fault("has a %s of type %s, which cannot be converted to a string; use an integer, a string, uuid.UUID or a type that implements encoding.TextMarshaler and TextUnmarshaler", field.Name, field.FieldType)
 	}
 	return f, nil
 }
@@ -62,21 +62,21 @@ func (f *userIDField) set(row any, id string) error {
 	return nil
 }
 
-// sampleIDs are ids of each kind that there is, the numbers first.
+// sampleIDs has an id of each usual kind, the number first.
 var sampleIDs = []string{"1", "6ba7b810-9dad-41d1-80b4-00c04fd430c8", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "alice"}
 
-// samples returns those of the samples that a field can hold.
+// samples returns the sample ids that a field can hold.
 func (f *userIDField) samples() []string {
 	return slices.DeleteFunc(slices.Clone(sampleIDs), func(id string) bool {
 		return f.set(reflect.New(f.field.Schema.ModelType).Interface(), id) != nil
 	})
 }
 
-// holdsIDsOf reports whether a field can hold the ids of another, such as a token's
-// UserID those of users. A number cannot hold what need not be one.
+// holdsIDsOf reports whether a field, such as a token's UserID, can hold the ids of
+// users. A numeric field cannot, if the ids need not be numbers.
 func (f *userIDField) holdsIDsOf(users *userIDField) bool {
 	theirs, ours := users.samples(), f.samples()
-	if len(theirs) == 0 { // of a kind that nobody knows
+	if len(theirs) == 0 { // ids of an unknown kind
 		return true
 	}
 	if len(ours) == 1 && ours[0] == sampleIDs[0] {
@@ -105,8 +105,9 @@ var (
 	scanner         = reflect.TypeFor[sql.Scanner]()
 )
 
-// textOf returns how values of a type become text and back, or nil for a type
-// that cannot. GORM's own Field.Set is of no use: it refuses text for a *uint.
+// textOf returns functions that convert values of a type to a string and back; nil for a
+// type that cannot be converted. GORM's Field.Set does not do, because it refuses a
+// string for a *uint.
 func textOf(t reflect.Type) (format func(reflect.Value) string, parse func(string, reflect.Value) error) {
 	pointer := reflect.PointerTo(t)
 	switch {

@@ -17,8 +17,8 @@ type UserModel[M any] interface {
 	server.User
 }
 
-// Users finds users in the program's model by their primary key. Give it a
-// handle with a condition to leave out those who may not be served:
+// Users finds users in the program's model by their primary key. Pass a handle with a
+// condition to exclude users who may not be served:
 //
 //	gormstore.NewUsers[User](db.Where("disabled = ?", false))
 type Users struct {
@@ -26,8 +26,9 @@ type Users struct {
 	id    *userIDField
 }
 
-// NewUsers returns the store, or what is wrong with the model. The condition, which is
-// that of [gorm.DB.Where], is one more of the handle's:
+// NewUsers returns the store, or an error that says what is wrong with the model. The
+// condition has the form of the arguments of [gorm.DB.Where], and is added to those of
+// the handle:
 //
 //	gormstore.NewUsers[User](db, "disabled = ?", false)
 func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, error) {
@@ -39,7 +40,7 @@ func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, err
 		err = errors.Join(err, t.restrict(condition[0], condition[1:]...))
 	}
 	if len(t.schema.PrimaryFields) != 1 {
-		return nil, errors.Join(err, t.fault("has %d primary keys; give server.Config a QueryUser of your own", len(t.schema.PrimaryFields)))
+		return nil, errors.Join(err, t.fault("has %d primary keys; set server.Config.QueryUser to a function of your own", len(t.schema.PrimaryFields)))
 	}
 	id, idErr := t.textField(t.schema.PrimaryFields[0])
 	if err := errors.Join(err, idErr); err != nil {
@@ -55,7 +56,8 @@ func NewUsers[M any, P UserModel[M]](db *gorm.DB, condition ...any) (*Users, err
 	return u, nil
 }
 
-// relate has a user's grants be ended by a mark in the user's row, where the model has one.
+// relate makes the user's row available for ending all grants of the user, if the model has
+// a UserMixin.
 func (u *Users) relate() (err error) {
 	mixin := reflect.TypeFor[models.UserMixin]()
 	if !embeds(u.table.schema.ModelType, mixin) {
@@ -69,8 +71,8 @@ func (u *Users) relate() (err error) {
 	return nil
 }
 
-// checkGetUserID refuses a model whose users say another id than that by which they are
-// found.
+// checkGetUserID refuses a model whose GetUserID returns something other than the primary
+// key, by which users are found.
 func (u *Users) checkGetUserID() error {
 	samples := u.id.samples()
 	if len(samples) == 0 {
@@ -84,19 +86,19 @@ func (u *Users) checkGetUserID() error {
 	if !ok || u.id.set(found, said) == nil && u.id.get(found) == u.id.get(row) {
 		return nil
 	}
-	return u.table.fault("returns %q from GetUserID where its primary key is %q, by which users are found; return the primary key as text, or give server.Config a QueryUser of your own", said, samples[0])
+	return u.table.fault("returns %q from GetUserID for the primary key %q, but users are found by their primary key; return it as a string, or set server.Config.QueryUser to a function of your own", said, samples[0])
 }
 
-// userIDOf asks a user that is not complete for its id. A method that needs more than the
-// primary key cannot say.
+// userIDOf returns the id of a user of whom only the primary key is set. ok is false if
+// GetUserID panics because it needs more.
 func userIDOf(user server.User) (id string, ok bool) {
 	defer func() { ok = recover() == nil }()
 	return user.GetUserID(), true
 }
 
-// CheckUserIDs returns, all at once, which stores cannot hold the ids of these users, such
-// as tokens with a UserID uint beside users with UUIDs. [gormoauth.New] calls it for its
-// parts.
+// CheckUserIDs returns one error for all stores that cannot hold the ids of these users,
+// such as tokens with a UserID uint when users have UUIDs. [gormoauth.New] calls it for
+// its parts.
 //
 // [gormoauth.New]: https://pkg.go.dev/github.com/gormoauth/gormoauth#New
 func (u *Users) CheckUserIDs(stores ...Erasable) error {
@@ -112,8 +114,8 @@ func (u *Users) CheckUserIDs(stores ...Erasable) error {
 	return errors.Join(faults...)
 }
 
-// Query finds a user by id; it is a [server.QueryUserFunc]. An id that the
-// primary key cannot hold is nobody's.
+// Query finds a user by id; it is a [server.QueryUserFunc]. It returns nil when there is
+// none, and for an id that the primary key cannot hold.
 func (u *Users) Query(ctx context.Context, userID string) (server.User, error) {
 	key := u.table.newRow()
 	if userID == "" || u.id.set(key, userID) != nil {

@@ -138,7 +138,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"a profile that what is given breaks, by models that have none": {db, server.Config{
 			Issuer: "https://id.example/a%20b", ClientAuthMethods: clientauth.Defaults(),
 		}, []gormoauth.Part{clients, tokens, users, gormoauth.FAPI2SecurityProfile[PushedRequest, pointerReplay]()}, []string{
-			"pointerReplay embeds *models.ReplayMixin", `Config.Issuer: "https://id.example/a%20b" has a path with a character that routers read in several ways`,
+			"pointerReplay embeds *models.ReplayMixin", `Config.Issuer: "https://id.example/a%20b" has a path with a character that routers interpret differently`,
 			"clients may authenticate by a secret, or not at all", "FAPI2SecurityProfile needs gormoauth.AuthorizationCodes[AuthorizationCode](): add it to the parts"}},
 		"a part twice, and one that is nil": {db, good, []gormoauth.Part{clients, tokens, nil, gormoauth.Tokens[oauthtest.Token](), codes, users}, []string{
 			"the part Tokens is given twice; leave one out", "a part is nil; leave it out"}},
@@ -187,7 +187,7 @@ func TestEveryFaultOfMCPAtOnce(t *testing.T) {
 				`MCPConfig.Resource: "http://mcp.example" must be https`, `Config.ScopesSupported: "two words" is not one scope`}},
 		"an address that routers read in several ways": {
 			gormoauth.MCPConfig{Server: good.Server, Resource: "https://mcp.example/%7Bx%7D"}, []gormoauth.Part{clients, tokens, codes, users},
-			[]string{`MCPConfig.Resource: "https://mcp.example/%7Bx%7D" has a path with a character that routers read in several ways`}},
+			[]string{`MCPConfig.Resource: "https://mcp.example/%7Bx%7D" has a path with a character that routers interpret differently`}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			_, err := gormoauth.MCP(db, c.config, c.parts...)

@@ -19,7 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-// app is what the handlers share.
+// app holds what the handlers share.
 type app struct {
 	cfg           *config
 	db            *gorm.DB
@@ -42,7 +42,7 @@ type app struct {
 }
 
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
-	log = slog.New(server.LogHandler(log.Handler())) // whose lines have the id of their request
+	log = slog.New(server.LogHandler(log.Handler())) // adds the id of the request to each line
 	a := &app{cfg: cfg, db: db, log: log, deletions: newDeletions()}
 	a.sessions = newSessions(a)
 	var faults [8]error
@@ -72,8 +72,8 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	return a, err
 }
 
-// remoteAddress says where a request comes from: behind a proxy it is the proxy that knows.
-// nil is the other end of the connection.
+// remoteAddress returns the function that determines where a request comes from, which
+// behind a proxy only the proxy knows. nil means the other end of the connection.
 func (c *config) remoteAddress() func(r *http.Request) string {
 	if len(c.proxies) == 0 {
 		return nil
@@ -81,8 +81,8 @@ func (c *config) remoteAddress() func(r *http.Request) string {
 	return server.TrustForwardedAddress("X-Forwarded-For", c.proxies...)
 }
 
-// profile is the security profile of the server, its API and its connections, nil for
-// none.
+// profile returns the security profile of the server, its API and its connections; nil
+// for none.
 func (c *config) profile() server.Profile {
 	if c.fapi {
 		return fapi.SecurityProfile{}
@@ -90,8 +90,8 @@ func (c *config) profile() server.Profile {
 	return nil
 }
 
-// signingAlgorithms are those for which the server has keys, and that clients may
-// choose among.
+// signingAlgorithms returns the algorithms that the server has keys for, and that clients
+// may choose from.
 func (c *config) signingAlgorithms() []jose.SignatureAlgorithm {
 	if profile := c.profile(); profile != nil {
 		return profile.SignatureAlgorithms()
@@ -99,15 +99,14 @@ func (c *config) signingAlgorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
 }
 
-// enabled is the condition that users meet who may be served; its argument is
-// false.
+// enabled is the condition for users who may be served; its argument is false.
 const enabled = "disabled = ?"
 
-// fail answers a request that could not be answered for a reason inside. The
-// reason goes to the log alone.
+// fail answers a request that failed because of an internal error, which goes only to the
+// log.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, context.Canceled) {
-		a.log.ErrorContext(r.Context(), "a request failed inside", slog.String("path", r.URL.Path), slog.String("cause", err.Error()),
+		a.log.ErrorContext(r.Context(), "a request failed with an internal error", slog.String("path", r.URL.Path), slog.String("cause", err.Error()),
 			slog.String("remote_address", a.oauth.RemoteAddress(r)))
 	}
 	a.errorPage(w, http.StatusInternalServerError)

@@ -101,7 +101,7 @@ func TestIgnoredMembersAreFound(t *testing.T) {
 			`"grant_typeſ" is not the name of a known member`: `{"redirect_uris":["https://app.example/cb"],"grant_typeſ":["client_credentials"]}`,
 			`"Scope" is not the name of a known member`:       `{"redirect_uris":["https://app.example/cb"],"Scope":"admin"}`,
 			`"scope" is given twice`:                          `{"redirect_uris":["https://app.example/cb"],"scope":"a","scope":"admin"}`,
-			`"scope" has another JSON type`:                   `{"redirect_uris":["https://app.example/cb"],"scope":["a"]}`,
+			`"scope" has the wrong JSON type`:                 `{"redirect_uris":["https://app.example/cb"],"scope":["a"]}`,
 			`"x" is given twice`:                              `{"redirect_uris":["https://app.example/cb"],"x":{"y":1,"y":2}}`,
 			`"x" is longer than`:                              `{"redirect_uris":["https://app.example/cb"],"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 		} {

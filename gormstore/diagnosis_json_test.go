@@ -37,10 +37,10 @@ func TestStoredJSONIsDiagnosed(t *testing.T) {
 		assert.Empty(t, diagnosed(t, db), "with good JSON")
 
 		lists := map[string]string{
-			`[{"type":"a","type":"b"}]`: `"/0/type" is given twice`, `[{"x":{"y":1,"y":2}}]`: `"/0/x/y" is given twice`, `{"type":"a"}`: "the text has another JSON type", `["a"]`: `"/0" has another JSON type`,
-			`null`: "the text has another JSON type", `[{"type":"\ud800"}]`: `"/0/type" is not JSON in valid UTF-8`, `not JSON`: "the text is not JSON", `[null]`: "the text has another JSON type",
+			`[{"type":"a","type":"b"}]`: `"/0/type" is given twice`, `[{"x":{"y":1,"y":2}}]`: `"/0/x/y" is given twice`, `{"type":"a"}`: "the text has the wrong JSON type", `["a"]`: `"/0" has the wrong JSON type`,
+			`null`: "the text has the wrong JSON type", `[{"type":"\ud800"}]`: `"/0/type" is not JSON in valid UTF-8`, `not JSON`: "the text is not JSON", `[null]`: "the text has the wrong JSON type",
 		}
-		objects := map[string]string{`{"a":1,"a":2}`: `"/a" is given twice`, `{"a":{"b":1,"b":2}}`: `"/a/b" is given twice`, `[]`: "the text has another JSON type", `null`: "the text has another JSON type", `x`: "the text is not JSON"}
+		objects := map[string]string{`{"a":1,"a":2}`: `"/a" is given twice`, `{"a":{"b":1,"b":2}}`: `"/a/b" is given twice`, `[]`: "the text has the wrong JSON type", `null`: "the text has the wrong JSON type", `x`: "the text is not JSON"}
 		for table, columns := range map[string]map[string]map[string]string{
 			"tokens":              {"authorization_details": lists, "granted_authorization_details": lists, "claims": objects, "actor": objects, "confirmation": objects},
 			"authorization_codes": {"authorization_details": lists, "claims": objects, "confirmation": objects},

@@ -96,7 +96,7 @@ func TestModelsAreDiagnosedAllAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"gormstore_test.hiddenToken has no columns of models.TokenMixin",
 		"gormstore_test.pointerToken embeds *models.TokenMixin, so the constructors refuse it; remedy: write models.TokenMixin, without the star",
-		"gormstore_test.userlessToken has no field UserID, so the constructors refuse it; remedy: write UserID *uint",
+		"gormstore_test.userlessToken has no field UserID, so the constructors refuse it; remedy: add UserID *uint",
 		`gormstore_test.shadowedToken declares a field Scope that hides`,
 		`gormstore_test.renamedShadowToken declares a field Extra that hides the column "grant_id"`,
 		"gormstore_test.bytesToken has a UserID of type [16]uint8",

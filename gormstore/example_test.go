@@ -22,7 +22,7 @@ func ExampleNewTokens() {
 	}
 	_, err = gormstore.NewTokens[userlessToken](db)
 	fmt.Println(err)
-	// Output: gormstore: model gormstore_test.userlessToken has no field UserID; write UserID *uint, or whatever type the ids of your users have
+	// Output: gormstore: model gormstore_test.userlessToken has no field UserID; add UserID *uint, with the type of your users' ids in place of uint
 }
 
 // The handle is all that a program changes to know who did what.

@@ -133,7 +133,7 @@ func TestSigningKeysAreEncryptedAtRest(t *testing.T) {
 func TestSigningKeyOptions(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, &SigningKey{})
 	for fault, options := range map[string]gormstore.SigningKeyOptions{
-		`"HS256" is none of`:      {Algorithms: []jose.SignatureAlgorithm{jose.HS256}},
+		`"HS256" is not one of`:   {Algorithms: []jose.SignatureAlgorithm{jose.HS256}},
 		"must have 32 bytes":      {EncryptionKey: []byte("short")},
 		"at least twice CacheFor": {CacheFor: 24 * time.Hour},
 		"twice AnnounceFor":       {RotateEvery: time.Hour},

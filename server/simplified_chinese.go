@@ -112,7 +112,7 @@ var simplifiedChinese = map[string]string{
 	"The client cannot use its 'post_logout_redirect_uri' '%s': it %s.":                                               "客户端不能使用其 'post_logout_redirect_uri' “%s”：%s。",
 	"The 'post_logout_redirect_uri' '%s' is not registered for this client.":                                          "'post_logout_redirect_uri' “%s” 不是客户端注册的地址。",
 	"The 'id_token_hint' is not an ID token that this server issued to this client.":                                  "'id_token_hint' 不是此服务器签发给该客户端的 ID 令牌。",
-	"The client registered for encrypted answers, and has no key for them.":                                           "客户端要求加密的响应，但没有可用的密钥。",
+	"The client registered for encrypted responses, but has no key for them.":                                         "客户端要求加密的响应，但没有可用的密钥。",
 	"An ID token needs the scope 'openid'.":                                                                           "ID 令牌需要权限范围 'openid'。",
 	"The request has no 'nonce'.":                                                                                     "请求缺少 'nonce'。",
 	"The session of the user has ended.":                                                                              "用户的会话已结束。",

@@ -17,14 +17,13 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Options bound the cache. The zero value is useful.
+// Options limit the cache. The zero value is useful.
 type Options struct {
-	// Size is how many clients are remembered at most; 0 is 1000.
+	// Size is the maximum number of cached clients; 0 means 1000.
 	Size int
-	// TTL is for how long a client is remembered after it was read; 0 is five
-	// seconds.
+	// TTL is how long a client is cached after it was read; 0 means five seconds.
 	TTL time.Duration
-	// Clock tells the time; nil is time.Now.
+	// Clock returns the current time; nil means time.Now.
 	Clock func() time.Time
 }
 
@@ -33,25 +32,25 @@ const (
 	defaultTTL  = 5 * time.Second
 )
 
-// New returns a function that finds clients in the model M, as that of
-// [gormstore.Clients] does, and remembers those that it found. Clients that do
-// not exist are not remembered, so that nobody can fill the cache with them and
-// a new client is found at once. Within [gormstore.WithTransaction] nothing is
-// remembered. What checks a credential of a client's, or changes its registration, reads the
-// database ([server.FreshClients]): a secret that was rotated on another instance is void at
-// once.
+// New returns a function that finds clients in the model M, as [gormstore.Clients] does, and
+// caches the clients that it finds. Clients that do not exist are not cached, so that nobody
+// can fill the cache with them, and a new client is found at once. Nothing is cached within
+// [gormstore.WithTransaction]. Requests that check a client's credential or change its
+// registration bypass the cache ([server.FreshClients]): a secret that was rotated on
+// another instance is void at once.
 //
-// Each call gets a copy of the row of its own. Slices and maps in it are shared
-// and not to be changed.
+// Each call gets its own copy of the row. Slices and maps in it are shared and must not
+// be changed.
 //
-// What is remembered is told to all: the handle may have conditions, but none
-// that differ by request, such as a tenant that a plugin takes from the context.
+// Cached clients are returned to every request: the handle may have conditions, but none
+// that differ between requests, such as a tenant that a plugin takes from the context.
 //
-// Call it when the program starts. It registers callbacks on the handle, which
-// GORM allows only while no statement runs.
+// Call New when the program starts. It registers callbacks on the handle, which GORM
+// allows only while no statement runs. It returns an error if the options are negative,
+// or the model is not suitable.
 func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (server.QueryClientFunc, error) {
 	if options.Size < 0 || options.TTL < 0 {
-		return nil, errors.New("clientcache: Options.Size and Options.TTL cannot be negative; leave the cache out instead")
+		return nil, errors.New("clientcache: Options.Size and Options.TTL must not be negative; to turn the cache off, do not use it")
 	}
 	if options.Size == 0 {
 		options.Size = defaultSize
@@ -74,13 +73,13 @@ func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (serve
 	return c.Query, nil
 }
 
-// cache keeps rows by their client's id. A write replaces the whole of it: what
-// is being read meanwhile is then kept where nobody looks any more.
+// cache holds rows by client id. A write replaces all entries, so that a read in progress
+// stores its row in entries that are no longer used.
 type cache[M any, P gormstore.ClientModel[M]] struct {
 	options Options
 	query   server.QueryClientFunc
 	entries atomic.Pointer[entries[M]]
-	// idleUntil is until when nothing is remembered, in Unix nanoseconds.
+	// idleUntil is the time until which nothing is cached, in Unix nanoseconds.
 	idleUntil atomic.Int64
 }
 
@@ -93,7 +92,8 @@ type entry[M any] struct {
 
 // Query is a [server.QueryClientFunc].
 func (c *cache[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
-	// In this order: whoever gets the entries that follow a write sees its idleUntil.
+	// In this order: a call that gets the entries made after a write also sees the write's
+	// idleUntil.
 	all, now := c.entries.Load(), c.options.Clock()
 	if server.WantsFreshClients(ctx) || gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
 		return c.query(ctx, clientID)
@@ -116,14 +116,14 @@ func (*cache[M, P]) copyOf(e entry[M]) server.Client {
 	return P(&row)
 }
 
-// read reads a client, once for all that ask for it at the same time. When the
-// request that reads for the others is cancelled, one of them takes its place.
+// read reads a client, once for all concurrent calls. If the request that reads for the
+// others is canceled, one of them takes over.
 func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string, now time.Time) (server.Client, error) {
 	all.ComputeIfPresent(clientID, func(e entry[M]) (entry[M], otter.ComputeOp) {
 		if c.ended(e, now) {
 			return e, otter.InvalidateOp
 		}
-		return e, otter.CancelOp // somebody was faster
+		return e, otter.CancelOp // another call was faster
 	})
 	asked := false
 	found, err := all.Get(ctx, clientID, otter.LoaderFunc[string, entry[M]](func(ctx context.Context, clientID string) (entry[M], error) {
@@ -137,7 +137,7 @@ func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string
 	case !errors.Is(err, otter.ErrNotFound):
 		return nil, err
 	case !asked:
-		// The answer is another's, who may have asked before the client was made.
+		// Another call read this, possibly before the client was created.
 		return c.query(ctx, clientID)
 	}
 	return nil, nil
@@ -156,8 +156,8 @@ func (c *cache[M, P]) load(ctx context.Context, clientID string) (entry[M], erro
 	return entry[M]{(*M)(row), readAt}, nil
 }
 
-// forget begins anew. The entries have no expiry of otter's own, and are kept
-// in order by whoever calls: either would otherwise start goroutines.
+// forget replaces all entries. Expiry is not left to otter, and its maintenance runs in
+// the calling goroutine, because otherwise either would start goroutines.
 func (c *cache[M, P]) forget() {
 	c.entries.Store(otter.Must(&otter.Options[string, entry[M]]{
 		MaximumSize: c.options.Size,
@@ -165,22 +165,22 @@ func (c *cache[M, P]) forget() {
 	}))
 }
 
-// idle forgets for as long as entries live. It follows a statement that takes
-// effect only later, by a COMMIT that GORM tells nobody of: by then, what was
-// read before it is not remembered, unless the COMMIT takes even longer.
+// idle empties the cache and turns it off for Options.TTL. It is called after a statement
+// that takes effect only later, with a COMMIT that GORM does not report: nothing that was
+// read before the COMMIT is cached, unless the COMMIT comes even later.
 func (c *cache[M, P]) idle() {
 	c.idleUntil.Store(c.options.Clock().Add(c.options.TTL).UnixNano())
 	c.forget()
 }
 
-// forgetOnWrite forgets whenever a statement has changed the clients' table,
-// after its COMMIT. A new client changes nothing that is remembered.
+// forgetOnWrite empties the cache whenever a statement has changed the table of clients,
+// after its COMMIT. Inserting a new client does not affect the cache.
 func (c *cache[M, P]) forgetOnWrite(db *gorm.DB) error {
 	stmt := &gorm.Statement{DB: db}
 	if err := stmt.Parse(new(M)); err != nil {
 		return err
 	}
-	table := stmt.Table // without the name of the table's database schema
+	table := stmt.Table // without the database schema
 	is := mentions(table)
 	forget := func(tx *gorm.DB) {
 		if _, open := tx.Statement.ConnPool.(gorm.TxCommitter); open {
@@ -190,7 +190,7 @@ func (c *cache[M, P]) forgetOnWrite(db *gorm.DB) error {
 		}
 	}
 	written := func(tx *gorm.DB) {
-		// An alias takes the table's place in the statement.
+		// With an alias, the statement has the alias in place of the table.
 		if tx.Statement.Table == table || tx.Statement.TableExpr != nil && is(tx.Statement.SQL.String()) {
 			forget(tx)
 		}
@@ -207,10 +207,10 @@ func (c *cache[M, P]) forgetOnWrite(db *gorm.DB) error {
 	}
 	returned := func(tx *gorm.DB) {
 		if sql := tx.Statement.SQL.String(); mayWrite(sql) && is(sql) {
-			c.idle() // it takes effect while its rows are read
+			c.idle() // it takes effect only while its rows are read
 		}
 	}
-	// Several caches may be on one db: the name of each is its own.
+	// Several caches may use one db, so each has its own name.
 	name := fmt.Sprintf("gormoauth:client_cache:%p", c)
 	const committed = "gorm:commit_or_rollback_transaction"
 	callback := db.Callback()
@@ -224,8 +224,8 @@ func (c *cache[M, P]) forgetOnWrite(db *gorm.DB) error {
 	)
 }
 
-// mentions returns whether SQL has the name of a table, as a word and in
-// whatever letters: "client" is none of the words of "client_id".
+// mentions returns a function that reports whether SQL contains the name of a table as a
+// whole word, in any case: "client_id" does not contain the word "client".
 func mentions(table string) func(sql string) bool {
 	lower := strings.ToLower(table)
 	word := regexp.MustCompile(`(?i)(^|\W)` + regexp.QuoteMeta(table) + `(\W|$)`)
@@ -234,8 +234,8 @@ func mentions(table string) func(sql string) bool {
 	}
 }
 
-// mayWrite reports whether a statement that answers with rows is other than a
-// SELECT: UPDATE … RETURNING, or WITH … AS (DELETE …). A comment may precede.
+// mayWrite reports whether a statement that returns rows may also write: UPDATE …
+// RETURNING, or WITH … AS (DELETE …). A comment may precede it.
 func mayWrite(sql string) bool {
 	const read = "SELECT"
 	if len(sql) >= len(read) && strings.EqualFold(sql[:len(read)], read) {

@@ -507,7 +507,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	for _, options := range []clientcache.Options{{Size: -1}, {TTL: -1}} {
 		_, err := clientcache.New[Client](db, options)
-		assert.ErrorContains(t, err, "cannot be negative")
+		assert.ErrorContains(t, err, "must not be negative")
 	}
 }
 

@@ -1,16 +1,15 @@
-// Package clientcache remembers clients for a moment, so that most requests do
-// without the look-up of theirs:
+// Package clientcache caches clients for a short time, so that most requests need no
+// query for theirs:
 //
 //	query, err := clientcache.New[Client](db, clientcache.Options{})
 //	srv, err := gormoauth.New(db, server.Config{QueryClient: query}, …)
 //
-// It is not on by itself, since it has a price. A write through the same
-// [gorm.DB] drops what is remembered at once; a write of another instance, or of
-// another program, is seen when the time that Options.TTL says is over. For as
-// long, a client that was deleted, or a secret that was replaced, may still be
-// taken there.
+// It is not on by default, because it has a cost. A write through the same [gorm.DB]
+// empties the cache at once; a write by another instance or another program is seen only
+// after Options.TTL. Until then, this instance may still accept a client that was
+// deleted.
 //
-// After a write in a transaction of the program's own, nothing is remembered for
-// as long as Options.TTL says. Only what a transaction writes that stays open
-// for longer than that may be seen late, by as much again.
+// After a write in a transaction of the program's own, nothing is cached for Options.TTL.
+// Only the writes of a transaction that stays open for longer than that may be seen late,
+// by up to Options.TTL again.
 package clientcache

@@ -1,6 +1,6 @@
-// Package clientjwt makes the JWTs with which a server answers a client, each signed and
+// Package clientjwt creates the JWTs that a server sends to a client, each signed and
 // encrypted as the client's metadata asks: ID tokens and UserInfo (OpenID Connect Core),
-// authorization responses (JARM) and introspection (RFC 9701).
+// authorization responses (JARM) and introspection responses (RFC 9701).
 package clientjwt
 
 import (
@@ -20,27 +20,29 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
-// Answer is one kind of answer.
+// Answer is one kind of such a response.
 type Answer struct {
-	// Called is what its members of metadata begin with: "id_token", "userinfo",
-	// "authorization" or "introspection".
+	// Called is the prefix of its metadata members: "id_token", "userinfo", "authorization"
+	// or "introspection".
 	Called string
-	// Keys sign.
+	// Keys are the keys that sign it.
 	Keys server.SigningKeys
-	// Algorithms are those that a client may choose among; see [Algorithms].
+	// Algorithms are the signature algorithms that a client may choose from; see
+	// [Algorithms].
 	Algorithms []jose.SignatureAlgorithm
-	// Fetcher gets the keys of clients with a jwks_uri; nil encrypts for none of them.
+	// Fetcher fetches the keys of clients with a jwks_uri. If it is nil, nothing is
+	// encrypted for them.
 	Fetcher *fetch.Fetcher
 }
 
-// knowing is for keys that know what they are for.
+// knowing is implemented by keys that know their algorithms.
 type knowing interface {
 	SignatureAlgorithms() []jose.SignatureAlgorithm
 }
 
-// Algorithms returns the algorithms that are given, or else those of the keys where the
-// keys say so, as far as the server's profile has them, or else RS256, which the
-// specifications have as the default.
+// Algorithms returns the given algorithms if there are any. Otherwise it returns the
+// algorithms of the keys that the server's profile allows, or RS256, the default of the
+// specifications, if the keys do not know their algorithms.
 func Algorithms(s *server.Server, given []jose.SignatureAlgorithm, keys server.SigningKeys) []jose.SignatureAlgorithm {
 	if given != nil {
 		return given
@@ -58,35 +60,37 @@ func byDefault(profile server.Profile, keys server.SigningKeys) []jose.Signature
 	})
 }
 
-// CheckAlgorithms returns an error that begins with a name if the algorithms that are given
-// are none, or include one for which there is no key, or one that the profile does not
-// have; and if none is given and none is left.
+// CheckAlgorithms returns an error, which begins with name, if the given algorithms are an
+// empty list, or include one that has no key or that the profile does not allow. If given
+// is nil, it returns an error if the profile allows none of the algorithms of the keys.
 func CheckAlgorithms(profile server.Profile, name string, given []jose.SignatureAlgorithm, keys server.SigningKeys) error {
 	if given == nil {
 		all := byDefault(profile, keys)
 		if len(all) == 0 {
-			return fmt.Errorf("%s.Keys has none for an algorithm of Config.Profile: add one to gormstore.SigningKeyOptions.Algorithms", name)
+			return fmt.Errorf("%s.Keys has no key for an algorithm that Config.Profile allows: add one to gormstore.SigningKeyOptions.Algorithms", name)
 		}
 		return server.CheckAlgorithms(profile, name+".Algorithms", all...)
 	}
 	if len(given) == 0 {
-		return fmt.Errorf("%s.Algorithms is empty: leave it nil, or name an algorithm", name)
+		return fmt.Errorf("%s.Algorithms is empty: leave it nil, or add an algorithm", name)
 	}
 	known, ok := keys.(knowing)
 	for _, algorithm := range given {
 		if ok && !slices.Contains(known.SignatureAlgorithms(), algorithm) {
-			return fmt.Errorf("%s.Keys has none for %s: add it to gormstore.SigningKeyOptions.Algorithms, or leave it out of Algorithms", name, algorithm)
+			return fmt.Errorf("%s.Keys has no key for %s: add it to gormstore.SigningKeyOptions.Algorithms, or remove it from Algorithms", name, algorithm)
 		}
 	}
 	return server.CheckAlgorithms(profile, name+".Algorithms", given...)
 }
 
-// KeyAlgorithms are those by which answers are encrypted.
+// KeyAlgorithms returns the key management algorithms that responses can be encrypted
+// with.
 func KeyAlgorithms() []jose.KeyAlgorithm {
 	return []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256, jose.RSA_OAEP}
 }
 
-// ContentEncryptions are those by which the content of answers is encrypted.
+// ContentEncryptions returns the content encryption algorithms that responses can be
+// encrypted with.
 func ContentEncryptions() []jose.ContentEncryption {
 	return []jose.ContentEncryption{jose.A128CBC_HS256, jose.A256CBC_HS512, jose.A128GCM, jose.A256GCM}
 }
@@ -95,12 +99,14 @@ func (a Answer) signedBy() string      { return a.Called + "_signed_response_alg
 func (a Answer) encryptedBy() string   { return a.Called + "_encrypted_response_alg" }
 func (a Answer) encryptedWith() string { return a.Called + "_encrypted_response_enc" }
 
-// Members are those by which a client says how it wants the answer.
+// Members returns the metadata members with which a client chooses how the response is
+// signed and encrypted.
 func (a Answer) Members() []string {
 	return []string{a.signedBy(), a.encryptedBy(), a.encryptedWith()}
 }
 
-// PrepareMetadata names what a client may choose among.
+// PrepareMetadata adds the algorithms that a client may choose from to the server's
+// metadata.
 func (a Answer) PrepareMetadata(metadata server.Metadata) {
 	for _, algorithm := range a.Algorithms {
 		metadata.Add(a.Called+"_signing_alg_values_supported", string(algorithm))
@@ -113,43 +119,44 @@ func (a Answer) PrepareMetadata(metadata server.Metadata) {
 	}
 }
 
-// CheckClientMetadata refuses what the server could not give the client.
+// CheckClientMetadata refuses choices that the server does not support.
 func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	for _, member := range a.Members() {
 		var text string
 		if raw, given := metadata.Extra[member]; given && strictjson.Unmarshal(raw, &text) != nil {
-			return server.InvalidMember(member, string(metadata.Extra[member]), "must be a text")
+			return server.InvalidMember(member, string(metadata.Extra[member]), "must be a string")
 		}
 	}
 	signed, alg, enc := text(metadata, a.signedBy()), text(metadata, a.encryptedBy()), text(metadata, a.encryptedWith())
 	switch {
 	case signed != "" && !slices.Contains(a.Algorithms, jose.SignatureAlgorithm(signed)):
-		return server.InvalidMember(a.signedBy(), signed, fmt.Sprintf("is not an algorithm by which the server signs; choose one of %v", a.Algorithms))
+		return server.InvalidMember(a.signedBy(), signed, fmt.Sprintf("is not an algorithm that the server signs with; choose one of %v", a.Algorithms))
 	case alg == "" && enc == "":
 		return nil
 	case alg == "":
-		return server.InvalidMember(a.encryptedWith(), enc, "says nothing without "+a.encryptedBy()+"; register that as well, or leave this out")
+		return server.InvalidMember(a.encryptedWith(), enc, "has no effect without "+a.encryptedBy()+"; register both, or neither")
 	case !slices.Contains(KeyAlgorithms(), jose.KeyAlgorithm(alg)):
-		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm by which the server encrypts; choose one of %v", KeyAlgorithms()))
+		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm that the server encrypts with; choose one of %v", KeyAlgorithms()))
 	case enc != "" && !slices.Contains(ContentEncryptions(), jose.ContentEncryption(enc)):
-		return server.InvalidMember(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server has; choose one of %v", ContentEncryptions()))
+		return server.InvalidMember(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server supports; choose one of %v", ContentEncryptions()))
 	case len(metadata.JWKs) == 0 && metadata.JWKsURI != "" && a.Fetcher != nil:
 		return nil
 	}
 	to := recipient{algorithm: jose.KeyAlgorithm(alg), encryption: encryptionOf(metadata, a.encryptedWith())}
 	if _, err := to.seal(metadata.JWKs, nil); err != nil {
-		return server.InvalidMember("jwks", "", "has no key to encrypt for by "+alg+"; register one, or leave "+a.encryptedBy()+" out")
+		return server.InvalidMember("jwks", "", "has no key for encryption with "+alg+"; register one, or remove "+a.encryptedBy())
 	}
 	return nil
 }
 
-// encryptionOf returns how the content of answers is encrypted for a client.
+// encryptionOf returns the content encryption that a client chose, or else the default,
+// A128CBC-HS256.
 func encryptionOf(metadata *models.ClientMetadata, member string) jose.ContentEncryption {
 	return jose.ContentEncryption(cmp.Or(text(metadata, member), string(jose.A128CBC_HS256)))
 }
 
-// Algorithm is what the answer to a client is signed by: what it chose, or else RS256, or
-// else the first that there is.
+// Algorithm returns the algorithm that signs the response to a client: the one that the
+// client chose, or else RS256, or else the first of Algorithms.
 func (a Answer) Algorithm(client server.Client) jose.SignatureAlgorithm {
 	chosen := jose.SignatureAlgorithm(text(metadataOf(client), a.signedBy()))
 	switch {
@@ -162,8 +169,8 @@ func (a Answer) Algorithm(client server.Client) jose.SignatureAlgorithm {
 	}
 }
 
-// Sign returns claims as a JWT of the type, signed, and then encrypted for a client that
-// registered for that (OpenID Connect Core section 10.2).
+// Sign returns the claims as a signed JWT of the type typ, which is then encrypted if the
+// client registered for encryption (OpenID Connect Core section 10.2).
 func (a Answer) Sign(ctx context.Context, client server.Client, now time.Time, typ string, claims map[string]any) (string, error) {
 	signed, err := server.SignJWT(ctx, a.Keys, a.Algorithm(client), now, typ, claims)
 	if err != nil || !a.Encrypts(client) {
@@ -172,15 +179,15 @@ func (a Answer) Sign(ctx context.Context, client server.Client, now time.Time, t
 	return a.Encrypt(ctx, client, []byte(signed), "JWT")
 }
 
-// Signs reports whether a client chose by what the answer is signed.
+// Signs reports whether a client registered a signature algorithm for the response.
 func (a Answer) Signs(client server.Client) bool { return text(metadataOf(client), a.signedBy()) != "" }
 
-// Encrypts reports whether a client registered for the answer to be encrypted.
+// Encrypts reports whether a client registered for encryption of the response.
 func (a Answer) Encrypts(client server.Client) bool {
 	return text(metadataOf(client), a.encryptedBy()) != ""
 }
 
-// Encrypt encrypts a text for a client that registered for that.
+// Encrypt encrypts plain for a client that registered for encryption.
 func (a Answer) Encrypt(ctx context.Context, client server.Client, plain []byte, contentType jose.ContentType) (string, error) {
 	metadata := metadataOf(client)
 	to := recipient{algorithm: jose.KeyAlgorithm(text(metadata, a.encryptedBy())), encryption: encryptionOf(metadata, a.encryptedWith()), contentType: contentType}
@@ -190,20 +197,21 @@ func (a Answer) Encrypt(ctx context.Context, client server.Client, plain []byte,
 		return err
 	})
 	if errors.Is(err, fetch.ErrRefused) {
-		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted answers, and has no key for them.").BecauseOf(err)
+		return "", server.NewError(server.InvalidRequest, "The client registered for encrypted responses, but has no key for them.").BecauseOf(err)
 	}
 	return sealed, err
 }
 
-// recipient is a client for which something is encrypted.
+// recipient is a client that something is encrypted for.
 type recipient struct {
 	algorithm   jose.KeyAlgorithm
 	encryption  jose.ContentEncryption
 	contentType jose.ContentType
 }
 
-// seal encrypts a text for the first key of a key set that is good for it: of some it is
-// known only now, such as one with an even modulus. The error is a [*server.Reason].
+// seal encrypts plain for the first suitable key of a key set. Whether a key is suitable,
+// for example that its modulus is not even, may only show here. The error is a
+// [*server.Reason].
 func (r recipient) seal(keySet, plain []byte) (string, error) {
 	keys, err := server.ParseKeySet(keySet)
 	if err != nil {
@@ -232,7 +240,7 @@ func (r recipient) seal(keySet, plain []byte) (string, error) {
 	return "", server.NewReason("the key set has no key for the algorithm", slog.String("algorithm", string(r.algorithm)))
 }
 
-// metadataOf returns what a client registered, nil when it does not tell.
+// metadataOf returns a client's metadata; nil if the model does not have it.
 func metadataOf(client server.Client) *models.ClientMetadata {
 	registered, ok := client.(server.RegisteredClient)
 	if !ok {
@@ -241,10 +249,11 @@ func metadataOf(client server.Client) *models.ClientMetadata {
 	return &registered.AsClientMixin().ClientMetadata
 }
 
-// text returns a member of a client's metadata that is text, empty for any other.
+// text returns a member of a client's metadata that is a string; empty if it is missing
+// or of another type.
 func text(metadata *models.ClientMetadata, name string) (text string) {
 	if metadata != nil {
-		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // what is no text says nothing
+		_ = strictjson.Unmarshal(metadata.Extra[name], &text) // any other type counts as missing
 	}
 	return text
 }

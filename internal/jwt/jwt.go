@@ -1,6 +1,6 @@
-// Package jwt reads JWTs that others made (RFC 7519), in one strict way: header,
-// claims and keys are JSON as package strictjson reads it. Nothing in them is true
-// before the signature is verified.
+// Package jwt reads JWTs of untrusted origin (RFC 7519) in one strict way: header, claims
+// and keys are read as JSON by package strictjson. Nothing in them may be trusted before
+// the signature is verified.
 package jwt
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// ParseSigned reads a signed JWT in its compact form (RFC 7515 section 7.1) that
-// names one of the algorithms.
+// ParseSigned parses a signed JWT in compact form (RFC 7515 section 7.1) whose algorithm
+// is one of the algorithms.
 func ParseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
 	if err := checkHeader(text); err != nil {
 		return nil, err
@@ -22,8 +22,8 @@ func ParseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONW
 	return jose.ParseSignedCompact(text, algorithms)
 }
 
-// ParseEncrypted reads an encrypted JWT in its compact form (RFC 7516 section 7.1)
-// that names one of the algorithms of either kind.
+// ParseEncrypted parses an encrypted JWT in compact form (RFC 7516 section 7.1) whose
+// algorithms are among the algorithms and encryptions.
 func ParseEncrypted(text string, algorithms []jose.KeyAlgorithm, encryptions []jose.ContentEncryption) (*jose.JSONWebEncryption, error) {
 	if err := checkHeader(text); err != nil {
 		return nil, err
@@ -31,9 +31,9 @@ func ParseEncrypted(text string, algorithms []jose.KeyAlgorithm, encryptions []j
 	return jose.ParseEncryptedCompact(text, algorithms, encryptions)
 }
 
-// checkHeader refuses a header that two readers may read in two ways (RFC 7515
-// section 10.12). go-jose compares names exactly, but takes text that is not valid
-// UTF-8, and a name that stands twice in a part which it leaves out.
+// checkHeader refuses a header that different readers may read differently (RFC 7515
+// section 10.12). go-jose compares names exactly, but accepts invalid UTF-8, and
+// duplicate names in parts that it ignores.
 func checkHeader(text string) error {
 	encoded, _, _ := strings.Cut(text, ".")
 	header, err := base64.RawURLEncoding.DecodeString(encoded)
@@ -50,9 +50,9 @@ func checkHeader(text string) error {
 	return nil
 }
 
-// Type returns the media type that a header names as "typ", in small letters and without
-// "application/", which need not be written (RFC 7515 section 4.1.9). It is empty when the
-// header names none. What is no text is no type either.
+// Type returns the media type in a header's "typ", in lowercase and without the optional
+// prefix "application/" (RFC 7515 section 4.1.9). It is empty when the header has none. A
+// "typ" that is not a string matches no type.
 func Type(header jose.Header) string {
 	typ, given := header.ExtraHeaders[jose.HeaderType]
 	if !given {
@@ -61,25 +61,25 @@ func Type(header jose.Header) string {
 	return TypeName(fmt.Sprint(typ))
 }
 
-// TypeName is a media type as [Type] writes it.
+// TypeName returns a media type in the form that [Type] returns.
 func TypeName(typ string) string { return strings.TrimPrefix(strings.ToLower(typ), "application/") }
 
-// CriticalError is for a JWT with header parameters that whoever reads it has to
-// understand (RFC 7515 section 4.1.11), of which none is known here.
+// CriticalError means that a JWT has critical header parameters, which the recipient must
+// understand (RFC 7515 section 4.1.11). This package understands none.
 type CriticalError struct {
-	// Names is what the header has as "crit", as JSON.
+	// Names is the header's "crit", as JSON.
 	Names string
 }
 
-// Error names them.
+// Error names the critical header parameters.
 func (e *CriticalError) Error() string {
 	return "the JWT has critical header parameters that are not understood: " + e.Names
 }
 
-// Audience is the claim "aud": one text or a list of them (RFC 7519 section 4.1.3).
+// Audience is the claim "aud": a string or an array of strings (RFC 7519 section 4.1.3).
 type Audience []string
 
-// UnmarshalJSON reads either.
+// UnmarshalJSON reads a string or an array of strings.
 func (a *Audience) UnmarshalJSON(text []byte) error {
 	if len(text) > 0 && text[0] == '[' {
 		return strictjson.Unmarshal(text, (*[]string)(a))

@@ -12,10 +12,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Stored reads an object that was stored before it had to be strict, member by
-// member. A member that is not as it has to be is left out, all that go by a name
-// that is given twice as well, and stands in faults. An error is an [*Error] about a
-// text that is no object at all.
+// Stored reads an object that was stored before the strict rules existed, member by
+// member. Members that break the rules, and all members with a duplicate name, are left
+// out and reported in faults. The error is an [*Error] if the text is not an object at
+// all.
 func Stored(text []byte) (members map[string]stdjson.RawMessage, faults []*Error, err error) {
 	if members, err = Object(text); err == nil {
 		return members, nil, nil
@@ -62,9 +62,9 @@ func Stored(text []byte) (members map[string]stdjson.RawMessage, faults []*Error
 	return members, faults, nil
 }
 
-// StoredList reads a list of objects that was stored before it had to be strict: it
-// returns the list without the elements that are not as they have to be. Nothing is a
-// text that is no list, or of which nothing is left.
+// StoredList reads an array of objects that was stored before the strict rules existed,
+// and returns it without the elements that break the rules. It returns an empty string if
+// the text is not an array, or no element is left.
 func StoredList(text string) string {
 	if text == "" {
 		return ""
@@ -93,13 +93,13 @@ func StoredList(text string) string {
 		return ""
 	}
 	cleared, err := stdjson.Marshal(good)
-	if err != nil || Check(cleared) != nil { // of a text that is too long altogether
+	if err != nil || Check(cleared) != nil { // the whole text is too long
 		return ""
 	}
 	return string(cleared)
 }
 
-// list reads a list of objects.
+// list reads an array of objects.
 func list(text string) (objects []map[string]stdjson.RawMessage, err error) {
 	if err := Unmarshal([]byte(text), &objects); err != nil {
 		return nil, err
@@ -111,20 +111,20 @@ func list(text string) (objects []map[string]stdjson.RawMessage, err error) {
 	return objects, nil
 }
 
-// ListFault returns what is wrong with a stored list of objects, of which [StoredList]
-// leaves it out; nil is nothing.
+// ListFault returns what is wrong with a stored array of objects, which [StoredList]
+// leaves out; nil if nothing is.
 func ListFault(text string) error {
 	_, err := list(text)
 	return err
 }
 
-// ObjectFault returns what is wrong with a stored object; nil is nothing.
+// ObjectFault returns what is wrong with a stored object; nil if nothing is.
 func ObjectFault(text string) error {
 	_, err := Object([]byte(text))
 	return err
 }
 
-// ends reports whether nothing comes but the end of an object or a list.
+// ends reports whether only the end of an object or array follows.
 func ends(decoder *jsontext.Decoder) bool {
 	if _, err := decoder.ReadToken(); err != nil {
 		return false
@@ -133,7 +133,7 @@ func ends(decoder *jsontext.Decoder) bool {
 	return errors.Is(err, io.EOF)
 }
 
-// nameOf returns the name of a member, and an error for one that is not valid UTF-8.
+// nameOf returns the name of a member, and an error if it is not valid UTF-8.
 func nameOf(quoted []byte) (name string, err error) {
 	unquoted, err := jsontext.AppendUnquote(nil, quoted)
 	if err == nil && !utf8.Valid(quoted) {
@@ -142,8 +142,8 @@ func nameOf(quoted []byte) (name string, err error) {
 	return strings.ToValidUTF8(string(unquoted), "\uFFFD"), err
 }
 
-// Resembles reports whether a name is not one of the names, and is taken for one by
-// readers that fold case, as encoding/json does.
+// Resembles reports whether a name is not one of the names, but a case-insensitive
+// reader, such as encoding/json, would take it for one.
 func Resembles(name string, names []string) bool {
 	return !slices.Contains(names, name) && slices.ContainsFunc(names, func(one string) bool { return strings.EqualFold(one, name) })
 }

@@ -13,35 +13,36 @@ import (
 
 // Limits of a text.
 const (
-	// MaxBytes is how long a text may be. What comes by a request is bounded further.
+	// MaxBytes is the maximum length of a text. Requests are limited further.
 	MaxBytes = 1 << 20
-	// MaxDepth is how many objects and lists may stand in one another.
+	// MaxDepth is the maximum nesting depth of objects and arrays.
 	MaxDepth = 32
 )
 
-// What may be wrong with a text.
+// The reasons of an [Error].
 var (
-	// ErrSyntax is what is not JSON, or has something behind the value.
+	// ErrSyntax means that the text is not JSON in valid UTF-8, or that something follows
+	// the value.
 	ErrSyntax = errors.New("is not JSON in valid UTF-8")
-	// ErrDuplicate is a member that an object has twice.
+	// ErrDuplicate means that an object has a member twice.
 	ErrDuplicate = errors.New("is given twice")
-	// ErrUnknown is a member that [UnmarshalKnown] does not know.
+	// ErrUnknown means that the target of [UnmarshalKnown] does not have the member.
 	ErrUnknown = errors.New("is unknown")
-	// ErrType is a value of another JSON type than it should have, or out of range.
-	ErrType = errors.New("has another JSON type or range than it should")
-	// ErrLimit is a text that is too long or too deep.
+	// ErrType means that a value has the wrong JSON type, or is out of range.
+	ErrType = errors.New("has the wrong JSON type or is out of range")
+	// ErrLimit means that the text is too long or too deeply nested.
 	ErrLimit = fmt.Errorf("is longer than %d bytes or deeper than %d levels", MaxBytes, MaxDepth)
 )
 
 // Error says what is wrong with a text, and where.
 type Error struct {
-	// Path is the names and indexes that lead to the fault; none is the whole text.
+	// Path is the names and indexes that lead to the fault; empty for the whole text.
 	Path []string
 	// Reason is one of the errors of this package.
 	Reason error
 }
 
-// Error returns where the fault is, as a JSON pointer, and what it is.
+// Error returns the place of the fault, as a JSON pointer, and the reason.
 func (e *Error) Error() string {
 	if len(e.Path) == 0 {
 		return "json: the text " + e.Reason.Error()
@@ -52,8 +53,8 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Reason }
 
-// Member returns the name of the outermost member in which the fault is, empty
-// when it is that of the whole text.
+// Member returns the name of the outermost member that contains the fault; empty if the
+// fault is in the whole text.
 func (e *Error) Member() string {
 	if len(e.Path) == 0 {
 		return ""
@@ -61,18 +62,19 @@ func (e *Error) Member() string {
 	return e.Path[0]
 }
 
-// Unmarshal reads a text into what a pointer points to. Members that it does not
-// have are checked like all others, and left out. After an error nothing is there:
-// half a text means nothing. The error is an [*Error].
+// Unmarshal reads a text into the value that into points to. Members that the value does
+// not have are checked like all others, and ignored. After an error the value is zero,
+// because a partly read text must not be used. The error is an [*Error].
 func Unmarshal(text []byte, into any) error { return unmarshal(text, into) }
 
-// UnmarshalKnown is Unmarshal that refuses members which into does not have, at any
+// UnmarshalKnown is like Unmarshal, but refuses members that into does not have, at any
 // depth.
 func UnmarshalKnown(text []byte, into any) error {
 	return unmarshal(text, into, json.RejectUnknownMembers(true))
 }
 
-// Object reads an object member by member. null is no object.
+// Object reads an object and returns its members by name. It is an error if the text is
+// null.
 func Object(text []byte) (map[string]stdjson.RawMessage, error) {
 	var members map[string]stdjson.RawMessage
 	if err := Unmarshal(text, &members); err != nil {
@@ -84,15 +86,14 @@ func Object(text []byte) (map[string]stdjson.RawMessage, error) {
 	return members, nil
 }
 
-// Check reports what is wrong with a text, whatever it says.
+// Check returns what is wrong with a text of any JSON type; nil if nothing is.
 func Check(text []byte) error {
 	var value jsontext.Value
 	return Unmarshal(text, &value)
 }
 
-// Canonical returns a text without spaces and with its members in order, so that two
-// that say the same can be compared. Numbers stay as they are written: an amount is
-// not a float.
+// Canonical returns a text without whitespace and with sorted members, so that equivalent
+// texts can be compared. Numbers are kept as they are written: an amount is not a float.
 func Canonical(text []byte) ([]byte, error) {
 	var value jsontext.Value
 	err := Unmarshal(text, &value)
@@ -119,9 +120,9 @@ func unmarshal(text []byte, into any, options ...json.Options) error {
 	return explain(err)
 }
 
-// checkLimits is done before anything else: what reads a text recurses. It counts
-// the brackets outside of strings, which is right for all JSON; what is not JSON is
-// refused later.
+// checkLimits runs before anything else, because parsers recurse. It counts the brackets
+// outside of strings, which is correct for all valid JSON; anything else is refused
+// later.
 func checkLimits(text []byte) error {
 	if len(text) > MaxBytes {
 		return &Error{Reason: ErrLimit}
@@ -145,8 +146,8 @@ func checkLimits(text []byte) error {
 	return nil
 }
 
-// explain keeps of an error where the fault is and of what kind. What stands in the
-// text it does not keep.
+// explain reduces an error to the place and the kind of the fault. It drops any content
+// of the text.
 func explain(err error) error {
 	var own *Error
 	var semantic *json.SemanticError
@@ -155,7 +156,7 @@ func explain(err error) error {
 	case errors.As(err, &semantic):
 		path := pathOf(semantic.JSONPointer)
 		switch {
-		case errors.As(semantic.Err, &own): // of a type that reads itself by this package
+		case errors.As(semantic.Err, &own): // from a type whose UnmarshalJSON uses this package
 			return &Error{Path: append(path, own.Path...), Reason: own.Reason}
 		case errors.Is(semantic.Err, json.ErrUnknownName):
 			return &Error{Path: path, Reason: ErrUnknown}

@@ -215,7 +215,7 @@ func TestAStoredListGoesOnWithoutItsBadElements(t *testing.T) {
 	}
 	require.NoError(t, strictjson.ObjectFault(`{"a":1}`))
 	for text, want := range map[string]string{
-		`{"a":1,"a":2}`: `json: "/a" is given twice`, `[]`: "json: the text has another JSON type or range than it should", `null`: "json: the text has another JSON type or range than it should",
+		`{"a":1,"a":2}`: `json: "/a" is given twice`, `[]`: "json: the text has the wrong JSON type or is out of range", `null`: "json: the text has the wrong JSON type or is out of range",
 		`x`: "json: the text is not JSON in valid UTF-8", `{"a":{"b":1,"b":2}}`: `json: "/a/b" is given twice`,
 	} {
 		assert.EqualError(t, strictjson.ObjectFault(text), want, text)

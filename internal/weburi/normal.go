@@ -2,13 +2,14 @@ package weburi
 
 import "strings"
 
-// Normal returns the one spelling of all URIs that are the same after the normalization
-// of RFC 3986 sections 6.2.2 and 6.2.3: the case of scheme, host and percent-encoding,
-// percent-encoded unreserved characters, dot segments, the port that the scheme has
-// anyway, and an empty path. Reserved characters stay encoded: %2F is not a slash.
+// Normal returns a URI after the normalization of RFC 3986 sections 6.2.2 and 6.2.3, so
+// that equivalent URIs become equal: it normalizes the case of the scheme, the host and
+// percent-encodings, percent-encoded unreserved characters, dot segments, the default
+// port of the scheme, and an empty path. Reserved characters stay encoded: %2F is not a
+// slash.
 //
-// What is not a URI with a host, or is not a well-formed one, is returned as it is, and
-// is the same as itself alone.
+// A text that is not a well-formed URI with a host is returned unchanged, and is equal
+// only to itself.
 func Normal(uri string) string {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok || !isScheme(scheme) {
@@ -46,8 +47,8 @@ func isScheme(text string) bool {
 	return text != ""
 }
 
-// normalAuthority returns a host in lowercase with its port, unless the scheme has
-// that. It knows no user names.
+// normalAuthority returns a host in lowercase, with its port unless that is the default
+// of the scheme. It does not accept user names.
 func normalAuthority(scheme, authority string) (normal string, ok bool) {
 	authority = strings.ToLower(authority)
 	host, port := authority, ""
@@ -68,8 +69,9 @@ func normalAuthority(scheme, authority string) (normal string, ok bool) {
 	return host + ":" + port, true
 }
 
-// normalEncoding decodes unreserved characters and writes the digits of all others in
-// uppercase (section 6.2.2). It is not ok for a text with a character that no URI has.
+// normalEncoding decodes percent-encoded unreserved characters and writes the other
+// percent-encodings in uppercase (section 6.2.2). ok is false if the text has a character
+// that is not allowed in a URI.
 func normalEncoding(text string) (normal string, ok bool) {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
@@ -99,7 +101,7 @@ func normalEncoding(text string) (normal string, ok bool) {
 	return b.String(), true
 }
 
-// isUnreserved is for the characters of section 2.3.
+// isUnreserved reports whether c is an unreserved character (section 2.3).
 func isUnreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
@@ -126,7 +128,7 @@ func normalPath(path string) string {
 			continue
 		}
 		if last {
-			kept = append(kept, "") // what a path with a dot segment at its end ends with
+			kept = append(kept, "") // a path that ends in a dot segment ends in a slash
 		}
 	}
 	return "/" + strings.Join(kept, "/")

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// isALabel reports whether a label that begins with "xn--" is the punycode form of
-// something (RFC 5890 section 2.3.2.1): browsers refuse a host with any other, or read it
-// in ways of their own. What it stands for has a character that is not ASCII, and is
-// spelled as it would be compared: normalized, in small letters, of characters that can be
-// seen or that join such.
+// isALabel reports whether a label that begins with "xn--" is a valid punycode form (RFC
+// 5890 section 2.3.2.1): browsers refuse a host with an invalid one, or interpret it in
+// different ways. The decoded label has to contain a non-ASCII character and be in the
+// form in which it is compared: normalized, in lowercase, and consisting of visible
+// characters and joiners.
 func isALabel(label string) bool {
 	text, ok := decodePunycode(strings.ToLower(label[len("xn--"):]))
 	if !ok || !norm.NFKC.IsNormalString(text) || strings.ToLower(text) != text {
@@ -40,10 +40,10 @@ const (
 	digits      = "abcdefghijklmnopqrstuvwxyz0123456789"
 )
 
-// decodePunycode decodes what stands behind "xn--", in small letters (RFC 3492 section
-// 6.2).
+// decodePunycode decodes the part after "xn--", which must be in lowercase (RFC 3492
+// section 6.2).
 func decodePunycode(encoded string) (text string, ok bool) {
-	const greatest = unicode.MaxRune * 64 // of what a label of 63 characters can say
+	const greatest = unicode.MaxRune * 64 // more than a label of 63 characters can encode
 	var runes []rune
 	if i := strings.LastIndexByte(encoded, '-'); i >= 0 {
 		runes, encoded = []rune(encoded[:i]), encoded[i+1:]
@@ -80,7 +80,7 @@ func decodePunycode(encoded string) (text string, ok bool) {
 		if n > unicode.MaxRune {
 			return "", false
 		}
-		next := rune(n) //nolint:gosec // which has room for it
+		next := rune(n) //nolint:gosec // n fits: it is at most unicode.MaxRune
 		if !utf8.ValidRune(next) {
 			return "", false
 		}

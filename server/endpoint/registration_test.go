@@ -131,7 +131,7 @@ func TestRegistration(t *testing.T) {
 			for body, want := range map[string]string{
 				`{"redirect_uris":["javascript:alert(1)"]}`:              "redirect_uris 'javascript:alert(1)' has a scheme that starts programs or scripts; use https.",
 				`{"redirect_uris":["myapp:/cb"]}`:                        "redirect_uris 'myapp:/cb' has a private-use scheme without a dot; use a reversed domain name such as com.example.app",
-				`{"redirect_uris":["https://\u0430pple.com/cb"]}`:        "redirect_uris 'https://%D0%B0pple.com/cb' has a character that is not ASCII; write a host in its punycode form",
+				`{"redirect_uris":["https://\u0430pple.com/cb"]}`:        "redirect_uris 'https://%D0%B0pple.com/cb' has a character that is not ASCII; write the host in its punycode form",
 				`{` + webClient + `,"client_name":"a\"\u202eb"}`:         "client_name 'a%22%E2%80%AEb' has the character U+202E, which is invisible or changes the direction of text; leave it out.",
 				`{` + webClient + `,"policy_uri#ja":"http://x.example"}`: "policy_uri#ja 'http://x.example' must be https; http is allowed only for loopback addresses.",
 			} {

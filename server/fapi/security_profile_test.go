@@ -337,7 +337,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 		`endpoint: Introspection.Algorithms: "RS256"`: func() error {
 			return p.Server.RegisterEndpoint(&endpoint.Introspection{Keys: keys, Algorithms: weak})
 		},
-		"grant: JARM.Keys has none for an algorithm of Config.Profile": func() error {
+		"grant: JARM.Keys has no key for an algorithm that Config.Profile allows": func() error {
 			return p.Server.Register(&grant.JARM{Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: weak[1:]})})
 		},
 		`endpoint: Metadata.Algorithm: "RS256"`: func() error {

@@ -85,7 +85,8 @@ func (k *kept) of(query string, args int) (known *sql.Stmt, may bool) {
 	word, _, _ := strings.Cut(query, " ")
 	switch word {
 	case "SELECT", "INSERT", "UPDATE", "DELETE":
-		return nil, args <= keptArguments && len(k.statements) < keptStatements
+		// A hook of the program's own may send several at once, of which a prepared one is the first.
+		return nil, args <= keptArguments && len(k.statements) < keptStatements && !strings.Contains(query, ";")
 	}
 	return nil, false
 }

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/testdb"
 )
 
 // counting is a driver that counts what is sent as a statement that was prepared, what is
@@ -151,13 +154,42 @@ func TestPreparedStatementsOutliveAChangeOfTheTable(t *testing.T) {
 func TestPreparedStatementsAreBounded(t *testing.T) {
 	db, counts := openCounting(t)
 	counts.take()
+	var all []*gormstore.Clients // what is kept goes with the last of them
 	for i := range 300 {
 		clients, err := gormstore.NewClients[Client](db.Where(fmt.Sprintf("%d = %d", i, i)))
 		require.NoError(t, err)
+		all = append(all, clients)
 		_, err = clients.Query(t.Context(), "nobody")
 		require.NoError(t, err)
 	}
+	require.Len(t, all, 300)
+	runtime.KeepAlive(all)
 	prepared, _, text := counts.take()
 	assert.LessOrEqual(t, prepared, int64(200))
 	assert.GreaterOrEqual(t, text, int64(100), "what is beyond is sent as text")
+}
+
+// A hook of the program may send several statements at once, and all of them are carried out.
+func TestSeveralStatementsAtOnceAreCarriedOut(t *testing.T) {
+	for _, engine := range []string{testdb.SQLiteCgo, testdb.SQLiteGo} {
+		t.Run(engine, func(t *testing.T) {
+			if !slices.Contains(testdb.Engines(), engine) {
+				t.Skip("without cgo")
+			}
+			db := testdb.Open(t, engine, allModels...)
+			require.NoError(t, db.Exec("CREATE TABLE counts (n integer)").Error)
+			require.NoError(t, db.Callback().Create().After("gorm:create").Register("count", func(tx *gorm.DB) {
+				if tx.Statement.Table == "tokens" {
+					tx.AddError(tx.Session(&gorm.Session{NewDB: true}).Exec("INSERT INTO counts VALUES (1); INSERT INTO counts VALUES (2)").Error)
+				}
+			}))
+			p := newProvider(t, db)
+			for range 3 {
+				require.Equal(t, 200, p.redeem(p.code("profile")).Status)
+			}
+			var rows int64
+			require.NoError(t, db.Table("counts").Count(&rows).Error)
+			assert.EqualValues(t, 6, rows)
+		})
+	}
 }

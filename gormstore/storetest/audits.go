@@ -15,7 +15,8 @@ import (
 type auditStore func(ctx context.Context, query gormstore.AuditQuery) ([]*models.AuditMixin, error)
 
 // Audits tests the model M of an audit trail. Config.DB and Config.Instances have to be
-// handles of gormstore.WithAudit: everything else is tested with the trail, too.
+// handles of gormstore.WithAudit, so that everything else is tested with the audit trail,
+// too.
 func Audits[M any, P gormstore.AuditModel[M]]() Part {
 	return Part{
 		name: "audits",
@@ -35,7 +36,7 @@ func Audits[M any, P gormstore.AuditModel[M]]() Part {
 	}
 }
 
-// events counts what a client's entries tell of. The kit's clients have few.
+// events counts a client's entries by event. The clients of the kit have few entries.
 func (in *instance) events(t testing.TB, c client) map[string]int {
 	t.Helper()
 	page, err := in.audits(t.Context(), gormstore.AuditQuery{ClientID: c.id, Limit: 10_000})
@@ -47,12 +48,12 @@ func (in *instance) events(t testing.TB, c client) map[string]int {
 	return events
 }
 
-// audits: every act leaves its one entry, whoever races and whatever fails, and what it
-// says comes back as it was.
+// audits: every change leaves exactly one entry, whatever races and whatever fails, and
+// entries are read back as they were stored.
 func (k *kit) audits(t *testing.T) {
 	all, in := k.racing(t)
 	if in(0).events(t, k.publicClient(t))[models.AuditClientRegistered] == 0 {
-		t.Fatal("storetest: a new client leaves no entry: Config.DB and Config.Instances are handles of gormoauth.WithAudit[…]")
+		t.Fatal("storetest: a new client leaves no audit entry: Config.DB and Config.Instances have to be handles of gormoauth.WithAudit[…]")
 	}
 	t.Run("columns", func(t *testing.T) {
 		stored := &models.TokenMixin{}
@@ -76,7 +77,7 @@ func (k *kit) audits(t *testing.T) {
 			race(racers/4, func(i int) answer { return in(round+i).refresh(c, first.Refresh) })
 			events := in(round).events(t, c)
 			if events[models.AuditTokenIssued] != 1 || events[models.AuditTokenRefreshed] != 1 || events[models.AuditGrantRevoked] != 1 {
-				t.Errorf("one grant, one refresh and its reuse are %v", events)
+				t.Errorf("one grant, one refresh and its reuse left the entries %v", events)
 			}
 		}
 	})
@@ -99,7 +100,7 @@ func (k *kit) audits(t *testing.T) {
 						t.Fatalf("%s, %+v at call %d: %+v", name, fault, call, a)
 					}
 					if events := healthy.events(t, c); events[tellsOf[name]] != 1 {
-						t.Fatalf("%s, %+v at call %d: the trail tells of %v", name, fault, call, events)
+						t.Fatalf("%s, %+v at call %d: the audit trail has %v", name, fault, call, events)
 					}
 				}
 			}

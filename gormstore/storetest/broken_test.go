@@ -18,13 +18,13 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
 
-// eternalToken is a model whose method says that nothing expires.
+// eternalToken is a model whose tokens never expire.
 type eternalToken struct{ Token }
 
 func (eternalToken) TableName() string         { return "tokens" }
 func (*eternalToken) IsExpired(time.Time) bool { return false }
 
-// trimmingToken is a model whose hook loses a part of what is stored.
+// trimmingToken is a model whose hook drops a part of a stored value.
 type trimmingToken struct{ Token }
 
 func (trimmingToken) TableName() string { return "tokens" }
@@ -33,8 +33,7 @@ func (t *trimmingToken) BeforeCreate(*gorm.DB) error {
 	return nil
 }
 
-// broken is what can be wrong with a program's storage, each with the test of
-// the kit that finds it.
+// broken are faults in a program's storage, each with the test of the kit that finds it.
 var broken = map[string]struct {
 	finds string
 	run   func(t *testing.T, db *gorm.DB)
@@ -82,8 +81,8 @@ var broken = map[string]struct {
 
 const brokenName = "GORMOAUTH_BROKEN"
 
-// TestTheKitFindsWhatIsBroken runs itself on a storage with a fault, and wants
-// the right test to fail.
+// TestTheKitFindsWhatIsBroken runs itself on a storage with a fault, and expects the
+// right test to fail.
 func TestTheKitFindsWhatIsBroken(t *testing.T) {
 	if name := os.Getenv(brokenName); name != "" {
 		broken[name].run(t, testdb.Open(t, testdb.SQLiteGo, oauthtestModels...))
@@ -101,7 +100,7 @@ func TestTheKitFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-// forget has updates go without one of their conditions.
+// forget removes one of the conditions from every UPDATE.
 func forget(t *testing.T, db *gorm.DB, column string) {
 	t.Helper()
 	require.NoError(t, db.Callback().Update().Before("gorm:update").Register("broken", func(tx *gorm.DB) {
@@ -114,8 +113,8 @@ func forget(t *testing.T, db *gorm.DB, column string) {
 	}))
 }
 
-// without returns expressions without those about a column. A store's own conditions are
-// one expression, which is a list of them.
+// without returns the expressions except those about a column. A store's own conditions
+// are one expression, which is a list.
 func without(expressions []clause.Expression, column string) []clause.Expression {
 	kept := []clause.Expression{gorm.Expr("1 = 1")}
 	for _, e := range expressions {
@@ -135,7 +134,7 @@ func without(expressions []clause.Expression, column string) []clause.Expression
 	return kept
 }
 
-// loseRevocations has the update of a revocation change nothing.
+// loseRevocations makes the UPDATE of a revocation change nothing.
 func loseRevocations(t *testing.T, db *gorm.DB) {
 	t.Helper()
 	require.NoError(t, db.Callback().Update().Before("gorm:update").Register("broken", func(tx *gorm.DB) {
@@ -145,7 +144,7 @@ func loseRevocations(t *testing.T, db *gorm.DB) {
 	}))
 }
 
-// loseRotationTime has a rotation forget when it was.
+// loseRotationTime makes a rotation not store its time.
 func loseRotationTime(t *testing.T, db *gorm.DB) {
 	t.Helper()
 	require.NoError(t, db.Callback().Update().Before("gorm:update").Register("broken", func(tx *gorm.DB) {

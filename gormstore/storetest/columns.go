@@ -11,12 +11,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// oddText is what a database may spoil: quotes, and letters of two to four
+// oddText is text that a database may corrupt: quotes, and characters of two to four
 // bytes.
 const oddText = `ünï字🙂"'\%_`
 
-// columns: every column of the mixins comes back as it was stored. One that is
-// shadowed, too short, too narrow or of another character set does not.
+// columns: every column of the mixins is read back as it was stored. A column that is
+// shadowed, too short, too narrow or of the wrong character set is not.
 func (k *kit) columns(t *testing.T) {
 	in := k.instances(t)[0]
 	request := &server.Request{User: k.user}
@@ -32,11 +32,11 @@ func (k *kit) columns(t *testing.T) {
 		}
 		same(t, stored, found.Token.(interface{ AsTokenMixin() *models.TokenMixin }).AsTokenMixin())
 		if found.UserID != k.user.GetUserID() {
-			t.Errorf("the token's user is %q, want %q", found.UserID, k.user.GetUserID())
+			t.Errorf("the user of the token is %q, want %q", found.UserID, k.user.GetUserID())
 		}
 		again := *stored
 		if err := in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: &again, User: k.user}); err == nil {
-			t.Error("two tokens have the same digest: the unique index on access_token is missing")
+			t.Error("two tokens with the same digest were stored: the unique index on access_token is missing")
 		}
 	})
 	t.Run("token of a client that acts for itself", func(t *testing.T) {
@@ -45,7 +45,7 @@ func (k *kit) columns(t *testing.T) {
 		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)
 		if found == nil || found.UserID != "" {
-			t.Errorf("a token without a user comes back as %+v", found)
+			t.Errorf("a token without a user is read back as %+v", found)
 		}
 	})
 	t.Run("authorization code", func(t *testing.T) {
@@ -62,7 +62,7 @@ func (k *kit) columns(t *testing.T) {
 		}).AsAuthorizationCodeMixin())
 		again := *stored
 		if err := in.codes.Save(t.Context(), &again, request); err == nil {
-			t.Error("two codes have the same digest: the unique index on code is missing")
+			t.Error("two codes with the same digest were stored: the unique index on code is missing")
 		}
 	})
 	t.Run("client", func(t *testing.T) {
@@ -80,13 +80,13 @@ func (k *kit) columns(t *testing.T) {
 		}
 		got := found.(interface{ AsClientMixin() *models.ClientMixin }).AsClientMixin().ClientMetadata
 		if got.ClientName != oddText || len(got.Contacts) != 1 || got.Contacts[0] != oddText || len(got.RedirectURIs) != 2 {
-			t.Errorf("the metadata comes back as %+v", got)
+			t.Errorf("the metadata is read back as %+v", got)
 		}
 	})
 }
 
-// fill gives each field of a mixin a value of its own, as long as the longest
-// that the server stores there, and beyond 2038 where it is a time.
+// fill gives each field of a mixin a different value: strings as long as the longest that
+// the server stores there, and times after 2038.
 func fill(mixin gormstore.Described) {
 	const digestLength, late = 64, 1 << 33
 	v, about := reflect.ValueOf(mixin).Elem(), mixin.DescribeTable()
@@ -109,7 +109,8 @@ func fill(mixin gormstore.Described) {
 	}
 }
 
-// columnsOf are the fields of a mixin that are columns, those of what it embeds included.
+// columnsOf returns the fields of a mixin that are columns, including those of embedded
+// structs.
 func columnsOf(mixin reflect.Type) []reflect.StructField {
 	return slices.DeleteFunc(reflect.VisibleFields(mixin), func(f reflect.StructField) bool { return f.Anonymous || f.Tag.Get("gorm") == "-" })
 }
@@ -121,7 +122,7 @@ func same(t *testing.T, stored, found any) {
 	for _, f := range columnsOf(want.Type()) {
 		want, got := want.FieldByIndex(f.Index), got.FieldByIndex(f.Index)
 		if !reflect.DeepEqual(want.Interface(), got.Interface()) {
-			t.Errorf("%s was stored as %v and comes back as %v", f.Name, reflect.Indirect(want), reflect.Indirect(got))
+			t.Errorf("%s was stored as %v but is read back as %v", f.Name, reflect.Indirect(want), reflect.Indirect(got))
 		}
 	}
 }

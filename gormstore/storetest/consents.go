@@ -37,8 +37,9 @@ func Consents[M, T, C any, P gormstore.ConsentModel[M], PT gormstore.TokenModel[
 	}
 }
 
-// consents: what several tabs consent to at once is all remembered, in one row, and
-// what is taken back takes along what is being redeemed or refreshed meanwhile.
+// consents: everything that is consented to in several tabs at once is remembered, in one
+// row, and revoking a consent also ends grants that are being redeemed or refreshed at
+// the same time.
 func (k *kit) consents(t *testing.T, model any) {
 	all, in := k.racing(t)
 	scopes := make([]string, 8)
@@ -53,7 +54,7 @@ func (k *kit) consents(t *testing.T, model any) {
 	}
 	revoke := func(i int, c client) {
 		if err := in(i).consents.Revoke(context.Background(), k.user.GetUserID(), c.id, time.Now()); err != nil {
-			t.Errorf("the consent cannot be taken back: %v", err)
+			t.Errorf("the consent cannot be revoked: %v", err)
 		}
 	}
 
@@ -75,7 +76,7 @@ func (k *kit) consents(t *testing.T, model any) {
 		same(t, stored, found)
 		for _, old := range []*models.ConsentMixin{nil, {Revision: found.Revision - 1}} {
 			if saved, err = in(0).consents.SaveConsent(t.Context(), old, stored, k.user); err != nil || saved {
-				t.Errorf("a consent takes the place of one that its writer has not seen: %v %v", saved, err)
+				t.Errorf("a consent replaces one that its writer has not seen: saved is %v, error is %v", saved, err)
 			}
 		}
 	})
@@ -96,10 +97,10 @@ func (k *kit) consents(t *testing.T, model any) {
 		words := strings.Fields(found.Scope)
 		slices.Sort(words)
 		if !slices.Equal(words, scopes) {
-			t.Errorf("of %v it remembers %v", scopes, words)
+			t.Errorf("consented to %v, but only %v is remembered", scopes, words)
 		}
 		if rows := k.count(t, model, "client_id", models.ClientKey(c.id)); rows != 1 {
-			t.Errorf("one consent is %d rows", rows)
+			t.Errorf("one consent has %d rows", rows)
 		}
 	})
 	t.Run("a code is not redeemed that was taken back, also meanwhile", func(t *testing.T) {
@@ -115,7 +116,7 @@ func (k *kit) consents(t *testing.T, model any) {
 			})
 			k.dead(t, all, c, answers[1])
 			if a := in(round).redeem(c, code); a.ok() {
-				t.Errorf("the code is redeemed afterwards: %+v", a)
+				t.Errorf("the code is redeemed after the consent was revoked: %+v", a)
 			}
 		}
 	})
@@ -136,13 +137,13 @@ func (k *kit) consents(t *testing.T, model any) {
 			k.dead(t, all, c, first, answers[1])
 		}
 		if !in(0).valid(kept.Access) || !in(0).valid(theirs.Access) {
-			t.Error("another client's grant, or another user's, ended as well")
+			t.Error("the grant of another client or another user ended as well")
 		}
 		if found, err := in(0).consents.QueryConsent(t.Context(), k.user.GetUserID(), c.id); err != nil || found != nil {
-			t.Errorf("it is remembered: %+v %v", found, err)
+			t.Errorf("the revoked consent is still remembered: %+v %v", found, err)
 		}
 		if found, err := in(0).consents.QueryConsent(t.Context(), server.UserID(stranger.GetUserID()).GetUserID(), c.id); err != nil || found == nil {
-			t.Errorf("another user's consent is forgotten: %v", err)
+			t.Errorf("another user's consent was removed: %v", err)
 		}
 	})
 }

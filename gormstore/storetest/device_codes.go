@@ -61,8 +61,8 @@ func (in *instance) decide(userCode string, user server.User, approved bool) err
 	return in.devices.Decide(in.server, form(values), user, approved)
 }
 
-// deviceCodes: every column comes back, a device gets one token, one decision
-// counts, and what has expired leaves.
+// deviceCodes: every column is read back, a device gets one token, one decision counts,
+// and expired rows are pruned.
 func (k *kit) deviceCodes(t *testing.T, model any) {
 	all, in := k.racing(t)
 	c := k.television(t)
@@ -82,7 +82,7 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 				AsDeviceCodeMixin() *models.DeviceCodeMixin
 			}).AsDeviceCodeMixin())
 			if found.UserID != "" {
-				t.Errorf("a device that nobody approved has the user %q", found.UserID)
+				t.Errorf("a device that no user has approved has the user %q", found.UserID)
 			}
 		}
 	})
@@ -107,12 +107,12 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 				case err == nil:
 					denied++
 				case server.AsError(err).Code != server.InvalidGrant:
-					t.Errorf("a decision that came second: %v", err)
+					t.Errorf("a second decision returned: %v", err)
 				}
 			}
 			a := in(round).poll(c, codes.DeviceCode)
 			if approved+denied != 1 || a.ok() != (approved == 1) {
-				t.Fatalf("%d approvals and %d denials count, and the device is told %+v", approved, denied, a)
+				t.Fatalf("%d approvals and %d denials counted, and the device got %+v", approved, denied, a)
 			}
 		}
 	})
@@ -129,12 +129,12 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 			}
 			answers := twice()
 			if answers[0].Error != server.AuthorizationPending || answers[1].Error != server.AuthorizationPending {
-				t.Errorf("they are told %+v and %+v", answers[0], answers[1])
+				t.Errorf("the two polls got %+v and %+v", answers[0], answers[1])
 			}
 			now = now.Add(4 * time.Second)
 			answers = twice()
 			if slowed := (answers[0].Error == server.SlowDown) != (answers[1].Error == server.SlowDown); !slowed || answers[0].ok() || answers[1].ok() {
-				t.Errorf("they are told %+v and %+v", answers[0], answers[1])
+				t.Errorf("the two polls got %+v and %+v", answers[0], answers[1])
 			}
 		}
 	})
@@ -148,10 +148,10 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 		refreshed := in(0).refresh(c, tokens.Refresh)
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		if rows := k.rows(t, model, gone); rows != 0 {
-			t.Errorf("%d device codes that have expired are left", rows)
+			t.Errorf("%d expired device codes are left", rows)
 		}
 		if a := in(0).poll(c, waits.DeviceCode); a.Error != server.AuthorizationPending {
-			t.Errorf("a device that waits is told %+v", a)
+			t.Errorf("a device that is waiting got %+v", a)
 		}
 		if a := in(0).poll(c, codes.DeviceCode); !refreshed.ok() || a.ok() || in(0).valid(refreshed.Access) {
 			t.Error("after pruning, the replay of a device code no longer ends its grant")

@@ -6,12 +6,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// erase: all of a user's rows leave, also what is being exchanged meanwhile, and nobody
-// else's do.
+// erase: all of a user's rows are removed, including those of concurrent exchanges, and
+// no other user's rows are.
 func (k *kit) erase(t *testing.T) {
 	all, in := k.racing(t)
 	if !in(0).indexed {
-		t.Log("the models of tokens and codes have no index on UserID, which gormstore.Erase needs: not tested")
+		t.Log("the models of tokens and codes have no index on UserID, which gormstore.Erase needs: skipped")
 		return
 	}
 	leaving, c := k.newUser(t, k.handles[0]), k.publicClient(t)
@@ -32,19 +32,20 @@ func (k *kit) erase(t *testing.T) {
 				return in(round+2).refresh(c, first.Refresh)
 			}
 		})
-		// What was on its way at that moment has either been seen, or has found nothing.
+		// Concurrent exchanges have either been seen by the erasure, or have found nothing to
+		// exchange.
 		if _, err := in(round).erase(brief(), leaving.GetUserID()); err != nil {
 			t.Errorf("the user cannot be erased again: %v", err)
 		}
 		k.dead(t, all, c, first, answers[1], answers[2])
 		if a := in(round).redeem(c, late); a.Error != server.InvalidGrant {
-			t.Errorf("a code of the user who left is answered with %+v", a)
+			t.Errorf("the code of an erased user is answered with %+v", a)
 		}
 		if left, err := in(round).erase(brief(), leaving.GetUserID()); err != nil || left != 0 {
 			t.Errorf("%d rows of the user were left: %v", left, err)
 		}
 	}
 	if !in(0).valid(kept.Access) {
-		t.Error("another user's token is gone")
+		t.Error("another user's token was removed")
 	}
 }

@@ -2,8 +2,8 @@ package storetest
 
 import "testing"
 
-// grace: with Config.RefreshTokenGrace, a client whose refreshes run side by
-// side, or that never saw an answer, gets the very same answer.
+// grace: with Config.RefreshTokenGrace, a client that refreshes in parallel, or that
+// never received a response, gets the same response again.
 func (k *kit) grace(t *testing.T) {
 	const tabs = 8
 	all := k.instances(t, withGrace)
@@ -15,18 +15,18 @@ func (k *kit) grace(t *testing.T) {
 		again := in(round+1).refresh(c, first.Refresh)
 		for _, a := range append(answers, again) {
 			if a != answers[0] || !a.ok() {
-				t.Fatalf("two tabs of one client were answered with %+v and %+v", answers[0], a)
+				t.Fatalf("two tabs of one client got %+v and %+v", answers[0], a)
 			}
 		}
 		if !in(round).valid(again.Access) {
-			t.Error("what was answered is not valid")
+			t.Error("the access token in the response is not valid")
 		}
 		next := in(round).refresh(c, again.Refresh)
 		if !next.ok() {
 			t.Fatalf("the successor is refused: %+v", next)
 		}
 		if a := in(round+1).refresh(c, first.Refresh); a.ok() {
-			t.Error("a refresh token is taken although its successor was used")
+			t.Error("a refresh token is accepted although its successor was used")
 		}
 		k.dead(t, all, c, next)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// history: whatever many clients were told, on many instances at once, is
-// explained by some sequence of their calls.
+// history: everything that many concurrent clients were told, on many instances, is
+// consistent with some sequential order of their calls.
 func (k *kit) history(t *testing.T) {
 	t.Run("no faults", func(t *testing.T) { k.oneHistory(t, k.instances(t), false) })
 	t.Run("grace", func(t *testing.T) { k.oneHistory(t, k.instances(t, withGrace), true) })
@@ -28,7 +28,7 @@ func (k *kit) history(t *testing.T) {
 	})
 }
 
-// nowAndThen fails one call in ten, in any of the ways in which calls fail.
+// nowAndThen makes one call in ten fail, in one of the ways in which calls fail.
 func nowAndThen(faults.Call) faults.Fault {
 	return [30]faults.Fault{{Err: faults.ErrCut}, {Err: faults.ErrCut, After: true}, {Err: faults.ErrSerialization}}[rand.IntN(30)] //nolint:gosec // not a secret
 }
@@ -49,17 +49,17 @@ func (k *kit) oneHistory(t *testing.T, instances []*instance, grace bool) {
 	counts := recorder.Count()
 	for _, op := range []history.Op{history.Redeem, history.Rotate, history.Validate, history.Exchange} {
 		if counts[op][history.Done] == 0 || counts[op][history.Refused] == 0 {
-			t.Errorf("the history shows nothing: %v", counts)
+			t.Errorf("the history lacks successful or refused calls, so it proves nothing: %v", counts)
 		}
 	}
 }
 
-// system is an instance as the workload sees it.
+// system makes an instance usable by the workload.
 type system struct {
 	*instance
 	t      *testing.T
 	client client
-	// service exchanges what the client got.
+	// service is a client that exchanges access tokens of the first client.
 	service client
 	user    server.User
 }
@@ -84,7 +84,7 @@ func (s system) Validate(access string) history.Answer {
 	return s.told(answer{Status: s.call(access)})
 }
 
-// Exchange has a service exchange an access token.
+// Exchange makes the service exchange an access token.
 func (s system) Exchange(access string) history.Answer {
 	return s.told(s.exchange(s.service, access))
 }
@@ -92,7 +92,7 @@ func (s system) Exchange(access string) history.Answer {
 // End ends all grants of the client or of the user.
 func (s system) End() history.Answer {
 	var err error
-	more := append([]gormstore.Erasable{s.codes}, s.erasable...) // of a handle with scopes nobody knows what belongs together
+	more := append([]gormstore.Erasable{s.codes}, s.erasable...) // handles with scopes do not find related stores by themselves
 	if rand.IntN(2) == 0 {                                       //nolint:gosec // not a secret
 		err = s.tokens.RevokeUser(brief(), s.user.GetUserID(), time.Now(), more...)
 	} else {
@@ -102,7 +102,7 @@ func (s system) End() history.Answer {
 	case errors.Is(err, server.ErrUnavailable):
 		return history.Answer{Outcome: history.Unknown}
 	case err != nil:
-		s.t.Errorf("the end of all grants: %v", err)
+		s.t.Errorf("ending all grants failed: %v", err)
 	}
 	return history.Answer{Outcome: history.Done}
 }
@@ -115,7 +115,7 @@ func (s system) told(a answer) history.Answer {
 		return history.Answer{Outcome: history.Refused}
 	case http.StatusServiceUnavailable:
 	default:
-		s.t.Errorf("a client is answered with %+v", a)
+		s.t.Errorf("a client got %+v", a)
 	}
 	return history.Answer{Outcome: history.Unknown}
 }

@@ -59,7 +59,7 @@ type instance struct {
 	rotateSecret func(ctx context.Context, clientID string, rotation gormstore.SecretRotation) (string, error)
 	prune        func(ctx context.Context, options gormstore.PruneOptions) error
 	erase        func(ctx context.Context, userID string) (removed int64, err error)
-	indexed      bool // by the user, as erase needs it
+	indexed      bool // whether the models have the index on UserID that erase needs
 
 	// What the parts add.
 	prunable []gormstore.Prunable
@@ -75,7 +75,7 @@ type instance struct {
 	documents     server.ClientDocumentStorage
 }
 
-// keeps has a store pruned and erased with the others, as far as it says that it is.
+// keeps adds a store to those that are pruned and erased, if it is Prunable or Erasable.
 func (in *instance) keeps(store any) {
 	if prunable, ok := store.(gormstore.Prunable); ok {
 		in.prunable = append(in.prunable, prunable)
@@ -85,11 +85,10 @@ func (in *instance) keeps(store any) {
 	}
 }
 
-// client is a client's credentials; the secret of a public one is empty.
+// client is a client's credentials; the secret of a public client is empty.
 type client struct{ id, secret string }
 
-// instances returns a server on every handle. The functions change their
-// configuration.
+// instances returns a server for every handle. The functions change their configuration.
 func (k *kit) instances(t testing.TB, change ...func(*server.Config)) []*instance {
 	t.Helper()
 	var all []*instance
@@ -127,7 +126,7 @@ func (k *kit) publicClient(t testing.TB) client {
 	})
 }
 
-// answer is what the token endpoint answered.
+// answer is a response of an endpoint.
 type answer struct {
 	Status      int    `json:"-"`
 	RetryAfter  string `json:"-"`
@@ -142,7 +141,7 @@ type answer struct {
 
 func (a answer) ok() bool { return a.Status == http.StatusOK }
 
-// form is a client's request.
+// form returns a form-encoded POST request.
 func form(values url.Values) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(values.Encode())) //nolint:noctx // a request of a test's client
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -157,12 +156,12 @@ func (in *instance) post(handler http.HandlerFunc, values url.Values, c client) 
 	w := httptest.NewRecorder()
 	handler(w, form(values))
 	a := answer{Status: w.Code, RetryAfter: w.Header().Get("Retry-After")}
-	_ = strictjson.Unmarshal(w.Body.Bytes(), &a) // a body that is no JSON has none of these
+	_ = strictjson.Unmarshal(w.Body.Bytes(), &a) // a body that is not JSON sets none of the fields
 	return a
 }
 
-// authorize has the user grant the client a code. More parameters override
-// those of a valid request. The redirect's parameters are returned.
+// authorize makes the user grant the client a code, and returns the status and the
+// parameters of the redirect. more overrides parameters of a valid request.
 func (in *instance) authorize(c client, user server.User, more url.Values) (int, url.Values) {
 	query := url.Values{
 		"response_type": {"code"}, "client_id": {c.id}, "redirect_uri": {redirectURI},
@@ -174,16 +173,16 @@ func (in *instance) authorize(c client, user server.User, more url.Values) (int,
 	return in.agree(query.Encode(), in.page(query.Encode(), user), user)
 }
 
-// page is what the page of a request gives back that the user is shown.
+// page returns the decision value of the consent page for a request.
 func (in *instance) page(query string, user server.User) server.Decision {
 	consent, err := in.server.GetConsentGrant(httptest.NewRequest(http.MethodGet, "/?"+query, http.NoBody), user) //nolint:noctx // a request of a test's browser
 	if err != nil {
-		return "" // of which the answer tells
+		return "" // the response will show it
 	}
 	return consent.Decision
 }
 
-// agree has the user allow what the page shows.
+// agree makes the user allow what the page shows.
 func (in *instance) agree(query string, page server.Decision, user server.User) (int, url.Values) {
 	r := form(url.Values{server.DecisionField: {string(page)}, server.ConfirmField: {"yes"}})
 	r.URL.RawQuery = query
@@ -196,7 +195,7 @@ func (in *instance) agree(query string, page server.Decision, user server.User) 
 	return w.Code, location.Query()
 }
 
-// code has the user grant the client a code.
+// code makes the user grant the client a code, and returns it.
 func (in *instance) code(t testing.TB, c client, user server.User) string {
 	t.Helper()
 	status, params := in.authorize(c, user, nil)
@@ -241,7 +240,7 @@ func (in *instance) revoke(c client, token string) answer {
 	return in.post(in.server.EndpointHandler("revocation"), url.Values{"token": {token}}, c)
 }
 
-// call uses an access token, and returns the status.
+// call calls the protected API with an access token, and returns the status.
 func (in *instance) call(accessToken string) int {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody) //nolint:noctx // a request of a test's client
 	r.Header.Set("Authorization", "Bearer "+accessToken)

@@ -9,8 +9,8 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// oddBytes: whatever a stranger sends, the database does not choke on it, and
-// finds nothing that has merely a similar name.
+// oddBytes: no input makes the database fail, and no input matches a stored value that is
+// only similar.
 func (k *kit) oddBytes(t *testing.T) {
 	in := k.instances(t)[0]
 	c := k.publicClient(t)
@@ -46,7 +46,7 @@ func (k *kit) oddBytes(t *testing.T) {
 		}
 	}
 	if !in.valid(first.Access) {
-		t.Error("a token that only looked like this one was revoked")
+		t.Error("this token was revoked by a similar one")
 	}
 	t.Run("a secret is compared byte by byte", func(t *testing.T) {
 		confidential := k.newClient(t, in.db, models.ClientMetadata{
@@ -60,7 +60,7 @@ func (k *kit) oddBytes(t *testing.T) {
 		}
 		for _, wrong := range []string{strings.ToLower(confidential.secret), confidential.secret + " ", oddText} {
 			if status := token(wrong); status == http.StatusOK {
-				t.Errorf("the secret %q is taken for %q", wrong, confidential.secret)
+				t.Errorf("the secret %q is accepted in place of %q", wrong, confidential.secret)
 			}
 		}
 	})

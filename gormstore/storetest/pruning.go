@@ -7,8 +7,8 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 )
 
-// pruning: what has expired leaves, on many instances at once, and nothing
-// else does: neither what is in use, nor, for 30 days, what a replay is recognised by.
+// pruning: expired rows are removed, by many instances at once, and nothing else is:
+// neither rows in use, nor, for 30 days, the rows that detect a replay.
 func (k *kit) pruning(t *testing.T) {
 	const grants, batch = 20, 7
 	now := k.instances(t)
@@ -18,11 +18,11 @@ func (k *kit) pruning(t *testing.T) {
 	c, gone := k.publicClient(t), k.publicClient(t)
 	for range grants {
 		past.grant(t, gone, k.user)
-		past.code(t, gone, k.user) // never redeemed
+		past.code(t, gone, k.user) // is never redeemed
 	}
 	alive := now[0].grant(t, c, k.user)
 	unused := now[0].code(t, c, k.user)
-	// A grant that is older than its codes live, and was refreshed since.
+	// A grant whose code has expired, and that has been refreshed since.
 	code := before[0].code(t, c, k.user)
 	refreshed := before[0].redeem(c, code)
 	for _, ago := range []time.Duration{refreshTokenLife + time.Hour, 2 * time.Hour, 0} {
@@ -39,7 +39,7 @@ func (k *kit) pruning(t *testing.T) {
 		if i == 0 {
 			options.Report = func(p gormstore.PruneProgress) {
 				if p.Removed < progress.Removed || p.Removed-progress.Removed > batch {
-					t.Errorf("a batch of %d rows went from %+v to %+v", batch, progress, p)
+					t.Errorf("a batch of %d rows changed the progress from %+v to %+v", batch, progress, p)
 				}
 				progress = p
 			}
@@ -52,10 +52,10 @@ func (k *kit) pruning(t *testing.T) {
 		}
 	}
 	if rows := k.rows(t, k.tokenModel, gone) + k.rows(t, k.codeModel, gone); rows != 0 {
-		t.Errorf("%d rows that have expired are left", rows)
+		t.Errorf("%d expired rows are left", rows)
 	}
 	if !now[0].valid(alive.Access) || !now[0].redeem(c, unused).ok() {
-		t.Error("what was in use was removed")
+		t.Error("rows in use were removed")
 	}
 	if a := now[0].redeem(c, code); a.ok() {
 		t.Error("a code was redeemed twice")

@@ -26,7 +26,7 @@ func PushedRequests[R any, P gormstore.PushedRequestModel[R]]() Part {
 	}
 }
 
-// push returns the query with which a browser comes.
+// push pushes a request, and returns the query of the browser's authorization request.
 func (in *instance) push(t testing.TB, c client) string {
 	t.Helper()
 	a := in.post(in.server.EndpointHandler("pushed_authorization_request"), url.Values{
@@ -38,8 +38,8 @@ func (in *instance) push(t testing.TB, c client) string {
 	return url.Values{"client_id": {c.id}, "request_uri": {a.RequestURI}}.Encode()
 }
 
-// pushedRequests: every column comes back, a request is decided on once, and
-// what has expired leaves.
+// pushedRequests: every column is read back, a request is decided on once, and expired
+// rows are pruned.
 func (k *kit) pushedRequests(t *testing.T, model any) {
 	_, in := k.racing(t)
 	c := k.publicClient(t)
@@ -64,7 +64,7 @@ func (k *kit) pushedRequests(t *testing.T, model any) {
 			codes := race(4, func(i int) string {
 				_, params := in(round+i).agree(query, page, k.user)
 				if state := params.Get("state"); params.Has("code") && state != oddText {
-					t.Errorf("the state comes back as %q", state)
+					t.Errorf("the state is returned as %q", state)
 				}
 				return params.Get("code")
 			})
@@ -75,7 +75,7 @@ func (k *kit) pushedRequests(t *testing.T, model any) {
 				}
 			}
 			if got != 1 {
-				t.Fatalf("one request made %d codes", got)
+				t.Fatalf("one request got %d codes", got)
 			}
 		}
 	})
@@ -86,10 +86,10 @@ func (k *kit) pushedRequests(t *testing.T, model any) {
 		left := k.rows(t, model, c)
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		if rows := k.rows(t, model, gone); rows != 0 {
-			t.Errorf("%d requests that have expired are left", rows)
+			t.Errorf("%d expired requests are left", rows)
 		}
 		if rows := k.rows(t, model, c); rows != left {
-			t.Errorf("of %d requests that have not expired, %d are left", left, rows)
+			t.Errorf("of %d unexpired requests, %d are left", left, rows)
 		}
 	})
 }

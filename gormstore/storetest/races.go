@@ -19,7 +19,7 @@ const (
 	rounds = 10
 )
 
-// race runs f on many goroutines that start as one.
+// race runs f in n goroutines that start at the same time.
 func race[T any](n int, f func(i int) T) []T {
 	results := make([]T, n)
 	var start, done sync.WaitGroup
@@ -35,14 +35,14 @@ func race[T any](n int, f func(i int) T) []T {
 	return results
 }
 
-// slow keeps those that race together: all have read before the first writes,
-// also where the database is as fast as the calls are made.
+// slow keeps racing calls together, so that all have read before the first one writes,
+// even if the database is very fast.
 func slow(faults.Call) faults.Fault {
 	time.Sleep(2 * time.Millisecond)
 	return faults.Fault{}
 }
 
-// racing returns slow instances, and one or another of them by number.
+// racing returns slow instances, and a function that picks one by number.
 func (k *kit) racing(t *testing.T) (all []*instance, in func(i int) *instance) {
 	t.Helper()
 	for _, db := range k.handles {
@@ -51,8 +51,8 @@ func (k *kit) racing(t *testing.T) (all []*instance, in func(i int) *instance) {
 	return all, func(i int) *instance { return all[i%len(all)] }
 }
 
-// races: a credential is spent once, and its second use ends the grant,
-// whoever comes first and on whichever instance.
+// races: a credential is spent once, and its second use ends the grant, in any order and
+// on any instance.
 func (k *kit) races(t *testing.T) {
 	all, in := k.racing(t)
 
@@ -61,7 +61,7 @@ func (k *kit) races(t *testing.T) {
 		code := in(0).code(t, c, k.user)
 		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).redeem(c, code) }))
 		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
-			t.Errorf("one code made %d rows", rows)
+			t.Errorf("one code led to %d rows", rows)
 		}
 		k.dead(t, all, c, winner)
 	})
@@ -70,7 +70,7 @@ func (k *kit) races(t *testing.T) {
 		first := in(0).grant(t, c, k.user)
 		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).refresh(c, first.Refresh) }))
 		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
-			t.Errorf("rotation happens in place, and made %d rows", rows)
+			t.Errorf("rotation must happen in place, but there are %d rows", rows)
 		}
 		k.dead(t, all, c, first, winner)
 	})
@@ -111,7 +111,7 @@ func (k *kit) races(t *testing.T) {
 			first := in(round).redeem(c, params.Get("code"))
 			second := in(round+1).refresh(c, first.Refresh, resourceA)
 			if !first.ok() || !second.ok() || !in(round).valid(first.Access) || !in(round).valid(second.Access) {
-				t.Fatalf("the tokens of two resources do not live side by side: %+v, %+v", first, second)
+				t.Fatalf("the tokens of two resources are not both valid: %+v, %+v", first, second)
 			}
 			answers := race(2, func(i int) answer {
 				if i == 0 {
@@ -168,8 +168,8 @@ func (k *kit) races(t *testing.T) {
 	})
 }
 
-// winnerOf returns the one answer that is a token. All others must be
-// invalid_grant, since whoever comes second presents what is spent.
+// winnerOf returns the only answer with a token. All others must be invalid_grant,
+// because they present a spent credential.
 func winnerOf(t *testing.T, answers []answer) (winner answer) {
 	t.Helper()
 	winners := 0
@@ -178,7 +178,7 @@ func winnerOf(t *testing.T, answers []answer) (winner answer) {
 			winner = a
 			winners++
 		} else if a.Error != server.InvalidGrant {
-			t.Errorf("the loser is answered with %+v", a)
+			t.Errorf("a request that lost the race is answered with %+v", a)
 		}
 	}
 	if winners != 1 {
@@ -187,7 +187,7 @@ func winnerOf(t *testing.T, answers []answer) (winner answer) {
 	return winner
 }
 
-// dead checks on every instance that a grant is over.
+// dead checks on every instance that a grant has ended.
 func (k *kit) dead(t *testing.T, all []*instance, c client, answers ...answer) {
 	t.Helper()
 	for i, in := range all {
@@ -196,12 +196,12 @@ func (k *kit) dead(t *testing.T, all []*instance, c client, answers ...answer) {
 				t.Errorf("an access token of an ended grant is valid on instance %d", i)
 			}
 			if a.Refresh != "" && in.refresh(c, a.Refresh).ok() {
-				t.Errorf("a refresh token of an ended grant is taken on instance %d", i)
+				t.Errorf("a refresh token of an ended grant is accepted on instance %d", i)
 			}
 		}
 	}
 }
 
-// brief is a context in which whoever ends grants waits for little time: what these tests have
-// under way exchanges something, and finds that ended.
+// brief returns a context in which ending grants waits only briefly for requests under way: in
+// these tests, they exchange something that has ended, and fail.
 func brief() context.Context { return underway.Shorten(context.Background(), 100*time.Millisecond) }

@@ -10,9 +10,9 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Registrations tests the models C of clients and T of tokens for clients that
-// register themselves, or that are known by their documents. C may have no column
-// that such a client could not fill.
+// Registrations tests the models C of clients and T of tokens with clients that register
+// themselves, or that have a metadata document. C must not have a required column that
+// such a client cannot fill.
 func Registrations[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenModel[T]]() Part {
 	return Part{
 		name: "registrations",
@@ -27,8 +27,8 @@ func Registrations[C, T any, PC gormstore.ClientModel[C], PT gormstore.TokenMode
 	}
 }
 
-// registrations: of updates that replace the same registration access token one happens, an
-// update that changes nothing is made, a client that is never used leaves, and ids of any length are told apart.
+// registrations: of several updates that replace the same registration access token, one succeeds; an update
+// that changes nothing succeeds; a client that is never used is pruned; and ids of any length are distinguished.
 func (k *kit) registrations(t *testing.T) {
 	_, in := k.racing(t)
 	now := time.Now()
@@ -66,7 +66,7 @@ func (k *kit) registrations(t *testing.T) {
 				}
 			}
 			if won != 1 {
-				t.Fatalf("%d updates were made by one registration access token", won)
+				t.Fatalf("%d updates with the same registration access token succeeded", won)
 			}
 		}
 	})
@@ -83,10 +83,10 @@ func (k *kit) registrations(t *testing.T) {
 		check(t, in(0).registrations.KeepClient(t.Context(), kept.ClientID))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		if known(1, unused.ClientID) != nil {
-			t.Error("a client that was never used is left")
+			t.Error("a client that was never used was not pruned")
 		}
 		if known(1, kept.ClientID) == nil {
-			t.Error("a client that is in use has gone")
+			t.Error("a client in use was pruned")
 		}
 	})
 	t.Run("a client of a document", func(t *testing.T) {
@@ -95,7 +95,7 @@ func (k *kit) registrations(t *testing.T) {
 			record := &models.ClientMixin{ClientSource: models.ClientByDocument, ClientIDIssuedAt: now.Unix(), DocumentFetchedAt: now.Unix()}
 			record.ClientID, record.LongClientID = models.SplitClientID(id)
 			record.ClientMetadata.ClientName = id
-			race(4, func(i int) error { // as many instances as meet it at once
+			race(4, func(i int) error { // several instances see the client for the first time at once
 				err := in(i).documents.SaveDocumentClient(t.Context(), record)
 				if err != nil {
 					t.Error(err)
@@ -104,11 +104,11 @@ func (k *kit) registrations(t *testing.T) {
 			})
 			found := known(i, id)
 			if found == nil || found.GetClientID() != id || found.ClientMetadata.ClientName != id {
-				t.Fatalf("the client %s comes back as %+v", id, found)
+				t.Fatalf("the client %s is read back as %+v", id, found)
 			}
 		}
 		if known(0, models.ClientKey(address)) != nil {
-			t.Error("a client is known by the digest of its id")
+			t.Error("a client is found by the digest of its id")
 		}
 	})
 	t.Run("a client of a document that was deleted stays gone", func(t *testing.T) {
@@ -134,7 +134,7 @@ func (k *kit) registrations(t *testing.T) {
 				return err
 			})
 			if found := known(1, id); found == nil || found.ClientMetadata.ClientName != "Later" || found.DocumentExpiresAt != later.DocumentExpiresAt {
-				t.Fatalf("the client %s comes back as %+v", id, found)
+				t.Fatalf("the client %s is read back as %+v", id, found)
 			}
 			race(2, func(i int) error {
 				err := in(i).registrations.DeleteClient(brief(), id, now)

@@ -12,7 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// Replays tests the model R of what may be presented once.
+// Replays tests the model R of things that may be presented only once.
 func Replays[R any, P gormstore.ReplayModel[R]]() Part {
 	return Part{
 		name: "replays",
@@ -26,8 +26,8 @@ func Replays[R any, P gormstore.ReplayModel[R]]() Part {
 	}
 }
 
-// replays: one of many is the first, what is spent with an outcome has one, and what has ended
-// leaves.
+// replays: only one of many is the first, a key spent together with an outcome has one
+// outcome, and expired rows are pruned.
 func (k *kit) replays(t *testing.T, model any) {
 	_, in := k.racing(t)
 	first := func(i int, key string, expiresAt time.Time) bool {
@@ -50,7 +50,7 @@ func (k *kit) replays(t *testing.T, model any) {
 			}
 		}
 		if key := rand.Text(); !first(0, key+"a", time.Now().Add(time.Minute)) || !first(0, key+"A", time.Now().Add(time.Minute)) {
-			t.Error("two keys of different letters are taken for one")
+			t.Error("two keys that differ only in case are taken for the same")
 		}
 	})
 	t.Run("what is spent with an outcome has one", func(t *testing.T) {
@@ -98,7 +98,7 @@ func (k *kit) replays(t *testing.T, model any) {
 	t.Run("pruning", func(t *testing.T) {
 		ended, going, within := rand.Text(), rand.Text(), rand.Text()
 		first(0, ended, time.Now().Add(-time.Hour))
-		first(0, within, time.Now().Add(-5*time.Minute)) // as long as clocks may differ
+		first(0, within, time.Now().Add(-5*time.Minute)) // kept, because clocks may differ
 		first(0, going, time.Now().Add(time.Hour))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		rows := func(key string) (rows int64) {
@@ -108,7 +108,7 @@ func (k *kit) replays(t *testing.T, model any) {
 			return rows
 		}
 		if rows(ended) != 0 || rows(going) != 1 || rows(within) != 1 {
-			t.Errorf("of what has ended %d rows are left, and of what has not %d", rows(ended), rows(going))
+			t.Errorf("%d expired rows are left, and %d unexpired ones", rows(ended), rows(going))
 		}
 	})
 }

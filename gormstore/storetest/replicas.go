@@ -9,7 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// replicas: what one instance has acknowledged, every other sees at once,
+// replicas: whatever one instance has acknowledged is seen by every other at once,
 // however far a replica or another node lags behind.
 func (k *kit) replicas(t *testing.T) {
 	all := k.instances(t)
@@ -37,7 +37,7 @@ func (k *kit) replicas(t *testing.T) {
 	}
 }
 
-// secrets: a client's new secret holds everywhere, and the old one nowhere.
+// secrets: a client's new secret is accepted everywhere, and the old one nowhere.
 func (k *kit) secrets(t *testing.T, writer, reader *instance) {
 	t.Helper()
 	c := k.newClient(t, writer.db, models.ClientMetadata{
@@ -55,6 +55,6 @@ func (k *kit) secrets(t *testing.T, writer, reader *instance) {
 		t.Fatalf("a client's new secret is answered with %d", s)
 	}
 	if s := status(c.secret); s == http.StatusOK {
-		t.Fatal("a client's old secret is taken")
+		t.Fatal("a client's old secret is accepted")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// exchange prepares a call that changes something. The call returns the answer,
-// and whether what the answer stands for is in the database.
+// exchange prepares a call that changes something. The call returns the answer, and a
+// function that reports whether the answer's change is in the database.
 type exchange func(t *testing.T, in *instance, c client, user server.User) (call func(broken *instance) (a answer, done func() bool))
 
 var exchanges = map[string]exchange{
@@ -51,10 +51,10 @@ var exchanges = map[string]exchange{
 	},
 }
 
-// retries: a connection that is cut at any one call, before it took effect or
-// after, and a transaction that the database refuses for the sake of another,
-// are not the client's affair: it gets its one token, and it works. A database
-// that stays away is a 503, and no answer says what is not so.
+// retries: clients do not notice a connection that is cut at any call, before or after it
+// took effect, or a transaction that the database refuses because of another: they get
+// one token, and it works. A database that stays unavailable leads to a 503, and no
+// response is untrue.
 func (k *kit) retries(t *testing.T) {
 	const calls = 12 // more than any exchange makes
 	in := k.instances(t)[0]
@@ -71,7 +71,7 @@ func (k *kit) retries(t *testing.T) {
 					before := k.rows(t, k.tokenModel, c)
 					a, done := exchange(t, in, c, k.user)(broken)
 					if !a.ok() || !done() {
-						t.Fatalf("%+v at call %d: %+v, and it is not so", fault, call, a)
+						t.Fatalf("%+v at call %d: %+v, but the change is not in the database", fault, call, a)
 					}
 					if rows := k.rows(t, k.tokenModel, c) - before; rows != 1 {
 						t.Fatalf("%+v at call %d: %d rows for one exchange", fault, call, rows)
@@ -85,7 +85,7 @@ func (k *kit) retries(t *testing.T) {
 		})
 	}
 	t.Run("the database stays away", func(t *testing.T) {
-		var group sync.WaitGroup // at once: each takes as long as retries do
+		var group sync.WaitGroup // in parallel, because each takes as long as the retries
 		for name, exchange := range exchanges {
 			for _, call := range []int{0, 2} {
 				plan := &faults.Plan{Next: faults.From(call, faults.Fault{Err: faults.ErrCut})}
@@ -95,9 +95,9 @@ func (k *kit) retries(t *testing.T) {
 					a, done := ask(broken)
 					switch {
 					case a.ok() && !done():
-						t.Errorf("%s, away from call %d: an error of the database was told as success", name, call)
+						t.Errorf("%s, unavailable from call %d: an error of the database was reported as success", name, call)
 					case !a.ok() && (a.Status != http.StatusServiceUnavailable || a.RetryAfter == "" || a.Access != ""):
-						t.Errorf("%s, away from call %d: answered with %+v", name, call, a)
+						t.Errorf("%s, unavailable from call %d: answered with %+v", name, call, a)
 					}
 				})
 			}
@@ -106,8 +106,8 @@ func (k *kit) retries(t *testing.T) {
 	})
 }
 
-// choosesConnections reports whether dbresolver gives each statement outside a
-// transaction a connection that no fault can be put on.
+// choosesConnections reports whether dbresolver assigns connections to statements outside
+// a transaction, in which faults cannot be injected.
 func choosesConnections(db *gorm.DB) bool {
 	_, found := db.Plugins["gorm:db_resolver"]
 	return found

@@ -24,7 +24,7 @@ type sessionStore interface {
 	oidc.LogoutStorage
 }
 
-// oneKey signs ID tokens, of which the kit looks at none.
+// oneKey signs ID tokens, which the kit does not examine.
 type oneKey struct{ jose.JSONWebKey }
 
 // SigningKey returns the key.
@@ -32,7 +32,7 @@ func (k *oneKey) SigningKey(context.Context, jose.SignatureAlgorithm, time.Time)
 	return &k.JSONWebKey, nil
 }
 
-// PublicKeys returns its public half.
+// PublicKeys returns the public key.
 func (k *oneKey) PublicKeys(context.Context, time.Time) (*jose.JSONWebKeySet, error) {
 	return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.Public()}}, nil
 }
@@ -57,9 +57,9 @@ func Sessions[S, L, T, C any, PS gormstore.SessionModel[S], PL gormstore.LogoutM
 	}
 }
 
-// sessions: a session is one row a client however often it is joined, ends once,
-// takes along what is being redeemed or refreshed meanwhile, and each client is told
-// by one.
+// sessions: a session has one row per client however often it is joined, ends once, also
+// ends grants that are being redeemed or refreshed at the same time, and each client is
+// notified by one instance.
 func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 	all, in := k.racing(t)
 	c := k.newClient(t, k.handles[0], models.ClientMetadata{
@@ -80,7 +80,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			switch {
 			case err == nil:
 				return ended
-			case try == tries || !errors.Is(err, server.ErrUnavailable): // an engine may refuse for longer than is tried by itself
+			case try == tries || !errors.Is(err, server.ErrUnavailable): // an engine may refuse for longer than the store tries
 				t.Errorf("the session cannot be ended: %v", err)
 				return new(oidc.EndedSession)
 			}
@@ -110,15 +110,15 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			t.Errorf("the outbox has %+v", due)
 		}
 		if storage, ok := any(in(0).sessions).(oidc.FairLogoutStorage); ok {
-			others, err := storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another", stored.ClientID}) // by the column: what was filled in is no id of a client
+			others, err := storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another", stored.ClientID}) // the value of the column, because the filled-in value is not a client id
 			check(t, err)
 			if len(others) != 0 {
-				t.Errorf("the outbox has %+v of a client that is left out", others)
+				t.Errorf("the outbox returns %+v of an excluded client", others)
 			}
 			others, err = storage.DueLogoutsExcept(t.Context(), time.Unix(20, 0), 10, []string{"another"})
 			check(t, err)
 			if len(others) != 1 {
-				t.Errorf("the outbox has %+v where another client is left out", others)
+				t.Errorf("the outbox returns %+v when another client is excluded", others)
 			}
 		}
 		for _, logout := range due {
@@ -141,7 +141,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			}
 		}
 		if rows := k.count(t, sessionModel, "session_id", server.Digest(id)); rows != 1 {
-			t.Errorf("one session at one client is %d rows", rows)
+			t.Errorf("one session at one client has %d rows", rows)
 		}
 	})
 	t.Run("a session ends once", func(t *testing.T) {
@@ -154,14 +154,14 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 				ended += len(one.Clients)
 			}
 			if ended < 1 {
-				t.Error("a session ended and nobody was told")
+				t.Error("a session ended, but no call reported it")
 			}
 			again += ended - 1
 		}
-		// A COMMIT without an answer may have ended it: it is told again then, as on a cluster
-		// whose nodes met, now and then.
+		// A COMMIT without an answer may have ended the session, which is then reported again.
+		// That happens occasionally on a cluster whose nodes collide.
 		if again > 1 {
-			t.Errorf("%d sessions ended %d times", rounds, rounds+again)
+			t.Errorf("%d sessions were reported as ended %d times", rounds, rounds+again)
 		}
 	})
 	t.Run("a code is not redeemed in a session that has ended, also meanwhile", func(t *testing.T) {
@@ -177,7 +177,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			})
 			k.dead(t, all, c, answers[1])
 			if a := in(round).redeem(c, params.Get("code")); a.ok() {
-				t.Errorf("the code is redeemed afterwards: %+v", a)
+				t.Errorf("the code is redeemed after the session ended: %+v", a)
 			}
 		}
 	})
@@ -215,7 +215,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 				}
 			}
 			if won != 1 {
-				t.Errorf("%d instances tell one client", won)
+				t.Errorf("%d instances notify one client", won)
 			}
 		}
 		if due := k.dueLogouts(t, in(0)); len(due) > 0 {
@@ -234,10 +234,10 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		}))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		if rows := k.count(t, sessionModel, "session_id", server.Digest(id)); rows != 0 {
-			t.Errorf("%d sessions stay", rows)
+			t.Errorf("%d sessions were not pruned", rows)
 		}
 		if rows := k.count(t, logoutModel, "expires_at", 1); rows != 0 {
-			t.Errorf("%d logouts stay", rows)
+			t.Errorf("%d logouts were not pruned", rows)
 		}
 	})
 }

@@ -20,19 +20,19 @@ import (
 type Config struct {
 	// DB is the database, with the models migrated. Required.
 	DB *gorm.DB
-	// Instances are further handles on the same database, as the program's
-	// other instances would have: another pool, another node of a cluster. Every
-	// call of the kit goes to one or another.
+	// Instances are further handles on the same database, such as the program's other
+	// instances would have: another connection pool, or another node of a cluster. The kit
+	// distributes its calls over all handles.
 	Instances []*gorm.DB
-	// Prepare fills the columns of the program's own in a row that the kit is
-	// about to store: a pointer to the model of users or of clients, the user's
-	// before it has an id. Nil when such rows need nothing.
+	// Prepare fills in the program's own columns of a row that the kit is about to store.
+	// row is a pointer to the model of users, before the user has an id, or to the model of
+	// clients. It may be nil if such rows need nothing.
 	Prepare func(row any)
-	// Parts are further models, such as DeviceCodes[DeviceCode]().
+	// Parts are further models to test, such as DeviceCodes[DeviceCode]().
 	Parts []Part
 }
 
-// Part is a model that not every program has, and what it has to keep.
+// Part is an optional model, with the tests of its guarantees.
 type Part struct {
 	name string
 	// assemble adds the model to an instance.
@@ -40,8 +40,8 @@ type Part struct {
 	test     func(k *kit, t *testing.T)
 }
 
-// Run tests the models U of users, C of clients, T of tokens and A of
-// authorization codes. Each promise is a subtest, so that -run picks one.
+// Run tests the models U of users, C of clients, T of tokens and A of authorization
+// codes. Each guarantee is a subtest, so that -run can select it.
 func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C], PT gormstore.TokenModel[T], PA gormstore.AuthorizationCodeModel[A]](t *testing.T, config Config) {
 	t.Helper()
 	if config.DB == nil {
@@ -57,7 +57,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		row := new(U)
 		config.Prepare(row)
 		if err := again(func() error { return db.Create(row).Error }); err != nil {
-			t.Fatalf("storetest: store a user (Config.Prepare fills what it needs): %v", err)
+			t.Fatalf("storetest: store a user (use Config.Prepare to fill in columns): %v", err)
 		}
 		return PU(row)
 	}
@@ -68,7 +68,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		config.Prepare(row)
 		secret, err := gormoauth.CreateClientFactory[C, PC](db, k.on(t, db).server).Create(t.Context(), row)
 		if err != nil {
-			t.Fatalf("storetest: store a client (Config.Prepare fills what it needs): %v", err)
+			t.Fatalf("storetest: store a client (use Config.Prepare to fill in columns): %v", err)
 		}
 		return client{PC(row).GetClientID(), secret}
 	}
@@ -92,7 +92,8 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 		}
 		in.prune = gormoauth.CreatePruneFunc[T, A, PT, PA](db, in.prunable...)
 		in.erase = gormoauth.CreateEraseFunc[T, A, PT, PA](db, in.erasable...)
-		// With a condition, so that no store takes it for the table of consents: there is none.
+		// With a condition, so that no store takes this for the table of consents, which does
+		// not exist.
 		_, consentsErr := gormstore.NewConsents[indexes, T, A, *indexes, PT, PA](db.Where("1 = 1"))
 		in.indexed = consentsErr == nil
 		return in
@@ -115,13 +116,13 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 	}
 }
 
-// indexes is a model by which to find whether others have an index on UserID.
+// indexes is a model that serves to find out whether the others have an index on UserID.
 type indexes struct {
 	UserID string `gorm:"index"`
 	models.ConsentMixin
 }
 
-// kit is what the tests share, whatever the models are.
+// kit is what the tests share, independent of the models.
 type kit struct {
 	handles               []*gorm.DB
 	tokenModel, codeModel any
@@ -133,8 +134,8 @@ type kit struct {
 	assemble  func(t testing.TB, db *gorm.DB, config server.Config) *instance
 }
 
-// everyRow is a handle for the kit's own statements, without the conditions of the
-// program's.
+// everyRow returns a handle for the kit's own statements, without the conditions of the
+// program's handle.
 func (k *kit) everyRow() *gorm.DB {
 	return k.handles[0].Session(&gorm.Session{NewDB: true}).Set("gorm:db_resolver:write", struct{}{})
 }
@@ -148,8 +149,8 @@ func (k *kit) rows(t testing.TB, model any, c client) (rows int64) {
 	return rows
 }
 
-// again is for the kit's own statements, which an engine may refuse for the
-// sake of others.
+// again repeats one of the kit's own statements, which an engine may refuse because of a
+// concurrent one.
 func again(statement func() error) (err error) {
 	const attempts, pause = 10, 10 * time.Millisecond
 	for range attempts {
@@ -161,7 +162,7 @@ func again(statement func() error) (err error) {
 	return err
 }
 
-// must is for what Run itself has checked the types of.
+// must returns the value, or ends the test if err is not nil.
 func must[V any](value V, err error) func(t testing.TB) V {
 	return func(t testing.TB) V {
 		t.Helper()

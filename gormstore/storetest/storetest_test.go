@@ -27,7 +27,7 @@ func run[T any, P gormstore.TokenModel[T]](t *testing.T, config storetest.Config
 	storetest.Run[oauthtest.User, oauthtest.Client, T, oauthtest.AuthorizationCode, *oauthtest.User, *oauthtest.Client, P](t, config)
 }
 
-// The kit once more, with a trail of all that it does.
+// The kit again, with an audit trail.
 func TestWithATrail(t *testing.T) {
 	for _, engine := range []string{testdb.SQLiteGo, testdb.PostgresSerializable} {
 		t.Run(engine, func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestWithATrail(t *testing.T) {
 	}
 }
 
-// The kit once more, on a handle whose conditions are true of every row. Whatever of
-// the store's own conditions were joined with one half of them alone would not count.
+// The kit again, on a handle with conditions that match every row. If a store's own
+// conditions were joined with only one half of them, they would have no effect.
 func TestTheConditionsOfTheHandleStandApart(t *testing.T) {
 	for _, engine := range []string{testdb.SQLiteGo, testdb.Postgres} {
 		t.Run(engine, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestTheConditionsOfTheHandleStandApart(t *testing.T) {
 	}
 }
 
-// Models for an engine that spreads its rows by their keys: no key counts up.
+// Models for an engine that distributes rows by their keys: no key is sequential.
 type (
 	spreadUser struct {
 		ID   string `gorm:"type:uuid;primaryKey;default:gen_random_uuid()"`
@@ -119,8 +119,8 @@ type (
 // GetUserID returns the primary key.
 func (u *spreadUser) GetUserID() string { return u.ID }
 
-// CockroachDB and YugabyteDB speak PostgreSQL's language and refuse a call with
-// 40001 wherever two meet. Here one call in sixteen is refused.
+// CockroachDB and YugabyteDB speak PostgreSQL's protocol and refuse colliding calls with
+// 40001. Here one call in sixteen is refused.
 func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
 	refuse := &faults.Plan{Next: func(faults.Call) faults.Fault {
 		if rand.IntN(16) == 0 {

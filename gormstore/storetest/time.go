@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// time: a token lives exactly as long as it says, in whatever zone the clock
-// is, and also after 2038.
+// time: a token is valid for exactly its lifetime, whatever the time zone of the clock,
+// also after 2038.
 func (k *kit) time(t *testing.T) {
 	const accessTokenLife = time.Hour
 	zones := map[string]*time.Location{
@@ -25,16 +25,16 @@ func (k *kit) time(t *testing.T) {
 			}{{0, true}, {accessTokenLife - time.Second, true}, {accessTokenLife, false}, {refreshTokenLife - time.Second, false}} {
 				now = start.Add(moment.after)
 				if in.valid(first.Access) != moment.valid {
-					t.Errorf("%s, %d: after %v an access token of one hour is valid: %v", name, year, moment.after, !moment.valid)
+					t.Errorf("%s, %d: after %v, the validity of an access token of one hour is %v", name, year, moment.after, !moment.valid)
 				}
 			}
 			second := in.refresh(c, first.Refresh)
 			if !second.ok() {
-				t.Errorf("%s, %d: a second before its end a refresh token is refused: %s", name, year, second.Description)
+				t.Errorf("%s, %d: a refresh token is refused a second before it expires: %s", name, year, second.Description)
 			}
 			now = now.Add(refreshTokenLife)
 			if a := in.refresh(c, second.Refresh); a.ok() {
-				t.Errorf("%s, %d: at its end a refresh token is taken", name, year)
+				t.Errorf("%s, %d: a refresh token is accepted when it expires", name, year)
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			gormoauth.Clients[pointerClient](), gormoauth.Tokens[prefixedToken](), gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User](&oauthtest.User{}),
 			gormoauth.Registration[pointerClient, prefixedToken](), gormoauth.FAPI2SecurityProfile[PushedRequest, Replay](), gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
 		}, []string{
-			"pointerClient embeds *models.ClientMixin; write models.ClientMixin, without the star",
+			"pointerClient embeds *models.ClientMixin; embed models.ClientMixin, without the star",
 			`prefixedToken has the column "client_id" of models.TokenMixin as "oauth_client_id"; remove embeddedPrefix`,
 			"userlessCode has no field UserID; add UserID *uint",
 			"oauthtest.User was given an empty condition",

@@ -95,13 +95,13 @@ func TestModelsAreDiagnosedAllAtOnce(t *testing.T) {
 	text := findings.String()
 	for _, want := range []string{
 		"gormstore_test.hiddenToken has no columns of models.TokenMixin",
-		"gormstore_test.pointerToken embeds *models.TokenMixin, so the constructors refuse it; remedy: write models.TokenMixin, without the star",
+		"gormstore_test.pointerToken embeds *models.TokenMixin, so the constructors refuse it; remedy: embed models.TokenMixin, without the star",
 		"gormstore_test.userlessToken has no field UserID, so the constructors refuse it; remedy: add UserID *uint",
 		`gormstore_test.shadowedToken declares a field Scope that hides`,
 		`gormstore_test.renamedShadowToken declares a field Extra that hides the column "grant_id"`,
 		"gormstore_test.bytesToken has a UserID of type [16]uint8",
 		"int: unsupported data type",
-		"gormstore_test.looseToken has no index on UserID, by which a user's rows are found, so the constructors refuse it; remedy: add the tag `gorm:\"index\"`",
+		"gormstore_test.looseToken has no index on UserID, which finding a user's rows needs, so the constructors refuse it; remedy: add the tag `gorm:\"index\"`",
 	} {
 		assert.Contains(t, text, want)
 	}

@@ -74,7 +74,7 @@ func TestAMistakeInAModelIsRefusedAtConstruction(t *testing.T) {
 		"the mixin is in an unexported struct": {
 			tokens(second(gormstore.NewTokens[hiddenToken](db))), "has no columns of models.TokenMixin; embed it by value"},
 		"the mixin is a pointer": {
-			tokens(second(gormstore.NewTokens[pointerToken](db))), "embeds *models.TokenMixin; write models.TokenMixin, without the star"},
+			tokens(second(gormstore.NewTokens[pointerToken](db))), "embeds *models.TokenMixin; embed models.TokenMixin, without the star"},
 		"the mixin is left out by a tag": {
 			tokens(second(gormstore.NewTokens[ignoredToken](db))), "has no columns of models.TokenMixin"},
 		"there is no UserID": {
@@ -311,7 +311,7 @@ func TestACredentialThatNobodySpendsIsAnError(t *testing.T) {
 	require.NoError(t, err)
 	for fault, from := range map[string]server.CredentialRecord{
 		"is not single use; give it a method DescribeTable that sets SpentAt": foreign{},
-		"describes its table with SpentAt: \"Used\", which is no column":      &misdescribed{},
+		"describes its table with SpentAt: \"Used\", which is not a column":   &misdescribed{},
 	} {
 		for _, kind := range []server.ExchangeKind{server.ExchangeSpend, server.ExchangeRotate, server.ExchangeKeep, server.ExchangeDescend, 0} {
 			err := tokens.Save(t.Context(), server.Exchange{Kind: kind, Token: &models.TokenMixin{AccessToken: "a"}, From: from, Presented: "p"})

@@ -88,7 +88,7 @@ func TestWhatIsFoundByItsUserNeedsAnIndex(t *testing.T) {
 		ID, UserID uint
 		models.AuthorizationCodeMixin
 	}
-	const remedy = "has no index on UserID, by which a user's rows are found; add the tag `gorm:\"index\"`"
+	const remedy = "has no index on UserID, which finding a user's rows needs; add the tag `gorm:\"index\"`"
 	_, err := gormstore.NewConsents[Consent, oauthtest.Token, oauthtest.AuthorizationCode](db)
 	assert.ErrorContains(t, err, "Consent "+remedy)
 	_, err = gormstore.NewConsents[oauthtest.Consent, oauthtest.Token, Code](db)

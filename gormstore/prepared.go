@@ -12,37 +12,38 @@ import (
 	"gorm.io/gorm"
 )
 
-// The drivers of SQLite and MySQL prepare a statement anew each time it is sent. The library
-// sends the same ones again and again: they are prepared once for each connection, and kept.
-// The driver of PostgreSQL keeps statements by itself, where it may: behind a pooler such as
-// PgBouncer it may not.
+// The drivers of SQLite and MySQL prepare a statement each time it is sent. The library
+// sends the same statements over and over, so this file prepares them once per connection
+// and keeps them. The driver of PostgreSQL does that itself where it may, which it may not
+// behind a pooler such as PgBouncer.
 
 const (
-	// keptStatements is how many different statements are kept for a pool.
+	// keptStatements is the maximum number of statements kept for a pool.
 	keptStatements = 200
-	// keptArguments is how many arguments a kept statement has at most. One with more is a page
-	// of some size, and seldom comes again.
+	// keptArguments is the maximum number of arguments of a kept statement. A statement with
+	// more is about a page of rows, and is rarely sent again with the same number.
 	keptArguments = 100
-	// preparing is how long a statement that was sent in a transaction waits for a free
-	// connection after it, to be prepared for the next time.
+	// preparing is how long to wait for a free connection after a transaction, to prepare
+	// its new statements for the next time.
 	preparing = 20 * time.Millisecond
 )
 
-// prepared is a pool that keeps statements, as a gorm.ConnPool.
+// prepared is a connection pool that keeps prepared statements, as a gorm.ConnPool.
 type prepared struct {
 	*sql.DB
 
 	kept *kept
 }
 
-// kept are the statements of a pool.
+// kept are the prepared statements of a pool.
 type kept struct {
 	mu         sync.RWMutex
 	statements map[string]*sql.Stmt
 }
 
-// keeping returns the handle on a pool that keeps statements. It returns the handle as it is
-// where the driver keeps them, or where something stands between it and the driver.
+// keeping returns the handle on a pool that keeps prepared statements. It returns the handle
+// unchanged if the driver keeps them itself, or if there is something between the handle and
+// the driver.
 func keeping(db *gorm.DB) *gorm.DB {
 	pool, ok := db.Statement.ConnPool.(*sql.DB)
 	if !ok || db.Name() == "postgres" || db.Plugins["gorm:db_resolver"] != nil {
@@ -53,8 +54,9 @@ func keeping(db *gorm.DB) *gorm.DB {
 	return db
 }
 
-// prepared returns the one pool that keeps statements. It lives as long as the tables that use
-// it, and the statements with it: they refer to their pool, which would otherwise live for ever.
+// prepared returns the pool that keeps the statements, of which there is one for all tables. It
+// and its statements live as long as the tables that use it: statements refer to their pool,
+// which would otherwise never be freed.
 func (r *relatives) prepared(pool *sql.DB) *prepared {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,30 +70,32 @@ func (r *relatives) prepared(pool *sql.DB) *prepared {
 }
 
 func (k *kept) close() {
-	for _, stmt := range k.statements { // nobody else has them any more
+	for _, stmt := range k.statements { // nothing else refers to them any more
 		if stmt != nil {
 			_ = stmt.Close()
 		}
 	}
 }
 
-// of returns a statement that is kept, or whether it may be.
+// of returns the kept statement for a query. If there is none, may reports whether it may
+// be kept.
 func (k *kept) of(query string, args int) (known *sql.Stmt, may bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if stmt, has := k.statements[query]; has { // nil while a call prepares it
+	if stmt, has := k.statements[query]; has { // nil while another call prepares it
 		return stmt, false
 	}
 	word, _, _ := strings.Cut(query, " ")
 	switch word {
 	case "SELECT", "INSERT", "UPDATE", "DELETE":
-		// A hook of the program's own may send several at once, of which a prepared one is the first.
+		// A hook of the program may send several statements at once, of which only the first would be
+		// prepared.
 		return nil, args <= keptArguments && len(k.statements) < keptStatements && !strings.Contains(query, ";")
 	}
 	return nil, false
 }
 
-// claim reports whether a call is the one that prepares a statement.
+// claim reports whether the caller is the one to prepare a statement.
 func (k *kept) claim(query string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -102,7 +106,7 @@ func (k *kept) claim(query string) bool {
 	return true
 }
 
-// settle ends a claim: nil gives it up.
+// settle ends a claim with the prepared statement; nil if there is none.
 func (k *kept) settle(query string, stmt *sql.Stmt) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -111,8 +115,8 @@ func (k *kept) settle(query string, stmt *sql.Stmt) {
 	}
 }
 
-// keep prepares a statement. It returns nil where another call does, or where it fails: sent as
-// text, the statement says why.
+// keep prepares a statement. It returns nil if another call is preparing it, or if preparing
+// fails: sending the query then returns the error.
 func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	if !p.kept.claim(query) {
 		return nil
@@ -141,7 +145,7 @@ func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (
 	return p.DB.ExecContext(ctx, query, args...)
 }
 
-// QueryContext sends a statement that answers with rows.
+// QueryContext sends a query.
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if stmt := p.statement(ctx, query, len(args)); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
@@ -149,7 +153,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 	return p.DB.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext sends a statement that answers with one row.
+// QueryRowContext sends a query for one row.
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := p.statement(ctx, query, len(args)); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
@@ -169,8 +173,9 @@ func (p *prepared) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.Co
 // GetDBConn returns the pool.
 func (p *prepared) GetDBConn() (*sql.DB, error) { return p.DB, nil }
 
-// preparedTx is a transaction on a pool that keeps statements. What is not kept is prepared
-// after it: that takes a connection of the pool, of which there may be no second one.
+// preparedTx is a transaction on a pool that keeps statements. New statements are prepared
+// after the transaction, because that needs a connection of the pool, which may not have a
+// second one.
 type preparedTx struct {
 	*sql.Tx
 
@@ -197,7 +202,7 @@ func (t *preparedTx) ExecContext(ctx context.Context, query string, args ...any)
 	return t.Tx.ExecContext(ctx, query, args...)
 }
 
-// QueryContext sends a statement that answers with rows.
+// QueryContext sends a query.
 func (t *preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if stmt := t.statement(ctx, query, len(args)); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
@@ -205,7 +210,7 @@ func (t *preparedTx) QueryContext(ctx context.Context, query string, args ...any
 	return t.Tx.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext sends a statement that answers with one row.
+// QueryRowContext sends a query for one row.
 func (t *preparedTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := t.statement(ctx, query, len(args)); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
@@ -213,7 +218,7 @@ func (t *preparedTx) QueryRowContext(ctx context.Context, query string, args ...
 	return t.Tx.QueryRowContext(ctx, query, args...)
 }
 
-// Commit commits, and prepares what was not kept.
+// Commit commits, and then prepares the statements that were not kept yet.
 func (t *preparedTx) Commit() error {
 	err := t.Tx.Commit()
 	if err != nil || len(t.missed) == 0 {

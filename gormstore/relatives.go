@@ -18,32 +18,32 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
-// relatives are the tables of one pool of connections of which rows end with a grant, a
-// client or a user. Each store that is made adds its table. So whatever ends something
-// finds what came of it also in tables that nobody has named to it, such as those of
-// device authorizations where a consent is revoked.
+// relatives are the tables of one connection pool whose rows end with a grant, a client
+// or a user. Each new store adds its table. So ending something also finds rows in tables
+// that it was not given, such as device authorizations when a consent is revoked.
 //
-// Tables of handles with the same conditions belong together: the rows of one tenant are
-// not another's. Those of handles with scopes are left out. Where there are two tables of tokens, it cannot be known what belongs to
-// which: then a store ends what is in the tables that it was given, and no more.
+// Tables of handles with the same conditions belong together, because the rows of one tenant are not another's. Tables
+// of handles with scopes are not included. If there are two tables of tokens, it cannot be known which of the other
+// tables belong to which: then a store ends only rows in the tables that it was given.
 type relatives struct {
 	mu       sync.Mutex
 	families map[string]*family // by the conditions of their handles
 	servers  []weak.Pointer[server.Server]
-	// clients and users are the tables of those whose grants end, by their names, whatever the
+	// clients and users are the tables of clients and of users, by name, regardless of the
 	// conditions of their handles.
 	clients, users map[string]*Table
 	keeps          weak.Pointer[prepared]
 }
 
-// family are tables by their names.
+// family holds the tables with the same conditions, by name.
 type family struct{ tokens, single, consents, clients map[string]*Table }
 
-// pools holds the relatives of each pool. They refer to no connection, so that a pool that
-// is no longer used is forgotten.
+// pools holds the relatives of each pool. They do not refer to the pool, so that a pool
+// that is no longer used can be freed.
 var pools sync.Map // of weak.Pointer[sql.DB] to *relatives
 
-// relatives returns those of the table's pool, nil where its handle is a transaction.
+// relatives returns the relatives of the table's pool; nil if its handle is a
+// transaction.
 func (t *Table) relatives() *relatives {
 	pool, err := t.db.DB()
 	if err != nil {
@@ -61,8 +61,8 @@ func relativesOf(pool *sql.DB) *relatives {
 	return known.(*relatives)
 }
 
-// conditions returns the conditions of the program's handle as text. ok is false where there
-// are scopes, of which nobody knows what they will add.
+// conditions returns the conditions of the program's handle as SQL. ok is false if there are
+// scopes, because it is unknown what they will add.
 func (t *Table) conditions() (text string, ok bool) {
 	if reflect.ValueOf(t.db.Statement).Elem().FieldByName("scopes").Len() > 0 {
 		return "", false
@@ -96,20 +96,20 @@ func (t *Table) family(f func(*family)) {
 	f(of)
 }
 
-// unbound is the table without its handle, for the registry.
+// unbound returns the table without its handle, for the registry.
 func (t *Table) unbound() *Table {
 	return &Table{schema: t.schema, name: t.name, about: t.about, columns: t.columns, userID: t.userID}
 }
 
-// bind is a table of the registry on the handle of this one.
+// bind returns a table of the registry with the handle of this table.
 func (t *Table) bind(known *Table) *Table {
 	table := *known
 	table.db, table.pool, table.turn, table.trail = t.db, t.pool, t.turn, t.trail
 	return &table
 }
 
-// only returns the one table of clients or users of the pool, on a handle without conditions,
-// or nil where there are several or none.
+// only returns the only table of clients or of users of the pool, on a handle without
+// conditions; nil if there are several or none.
 func (t *Table) only(choose func(*relatives) map[string]*Table) *Table {
 	r := t.relatives()
 	if r == nil {
@@ -161,7 +161,7 @@ func (t *Table) register(choose func(*relatives) map[string]*Table) {
 	choose(r)[t.schema.Table] = t.unbound()
 }
 
-// ofKin returns those of the family that are chosen as tables of this one's handle, unless
+// ofKin returns the chosen tables of the family with the handle of this table; none if
 // there are several tables of tokens.
 func (t *Table) ofKin(choose func(*family) map[string]*Table) (tables []*Table) {
 	t.family(func(f *family) {
@@ -176,9 +176,8 @@ func (t *Table) ofKin(choose func(*family) map[string]*Table) (tables []*Table) 
 	return tables
 }
 
-// TellRevocationsTo has the server's hooks be told of what the stores of this pool of
-// connections revoke by themselves; a table is a [server.RevocationSource], and so is a store
-// that revokes.
+// TellRevocationsTo reports what the stores of this connection pool revoke on their own to
+// the server's hooks. A table is a [server.RevocationSource], and so is a store that revokes.
 func (t *Table) TellRevocationsTo(s *server.Server) {
 	r := t.relatives()
 	if r == nil || s == nil {
@@ -191,8 +190,9 @@ func (t *Table) TellRevocationsTo(s *server.Server) {
 	r.servers = append(r.servers, key)
 }
 
-// tell tells the hooks of a revocation after it was stored: those of the server whose
-// request is in the context, otherwise of every server that was named.
+// tell calls the hooks after a revocation was stored: those of the server whose request
+// is in the context, otherwise those of every server that was passed to
+// TellRevocationsTo.
 func (t *Table) tell(ctx context.Context, revocation server.Revocation, now time.Time) {
 	if req := server.RequestFromContext(ctx); req != nil && req.Server != nil {
 		req.TokenRevoked(ctx, revocation)

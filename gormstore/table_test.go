@@ -192,12 +192,12 @@ func (*userless) DescribeTable() models.Table { return models.Table{Key: "Digest
 func TestADescriptionIsChecked(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	for want, open := range map[string]func() error{
-		"describes its table without a Key":                                    func() error { _, err := gormstore.NewTable[keyless](db); return err },
-		`describes its table with ExpiresAt: "EndsAt", which is no column`:     func() error { _, err := gormstore.NewTable[keyless](db); return err },
-		"has no unique index on Digest, the Key of its table; add the tag":     func() error { _, err := gormstore.NewTable[loose](db); return err },
-		"has the Key Number of type int; name a field that is text":            func() error { _, err := gormstore.NewTable[numbered](db); return err },
-		"has no field UserID; add UserID *uint":                                func() error { _, err := gormstore.NewTable[userless](db); return err },
-		"embeds models.ConsentMixin and models.ReplayMixin; give each a model": func() error { return gormoauth.AutoMigrate(db, &twofold{}) },
+		"describes its table without a Key":                                       func() error { _, err := gormstore.NewTable[keyless](db); return err },
+		`describes its table with ExpiresAt: "EndsAt", which is not a column`:     func() error { _, err := gormstore.NewTable[keyless](db); return err },
+		"has no unique index on Digest, the Key of its table; add the tag":        func() error { _, err := gormstore.NewTable[loose](db); return err },
+		"has the Key Number of type int; use a string field":                      func() error { _, err := gormstore.NewTable[numbered](db); return err },
+		"has no field UserID; add UserID *uint":                                   func() error { _, err := gormstore.NewTable[userless](db); return err },
+		"embeds models.ConsentMixin and models.ReplayMixin; use a separate model": func() error { return gormoauth.AutoMigrate(db, &twofold{}) },
 	} {
 		require.ErrorContains(t, open(), want)
 	}

@@ -192,7 +192,7 @@ func TestConsentIsRememberedByTheLineThatSaysSo(t *testing.T) {
 	}
 	output, err := run()
 	require.Error(t, err)
-	assert.Contains(t, output, "main.Token has no index on UserID, by which a user's rows are found; add the tag `gorm:\"index\"`")
+	assert.Contains(t, output, "main.Token has no index on UserID, which finding a user's rows needs; add the tag `gorm:\"index\"`")
 	assert.Contains(t, output, "main.AuthorizationCode has no index on UserID")
 	replace("UserID *uint //", "UserID *uint `gorm:\"index\"` //")
 	replace("ID, UserID uint", "ID uint\n\tUserID uint `gorm:\"index\"`")

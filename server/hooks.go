@@ -208,6 +208,14 @@ type RegistrationHook interface {
 	CheckRegistration(s *Server) error
 }
 
+// RegisteredHook is told that a server uses it, so that it can keep what it needs of that server.
+// A [ConfigChecker] and a [RegistrationHook] change nothing, because a server may still refuse the
+// value.
+type RegisteredHook interface {
+	// Registered is called after each registration that succeeded, including the hook's own.
+	Registered(s *Server)
+}
+
 // ClientAuthenticatedHook is called for every client that authenticated. The request may still be
 // refused afterwards: whether an assertion was used before is only found when the request is
 // answered.
@@ -358,8 +366,8 @@ func isHook(value any) bool {
 		AuthorizationCodeHook, PushedRequestHook, AuthorizationResponseHook, ResponseModeHook,
 		IssuanceHook, TokenHook, TokenResponseHook, RepeatableParametersHook, IntrospectionHook,
 		MetadataHook, DiagnoseHook, ClientLookupHook, ClientMetadataHook, AssertionHook,
-		RequestObjectHook, PublishedKeysHook, RegistrationHook, ClientAuthenticatedHook, TokenIssuedHook,
-		TokenRevokedHook:
+		RequestObjectHook, PublishedKeysHook, RegistrationHook, RegisteredHook,
+		ClientAuthenticatedHook, TokenIssuedHook, TokenRevokedHook:
 		return true
 	default:
 		return false

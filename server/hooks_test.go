@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -189,4 +190,40 @@ func TestEventsMayBeFunctions(t *testing.T) {
 	a := p.Redeem(client, p.Code(client, ""))
 	p.Revoke(client, "token="+a.Body["access_token"])
 	assert.True(t, slices.Equal([]string{"client", "issued", "client", "revoked"}, told), told)
+}
+
+// told counts what it is told of, and refuses registrations on demand.
+type told struct {
+	refuse bool
+	times  int
+}
+
+func (h *told) CheckRegistration(*server.Server) error {
+	if h.refuse {
+		return errors.New("refused")
+	}
+	return nil
+}
+
+func (h *told) Registered(*server.Server) { h.times++ }
+
+func TestAHookIsToldOfRegistrationsThatSucceeded(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	hook := &told{refuse: true}
+	require.ErrorContains(t, p.Server.Register(hook), "refused")
+	assert.Zero(t, hook.times)
+	hook.refuse = false
+	require.NoError(t, p.Server.Register(hook))
+	assert.Equal(t, 1, hook.times)
+	require.NoError(t, p.Server.Register(server.OnTokenIssued(func(context.Context, *server.Request, *models.TokenMixin) {})))
+	assert.Equal(t, 2, hook.times)
+
+	early := new(server.Server)
+	hook = new(told)
+	require.NoError(t, early.Register(hook))
+	require.Error(t, early.Init(server.Config{}))
+	assert.Zero(t, hook.times, "the settings are faulty")
+	require.NoError(t, early.Init(p.BareConfig()))
+	assert.Equal(t, 1, hook.times)
 }

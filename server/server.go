@@ -82,7 +82,7 @@ type WrappingGrant interface {
 
 // ConfigChecker is implemented by a grant, an endpoint, a hook or a client authentication method
 // that has requirements of its own. CheckConfig returns all faults, each naming the field and the
-// remedy.
+// remedy, and changes nothing.
 type ConfigChecker interface {
 	CheckConfig(config *Config) error
 }
@@ -125,6 +125,7 @@ func (s *Server) Init(config Config) error {
 		s.config, s.given, s.initialized, s.crossOrigin, s.registrations = Config{}, Config{}, false, nil, before
 		return err
 	}
+	s.tellRegistered()
 	if len(config.Secrets) == 0 {
 		config.Logger.Info("Config.Secrets is empty", slog.String("off", offWithoutSecrets))
 	}
@@ -141,12 +142,25 @@ func (s *Server) registerMethods(methods []ClientAuthMethod, faulty bool) (err e
 		}
 	}()
 	methods = slices.DeleteFunc(slices.Clone(methods), func(m ClientAuthMethod) bool { return checkGiven(m) != nil })
-	return s.addMethods(methods)
+	return s.change(adding(methods))
 }
 
-// register changes what is registered. If a [RegistrationHook] refuses the result, the change is
-// undone.
+// register changes what is registered, and tells the hooks once it is.
 func (s *Server) register(change func(*registrations)) error {
+	if err := s.change(change); err != nil || !s.initialized {
+		return err
+	}
+	s.tellRegistered()
+	return nil
+}
+
+func (s *Server) tellRegistered() {
+	tell(&Request{Server: s}, func(hook RegisteredHook) { hook.Registered(s) })
+}
+
+// change changes what is registered. If a [RegistrationHook] refuses the result, the change is
+// undone.
+func (s *Server) change(change func(*registrations)) error {
 	before := s.registrations
 	s.registrations = registrations{
 		slices.Clone(before.grants), maps.Clone(before.endpoints), slices.Clone(before.methods), slices.Clone(before.extensions),
@@ -358,16 +372,17 @@ func (s *Server) RegisterClientAuthMethod(methods ...ClientAuthMethod) error {
 	if err := construct.Join(faults...); err != nil {
 		return err
 	}
-	return s.addMethods(methods)
+	return s.register(adding(methods))
 }
 
-func (s *Server) addMethods(methods []ClientAuthMethod) error {
-	return s.register(func(r *registrations) {
+// adding returns the change that adds client authentication methods.
+func adding(methods []ClientAuthMethod) func(*registrations) {
+	return func(r *registrations) {
 		for _, m := range methods {
 			sameName := func(other ClientAuthMethod) bool { return other.AuthMethod() == m.AuthMethod() }
 			r.methods = append(slices.DeleteFunc(r.methods, sameName), m)
 		}
-	})
+	}
 }
 
 // noteHooks collects the endpoints and client authentication methods that are hooks as well, all

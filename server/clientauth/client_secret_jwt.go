@@ -46,8 +46,7 @@ func secretAlgorithms() []jose.SignatureAlgorithm { return []jose.SignatureAlgor
 // AuthMethod returns "client_secret_jwt".
 func (*ClientSecretJWT) AuthMethod() string { return models.ClientSecretJWT }
 
-// CheckConfig returns an error for each missing or invalid field, and keeps the
-// configuration's secrets.
+// CheckConfig returns an error for each missing or invalid field.
 func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	var faults []error
 	if len(m.Key) < minSecretKey && (m.Key != nil || len(config.Secrets) == 0) {
@@ -56,8 +55,13 @@ func (m *ClientSecretJWT) CheckConfig(config *server.Config) error {
 	if m.Replays == nil {
 		faults = append(faults, errors.New("clientauth: ClientSecretJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	m.secrets, m.noOlderInstances = config.Secrets, config.NoOlderInstances
 	return errors.Join(faults...)
+}
+
+// Registered keeps the secrets of the server.
+func (m *ClientSecretJWT) Registered(s *server.Server) {
+	config := s.GivenConfig()
+	m.secrets, m.noOlderInstances = config.Secrets, config.NoOlderInstances
 }
 
 // Diagnose reports that Key derives new secrets although Config.Secrets is set.
@@ -93,7 +97,7 @@ func (m *ClientSecretJWT) NewClientSecret(clientID string) (secret, stored strin
 		stored = models.DerivedClientSecretBy(m.secrets.Newest(), nonce)
 	}
 	secret, err := m.derive(clientID, stored)
-	if err != nil { // the method was never registered, so CheckConfig did not check its settings
+	if err != nil { // the method was never registered, so it has no secrets of a server
 		panic("clientauth: ClientSecretJWT: " + err.Error())
 	}
 	return secret, stored

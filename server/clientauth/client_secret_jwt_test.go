@@ -1,6 +1,7 @@
 package clientauth_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -233,4 +234,30 @@ func TestDerivedSecretsOfAKey(t *testing.T) {
 		assert.Equal(t, []string{"missing_secret"}, checks)
 		assert.Contains(t, said, "ClientSecretJWT.Key")
 	})
+}
+
+// strict refuses every registration.
+type strict struct{}
+
+func (strict) CheckRegistration(*server.Server) error { return errors.New("not here") }
+
+// A method that another server refused keeps the secrets of the server that has it.
+func TestAServerThatRefusesAMethodDoesNotChangeIt(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	method := &clientauth.ClientSecretJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}
+	p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets = server.Secrets{secretOf("a")} })
+	require.NoError(t, p.Server.RegisterClientAuthMethod(method))
+	s := signing{p, t, gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server), new(int)}
+	client, secret := s.create()
+
+	config := p.BareConfig()
+	config.Secrets = server.Secrets{secretOf("b")}
+	other, early := new(server.Server), new(server.Server)
+	require.NoError(t, early.RegisterClientAuthMethod(method))
+	require.NoError(t, early.Register(strict{}))
+	require.ErrorContains(t, early.Init(config), "not here")
+	require.NoError(t, other.Register(new(server.EventLog)))
+	require.NoError(t, other.RegisterClientAuthMethod(method))
+	require.ErrorContains(t, other.Init(config), "EventLog.Logger")
+	assert.Empty(t, s.ask(client, secret))
 }

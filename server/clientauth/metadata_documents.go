@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
@@ -60,6 +61,8 @@ type MetadataDocuments struct {
 	// Attempts limits, per network address, how often documents are fetched for clients
 	// that are not stored yet. nil allows 300 in ten minutes, counted in this process.
 	Attempts ratelimit.Limiter
+
+	attempts ondemand.Limiter // for Attempts, if it is nil
 }
 
 const (
@@ -73,17 +76,13 @@ const (
 	maxDocumentURL      = 1024
 )
 
-// CheckConfig returns an error for a missing or invalid field, and sets the default of
-// Attempts.
+// CheckConfig returns an error for a missing or invalid field.
 func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 	if m.Storage == nil || m.Fetcher == nil {
 		return errors.New("clientauth: MetadataDocuments.Storage or Fetcher is missing: write gormoauth.CreateMetadataDocuments[Client](db, fetch.New(fetch.Options{}))")
 	}
 	if m.CacheFor < 0 || m.KeepFor < 0 {
 		return errors.New("clientauth: MetadataDocuments.CacheFor and KeepFor must not be negative")
-	}
-	if m.Attempts == nil {
-		m.Attempts = ratelimit.New(documentAttempts, documentAttemptsPer)
 	}
 	return nil
 }
@@ -223,7 +222,7 @@ func (l documentLookup) permit(ctx context.Context) error {
 	if address == "" { // the program itself looks up the client
 		return nil
 	}
-	wait, err := l.Attempts.Allow(ctx, address)
+	wait, err := l.attempts.Or(l.Attempts, documentAttempts, documentAttemptsPer).Allow(ctx, address)
 	switch {
 	case err != nil:
 		return fmt.Errorf("limit the documents that are fetched: %w", err)

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -39,6 +41,8 @@ type DeviceAuthorization struct {
 	// clients, which anyone can impersonate. nil allows 300 in ten minutes, counted in this
 	// process.
 	PublicRequests ratelimit.Limiter
+
+	attempts, publicRequests ondemand.Limiter // for Attempts and PublicRequests, if they are nil
 }
 
 const (
@@ -63,8 +67,7 @@ func (*DeviceAuthorization) PrepareMetadata(s *server.Server, metadata server.Me
 	metadata["device_authorization_endpoint"] = s.EndpointURL("device_authorization")
 }
 
-// CheckConfig returns an error for each missing or invalid field, and sets the defaults of
-// the others.
+// CheckConfig returns an error for each missing or invalid field.
 func (e *DeviceAuthorization) CheckConfig(config *server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -73,25 +76,22 @@ func (e *DeviceAuthorization) CheckConfig(config *server.Config) error {
 	if e.ExpiresIn < 0 || e.Interval < 0 {
 		faults = append(faults, errors.New("endpoint: DeviceAuthorization.ExpiresIn and Interval must not be negative"))
 	}
-	if e.ExpiresIn == 0 {
-		e.ExpiresIn = defaultDeviceCodeExpiresIn
-	}
-	if e.Interval == 0 {
-		e.Interval = defaultPollInterval
-	}
-	if e.Attempts == nil {
-		e.Attempts = ratelimit.New(userCodeAttempts, userCodeAttemptsPer)
-	}
-	if e.PublicRequests == nil {
-		e.PublicRequests = newPublicRequests()
-	}
-	if e.VerificationURI == "" {
-		e.VerificationURI = strings.TrimSuffix(config.Issuer, "/") + "/device"
-	}
-	if u, err := url.Parse(e.VerificationURI); err != nil || !u.IsAbs() || u.Fragment != "" {
+	if u, err := url.Parse(e.verificationURI(config.Issuer)); err != nil || !u.IsAbs() || u.Fragment != "" {
 		faults = append(faults, errors.New("endpoint: DeviceAuthorization.VerificationURI must be an absolute URL"))
 	}
 	return errors.Join(faults...)
+}
+
+func (e *DeviceAuthorization) expiresIn() time.Duration {
+	return cmp.Or(e.ExpiresIn, defaultDeviceCodeExpiresIn)
+}
+
+func (e *DeviceAuthorization) interval() time.Duration {
+	return cmp.Or(e.Interval, defaultPollInterval)
+}
+
+func (e *DeviceAuthorization) verificationURI(issuer string) string {
+	return cmp.Or(e.VerificationURI, strings.TrimSuffix(issuer, "/")+"/device")
 }
 
 // deviceAuthorizationResponse is the response of RFC 8628 section 3.2.
@@ -112,7 +112,7 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 	if !req.Client.CheckGrantType(deviceCodeGrantType) {
 		return nil, server.NewError(server.UnauthorizedClient, "The client may not use this 'grant_type'.")
 	}
-	if err := checkPublicRequest(ctx, req, e.PublicRequests); err != nil {
+	if err := checkPublicRequest(ctx, req, publicRequestsOr(&e.publicRequests, e.PublicRequests)); err != nil {
 		return nil, err
 	}
 	if err := req.CheckAuthorization(ctx); err != nil {
@@ -123,7 +123,8 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 	if err != nil {
 		return nil, err
 	}
-	complete, err := url.Parse(e.VerificationURI)
+	verificationURI := e.verificationURI(req.Server.Issuer())
+	complete, err := url.Parse(verificationURI)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +132,8 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 	query.Set("user_code", userCode)
 	complete.RawQuery = query.Encode()
 	return &server.Response{Body: deviceAuthorizationResponse{
-		DeviceCode: deviceCode, UserCode: userCode, VerificationURI: e.VerificationURI, VerificationURIComplete: complete.String(),
-		ExpiresIn: int64(e.ExpiresIn / time.Second), Interval: int64(e.Interval / time.Second),
+		DeviceCode: deviceCode, UserCode: userCode, VerificationURI: verificationURI, VerificationURIComplete: complete.String(),
+		ExpiresIn: int64(e.expiresIn() / time.Second), Interval: int64(e.interval() / time.Second),
 	}}, nil
 }
 
@@ -145,8 +146,8 @@ func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, pre
 			DeviceCode:   presented.Digest,
 			UserCode:     digestUserCode(userCode),
 			IssuedAt:     req.Time.Unix(),
-			ExpiresAt:    req.Time.Add(e.ExpiresIn).Unix(),
-			PollInterval: int64(e.Interval / time.Second),
+			ExpiresAt:    req.Time.Add(e.expiresIn()).Unix(),
+			PollInterval: int64(e.interval() / time.Second),
 		}
 		record.SetAuthorization(req.NewAuthorization(presented.GrantID))
 		record.SetGranted(req.Granted)
@@ -270,7 +271,7 @@ func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCo
 // pending finds the device code that waits for the user's decision. On error it returns as
 // much of the request as it has read.
 func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, device server.DeviceCode, err error) {
-	if e.Attempts == nil {
+	if srv.EndpointURL(e.EndpointName()) == "" {
 		return nil, nil, errors.New("endpoint: DeviceAuthorization is not registered")
 	}
 	if server.IsNilUser(user) {
@@ -281,7 +282,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	}
 	req.SetUser(user)
 	ctx := req.Context()
-	wait, err := e.Attempts.Allow(ctx, user.GetUserID())
+	wait, err := e.attempts.Or(e.Attempts, userCodeAttempts, userCodeAttemptsPer).Allow(ctx, user.GetUserID())
 	if err != nil {
 		return req, nil, fmt.Errorf("limit the user codes: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 // checked again each time, and does not count as pushed. Like a pushed request, it can be
 // used for one decision.
 func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Context, req *server.Request, parameters url.Values) (string, error) {
-	if err := allowRequest(ctx, req, e.PublicRequests); err != nil {
+	if err := allowRequest(ctx, req, publicRequestsOr(&e.publicRequests, e.PublicRequests)); err != nil {
 		return "", err
 	}
 	requestURI, _, err := e.save(ctx, req, server.KeptRequestKind, parameters)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -15,9 +16,11 @@ const (
 	publicRequestsPer = 10 * time.Minute
 )
 
-// newPublicRequests returns the default limiter of requests that are stored for public
-// clients.
-func newPublicRequests() ratelimit.Limiter { return ratelimit.New(publicRequests, publicRequestsPer) }
+// publicRequestsOr returns the limiter of requests that are stored for public clients: the given
+// one, or the default.
+func publicRequestsOr(standard *ondemand.Limiter, given ratelimit.Limiter) ratelimit.Limiter {
+	return standard.Or(given, publicRequests, publicRequestsPer)
+}
 
 // checkPublicRequest limits, per address, the requests that are stored for public clients:
 // anyone can send them, and could fill the database. A client that has authenticated is not

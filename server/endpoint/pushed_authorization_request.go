@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -31,6 +32,8 @@ type PushedAuthorizationRequest struct {
 	// clients, which anyone can impersonate, and for browsers that POST a request too long
 	// for a URL. nil allows 300 in ten minutes, counted in this process.
 	PublicRequests ratelimit.Limiter
+
+	publicRequests ondemand.Limiter // for PublicRequests, if it is nil
 }
 
 const (
@@ -54,8 +57,7 @@ func (e *PushedAuthorizationRequest) PrepareMetadata(s *server.Server, metadata 
 	}
 }
 
-// CheckConfig returns an error for each missing or invalid field, and sets the default of
-// PublicRequests.
+// CheckConfig returns an error for each missing or invalid field.
 func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -63,9 +65,6 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 	}
 	if e.ExpiresIn < 0 {
 		faults = append(faults, errors.New("endpoint: PushedAuthorizationRequest.ExpiresIn must not be negative"))
-	}
-	if e.PublicRequests == nil {
-		e.PublicRequests = newPublicRequests()
 	}
 	return errors.Join(faults...)
 }
@@ -87,7 +86,7 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 	if req.Params.Has("request_uri") { // RFC 9126 section 2.1
 		return nil, server.NewError(server.InvalidRequest, "A pushed request must not have a 'request_uri'.")
 	}
-	if err := checkPublicRequest(ctx, req, e.PublicRequests); err != nil {
+	if err := checkPublicRequest(ctx, req, publicRequestsOr(&e.publicRequests, e.PublicRequests)); err != nil {
 		return nil, err
 	}
 	if err := req.CheckAuthorizationRequest(ctx); err != nil {

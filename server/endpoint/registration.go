@@ -18,6 +18,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -63,6 +64,8 @@ type Registration struct {
 	// UnusedExpiresIn is how long a client that never gets a token is stored. 0 means 30
 	// days; a negative value means for ever.
 	UnusedExpiresIn time.Duration
+
+	attempts ondemand.Limiter // for Attempts, if it is nil
 }
 
 const (
@@ -88,8 +91,7 @@ func (*Registration) PrepareMetadata(s *server.Server, metadata server.Metadata)
 	metadata["registration_endpoint"] = s.EndpointURL("registration")
 }
 
-// CheckConfig returns an error for each missing or invalid field, and sets the default of
-// Attempts.
+// CheckConfig returns an error for each missing or invalid field.
 func (e *Registration) CheckConfig(config *server.Config) error {
 	var faults []error
 	if e.Storage == nil {
@@ -104,17 +106,11 @@ func (e *Registration) CheckConfig(config *server.Config) error {
 	if e.SoftwareStatements != nil {
 		faults = append(faults, e.SoftwareStatements.check(config))
 	}
-	if e.Attempts == nil {
-		e.Attempts = ratelimit.New(registrationAttempts, registrationAttemptsPer)
-	}
 	return errors.Join(faults...)
 }
 
-// CheckRegistration makes the server tell its hooks of deleted clients.
-func (e *Registration) CheckRegistration(s *server.Server) error {
-	s.TellRevocations(e.Storage)
-	return nil
-}
+// Registered makes the server tell its hooks of deleted clients.
+func (e *Registration) Registered(s *server.Server) { s.TellRevocations(e.Storage) }
 
 // Diagnose reports that anyone can register without a Check.
 func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Findings {
@@ -178,7 +174,7 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 
 // register makes a new client (RFC 7591 section 3).
 func (e *Registration) register(ctx context.Context, req *server.Request) (*server.Response, error) {
-	wait, err := e.Attempts.Allow(ctx, req.Server.RemoteAddress(req.HTTP))
+	wait, err := e.attempts.Or(e.Attempts, registrationAttempts, registrationAttemptsPer).Allow(ctx, req.Server.RemoteAddress(req.HTTP))
 	if err != nil {
 		return nil, fmt.Errorf("limit the registrations: %w", err)
 	}

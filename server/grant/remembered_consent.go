@@ -56,11 +56,8 @@ func (r *RememberedConsent) CheckConfig(*server.Config) error {
 	return errors.Join(faults...)
 }
 
-// CheckRegistration makes the server tell its hooks of revoked consents.
-func (r *RememberedConsent) CheckRegistration(s *server.Server) error {
-	s.TellRevocations(r.Storage)
-	return nil
-}
+// Registered makes the server tell its hooks of revoked consents.
+func (r *RememberedConsent) Registered(s *server.Server) { s.TellRevocations(r.Storage) }
 
 // PrepareInteraction marks the request as agreed if the user has already consented to
 // everything that it asks for.

@@ -119,7 +119,7 @@ func (t *Table) storage(replace func(name, definition string) []string) (stateme
 	}
 	where := t.byEquality()
 	for _, index := range t.schema.ParseIndexes() {
-		if len(index.Fields) != 1 || index.Class != "" || index.Where != "" || index.Type != "" || index.Fields[0].Expression != "" {
+		if len(index.Fields) != 1 || index.Class != "" || index.Type != "" || index.Fields[0].Expression != "" {
 			continue
 		}
 		column := index.Fields[0].DBName

@@ -22,7 +22,7 @@ type TokenMixin struct {
 	// AccessToken is the digest of the access token.
 	AccessToken string `gorm:"column:access_token;type:varchar(255);not null;uniqueIndex" json:"-"`
 	// RefreshToken is the digest of the current refresh token; nil without one.
-	RefreshToken *string `gorm:"column:refresh_token;type:varchar(255);index" json:"-"`
+	RefreshToken *string `gorm:"column:refresh_token;type:varchar(255);index:,where:refresh_token IS NOT NULL" json:"-"`
 	// Scope is the scope of the access token, space separated.
 	Scope string `gorm:"column:scope;type:text" json:"scope"`
 	// IssuedAt is when the access token was issued, in Unix seconds.

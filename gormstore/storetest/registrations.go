@@ -126,7 +126,7 @@ func (k *kit) registrations(t *testing.T) {
 			check(t, in(0).documents.SaveDocumentClient(t.Context(), record))
 			later := *record
 			later.DocumentFetchedAt, later.DocumentExpiresAt, later.ClientMetadata.ClientName = now.Unix()+1, now.Unix()+61, "Later"
-			race(4, func(i int) error { // as many instances as have fetched it at once
+			race(4, func(i int) error { // several instances have fetched it at once
 				err := in(i).documents.UpdateDocumentClient(t.Context(), record, &later)
 				if err != nil {
 					t.Error(err)

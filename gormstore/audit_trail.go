@@ -31,12 +31,13 @@ type auditRow interface {
 //
 // Each entry is written in the same transaction as the change it records: an exchange
 // that is a single statement without an audit trail becomes a transaction of that
-// statement and one INSERT. The client, the remote address and the endpoint are taken
-// from the request in the context, which the server puts there; for a page of the
-// program's own, use [server.Server.PageContext]. There is no entry for a call that
-// changed nothing or was refused, except when a spent credential is presented again,
-// because that revokes its grant. The entry of a revocation by grant id alone names no
-// user and no client unless the context does; earlier entries of the same grant do.
+// statement and one INSERT. What the call itself does not give (the user, the client, the
+// remote address and the endpoint) is taken from the request in the context, which the
+// server puts there; for a page of the program's own, use [server.Server.PageContext].
+// There is no entry for a call that changed nothing or was refused, except when a spent
+// credential is presented again, because that revokes its grant. The entry of a
+// revocation by grant id alone names no user and no client unless the context does;
+// earlier entries of the same grant do.
 func WithAudit[M any, P AuditModel[M]](db *gorm.DB) (*gorm.DB, error) {
 	t, err := newTrail(db, P(new(M)))
 	if err != nil {

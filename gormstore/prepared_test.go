@@ -180,7 +180,7 @@ func TestSeveralStatementsAtOnceAreCarriedOut(t *testing.T) {
 			require.NoError(t, db.Exec("CREATE TABLE counts (n integer)").Error)
 			require.NoError(t, db.Callback().Create().After("gorm:create").Register("count", func(tx *gorm.DB) {
 				if tx.Statement.Table == "tokens" {
-					tx.AddError(tx.Session(&gorm.Session{NewDB: true}).Exec("INSERT INTO counts VALUES (1); INSERT INTO counts VALUES (2)").Error)
+					_ = tx.AddError(tx.Session(&gorm.Session{NewDB: true}).Exec("INSERT INTO counts VALUES (1); INSERT INTO counts VALUES (2)").Error)
 				}
 			}))
 			p := newProvider(t, db)

@@ -168,7 +168,7 @@ type Config struct {
 	// is invalid (400), comes too often (429) or at a bad moment (503). The error's headers, such
 	// as Retry-After, are already set. nil writes a page, or JSON if the caller is not a browser.
 	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
-	// Translator translates error descriptions; nil has English and Chinese.
+	// Translator translates error descriptions; nil has English and the languages of package locale.
 	Translator *Translator
 	// Logger receives internal errors, and one line for each refusal with its reason. The lines
 	// use the keys of [EventLog] and never contain a credential. nil logs nothing.

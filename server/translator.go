@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"golang.org/x/text/message/catalog"
+
+	"github.com/gormoauth/gormoauth/server/locale"
 )
 
 // Translator translates error descriptions into the language of a request. The zero value is not
@@ -20,8 +23,9 @@ type Translator struct {
 	matcher   language.Matcher
 }
 
-// NewTranslator returns a translator for English and Simplified Chinese. add, which may be nil,
-// adds a program's own translations:
+// NewTranslator returns a translator for English and the languages of package locale, such as
+// Simplified Chinese. What has no translation is described in English. add, which may be nil, adds
+// a program's own translations:
 //
 //	server.NewTranslator(func(b *catalog.Builder) error {
 //		return b.SetString(language.French, "The request has no 'grant_type'.", "…")
@@ -30,12 +34,14 @@ type Translator struct {
 // The keys are the English descriptions, see [Descriptions].
 func NewTranslator(add func(*catalog.Builder) error) (*Translator, error) {
 	builder := catalog.NewBuilder(catalog.Fallback(language.English))
-	for english, chinese := range simplifiedChinese {
-		if err := builder.SetString(language.English, english, english); err != nil {
-			return nil, err
-		}
-		if err := builder.SetString(language.SimplifiedChinese, english, chinese); err != nil {
-			return nil, err
+	for tag, sentences := range locale.Translations() {
+		for english, translated := range sentences {
+			if err := builder.SetString(language.English, english, english); err != nil {
+				return nil, err
+			}
+			if err := builder.SetString(tag, english, translated); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if add != nil {
@@ -50,14 +56,15 @@ func NewTranslator(add func(*catalog.Builder) error) (*Translator, error) {
 	return &Translator{builder, languages, language.NewMatcher(languages)}, nil
 }
 
-// Descriptions returns every error description of this module, sorted: the keys to translate.
+// Descriptions returns the error descriptions that package locale translates, sorted: the keys to
+// translate. In a release these are all error descriptions of this module.
 func Descriptions() []string {
-	descriptions := make([]string, 0, len(simplifiedChinese))
-	for english := range simplifiedChinese {
-		descriptions = append(descriptions, english)
+	var descriptions []string
+	for _, sentences := range locale.Translations() {
+		descriptions = slices.AppendSeq(descriptions, maps.Keys(sentences))
 	}
 	slices.Sort(descriptions)
-	return descriptions
+	return slices.Compact(descriptions)
 }
 
 // Describe returns the error's description in the language that the request asks for: by

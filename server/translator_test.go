@@ -6,7 +6,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/locale"
 )
 
 func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
@@ -51,9 +54,32 @@ func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
 	assert.Equal(t, "客户端无法获得权限范围 “nothing”：服务器不认识它，或客户端未注册它。", a.Query.Get("error_description"))
 }
 
-// Every description in the source has a translation, and none is left over.
-func TestTheCatalogIsComplete(t *testing.T) {
-	var found []string
+// A description without a translation is in English until a release is made: then every
+// description has one in each language, and no translation is left over. The test always logs what
+// is missing, and fails where GORMOAUTH_RELEASE=1 is set.
+func TestTheTranslationsAreComplete(t *testing.T) {
+	report := t.Logf
+	if os.Getenv("GORMOAUTH_RELEASE") == "1" {
+		report = t.Errorf
+	}
+	found := described(t)
+	for tag, sentences := range locale.Translations() {
+		for _, english := range found {
+			if sentences[english] == "" {
+				report("%s: %q has no translation", tag, english)
+			}
+		}
+		for _, english := range slices.Sorted(maps.Keys(sentences)) {
+			if !slices.Contains(found, english) {
+				report("%s: nothing says %q any more", tag, english)
+			}
+		}
+	}
+}
+
+// described returns every description in the source of the library.
+func described(t *testing.T) (found []string) {
+	t.Helper()
 	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -79,12 +105,8 @@ func TestTheCatalogIsComplete(t *testing.T) {
 		return nil
 	}))
 	require.NotEmpty(t, found)
-	for _, description := range found {
-		assert.True(t, slices.Contains(server.Descriptions(), description), "%q has no translation", description)
-	}
-	for _, description := range server.Descriptions() {
-		assert.True(t, slices.Contains(found, description), "nothing says %q any more", description)
-	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // descriptionOf returns the description in a call of NewError or invalidClient.
@@ -113,21 +135,27 @@ func isDescribed(call *ast.CallExpr) bool {
 
 // Every translation says what its description says, and names what it names.
 func TestTranslationsKeepTheirArguments(t *testing.T) {
-	chinese := get("/?ui_locales=zh-CN")
 	translator, err := server.NewTranslator(nil)
 	require.NoError(t, err)
-	for _, description := range server.Descriptions() {
-		args := make([]any, strings.Count(description, "%s"))
-		for i := range args {
-			args[i] = "ARGUMENT"
+	for tag, sentences := range locale.Translations() {
+		for description, translated := range sentences {
+			args := make([]any, strings.Count(description, "%s"))
+			for i := range args {
+				args[i] = "ARGUMENT"
+			}
+			text := translator.Describe(get("/?ui_locales="+tag.String()), server.NewError("x", description, args...))
+			assert.Equal(t, strings.ReplaceAll(translated, "%s", "ARGUMENT"), text, description)
+			assert.Equal(t, len(args), strings.Count(text, "ARGUMENT"), text)
+			assert.NotContains(t, text, "%!", description)
+			if tag == language.SimplifiedChinese {
+				assert.Regexp(t, `\p{Han}`, text, description)
+			}
 		}
-		text := translator.Describe(chinese, server.NewError("x", description, args...))
-		assert.Equal(t, len(args), strings.Count(text, "ARGUMENT"), text)
-		assert.NotContains(t, text, "%!", description)
-		assert.Regexp(t, `\p{Han}`, text, description)
 	}
+	chinese := get("/?ui_locales=zh-CN")
 	assert.Empty(t, translator.Describe(chinese, server.NewError("x", "")), "no description needs none")
-	assert.Equal(t, "Only here.", translator.Describe(chinese, server.NewError("x", "Only here.")), "a description of the program's own")
+	assert.Equal(t, "Only here.", translator.Describe(chinese, server.NewError("x", "Only here.")), "a description without a translation is in English")
+	assert.Equal(t, "Only 'a' here.", translator.Describe(chinese, server.NewError("x", "Only '%s' here.", "a")))
 }
 
 // ui_locales may come in a body, among other parameters.
@@ -147,7 +175,7 @@ func TestATranslatorThatCannotBeBuiltSaysSo(t *testing.T) {
 // RFC 6749 section 5.2 allows printable ASCII without the quote and the
 // backslash, and so do headers.
 func TestDescriptionsAreWhatRFC6749Allows(t *testing.T) {
-	for _, description := range server.Descriptions() {
+	for _, description := range slices.Concat(described(t), server.Descriptions()) {
 		assert.NotRegexp(t, `[^\x20-\x7e]|["\\]`, description)
 	}
 }

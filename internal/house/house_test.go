@@ -35,6 +35,7 @@ var floors = []struct {
 }{
 	{module + "/models", 0},
 	{module + "/server/ratelimit", 0},
+	{module + "/server/locale", 0},
 	{module + "/server/fetch", 1},
 	{module + "/server", 1},
 	{module + "/server/generator", 2},

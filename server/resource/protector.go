@@ -43,7 +43,7 @@ type Config struct {
 	// ErrorURIs are the URLs of pages about errors, by error code.
 	ErrorURIs map[string]string
 	// Translator translates the error descriptions in response bodies. nil means English
-	// and Chinese. Headers are always in English.
+	// and the languages of package locale. Headers are always in English.
 	Translator *server.Translator
 	// Logger logs internal errors, and one line for each refusal with its reason, with the
 	// keys of [server.EventLog] and never with a token. nil logs nothing.

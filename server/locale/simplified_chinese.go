@@ -1,7 +1,6 @@
-package server
+package locale
 
-// simplifiedChinese maps every error description of this module to its translation. Its keys are
-// also the list of what there is to translate, see [Descriptions].
+// simplifiedChinese has the translations into Simplified Chinese by their English description.
 var simplifiedChinese = map[string]string{
 	"The page has changed since it was shown. Please decide again.":                                                   "页面在显示之后已有变化，请重新决定。",
 	"The user's decision must be a POST from the page that asked for it.":                                             "用户的决定必须由询问页面以 POST 提交。",

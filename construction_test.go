@@ -132,7 +132,10 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"oauthtest.AuthorizationCode has a UserID of type uint"}},
 		"users who say another id than they are found by": {db, good, []gormoauth.Part{clients, tokens, codes, gormoauth.Users[otherIDUser]()}, []string{
 			`otherIDUser returns "" from GetUserID for the primary key "1"`}},
-		"no users": {db, good, []gormoauth.Part{clients, tokens, codes}, []string{"who may still be served? Write gormoauth.Users[User]()"}},
+		"no users":                          {db, good, []gormoauth.Part{clients, tokens, codes}, []string{"who may still be served? Write gormoauth.Users[User]()"}},
+		"no users, of a server of machines": {db, good, []gormoauth.Part{clients, tokens}, []string{"who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"}},
+		"users whom the program looks up": {db, server.Config{Issuer: oauthtest.Issuer, QueryUser: func(context.Context, string) (server.User, error) { return nil, nil }},
+			[]gormoauth.Part{clients, tokens, codes}, nil},
 		"no tokens": {db, good, []gormoauth.Part{clients, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
 			"OpenID needs gormoauth.Tokens[Token](): add it to the parts"}},
 		"a profile that what is given breaks, by models that have none": {db, server.Config{

@@ -112,9 +112,7 @@ func TestWhatIsMissingIsRefusedByName(t *testing.T) {
 		{gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db), fields("Storage"), asEndpoint},
 		{registration, map[string]string{"Storage": "Storage", "Open": "set either CheckInitialAccessToken, or Open"}, asEndpoint},
 		{&endpoint.SoftwareStatements{Keys: publicKeys}, fields("Keys"), func(value any) error {
-			registration := *registration
-			registration.SoftwareStatements = value.(*endpoint.SoftwareStatements)
-			return asEndpoint(&registration)
+			return asEndpoint(&endpoint.Registration{Storage: registration.Storage, Open: true, SoftwareStatements: value.(*endpoint.SoftwareStatements)})
 		}},
 		{&endpoint.JWKS{Keys: keys}, fields("Keys"), asEndpoint},
 

@@ -272,8 +272,20 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		"a decision for a token": func(b *breaking) func() oauthtest.Answer {
 			return b.decide(query(b.front, "response_type=token", "scope=profile"), b.alice())
 		},
-		"a decision for a code and an ID token":   decision("response_type=code id_token"),
-		"a denial":                                func(b *breaking) func() oauthtest.Answer { return b.decide(query(b.client), nil) },
+		"a decision for a code and an ID token": decision("response_type=code id_token"),
+		"a denial":                              func(b *breaking) func() oauthtest.Answer { return b.decide(query(b.client), nil) },
+		"a decision in a session that has ended": func(b *breaking) func() oauthtest.Answer {
+			b.tokens()
+			_, err := b.oidc.EndSession(b.T.Context(), b.how.SessionID)
+			require.NoError(b.T, err)
+			return b.decide(query(b.client), b.alice())
+		},
+		"a decision at another client of a session that has ended": func(b *breaking) func() oauthtest.Answer {
+			b.tokens()
+			_, err := b.oidc.EndSession(b.T.Context(), b.how.SessionID)
+			require.NoError(b.T, err)
+			return b.decide(query(b.signer), b.alice())
+		},
 		"a decision on a pushed request":          func(b *breaking) func() oauthtest.Answer { return b.decide(pushed(b), b.alice()) },
 		"a decision for a client with a document": func(b *breaking) func() oauthtest.Answer { return b.decide(b.documented(b.document()), b.alice()) },
 		"a code": token(func(b *breaking) string {
@@ -382,7 +394,8 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		b := newBreaking(t, db)
-		refused := map[string]string{"a denial": server.AccessDenied, "a device code that waits": server.AuthorizationPending}
+		refused := map[string]string{"a denial": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
+			"a decision in a session that has ended": server.LoginRequired, "a decision at another client of a session that has ended": server.LoginRequired}
 		spent := map[string]string{ // by a refusal, or because it took effect
 			"a client assertion": server.InvalidClient, "a pushed request object": server.InvalidClient, "a proof of possession": server.InvalidDPoPProof,
 			"a decision on a pushed request": server.InvalidRequestURI, "the registration that a client deletes": server.InvalidToken,

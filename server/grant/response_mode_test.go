@@ -137,7 +137,7 @@ func TestJARM(t *testing.T) {
 	assert.JSONEq(t, `["ES256"]`, metadata["authorization_signing_alg_values_supported"])
 
 	require.ErrorContains(t, p.Server.Register(&grant.JARM{}), "JARM.Keys is missing")
-	require.ErrorContains(t, p.Server.Register(&grant.JARM{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.RS256}}), "has none for RS256")
+	require.ErrorContains(t, p.Server.Register(&grant.JARM{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.RS256}}), "JARM.Keys has no key for RS256")
 }
 
 // A client says by what its responses are signed and encrypted (JARM section 3).

@@ -126,6 +126,18 @@ func TestMCP(t *testing.T) {
 					assert.Equal(t, "tools", about["scope"])
 				}
 			}
+			ask.Del("resource") // a client that does not name it
+			form.Del("resource")
+			address = metadata["authorization_endpoint"].(string) + "?" + ask.Encode()
+			decision.Set("decision", send(t, http.MethodGet, address, "", nil).raw)
+			back, err = url.Parse(send(t, http.MethodPost, address, "application/x-www-form-urlencoded", strings.NewReader(decision.Encode())).header.Get("Location"))
+			require.NoError(t, err)
+			form.Set("code", back.Query().Get("code"))
+			tokens = send(t, http.MethodPost, metadata["token_endpoint"].(string), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+			require.Equal(t, http.StatusOK, tokens.status, "%s: %s", kind, tokens.raw)
+			assert.Equal(t, http.StatusOK, send(t, http.MethodPost, s.URL+"/mcp", "Bearer "+tokens.body["access_token"].(string), nil).status, "%s: the token is for the MCP server by default", kind)
+			byDefault := introspect(t, metadata["introspection_endpoint"].(string), "mcp-server", secrets["mcp-server"], tokens.body["access_token"].(string))
+			assert.Equal(t, []any{s.URL + "/mcp"}, byDefault["aud"], kind)
 			ask.Set("resource", "https://elsewhere.example")
 			refused := send(t, http.MethodGet, metadata["authorization_endpoint"].(string)+"?"+ask.Encode(), "", nil)
 			assert.Equal(t, server.InvalidTarget, refused.body["error"], "%s: here, as nobody has decided", kind)

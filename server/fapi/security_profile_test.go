@@ -211,18 +211,21 @@ func TestSecurityProfile(t *testing.T) {
 			assert.Positive(t, seconds)
 		})
 		t.Run("what no authorization request may be", func(t *testing.T) {
-			withoutRedirect := oauthtest.AuthorizeQuery(p.client, "scope=openid")
-			for rule, request := range map[string]string{
-				"without a redirect URI":                        withoutRedirect,
-				"without a code challenge":                      "response_type=code&client_id=" + p.client.ClientID + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI),
-				"with a nonce in the place of a code challenge": "scope=openid&nonce=n&response_type=code&client_id=" + p.client.ClientID + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI),
-				"with a plain code challenge":                   strings.Replace(p.request(""), "S256", "plain", 1),
-				"for a token":                                   strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=token", 1),
-				"for an ID token":                               strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=id_token", 1),
+			redirect := "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI)
+			for rule, c := range map[string]struct{ request, code, description string }{
+				"without a redirect URI":                        {oauthtest.AuthorizeQuery(p.client, "scope=profile"), server.InvalidRequest, "The request has no 'redirect_uri'."},
+				"of OpenID Connect without a redirect URI":      {oauthtest.AuthorizeQuery(p.client, "scope=openid"), server.InvalidRequest, "'redirect_uri'"},
+				"without a code challenge":                      {"response_type=code&client_id=" + p.client.ClientID + redirect, server.InvalidRequest, "'code_challenge'"},
+				"with a nonce in the place of a code challenge": {"scope=openid&nonce=n&response_type=code&client_id=" + p.client.ClientID + redirect, server.InvalidRequest, "'code_challenge'"},
+				"with a plain code challenge":                   {strings.Replace(p.request(""), "S256", "plain", 1), server.InvalidRequest, "'code_challenge_method'"},
+				"for a token":                                   {strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=token", 1), server.UnsupportedResponseType, ""},
+				"for an ID token":                               {strings.Replace(p.request("nonce=n"), "response_type=code", "response_type=id_token", 1), server.UnsupportedResponseType, ""},
 			} {
-				a := p.push(request)
+				a := p.push(c.request)
 				assert.Equal(t, http.StatusBadRequest, a.Status, rule)
-				assert.NotEmpty(t, a.Body["error"], rule)
+				assert.Equal(t, c.code, a.Body["error"], rule)
+				assert.Contains(t, a.Body["error_description"], c.description, rule)
+				assert.NotContains(t, a.Body, "request_uri", rule)
 			}
 			assert.Equal(t, "invalid_request", p.Grant(p.request("")).Query.Get("error"), "not pushed")
 			assert.Equal(t, http.StatusUnauthorized, p.post("/oauth/par", strings.Replace(p.request(""), "client_id="+p.client.ClientID+"&", "", 1)).Status, "pushed by nobody")

@@ -185,6 +185,34 @@ func TestADocumentIsFetchedAnew(t *testing.T) {
 	assert.Equal(t, []string{"new", "new", "new", "new", "new"}, answers)
 }
 
+// Who did not find what it needs has the document fetched again, but not twice in half a
+// minute, and everybody else gets that version from then on.
+func TestADocumentIsRefreshed(t *testing.T) {
+	v := newVersions(t, "Cache-Control", "max-age=86400")
+	now := time.Unix(1_800_000_000, 0)
+	f := fetch.New(fetch.Options{AllowPrivateAddresses: true, Clock: func() time.Time { return now }})
+	get := func(by func(ctx context.Context, address string) ([]byte, error)) string {
+		document, err := by(t.Context(), v.URL)
+		require.NoError(t, err)
+		return string(document)
+	}
+	assert.Equal(t, `version "1"`, get(f.Get))
+	v.tag.Store(`"2"`)
+	now = now.Add(30 * time.Second)
+	assert.Equal(t, `version "1"`, get(f.Refresh), "it was fetched half a minute ago")
+	assert.EqualValues(t, 1, v.asked.Load())
+	now = now.Add(time.Second)
+	assert.Equal(t, `version "1"`, get(f.Get), "it is remembered")
+	assert.Equal(t, `version "2"`, get(f.Refresh))
+	assert.Equal(t, `version "2"`, get(f.Refresh))
+	assert.Equal(t, `version "2"`, get(f.Get), "and is what is remembered from then on")
+	assert.EqualValues(t, 2, v.asked.Load())
+	v.Close()
+	now = now.Add(31 * time.Second)
+	_, err := f.Refresh(t.Context(), v.URL)
+	assert.ErrorIs(t, err, fetch.ErrRefused, "an old version is no answer")
+}
+
 // An address that has nothing is asked again after a while, or by who has to decide now.
 func TestAMissingDocumentIsRememberedForAWhile(t *testing.T) {
 	var asked atomic.Int32

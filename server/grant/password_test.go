@@ -50,6 +50,25 @@ func TestPassword(t *testing.T) {
 	})
 }
 
+// The token has the scope that was asked for, or the client's default, and its refresh keeps it.
+func TestTheScopeOfATokenForAPassword(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		p := oauthtest.New(t, db)
+		client := p.NewClient(oauthtest.All(oauthtest.Grants("password", "refresh_token"), func(c *oauthtest.Client) { c.DefaultScope = "email" }))
+		for asked, granted := range map[string]string{"profile": "profile", "profile+email": "profile email", "profile+admin": "profile", "": "email"} {
+			a := p.Token(client, "grant_type=password&username=foo&password="+oauthtest.Password+"&scope="+asked)
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			assert.Equal(t, granted, a.Body["scope"], asked)
+			assert.Equal(t, granted, p.Introspect(client, "token="+a.Body["access_token"]).Body["scope"], asked)
+			assert.Equal(t, http.StatusOK, p.Call(a.Body["access_token"], granted).Status, asked)
+			if granted != "profile email" {
+				assert.Equal(t, http.StatusForbidden, p.Call(a.Body["access_token"], "profile email").Status, asked)
+			}
+			assert.Equal(t, granted, p.Refresh(client, a.Body["refresh_token"], "").Body["scope"], asked)
+		}
+	})
+}
+
 func TestPasswordAndImplicitAreNotThereByDefault(t *testing.T) {
 	srv, err := server.New(minimalConfig())
 	require.NoError(t, err)

@@ -196,6 +196,14 @@ func (r *Request) LogRefusal(reason error) {
 	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an OAuth request is answered with less than it asked for", o.LogAttrs()...)
 }
 
+// LogFailure logs at error level that something failed which does not keep the request from being
+// answered. It writes one line to Config.Logger, with the keys of [EventLog] and the cause.
+func (r *Request) LogFailure(message string, cause error) {
+	o := Observation{Endpoint: r.Endpoint}
+	o.describe(r)
+	r.Server.config.Logger.LogAttrs(r.Context(), slog.LevelError, message, o.LogAttrs(slog.String("cause", cause.Error()))...)
+}
+
 // LogDebug logs at debug level something about the context's request that the program's developer
 // may want to know and that does not keep the request from being answered. It writes one line to
 // Config.Logger, with the keys of [EventLog] and the values.

@@ -365,6 +365,6 @@ func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request
 	record := *registered.AsClientMixin()
 	record.ClientIDIssuedAt = req.Time.Unix()
 	if err := m.Storage.SaveDocumentClient(ctx, &record); err != nil { // the next token tries again
-		req.Server.Logger().ErrorContext(ctx, "a client with a metadata document could not be stored", slog.String("cause", err.Error()))
+		req.LogFailure("a client with a metadata document could not be stored", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -143,7 +142,7 @@ func (e *Registration) keep(ctx context.Context, req *server.Request) {
 		return
 	}
 	if err := e.Storage.KeepClient(ctx, client.GetClientID()); err != nil { // the next request tries again
-		req.Server.Logger().ErrorContext(ctx, "a client that is in use could not be marked as used", slog.String("cause", err.Error()))
+		req.LogFailure("a client that is in use could not be marked as used", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -131,6 +132,24 @@ func (b *breaking) document() string {
 // documented is an authorization request of such a client.
 func (b *breaking) documented(id string) string {
 	return "response_type=code&scope=openid&code_challenge_method=S256&code_challenge=" + oauthtest.Challenge + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI) + "&client_id=" + url.QueryEscape(id)
+}
+
+// documentedCode is a token request of such a client.
+func (b *breaking) documentedCode(id string) string {
+	code := b.decide(b.documented(id), b.alice())().Query.Get("code")
+	require.NotEmpty(b.T, code)
+	return "grant_type=authorization_code&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI) + "&code_verifier=" + oauthtest.Verifier + "&client_id=" + url.QueryEscape(id) + "&code=" + code
+}
+
+// What is noted of a client is noted by its next request, if it cannot be by this one.
+const (
+	firstDecision = "the first decision for a client that registered itself"
+	firstToken    = "the first token of a client with a document"
+)
+
+// noted is what is written then.
+var noted = map[string]*regexp.Regexp{
+	firstDecision: regexp.MustCompile("^UPDATE .clients"), firstToken: regexp.MustCompile("^INSERT INTO .clients"),
 }
 
 // asserted is the authentication of the signer.
@@ -286,6 +305,27 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 			require.NoError(b.T, err)
 			return b.decide(query(b.signer), b.alice())
 		},
+		"a refresh token after half of its life": func(b *breaking) func() oauthtest.Answer {
+			body := "grant_type=refresh_token&refresh_token=" + b.tokens()["refresh_token"]
+			b.Now = b.Now.Add(20 * 24 * time.Hour)
+			return func() oauthtest.Answer { return b.Token(b.client, body) }
+		},
+		firstDecision: func(b *breaking) func() oauthtest.Answer {
+			a := b.Register(`{"redirect_uris":["` + oauthtest.RedirectURI + `"]}`)
+			return b.decide("response_type=code&code_challenge_method=S256&code_challenge="+oauthtest.Challenge+"&client_id="+a.Body["client_id"], b.alice())
+		},
+		firstToken: func(b *breaking) func() oauthtest.Answer {
+			body := b.documentedCode(b.document())
+			return func() oauthtest.Answer { return b.Token(nil, body) }
+		},
+		"the page of a stored client whose document is to be fetched again": page(func(b *breaking) string {
+			id := b.document()
+			a := b.Token(nil, b.documentedCode(id))
+			require.Equal(b.T, http.StatusOK, a.Status, a.Raw)
+			b.Now = b.Now.Add(25 * time.Hour)
+			b.how.Time = b.Now.Unix() - 30
+			return b.documented(id)
+		}),
 		"a decision on a pushed request":          func(b *breaking) func() oauthtest.Answer { return b.decide(pushed(b), b.alice()) },
 		"a decision for a client with a document": func(b *breaking) func() oauthtest.Answer { return b.decide(b.documented(b.document()), b.alice()) },
 		"a code": token(func(b *breaking) string {
@@ -414,6 +454,14 @@ func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 					if !failed {
 						assert.Equal(t, healthy.Status, a.Status)
 						return
+					}
+					if write := noted[what]; write != nil && write.MatchString(b.failed) {
+						assert.Equal(t, healthy.Status, a.Status, a.Raw)
+						require.Len(t, a.Log(), 1)
+						assert.Equal(t, slog.LevelError, a.Log()[0].Level)
+						assert.Contains(t, a.Log()[0].Keys["cause"], errBroken.Error())
+						assert.NotEmpty(t, a.Log()[0].Keys["client_id"])
+						continue
 					}
 					b.isError(t, a)
 					again, _ := b.during(-1, present)

@@ -10,6 +10,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -178,8 +179,14 @@ func (t *Table) textIn(row any, field string) string {
 // transaction began, also on MySQL. SQLite ignores it, because it has only one writer.
 var locked = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
-// lookedUpAtOnce is how many rows of a table are read before they are ended page by page.
-const lookedUpAtOnce = 10_000
+var ( // for tests; nothing else changes them
+	// lookedUpAtOnce is how many rows of a table are read before they are ended page by page.
+	lookedUpAtOnce = 10_000
+	// looksByIndex is how often that is done before the table is walked through instead.
+	looksByIndex = 5
+	// windowRows is how many rows of a table are walked through at once.
+	windowRows = 20_000
+)
 
 // ending ends all grants of a selection, in atomic steps of a bounded number of rows. If
 // it is interrupted, calling it again continues it.
@@ -189,6 +196,7 @@ type ending struct {
 	now    time.Time
 	report func(ended int64) // called with the total so far
 	ended  int64
+	walks  bool // through the tables, rather than by the index of the selection
 }
 
 // all marks a client or a user, ends everything of theirs, and then writes one audit entry
@@ -226,26 +234,24 @@ func (e *ending) run(ctx context.Context) error {
 	return e.pass(ctx)
 }
 
-// pass ends everything that matches the selection, until there is nothing left.
+// pass ends everything that matches the selection, until there is nothing left. It looks by
+// the index of the client or the user. Each look steps over what has ended already, so a large
+// selection, or one that ended before, is found by walking through the table instead.
 func (e *ending) pass(ctx context.Context) error {
-	for {
+	for range looksByIndex {
+		if e.walks {
+			break
+		}
 		found, err := e.look(ctx)
+		if errors.Is(err, server.ErrUnavailable) && ctx.Err() == nil {
+			break
+		}
 		if err != nil || found.empty() {
 			return err
 		}
 		before := e.ended
-		for page, rest := found.page(endedAtOnce); !page.empty(); page, rest = rest.page(endedAtOnce) {
-			var n int64
-			err := e.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
-				n, err = e.endPage(tx, e.selection, e.now, page)
-				return err
-			})
-			if e.ended += n; err != nil {
-				return err
-			}
-			if e.report != nil {
-				e.report(e.ended)
-			}
+		if err := e.endPages(ctx, found); err != nil {
+			return err
 		}
 		if e.ended == before && found.more {
 			return errNothingEnds
@@ -254,6 +260,90 @@ func (e *ending) pass(ctx context.Context) error {
 			return nil
 		}
 	}
+	e.walks = true
+	return e.walk(ctx)
+}
+
+// endPages ends rows that were found, in steps of a bounded number of rows.
+func (e *ending) endPages(ctx context.Context, found found) error {
+	for page, rest := found.page(endedAtOnce); !page.empty(); page, rest = rest.page(endedAtOnce) {
+		var n int64
+		err := e.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
+			n, err = e.endPage(tx, e.selection, e.now, page)
+			return err
+		})
+		if e.ended += n; err != nil {
+			return err
+		}
+		if e.report != nil {
+			e.report(e.ended)
+		}
+	}
+	return nil
+}
+
+// walk ends everything that matches the selection, in windows of each whole table, in the
+// order of its primary key: no statement takes longer the more has ended.
+func (e *ending) walk(ctx context.Context) error {
+	walk := func(t *Table, notEnded string, as func(rows []any) found) error {
+		conditions, ok, err := e.selection.in(ctx, t)
+		if err != nil || !ok {
+			return err
+		}
+		key := t.order()
+		for after := any(nil); ; {
+			end, err := t.windowEnd(ctx, key, after)
+			if err != nil {
+				return err
+			}
+			window := append(slices.Clone(conditions), t.isZero(notEnded))
+			if after != nil {
+				window = append(window, clause.Gt{Column: column(key.DBName), Value: after})
+			}
+			if end != nil {
+				window = append(window, clause.Lte{Column: column(key.DBName), Value: end})
+			}
+			rows, err := t.list(ctx, window)
+			if err != nil {
+				return err
+			}
+			if err := e.endPages(ctx, as(rows)); err != nil || end == nil {
+				return err
+			}
+			after = end
+		}
+	}
+	for _, t := range e.single {
+		if err := walk(t, t.about.SpentAt, func(rows []any) found { return found{single: []singleRows{{t, rows}}} }); err != nil {
+			return err
+		}
+	}
+	return walk(e.tokens, "RefreshTokenRevokedAt", func(rows []any) found { return found{tokens: rows} })
+}
+
+// order returns the field in whose order a table is walked through: its primary key, or the
+// digest that names a row where that has several columns.
+func (t *Table) order() *schema.Field {
+	if len(t.schema.PrimaryFields) == 1 {
+		return t.schema.PrimaryFields[0]
+	}
+	return t.schema.LookUpField(t.column(t.about.Key))
+}
+
+// windowEnd returns the last key of the next window of a table, nil where that is the rest of it.
+func (t *Table) windowEnd(ctx context.Context, key *schema.Field, after any) (end any, err error) {
+	keys := reflect.New(reflect.SliceOf(key.IndirectFieldType))
+	err = retry(ctx, func(ctx context.Context) error {
+		db := t.bare(ctx).Model(t.newRow())
+		if after != nil {
+			db = db.Where(clause.Gt{Column: column(key.DBName), Value: after})
+		}
+		return db.Order(clause.OrderByColumn{Column: column(key.DBName)}).Offset(windowRows-1).Limit(1).Pluck(key.DBName, keys.Interface()).Error
+	})
+	if err != nil || keys.Elem().Len() == 0 {
+		return nil, err
+	}
+	return keys.Elem().Index(0).Interface(), nil
 }
 
 // endWithin ends all grants of a selection in one step.

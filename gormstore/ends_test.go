@@ -2,6 +2,7 @@ package gormstore_test
 
 import (
 	"crypto/rand"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -52,4 +55,57 @@ func TestAGrantThatGrowsWhileItEnds(t *testing.T) {
 			}
 		}
 	})
+}
+
+var aLook = regexp.MustCompile(`^SELECT .* LIMIT (3|\?|\$\d+)$`)
+
+// What is too large to be looked up again and again, or takes too long to be, is walked through.
+func TestALargeSelectionIsWalkedThrough(t *testing.T) {
+	t.Cleanup(gormstore.LookBriefly(3, 2, 7))
+	for name, slow := range map[string]bool{"large": false, "slow to look up": true} {
+		t.Run(name, func(t *testing.T) {
+			testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+				user := &User{}
+				require.NoError(t, db.Create(user).Error)
+				for i := range 60 {
+					token := models.TokenMixin{Authorization: models.Authorization{ClientID: "other"}, AccessToken: rand.Text()}
+					if i%3 == 0 {
+						token.ClientID = "client"
+					}
+					if i%2 == 0 {
+						token.GrantID = "grant" + token.ClientID + string(rune('a'+i/6))
+					}
+					require.NoError(t, db.Create(&Token{TokenMixin: token}).Error)
+					if i < 30 {
+						code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Authorization: token.Authorization, Code: rand.Text()}}
+						require.NoError(t, db.Omit("User").Create(code).Error)
+					}
+				}
+				looks := 0
+				observed := faults.DB(db, &faults.Plan{Next: func(call faults.Call) faults.Fault {
+					if aLook.MatchString(call.SQL) {
+						if looks++; slow {
+							return faults.Fault{Err: postgresError("57014")}
+						}
+					}
+					return faults.Fault{}
+				}})
+				tokens, _ := stores(t, observed)
+				var told int64
+				ctx := underway.Shorten(t.Context(), 0)
+				require.NoError(t, tokens.Revoke(ctx, gormstore.RevokeOptions{ClientID: "client", Report: func(ended int64) { told = ended }}))
+				alive := func(model any, column, client string) (rows int64) {
+					require.NoError(t, db.Model(model).Where("client_id = ? AND "+column+" = 0", client).Count(&rows).Error)
+					return rows
+				}
+				assert.Zero(t, alive(&Token{}, "refresh_token_revoked_at", "client"))
+				assert.Zero(t, alive(&AuthorizationCode{}, "redeemed_at", "client"))
+				assert.EqualValues(t, 40, alive(&Token{}, "refresh_token_revoked_at", "other"))
+				assert.EqualValues(t, 20, alive(&AuthorizationCode{}, "redeemed_at", "other"))
+				assert.Positive(t, told)
+				assert.Positive(t, looks)
+				assert.LessOrEqual(t, looks, 6, "by an index, of each table")
+			})
+		})
+	}
 }

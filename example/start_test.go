@@ -36,7 +36,7 @@ func TestAStartIsAFewStatements(t *testing.T) {
 	if doctor := slices.IndexFunc(before, func(statement string) bool { return strings.Contains(statement, "pg_is_in_recovery") }); doctor >= 0 {
 		before = before[:doctor] // who looks behind the start
 	}
-	response, err := http.Get(p.address + "/login") //nolint:noctx // of a test
+	response, err := http.Get(p.address + "/login")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Models with a mistake each.
@@ -107,7 +108,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"the *gorm.DB is nil or not open", "Config.Issuer: is missing"}},
 		"an engine that is not supported": {sqlserver, good, []gormoauth.Part{clients, tokens, codes, users}, []string{
 			`the *gorm.DB uses the dialector "sqlserver", which is not supported; use one of sqlite, postgres, mysql`}},
-		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short"), Secrets: server.Secrets{[]byte("short")}}, []gormoauth.Part{
+		"each model, the condition, and the configuration": {db, server.Config{Issuer: "http://id.example", TokenPrefix: "A_B", RefreshTokenKey: []byte("short"), Secrets: secret.Keyring{[]byte("short")}}, []gormoauth.Part{
 			gormoauth.Clients[pointerClient](), gormoauth.Tokens[prefixedToken](), gormoauth.AuthorizationCodes[userlessCode](), gormoauth.Users[oauthtest.User](&oauthtest.User{}),
 			gormoauth.Registration[pointerClient, prefixedToken](), gormoauth.FAPI2SecurityProfile[PushedRequest, Replay](), gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey](),
 		}, []string{

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // config is what the flags and the environment say.
@@ -39,7 +40,7 @@ type config struct {
 	trustedIssuer   string // whose JWTs stand for users of the same name; empty is nobody's
 	trustedKeys     string // the address of its keys
 
-	secrets          server.Secrets // of the server, the newest first; readSecrets fills them in
+	secrets          secret.Keyring // of the server, the newest first; readSecrets fills them in
 	noOlderInstances bool           // whether every instance on the database is of this release
 
 	address string // the URL at which this machine reaches the listener

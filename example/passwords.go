@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // passwords checks sign-ins.
@@ -67,7 +68,7 @@ func hashPassword(password string) (string, error) {
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
 	limits := []limit{
 		{p.byAddress, address, "there were too many wrong passwords from this address"},
-		{p.byUser, server.Digest(username + "\x00" + address), "there were too many wrong passwords of this user from this address"},
+		{p.byUser, secret.Digest(username + "\x00" + address), "there were too many wrong passwords of this user from this address"},
 	}
 	if err := tooMany(ctx, limits, limit.wait); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/gormstore"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // The secret of a database of SQLite is made beside it, once, and for nobody else to read.
@@ -54,7 +54,7 @@ func keyOf(t *testing.T, p *program) string {
 		t.Fatalf("%d keys: %v", len(keys), err)
 	}
 	for _, key := range keys {
-		if server.SealedBy(key.PrivateKey) == "" {
+		if secret.SealedBy(key.PrivateKey) == "" {
 			t.Errorf("the key %s is readable", key.KeyID)
 		}
 	}
@@ -145,7 +145,7 @@ func TestADemoOfBefore(t *testing.T) {
 		if err := db.Find(&rows, "key_id = ?", key.KeyID).Error; err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows: %v", len(rows), err)
 		}
-		if server.SealedBy(rows[0].PrivateKey) != "" {
+		if secret.SealedBy(rows[0].PrivateKey) != "" {
 			return
 		}
 		now.visit(t).get("/healthz")

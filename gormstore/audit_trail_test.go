@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 type Audit = oauthtest.Audit
@@ -89,7 +90,7 @@ func (a *audited) entry(event, clientID, grantID string, more func(*Audit)) Audi
 func (a *audited) grantOf(accessToken string) string {
 	a.T.Helper()
 	var token Token
-	require.NoError(a.T, a.plain.Where("access_token = ?", server.Digest(accessToken)).First(&token).Error)
+	require.NoError(a.T, a.plain.Where("access_token = ?", secret.Digest(accessToken)).First(&token).Error)
 	return token.GrantID
 }
 
@@ -385,10 +386,10 @@ func TestNoSecretIsInTheTrail(t *testing.T) {
 	for _, row := range rows {
 		for name, value := range row {
 			text, _ := value.(string)
-			for _, secret := range []string{code, first.AccessToken, first.RefreshToken, second.AccessToken, second.RefreshToken,
+			for _, plaintext := range []string{code, first.AccessToken, first.RefreshToken, second.AccessToken, second.RefreshToken,
 				registered.Body["client_secret"], registered.Body["registration_access_token"]} {
-				assert.NotContains(t, text, secret, name)
-				assert.NotContains(t, text, server.Digest(secret), name)
+				assert.NotContains(t, text, plaintext, name)
+				assert.NotContains(t, text, secret.Digest(plaintext), name)
 			}
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // auditKey is the key of an entry by the nanoseconds within its second.
@@ -242,7 +242,7 @@ func TestAFaultNeitherLosesNorDoublesAnEntry(t *testing.T) {
 			models.AuditTokenRevoked: func() func() bool {
 				token := first()
 				return func() bool {
-					return must(tokens.RevokeToken(t.Context(), server.Digest(token.AccessToken), p.Now))
+					return must(tokens.RevokeToken(t.Context(), secret.Digest(token.AccessToken), p.Now))
 				}
 			},
 			models.AuditGrantRevoked: func() func() bool {

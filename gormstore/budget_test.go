@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 const (
@@ -72,7 +73,7 @@ func TestADatabaseThatHangsIsNotWaitedFor(t *testing.T) {
 				}
 				return faults.Fault{Until: goOn}
 			}
-			a := within(t, 0, shortBudget+server.DefaultStorageBudget, func() answer { return p.redeem(code) })
+			a := within(t, 0, shortBudget+budget.Default, func() answer { return p.redeem(code) })
 			close(goOn)
 			plan.Next = func(faults.Call) faults.Fault { return faults.Fault{} }
 			if hung == "" { // there are no more calls
@@ -148,7 +149,7 @@ func TestWaitingCountsToTheBudget(t *testing.T) {
 		other := db.Begin()
 		require.NoError(t, other.Error)
 		require.NoError(t, other.Exec("UPDATE authorization_codes SET client_id = client_id").Error)
-		assertUnavailable(t, within(t, shortBudget, shortBudget+server.DefaultStorageBudget, func() answer { return p.redeem(code) }), "a lock")
+		assertUnavailable(t, within(t, shortBudget, shortBudget+budget.Default, func() answer { return p.redeem(code) }), "a lock")
 		nobodyWaits(t, db)
 		other.Rollback()
 		assert.Equal(t, http.StatusOK, p.redeem(code).Status)
@@ -177,7 +178,7 @@ func TestWaitingCountsToTheBudget(t *testing.T) {
 			return faults.Fault{Until: goOn}
 		}
 		writer := make(chan error, 1)
-		go func() { writer <- saveToken(server.WithStorageBudget(t.Context(), time.Minute), slow) }()
+		go func() { writer <- saveToken(budget.With(t.Context(), time.Minute), slow) }()
 		<-hangs
 		assertUnavailable(t, within(t, shortBudget, shortBudget, func() answer { return p.redeem(code) }), "a turn")
 		close(goOn)
@@ -196,7 +197,7 @@ func TestTheBudgetOfACallWithoutARequest(t *testing.T) {
 		hang := func(faults.Call) faults.Fault { return faults.Fault{Until: make(chan struct{})} }
 		plan := &faults.Plan{Next: hang}
 		tokens, _ := stores(t, faults.DB(db, plan))
-		short := server.WithStorageBudget(t.Context(), shortBudget)
+		short := budget.With(t.Context(), shortBudget)
 		for range 2 {
 			err := saveToken(short, tokens)
 			require.ErrorIs(t, err, server.ErrUnavailable)
@@ -210,7 +211,7 @@ func TestTheBudgetOfACallWithoutARequest(t *testing.T) {
 		}
 		require.NoError(t, saveToken(short, tokens))
 		require.NoError(t, saveToken(short, tokens), "each has its own")
-		shared := server.ShareStorageBudget(short)
+		shared := budget.Share(short)
 		require.NoError(t, saveToken(shared, tokens))
 		require.ErrorIs(t, saveToken(shared, tokens), server.ErrUnavailable, "as those of one request do not")
 
@@ -241,7 +242,7 @@ func TestAServerThatHangsIsNotWaitedFor(t *testing.T) {
 	code := p.code("profile")
 	proxy.Hang()
 	for range 3 {
-		assertUnavailable(t, within(t, shortBudget, shortBudget+server.DefaultStorageBudget, func() answer { return p.redeem(code) }), "a server that hangs")
+		assertUnavailable(t, within(t, shortBudget, shortBudget+budget.Default, func() answer { return p.redeem(code) }), "a server that hangs")
 	}
 	proxy.Resume()
 	assert.Equal(t, http.StatusOK, p.redeem(code).Status)

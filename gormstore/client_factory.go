@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // ClientFactory creates and changes clients. It returns a client's secret only once, when
@@ -192,12 +193,12 @@ func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata
 // again. Updates by the client itself do not change its token. RotateRegistrationToken
 // returns [ErrNoClient] for a client that does not exist or has no such token.
 func (f *ClientFactory[M]) RotateRegistrationToken(ctx context.Context, clientID string) (token string, err error) {
-	token = f.server.GenerateSecret(server.RegistrationTokenKind)
+	token = f.server.GenerateSecret(secret.RegistrationToken)
 	err = f.change(ctx, clientID, models.AuditClientUpdated, func(old *models.ClientMixin) (map[string]any, error) {
 		if old.RegistrationAccessToken == "" {
 			return nil, ErrNoClient
 		}
-		return map[string]any{"RegistrationAccessToken": server.Digest(token)}, nil
+		return map[string]any{"RegistrationAccessToken": secret.Digest(token)}, nil
 	})
 	if err != nil {
 		return "", err

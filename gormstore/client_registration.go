@@ -109,14 +109,14 @@ func (r *ClientRegistration) UpdateClient(ctx context.Context, old, record *mode
 	return err == nil && updated, err
 }
 
-// secret is a client's current and previous secret as they are stored, with their expiry.
-type secret struct {
+// storedSecret is a client's current and previous secret as they are stored, with their expiry.
+type storedSecret struct {
 	current, previous                   string
 	currentExpiresAt, previousExpiresAt int64
 }
 
-func secretOf(client *models.ClientMixin) secret {
-	return secret{client.ClientSecret, client.PreviousClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecretExpiresAt}
+func secretOf(client *models.ClientMixin) storedSecret {
+	return storedSecret{client.ClientSecret, client.PreviousClientSecret, client.ClientSecretExpiresAt, client.PreviousClientSecretExpiresAt}
 }
 
 // isStored reports whether the client's row equals the record.

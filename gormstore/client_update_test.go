@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // A client's own update writes what it changes, on the condition of what was read: a
@@ -78,7 +79,7 @@ func TestAnUpdateWritesWhatItChanges(t *testing.T) {
 			token, err := factory.RotateRegistrationToken(t.Context(), client.ClientID)
 			require.NoError(t, err)
 			assert.False(t, update(old, renamed(old, "New")))
-			assert.True(t, stored(client.ClientID).CheckRegistrationAccessToken(server.Digest(token)))
+			assert.True(t, stored(client.ClientID).CheckRegistrationAccessToken(secret.Digest(token)))
 			_, err = factory.RotateRegistrationToken(t.Context(), p.NewClient(nil).ClientID)
 			assert.ErrorIs(t, err, gormstore.ErrNoClient)
 		})
@@ -92,7 +93,7 @@ func TestAnUpdateWritesWhatItChanges(t *testing.T) {
 			for _, change := range []func(record *models.ClientMixin){
 				func(*models.ClientMixin) {},
 				func(record *models.ClientMixin) { record.ClientSecret = models.HashClientSecret("another") },
-				func(record *models.ClientMixin) { record.RegistrationAccessToken = server.Digest("another") },
+				func(record *models.ClientMixin) { record.RegistrationAccessToken = secret.Digest("another") },
 			} {
 				client, old := fresh()
 				record := renamed(old, "New")

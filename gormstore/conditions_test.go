@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // member is a user whom a handle may leave out.
@@ -135,7 +136,7 @@ func TestBobsCodeDoesNotBecomeAlicesToken(t *testing.T) {
 				require.NotEmpty(t, answer.Body["access_token"], "%s %v", answer.Raw, a)
 				tokens, err := gormstore.NewTokens[Token](db)
 				require.NoError(t, err)
-				stored, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: server.Digest(answer.Body["access_token"])})
+				stored, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: secret.Digest(answer.Body["access_token"])})
 				require.NoError(t, err)
 				assert.Equal(t, bob.GetUserID(), stored.UserID)
 				next := p.Refresh(client, answer.Body["refresh_token"], "")
@@ -165,11 +166,11 @@ func TestWhatNobodyIssuedIsNotFound(t *testing.T) {
 				theirs := p.redeem(p.code("profile"))
 				require.True(t, p.valid(theirs.AccessToken), theirs.Description)
 				open := newProvider(t, handle(db).Session(&gorm.Session{}))
-				nobodys := server.GenerateSecret(server.DefaultTokenPrefix, server.AccessTokenKind)
+				nobodys := secret.Generate(secret.DefaultPrefix, secret.AccessToken)
 				assert.Equal(t, 401, open.Call(nobodys).Status, "a token opens nothing")
-				refresh, _ := open.Server.GenerateCode(server.RefreshTokenKind, "")
+				refresh, _ := open.Server.GenerateCode(secret.RefreshToken, "")
 				assert.Equal(t, "invalid_grant", open.refresh(refresh).Error)
-				code, _ := open.Server.GenerateCode(server.AuthorizationCodeKind, "")
+				code, _ := open.Server.GenerateCode(secret.AuthorizationCode, "")
 				assert.Equal(t, "invalid_grant", open.redeem(code).Error)
 				nobody := &Client{ClientMixin: models.ClientMixin{ClientID: "nobody", ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None}}}
 				assert.Equal(t, "invalid_client", open.Token(nobody, "grant_type=refresh_token&refresh_token="+refresh).Body["error"])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // ConsentModel is a pointer to a model that embeds models.ConsentMixin.
@@ -55,7 +56,7 @@ func NewConsents[M, T, C any, P ConsentModel[M], PT TokenModel[T], PC Authorizat
 func (c *Consents[M]) Erased() []*Table { return []*Table{c.table} }
 
 func consentKey(userID, clientID string) string {
-	return server.Digest(fmt.Sprintf("consent %q %q", userID, clientID))
+	return secret.Digest(fmt.Sprintf("consent %q %q", userID, clientID))
 }
 
 // QueryConsent finds a user's consent to a client. It returns nil when there is none.

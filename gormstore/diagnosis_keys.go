@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Diagnose finds keys that the server cannot read, keys that are stored unencrypted,
@@ -44,11 +45,11 @@ func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings 
 // diagnoseUnreadable finds keys that the server cannot decrypt or parse.
 func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.Findings {
 	var found rowFaults
-	missing := new(server.MissingSecretError)
+	missing := new(secret.MissingError)
 	for _, key := range keys {
 		_, err := k.open(key.PrivateKey)
 		if key.Algorithm == saltAlgorithm {
-			_, err = k.options.Secrets.Open(server.PairwiseSaltSecret, key.PrivateKey)
+			_, err = k.options.Secrets.Open(secret.ForPairwiseSalt, key.PrivateKey)
 		}
 		if err != nil {
 			errors.As(err, &missing)
@@ -74,7 +75,7 @@ func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings 
 		return nil
 	}
 	for _, id := range k.options.Secrets.IDs()[1:] {
-		if slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return server.SealedBy(key.PrivateKey) == id }) {
+		if slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return secret.SealedBy(key.PrivateKey) == id }) {
 			findings = append(findings, server.Finding{
 				Check: "older_secret", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are encrypted with the secret with the id " + strconv.Quote(id),
 				Consequence: "it must not be removed from Config.Secrets yet", Remedy: "go srv.MaintainKeys(ctx) beside the server, which encrypts them with the newest secret",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // mysqlEngine reads the information schema of MySQL and MariaDB, which shows a role only
@@ -47,10 +48,10 @@ func (mysqlEngine) settings(x *examination) {
 	}
 	// The server keeps waiting for the lock after the client has given up, and then executes
 	// the statement.
-	if wait, err := strconv.Atoi(variables["innodb_lock_wait_timeout"]); err == nil && time.Duration(wait)*time.Second >= server.StorageBudget(x.ctx) {
+	if wait, err := strconv.Atoi(variables["innodb_lock_wait_timeout"]); err == nil && time.Duration(wait)*time.Second >= budget.Of(x.ctx) {
 		x.find(server.Finding{
 			Check: "lock_wait_timeout", Severity: server.Warning, Where: "innodb_lock_wait_timeout",
-			Problem:     fmt.Sprintf("is %d s, which is not below the storage budget of a request, %v", wait, server.StorageBudget(x.ctx)),
+			Problem:     fmt.Sprintf("is %d s, which is not below the storage budget of a request, %v", wait, budget.Of(x.ctx)),
 			Consequence: "a statement that timed out while it waited for a lock may still be executed after the request was told that it failed",
 			Remedy:      "innodb_lock_wait_timeout=1 in the connection string",
 		})

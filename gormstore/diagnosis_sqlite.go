@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // sqliteEngine reads SQLite's pragmas.
@@ -42,7 +43,7 @@ func (sqliteEngine) settings(x *examination) {
 			Consequence: "a statement that finds the database locked fails immediately", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
-	if budget := server.StorageBudget(x.ctx); busy > 0 && int64(busy) >= budget.Milliseconds() {
+	if budget := budget.Of(x.ctx); busy > 0 && int64(busy) >= budget.Milliseconds() {
 		x.find(server.Finding{
 			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout",
 			Problem:     fmt.Sprintf("is %d ms, which is not below the storage budget of a request, %v", busy, budget),

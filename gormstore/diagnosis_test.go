@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // quickly is what the databases for tests do without, to be quick.
@@ -450,8 +451,8 @@ func TestRowsWithoutAnIssuerAreNamed(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
 		add := func(issuer string) {
 			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{
-				AccessToken: server.Digest(rand.Text()), Form: models.TokenDigest, GrantedAt: 1, ExpiresAt: time.Now().Add(time.Hour).Unix(),
-				Authorization: models.Authorization{GrantID: server.Digest(rand.Text()), Issuer: issuer},
+				AccessToken: secret.Digest(rand.Text()), Form: models.TokenDigest, GrantedAt: 1, ExpiresAt: time.Now().Add(time.Hour).Unix(),
+				Authorization: models.Authorization{GrantID: secret.Digest(rand.Text()), Issuer: issuer},
 			}}).Error)
 		}
 		named := func() (problems []string) {

@@ -13,7 +13,7 @@
 // changed, inside the transaction that also writes the outcome, and never by an earlier
 // read. After a serialization failure, a deadlock or a lost connection the whole step is
 // tried again, until the storage budget of the request is used up (two seconds, see
-// [server.StorageBudget]); outside a request, each step has its own budget. The budget does
+// [budget.Of]); outside a request, each step has its own budget. The budget does
 // not interrupt a COMMIT, and a step whose COMMIT got no answer finds out whether it took
 // effect. When a step still fails after that, or trying again would be pointless, the error
 // is a [server.ErrUnavailable], which clients see as 503 with Retry-After.

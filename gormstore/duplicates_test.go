@@ -14,7 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Whoever presents something twice fills no log with errors; a statement that fails
@@ -37,7 +37,7 @@ func TestADuplicateIsNoErrorOfTheDatabase(t *testing.T) {
 		assert.Empty(t, log.String())
 
 		require.NoError(t, db.Migrator().DropTable(&oauthtest.Replay{}))
-		digest := server.Digest("another")
+		digest := secret.Digest("another")
 		_, err := hidden.FirstUse(t.Context(), "another", time.Now())
 		require.Error(t, err)
 		assert.Contains(t, log.String(), "level=ERROR")

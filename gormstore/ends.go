@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // grants are the tables with rows that belong to grants. Everything that ends grants does
@@ -228,7 +229,7 @@ func (e *ending) run(ctx context.Context) error {
 	if err := e.pass(ctx); err != nil || e.tokens.transaction(ctx) != nil { // do not wait inside the program's own transaction
 		return err
 	}
-	if err := rest(ctx, time.Until(began.Add(server.UnderWay(ctx)))); err != nil {
+	if err := rest(ctx, time.Until(began.Add(budget.UnderWay(ctx)))); err != nil {
 		return err
 	}
 	return e.pass(ctx)
@@ -664,7 +665,7 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 //
 // It returns when everything has ended, including what was issued by requests that were
 // under way when it began: it waits a few seconds, as long as such requests can take
-// ([server.UnderWay]), and looks again. If it was interrupted, call it again; the doctor
+// ([budget.UnderWay]), and looks again. If it was interrupted, call it again; the doctor
 // reports clients for which that is necessary. In a handler, pass it a context of
 // context.WithoutCancel, because the browser may disconnect first.
 //
@@ -674,7 +675,7 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 // marked. In a transaction of the program's own ([WithTransaction]) it does not wait: call it
 // again afterwards.
 //
-// [server.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay
+// [budget.UnderWay]: https://pkg.go.dev/github.com/gormoauth/gormoauth/server#UnderWay
 func (t *Tokens) Revoke(ctx context.Context, options RevokeOptions) error {
 	ctx, reason := eachStep(ctx), server.RevokedByClient
 	switch {

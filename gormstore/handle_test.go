@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/uuid"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // sqlserver is a dialector of an engine that there are no statements for.
@@ -248,7 +249,7 @@ func TestAMixinKeepsTheNamesOfItsColumns(t *testing.T) {
 func TestTheConditionsOfTokensAreNotThoseOfCodes(t *testing.T) {
 	testdb.Each(t, append([]any{&ticket{}}, allModels...), func(t *testing.T, db *gorm.DB) {
 		p := newProvider(t, db)
-		code := server.Present(p.code("profile"))
+		code := secret.Present(p.code("profile"))
 		codes, err := gormstore.NewAuthorizationCodes[AuthorizationCode](db)
 		require.NoError(t, err)
 		stored, err := codes.Query(t.Context(), code.Digest)

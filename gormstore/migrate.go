@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // migrationLock is the key of the advisory lock that makes instances migrate one after
@@ -268,7 +268,7 @@ func (r *migration) run() error {
 // one transaction, if the engine supports that, and then each index.
 func (r *migration) stepwise() error {
 	// The statements themselves have no time limit: a migration may take long.
-	err := retry(server.WithStorageBudget(r.ctx, migrationTries), func(context.Context) error {
+	err := retry(budget.With(r.ctx, migrationTries), func(context.Context) error {
 		return r.transaction(func(tx *gorm.DB) error {
 			lacks, err := r.look()
 			if err != nil {
@@ -285,7 +285,7 @@ func (r *migration) stepwise() error {
 		return err
 	}
 	for _, index := range lacks.indexes {
-		err := retry(server.WithStorageBudget(r.ctx, migrationTries), func(context.Context) error {
+		err := retry(budget.With(r.ctx, migrationTries), func(context.Context) error {
 			err := r.session().Migrator().CreateIndex(index.model, index.Name)
 			if alreadyExists(err) || err != nil && strings.Contains(err.Error(), "already exists") && r.db.Name() == "sqlite" {
 				return nil
@@ -443,7 +443,7 @@ func (r *migration) discard() { _ = r.conn.Raw(func(any) error { return driver.E
 // unlock releases the lock and restores the settings of the session. If that fails, it
 // closes the connection, which also releases the lock.
 func (r *migration) unlock() error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), server.DefaultStorageBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), budget.Default)
 	defer cancel()
 	var held bool
 	err := r.set(ctx, r.timeouts)

@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // DigestPlaintext replaces the tokens that an older program stored in plaintext by their
@@ -57,9 +57,9 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) (converted int64, 
 	old := *row.AsTokenMixin()
 	accessRevoked, grantRevoked := column(t.table.column("AccessTokenRevokedAt")), column(t.table.column("RefreshTokenRevokedAt"))
 	values := map[string]any{
-		"AccessToken":          server.Digest(old.AccessToken),
+		"AccessToken":          secret.Digest(old.AccessToken),
 		"Form":                 models.TokenDigest,
-		"GrantID":              server.Digest(rand.Text()),
+		"GrantID":              secret.Digest(rand.Text()),
 		"GrantedScope":         old.Scope,
 		"GrantedAt":            max(old.IssuedAt, 1),
 		"ExpiresAt":            old.GetExpiresAt(),
@@ -68,7 +68,7 @@ func (t *Tokens) digestRow(ctx context.Context, row tokenRow) (converted int64, 
 			grantRevoked, accessRevoked, grantRevoked, accessRevoked),
 	}
 	if old.RefreshToken != nil && *old.RefreshToken != "" {
-		values["RefreshToken"] = server.Digest(*old.RefreshToken)
+		values["RefreshToken"] = secret.Digest(*old.RefreshToken)
 		values["ExpiresAt"] = 0 // the refresh token does not expire
 	} else {
 		values["RefreshToken"] = nil

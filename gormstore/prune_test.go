@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func stores(t *testing.T, db *gorm.DB) (*gormstore.Tokens, *gormstore.AuthorizationCodes) {
@@ -151,14 +152,14 @@ func TestRevokedGrantsWithoutEndArePruned(t *testing.T) {
 		p.Revoke(p.client, "token="+revoked.RefreshToken)
 		p.Revoke(p.client, "token="+byOlder.RefreshToken)
 		for _, row := range []string{revoked.AccessToken, byOlder.AccessToken} {
-			require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(row)).Update("refresh_token_revoked_at", 1).Error)
+			require.NoError(t, db.Model(&Token{}).Where("access_token = ?", secret.Digest(row)).Update("refresh_token_revoked_at", 1).Error)
 		}
-		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(revoked.AccessToken)).Update("expires_at", gorm.Expr("expires_at - 1800000000 + 1")).Error, "the clock of the tests is ahead")
-		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", server.Digest(byOlder.AccessToken)).Update("expires_at", 0).Error, "an older release leaves it as it was")
+		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", secret.Digest(revoked.AccessToken)).Update("expires_at", gorm.Expr("expires_at - 1800000000 + 1")).Error, "the clock of the tests is ahead")
+		require.NoError(t, db.Model(&Token{}).Where("access_token = ?", secret.Digest(byOlder.AccessToken)).Update("expires_at", 0).Error, "an older release leaves it as it was")
 		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
 		var left []string
 		require.NoError(t, db.Model(&Token{}).Pluck("access_token", &left).Error)
-		assert.Equal(t, []string{server.Digest(kept.AccessToken)}, left)
+		assert.Equal(t, []string{secret.Digest(kept.AccessToken)}, left)
 		assert.True(t, p.valid(kept.AccessToken))
 	})
 }

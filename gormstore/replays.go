@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // ReplayModel is a pointer to a model that embeds models.ReplayMixin.
@@ -60,7 +61,7 @@ func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time)
 
 func newReplay(tx *tx, key string, expiresAt time.Time) (first bool, err error) {
 	row := tx.table.newRow().(replayRow)
-	*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: server.Digest(key), ExpiresAt: expiresAt.Unix()}
+	*row.AsReplayMixin() = models.ReplayMixin{ReplayKey: secret.Digest(key), ExpiresAt: expiresAt.Unix()}
 	return tx.insertNew(row)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // SessionModel is a pointer to a model that embeds models.SessionMixin.
@@ -123,7 +124,7 @@ func (s *Sessions) KeepSession(ctx context.Context, sid string, until time.Time)
 
 // endMark returns the id of the row in the outbox that says that a session has ended, for
 // clients that are about to join it. That row is never due.
-func endMark(sessionID string) string { return server.Digest("ended session " + sessionID) }
+func endMark(sessionID string) string { return secret.Digest("ended session " + sessionID) }
 
 // endMarkLife is how long the mark is kept: much longer than it takes to answer a request
 // that began before the end.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // SigningKeyModel is a pointer to a model that embeds models.SigningKeyMixin.
@@ -57,7 +58,7 @@ type SigningKeyOptions struct {
 	CacheFor time.Duration
 	// Secrets encrypt the private keys in the database: pass server.Config.Secrets. Keys
 	// that were stored in another form can still be read.
-	Secrets server.Secrets
+	Secrets secret.Keyring
 	// NoOlderInstances is server.Config.NoOlderInstances. With it, keys that were stored in
 	// another form are encrypted with Secrets as well. Without it, Secrets encrypt keys only
 	// in a database whose first key was already encrypted with Secrets.

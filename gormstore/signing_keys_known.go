@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -276,7 +277,7 @@ func (k *SigningKeys) read(ctx context.Context, now time.Time) (*knownKeys, erro
 			known.saltRow = row
 			if before != nil && before.salt != nil {
 				known.salt = before.salt
-			} else if known.salt, err = k.options.Secrets.Open(server.PairwiseSaltSecret, row.PrivateKey); err != nil {
+			} else if known.salt, err = k.options.Secrets.Open(secret.ForPairwiseSalt, row.PrivateKey); err != nil {
 				known.saltErr = fmt.Errorf("gormstore: the salt of pairwise subjects cannot be read: %w", err)
 			}
 			continue

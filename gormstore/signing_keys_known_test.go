@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // database is one that can go away.
@@ -282,7 +283,7 @@ func TestRotateRefusesOtherAlgorithms(t *testing.T) {
 	})
 }
 
-func secretsOf(letters string) (secrets server.Secrets) {
+func secretsOf(letters string) (secrets secret.Keyring) {
 	for _, letter := range letters {
 		secrets = append(secrets, []byte(strings.Repeat(string(letter), 32)))
 	}
@@ -322,7 +323,7 @@ func TestWhenKeysAreEncryptedBySecrets(t *testing.T) {
 		require.NoError(t, db.Find(&sealed).Error)
 		require.Len(t, sealed, 2)
 		for _, row := range sealed {
-			assert.Equal(t, options.Secrets.Newest(), server.SealedBy(row.PrivateKey), "each says what it was encrypted by")
+			assert.Equal(t, options.Secrets.Newest(), secret.SealedBy(row.PrivateKey), "each says what it was encrypted by")
 		}
 
 		require.NoError(t, db.Where("1 = 1").Delete(&SigningKey{}).Error)
@@ -342,7 +343,7 @@ func TestWhenKeysAreEncryptedBySecrets(t *testing.T) {
 		require.NoError(t, db.Find(&rows).Error)
 		require.Len(t, rows, 3)
 		for _, row := range rows {
-			assert.Equal(t, options.Secrets.Newest(), server.SealedBy(row.PrivateKey), "and what has begun goes on")
+			assert.Equal(t, options.Secrets.Newest(), secret.SealedBy(row.PrivateKey), "and what has begun goes on")
 		}
 		set, err := newKeys(db, options).PublicKeys(t.Context(), now)
 		require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // keyForm is the form in which a private key is stored. The stored text shows it: an
@@ -34,7 +34,7 @@ func formOf(stored string) keyForm {
 	switch {
 	case strings.HasPrefix(stored, "{"):
 		return readableForm
-	case server.SealedBy(stored) != "":
+	case secret.SealedBy(stored) != "":
 		return secretForm
 	default:
 		return keyedForm
@@ -55,7 +55,7 @@ func (k *SigningKeys) seal(known *knownKeys, key jose.JSONWebKey) (string, error
 	case err != nil:
 		return "", err
 	case k.sealsBySecrets(known):
-		return k.options.Secrets.Seal(server.SigningKeySecret, text)
+		return k.options.Secrets.Seal(secret.ForSigningKeys, text)
 	case k.options.EncryptionKey == nil:
 		return string(text), nil
 	}
@@ -77,7 +77,7 @@ func (k *SigningKeys) open(stored string) (*jose.JSONWebKey, error) {
 	switch formOf(stored) {
 	case readableForm:
 	case secretForm:
-		text, err = k.options.Secrets.Open(server.SigningKeySecret, stored)
+		text, err = k.options.Secrets.Open(secret.ForSigningKeys, stored)
 	default:
 		text, err = k.openKeyed(stored)
 	}
@@ -117,22 +117,22 @@ func (k *SigningKeys) sealAnew(ctx context.Context, known *knownKeys) error {
 			}
 			return json.Marshal(opened)
 		}
-		if err := k.sealRow(ctx, key.SigningKeyMixin, server.SigningKeySecret, plain); err != nil {
+		if err := k.sealRow(ctx, key.SigningKeyMixin, secret.ForSigningKeys, plain); err != nil {
 			return err
 		}
 	}
 	if known.saltRow == nil || known.salt == nil {
 		return nil
 	}
-	return k.sealRow(ctx, known.saltRow, server.PairwiseSaltSecret, func() ([]byte, error) { return known.salt, nil })
+	return k.sealRow(ctx, known.saltRow, secret.ForPairwiseSalt, func() ([]byte, error) { return known.salt, nil })
 }
 
 // sealRow encrypts a row with the newest secret, unless it already is, or the row has
 // changed since it was read. A row that is encrypted with an unknown secret is left to
 // the instances that know the secret.
-func (k *SigningKeys) sealRow(ctx context.Context, row *models.SigningKeyMixin, use server.SecretUse, plain func() ([]byte, error)) error {
+func (k *SigningKeys) sealRow(ctx context.Context, row *models.SigningKeyMixin, use secret.Use, plain func() ([]byte, error)) error {
 	secrets := k.options.Secrets
-	if by := server.SealedBy(row.PrivateKey); by == secrets.Newest() || by != "" && !slices.Contains(secrets.IDs(), by) {
+	if by := secret.SealedBy(row.PrivateKey); by == secrets.Newest() || by != "" && !slices.Contains(secrets.IDs(), by) {
 		return nil
 	}
 	text, err := plain()
@@ -192,7 +192,7 @@ func (k *SigningKeys) makeSalt(ctx context.Context, known *knownKeys, now time.T
 		salt = make([]byte, saltBytes)
 		_, _ = rand.Read(salt) // never fails
 	}
-	text, err := k.options.Secrets.Seal(server.PairwiseSaltSecret, salt)
+	text, err := k.options.Secrets.Seal(secret.ForPairwiseSalt, salt)
 	if err != nil {
 		return nil, err
 	}

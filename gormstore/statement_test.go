@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // statements records what reaches the database, each one a round trip.
@@ -115,7 +116,7 @@ func redeemDirectly[T, C any, PT gormstore.TokenModel[T], PC gormstore.Authoriza
 	require.NoError(t, err)
 	user := &User{}
 	require.NoError(t, db.Create(user).Error)
-	presented := server.Present(rand.Text())
+	presented := secret.Present(rand.Text())
 	req := &server.Request{User: user, Time: time.Now()}
 	require.NoError(t, codes.Save(t.Context(), &models.AuthorizationCodeMixin{Code: presented.Digest}, req))
 	found, err := codes.Query(t.Context(), presented.Digest)

@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // step says how [Table.do] runs a write. The zero value is a single statement that may be
@@ -68,7 +69,7 @@ type unheard struct {
 // commitBegins returns how long a COMMIT may take.
 func (u *unheard) commitBegins(ctx context.Context) time.Duration {
 	if u.until.IsZero() {
-		u.until = time.Now().Add(server.CommitBudget(ctx))
+		u.until = time.Now().Add(budget.OfCommit(ctx))
 	}
 	return time.Until(u.until)
 }
@@ -81,7 +82,7 @@ func (t *Table) look(ctx context.Context, s step, unheard unheard, err error) er
 		return err
 	}
 	left := unheard.commitBegins(ctx)
-	tookEffect, lookErr := t.find(server.WithStorageBudget(context.WithoutCancel(ctx), left), t.newRow(), s.own)
+	tookEffect, lookErr := t.find(budget.With(context.WithoutCancel(ctx), left), t.newRow(), s.own)
 	switch {
 	case tookEffect:
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // The tables as SQLAlchemy makes them from the original's mixins. Only the
@@ -247,7 +248,7 @@ func TestServiceTokensOutliveTheConversionOfPlaintext(t *testing.T) {
 		require.NoError(t, db.AutoMigrate(old.models()...))
 		byOlder := old.secret("at", "")
 		require.NoError(t, db.Exec("INSERT INTO tokens (client_id, token_type, access_token, scope, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in, grant_id, granted_scope, granted_at, rotated_at, refresh_token_expires_at, expires_at, auth_time) "+
-			"VALUES ('service', 'Bearer', ?, 'profile', ?, 0, 0, 3600, '', '', ?, 0, 0, ?, 0)", server.Digest(byOlder), now, now, now+3600).Error, "as release 0.1 stores a client's own token")
+			"VALUES ('service', 'Bearer', ?, 'profile', ?, 0, 0, 3600, '', '', ?, 0, 0, ?, 0)", secret.Digest(byOlder), now, now, now+3600).Error, "as release 0.1 stores a client's own token")
 		require.NoError(t, gormstore.AutoMigrate(db, allModels...))
 		p := newProvider(t, db)
 		service := p.NewClient(oauthtest.Grants("client_credentials"))
@@ -290,7 +291,7 @@ func TestTheConversionWritesNoStaleRevocation(t *testing.T) {
 			require.NoError(t, err)
 			var now Token
 			require.NoError(t, db.First(&now, token.ID).Error)
-			assert.Equal(t, server.Digest(access), now.AccessToken, name)
+			assert.Equal(t, secret.Digest(access), now.AccessToken, name)
 			assert.Equal(t, row.valid, !now.IsRevoked(), name)
 		}
 	})

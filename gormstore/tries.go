@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // A call that collided with another, or lost its connection, is tried again as a whole
@@ -25,7 +26,7 @@ const (
 
 // tries are the attempts at one call of the database. They end when the call neither
 // collides nor loses its connection, or when the storage budget is used up (see
-// [server.StorageBudget]):
+// [budget.Of]):
 //
 //	tries := newTries(ctx)
 //	defer tries.stop()
@@ -51,7 +52,7 @@ type tries struct {
 
 func newTries(ctx context.Context) *tries {
 	t := &tries{caller: ctx, pause: firstPause}
-	t.ctx, t.stop = server.StorageCall(ctx)
+	t.ctx, t.stop = budget.Call(ctx)
 	return t
 }
 
@@ -103,7 +104,7 @@ func (t *tries) cut(err error) error {
 	if t.caller.Err() != nil {
 		return unavailable(err)
 	}
-	return fmt.Errorf("the storage budget of %v is used up: %w", server.StorageBudget(t.caller), unavailable(err))
+	return fmt.Errorf("the storage budget of %v is used up: %w", budget.Of(t.caller), unavailable(err))
 }
 
 // unavailable returns the error for a database that is temporarily unavailable.
@@ -127,7 +128,7 @@ func retry(ctx context.Context, attempt func(ctx context.Context) error) error {
 // eachStep returns a context in which each step of a long operation has the whole storage
 // budget.
 func eachStep(ctx context.Context) context.Context {
-	return server.WithStorageBudget(ctx, server.StorageBudget(ctx))
+	return budget.With(ctx, budget.Of(ctx))
 }
 
 // turns holds the only turn to write for each connection pool of SQLite.

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // openImpatient opens SQLite with no patience at all: a writer that meets
@@ -66,8 +67,8 @@ func TestWritersOfOneProgramQueue(t *testing.T) {
 }
 
 func saveToken(ctx context.Context, tokens *gormstore.Tokens) error {
-	secret := server.GenerateSecret("t", server.AccessTokenKind)
-	return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: server.Digest(secret)}})
+	plaintext := secret.Generate("t", secret.AccessToken)
+	return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: secret.Digest(plaintext)}})
 }
 
 // The program's own transaction has the one connection and SQLite's lock. Its

@@ -34,6 +34,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // observed is a server that tells OpenTelemetry of itself.
@@ -320,7 +321,7 @@ func TestATracedAPIAnswersAsAnother(t *testing.T) {
 	issue := func() string { return o.Redeem(client, o.Code(client, "scope=profile")).Body["access_token"] }
 	good, revoked, expired := issue(), issue(), issue()
 	o.Revoke(client, "token="+revoked)
-	require.NoError(t, o.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(expired)).Update("expires_in", 1).Error)
+	require.NoError(t, o.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(expired)).Update("expires_in", 1).Error)
 	o.Now = o.Now.Add(time.Second)
 	for rule, c := range map[string]struct {
 		header     []string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Assertion is a signed JWT in which a client, or another party that the server trusts, makes a
@@ -192,7 +193,7 @@ func (a *Assertion) CheckType(others ...string) error {
 // their names.
 func (a *Assertion) ReplayKey() string {
 	if a.ID == "" {
-		return fmt.Sprintf("assertion %q without an id %s", a.Issuer, Digest(string(a.signed.UnsafePayloadWithoutVerification())))
+		return fmt.Sprintf("assertion %q without an id %s", a.Issuer, secret.Digest(string(a.signed.UnsafePayloadWithoutVerification())))
 	}
 	return fmt.Sprintf("assertion %q %q", a.Issuer, a.ID)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -62,7 +63,7 @@ func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
 		s := a.req.Server
 		a.req.claimed = clientID
 		if a.proves {
-			a.key = Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
+			a.key = secret.Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
 		}
 		if err := a.check(ctx); err != nil {
 			return nil, err

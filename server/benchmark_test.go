@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // The engine's own cost: storage is a function that does nothing.
@@ -76,7 +77,7 @@ func BenchmarkValidateToken(b *testing.B) {
 	}
 	handler := protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
-	r.Header.Set("Authorization", "Bearer "+server.GenerateSecret("goa", server.AccessTokenKind))
+	r.Header.Set("Authorization", "Bearer "+secret.Generate("goa", secret.AccessToken))
 	w := &discard{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

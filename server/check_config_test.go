@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // A value may be checked by a server that then refuses it, or by two servers with different
@@ -50,7 +51,7 @@ func TestCheckConfigChangesNothing(t *testing.T) {
 	registration.Open, registration.SoftwareStatements = true, &endpoint.SoftwareStatements{Keys: keysOf}
 
 	config := server.Config{
-		Issuer: oauthtest.Issuer, Secrets: server.Secrets{make([]byte, 32)}, NoOlderInstances: true,
+		Issuer: oauthtest.Issuer, Secrets: secret.Keyring{make([]byte, 32)}, NoOlderInstances: true,
 		RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
 	}
 	values := []any{

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // ClientAuthMethod is one way for a client to authenticate (RFC 6749 section 2.3).
@@ -57,7 +58,7 @@ type ImplicitAuthMethod interface {
 
 // NewClientSecret returns a secret for a client that authenticates by the method, to be shown
 // once, and the form in which it is stored. Both are empty if the method has no secrets.
-func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored string) {
+func (s *Server) NewClientSecret(authMethod, clientID string) (plaintext, stored string) {
 	for _, m := range s.methods {
 		if hook, ok := m.(ClientSecretHook); ok && m.AuthMethod() == authMethod {
 			return hook.NewClientSecret(clientID)
@@ -66,8 +67,8 @@ func (s *Server) NewClientSecret(authMethod, clientID string) (secret, stored st
 	if !models.UsesClientSecret(authMethod) {
 		return "", ""
 	}
-	secret = s.GenerateSecret(ClientSecretKind)
-	return secret, models.HashClientSecret(secret)
+	plaintext = s.GenerateSecret(secret.ClientSecret)
+	return plaintext, models.HashClientSecret(plaintext)
 }
 
 // KnowsSecretKey reports whether a client authentication method has the key from which a stored

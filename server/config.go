@@ -14,7 +14,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Config holds a server's settings. Issuer, QueryClient, SaveToken and ClientAuthMethods are
@@ -47,8 +49,8 @@ type Config struct {
 	// random bytes each, the same on every instance, stored apart from the database. From them
 	// the server derives keys that encrypt the signing keys and other secrets at rest, create
 	// nonces, and derive the secrets of clients that sign with them. If nil, none of these is
-	// available. See [Secrets] for rotation.
-	Secrets Secrets
+	// available. See [secret.Keyring] for rotation.
+	Secrets secret.Keyring
 	// NoOlderInstances states that no instance of an older release runs on the same database, now
 	// or later. Signing keys are then encrypted with Secrets, which an older instance cannot
 	// read. A new database starts that way. For an existing one, set it once all instances run
@@ -56,10 +58,10 @@ type Config struct {
 	NoOlderInstances bool
 
 	// StorageBudget limits how long the storage work of one request may take, including waiting
-	// for locks and for a free connection; 0 is [DefaultStorageBudget]. A request that has used
-	// it up gets 503 with Retry-After. COMMIT is not cut short by it, see [CommitBudget]. Calls
+	// for locks and for a free connection; 0 is [budget.Default]. A request that has used
+	// it up gets 503 with Retry-After. COMMIT is not cut short by it, see [budget.OfCommit]. Calls
 	// by the program outside a request have the default for each step. A program that sets a
-	// longer StorageBudget should call [WithStorageBudget] with the same value for them, because
+	// longer StorageBudget should call [budget.With] with the same value for them, because
 	// revoking all grants of a client waits for requests in progress.
 	StorageBudget time.Duration
 
@@ -159,7 +161,7 @@ type Config struct {
 	PrivateUseSchemes []string
 
 	// TokenPrefix begins every generated secret, so that leak scanners can find them: at most 16
-	// lowercase letters and digits; [DefaultTokenPrefix] if empty.
+	// lowercase letters and digits; [secret.DefaultPrefix] if empty.
 	TokenPrefix string
 	// MaxRequestBytes limits the size of a body and of a query; 0 is 64 KiB.
 	MaxRequestBytes int64
@@ -202,9 +204,6 @@ const (
 	defaultRefreshTokenGrace     = 30 * time.Second
 	defaultMaxRequestBytes       = 64 << 10
 )
-
-// DefaultTokenPrefix begins generated secrets unless Config.TokenPrefix is set.
-const DefaultTokenPrefix = "goa"
 
 // withDefaults returns a copy in which every field has its value, or all faults at once, each
 // naming its field.
@@ -289,7 +288,7 @@ func (c Config) filled() Config {
 		c.RefreshTokenGrace = defaultRefreshTokenGrace
 	}
 	if c.TokenPrefix == "" {
-		c.TokenPrefix = DefaultTokenPrefix
+		c.TokenPrefix = secret.DefaultPrefix
 	}
 	if c.PrivateUseSchemes == nil {
 		c.PrivateUseSchemes = DefaultPrivateUseSchemes()
@@ -304,7 +303,7 @@ func (c Config) filled() Config {
 		c.RemoteAddress = ratelimit.RemoteAddress
 	}
 	if c.StorageBudget == 0 {
-		c.StorageBudget = DefaultStorageBudget
+		c.StorageBudget = budget.Default
 	}
 	if c.MaxRequestBytes == 0 {
 		c.MaxRequestBytes = defaultMaxRequestBytes
@@ -322,7 +321,7 @@ func (c Config) filled() Config {
 	if c.RefreshTokenGenerator == nil {
 		prefix := c.TokenPrefix
 		c.RefreshTokenGenerator = func(context.Context, TokenInput) (string, error) {
-			return ownPart(prefix, RefreshTokenKind), nil
+			return secret.Own(prefix, secret.RefreshToken), nil
 		}
 	}
 	return c

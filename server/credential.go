@@ -1,6 +1,9 @@
 package server
 
-import "github.com/gormoauth/gormoauth/models"
+import (
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/secret"
+)
 
 // CredentialRecord is the stored row behind a credential.
 type CredentialRecord interface {
@@ -16,7 +19,7 @@ type CredentialRecord interface {
 // SaveToken spends it.
 type Credential struct {
 	// Presented is the credential as the client presented it.
-	Presented Presented
+	Presented secret.Presented
 	// Record is the row that storage found.
 	Record CredentialRecord
 	// UserID is the user who granted it, empty if there is none.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // Diagnose returns the problems of the configuration, of everything that is registered and
@@ -22,7 +23,7 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) Findings {
 			Consequence: "it answers nothing", Remedy: "call Init, or use New",
 		}}
 	}
-	ctx = WithStorageBudget(ctx, s.config.StorageBudget)
+	ctx = budget.With(ctx, s.config.StorageBudget)
 	findings := slices.Concat(s.diagnoseIssuer(), s.diagnoseSecrets(), s.diagnosePaths(), s.diagnoseGrants(), s.diagnoseLimits(), s.diagnoseKeys(ctx), s.diagnoseLookUps(ctx))
 	for _, value := range s.registered() {
 		if hook, ok := value.(DiagnoseHook); ok {

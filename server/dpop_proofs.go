@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // DPoPProofs checks DPoP proofs (RFC 9449 section 4.3). A client signs each of its requests with
@@ -34,7 +35,7 @@ type DPoPProofs struct {
 	NonceKey []byte
 	// Secrets generate the nonces instead of NonceKey, so that the keys can be rotated: those of
 	// [Config.Secrets]. A nonce from any of the secrets or from NonceKey is accepted.
-	Secrets Secrets
+	Secrets secret.Keyring
 	// Algorithms are the signature algorithms that clients may use. nil uses those of the profile
 	// or, without a profile, [SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
@@ -202,7 +203,7 @@ func hashOfToken(accessToken string) string {
 
 // nonceKeys returns the keys of nonces, the one that generates new ones first.
 func (p *DPoPProofs) nonceKeys() [][]byte {
-	keys := p.Secrets.Keys(NonceSecret)
+	keys := p.Secrets.Keys(secret.ForNonces)
 	if len(p.NonceKey) > 0 {
 		keys = append([][]byte{p.NonceKey}, keys...)
 	}

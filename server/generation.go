@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // Generational is a client or a user all of whose grants can be ended at once. Whatever was
@@ -49,10 +49,6 @@ func (r *Request) ended(authorization models.Authorization) *Reason {
 	return Ended(authorization, ofClient, r.userGeneration)
 }
 
-// readAgain is the fraction of the storage budget (one in readAgain) after which a client and a
-// user are read again.
-const readAgain = 4
-
 type clientAgeKey struct{}
 
 // ClientAge is called by a cache of clients when it returns a client that was read some time ago.
@@ -85,7 +81,7 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 	if r.Credential != nil {
 		return nil
 	}
-	longAgo := func(at time.Time) bool { return !at.IsZero() && time.Since(at) > StorageBudget(ctx)/readAgain }
+	longAgo := func(at time.Time) bool { return !at.IsZero() && time.Since(at) > budget.StaleAfter(ctx) }
 	if longAgo(r.clientReadAt) && r.Client != nil {
 		client, err := r.queryClient(FreshClients(ctx), r.Client.GetClientID())
 		if err != nil {
@@ -106,13 +102,4 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// UnderWay returns how long a request may continue to issue something under a generation that it
-// has read earlier.
-func UnderWay(ctx context.Context) time.Duration {
-	if wait, shortened := underway.Shortened(ctx); shortened {
-		return wait
-	}
-	return StorageBudget(ctx)/readAgain + StorageBudget(ctx) + CommitBudget(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Issuance is what a grant asks the engine to issue. For every grant the engine then checks the
@@ -189,16 +190,16 @@ func (s *Server) lifetime(grantType string) time.Duration {
 func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance, record *models.TokenMixin) (*TokenResponse, error) {
 	id, own := rand.Text(), ""
 	if _, derives := s.derives(req.Credential); derives {
-		id, own = s.accessID(req.Credential.Presented, record.SuccessorSalt), s.derive(req.Credential.Presented, record.SuccessorSalt, AccessTokenKind)
+		id, own = s.accessID(req.Credential.Presented, record.SuccessorSalt), s.derive(req.Credential.Presented, record.SuccessorSalt, secret.AccessToken)
 	} else {
-		own = ownPart(s.config.TokenPrefix, AccessTokenKind)
+		own = secret.Own(s.config.TokenPrefix, secret.AccessToken)
 	}
 	input := s.tokenInput(req, record, id)
 	access, err := s.accessToken(ctx, input, own)
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
 	}
-	record.AccessToken = Digest(access)
+	record.AccessToken = secret.Digest(access)
 	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
 	response := &TokenResponse{AccessToken: access, TokenType: record.TokenType, ExpiresIn: record.ExpiresIn, Scope: record.Scope, AuthorizationDetails: json.RawMessage(record.AuthorizationDetails)}
 
@@ -211,7 +212,7 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 		return response, nil // no user granted it, and nothing is derived from it
 	}
 	grantSecret := grantSecretOf(req.Credential)
-	record.GrantID = Digest(grantSecret)
+	record.GrantID = secret.Digest(grantSecret)
 	if !refreshable {
 		return response, nil
 	}
@@ -222,8 +223,8 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 		if err != nil {
 			return nil, fmt.Errorf("generate refresh token: %w", err)
 		}
-		response.RefreshToken = bindToGrant(own, grantSecret)
-		digest := Digest(response.RefreshToken)
+		response.RefreshToken = secret.Bind(own, grantSecret)
+		digest := secret.Digest(response.RefreshToken)
 		record.RefreshToken = &digest
 	}
 	if s.config.RefreshTokenExpiresIn > 0 {
@@ -237,7 +238,7 @@ func (s *Server) generate(ctx context.Context, req *Request, issuance *Issuance,
 
 // keeps reports whether a refresh token is kept instead of rotated.
 func keeps(credential *Credential) bool {
-	if credential == nil || !credential.Keep || credential.Presented.grantSecret == "" { // one from an older program contains no grant
+	if credential == nil || !credential.Keep || credential.Presented.GrantSecret() == "" { // one from an older program contains no grant
 		return false
 	}
 	_, refreshes := credential.Record.(Token)
@@ -246,8 +247,8 @@ func keeps(credential *Credential) bool {
 
 // grantSecretOf returns the secret that all credentials of a grant contain, or a new one.
 func grantSecretOf(credential *Credential) string {
-	if credential != nil && credential.Presented.grantSecret != "" {
-		return credential.Presented.grantSecret
+	if credential != nil && credential.Presented.GrantSecret() != "" {
+		return credential.Presented.GrantSecret()
 	}
 	return rand.Text()
 }
@@ -262,7 +263,7 @@ func (*Server) tokenInput(req *Request, record *models.TokenMixin, id string) To
 func (s *Server) accessToken(ctx context.Context, input TokenInput, own string) (string, error) {
 	generator := s.accessTokenGenerator(input)
 	if generator == nil {
-		return seal(own), nil
+		return secret.Seal(own), nil
 	}
 	token, err := generator(ctx, input)
 	if err == nil && !isBearerToken(token) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/requestid"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // RequestID returns the id of the request that is being answered, which all its log lines share,
@@ -262,7 +263,7 @@ func withoutSecrets(text string) string {
 	inJWT := func(c rune) bool {
 		return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 	}
-	text = replaceRuns(text, base32, func(run string) bool { return len(run) >= secretLength })
+	text = replaceRuns(text, base32, func(run string) bool { return len(run) >= secret.Length })
 	if !strings.Contains(text, "eyJ") {
 		return text
 	}

@@ -40,6 +40,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // refusal is a request that is refused, or answered with less than it asks for.
@@ -468,7 +469,7 @@ func (p *full) clientAssertions(t *testing.T) {
 	require.NoError(t, p.DB.Model(keyless).Update("client_secret", models.DerivedClientSecretBy("0123abcd", "nonce")).Error)
 	plain := p.StoreClient(oauthtest.Grants("client_credentials"))
 	p.change(plain, func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.ClientSecretJWT })
-	secret := func(client *oauthtest.Client, with string) string {
+	bySecret := func(client *oauthtest.Client, with string) string {
 		return oauthtest.SignJWT(t, []byte(with), jose.HS256, nil, p.said(client.ClientID))
 	}
 	used := signed()
@@ -502,11 +503,11 @@ func (p *full) clientAssertions(t *testing.T) {
 		"keys that are none":   {own(broken), "", "the key set is malformed", []string{"claimed_client_id", broken.ClientID}},
 		"too many keys":        {own(crowded), "", "the key set has too many keys", []string{"claimed_client_id", crowded.ClientID, "values.keys", "21"}},
 		"keys that are away":   {own(away), "", "the client's key set cannot be read", []string{"claimed_client_id", away.ClientID}},
-		"by another secret":    {secret(secrets, secrets.Secret+"x"), "", "the signature of the JWT is wrong", []string{"claimed_client_id", secrets.ClientID}},
-		"by an expired secret": {secret(late, late.Secret), "", "the client secret has expired", []string{"claimed_client_id", late.ClientID}},
-		"by a key that is missing": {secret(keyless, "a secret that nobody can derive any more"), "", "the key with which the client secret was derived is missing",
-			[]string{"claimed_client_id", keyless.ClientID, "values.fault", (&server.MissingSecretError{ID: "0123abcd"}).Error()}},
-		"without a secret": {secret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that can verify the signature", []string{"claimed_client_id", plain.ClientID}},
+		"by another secret":    {bySecret(secrets, secrets.Secret+"x"), "", "the signature of the JWT is wrong", []string{"claimed_client_id", secrets.ClientID}},
+		"by an expired secret": {bySecret(late, late.Secret), "", "the client secret has expired", []string{"claimed_client_id", late.ClientID}},
+		"by a key that is missing": {bySecret(keyless, "a secret that nobody can derive any more"), "", "the key with which the client secret was derived is missing",
+			[]string{"claimed_client_id", keyless.ClientID, "values.fault", (&secret.MissingError{ID: "0123abcd"}).Error()}},
+		"without a secret": {bySecret(plain, plain.Secret+"to be long enough"), "", "the client has no secret that can verify the signature", []string{"claimed_client_id", plain.ClientID}},
 	}
 	for _, rule := range slices.Sorted(maps.Keys(rows)) {
 		c := rows[rule]
@@ -579,8 +580,8 @@ func (p *full) authorizationRequests(t *testing.T) {
 	require.Equal(t, http.StatusFound, p.Grant(id+"&request_uri="+used).Status)
 	oldURI, err := url.QueryUnescape(old)
 	require.NoError(t, err)
-	require.NoError(t, p.DB.Model(&oauthtest.PushedRequest{}).Where("request_uri = ?", server.Digest(oldURI)).Update("expires_at", p.Now.Unix()-1).Error)
-	unknown := url.QueryEscape("urn:ietf:params:oauth:request_uri:" + p.Server.GenerateSecret(server.PushedRequestKind))
+	require.NoError(t, p.DB.Model(&oauthtest.PushedRequest{}).Where("request_uri = ?", secret.Digest(oldURI)).Update("expires_at", p.Now.Unix()-1).Error)
+	unknown := url.QueryEscape("urn:ietf:params:oauth:request_uri:" + p.Server.GenerateSecret(secret.PushedRequest))
 	hinting := func(text string) func() oauthtest.Answer {
 		return p.page(oauthtest.AuthorizeQuery(app, openID+"&id_token_hint="+text))
 	}
@@ -693,16 +694,16 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 	tokens := func() map[string]string { return p.Redeem(p.web, p.Code(p.web, "scope=profile")).Body }
 	row := func(text string) *oauthtest.Token {
 		var row oauthtest.Token
-		require.NoError(t, p.DB.Where("refresh_token = ?", server.Digest(text)).First(&row).Error)
+		require.NoError(t, p.DB.Where("refresh_token = ?", secret.Digest(text)).First(&row).Error)
 		return &row
 	}
 	const good = oauthtest.Verifier
 	used, old, gone := p.Code(p.web, ""), p.Code(p.web, ""), p.Code(p.web, "")
 	require.Equal(t, http.StatusOK, p.Redeem(p.web, used).Status)
-	grantOf := func(code string) string { return server.Present(code).GrantID[:16] }
-	require.NoError(t, p.DB.Model(&oauthtest.AuthorizationCode{}).Where("code = ?", server.Digest(old)).Update("expires_at", p.Now.Unix()-1).Error)
-	fresh, _ := p.Server.GenerateCode(server.AuthorizationCodeKind, rand.Text())
-	unknown, _ := p.Server.GenerateCode(server.RefreshTokenKind, rand.Text())
+	grantOf := func(code string) string { return secret.Present(code).GrantID[:16] }
+	require.NoError(t, p.DB.Model(&oauthtest.AuthorizationCode{}).Where("code = ?", secret.Digest(old)).Update("expires_at", p.Now.Unix()-1).Error)
+	fresh, _ := p.Server.GenerateCode(secret.AuthorizationCode, rand.Text())
+	unknown, _ := p.Server.GenerateCode(secret.RefreshToken, rand.Text())
 	rotated, revoked, ended, more, less := tokens()["refresh_token"], tokens()["refresh_token"], tokens()["refresh_token"], tokens()["refresh_token"], p.Redeem(rival, p.Code(rival, "scope=profile+email")).Body["refresh_token"]
 	require.Equal(t, http.StatusOK, p.Refresh(p.web, p.Refresh(p.web, rotated, "").Body["refresh_token"], "").Status)
 	require.Equal(t, http.StatusOK, p.Revoke(p.web, "token="+revoked).Status)
@@ -769,8 +770,8 @@ func (p *full) deviceCodes(t *testing.T) {
 	waiting, denied, approved, old, orphan := begin(p.public), begin(p.public), begin(p.public), begin(p.public), begin(rival)
 	require.NoError(t, p.DecideDevice(p.devices, denied["user_code"], p.User, false))
 	require.NoError(t, p.DecideDevice(p.devices, approved["user_code"], p.User, true))
-	require.NoError(t, p.DB.Model(&oauthtest.DeviceCode{}).Where("device_code = ?", server.Digest(old["device_code"])).Update("expires_at", p.Now.Unix()-1).Error)
-	fresh, _ := p.Server.GenerateCode(server.DeviceCodeKind, rand.Text())
+	require.NoError(t, p.DB.Model(&oauthtest.DeviceCode{}).Where("device_code = ?", secret.Digest(old["device_code"])).Update("expires_at", p.Now.Unix()-1).Error)
+	fresh, _ := p.Server.GenerateCode(secret.DeviceCode, rand.Text())
 	user := []string{"user", p.User.GetUserID()}
 	nobodys := append(slices.Clone(nobody), user...)
 	p.hold(
@@ -813,10 +814,10 @@ func (p *full) exchanges(t *testing.T) {
 	}
 	token := func(change func(*oauthtest.Token), text string) string {
 		if text == "" {
-			text = p.Server.GenerateSecret(server.AccessTokenKind)
+			text = p.Server.GenerateSecret(secret.AccessToken)
 		}
 		row := &oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
-			AccessToken: server.Digest(text), Authorization: models.Authorization{ClientID: p.web.ClientID}, TokenType: "Bearer", Scope: "profile", IssuedAt: now, ExpiresIn: 3600,
+			AccessToken: secret.Digest(text), Authorization: models.Authorization{ClientID: p.web.ClientID}, TokenType: "Bearer", Scope: "profile", IssuedAt: now, ExpiresIn: 3600,
 		}}
 		change(row)
 		require.NoError(t, p.DB.Create(row).Error)
@@ -838,7 +839,7 @@ func (p *full) exchanges(t *testing.T) {
 	p.hold(
 		refusal{"no token", exchange("", accessType), code, "", who()},
 		refusal{"a token of another type", exchange(good, "urn:x"), code, "", who("values.subject_token_type", "urn:x")},
-		refusal{"an unknown token", exchange(p.Server.GenerateSecret(server.AccessTokenKind), accessType), code, "the token is unknown", who()},
+		refusal{"an unknown token", exchange(p.Server.GenerateSecret(secret.AccessToken), accessType), code, "the token is unknown", who()},
 		refusal{"a revoked token", exchange(revoked, accessType), code, "the token was revoked", who()},
 		refusal{"an old token", exchange(old, accessType), code, "the token has expired", who()},
 		refusal{"a client's own token", exchange(service, accessType), code, "the token has no user", who()},
@@ -918,9 +919,9 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 		return func() oauthtest.Answer { return p.Introspect(client, "token="+token, header...) }
 	}
 	good, old, revoked, rotated, stale, spoilt := tokens(), tokens(), tokens(), tokens(), tokens(), tokens()
-	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(spoilt["access_token"])).Update("actor", "nobody").Error)
-	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(old["access_token"])).Update("issued_at", p.Now.Unix()-86400).Error)
-	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("refresh_token = ?", server.Digest(stale["refresh_token"])).Update("refresh_token_expires_at", p.Now.Unix()-1).Error)
+	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(spoilt["access_token"])).Update("actor", "nobody").Error)
+	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(old["access_token"])).Update("issued_at", p.Now.Unix()-86400).Error)
+	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("refresh_token = ?", secret.Digest(stale["refresh_token"])).Update("refresh_token_expires_at", p.Now.Unix()-1).Error)
 	require.Equal(t, http.StatusOK, p.Revoke(p.web, "token="+revoked["refresh_token"]).Status)
 	require.Equal(t, http.StatusOK, p.Refresh(p.web, rotated["refresh_token"], "").Status)
 	const signedAnswer = "application/token-introspection+jwt"
@@ -1014,9 +1015,9 @@ func (p *full) apis(t *testing.T) {
 	p.under(t)
 	now := p.Now.Unix()
 	token := func(change func(*oauthtest.Token)) string {
-		text := p.Server.GenerateSecret(server.AccessTokenKind)
+		text := p.Server.GenerateSecret(secret.AccessToken)
 		row := &oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
-			AccessToken: server.Digest(text), Authorization: models.Authorization{ClientID: p.web.ClientID}, TokenType: "Bearer", Scope: "profile", Audience: aResource, IssuedAt: now, ExpiresIn: 3600,
+			AccessToken: secret.Digest(text), Authorization: models.Authorization{ClientID: p.web.ClientID}, TokenType: "Bearer", Scope: "profile", Audience: aResource, IssuedAt: now, ExpiresIn: 3600,
 		}}
 		change(row)
 		require.NoError(t, p.DB.Create(row).Error)

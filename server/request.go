@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // Request is one OAuth request. It is parsed once and passed along.
@@ -74,7 +75,7 @@ type Request struct {
 	Reuse bool
 
 	ctx        context.Context //nolint:containedctx // as that of an http.Request, see Context
-	storage    *storageBudget
+	storage    *budget.Budget
 	grant      any
 	extensions []any
 	attempt    *attempt // to authenticate the client

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/internal/requestid"
+	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -31,9 +32,9 @@ func (r *Request) enter(request *http.Request) {
 	r.HTTP = request
 	ctx := requestid.With(request.Context(), request, r.Server.config.RequestID)
 	if r.storage == nil {
-		r.storage = &storageBudget{allowed: r.Server.config.StorageBudget, shared: true}
+		r.storage = budget.Shared(r.Server.config.StorageBudget)
 	}
-	ctx = context.WithValue(ctx, storageBudgetKey{}, r.storage)
+	ctx = r.storage.In(ctx)
 	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.Server.RemoteAddress(request))
 }
 
@@ -62,5 +63,5 @@ func (s *Server) PageContext(r *http.Request, page string, user User) context.Co
 	if !IsNilUser(user) {
 		req.SetUser(user)
 	}
-	return WithStorageBudget(req.Context(), s.config.StorageBudget) // each step has the whole budget, however many there are
+	return budget.With(req.Context(), s.config.StorageBudget) // each step has the whole budget, however many there are
 }

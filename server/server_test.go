@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestBeforeInitEveryMethodAnswers(t *testing.T) {
@@ -246,7 +247,7 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 	a := p.Redeem(client, code)
 	assert.Equal(t, "invalid_grant", a.Body["error"])
 	assert.Empty(t, a.Body["access_token"])
-	assert.Equal(t, []string{server.Present(code).GrantID}, revoked)
+	assert.Equal(t, []string{secret.Present(code).GrantID}, revoked)
 }
 
 // A storage function that is wrong about what it spent gets an error, not a

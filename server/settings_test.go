@@ -1,7 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func generator(context.Context, server.TokenInput) (string, error) { return "made by gen", nil }
@@ -87,4 +91,43 @@ func TestSettingsFromAMap(t *testing.T) {
 	assert.True(t, config.NoRefreshTokens)
 	assert.NotNil(t, config.AccessTokenGenerator)
 	assert.ErrorContains(t, config.LoadMap(map[string]any{"OAUTH2_ERROR_URIS": func() {}}), "OAUTH2_ERROR_URIS")
+}
+
+// A server without secrets works, and says at the start and to the doctor what is off.
+func TestWhatIsOffWithoutSecretsIsSaid(t *testing.T) {
+	var log bytes.Buffer
+	config := minimalConfig()
+	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	found := func() (checks []string) {
+		srv, err := server.New(config)
+		require.NoError(t, err)
+		for _, finding := range srv.Diagnose(t.Context()).Without("grants") {
+			checks = append(checks, finding.Check)
+			assert.NotEmpty(t, finding.Remedy)
+		}
+		return checks
+	}
+	assert.Equal(t, []string{"secrets"}, found())
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"), "one line")
+	assert.Contains(t, log.String(), "Config.Secrets is empty")
+	assert.Contains(t, log.String(), "client_secret_jwt")
+	log.Reset()
+	config.Secrets = secret.Keyring{[]byte(strings.Repeat("a", 32))}
+	assert.Empty(t, found())
+	assert.Empty(t, log.String())
+	config.Secrets, config.Issuer = nil, "http://127.0.0.1:8080"
+	assert.Empty(t, found(), "nobody else reaches it")
+}
+
+func TestSecretsAreChecked(t *testing.T) {
+	many := func(letter string) []byte { return []byte(strings.Repeat(letter, 32)) }
+	config := minimalConfig()
+	config.Secrets = [][]byte{many("a"), []byte("short"), many("a")}
+	_, err := server.New(config)
+	require.ErrorContains(t, err, "Config.Secrets[1] has 5 bytes")
+	require.ErrorContains(t, err, "openssl rand 32")
+	require.ErrorContains(t, err, "Config.Secrets[2] is listed twice")
+	config.Secrets = [][]byte{many("a"), many("b")}
+	_, err = server.New(config)
+	require.NoError(t, err)
 }

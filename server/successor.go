@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // A client that refreshes in six tabs at once, or never received the answer to a refresh, is
@@ -25,16 +24,14 @@ import (
 // token. As soon as the successor has been used, the row holds another digest, and presenting
 // the old token is reuse.
 
-// derive returns the own part of a successor: as many characters as a random one has, all of them
-// pseudorandom. Config.RefreshTokenKey is used instead of the salt if it is set.
-func (s *Server) derive(presented Presented, salt string, kind SecretKind) string {
+// derive returns the own part of a successor. Config.RefreshTokenKey is used instead of the salt if
+// it is set.
+func (s *Server) derive(presented secret.Presented, salt string, kind secret.Kind) string {
 	key := s.config.RefreshTokenKey
 	if len(key) == 0 {
 		key = []byte(salt)
 	}
-	mac := hmac.New(sha512.New, key)
-	mac.Write([]byte(string(kind) + "\x00" + presented.text))
-	return s.config.TokenPrefix + "_" + string(kind) + "_" + base32NoPadding.EncodeToString(mac.Sum(nil))[:secretLength]
+	return presented.Derive(key, s.config.TokenPrefix, kind)
 }
 
 // newSalt returns the salt of a rotation, "" if Config.RefreshTokenKey is used instead.
@@ -45,21 +42,21 @@ func (s *Server) newSalt() string {
 	return rand.Text()
 }
 
-func (s *Server) refreshSuccessor(presented Presented, salt string) string {
-	return bindToGrant(s.derive(presented, salt, RefreshTokenKind), presented.grantSecret)
+func (s *Server) refreshSuccessor(presented secret.Presented, salt string) string {
+	return secret.Bind(s.derive(presented, salt, secret.RefreshToken), presented.GrantSecret())
 }
 
 // accessID returns the id of the access token of a rotation, such as the "jti" of a JWT.
-func (s *Server) accessID(presented Presented, salt string) string {
-	own := s.derive(presented, salt, AccessTokenKind)
-	return own[len(own)-secretLength:][:grantLength]
+func (s *Server) accessID(presented secret.Presented, salt string) string {
+	own := s.derive(presented, salt, secret.AccessToken)
+	return own[len(own)-secret.Length:][:len(rand.Text())]
 }
 
 // derives reports whether the successors of a credential are derived. They are random if the
 // refresh token was issued by an older program, which put no grant in it, is kept instead of
 // rotated, or comes from a generator of the program's own.
 func (s *Server) derives(credential *Credential) (Token, bool) {
-	if s.config.RefreshTokenGrace <= 0 || credential == nil || credential.Keep || credential.Presented.grantSecret == "" || s.given.RefreshTokenGenerator != nil {
+	if s.config.RefreshTokenGrace <= 0 || credential == nil || credential.Keep || credential.Presented.GrantSecret() == "" || s.given.RefreshTokenGenerator != nil {
 		return nil, false
 	}
 	token, ok := credential.Record.(Token)
@@ -76,7 +73,7 @@ func (s *Server) repeats(req *Request, credential *Credential) bool {
 	if token.GetSuccessorSalt() == "" && len(s.config.RefreshTokenKey) == 0 {
 		return false // rotated by an older release, at random
 	}
-	return token.CheckRefreshToken(Digest(s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())))
+	return token.CheckRefreshToken(secret.Digest(s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())))
 }
 
 // askedFor returns a digest of what a refresh asks for, in any order, and of the key that it
@@ -89,7 +86,7 @@ func askedFor(req *Request) string {
 	if err != nil { // never happens with strings
 		return ""
 	}
-	return Digest(string(text))
+	return secret.Digest(string(text))
 }
 
 // repeat answers a refresh token that was spent a moment ago and whose successor has not been
@@ -120,18 +117,18 @@ func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuanc
 	}
 	record.IssuedAt = token.GetRotatedAt()
 	id := s.accessID(credential.Presented, token.GetSuccessorSalt())
-	access, err := s.accessToken(ctx, s.tokenInput(req, record, id), s.derive(credential.Presented, token.GetSuccessorSalt(), AccessTokenKind))
+	access, err := s.accessToken(ctx, s.tokenInput(req, record, id), s.derive(credential.Presented, token.GetSuccessorSalt(), secret.AccessToken))
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
 	}
-	stored, err := credential.QueryToken(ctx, TokenQuery{AccessToken: Digest(access)})
+	stored, err := credential.QueryToken(ctx, TokenQuery{AccessToken: secret.Digest(access)})
 	if err != nil {
 		return nil, fmt.Errorf("query token: %w", err)
 	}
 	if stored == nil || stored.Token.GetGrantID() != token.GetGrantID() {
 		return nil, nil
 	}
-	record.AccessToken, record.Scope, record.GrantID = Digest(access), stored.Token.GetScope(), token.GetGrantID()
+	record.AccessToken, record.Scope, record.GrantID = secret.Digest(access), stored.Token.GetScope(), token.GetGrantID()
 	response := &TokenResponse{
 		AccessToken:  access,
 		RefreshToken: s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt()),
@@ -152,13 +149,13 @@ func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuan
 	if err != nil {
 		return nil, err
 	}
-	access, err := s.accessToken(ctx, s.tokenInput(req, record, rand.Text()), ownPart(s.config.TokenPrefix, AccessTokenKind))
+	access, err := s.accessToken(ctx, s.tokenInput(req, record, rand.Text()), secret.Own(s.config.TokenPrefix, secret.AccessToken))
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
 	}
 	refresh := s.refreshSuccessor(credential.Presented, token.GetSuccessorSalt())
-	digest := Digest(refresh)
-	record.AccessToken, record.GrantID = Digest(access), token.GetGrantID()
+	digest := secret.Digest(refresh)
+	record.AccessToken, record.GrantID = secret.Digest(access), token.GetGrantID()
 	record.RefreshToken, record.RefreshTokenExpiresAt = &digest, token.GetRefreshTokenExpiresAt()
 	record.ExpiresAt = record.IssuedAt + record.ExpiresIn
 	response := &TokenResponse{
@@ -176,7 +173,7 @@ func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuan
 func (s *Server) refreshToken(ctx context.Context, input TokenInput) (string, error) {
 	if credential := input.Request.Credential; credential != nil {
 		if _, derives := s.derives(credential); derives {
-			return s.derive(credential.Presented, input.Record.SuccessorSalt, RefreshTokenKind), nil
+			return s.derive(credential.Presented, input.Record.SuccessorSalt, secret.RefreshToken), nil
 		}
 	}
 	own, err := s.config.RefreshTokenGenerator(ctx, input)

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // scriptedHost is a host that ends a directive of a Content-Security-Policy, and begins
@@ -58,7 +59,7 @@ func TestRedirectURIsByTheirSource(t *testing.T) {
 			assert.Equal(t, want, srv.MayRedirect(client, uri) == nil, "%q of %q", uri, source)
 		}
 	}
-	older := &oauthtest.Client{ClientMixin: models.ClientMixin{RegistrationAccessToken: server.Digest("x")}}
+	older := &oauthtest.Client{ClientMixin: models.ClientMixin{RegistrationAccessToken: secret.Digest("x")}}
 	assert.Error(t, srv.MayRedirect(older, "myapp:/cb"), "one that registered itself before that was noted")
 }
 

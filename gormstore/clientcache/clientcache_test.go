@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -554,7 +555,7 @@ func TestACredentialIsNeverCheckedByWhatIsRemembered(t *testing.T) {
 			require.NotNil(t, found)
 		}
 		require.NoError(t, elsewhere.Model(&oauthtest.Client{}).Where("1 = 1").Updates(map[string]any{
-			"client_secret": models.HashClientSecret("new"), "registration_access_token": server.Digest("new"),
+			"client_secret": models.HashClientSecret("new"), "registration_access_token": secret.Digest("new"),
 		}).Error)
 		assert.Equal(t, http.StatusUnauthorized, p.Token(client, "grant_type=client_credentials").Status)
 		assert.Equal(t, http.StatusUnauthorized, manage())

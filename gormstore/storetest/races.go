@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -153,7 +154,7 @@ func (k *kit) races(t *testing.T) {
 	})
 	t.Run("what was read before a revocation does not help after it", func(t *testing.T) {
 		c := k.publicClient(t)
-		presented := server.Present(in(0).grant(t, c, k.user).Refresh)
+		presented := secret.Present(in(0).grant(t, c, k.user).Refresh)
 		found, err := in(0).tokens.Query(t.Context(), server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
 		check(t, err)
 		if found == nil {

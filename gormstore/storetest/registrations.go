@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Registrations tests the models C of clients and T of tokens with clients that register
@@ -35,7 +36,7 @@ func (k *kit) registrations(t *testing.T) {
 	registered := func(unused time.Time) *models.ClientMixin {
 		record := &models.ClientMixin{
 			ClientID: rand.Text(), ClientIDIssuedAt: now.Unix(), ClientSource: models.ClientByRegistration,
-			RegistrationAccessToken: server.Digest(rand.Text()), UnusedExpiresAt: unused.Unix(),
+			RegistrationAccessToken: secret.Digest(rand.Text()), UnusedExpiresAt: unused.Unix(),
 			ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.None, ClientName: oddText},
 		}
 		check(t, in(0).registrations.SaveClient(t.Context(), record, &server.Request{}))
@@ -56,7 +57,7 @@ func (k *kit) registrations(t *testing.T) {
 			won := 0
 			for _, updated := range race(4, func(i int) bool {
 				record := *old
-				record.RegistrationAccessToken = server.Digest(rand.Text())
+				record.RegistrationAccessToken = secret.Digest(rand.Text())
 				updated, err := in(round+i).registrations.UpdateClient(t.Context(), old, &record)
 				check(t, err)
 				return updated

@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Replays tests the model R of things that may be presented only once.
@@ -60,7 +61,7 @@ func (k *kit) replays(t *testing.T, model any) {
 			for _, presented := range []string{key, key + " and another"} {
 				req.Spend(server.Spend{Replays: in(i).replays, Key: presented, ExpiresAt: time.Now().Add(time.Minute), Refusal: refused})
 			}
-			token := &models.TokenMixin{AccessToken: server.Digest(rand.Text()), TokenType: "Bearer", Authorization: models.Authorization{ClientID: "c"}}
+			token := &models.TokenMixin{AccessToken: secret.Digest(rand.Text()), TokenType: "Bearer", Authorization: models.Authorization{ClientID: "c"}}
 			return token.AccessToken, req.StoreOutcome(t.Context(), func(ctx context.Context) error {
 				if more != nil {
 					return more
@@ -103,7 +104,7 @@ func (k *kit) replays(t *testing.T, model any) {
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
 		rows := func(key string) (rows int64) {
 			check(t, again(func() error {
-				return k.everyRow().Model(model).Where("replay_key = ?", server.Digest(key)).Count(&rows).Error
+				return k.everyRow().Model(model).Where("replay_key = ?", secret.Digest(key)).Count(&rows).Error
 			}))
 			return rows
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // sessionStore is a gormstore.Sessions of any models.
@@ -75,7 +76,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		const tries = 5
 		for try := 1; ; try++ {
 			ended, err := in(i).sessions.EndSession(context.Background(), oidc.SessionEnd{
-				SessionID: server.Digest(session), Time: time.Now(), LogoutExpiresAt: time.Now().Add(time.Hour), Revokes: func(string) bool { return true },
+				SessionID: secret.Digest(session), Time: time.Now(), LogoutExpiresAt: time.Now().Add(time.Hour), Revokes: func(string) bool { return true },
 			})
 			switch {
 			case err == nil:
@@ -140,7 +141,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 				t.Error("a tab cannot sign in")
 			}
 		}
-		if rows := k.count(t, sessionModel, "session_id", server.Digest(id)); rows != 1 {
+		if rows := k.count(t, sessionModel, "session_id", secret.Digest(id)); rows != 1 {
 			t.Errorf("one session at one client has %d rows", rows)
 		}
 	})
@@ -233,7 +234,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			return k.everyRow().Model(logoutModel).Where("ended_at > 0").Update("expires_at", 1).Error
 		}))
 		check(t, in(0).prune(t.Context(), gormstore.PruneOptions{}))
-		if rows := k.count(t, sessionModel, "session_id", server.Digest(id)); rows != 0 {
+		if rows := k.count(t, sessionModel, "session_id", secret.Digest(id)); rows != 0 {
 			t.Errorf("%d sessions were not pruned", rows)
 		}
 		if rows := k.count(t, logoutModel, "expires_at", 1); rows != 0 {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // The primary dies and the replica is promoted, while clients go on. A connection string that
@@ -83,7 +83,7 @@ func goOn(t *testing.T, db *gorm.DB, happens func()) {
 			for code := range codes {
 				begin := time.Now()
 				a := p.Redeem(client, code)
-				assert.Less(t, time.Since(begin), server.DefaultStorageBudget*2+5*time.Second)
+				assert.Less(t, time.Since(begin), budget.Default*2+5*time.Second)
 				switch a.Status {
 				case http.StatusOK:
 					mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 func openMariaDB(t *testing.T, dsn string, connections int) *gorm.DB {
@@ -57,7 +58,7 @@ func TestMariaDBAtEveryIsolationAndMode(t *testing.T) {
 // What MariaDB refuses and would refuse again is told at once, and a lock that another has
 // for long is not waited for, however long MariaDB would.
 func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
-	const budget = 500 * time.Millisecond
+	const allowed = 500 * time.Millisecond
 	for name, c := range map[string]struct {
 		settings map[string]string
 		locked   bool
@@ -65,8 +66,8 @@ func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
 	}{
 		"max_statement_time":       {map[string]string{"max_statement_time": "0.1"}, true, 0},
 		"a transaction that reads": {map[string]string{"tx_read_only": "1"}, false, 0},
-		"a lock for 50 s":          {map[string]string{"innodb_lock_wait_timeout": "50"}, true, budget},
-		"a lock for a second":      {map[string]string{"innodb_lock_wait_timeout": "1"}, true, budget},
+		"a lock for 50 s":          {map[string]string{"innodb_lock_wait_timeout": "50"}, true, allowed},
+		"a lock for a second":      {map[string]string{"innodb_lock_wait_timeout": "1"}, true, allowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn := testdb.MariaDBDSN(t, nil)
@@ -76,7 +77,7 @@ func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
 			client := good.NewClient(oauthtest.Public)
 			code := good.Code(client, "scope=profile")
 			limited := openMariaDB(t, dsn, 1)
-			p := oauthtest.New(t, limited, func(c *server.Config) { c.StorageBudget = budget })
+			p := oauthtest.New(t, limited, func(c *server.Config) { c.StorageBudget = allowed })
 			for variable, value := range c.settings {
 				require.NoError(t, limited.Exec("SET SESSION "+variable+" = "+value).Error)
 			}
@@ -93,7 +94,7 @@ func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
 			assert.Equal(t, http.StatusServiceUnavailable, a.Status, a.Raw)
 			assert.NotEmpty(t, a.Header.Get("Retry-After"))
 			assert.GreaterOrEqual(t, took, c.atLeast)
-			assert.Less(t, took, budget+server.DefaultStorageBudget+5*time.Second)
+			assert.Less(t, took, allowed+budget.Default+5*time.Second)
 			other.Rollback()
 			assert.Equal(t, http.StatusOK, good.Redeem(client, code).Status, "nothing was spent")
 		})
@@ -122,7 +123,7 @@ func TestMariaDBThatTakesNoWritesIsToldAtOnce(t *testing.T) {
 // The driver sends COMMIT without a context, and would wait for ever for a server that hangs: the
 // client is told to come again. What a server that only took long has written is told as success.
 func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
-	const budget = 300 * time.Millisecond
+	const allowed = 300 * time.Millisecond
 	dsn := testdb.MariaDBDSN(t, nil)
 	db := openMariaDB(t, dsn, 4)
 	require.NoError(t, db.AutoMigrate(allModels...))
@@ -132,7 +133,7 @@ func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
 		hangsFor time.Duration // 0 is for ever
 		want     int
 	}{
-		"for longer than the budget": {3 * budget, http.StatusOK},
+		"for longer than the budget": {3 * allowed, http.StatusOK},
 		"for ever":                   {0, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +151,7 @@ func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
 			through.Addr = "127.0.0.1:" + strconv.Itoa(proxy.Port())
 			slow := openMariaDB(t, through.FormatDSN(), 4)
 			t.Cleanup(proxy.Close) // before the pool, which waits for the connection
-			p := oauthtest.New(t, slow, func(c *server.Config) { c.StorageBudget = budget })
+			p := oauthtest.New(t, slow, func(c *server.Config) { c.StorageBudget = allowed })
 			client := p.NewClient(oauthtest.Public)
 			code := p.Code(client, "scope=profile")
 			armed.Store(true)
@@ -158,7 +159,7 @@ func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
 			a := p.Redeem(client, code)
 			assert.Equal(t, c.want, a.Status, a.Raw)
 			assert.GreaterOrEqual(t, time.Since(begin), c.hangsFor)
-			assert.Less(t, time.Since(begin), budget+server.DefaultStorageBudget+5*time.Second)
+			assert.Less(t, time.Since(begin), allowed+budget.Default+5*time.Second)
 		})
 	}
 }

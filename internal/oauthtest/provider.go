@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // User is a resource owner.
@@ -164,8 +165,8 @@ const (
 )
 
 // ServerSecrets are those of the server.
-func ServerSecrets() server.Secrets {
-	return server.Secrets{[]byte("a secret of tests, of 32 bytes..")}
+func ServerSecrets() secret.Keyring {
+	return secret.Keyring{[]byte("a secret of tests, of 32 bytes..")}
 }
 
 // Provider is a server with its database.

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // ClientSecretJWT is authentication by a JWT that the client signs with its secret (RFC
@@ -35,7 +36,7 @@ type ClientSecretJWT struct {
 	// Replays remembers which assertions were used.
 	Replays server.ReplayStorage
 
-	secrets          server.Secrets // of the server on which the method is registered
+	secrets          secret.Keyring // of the server on which the method is registered
 	noOlderInstances bool
 }
 
@@ -122,7 +123,7 @@ func (m *ClientSecretJWT) derive(clientID, stored string) (string, error) {
 		return "", errNotDerived
 	case secretID != "":
 		var err error
-		if key, err = m.secrets.Key(secretID, server.DerivedClientSecret); err != nil {
+		if key, err = m.secrets.Key(secretID, secret.ForClientSecrets); err != nil {
 			return "", err
 		}
 	case len(key) == 0:

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestClientSecretJWT(t *testing.T) {
@@ -133,7 +134,7 @@ type signing struct {
 	signed  *int
 }
 
-func newSigning(t *testing.T, db *gorm.DB, key []byte, secrets server.Secrets, noOlderInstances bool) signing {
+func newSigning(t *testing.T, db *gorm.DB, key []byte, secrets secret.Keyring, noOlderInstances bool) signing {
 	t.Helper()
 	p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets, c.NoOlderInstances = secrets, noOlderInstances })
 	require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Key: key, Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
@@ -150,9 +151,9 @@ func (s signing) create() (*oauthtest.Client, string) {
 	return client, secret
 }
 
-func (s signing) ask(client *oauthtest.Client, secret string) string {
-	return s.Token(nil, assertionBody(oauthtest.SignJWT(s.t, []byte(secret), jose.HS256, nil, map[string]any{
-		"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": s.Now.Unix() + 60, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+func (s signing) ask(client *oauthtest.Client, plaintext string) string {
+	return s.Token(nil, assertionBody(oauthtest.SignJWT(s.t, []byte(plaintext), jose.HS256, nil, map[string]any{
+		"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": s.Now.Unix() + 60, "jti": secret.Generate("j", secret.AccessToken),
 	}))).Body["error"]
 }
 
@@ -171,29 +172,29 @@ func (s signing) found() (checks []string, said string) {
 func TestDerivedSecretsOutliveARotation(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		a, b := secretOf("a"), secretOf("b")
-		before := newSigning(t, db, nil, server.Secrets{a}, false)
-		client, secret := before.create()
-		assert.Empty(t, before.ask(client, secret))
-		assert.Contains(t, client.ClientSecret, server.Secrets{a}.Newest())
+		before := newSigning(t, db, nil, secret.Keyring{a}, false)
+		client, plaintext := before.create()
+		assert.Empty(t, before.ask(client, plaintext))
+		assert.Contains(t, client.ClientSecret, secret.Keyring{a}.Newest())
 		checks, _ := before.found()
 		assert.Empty(t, checks)
 
-		rotated := newSigning(t, db, nil, server.Secrets{b, a}, false)
-		assert.Empty(t, rotated.ask(client, secret))
+		rotated := newSigning(t, db, nil, secret.Keyring{b, a}, false)
+		assert.Empty(t, rotated.ask(client, plaintext))
 		other, otherSecret := rotated.create()
-		assert.Contains(t, other.ClientSecret, server.Secrets{b}.Newest(), "the newest makes what is new")
+		assert.Contains(t, other.ClientSecret, secret.Keyring{b}.Newest(), "the newest makes what is new")
 		assert.Empty(t, rotated.ask(other, otherSecret))
-		assert.Equal(t, server.InvalidClient, rotated.ask(other, secret))
+		assert.Equal(t, server.InvalidClient, rotated.ask(other, plaintext))
 		checks, said := rotated.found()
 		assert.Equal(t, []string{"older_secret"}, checks)
-		assert.Contains(t, said, server.Secrets{a}.Newest())
+		assert.Contains(t, said, secret.Keyring{a}.Newest())
 
-		without := newSigning(t, db, nil, server.Secrets{b}, false)
-		assert.Equal(t, server.InvalidClient, without.ask(client, secret))
+		without := newSigning(t, db, nil, secret.Keyring{b}, false)
+		assert.Equal(t, server.InvalidClient, without.ask(client, plaintext))
 		assert.Empty(t, without.ask(other, otherSecret))
 		checks, said = without.found()
 		assert.Equal(t, []string{"missing_secret"}, checks, "what is needed still is named")
-		assert.Contains(t, said, server.Secrets{a}.Newest())
+		assert.Contains(t, said, secret.Keyring{a}.Newest())
 		assert.Contains(t, said, client.ClientID)
 
 		renewed, err := without.factory.RotateSecret(t.Context(), client.ClientID, gormstore.SecretRotation{})
@@ -208,7 +209,7 @@ func TestDerivedSecretsOutliveARotation(t *testing.T) {
 // instance runs, and those that it derived are valid for ever.
 func TestDerivedSecretsOfAKey(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		key, a := secretOf("k"), server.Secrets{secretOf("a")}
+		key, a := secretOf("k"), secret.Keyring{secretOf("a")}
 		older := newSigning(t, db, key, nil, false)
 		client, secret := older.create()
 		beside := newSigning(t, db, key, a, false)
@@ -245,13 +246,13 @@ func (strict) CheckRegistration(*server.Server) error { return errors.New("not h
 func TestAServerThatRefusesAMethodDoesNotChangeIt(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	method := &clientauth.ClientSecretJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}
-	p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets = server.Secrets{secretOf("a")} })
+	p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets = secret.Keyring{secretOf("a")} })
 	require.NoError(t, p.Server.RegisterClientAuthMethod(method))
 	s := signing{p, t, gormoauth.CreateClientFactory[oauthtest.Client](db, p.Server), new(int)}
-	client, secret := s.create()
+	client, plaintext := s.create()
 
 	config := p.BareConfig()
-	config.Secrets = server.Secrets{secretOf("b")}
+	config.Secrets = secret.Keyring{secretOf("b")}
 	other, early := new(server.Server), new(server.Server)
 	require.NoError(t, early.RegisterClientAuthMethod(method))
 	require.NoError(t, early.Register(strict{}))
@@ -259,5 +260,5 @@ func TestAServerThatRefusesAMethodDoesNotChangeIt(t *testing.T) {
 	require.NoError(t, other.Register(new(server.EventLog)))
 	require.NoError(t, other.RegisterClientAuthMethod(method))
 	require.ErrorContains(t, other.Init(config), "EventLog.Logger")
-	assert.Empty(t, s.ask(client, secret))
+	assert.Empty(t, s.ask(client, plaintext))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // MetadataDocuments supports clients whose client id is the https URL of their metadata
@@ -276,7 +277,7 @@ func (l documentLookup) offer() string {
 	if err != nil {
 		return ""
 	}
-	return server.Digest(string(text))[:size]
+	return secret.Digest(string(text))[:size]
 }
 
 func orDefault(life, otherwise time.Duration) time.Duration {

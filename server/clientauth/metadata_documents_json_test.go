@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // putText serves a document as it is written: its client_id, and members behind it.
@@ -82,7 +83,7 @@ func (p *signers) as(clientID string, pair keyPair, form url.Values) oauthtest.A
 	p.T.Helper()
 	form.Set("client_assertion_type", jwtBearer)
 	form.Set("client_assertion", signAssertion(p.T.(*testing.T), pair.private, jose.ES256, pair.id, map[string]any{
-		"iss": clientID, "sub": clientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+		"iss": clientID, "sub": clientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": secret.Generate("j", secret.AccessToken),
 	}))
 	return p.Token(nil, form.Encode())
 }

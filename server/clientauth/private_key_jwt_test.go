@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // keyPair is what a client has.
@@ -75,11 +76,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 		require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
 		pair, stranger := newKeyPair(t, "1"), newKeyPair(t, "1")
 		client, other := p.NewClient(signsItself(pair.set(t), "")), p.NewClient(signsItself(stranger.set(t), ""))
-		secret := p.NewClient(oauthtest.Grants("client_credentials"))
+		withSecret := p.NewClient(oauthtest.Grants("client_credentials"))
 		now := p.Now.Unix()
 		claims := func(more ...any) map[string]any {
 			all := map[string]any{
-				"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": now + 60, "iat": now, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+				"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": now + 60, "iat": now, "jti": secret.Generate("j", secret.AccessToken),
 			}
 			for i := 0; i < len(more); i += 2 {
 				if all[more[i].(string)] = more[i+1]; more[i+1] == nil {
@@ -152,7 +153,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 			"another key's name":              signAssertion(t, pair.private, jose.ES256, "2", claims()),
 			"another client as the subject":   sign("sub", other.ClientID),
 			"another issuer":                  sign("iss", other.ClientID),
-			"a client with a secret":          sign("iss", secret.ClientID, "sub", secret.ClientID),
+			"a client with a secret":          sign("iss", withSecret.ClientID, "sub", withSecret.ClientID),
 			"an unknown client":               sign("iss", "nobody", "sub", "nobody"),
 			"another audience":                sign("aud", "https://evil.example"),
 			"one audience more":               sign("aud", []string{oauthtest.Issuer, "https://evil.example"}),
@@ -223,7 +224,7 @@ func TestPrivateKeyJWTWithAJWKsURI(t *testing.T) {
 	client := p.NewClient(signsItself(nil, site.URL+"/keys"))
 	try := func(pair keyPair) string {
 		text := signAssertion(t, pair.private, jose.ES256, pair.id, map[string]any{
-			"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+			"iss": client.ClientID, "sub": client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": secret.Generate("j", secret.AccessToken),
 		})
 		return p.Token(nil, assertionBody(text)).Body["error"]
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // DeviceAuthorization is the device authorization endpoint (RFC 8628), named
@@ -118,7 +119,7 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 	if err := req.CheckAuthorization(ctx); err != nil {
 		return nil, err
 	}
-	deviceCode, presented := req.Server.GenerateCode(server.DeviceCodeKind, rand.Text())
+	deviceCode, presented := req.Server.GenerateCode(secret.DeviceCode, rand.Text())
 	userCode, err := e.save(ctx, req, presented)
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (e *DeviceAuthorization) CreateResponse(ctx context.Context, req *server.Re
 }
 
 // save stores the codes, with a user code that is not in use.
-func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, presented server.Presented) (userCode string, err error) {
+func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, presented secret.Presented) (userCode string, err error) {
 	const attempts = 5 // each fails with a chance of a few in a billion
 	for range attempts {
 		userCode = newUserCode()
@@ -198,7 +199,7 @@ func digestUserCode(typed string) string {
 	if len(letters) != userCodeLength {
 		return ""
 	}
-	return server.Digest(letters)
+	return secret.Digest(letters)
 }
 
 // GetConsentGrant returns what a device asks for, to show on the consent page. The

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Introspection is the token introspection endpoint (RFC 7662), named "introspection": an
@@ -126,7 +127,7 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 // are clients that can authenticate.
 func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) server.Findings {
 	findings := server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
-		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
+		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 	return append(findings, e.diagnoseAPIs(ctx, s)...)

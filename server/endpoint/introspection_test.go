@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const inactive = `{"active":false}`
@@ -84,7 +85,7 @@ func TestIntrospection(t *testing.T) {
 			assert.Equal(t, "true", p.Introspect(web, "token="+narrow["refresh_token"]).Body["active"], "and to look is not to use")
 		})
 		t.Run("an audience and a key", func(t *testing.T) {
-			require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(narrow["access_token"])).
+			require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(narrow["access_token"])).
 				Updates(map[string]any{"audience": "https://api.example " + other.ClientID, "confirmation": `{"jkt":"abc"}`}).Error)
 			a := p.Introspect(web, "token="+narrow["access_token"])
 			assert.Equal(t, `["https://api.example","`+other.ClientID+`"]`, a.Body["aud"])

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // KeepAuthorizationRequest stores a request that the browser sent by POST and that is too
@@ -19,27 +20,27 @@ func (e *PushedAuthorizationRequest) KeepAuthorizationRequest(ctx context.Contex
 	if err := allowRequest(ctx, req, publicRequestsOr(&e.publicRequests, e.PublicRequests)); err != nil {
 		return "", err
 	}
-	requestURI, _, err := e.save(ctx, req, server.KeptRequestKind, parameters)
+	requestURI, _, err := e.save(ctx, req, secret.KeptRequest, parameters)
 	return requestURI, err
 }
 
 // KeptAuthorizationRequest returns the parameters of a stored request, or nil if the
 // request_uri is not that of one.
 func (e *PushedAuthorizationRequest) KeptAuthorizationRequest(ctx context.Context, req *server.Request) (url.Values, error) {
-	if !isRequestURI(req.Params.Get("request_uri"), server.KeptRequestKind) {
+	if !isRequestURI(req.Params.Get("request_uri"), secret.KeptRequest) {
 		return nil, nil
 	}
 	return e.load(ctx, req)
 }
 
 // isRequestURI reports whether a request_uri has the form of one for this kind of request.
-func isRequestURI(requestURI string, kind server.SecretKind) bool {
-	secret, ours := strings.CutPrefix(requestURI, requestURIPrefix)
-	return ours && !server.Malformed(secret, kind)
+func isRequestURI(requestURI string, kind secret.Kind) bool {
+	plaintext, ours := strings.CutPrefix(requestURI, requestURIPrefix)
+	return ours && !secret.Malformed(plaintext, kind)
 }
 
 // save stores a request under a new request_uri.
-func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Request, kind server.SecretKind, parameters url.Values) (requestURI string, expiresIn int64, err error) {
+func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Request, kind secret.Kind, parameters url.Values) (requestURI string, expiresIn int64, err error) {
 	life := e.ExpiresIn
 	if life == 0 {
 		life = defaultPushedRequestExpiresIn
@@ -51,7 +52,7 @@ func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Reque
 	requestURI = requestURIPrefix + req.Server.GenerateSecret(kind)
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	record := &models.PushedRequestMixin{
-		RequestURI: server.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: text, ExpiresAt: req.Time.Add(life).Unix(),
+		RequestURI: secret.Digest(requestURI), ClientID: clientID, LongClientID: longClientID, Parameters: text, ExpiresAt: req.Time.Add(life).Unix(),
 	}
 	if err := req.PreparePushedRequest(ctx, record); err != nil {
 		return "", 0, err
@@ -65,7 +66,7 @@ func (e *PushedAuthorizationRequest) save(ctx context.Context, req *server.Reque
 // load returns the parameters that the request's request_uri stands for. The client_id must
 // be that of the client that made the request (RFC 9126 section 4).
 func (e *PushedAuthorizationRequest) load(ctx context.Context, req *server.Request) (url.Values, error) {
-	stored, err := e.Storage.QueryPushedRequest(ctx, server.Digest(req.Params.Get("request_uri")))
+	stored, err := e.Storage.QueryPushedRequest(ctx, secret.Digest(req.Params.Get("request_uri")))
 	if err != nil {
 		return nil, fmt.Errorf("query pushed request: %w", err)
 	}

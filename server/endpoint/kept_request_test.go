@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // postedBy has a client's own site post an authorization request through the browser.
@@ -64,7 +65,7 @@ func TestAClientsPOSTIsSentOn(t *testing.T) {
 		assert.Regexp(t, `^urn:ietf:params:oauth:request_uri:goa_kr_`, requestURI)
 		var row oauthtest.PushedRequest
 		require.NoError(t, db.Last(&row).Error)
-		assert.Equal(t, server.Digest(requestURI), row.RequestURI)
+		assert.Equal(t, secret.Digest(requestURI), row.RequestURI)
 
 		// It travels on through sign-in, and comes back to the page.
 		address := byReference(client, requestURI)
@@ -148,8 +149,8 @@ func TestAKeptRequestIsNotPushed(t *testing.T) {
 
 		// Nor is one that was kept before that was demanded.
 		stored := &models.PushedRequestMixin{ClientID: client.ClientID, Parameters: body, ExpiresAt: p.Now.Unix() + 60}
-		requestURI := "urn:ietf:params:oauth:request_uri:" + p.Server.GenerateSecret(server.KeptRequestKind)
-		stored.RequestURI = server.Digest(requestURI)
+		requestURI := "urn:ietf:params:oauth:request_uri:" + p.Server.GenerateSecret(secret.KeptRequest)
+		stored.RequestURI = secret.Digest(requestURI)
 		require.NoError(t, p.DB.Create(&oauthtest.PushedRequest{PushedRequestMixin: *stored}).Error)
 		assert.Contains(t, p.Consent(byReference(client, requestURI)).Query.Get("error_description"), "must be pushed", rule)
 		assert.Contains(t, p.Grant(byReference(client, requestURI)).Query.Get("error_description"), "must be pushed", rule)

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // PushedAuthorizationRequest is the pushed authorization request endpoint (RFC 9126), named
@@ -72,7 +73,7 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 // Diagnose checks that the look-up of a request that does not exist finds none.
 func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("endpoint.PushedAuthorizationRequest.Storage", func() (bool, error) {
-		request, err := e.Storage.QueryPushedRequest(ctx, server.Digest(rand.Text()))
+		request, err := e.Storage.QueryPushedRequest(ctx, secret.Digest(rand.Text()))
 		return request != nil, err
 	})
 }
@@ -99,7 +100,7 @@ func (e *PushedAuthorizationRequest) CreateResponse(ctx context.Context, req *se
 		}
 	}
 	parameters.Set("client_id", req.Client.GetClientID())
-	requestURI, expiresIn, err := e.save(ctx, req, server.PushedRequestKind, parameters)
+	requestURI, expiresIn, err := e.save(ctx, req, secret.PushedRequest, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 	if !strings.HasPrefix(requestURI, requestURIPrefix) {
 		return nil
 	}
-	if !isRequestURI(requestURI, server.PushedRequestKind) {
+	if !isRequestURI(requestURI, secret.PushedRequest) {
 		return errNoSuchRequestURI().Because("the 'request_uri' is malformed")
 	}
 	params, err := e.load(ctx, req)
@@ -140,7 +141,7 @@ func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(_ context.Contex
 			continue
 		}
 		req.Spend(server.Spend{
-			PushedRequests: e.Storage, Key: server.Digest(requestURI),
+			PushedRequests: e.Storage, Key: secret.Digest(requestURI),
 			Refusal: errNoSuchRequestURI().Because("the 'request_uri' was used before"),
 		})
 	}

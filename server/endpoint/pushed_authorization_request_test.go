@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func newPushed(t *testing.T, db *gorm.DB, required bool) *oauthtest.Provider {
@@ -57,7 +58,7 @@ func TestPushedAuthorizationRequests(t *testing.T) {
 				assert.True(t, strings.HasPrefix(requestURI, "urn:ietf:params:oauth:request_uri:goa_pr_"), requestURI)
 				var row oauthtest.PushedRequest
 				require.NoError(t, db.Last(&row).Error)
-				assert.Equal(t, server.Digest(requestURI), row.RequestURI)
+				assert.Equal(t, secret.Digest(requestURI), row.RequestURI)
 				assert.NotContains(t, row.Parameters, "secret")
 
 				assert.Equal(t, http.StatusOK, p.Consent(byReference(client, requestURI)).Status)
@@ -107,7 +108,7 @@ func TestPushedAuthorizationRequests(t *testing.T) {
 				"another client": byReference(other, requestURI), "no client": url.Values{"request_uri": {requestURI}}.Encode(),
 				"unknown":     byReference(web, "urn:ietf:params:oauth:request_uri:unknown"),
 				"mistyped":    byReference(web, requestURI+"A"),
-				"the digest":  byReference(web, "urn:ietf:params:oauth:request_uri:"+server.Digest(requestURI)),
+				"the digest":  byReference(web, "urn:ietf:params:oauth:request_uri:"+secret.Digest(requestURI)),
 				"two of them": byReference(web, requestURI) + "&request_uri=x",
 			} {
 				a := p.Grant(query)

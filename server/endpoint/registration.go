@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Registration is the client registration endpoint (RFC 7591), named "registration", and,
@@ -194,13 +195,13 @@ func (e *Registration) register(ctx context.Context, req *server.Request) (*serv
 	if err != nil {
 		return nil, err
 	}
-	token := req.Server.GenerateSecret(server.RegistrationTokenKind)
+	token := req.Server.GenerateSecret(secret.RegistrationToken)
 	client := &models.ClientMixin{
 		ClientID:                rand.Text(),
 		ClientIDIssuedAt:        req.Time.Unix(),
 		ClientMetadata:          *metadata,
 		ClientSource:            models.ClientByRegistration,
-		RegistrationAccessToken: server.Digest(token),
+		RegistrationAccessToken: secret.Digest(token),
 	}
 	unused := e.UnusedExpiresIn
 	if unused == 0 {
@@ -444,10 +445,10 @@ func (e *Registration) checkInitialAccessToken(ctx context.Context, req *server.
 // request has no proof of possession.
 func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
 	return func(ctx context.Context, req *server.Request, token string) (bool, error) {
-		if server.Malformed(token, server.AccessTokenKind) {
+		if secret.Malformed(token, secret.AccessToken) {
 			return false, nil
 		}
-		stored, err := queryToken(ctx, server.TokenQuery{AccessToken: server.Digest(token)})
+		stored, err := queryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(token)})
 		if err != nil || stored == nil {
 			return false, err
 		}
@@ -472,7 +473,7 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	switch {
 	case !ok:
 		return nil, "", errNoRegistrationAccess(req, req.WhyNoClient(server.NewReason("the client is unknown")))
-	case !registered.AsClientMixin().CheckRegistrationAccessToken(server.Digest(token)):
+	case !registered.AsClientMixin().CheckRegistrationAccessToken(secret.Digest(token)):
 		return nil, "", errNoRegistrationAccess(req, server.NewReason("the registration access token is wrong"))
 	}
 	return registered.AsClientMixin(), token, nil

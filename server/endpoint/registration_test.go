@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // registrar is a provider at which clients register.
@@ -105,7 +106,7 @@ func TestRegistration(t *testing.T) {
 			var row oauthtest.Client
 			require.NoError(t, db.Where("client_id = ?", told.ID).First(&row).Error)
 			assert.Equal(t, models.HashClientSecret(told.Secret), row.ClientSecret, "nothing is kept in plaintext")
-			assert.Equal(t, server.Digest(told.Token), row.RegistrationAccessToken)
+			assert.Equal(t, secret.Digest(told.Token), row.RegistrationAccessToken)
 			assert.Equal(t, models.ClientByRegistration, row.ClientSource)
 			client := told.client(row.ClientMetadata)
 			assert.True(t, r.Valid(r.Redeem(client, r.Code(client, "")).Body["access_token"]), "and it works")
@@ -334,7 +335,7 @@ func TestRegistrationManagement(t *testing.T) {
 				"no token": {path(c), ""}, "a wrong one": {path(c), "wrong"}, "another client's": {path(c), other.Token}, "a client's own secret": {path(c), c.Secret},
 				"an unknown client": {"/oauth/register?client_id=unknown", c.Token}, "no client": {"/oauth/register", c.Token},
 				"one that did not register": {"/oauth/register?client_id=" + byHand.ClientID, c.Token}, "no client id": {"/oauth/register?client_id=%00", c.Token},
-				"the digest": {path(c), server.Digest(c.Token)}, "two": {path(c) + "&client_id=" + other.ID, other.Token},
+				"the digest": {path(c), secret.Digest(c.Token)}, "two": {path(c) + "&client_id=" + other.ID, other.Token},
 			} {
 				for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 					a, _ := r.send(method, row[0], row[1], "")

@@ -31,6 +31,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // everyKey is a server.SigningKeys with one key an algorithm.
@@ -89,7 +90,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		&resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Audience: oauthtest.Issuer, Keys: keys, Clock: func() time.Time { return p.Now }})))
 
 	proof := func(algorithm jose.SignatureAlgorithm, method, target, token string) string {
-		claims := map[string]any{"jti": server.GenerateSecret("j", server.AccessTokenKind), "htm": method, "htu": target, "iat": p.Now.Unix()}
+		claims := map[string]any{"jti": secret.Generate("j", secret.AccessToken), "htm": method, "htu": target, "iat": p.Now.Unix()}
 		if token != "" {
 			sum := sha256.Sum256([]byte(token))
 			claims["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])
@@ -115,16 +116,16 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 	}
 	// row is a token that is bound to the key of the algorithm.
 	row := func(algorithm jose.SignatureAlgorithm) string {
-		text := server.GenerateSecret("goa", server.AccessTokenKind)
+		text := secret.Generate("goa", secret.AccessToken)
 		require.NoError(t, db.Create(&oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
 			Authorization: models.Authorization{ClientID: p.client.ClientID, Confirmation: server.NewConfirmation(server.JWKThumbprint, thumbprint(algorithm))},
-			AccessToken:   server.Digest(text), TokenType: "DPoP", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
+			AccessToken:   secret.Digest(text), TokenType: "DPoP", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
 		}}).Error)
 		return text
 	}
 	assertion := func(algorithm jose.SignatureAlgorithm, more ...any) string {
 		return sign(algorithm, "JWT", oauthtest.Claims(map[string]any{
-			"iss": trusted, "sub": "alice", "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "jti": server.GenerateSecret("j", server.AccessTokenKind),
+			"iss": trusted, "sub": "alice", "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "jti": secret.Generate("j", secret.AccessToken),
 		}, more...))
 	}
 	p.client = p.NewClient(func(c *oauthtest.Client) {
@@ -171,7 +172,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		"a request object": func(algorithm jose.SignatureAlgorithm) int {
 			parameters, err := url.ParseQuery(p.request(""))
 			require.NoError(t, err)
-			claims := map[string]any{"iss": p.client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "nbf": p.Now.Unix(), "jti": server.GenerateSecret("j", server.AccessTokenKind)}
+			claims := map[string]any{"iss": p.client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "nbf": p.Now.Unix(), "jti": secret.Generate("j", secret.AccessToken)}
 			for name := range parameters {
 				claims[name] = parameters.Get(name)
 			}

@@ -34,6 +34,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -81,7 +82,7 @@ func (p *provider) withKey(c *oauthtest.Client) {
 // authentication are the parameters by which the client authenticates.
 func (p *provider) authentication(more ...any) string {
 	claims := map[string]any{
-		"iss": p.client.ClientID, "sub": p.client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "jti": server.GenerateSecret("j", server.AccessTokenKind),
+		"iss": p.client.ClientID, "sub": p.client.ClientID, "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "iat": p.Now.Unix(), "jti": secret.Generate("j", secret.AccessToken),
 	}
 	assertion := oauthtest.SignJWT(p.T, p.signs, jose.ES256, nil, oauthtest.Claims(claims, more...))
 	return url.Values{"client_assertion_type": {assertionType}, "client_assertion": {assertion}}.Encode()
@@ -271,7 +272,7 @@ func TestSecurityProfile(t *testing.T) {
 			assert.Equal(t, "invalid_dpop_proof", p.redeem(p.code(), "DPoP", late).Body["error"])
 		})
 		t.Run("an API takes bound tokens alone", func(t *testing.T) {
-			unbound := &models.TokenMixin{Authorization: models.Authorization{ClientID: p.client.ClientID}, AccessToken: server.Digest("goa_at_x"), TokenType: "Bearer", IssuedAt: p.Now.Unix(), ExpiresIn: 3600}
+			unbound := &models.TokenMixin{Authorization: models.Authorization{ClientID: p.client.ClientID}, AccessToken: secret.Digest("goa_at_x"), TokenType: "Bearer", IssuedAt: p.Now.Unix(), ExpiresIn: 3600}
 			require.NoError(t, db.Create(&oauthtest.Token{TokenMixin: *unbound}).Error)
 			assert.Equal(t, "invalid_token", p.Call("goa_at_x").Body["error"])
 			bound := p.redeem(p.code(), p.proof(tokenEndpoint)...).Body["access_token"]

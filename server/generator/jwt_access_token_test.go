@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -122,7 +123,7 @@ func TestATokenIsMadeForItsResource(t *testing.T) {
 		p.Server.RegisterResourceTokenGenerator(signed+"/", func(context.Context, server.TokenInput) (string, error) { return "replaced", nil })
 		p.Server.RegisterResourceTokenGenerator(signed, (&generator.JWTAccessToken{Keys: keys}).Generate)
 		p.Server.RegisterResourceTokenGenerator(other, func(context.Context, server.TokenInput) (string, error) {
-			return server.GenerateSecret("other", server.AccessTokenKind), nil
+			return secret.Generate("other", secret.AccessToken), nil
 		})
 		client := p.NewClient(func(c *oauthtest.Client) {
 			c.ClientMetadata.GrantTypes = append(c.ClientMetadata.GrantTypes, "client_credentials")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // AuthorizationCode is the authorization code grant (RFC 6749 section 4.1), with PKCE
@@ -54,14 +55,14 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 // Diagnose checks that the look-up of a code that does not exist finds none.
 func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.AuthorizationCode.QueryAuthorizationCode", func() (bool, error) {
-		code, err := g.QueryAuthorizationCode(ctx, server.Digest(rand.Text()))
+		code, err := g.QueryAuthorizationCode(ctx, secret.Digest(rand.Text()))
 		return code != nil, err
 	})
 }
 
 // Authorize issues a code for what the user granted.
 func (g *AuthorizationCode) Authorize(ctx context.Context, req *server.Request) (map[string][]string, error) {
-	code, presented := req.Server.GenerateCode(server.AuthorizationCodeKind, rand.Text())
+	code, presented := req.Server.GenerateCode(secret.AuthorizationCode, rand.Text())
 	record := &models.AuthorizationCodeMixin{
 		Code:         presented.Digest,
 		RedirectURI:  req.Params.Get("redirect_uri"),
@@ -86,10 +87,10 @@ func (g *AuthorizationCode) PrepareIssuance(ctx context.Context, req *server.Req
 	if code == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'code'.")
 	}
-	if server.Malformed(code, server.AuthorizationCodeKind) {
+	if secret.Malformed(code, secret.AuthorizationCode) {
 		return nil, errNoSuchCode().Because("the code is malformed, or a different kind of secret")
 	}
-	presented := server.Present(code)
+	presented := secret.Present(code)
 	stored, err := g.QueryAuthorizationCode(ctx, presented.Digest)
 	if err != nil {
 		return nil, err

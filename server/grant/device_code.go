@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // DeviceCode is the device authorization grant (RFC 8628 section 3.4): the device polls
@@ -35,7 +36,7 @@ func (g *DeviceCode) CheckConfig(config *server.Config) error {
 // Diagnose checks that the look-up of a device code that does not exist finds none.
 func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.DeviceCode.Storage", func() (bool, error) {
-		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: server.Digest(rand.Text())})
+		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: secret.Digest(rand.Text())})
 		return code != nil, err
 	})
 }
@@ -47,10 +48,10 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 	if code == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'device_code'.")
 	}
-	if server.Malformed(code, server.DeviceCodeKind) {
+	if secret.Malformed(code, secret.DeviceCode) {
 		return nil, errNoSuchDeviceCode().Because("the device code is malformed, or a different kind of secret")
 	}
-	presented := server.Present(code)
+	presented := secret.Present(code)
 	stored, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: presented.Digest})
 	if err != nil {
 		return nil, fmt.Errorf("query device code: %w", err)

@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -103,8 +104,8 @@ func TestDeviceAuthorization(t *testing.T) {
 			assert.True(t, strings.HasPrefix(deviceCode, "goa_dc_"), deviceCode)
 			var row oauthtest.DeviceCode
 			require.NoError(t, db.Last(&row).Error)
-			assert.Equal(t, server.Digest(deviceCode), row.DeviceCode, "nothing is kept in plaintext")
-			assert.Equal(t, server.Digest(strings.ReplaceAll(userCode, "-", "")), row.UserCode)
+			assert.Equal(t, secret.Digest(deviceCode), row.DeviceCode, "nothing is kept in plaintext")
+			assert.Equal(t, secret.Digest(strings.ReplaceAll(userCode, "-", "")), row.UserCode)
 			assert.Nil(t, row.UserID)
 		})
 		t.Run("a device waits, and gets its token once", func(t *testing.T) {

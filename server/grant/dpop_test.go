@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const tokenEndpoint = oauthtest.Issuer + "/oauth/token"
@@ -179,7 +180,7 @@ func TestDPoP(t *testing.T) {
 			second := p.refresh(web, first["refresh_token"], p.proof(other)...)
 			require.Equal(t, http.StatusOK, second.Status, second.Raw)
 			var row oauthtest.Token
-			require.NoError(t, db.Where("access_token = ?", server.Digest(second.Body["access_token"])).First(&row).Error)
+			require.NoError(t, db.Where("access_token = ?", secret.Digest(second.Body["access_token"])).First(&row).Error)
 			assert.Contains(t, row.Confirmation, oauthtest.Thumbprint(t, other))
 		})
 
@@ -280,7 +281,7 @@ func TestDPoPNoncesBySecrets(t *testing.T) {
 	nonces := make(map[string]string)
 	instances := make(map[string]func(nonce any) oauthtest.Answer)
 	for name, proofs := range map[string]server.DPoPProofs{
-		"before": {Secrets: server.Secrets{a, b}}, "after": {Secrets: server.Secrets{b, a}}, "keyed": {Secrets: server.Secrets{b}, NonceKey: a}, "another": {Secrets: server.Secrets{[]byte(strings.Repeat("c", 32))}},
+		"before": {Secrets: secret.Keyring{a, b}}, "after": {Secrets: secret.Keyring{b, a}}, "keyed": {Secrets: secret.Keyring{b}, NonceKey: a}, "another": {Secrets: secret.Keyring{[]byte(strings.Repeat("c", 32))}},
 	} {
 		p := newDPoP(t, db)
 		p.dpop.Proofs.Secrets, p.dpop.Proofs.NonceKey = proofs.Secrets, proofs.NonceKey
@@ -302,7 +303,7 @@ func TestDPoPNoncesBySecrets(t *testing.T) {
 		assert.Equal(t, server.UseDPoPNonce, instances[name](nonces["another"]).Body["error"], name)
 	}
 	short := newDPoP(t, db).dpop
-	short.Proofs.Secrets = server.Secrets{[]byte("short")}
+	short.Proofs.Secrets = secret.Keyring{[]byte("short")}
 	assert.ErrorContains(t, short.CheckConfig(&server.Config{}), "32")
 }
 

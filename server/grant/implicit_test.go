@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestImplicit(t *testing.T) {
@@ -124,7 +125,7 @@ func TestWhatWasDecidedIsIssued(t *testing.T) {
 				web := p.NewClient(nil)
 				for _, token := range []string{a.Fragment.Get("access_token"), p.Redeem(web, p.Code(web, asked.Encode())).Body["access_token"]} {
 					var row oauthtest.Token
-					require.NoError(t, db.Where("access_token = ?", server.Digest(token)).First(&row).Error)
+					require.NoError(t, db.Where("access_token = ?", secret.Digest(token)).First(&row).Error)
 					assert.Equal(t, [2]string{decided.scope, decided.audience}, [2]string{row.Scope, row.Audience}, "indicators: %v", indicators)
 					assert.Equal(t, [2]string{decided.scope, decided.audience}, [2]string{row.GrantedScope, row.GrantedAudience}, "indicators: %v", indicators)
 				}

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -50,7 +51,7 @@ func TestJWTBearer(t *testing.T) {
 		client, other := p.NewClient(oauthtest.Grants(jwtBearerGrant, "refresh_token")), p.NewClient(nil)
 		sign := func(key *ecdsa.PrivateKey, more ...any) string {
 			claims := map[string]any{
-				"iss": idp, "sub": "alice", "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": server.GenerateSecret("j", server.AccessTokenKind),
+				"iss": idp, "sub": "alice", "aud": oauthtest.Issuer, "exp": p.Now.Unix() + 60, "jti": secret.Generate("j", secret.AccessToken),
 			}
 			for i := 0; i < len(more); i += 2 {
 				if claims[more[i].(string)] = more[i+1]; more[i+1] == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // RefreshToken is the refresh token grant (RFC 6749 section 6). Each use rotates the
@@ -31,7 +32,7 @@ func (g *RefreshToken) CheckConfig(config *server.Config) error {
 // Diagnose checks that the look-up of a token that does not exist finds none.
 func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
 	return server.DiagnoseLookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
-		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: server.Digest(rand.Text()), GrantID: server.Digest(rand.Text())})
+		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: secret.Digest(rand.Text()), GrantID: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 }
@@ -43,10 +44,10 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 	if token == "" {
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'refresh_token'.")
 	}
-	if server.Malformed(token, server.RefreshTokenKind) {
+	if secret.Malformed(token, secret.RefreshToken) {
 		return nil, errNoSuchRefreshToken().Because("the refresh token is malformed, or a different kind of secret")
 	}
-	presented := server.Present(token)
+	presented := secret.Present(token)
 	stored, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func withGrace(c *server.Config) {
@@ -193,7 +194,7 @@ func TestARepeatGetsWhatItAsksFor(t *testing.T) {
 			of := func(a oauthtest.Answer) (scope, audience string) {
 				require.Equal(t, http.StatusOK, a.Status, "%s: %s", name, a.Raw)
 				var row oauthtest.Token
-				require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&row).Error)
+				require.NoError(t, db.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&row).Error)
 				assert.Equal(t, a.Body["scope"], row.Scope, name)
 				return row.Scope, row.Audience
 			}

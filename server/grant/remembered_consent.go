@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // RememberedConsent remembers what users have allowed, so that they are not asked twice:
@@ -102,7 +103,7 @@ const (
 )
 
 func detailPart(detail AuthorizationDetail) string {
-	return "detail:" + server.Digest(string(canonical(detail)))
+	return "detail:" + secret.Digest(string(canonical(detail)))
 }
 
 // consentDates are when a user last consented to each part of a consent.

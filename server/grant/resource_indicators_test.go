@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -35,7 +36,7 @@ func TestResourceIndicators(t *testing.T) {
 		audience := func(a oauthtest.Answer) string {
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
 			var row oauthtest.Token
-			require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&row).Error)
+			require.NoError(t, db.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&row).Error)
 			return row.Audience
 		}
 		rows := func() (n int64) {
@@ -178,7 +179,7 @@ func TestAnExchangedTokenIsForOneResourceHoweverItIsSpelled(t *testing.T) {
 		a := p.exchange(p.service, subject, more...)
 		require.Equal(t, http.StatusOK, a.Status, a.Raw)
 		var row oauthtest.Token
-		require.NoError(t, p.DB.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&row).Error)
+		require.NoError(t, p.DB.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&row).Error)
 		assert.Equal(t, apiA, strings.TrimPrefix(row.Audience, "billing "), "%v", more)
 	}
 	assert.Equal(t, server.InvalidTarget, p.exchange(p.service, subject, "resource", apiA+"//").Body["error"])

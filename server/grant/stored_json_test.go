@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // oldDetails are authorization details as a row may have them that is older than the rule
@@ -200,7 +201,7 @@ func TestTheActorOfAnotherIssuersToken(t *testing.T) {
 		a := exchange(row.members)
 		require.Equal(t, http.StatusOK, a.Status, "%s: %s", row.members, a.Raw)
 		var token oauthtest.Token
-		require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&token).Error)
+		require.NoError(t, db.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&token).Error)
 		if row.actor == "" {
 			assert.Empty(t, token.Actor, row.members)
 		} else {

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // TokenExchange is the token exchange grant (RFC 8693): a service that was called with a
@@ -187,8 +188,8 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	case kind != accessTokenType && kind != jwtType:
 		return nil, nil, server.NewError(server.InvalidRequest, "The '%s' must be the type of an access token or of a JWT.", name+"_type").With(slog.String(name+"_type", kind))
 	}
-	if !server.Malformed(text, server.AccessTokenKind) {
-		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+	if !secret.Malformed(text, secret.AccessToken) {
+		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
 		if err != nil {
 			return nil, nil, fmt.Errorf("query token: %w", err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -79,7 +80,7 @@ func TestTokenExchange(t *testing.T) {
 		p := newExchange(t, db)
 		row := func(a oauthtest.Answer) (row oauthtest.Token) {
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
-			require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&row).Error)
+			require.NoError(t, db.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&row).Error)
 			return row
 		}
 		subject, refresh := p.userToken()
@@ -325,7 +326,7 @@ func TestAnExchangeInheritsWhatItLeavesOut(t *testing.T) {
 			a := p.exchange(service, subject, row.more...)
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
 			var got oauthtest.Token
-			require.NoError(t, db.Where("access_token = ?", server.Digest(a.Body["access_token"])).First(&got).Error)
+			require.NoError(t, db.Where("access_token = ?", secret.Digest(a.Body["access_token"])).First(&got).Error)
 			assert.Equal(t, [2]string{row.scope, row.audience}, [2]string{got.Scope, got.Audience}, "%s, %v", row.ask, row.more)
 		}
 	})

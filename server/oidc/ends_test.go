@@ -28,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const (
@@ -630,7 +631,7 @@ func TestOfflineAccessWithoutACodeIsInNoToken(t *testing.T) {
 		p := newProvider(t, db)
 		params := p.authorize(p.client(), "response_type=id_token token", "scope=openid email offline_access")
 		var row oauthtest.Token
-		require.NoError(t, db.Where("access_token = ?", server.Digest(params["access_token"])).First(&row).Error)
+		require.NoError(t, db.Where("access_token = ?", secret.Digest(params["access_token"])).First(&row).Error)
 		assert.Equal(t, []string{"openid email", "openid email", "openid email"}, []string{params["scope"], row.Scope, row.GrantedScope})
 	})
 }

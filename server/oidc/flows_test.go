@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func sha256Half(text string) string { return half(crypto.SHA256, text) }
@@ -127,7 +128,7 @@ func TestOtherGrantsStayWhatTheyAre(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, p.Valid(plain))
 	var row oauthtest.Token
-	require.NoError(t, p.DB.Where("access_token = ?", server.Digest(plain)).First(&row).Error)
+	require.NoError(t, p.DB.Where("access_token = ?", secret.Digest(plain)).First(&row).Error)
 	assert.Nil(t, row.SessionID)
 	assert.Empty(t, row.Claims)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // whoEnds are those of whom all grants can be ended at once.
@@ -216,7 +217,7 @@ func TestWhatIsUnderWayWhenAnEndBeginsEndsWithIt(t *testing.T) {
 					end := func(wait time.Duration) { waited <- w.tokens.Revoke(underway.Shorten(t.Context(), wait), options) }
 					if slow { // the ending is over before the request goes on
 						end(0)
-						time.Sleep(time.Until(began.Add(server.DefaultStorageBudget / 3)))
+						time.Sleep(time.Until(began.Add(budget.Default / 3)))
 					} else {
 						go end(250 * time.Millisecond)
 						require.Eventually(t, w.marked, 5*time.Second, time.Millisecond)

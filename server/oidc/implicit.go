@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 const implicitGrantType = "implicit"
@@ -144,7 +145,7 @@ func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params
 	if slices.Contains(wanted, "token") {
 		issuance := &server.Issuance{User: req.User, Scope: req.Scope}
 		if code != "" {
-			issuance.GrantID = server.Present(code).GrantID
+			issuance.GrantID = secret.Present(code).GrantID
 		}
 		response, err := req.IssueToken(ctx, implicitGrantType, issuance)
 		if err != nil {

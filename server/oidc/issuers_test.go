@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // tenant is one of several issuers on the same tables.
@@ -107,7 +108,7 @@ func TestWhatAnIssuerIssuedIsThatIssuers(t *testing.T) {
 			assert.Equal(t, http.StatusOK, at.Revoke(client, "token="+tokens["refresh_token"]).Status, name)
 			if row.taken {
 				var token oauthtest.Token
-				require.NoError(t, db.Where("access_token = ?", server.Digest(refreshed.Body["access_token"])).First(&token).Error)
+				require.NoError(t, db.Where("access_token = ?", secret.Digest(refreshed.Body["access_token"])).First(&token).Error)
 				assert.Equal(t, two, token.Issuer, "what is refreshed is this issuer's from then on")
 				continue
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // keyTest is a provider that answers clients in JWTs which are encrypted, and takes
@@ -188,10 +189,10 @@ func (p *keyTest) refusesToEncrypt(rule, keys string, algorithm jose.KeyAlgorith
 	require.Equal(p.T, http.StatusCreated, a.Status, a.Raw)
 	client := &oauthtest.Client{Secret: a.Body["client_secret"], ClientMixin: models.ClientMixin{ClientID: a.Body["client_id"], ClientMetadata: models.ClientMetadata{TokenEndpointAuthMethod: models.ClientSecretBasic}}}
 	token := func() string { // of before it had to be encrypted for
-		text := server.GenerateSecret("goa", server.AccessTokenKind)
+		text := secret.Generate("goa", secret.AccessToken)
 		require.NoError(p.T, p.DB.Create(&oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
 			Authorization: models.Authorization{ClientID: client.ClientID},
-			AccessToken:   server.Digest(text), TokenType: "Bearer", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
+			AccessToken:   secret.Digest(text), TokenType: "Bearer", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
 		}}).Error)
 		return text
 	}()

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // keptBy has a provider leave the salt to keys with the secrets.
@@ -33,23 +34,23 @@ func keptBy(db *gorm.DB, options gormstore.SigningKeyOptions) func(*oidc.Provide
 func TestAPairwiseSubjectOutlivesARotation(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		old, fresh := oauthtest.ServerSecrets()[0], []byte("another secret of tests, 32 bytes")
-		p := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: server.Secrets{old}}))
+		p := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: secret.Keyring{old}}))
 		client, user := p.client("subject_type", "pairwise"), p.alice()
 		subject := p.Server.Subject(client, user.GetUserID())
 		assert.NotEqual(t, user.GetUserID(), subject)
-		rotated := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: server.Secrets{fresh, old}}))
+		rotated := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: secret.Keyring{fresh, old}}))
 		require.NoError(t, rotated.Server.PrepareKeys(t.Context()))
 		assert.Equal(t, subject, rotated.Server.Subject(client, user.GetUserID()))
-		without := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: server.Secrets{fresh}}))
+		without := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: secret.Keyring{fresh}}))
 		assert.Equal(t, subject, without.Server.Subject(client, user.GetUserID()))
 
 		require.NoError(t, db.Where("1 = 1").Delete(&oauthtest.SigningKey{}).Error)
 		own := []byte("a salt of the program's own, of 40 bytes")
 		before := newProvider(t, db, func(o *oidc.Provider) { o.PairwiseSalt = own })
 		subject = before.Server.Subject(client, user.GetUserID())
-		left := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: server.Secrets{old}, PairwiseSalt: own}))
+		left := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: secret.Keyring{old}, PairwiseSalt: own}))
 		assert.Equal(t, subject, left.Server.Subject(client, user.GetUserID()))
-		gone := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: server.Secrets{old}}))
+		gone := newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: secret.Keyring{old}}))
 		assert.Equal(t, subject, gone.Server.Subject(client, user.GetUserID()))
 	})
 }
@@ -83,7 +84,7 @@ func TestAPairwiseClientWithoutASalt(t *testing.T) {
 // What keeps no salt is refused when the server is made.
 func TestPairwiseSubjectsNeedASalt(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	for rule, secrets := range map[string]server.Secrets{"keys that keep none": oauthtest.ServerSecrets(), "no secrets": nil} {
+	for rule, secrets := range map[string]secret.Keyring{"keys that keep none": oauthtest.ServerSecrets(), "no secrets": nil} {
 		p := oauthtest.New(t, db, func(c *server.Config) { c.Secrets = secrets })
 		provider := &oidc.Provider{Keys: signingKeys(), PairwiseSubjects: true}
 		if secrets == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // SessionStorage stores which clients each session has signed in to.
@@ -80,7 +81,7 @@ func (p *Provider) PrepareAuthorizationResponse(ctx context.Context, req *server
 	}
 	clientID, longClientID := models.SplitClientID(req.Client.GetClientID())
 	joined, err := p.Sessions.JoinSession(ctx, &models.SessionMixin{
-		SID: sid, SessionID: server.Digest(req.Authentication.SessionID), ClientID: clientID, LongClientID: longClientID,
+		SID: sid, SessionID: secret.Digest(req.Authentication.SessionID), ClientID: clientID, LongClientID: longClientID,
 		Subject: req.Server.Subject(req.Client, req.User.GetUserID()), StartedAt: req.Time.Unix(),
 		ExpiresAt: p.forgottenAt(req).Unix(),
 	}, req.User)
@@ -136,7 +137,7 @@ func (p *Provider) EndSession(ctx context.Context, sessionID string) (*EndedSess
 	if sessionID == "" {
 		return new(EndedSession), nil
 	}
-	return p.end(ctx, SessionEnd{SessionID: server.Digest(sessionID)})
+	return p.end(ctx, SessionEnd{SessionID: secret.Digest(sessionID)})
 }
 
 // EndSessionsOf ends all sessions of a user, such as a disabled one, as EndSession does. An

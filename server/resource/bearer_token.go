@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // BearerTokenValidator validates bearer tokens (RFC 6750) that are stored in a database,
@@ -40,10 +41,10 @@ func (v *BearerTokenValidator) check() error {
 
 // AuthenticateToken finds the token by its digest, or returns nil if there is none.
 func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
-	if server.Malformed(text, server.AccessTokenKind) {
+	if secret.Malformed(text, secret.AccessToken) {
 		return nil, errUnknownToken().Because("the token is malformed, or a different kind of secret")
 	}
-	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
 	if err != nil {
 		return nil, fmt.Errorf("query token: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // JWTAccessTokenValidator validates access tokens that are signed JWTs (RFC 9068) with the
@@ -113,7 +114,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		return nil, errUnknownToken().BecauseOf(why)
 	}
 	if v.QueryToken != nil {
-		stored, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: server.Digest(text)})
+		stored, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
 		if err != nil {
 			return nil, fmt.Errorf("query token: %w", err)
 		}

@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 type keysOf = gormstore.SigningKeys
@@ -177,7 +178,7 @@ func TestForgedJWTs(t *testing.T) {
 	validator.Opaque = nil
 	client := p.NewClient(nil)
 	p.Server.RegisterTokenGenerator("authorization_code", func(context.Context, server.TokenInput) (string, error) {
-		return server.GenerateSecret("goa", server.AccessTokenKind), nil
+		return secret.Generate("goa", secret.AccessToken), nil
 	})
 	opaque := p.Redeem(client, p.Code(client, "")).Body["access_token"]
 	assert.Equal(t, http.StatusUnauthorized, p.Call(opaque).Status)

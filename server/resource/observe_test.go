@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // watching observes every request, and whatever it puts into the context is what the
@@ -51,7 +52,7 @@ func TestAnObservedAPIAnswersAsAnother(t *testing.T) {
 	good, weak, old := issue(signedIn(0, "phr")), issue(signedIn(0, "pwd")), issue(signedIn(6, "phr"))
 	unknown, revoked, expired := issue(p.User), issue(p.User), issue(p.User)
 	p.Revoke(client, "token="+revoked)
-	require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(expired)).Update("expires_in", 1).Error)
+	require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(expired)).Update("expires_in", 1).Error)
 	p.Now = p.Now.Add(time.Second)
 
 	observer := &watching{}

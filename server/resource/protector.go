@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Config configures a protector. Its zero value is usable.
@@ -256,7 +257,7 @@ func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
 		return nil
 	}
 	return server.DiagnoseLookUp("resource.BearerTokenValidator.QueryToken", func() (bool, error) {
-		token, err := query(ctx, server.TokenQuery{AccessToken: server.Digest(rand.Text())})
+		token, err := query(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 }

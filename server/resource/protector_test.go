@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 func TestProtector(t *testing.T) {
@@ -29,7 +30,7 @@ func TestProtector(t *testing.T) {
 		issue := func() string { return p.Redeem(client, p.Code(client, "scope=profile")).Body["access_token"] }
 		good, revoked, expired := issue(), issue(), issue()
 		p.Revoke(client, "token="+revoked)
-		require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", server.Digest(expired)).Update("expires_in", 1).Error)
+		require.NoError(t, db.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(expired)).Update("expires_in", 1).Error)
 		p.Now = p.Now.Add(time.Second)
 		refresh := p.Redeem(client, p.Code(client, "")).Body["refresh_token"]
 
@@ -57,7 +58,7 @@ func TestProtector(t *testing.T) {
 			{"a revoked token", []string{"Bearer " + revoked}, nil, 401, "invalid_token", invalid("The access token was revoked.")},
 			{"an expired token", []string{"Bearer " + expired}, nil, 401, "invalid_token", invalid("The access token has expired.")},
 			{"a refresh token", []string{"Bearer " + refresh}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
-			{"the digest is no token", []string{"Bearer " + server.Digest(good)}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
+			{"the digest is no token", []string{"Bearer " + secret.Digest(good)}, nil, 401, "invalid_token", invalid("The access token is unknown.")},
 			{"nothing behind the scheme", []string{"Bearer "}, nil, 400, "invalid_request", realm + `, error="invalid_request", error_description="The 'Authorization' header has no well-formed token."`},
 			{"a header without a scheme", []string{""}, nil, 401, "", realm},
 			{"a token with the scheme glued to it", []string{"Bearer" + good}, nil, 401, "", realm},

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 // client is an instance as a client sees it, over HTTP. It may be called by
@@ -26,7 +27,7 @@ type client struct {
 
 // longestAnswer is the storage budget of a request, that of a COMMIT, and a margin for a machine
 // that does much else.
-const longestAnswer = 2*server.DefaultStorageBudget + 6*time.Second
+const longestAnswer = 2*budget.Default + 6*time.Second
 
 func newClient(t *testing.T) *client {
 	t.Helper()

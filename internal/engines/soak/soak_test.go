@@ -22,7 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	oauth "github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/budget"
 )
 
 var duration = flag.Duration("for", 3*time.Second, "how long each scenario lasts")
@@ -137,7 +137,7 @@ func TestTheServerHangs(t *testing.T) {
 		s.DSN = strings.Replace(s.DSN, direct, net.JoinHostPort("127.0.0.1", strconv.Itoa(proxy.Port())), 1)
 		soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
 			proxy.Hang()
-			time.Sleep(oauth.DefaultStorageBudget/2 + rand.N(oauth.DefaultStorageBudget))
+			time.Sleep(budget.Default/2 + rand.N(budget.Default))
 			proxy.Resume()
 		})
 	})

@@ -1,4 +1,4 @@
-package server
+package secret
 
 import (
 	"crypto/hkdf"
@@ -15,10 +15,10 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 )
 
-// Secrets are known to the program and not to its database, the newest first: at least 32 random
-// bytes each, the same on every instance. From each of them one key for each [SecretUse] is
-// derived by HKDF with SHA-256 (RFC 5869). The first secret is used for everything new; the
-// others are only used to read what was written with them.
+// Keyring holds the secrets that are known to the program and not to its database, the newest
+// first: at least 32 random bytes each, the same on every instance. From each of them one key for
+// each [Use] is derived by HKDF with SHA-256 (RFC 5869). The first secret is used for everything
+// new; the others are only used to read what was written with them.
 //
 // To rotate, add the new secret at the end on every instance, then move it to the front on every
 // instance, and remove the old one when the doctor no longer reports it. If a secret has leaked
@@ -26,22 +26,22 @@ import (
 // (gormstore.SigningKeys.Rotate).
 //
 // Printing a value of this type only shows the ids of the secrets.
-type Secrets [][]byte
+type Keyring [][]byte
 
-// SecretUse is what a key is derived for. What is encrypted for one use cannot be decrypted for
+// Use is what a key is derived for. What is encrypted for one use cannot be decrypted for
 // another.
-type SecretUse string
+type Use string
 
 // The uses of this library. Uses of a program's own should begin with its name.
 const (
-	// SigningKeySecret encrypts the server's private signing keys.
-	SigningKeySecret SecretUse = "signing keys"
-	// PairwiseSaltSecret encrypts the salt of pairwise subjects.
-	PairwiseSaltSecret SecretUse = "pairwise salt"
-	// NonceSecret generates the nonces of DPoP proofs (RFC 9449 section 8).
-	NonceSecret SecretUse = "nonces"
-	// DerivedClientSecret derives the secrets of clients that sign with them.
-	DerivedClientSecret SecretUse = "client secrets"
+	// ForSigningKeys encrypts the server's private signing keys.
+	ForSigningKeys Use = "signing keys"
+	// ForPairwiseSalt encrypts the salt of pairwise subjects.
+	ForPairwiseSalt Use = "pairwise salt"
+	// ForNonces generates the nonces of DPoP proofs (RFC 9449 section 8).
+	ForNonces Use = "nonces"
+	// ForClientSecrets derives the secrets of clients that sign with them.
+	ForClientSecrets Use = "client secrets"
 )
 
 const (
@@ -50,21 +50,21 @@ const (
 	secretIDBytes   = 4
 )
 
-// MissingSecretError is returned if something was written with a secret that is not in
-// [Config.Secrets].
-type MissingSecretError struct {
-	// ID is the id of the secret, see [Secrets.IDs].
+// MissingError is returned if something was written with a secret that is not in
+// server.Config.Secrets.
+type MissingError struct {
+	// ID is the id of the secret, see [Keyring.IDs].
 	ID string
 }
 
 // Error names the secret by its id.
-func (e *MissingSecretError) Error() string {
+func (e *MissingError) Error() string {
 	return fmt.Sprintf("the secret with the id %q is not in Config.Secrets; add it again, after the newest one", e.ID)
 }
 
 // Check returns what is wrong with the secrets. It returns nil if nothing is, or if there are
 // none.
-func (s Secrets) Check() error {
+func (s Keyring) Check() error {
 	var faults []error
 	for i, secret := range s {
 		if len(secret) < minSecretBytes {
@@ -82,7 +82,7 @@ func (s Secrets) Check() error {
 
 // IDs returns the ids of the secrets, eight hexadecimal digits each, which reveal nothing about
 // the secrets. Whatever was written with a secret contains its id.
-func (s Secrets) IDs() []string {
+func (s Keyring) IDs() []string {
 	ids := make([]string, len(s))
 	for i, secret := range s {
 		ids[i] = hex.EncodeToString(derived(secret, "id", secretIDBytes))
@@ -92,7 +92,7 @@ func (s Secrets) IDs() []string {
 
 // Newest returns the id of the secret that is used for everything new, or "" if there are no
 // secrets.
-func (s Secrets) Newest() string {
+func (s Keyring) Newest() string {
 	if len(s) == 0 {
 		return ""
 	}
@@ -100,17 +100,17 @@ func (s Secrets) Newest() string {
 }
 
 // Key returns the 32-byte key for a use that is derived from the secret with the id, or a
-// [*MissingSecretError].
-func (s Secrets) Key(id string, use SecretUse) ([]byte, error) {
+// [*MissingError].
+func (s Keyring) Key(id string, use Use) ([]byte, error) {
 	i := slices.Index(s.IDs(), id)
 	if i < 0 {
-		return nil, &MissingSecretError{id}
+		return nil, &MissingError{id}
 	}
 	return derived(s[i], "key for "+string(use), derivedKeyBytes), nil
 }
 
 // Keys returns the keys for a use that are derived from all secrets, the newest first.
-func (s Secrets) Keys(use SecretUse) [][]byte {
+func (s Keyring) Keys(use Use) [][]byte {
 	keys := make([][]byte, len(s))
 	for i, secret := range s {
 		keys[i] = derived(secret, "key for "+string(use), derivedKeyBytes)
@@ -120,8 +120,8 @@ func (s Secrets) Keys(use SecretUse) [][]byte {
 
 // Seal encrypts plain for a use with the newest secret. It returns a compact JWE (RFC 7516) with
 // A256GCM, whose "kid" is the id of the secret. Without secrets it returns a
-// [*MissingSecretError].
-func (s Secrets) Seal(use SecretUse, plain []byte) (string, error) {
+// [*MissingError].
+func (s Keyring) Seal(use Use, plain []byte) (string, error) {
 	id := s.Newest()
 	key, err := s.Key(id, use)
 	if err != nil {
@@ -138,9 +138,9 @@ func (s Secrets) Seal(use SecretUse, plain []byte) (string, error) {
 	return sealed.CompactSerialize()
 }
 
-// Open decrypts what [Secrets.Seal] returned for the use, with whichever of the secrets was used.
-// It returns a [*MissingSecretError] if that secret is missing.
-func (s Secrets) Open(use SecretUse, sealed string) ([]byte, error) {
+// Open decrypts what [Keyring.Seal] returned for the use, with whichever of the secrets was used.
+// It returns a [*MissingError] if that secret is missing.
+func (s Keyring) Open(use Use, sealed string) ([]byte, error) {
 	encrypted, err := jwt.ParseEncrypted(sealed, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (s Secrets) Open(use SecretUse, sealed string) ([]byte, error) {
 	return encrypted.Decrypt(key)
 }
 
-// SealedBy returns the id of the secret with which [Secrets.Seal] encrypted sealed, or "" for any
+// SealedBy returns the id of the secret with which [Keyring.Seal] encrypted sealed, or "" for any
 // other text.
 func SealedBy(sealed string) string {
 	encrypted, err := jwt.ParseEncrypted(sealed, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
@@ -163,12 +163,12 @@ func SealedBy(sealed string) string {
 }
 
 // Format writes the ids of the secrets, for any verb.
-func (s Secrets) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.ids())) }
+func (s Keyring) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.ids())) }
 
 // LogValue returns the ids of the secrets.
-func (s Secrets) LogValue() slog.Value { return slog.StringValue(s.ids()) }
+func (s Keyring) LogValue() slog.Value { return slog.StringValue(s.ids()) }
 
-func (s Secrets) ids() string { return "[" + strings.Join(s.IDs(), " ") + "]" }
+func (s Keyring) ids() string { return "[" + strings.Join(s.IDs(), " ") + "]" }
 
 // derived returns what HKDF derives from a secret for a purpose.
 func derived(secret []byte, purpose string, length int) []byte {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // Diagnose returns the problems of the models, their tables, the database and its pool, see
@@ -22,6 +23,6 @@ import (
 //	if err := findings.Err(); err != nil {
 //		return err
 //	}
-func Diagnose(ctx context.Context, srv *server.Server, db *gorm.DB, models []any, more ...server.DiagnoseHook) server.Findings {
+func Diagnose(ctx context.Context, srv *server.Server, db *gorm.DB, models []any, more ...server.DiagnoseHook) finding.List {
 	return append(gormstore.DiagnoseFor(ctx, srv, db, models...), srv.Diagnose(ctx, more...)...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -39,7 +40,7 @@ type assembly struct {
 	tokens        server.QueryTokenFunc
 	introspection *endpoint.Introspection
 	openID        *oidc.Provider
-	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error)
+	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (jwk.SigningKeys, error)
 
 	sources      []server.RevocationSource                // the stores that revoke on their own
 	ofUsers      []gormstore.Erasable                     // the stores whose rows belong to users

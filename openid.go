@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -33,7 +34,7 @@ func OpenID[U, K any, PU UserWithClaims[U], PK gormstore.SigningKeyModel[K]](cha
 		for _, f := range change {
 			f(a.openID)
 		}
-		a.openIDKeys = func(algorithms []jose.SignatureAlgorithm) (server.SigningKeys, error) {
+		a.openIDKeys = func(algorithms []jose.SignatureAlgorithm) (jwk.SigningKeys, error) {
 			return gormstore.NewSigningKeys[K, PK](a.db, gormstore.SigningKeyOptions{
 				Algorithms: algorithms, Secrets: a.config.Secrets, NoOlderInstances: a.config.NoOlderInstances,
 			})
@@ -77,6 +78,6 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 	protector, protectorErr := resource.NewProtector(resource.Config{
 		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
 	}, a.validators(a.config.Issuer)...)
-	a.openID.Keys = orStandIn[server.SigningKeys](keys, struct{ server.SigningKeys }{}, keysErr)
+	a.openID.Keys = orStandIn[jwk.SigningKeys](keys, struct{ jwk.SigningKeys }{}, keysErr)
 	return errors.Join(a.checkSecrets(), keysErr, protectorErr, a.openID.Register(srv, orStandIn(protector, new(resource.Protector), protectorErr)))
 }

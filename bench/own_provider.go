@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -51,7 +52,7 @@ func newOpenIDProvider(db *gorm.DB) (*openIDProvider, error) {
 }
 
 // registerAll has a server bind tokens to keys, serve devices, and sign ID tokens.
-func registerAll(srv *server.Server, db *gorm.DB, keys server.SigningKeys) error {
+func registerAll(srv *server.Server, db *gorm.DB, keys jwk.SigningKeys) error {
 	protector, err := resource.NewProtector(resource.Config{}, gormoauth.CreateBearerTokenValidator[token](db))
 	if err != nil {
 		return err

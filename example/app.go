@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -78,7 +79,7 @@ func (c *config) remoteAddress() func(r *http.Request) string {
 	if len(c.proxies) == 0 {
 		return nil
 	}
-	return server.TrustForwardedAddress("X-Forwarded-For", c.proxies...)
+	return forwarded.Address("X-Forwarded-For", c.proxies...)
 }
 
 // profile returns the security profile of the server, its API and its connections; nil

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -205,9 +206,9 @@ func (c *config) checkResources() error {
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(resource, "# "):
 			return fmt.Errorf("-resource %q is not the URL of an API, such as https://api.example.com", resource)
-		case server.SameResource(resource, c.issuer):
+		case indicator.Same(resource, c.issuer):
 			return fmt.Errorf("-resource %q is the API of this program itself, for which tokens are anyway", resource)
-		case server.HasResource(c.resources[:i], resource):
+		case indicator.Has(c.resources[:i], resource):
 			return fmt.Errorf("-resource %q is given twice", resource)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -91,7 +92,7 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 
 // otherAPIs are those beside this program's own at which the access is good.
 func (a *app) otherAPIs(consent *server.ConsentGrant) []string {
-	return slices.DeleteFunc(strings.Fields(consent.Request.Audience), func(resource string) bool { return server.SameResource(resource, a.cfg.issuer) })
+	return slices.DeleteFunc(strings.Fields(consent.Request.Audience), func(resource string) bool { return indicator.Same(resource, a.cfg.issuer) })
 }
 
 // Name is what a person knows the client by.

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/doctor"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // examine prints what is wrong with a program of these flags and with its database,
@@ -66,7 +67,7 @@ func logFindings(ctx context.Context, cfg *config, db *gorm.DB, log *slog.Logger
 
 // diagnose asks the pages of an app of its own, which logs nothing: what the doctor
 // asks is nobody's request.
-func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.DiagnoseHook) (server.Findings, error) {
+func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.DiagnoseHook) (finding.List, error) {
 	app, err := newApp(cfg, db, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/indicator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -182,7 +184,7 @@ func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *gran
 	if len(exchange.Audience) == 0 {
 		exchange.Audience = []string{a.cfg.issuer}
 	}
-	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return !server.SameResource(one, a.cfg.issuer) }) {
+	if slices.ContainsFunc(exchange.Audience, func(one string) bool { return !indicator.Same(one, a.cfg.issuer) }) {
 		return server.NewError(server.InvalidTarget, "This server does not issue tokens for one of the requested 'resource' values.")
 	}
 	return nil
@@ -203,7 +205,7 @@ func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	if err != nil {
 		return nil, err
 	}
-	return server.ParseKeySet(text)
+	return jwk.ParseSet(text)
 }
 
 func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {

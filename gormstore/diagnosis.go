@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // diagnosisLimit is how long a whole diagnosis may take.
@@ -25,14 +26,14 @@ const diagnosisLimit = 10 * time.Second
 // It reads the catalog, some settings and a bounded number of rows, in a few dozen
 // statements, and changes nothing. It can run at every start, concurrently with other
 // instances, and as a role that may not read everything. What it could not read is
-// reported as a [server.Hint].
-func Diagnose(ctx context.Context, db *gorm.DB, models ...any) server.Findings {
+// reported as a [finding.Hint].
+func Diagnose(ctx context.Context, db *gorm.DB, models ...any) finding.List {
 	return DiagnoseFor(ctx, nil, db, models...)
 }
 
 // DiagnoseFor is like [Diagnose], but checks clients against the settings of the server.
 // If srv is nil, it uses the defaults.
-func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ...any) server.Findings {
+func DiagnoseFor(ctx context.Context, srv *server.Server, db *gorm.DB, models ...any) finding.List {
 	db, handleErr := handle(db)
 	x := &examination{ctx: ctx, db: db}
 	x.refused("database", "the database:", handleErr)
@@ -74,7 +75,7 @@ type examination struct {
 	// privateUse are the private-use schemes without a dot that the server allows; nil for
 	// the default.
 	privateUse []string
-	findings   server.Findings
+	findings   finding.List
 }
 
 // engine is what differs between databases.
@@ -124,7 +125,7 @@ func (x *examination) examineDatabase(engine engine) {
 	x.examinePruning(tables)
 }
 
-func (x *examination) find(finding server.Finding) { x.findings = append(x.findings, finding) }
+func (x *examination) find(finding finding.Finding) { x.findings = append(x.findings, finding) }
 
 // found reports whether something was found by the check.
 func (x *examination) found(check string) bool {
@@ -133,12 +134,12 @@ func (x *examination) found(check string) bool {
 
 // unseen reports what could not be read.
 func (x *examination) unseen(where string, err error) {
-	said := slices.ContainsFunc(x.findings, func(f server.Finding) bool { return f.Check == "unseen" && f.Where == where })
+	said := slices.ContainsFunc(x.findings, func(f finding.Finding) bool { return f.Check == "unseen" && f.Where == where })
 	if said {
 		return
 	}
-	x.find(server.Finding{
-		Check: "unseen", Severity: server.Hint, Where: where, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
+	x.find(finding.Finding{
+		Check: "unseen", Severity: finding.Hint, Where: where, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
 		Remedy: "allow the role to read it, or run the doctor as a role that may",
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 const (
@@ -100,31 +101,31 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 	for _, one := range []struct {
 		faults   *rowFaults
 		check    string
-		severity server.Severity
+		severity finding.Severity
 		problem  string
-		finding  server.Finding
+		finding  finding.Finding
 	}{
-		{&invalid, "client_metadata", server.Warning, "has URLs, names or keys that are not allowed, ", server.Finding{
+		{&invalid, "client_metadata", finding.Warning, "has URLs, names or keys that are not allowed, ", finding.Finding{
 			Consequence: "those URLs are never used, those names are shown without their invisible characters, and those keys verify nothing",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
-		{&ignored, "client_metadata_ignored", server.Warning, "has metadata with ambiguous members, which different readers may read differently, ", server.Finding{
+		{&ignored, "client_metadata_ignored", finding.Warning, "has metadata with ambiguous members, which different readers may read differently, ", finding.Finding{
 			Consequence: "those members are ignored",
 			Remedy:      "write each of those members once, with its exact name and the JSON type of RFC 7591, or remove it, in the column " + names["ClientMetadata"],
 		}},
-		{&unreadable, "client_metadata_unreadable", server.Grave, "has metadata that is not a JSON object, ", server.Finding{
+		{&unreadable, "client_metadata_unreadable", finding.Grave, "has metadata that is not a JSON object, ", finding.Finding{
 			Consequence: "every request of those clients fails",
 			Remedy:      "correct the column " + names["ClientMetadata"] + " of those rows, or delete the clients",
 		}},
-		{&keyless, "missing_secret", server.Grave, "has client secrets that were derived from a secret that is not configured, ", server.Finding{
+		{&keyless, "missing_secret", finding.Grave, "has client secrets that were derived from a secret that is not configured, ", finding.Finding{
 			Consequence: "those clients cannot authenticate",
 			Remedy:      "Config.Secrets: add the secret with that id again, after the newest one; if it is lost, give those clients new secrets with ClientFactory.RotateSecret",
 		}},
-		{&older, "older_secret", server.Hint, "has client secrets that were derived from an older secret, ", server.Finding{
+		{&older, "older_secret", finding.Hint, "has client secrets that were derived from an older secret, ", finding.Finding{
 			Consequence: "it must not be removed from Config.Secrets yet",
 			Remedy:      "keep it, or give those clients new secrets with ClientFactory.RotateSecret",
 		}},
-		{&ending, "unfinished_end", server.Warning, "has clients whose grants should all have ended but have not all been revoked, ", server.Finding{
+		{&ending, "unfinished_end", finding.Warning, "has clients whose grants should all have ended but have not all been revoked, ", finding.Finding{
 			Consequence: "an API that looks up bearer tokens itself still accepts the tokens that were issued to them before",
 			Remedy:      "unless this is in progress right now, call RevokeClient again, or DeleteClient for a client that was to be deleted",
 		}},

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // An address or a name in a row that no client may have is named, with its client.
@@ -44,9 +45,9 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 		}
 		many[1099].ClientMetadata = uris("javascript:alert(1)")
 		require.NoError(t, db.CreateInBatches(&many, 100).Error)
-		finding := diagnosed(t, db)["client_metadata table clients"]
-		assert.Equal(t, server.Warning, finding.Severity)
-		assert.Contains(t, finding.Problem, `in 1 of its rows: "k-1099": redirect_uris: "javascript:alert(1)" has a scheme that starts programs or scripts`)
+		one := diagnosed(t, db)["client_metadata table clients"]
+		assert.Equal(t, finding.Warning, one.Severity)
+		assert.Contains(t, one.Problem, `in 1 of its rows: "k-1099": redirect_uris: "javascript:alert(1)" has a scheme that starts programs or scripts`)
 		require.NoError(t, db.Where("client_id LIKE 'k-%'").Delete(&Client{}).Error)
 
 		for want, bad := range map[string]Client{
@@ -108,7 +109,7 @@ func TestIgnoredMembersAreFound(t *testing.T) {
 			store("old", metadata)
 			found := diagnosed(t, db)
 			assert.Len(t, found, 1)
-			assert.Equal(t, server.Warning, found["client_metadata_ignored table clients"].Severity)
+			assert.Equal(t, finding.Warning, found["client_metadata_ignored table clients"].Severity)
 			assert.Contains(t, found["client_metadata_ignored table clients"].Problem, `in 1 of its rows: "old": `+want, metadata)
 
 			client, err := gormoauth.CreateQueryClientFunc[Client](db)(t.Context(), "old")
@@ -120,7 +121,7 @@ func TestIgnoredMembersAreFound(t *testing.T) {
 
 		store("odd", `not JSON`)
 		found := diagnosed(t, db)
-		assert.Equal(t, server.Grave, found["client_metadata_unreadable table clients"].Severity)
+		assert.Equal(t, finding.Grave, found["client_metadata_unreadable table clients"].Severity)
 		assert.Contains(t, found["client_metadata_unreadable table clients"].Problem, `"odd"`)
 	})
 }
@@ -148,9 +149,9 @@ func TestAnUnfinishedEndIsFound(t *testing.T) {
 		for id, ended := range map[string]int64{"half": 1, "whole": 2} {
 			require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: id, Generation: 2, EndedGeneration: ended}}).Error)
 		}
-		finding := diagnosed(t, db)["unfinished_end table clients"]
-		assert.Equal(t, server.Warning, finding.Severity)
-		assert.Contains(t, finding.Problem, `in 1 of its rows: "half"`)
+		one := diagnosed(t, db)["unfinished_end table clients"]
+		assert.Equal(t, finding.Warning, one.Severity)
+		assert.Contains(t, one.Problem, `in 1 of its rows: "half"`)
 		_, err := gormstore.NewClients[Client](db) // as a program has it
 		require.NoError(t, err)
 		tokens, err := gormstore.NewTokens[Token](db)

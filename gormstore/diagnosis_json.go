@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // examinedJSONRows is how many rows of a table are examined for invalid JSON: the first
@@ -60,8 +60,8 @@ func (x *examination) examineStoredJSON(m *examinedModel, t *catalogTable) {
 	if found.rows == 0 {
 		return
 	}
-	x.find(server.Finding{
-		Check: "stored_json", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "has invalid or ambiguous JSON, " + found.String(),
+	x.find(finding.Finding{
+		Check: "stored_json", Severity: finding.Warning, Where: "table " + m.table.schema.Table, Problem: "has invalid or ambiguous JSON, " + found.String(),
 		Consequence: "such authorization details and claims grant nothing, and a token or code is refused if its actor or the key that it is bound to cannot be read",
 		Remedy:      "correct those columns, or revoke the grants and consents so that the users are asked again",
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // JSON of a row that cannot be read, or in two ways, is named with its row and column: of
@@ -55,9 +55,9 @@ func TestStoredJSONIsDiagnosed(t *testing.T) {
 					require.NoError(t, db.Table(table).Where("1 = 1").UpdateColumn(column, text).Error)
 					found := diagnosed(t, db)
 					assert.Len(t, found, 1, "%s.%s: %s", table, column, text)
-					finding := found["stored_json table "+table]
-					assert.Equal(t, server.Warning, finding.Severity)
-					assert.Contains(t, finding.Problem, `in 1 of its rows: id "1": `+column+" "+problem, "%s.%s: %s", table, column, text)
+					one := found["stored_json table "+table]
+					assert.Equal(t, finding.Warning, one.Severity)
+					assert.Contains(t, one.Problem, `in 1 of its rows: id "1": `+column+" "+problem, "%s.%s: %s", table, column, text)
 				}
 				for _, nothing := range []any{"", nil} {
 					require.NoError(t, db.Table(table).Where("1 = 1").UpdateColumn(column, nothing).Error)

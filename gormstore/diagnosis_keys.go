@@ -11,17 +11,18 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Diagnose finds keys that the server cannot read, keys that are stored unencrypted,
 // older secrets that are still needed, keys that stay as they are until no older instance
 // runs, and missing RSA keys, which a request would have to wait for. It creates no keys.
-func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings finding.List) {
 	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
-		return server.Findings{{
-			Check: "unseen", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
+		return finding.List{{
+			Check: "unseen", Severity: finding.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),
 			Remedy: "allow the role to read it, or run the doctor as a role that may",
 		}}
 	}
@@ -43,7 +44,7 @@ func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings 
 }
 
 // diagnoseUnreadable finds keys that the server cannot decrypt or parse.
-func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.Findings {
+func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) finding.List {
 	var found rowFaults
 	missing := new(secret.MissingError)
 	for _, key := range keys {
@@ -63,21 +64,21 @@ func (k *SigningKeys) diagnoseUnreadable(keys []*models.SigningKeyMixin) server.
 	if missing.ID != "" {
 		remedy = "Config.Secrets: add the secret with the id " + strconv.Quote(missing.ID) + " again, after the newest one; if it is lost, delete those rows, which invalidates everything they signed"
 	}
-	return server.Findings{{
-		Check: "unreadable_keys", Severity: server.Grave, Where: "table " + k.table.schema.Table, Problem: "has keys that cannot be read, " + found.String(),
+	return finding.List{{
+		Check: "unreadable_keys", Severity: finding.Grave, Where: "table " + k.table.schema.Table, Problem: "has keys that cannot be read, " + found.String(),
 		Consequence: "nothing can be signed, and no key is published", Remedy: remedy,
 	}}
 }
 
 // diagnoseSecrets finds keys that are encrypted with an older secret.
-func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings server.Findings) {
+func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings finding.List) {
 	if len(k.options.Secrets) == 0 {
 		return nil
 	}
 	for _, id := range k.options.Secrets.IDs()[1:] {
 		if slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return secret.SealedBy(key.PrivateKey) == id }) {
-			findings = append(findings, server.Finding{
-				Check: "older_secret", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are encrypted with the secret with the id " + strconv.Quote(id),
+			findings = append(findings, finding.Finding{
+				Check: "older_secret", Severity: finding.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are encrypted with the secret with the id " + strconv.Quote(id),
 				Consequence: "it must not be removed from Config.Secrets yet", Remedy: "go srv.MaintainKeys(ctx) beside the server, which encrypts them with the newest secret",
 			})
 		}
@@ -87,13 +88,13 @@ func (k *SigningKeys) diagnoseSecrets(keys []*models.SigningKeyMixin) (findings 
 
 // diagnoseForms finds keys that are not encrypted, and keys that wait to be encrypted
 // with Secrets until no older instance runs.
-func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool) server.Findings {
+func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool) finding.List {
 	readable := slices.ContainsFunc(keys, func(key *models.SigningKeyMixin) bool { return formOf(key.PrivateKey) == readableForm })
 	begins := "set Config.NoOlderInstances: true once no instance of an older release runs; go srv.MaintainKeys(ctx) then encrypts them"
 	switch {
 	case !readable && pending:
-		return server.Findings{{
-			Check: "pending_keys", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are not encrypted with Config.Secrets yet, because an older instance could not read them then",
+		return finding.List{{
+			Check: "pending_keys", Severity: finding.Hint, Where: "table " + k.table.schema.Table, Problem: "has keys that are not encrypted with Config.Secrets yet, because an older instance could not read them then",
 			Consequence: "SigningKeyOptions.EncryptionKey cannot be rotated, and no salt of pairwise subjects is stored", Remedy: begins,
 		}}
 	case !readable:
@@ -108,14 +109,14 @@ func (k *SigningKeys) diagnoseForms(keys []*models.SigningKeyMixin, pending bool
 	case k.options.EncryptionKey != nil:
 		remedy = "call SigningKeys.Rotate for each algorithm: the keys were created before EncryptionKey was set"
 	}
-	return server.Findings{{
-		Check: "readable_keys", Severity: server.Warning, Where: "table " + k.table.schema.Table, Problem: "has private keys that are not encrypted",
+	return finding.List{{
+		Check: "readable_keys", Severity: finding.Warning, Where: "table " + k.table.schema.Table, Problem: "has private keys that are not encrypted",
 		Consequence: "anyone who reads the database, or a copy of it, can sign as the server", Remedy: remedy,
 	}}
 }
 
 // diagnoseRSA finds that a request will have to wait until an RSA key is created.
-func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time) server.Findings {
+func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time) finding.List {
 	var missing []string
 	for _, algorithm := range k.options.names() {
 		if isRSA(algorithm) && !hasCurrent(keys, algorithm, now) {
@@ -125,8 +126,8 @@ func (k *SigningKeys) diagnoseRSA(keys []*models.SigningKeyMixin, now time.Time)
 	if len(missing) == 0 {
 		return nil
 	}
-	return server.Findings{{
-		Check: "rsa_key", Severity: server.Hint, Where: "table " + k.table.schema.Table, Problem: "has no key for " + strings.Join(missing, ", "),
+	return finding.List{{
+		Check: "rsa_key", Severity: finding.Hint, Where: "table " + k.table.schema.Table, Problem: "has no key for " + strings.Join(missing, ", "),
 		Consequence: "the first request that needs it waits for a second or more until it is created",
 		Remedy:      "err := srv.PrepareKeys(ctx) before the server serves, and go srv.MaintainKeys(ctx) beside it",
 	}}

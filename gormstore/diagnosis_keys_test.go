@@ -15,10 +15,11 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // foundInKeys returns the checks that keys do not pass, on a server of the issuer.
-func foundInKeys(t *testing.T, db *gorm.DB, issuer string, keys server.SigningKeys) (checks []string) {
+func foundInKeys(t *testing.T, db *gorm.DB, issuer string, keys jwk.SigningKeys) (checks []string) {
 	t.Helper()
 	p := oauthtest.New(t, db, func(config *server.Config) { config.Issuer = issuer })
 	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.JWKS{Keys: keys}))
@@ -34,7 +35,7 @@ func TestSigningKeysAreDiagnosed(t *testing.T) {
 		options := gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.ES256, jose.RS256}}
 		readable := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, options)
 		p := oauthtest.New(t, db)
-		found := func(keys server.SigningKeys) []string { return foundInKeys(t, db, oauthtest.Issuer, keys) }
+		found := func(keys jwk.SigningKeys) []string { return foundInKeys(t, db, oauthtest.Issuer, keys) }
 
 		assert.Equal(t, []string{"rsa_key"}, found(readable), "the first request would wait")
 		var rows int64

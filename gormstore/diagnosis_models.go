@@ -8,7 +8,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // examinedModel is a model of the program that GORM can parse.
@@ -60,8 +60,8 @@ func (x *examination) refused(check, where string, err error) {
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		line, remedy, _ := strings.Cut(strings.TrimPrefix(line, "gormstore: "), "; ")
-		x.find(server.Finding{
-			Check: check, Severity: server.Grave, Where: where, Problem: line,
+		x.find(finding.Finding{
+			Check: check, Severity: finding.Grave, Where: where, Problem: line,
 			Consequence: "the constructors refuse it", Remedy: remedy,
 		})
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // mysqlEngine reads the information schema of MySQL and MariaDB, which shows a role only
@@ -31,15 +31,15 @@ func (mysqlEngine) settings(x *examination) {
 		return
 	}
 	if variables["read_only"] == "ON" || variables["innodb_read_only"] == "ON" {
-		x.find(server.Finding{
-			Check: "read_only", Severity: server.Grave, Where: "read_only", Problem: "is on: this is a replica",
+		x.find(finding.Finding{
+			Check: "read_only", Severity: finding.Grave, Where: "read_only", Problem: "is on: this is a replica",
 			Consequence: "nothing can be written", Remedy: "connect to the primary",
 		})
 	}
 	for _, name := range []string{"tx_isolation", "transaction_isolation"} {
 		if variables[name] == "READ-UNCOMMITTED" {
-			x.find(server.Finding{
-				Check: "isolation", Severity: server.Grave, Where: name, Problem: "is READ-UNCOMMITTED",
+			x.find(finding.Finding{
+				Check: "isolation", Severity: finding.Grave, Where: name, Problem: "is READ-UNCOMMITTED",
 				Consequence: "reads see changes that may be rolled back: a token is accepted or refused because of something that never happened",
 				Remedy:      "set tx_isolation='READ-COMMITTED' in the connection string, or remove it (MySQL: transaction_isolation)",
 			})
@@ -49,8 +49,8 @@ func (mysqlEngine) settings(x *examination) {
 	// The server keeps waiting for the lock after the client has given up, and then executes
 	// the statement.
 	if wait, err := strconv.Atoi(variables["innodb_lock_wait_timeout"]); err == nil && time.Duration(wait)*time.Second >= budget.Of(x.ctx) {
-		x.find(server.Finding{
-			Check: "lock_wait_timeout", Severity: server.Warning, Where: "innodb_lock_wait_timeout",
+		x.find(finding.Finding{
+			Check: "lock_wait_timeout", Severity: finding.Warning, Where: "innodb_lock_wait_timeout",
 			Problem:     fmt.Sprintf("is %d s, which is not below the storage budget of a request, %v", wait, budget.Of(x.ctx)),
 			Consequence: "a statement that timed out while it waited for a lock may still be executed after the request was told that it failed",
 			Remedy:      "innodb_lock_wait_timeout=1 in the connection string",
@@ -58,27 +58,27 @@ func (mysqlEngine) settings(x *examination) {
 	}
 	galera := variables["wsrep_on"] == "ON"
 	if wait := variables["wsrep_sync_wait"]; galera && wait != "" && (wait[len(wait)-1]-'0')%2 == 0 {
-		x.find(server.Finding{
-			Check: "wsrep_sync_wait", Severity: server.Warning, Where: "wsrep_sync_wait", Problem: "is " + wait + " on a Galera cluster",
+		x.find(finding.Finding{
+			Check: "wsrep_sync_wait", Severity: finding.Warning, Where: "wsrep_sync_wait", Problem: "is " + wait + " on a Galera cluster",
 			Consequence: "a code or token that another node has just issued is sometimes not found", Remedy: "wsrep_sync_wait=1 in the connection string",
 		})
 	}
 	// In a cluster, the other nodes have what one node has lost.
 	if flush := variables["innodb_flush_log_at_trx_commit"]; !galera && flush != "1" && flush != "" {
-		x.find(server.Finding{
-			Check: "durability", Severity: server.Warning, Where: "innodb_flush_log_at_trx_commit", Problem: "is " + flush,
+		x.find(finding.Finding{
+			Check: "durability", Severity: finding.Warning, Where: "innodb_flush_log_at_trx_commit", Problem: "is " + flush,
 			Consequence: "a crash may undo the redemption of a code or the revocation of a token", Remedy: "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
 		})
 	}
 	if mode := variables["sql_mode"]; !strings.Contains(mode, "STRICT_TRANS_TABLES") && !strings.Contains(mode, "STRICT_ALL_TABLES") {
-		x.find(server.Finding{
-			Check: "sql_mode", Severity: server.Warning, Where: "sql_mode", Problem: "is not strict",
+		x.find(finding.Finding{
+			Check: "sql_mode", Severity: finding.Warning, Where: "sql_mode", Problem: "is not strict",
 			Consequence: "a value that does not fit into its column is truncated silently", Remedy: "sql_mode='STRICT_TRANS_TABLES' in the connection string",
 		})
 	}
 	if charset := variables["character_set_connection"]; charset != "utf8mb4" {
-		x.find(server.Finding{
-			Check: "character_set", Severity: server.Warning, Where: "the connection string", Problem: "has the character set " + charset,
+		x.find(finding.Finding{
+			Check: "character_set", Severity: finding.Warning, Where: "the connection string", Problem: "has the character set " + charset,
 			Consequence: "names with some characters are refused", Remedy: "charset=utf8mb4 in the connection string",
 		})
 	}

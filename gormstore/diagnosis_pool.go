@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 const (
@@ -26,8 +26,8 @@ const (
 func (x *examination) examinePool() {
 	open := x.pool.Stats().MaxOpenConnections
 	if open == 0 {
-		x.find(server.Finding{
-			Check: "max_open_conns", Severity: server.Warning, Where: "the pool", Problem: "is unbounded",
+		x.find(finding.Finding{
+			Check: "max_open_conns", Severity: finding.Warning, Where: "the pool", Problem: "is unbounded",
 			Consequence: "a flood of requests exhausts the connections or file descriptors, including those of others", Remedy: "pool.SetMaxOpenConns(20); pool.SetMaxIdleConns(20)",
 		})
 	}
@@ -39,8 +39,8 @@ func (x *examination) examinePool() {
 	closeAll(spare)
 	after := x.pool.Stats()
 	if len(spare) == spareConnections && after.MaxIdleClosed > before && after.Idle < spareConnections {
-		x.find(server.Finding{
-			Check: "max_idle_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("keeps only %d idle connections", after.Idle),
+		x.find(finding.Finding{
+			Check: "max_idle_conns", Severity: finding.Warning, Where: "the pool", Problem: fmt.Sprintf("keeps only %d idle connections", after.Idle),
 			Consequence: "under load most requests open a new connection, which takes some milliseconds each", Remedy: "set pool.SetMaxIdleConns to the same number as SetMaxOpenConns",
 		})
 	}
@@ -84,8 +84,8 @@ func (x *examination) examinePrimary(engine engine) {
 		return
 	}
 	if len(answers) == 1 && answers[0].Replica {
-		x.find(server.Finding{
-			Check: "reads_of_replica", Severity: server.Grave, Where: "the *gorm.DB", Problem: "sends the stores' reads to a replica, including those that ask for the primary",
+		x.find(finding.Finding{
+			Check: "reads_of_replica", Severity: finding.Grave, Where: "the *gorm.DB", Problem: "sends the stores' reads to a replica, including those that ask for the primary",
 			Consequence: "a code or token that was just issued is not found, and one that was just revoked still is", Remedy: "configure gorm.io/plugin/dbresolver with the primary as its Sources, or without Sources",
 		})
 	}

@@ -9,7 +9,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // postgresEngine reads PostgreSQL's system catalog, which every role may read.
@@ -29,31 +29,31 @@ func (postgresEngine) settings(x *examination) {
 	shared := x.examineSharing()
 	switch {
 	case replica:
-		x.find(server.Finding{
-			Check: "read_only", Severity: server.Grave, Where: "the connection string", Problem: "connects to a replica",
+		x.find(finding.Finding{
+			Check: "read_only", Severity: finding.Grave, Where: "the connection string", Problem: "connects to a replica",
 			Consequence: "nothing can be written", Remedy: "connect to the primary, or add target_session_attrs=read-write",
 		})
 	case readOnly == "on":
-		x.find(server.Finding{
-			Check: "read_only", Severity: server.Grave, Where: "default_transaction_read_only", Problem: "is on",
+		x.find(finding.Finding{
+			Check: "read_only", Severity: finding.Grave, Where: "default_transaction_read_only", Problem: "is on",
 			Consequence: "nothing can be written", Remedy: "ALTER ROLE … RESET default_transaction_read_only",
 		})
 	}
 	if fsync == "off" {
-		x.find(server.Finding{
-			Check: "durability", Severity: server.Grave, Where: "fsync", Problem: "is off",
+		x.find(finding.Finding{
+			Check: "durability", Severity: finding.Grave, Where: "fsync", Problem: "is off",
 			Consequence: "a power cut may damage the database", Remedy: "ALTER SYSTEM RESET fsync",
 		})
 	}
 	if synchronousCommit == "off" {
-		x.find(server.Finding{
-			Check: "durability", Severity: server.Warning, Where: "synchronous_commit", Problem: "is off",
+		x.find(finding.Finding{
+			Check: "durability", Severity: finding.Warning, Where: "synchronous_commit", Problem: "is off",
 			Consequence: "a crash may undo the redemption of a code or the revocation of a token", Remedy: "ALTER ROLE … SET synchronous_commit = 'on'",
 		})
 	}
 	if open := x.pool.Stats().MaxOpenConnections; open > connections && !shared {
-		x.find(server.Finding{
-			Check: "max_open_conns", Severity: server.Warning, Where: "the pool", Problem: fmt.Sprintf("may open %d connections, but PostgreSQL allows only %d", open, connections),
+		x.find(finding.Finding{
+			Check: "max_open_conns", Severity: finding.Warning, Where: "the pool", Problem: fmt.Sprintf("may open %d connections, but PostgreSQL allows only %d", open, connections),
 			Consequence: "requests fail under load", Remedy: "set pool.SetMaxOpenConns to each instance's share of them",
 		})
 	}
@@ -79,14 +79,14 @@ func (x *examination) examineSharing() bool {
 		}
 		return runs(stmt.QueryContext(x.ctx, 1))
 	}) {
-		x.find(server.Finding{
-			Check: "prepared_statements", Severity: server.Grave, Where: "gorm.Config.PrepareStmt", Problem: "is on behind a pooler in transaction mode, such as PgBouncer",
+		x.find(finding.Finding{
+			Check: "prepared_statements", Severity: finding.Grave, Where: "gorm.Config.PrepareStmt", Problem: "is on behind a pooler in transaction mode, such as PgBouncer",
 			Consequence: "most statements fail", Remedy: "PrepareStmt: false",
 		})
 	}
 	if x.prepares(func(tx *sql.Tx, statement string) error { return runs(tx.QueryContext(x.ctx, statement, 1)) }) {
-		x.find(server.Finding{
-			Check: "prepared_statements", Severity: server.Grave, Where: "the connection string", Problem: "lets the driver prepare statements behind a pooler in transaction mode, such as PgBouncer",
+		x.find(finding.Finding{
+			Check: "prepared_statements", Severity: finding.Grave, Where: "the connection string", Problem: "lets the driver prepare statements behind a pooler in transaction mode, such as PgBouncer",
 			Consequence: "many statements fail", Remedy: "default_query_exec_mode=exec in the connection string",
 		})
 	}

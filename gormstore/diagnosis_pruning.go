@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // longPast is how long after their expiry rows are reported as not pruned.
@@ -72,8 +72,8 @@ func (x *examination) findUnpruned(table string, rows int64) {
 	if rows == countedRows {
 		count += " or more"
 	}
-	x.find(server.Finding{
-		Check: "pruning", Severity: server.Warning, Where: "table " + table, Problem: "has rows that expired more than 30 days ago, " + count + " of them",
+	x.find(finding.Finding{
+		Check: "pruning", Severity: finding.Warning, Where: "table " + table, Problem: "has rows that expired more than 30 days ago, " + count + " of them",
 		Consequence: "the table grows without limit",
 		Remedy:      "prune := gormoauth.CreatePruneFunc[Token, AuthorizationCode](db, …), with the stores of all models; prune(ctx, gormstore.PruneOptions{}) once a day",
 	})

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 const (
@@ -48,8 +48,8 @@ func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 	if first == nil || *first == *last || named == rows {
 		return
 	}
-	x.find(server.Finding{
-		Check: "rows_without_issuer", Severity: server.Warning, Where: "table " + m.table.schema.Table,
+	x.find(finding.Finding{
+		Check: "rows_without_issuer", Severity: finding.Warning, Where: "table " + m.table.schema.Table,
 		Problem:     fmt.Sprintf("has rows of several issuers, such as %s and %s, and %d rows of an older release without an issuer", *first, *last, rows-named),
 		Consequence: "each of the issuers accepts those until they expire",
 		Remedy:      fmt.Sprintf("UPDATE %s SET %s = … WHERE %[2]s IS NULL, with the issuer of each row's client", table, column),
@@ -93,15 +93,15 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 	x.foundPlaintext(m, "secrets", plain, "anyone who reads the table "+table+" can impersonate these clients",
 		"gormoauth.Clients[Client](gormstore.ClientOptions{RewritePlaintext: true}), or call Clients.DigestPlaintext of gormstore until it returns 0")
 	if len(bare) > 0 {
-		x.find(server.Finding{
-			Check: "hexadecimal_secrets", Severity: server.Grave, Where: where, Problem: "has secrets that consist of hexadecimal digits and may be digests, such as those of " + someOf(bare),
+		x.find(finding.Finding{
+			Check: "hexadecimal_secrets", Severity: finding.Grave, Where: where, Problem: "has secrets that consist of hexadecimal digits and may be digests, such as those of " + someOf(bare),
 			Consequence: "these clients cannot authenticate with them",
 			Remedy:      "gormoauth.Clients[Client](gormstore.ClientOptions{HexadecimalSecrets: gormstore.HexadecimalPlaintext}), or gormstore.HexadecimalSHA256 if they are digests",
 		})
 	}
 	if len(strange) > 0 {
-		x.find(server.Finding{
-			Check: "unknown_secrets", Severity: server.Grave, Where: where, Problem: "has secrets in an unknown form, such as those of " + someOf(strange),
+		x.find(finding.Finding{
+			Check: "unknown_secrets", Severity: finding.Grave, Where: where, Problem: "has secrets in an unknown form, such as those of " + someOf(strange),
 			Consequence: "these clients cannot authenticate with them",
 			Remedy:      "give the model a method CheckClientSecret that knows the form, or rotate the secrets with ClientFactory.RotateSecret",
 		})
@@ -130,8 +130,8 @@ func (x *examination) foundPlaintext(m *examinedModel, what string, rows int64, 
 	if rows == countedRows {
 		count += " or more"
 	}
-	x.find(server.Finding{
-		Check: "plaintext", Severity: server.Warning, Where: "table " + m.table.schema.Table, Problem: "has " + what + " in plaintext, in " + count + " of its rows",
+	x.find(finding.Finding{
+		Check: "plaintext", Severity: finding.Warning, Where: "table " + m.table.schema.Table, Problem: "has " + what + " in plaintext, in " + count + " of its rows",
 		Consequence: consequence, Remedy: remedy,
 	})
 }
@@ -159,8 +159,8 @@ func (x *examination) examineDuplicates(m *examinedModel, clientID string) {
 	if len(ids) > namedDuplicates {
 		ids[namedDuplicates] = "others"
 	}
-	x.find(server.Finding{
-		Check: "duplicate_client_id", Severity: server.Grave, Where: where, Problem: "has several clients with the client_id " + strings.Join(ids, ", "),
+	x.find(finding.Finding{
+		Check: "duplicate_client_id", Severity: finding.Grave, Where: where, Problem: "has several clients with the client_id " + strings.Join(ids, ", "),
 		Consequence: "it is undefined which of them is found, and a unique index cannot be created",
 		Remedy:      fmt.Sprintf("SELECT * FROM %s WHERE %s IN (…), and delete all but one of each", table, column),
 	})

@@ -11,7 +11,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // catalogTable is a table as the database's catalog describes it.
@@ -72,8 +72,8 @@ func (t *catalogTable) refer(column string) {
 func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTable) {
 	name := m.table.schema.Table
 	if t == nil {
-		x.find(server.Finding{
-			Check: "table", Severity: server.Grave, Where: "table " + name, Problem: "does not exist, or the role may not see it",
+		x.find(finding.Finding{
+			Check: "table", Severity: finding.Grave, Where: "table " + name, Problem: "does not exist, or the role may not see it",
 			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 		return
@@ -87,8 +87,8 @@ func (x *examination) examineTable(engine engine, m *examinedModel, t *catalogTa
 			x.examineColumn(engine, m, t, field, found)
 			continue
 		}
-		x.find(server.Finding{
-			Check: "column", Severity: server.Grave, Where: "column " + name + "." + column, Problem: "does not exist",
+		x.find(finding.Finding{
+			Check: "column", Severity: finding.Grave, Where: "column " + name + "." + column, Problem: "does not exist",
 			Consequence: "every request that needs it fails", Remedy: fmt.Sprintf("gormoauth.AutoMigrate(db, &%s{})", m.table.schema.Name),
 		})
 	}
@@ -104,27 +104,27 @@ func (x *examination) examineColumn(engine engine, m *examinedModel, t *catalogT
 	where := "column " + m.table.schema.Table + "." + field.DBName
 	name := m.ofMixin(field)
 	if length, declared := m.neededLength(field); found.length > 0 && found.length < length {
-		x.find(server.Finding{
-			Check: "column_length", Severity: server.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters but needs %d", found.length, length),
+		x.find(finding.Finding{
+			Check: "column_length", Severity: finding.Grave, Where: where, Problem: fmt.Sprintf("holds %d characters but needs %d", found.length, length),
 			Consequence: "longer values are refused or truncated", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), declared),
 		})
 	}
 	if isTime := strings.HasSuffix(name, "At") || name == "AuthTime"; isTime && found.bits > 0 && found.bits < 64 {
-		x.find(server.Finding{
-			Check: "column_time", Severity: server.Warning, Where: where, Problem: fmt.Sprintf("is a %d-bit integer", found.bits),
+		x.find(finding.Finding{
+			Check: "column_time", Severity: finding.Warning, Where: where, Problem: fmt.Sprintf("is a %d-bit integer", found.bits),
 			Consequence: "it overflows in January 2038", Remedy: engine.retype(x.quote(m.table.schema.Table), x.quote(field.DBName), "bigint"),
 		})
 	}
 	isUserID := m.table.userID != nil && m.table.userID.field == field
 	switch mayBeNull := name != "" || isUserID && m.withoutUser(); {
 	case mayBeNull && zeroIsNull(field) && !found.nullable:
-		x.find(server.Finding{
-			Check: "column_null", Severity: server.Grave, Where: where, Problem: "is NOT NULL, but rows without a value are written",
+		x.find(finding.Finding{
+			Check: "column_null", Severity: finding.Grave, Where: where, Problem: "is NOT NULL, but rows without a value are written",
 			Consequence: "those rows are refused", Remedy: nullable(x.db.Name(), x.quote(m.table.schema.Table), x.quote(field.DBName), found),
 		})
 	case isUserID && m.withoutUser() && !zeroIsNull(field) && t.foreign[field.DBName]:
-		x.find(server.Finding{
-			Check: "user_id", Severity: server.Grave, Where: "model " + m.table.name, Problem: fmt.Sprintf("has a UserID of type %s, and its column refers to another table", field.FieldType),
+		x.find(finding.Finding{
+			Check: "user_id", Severity: finding.Grave, Where: "model " + m.table.name, Problem: fmt.Sprintf("has a UserID of type %s, and its column refers to another table", field.FieldType),
 			Consequence: "rows without a user, such as the tokens of client_credentials, are refused", Remedy: fmt.Sprintf("UserID *%s", field.FieldType),
 		})
 	}
@@ -176,8 +176,8 @@ func (x *examination) examineUnknownColumns(m *examinedModel, t *catalogTable) {
 		if _, known := m.table.schema.FieldsByDBName[column]; known || found.nullable || found.hasDefault {
 			continue
 		}
-		x.find(server.Finding{
-			Check: "column_unknown", Severity: server.Grave, Where: "column " + m.table.schema.Table + "." + column,
+		x.find(finding.Finding{
+			Check: "column_unknown", Severity: finding.Grave, Where: "column " + m.table.schema.Table + "." + column,
 			Problem: "is NOT NULL without a default, but is not in the model", Consequence: "no row can be inserted",
 			Remedy: "give it a default in the database, or add a field for it to the model",
 		})
@@ -199,16 +199,16 @@ func (x *examination) examineTexts(engine engine, m *examinedModel, t *catalogTa
 		}
 	}
 	if len(loose) > 0 {
-		x.find(server.Finding{
-			Check: "collation", Severity: server.Warning, Where: "table " + m.table.schema.Table,
+		x.find(finding.Finding{
+			Check: "collation", Severity: finding.Warning, Where: "table " + m.table.schema.Table,
 			Problem:     fmt.Sprintf("compares %s with %s, which treats some different strings as equal", strings.Join(loose, ", "), collation),
 			Consequence: "a change to the rows of a client or a user also affects those of another with a similar id",
 			Remedy:      x.exactly(engine, m, t, loose),
 		})
 	}
 	if len(narrow) > 0 {
-		x.find(server.Finding{
-			Check: "character_set", Severity: server.Warning, Where: "table " + m.table.schema.Table,
+		x.find(finding.Finding{
+			Check: "character_set", Severity: finding.Warning, Where: "table " + m.table.schema.Table,
 			Problem: fmt.Sprintf("stores %s in %s, which cannot represent every character", strings.Join(narrow, ", "), charset), Consequence: "names with some characters are refused",
 			Remedy: fmt.Sprintf("ALTER TABLE %s CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", x.quote(m.table.schema.Table)),
 		})
@@ -273,14 +273,14 @@ func (x *examination) findIndex(m *examinedModel, t *catalogTable, index *schema
 	remedy := t.dropUnfit(x, m, index.Name)
 	on := fmt.Sprintf(" %s ON %s (%s)%s", x.quote(index.Name), x.quote(m.table.schema.Table), strings.Join(quoted, ", "), condition)
 	if index.Class != "UNIQUE" {
-		x.find(server.Finding{
-			Check: "index", Severity: server.Warning, Where: where, Problem: "has no index that begins with " + strings.Join(columns, ", ") + t.unfit(columns),
+		x.find(finding.Finding{
+			Check: "index", Severity: finding.Warning, Where: where, Problem: "has no index that begins with " + strings.Join(columns, ", ") + t.unfit(columns),
 			Consequence: "finding rows reads the whole table", Remedy: remedy + "CREATE INDEX" + on,
 		})
 		return
 	}
-	x.find(server.Finding{
-		Check: "unique_index", Severity: server.Grave, Where: where, Problem: "has no unique index on " + strings.Join(columns, ", ") + t.unfit(columns),
+	x.find(finding.Finding{
+		Check: "unique_index", Severity: finding.Grave, Where: where, Problem: "has no unique index on " + strings.Join(columns, ", ") + t.unfit(columns),
 		Consequence: "what must be unique can be stored twice, and used twice", Remedy: remedy + "CREATE UNIQUE INDEX" + on,
 	})
 	if columns[0] == m.column("ClientMixin", "ClientID") {
@@ -311,8 +311,8 @@ func (x *examination) examineStorage(m *examinedModel, t *catalogTable) {
 	if saved < worthSaying {
 		return
 	}
-	x.find(server.Finding{
-		Check: "compact", Severity: server.Hint, Where: "table " + m.table.schema.Table,
+	x.find(finding.Finding{
+		Check: "compact", Severity: finding.Hint, Where: "table " + m.table.schema.Table,
 		Problem:     fmt.Sprintf("has b-tree indexes where hash indexes would do: %s, %d MB", strings.Join(names, ", "), bytes>>20),
 		Consequence: fmt.Sprintf("they take about %d MB more than needed, and every change of a row writes more", saved>>20),
 		Remedy:      fmt.Sprintf("run the statements of gormstore.CompactSQL(db, &%s{}) one by one", m.table.schema.Name),

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // sqliteEngine reads SQLite's pragmas.
@@ -32,39 +32,39 @@ func (sqliteEngine) settings(x *examination) {
 		return
 	}
 	if !strings.EqualFold(journal, "wal") {
-		x.find(server.Finding{
-			Check: "journal_mode", Severity: server.Warning, Where: "PRAGMA journal_mode", Problem: "is " + journal,
+		x.find(finding.Finding{
+			Check: "journal_mode", Severity: finding.Warning, Where: "PRAGMA journal_mode", Problem: "is " + journal,
 			Consequence: "readers and writers block each other", Remedy: "_pragma=journal_mode(WAL) in the DSN (with cgo, _journal_mode=WAL)",
 		})
 	}
 	if busy == 0 {
-		x.find(server.Finding{
-			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout", Problem: "is 0",
+		x.find(finding.Finding{
+			Check: "busy_timeout", Severity: finding.Warning, Where: "PRAGMA busy_timeout", Problem: "is 0",
 			Consequence: "a statement that finds the database locked fails immediately", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
 	if budget := budget.Of(x.ctx); busy > 0 && int64(busy) >= budget.Milliseconds() {
-		x.find(server.Finding{
-			Check: "busy_timeout", Severity: server.Warning, Where: "PRAGMA busy_timeout",
+		x.find(finding.Finding{
+			Check: "busy_timeout", Severity: finding.Warning, Where: "PRAGMA busy_timeout",
 			Problem:     fmt.Sprintf("is %d ms, which is not below the storage budget of a request, %v", busy, budget),
 			Consequence: "a request that finds the database locked takes longer than its storage budget", Remedy: "_pragma=busy_timeout(1000) in the DSN (with cgo, _busy_timeout=1000)",
 		})
 	}
 	if synchronous == 0 {
-		x.find(server.Finding{
-			Check: "durability", Severity: server.Grave, Where: "PRAGMA synchronous", Problem: "is OFF",
+		x.find(finding.Finding{
+			Check: "durability", Severity: finding.Grave, Where: "PRAGMA synchronous", Problem: "is OFF",
 			Consequence: "a power cut may damage the database", Remedy: "remove it from the DSN",
 		})
 	}
 	if dsn := x.sqliteDSN(); dsn != "" && !begins(dsn) {
-		x.find(server.Finding{
-			Check: "txlock", Severity: server.Warning, Where: "the DSN", Problem: "does not have _txlock=immediate",
+		x.find(finding.Finding{
+			Check: "txlock", Severity: finding.Warning, Where: "the DSN", Problem: "does not have _txlock=immediate",
 			Consequence: "a transaction that reads before it writes fails as soon as another process writes", Remedy: "_txlock=immediate in the DSN",
 		})
 	}
 	if onNetwork(file) {
-		x.find(server.Finding{
-			Check: "network_filesystem", Severity: server.Grave, Where: "the file " + file, Problem: "is on a network file system",
+		x.find(finding.Finding{
+			Check: "network_filesystem", Severity: finding.Grave, Where: "the file " + file, Problem: "is on a network file system",
 			Consequence: "its locks are unreliable, and two writers may corrupt the database", Remedy: "keep it on a disk of this machine, or use PostgreSQL",
 		})
 	}
@@ -106,8 +106,8 @@ func (x *examination) examineMemory() {
 		return
 	}
 	if len(spare) == 1 && here != there {
-		x.find(server.Finding{
-			Check: "memory", Severity: server.Grave, Where: "the in-memory database", Problem: "is a separate one for each connection of the pool",
+		x.find(finding.Finding{
+			Check: "memory", Severity: finding.Grave, Where: "the in-memory database", Problem: "is a separate one for each connection of the pool",
 			Consequence: "the next request does not find what one has stored", Remedy: "pool.SetMaxOpenConns(1)",
 		})
 	}
@@ -187,8 +187,8 @@ func (x *examination) examineForeignKeys() {
 		return
 	}
 	if !on {
-		x.find(server.Finding{
-			Check: "foreign_keys", Severity: server.Warning, Where: "PRAGMA foreign_keys", Problem: "is off, but there are tables with foreign keys",
+		x.find(finding.Finding{
+			Check: "foreign_keys", Severity: finding.Warning, Where: "PRAGMA foreign_keys", Problem: "is off, but there are tables with foreign keys",
 			Consequence: "rows that refer to a deleted row are kept", Remedy: "_pragma=foreign_keys(1) in the DSN (with cgo, _foreign_keys=1)",
 		})
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 func TestWhatCompactingWouldSaveIsFound(t *testing.T) {
@@ -19,7 +19,7 @@ func TestWhatCompactingWouldSaveIsFound(t *testing.T) {
 	execAll(t, db, `INSERT INTO tokens (issued_at, expires_in, access_token, refresh_token, grant_id, expires_at, access_token_revoked_at, refresh_token_revoked_at)
 		SELECT 0, 3600, `+digest+", "+digest+", "+digest+", 4000000000, 0, 0 FROM generate_series(1, 50000) AS n")
 	found := diagnosed(t, db)["compact table tokens"]
-	assert.Equal(t, server.Hint, found.Severity)
+	assert.Equal(t, finding.Hint, found.Severity)
 	assert.Contains(t, found.Problem, "idx_tokens_grant_id, idx_tokens_refresh_token")
 
 	before := indexSize(t, db)

@@ -19,7 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -28,18 +28,18 @@ const quickly = "durability"
 
 // diagnosed returns the findings by their checks and where, without those that the
 // databases for tests are meant to have.
-func diagnosed(t *testing.T, db *gorm.DB, all ...any) map[string]server.Finding {
+func diagnosed(t *testing.T, db *gorm.DB, all ...any) map[string]finding.Finding {
 	t.Helper()
 	if all == nil {
 		all = allModels
 	}
-	found := make(map[string]server.Finding)
-	for _, finding := range gormstore.Diagnose(t.Context(), db, all...).Without(quickly) {
-		found[finding.Check+" "+finding.Where] = finding
-		assert.NotEmpty(t, finding.Problem)
-		if finding.Severity != server.Hint {
-			assert.NotEmpty(t, finding.Remedy, finding)
-			assert.NotEmpty(t, finding.Consequence, finding)
+	found := make(map[string]finding.Finding)
+	for _, one := range gormstore.Diagnose(t.Context(), db, all...).Without(quickly) {
+		found[one.Check+" "+one.Where] = one
+		assert.NotEmpty(t, one.Problem)
+		if one.Severity != finding.Hint {
+			assert.NotEmpty(t, one.Remedy, one)
+			assert.NotEmpty(t, one.Consequence, one)
 		}
 	}
 	return found
@@ -118,53 +118,53 @@ func TestASchemaIsDiagnosed(t *testing.T) {
 		engines  []string
 		faults   []string
 		check    string
-		severity server.Severity
+		severity finding.Severity
 		contains string
 	}{
-		"every table is there": {both, []string{"DROP TABLE replays"}, "table table replays", server.Grave, "AutoMigrate(db, &Replay{})"},
+		"every table is there": {both, []string{"DROP TABLE replays"}, "table table replays", finding.Grave, "AutoMigrate(db, &Replay{})"},
 		"every column is there": {both, []string{"ALTER TABLE tokens DROP COLUMN claims"},
-			"column column tokens.claims", server.Grave, "AutoMigrate(db, &Token{})"},
+			"column column tokens.claims", finding.Grave, "AutoMigrate(db, &Token{})"},
 		"what may be used once has a unique index": {both, []string{"DROP INDEX idx_tokens_access_token"},
-			"unique_index table tokens", server.Grave, "has no unique index on access_token"},
+			"unique_index table tokens", finding.Grave, "has no unique index on access_token"},
 		"an index of the same columns is not enough": {both, []string{"DROP INDEX idx_replays_replay_key", "CREATE INDEX idx_replays_replay_key ON replays (replay_key)"},
-			"unique_index table replays", server.Grave, "(idx_replays_replay_key is not unique)"},
+			"unique_index table replays", finding.Grave, "(idx_replays_replay_key is not unique)"},
 		"nor is one of some rows": {both, []string{"DROP INDEX idx_authorization_codes_code", "CREATE UNIQUE INDEX idx_authorization_codes_code ON authorization_codes (code) WHERE redeemed_at = 0"},
-			"unique_index table authorization_codes", server.Grave, "(idx_authorization_codes_code is partial: it has a WHERE)"},
+			"unique_index table authorization_codes", finding.Grave, "(idx_authorization_codes_code is partial: it has a WHERE)"},
 		"nor one of an expression": {both, []string{"DROP INDEX idx_tokens_access_token", "CREATE UNIQUE INDEX own ON tokens (lower(access_token))"},
-			"unique_index table tokens", server.Grave, "has no unique index on access_token"},
+			"unique_index table tokens", finding.Grave, "has no unique index on access_token"},
 		"nor one of more columns": {both, []string{"DROP INDEX idx_consents_consent_key", "CREATE UNIQUE INDEX own ON consents (consent_key, client_id)"},
-			"unique_index table consents", server.Grave, "has no unique index on consent_key"},
+			"unique_index table consents", finding.Grave, "has no unique index on consent_key"},
 		"what is looked for has an index": {both, []string{"DROP INDEX idx_tokens_grant_id"},
-			"index table tokens", server.Warning, "has no index that begins with grant_id"},
+			"index table tokens", finding.Warning, "has no index that begins with grant_id"},
 		"one in which it comes second is none": {both, []string{"DROP INDEX idx_tokens_expires_at", "CREATE INDEX own ON tokens (client_id, expires_at)"},
-			"index table tokens", server.Warning, "has no index that begins with expires_at"},
+			"index table tokens", finding.Warning, "has no index that begins with expires_at"},
 		"a column holds what is written": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN grant_id TYPE varchar(32)"},
-			"column_length column tokens.grant_id", server.Grave, `ALTER TABLE "tokens" ALTER COLUMN "grant_id" TYPE varchar(64)`},
+			"column_length column tokens.grant_id", finding.Grave, `ALTER TABLE "tokens" ALTER COLUMN "grant_id" TYPE varchar(64)`},
 		"a list is longer than a word": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN scope TYPE varchar(255)"},
-			"column_length column tokens.scope", server.Grave, "TYPE text"},
+			"column_length column tokens.scope", finding.Grave, "TYPE text"},
 		"a digest has 64 characters": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN access_token TYPE varchar(63)"},
-			"column_length column tokens.access_token", server.Grave, "holds 63 characters but needs 64"},
+			"column_length column tokens.access_token", finding.Grave, "holds 63 characters but needs 64"},
 		"there may be no refresh token": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN refresh_token SET NOT NULL"},
-			"column_null column tokens.refresh_token", server.Grave, "DROP NOT NULL"},
+			"column_null column tokens.refresh_token", finding.Grave, "DROP NOT NULL"},
 		"there may be no user": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN user_id SET NOT NULL"},
-			"column_null column tokens.user_id", server.Grave, "DROP NOT NULL"},
+			"column_null column tokens.user_id", finding.Grave, "DROP NOT NULL"},
 		"a column of nobody has a default": {postgresOnly, []string{"ALTER TABLE tokens ADD COLUMN tenant text NOT NULL"},
-			"column_unknown column tokens.tenant", server.Grave, "no row can be inserted"},
+			"column_unknown column tokens.tenant", finding.Grave, "no row can be inserted"},
 		"a time goes on after 2038": {postgresOnly, []string{"ALTER TABLE tokens ALTER COLUMN issued_at TYPE integer"},
-			"column_time column tokens.issued_at", server.Warning, `ALTER TABLE "tokens" ALTER COLUMN "issued_at" TYPE bigint`},
+			"column_time column tokens.issued_at", finding.Warning, `ALTER TABLE "tokens" ALTER COLUMN "issued_at" TYPE bigint`},
 		"PostgreSQL compares client ids exactly": {postgresOnly, []string{
 			"CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)", "ALTER TABLE clients ALTER COLUMN client_id TYPE varchar(48) COLLATE loose"},
-			"collation table clients", server.Warning, `ALTER TABLE "clients" ALTER COLUMN "client_id" TYPE character varying(48) COLLATE "C"`},
+			"collation table clients", finding.Warning, `ALTER TABLE "clients" ALTER COLUMN "client_id" TYPE character varying(48) COLLATE "C"`},
 		"SQLite compares client ids exactly": {sqliteOnly, []string{
 			"ALTER TABLE clients RENAME TO old", "CREATE TABLE clients AS SELECT * FROM old", "ALTER TABLE clients DROP COLUMN client_id",
 			"DROP TABLE old", "ALTER TABLE clients ADD COLUMN client_id varchar(48) COLLATE NOCASE"},
-			"collation table clients", server.Warning, "compares client_id with COLLATE NOCASE"},
+			"collation table clients", finding.Warning, "compares client_id with COLLATE NOCASE"},
 		"what has ended leaves": {both, []string{`INSERT INTO replays (replay_key, expires_at) VALUES ('old', 1)`},
-			"pruning table replays", server.Warning, "has rows that expired more than 30 days ago, 1 of them"},
+			"pruning table replays", finding.Warning, "has rows that expired more than 30 days ago, 1 of them"},
 		"tokens in plaintext": {both, []string{`INSERT INTO tokens (client_id, access_token, issued_at, access_token_revoked_at, refresh_token_revoked_at, expires_in) VALUES ('c', 'old', 1, 0, 0, 0)`},
-			"plaintext table tokens", server.Warning, "has tokens in plaintext, in 1 of its rows"},
+			"plaintext table tokens", finding.Warning, "has tokens in plaintext, in 1 of its rows"},
 		"secrets in plaintext": {both, []string{`INSERT INTO clients (client_id, client_secret, client_id_issued_at, client_secret_expires_at) VALUES ('c', 'old', 1, 0)`},
-			"plaintext table clients", server.Warning, "has secrets in plaintext, in 1 of its rows"},
+			"plaintext table clients", finding.Warning, "has secrets in plaintext, in 1 of its rows"},
 	} {
 		for _, engine := range c.engines {
 			t.Run(rule+"/"+engine, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestATakenOverTableIsDiagnosed(t *testing.T) {
 		}
 		require.Error(t, gormstore.AutoMigrate(db, old...), "the unique index cannot be made")
 		duplicates := diagnosed(t, db, old...)["duplicate_client_id table oauth2_client"]
-		assert.Equal(t, server.Grave, duplicates.Severity)
+		assert.Equal(t, finding.Grave, duplicates.Severity)
 		assert.Contains(t, duplicates.Problem, `"bare-client", "twin-0", "twin-1", "twin-2", "twin-3", others`)
 
 		execAll(t, db, "DELETE FROM oauth2_client WHERE id > 2")
@@ -372,7 +372,7 @@ func TestTheSettingsOfPostgreSQLAreDiagnosed(t *testing.T) {
 	}
 }
 
-func checksOf(findings server.Findings) (all []string) {
+func checksOf(findings finding.List) (all []string) {
 	for _, finding := range findings {
 		all = append(all, finding.Check+" "+finding.Where)
 	}
@@ -424,7 +424,7 @@ func TestARoleThatMayNotReadIsTold(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"unseen table tokens", "unseen table clients", "unseen expired rows", "unseen the JSON of rows",
 	}, keys(found))
-	assert.Equal(t, server.Hint, found["unseen table tokens"].Severity)
+	assert.Equal(t, finding.Hint, found["unseen table tokens"].Severity)
 	assert.Contains(t, found["unseen table tokens"].Problem, "permission denied")
 
 	execAll(t, db, "REVOKE ALL ON SCHEMA "+schema+" FROM "+role)

@@ -19,7 +19,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -88,8 +88,8 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	}
 	var faults []error
 	for _, algorithm := range o.Algorithms {
-		if !slices.Contains(server.SignatureAlgorithms(), algorithm) {
-			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is not one of %v", algorithm, server.SignatureAlgorithms()))
+		if !slices.Contains(jwk.SignatureAlgorithms(), algorithm) {
+			faults = append(faults, fmt.Errorf("gormstore: SigningKeyOptions.Algorithms: %q is not one of %v", algorithm, jwk.SignatureAlgorithms()))
 		}
 	}
 	for _, algorithm := range o.EncryptionAlgorithms {
@@ -111,7 +111,7 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 }
 
 // SigningKeys stores the key pairs with which the server signs in rows of the program's
-// model; it is a [server.SigningKeys]. A key is created when it is needed, by the first
+// model; it is a [jwk.SigningKeys]. A key is created when it is needed, by the first
 // instance that needs it. Keys rotate without a restart: a key is published, then signs,
 // and is then kept until its last signature has expired.
 type SigningKeys struct {
@@ -343,7 +343,7 @@ func (o SigningKeyOptions) names() (names []string) {
 
 // useOf returns the "use" of keys of an algorithm (RFC 7517 section 4.2).
 func useOf(algorithm string) string {
-	if slices.Contains(server.SignatureAlgorithms(), jose.SignatureAlgorithm(algorithm)) {
+	if slices.Contains(jwk.SignatureAlgorithms(), jose.SignatureAlgorithm(algorithm)) {
 		return "sig"
 	}
 	return "enc"

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -184,7 +185,7 @@ func TestHowOftenKeysAreRead(t *testing.T) {
 		assert.EqualValues(t, 5, d.calls.Load()-before)
 		before = d.calls.Load()
 		for i := range 100 { // ten seconds
-			_, err := server.PublicKeysFor(t.Context(), keys, "unknown", now.Add(time.Minute+time.Duration(i)*100*time.Millisecond))
+			_, err := jwk.PublicKeysFor(t.Context(), keys, "unknown", now.Add(time.Minute+time.Duration(i)*100*time.Millisecond))
 			require.NoError(t, err)
 		}
 		assert.LessOrEqual(t, d.calls.Load()-before, int64(10))
@@ -230,7 +231,7 @@ func TestADiscardedKeySignsNoMore(t *testing.T) {
 			fresh := signer(one, now)
 			assert.NotEqual(t, leaked, fresh)
 
-			set, err := server.PublicKeysFor(t.Context(), other, fresh, now.Add(time.Second-behind))
+			set, err := jwk.PublicKeysFor(t.Context(), other, fresh, now.Add(time.Second-behind))
 			require.NoError(t, err)
 			assert.Equal(t, []string{fresh}, idsOf(set), "it knows the new key, and the old one is void")
 			assert.Equal(t, fresh, signer(other, now.Add(10*time.Second-behind)))
@@ -274,11 +275,11 @@ func TestRotateRefusesOtherAlgorithms(t *testing.T) {
 		var rows int64
 		require.NoError(t, db.Model(&SigningKey{}).Count(&rows).Error)
 		assert.Zero(t, rows)
-		every := gormstore.SigningKeyOptions{Algorithms: server.SignatureAlgorithms()[:3]}
+		every := gormstore.SigningKeyOptions{Algorithms: jwk.SignatureAlgorithms()[:3]}
 		set, err := newKeys(db, every).PublicKeys(t.Context(), now)
 		require.NoError(t, err)
 		for _, key := range set.Keys {
-			assert.True(t, server.IsKeyFor(key, jose.SignatureAlgorithm(key.Algorithm)), key.Algorithm)
+			assert.True(t, jwk.IsKeyFor(key, jose.SignatureAlgorithm(key.Algorithm)), key.Algorithm)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // Keys come and go by schedule while several instances sign without a pause, and a
@@ -58,7 +59,7 @@ func TestRotationThatNobodyNotices(t *testing.T) {
 				for i := range instances {
 					load.Go(func() {
 						claims := map[string]any{"iss": "x", "exp": now.Add(tokenLife).Unix()}
-						text, err := server.SignJWT(context.Background(), keys[i], jose.ES256, now, "JWT", claims)
+						text, err := jwk.SignJWT(context.Background(), keys[i], jose.ES256, now, "JWT", claims)
 						if assert.NoError(t, err, "a request is lost") {
 							signed[i] = text
 						}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -32,9 +33,9 @@ type Assertion struct {
 
 	signed    *jose.JSONWebSignature
 	audience  jwt.Audience
-	expiresAt NumericDate
-	notBefore NumericDate
-	issuedAt  NumericDate
+	expiresAt jwt.NumericDate
+	notBefore jwt.NumericDate
+	issuedAt  jwt.NumericDate
 }
 
 // Limits of an assertion.
@@ -42,19 +43,18 @@ const (
 	maxAssertion       = 16 << 10
 	maxAssertionLife   = time.Hour
 	maxAssertionIDSize = 512
-	maxAssertionKeys   = 20
 	assertionLeeway    = 30 * time.Second // allowed difference between clocks
 )
 
 // ParseAssertion parses an assertion that is signed by one of the algorithms. If algorithms is
-// nil, those of [SignatureAlgorithms] are accepted. The signature is not verified. The error is a
+// nil, those of [jwk.SignatureAlgorithms] are accepted. The signature is not verified. The error is a
 // [*Reason].
 func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Assertion, error) {
 	if len(text) > maxAssertion {
 		return nil, NewReason("the JWT is too long")
 	}
 	if algorithms == nil {
-		algorithms = SignatureAlgorithms()
+		algorithms = jwk.SignatureAlgorithms()
 	}
 	signed, err := parseSigned(text, algorithms)
 	if err != nil {
@@ -133,7 +133,7 @@ func (a *Assertion) CheckCurrent(now time.Time) error {
 	if a.expiresAt == 0 || int64(a.expiresAt) > now.Add(maxAssertionLife).Unix() {
 		return NewReason("the JWT has no 'exp' within the hour", slog.Int64("exp", int64(a.expiresAt)))
 	}
-	for claim, begins := range map[string]NumericDate{"nbf": a.notBefore, "iat": a.issuedAt} {
+	for claim, begins := range map[string]jwt.NumericDate{"nbf": a.notBefore, "iat": a.issuedAt} {
 		if a.Has(claim) && int64(a.expiresAt-begins) > int64((maxAssertionLife+assertionLeeway)/time.Second) {
 			return NewReason("the JWT is valid for more than an hour", slog.Int64("exp", int64(a.expiresAt)), slog.Int64(claim, int64(begins)))
 		}
@@ -213,7 +213,7 @@ func (a *Assertion) VerifyWith(secret []byte) error {
 
 // VerifyBy is [Assertion.VerifyByKeys] for a JWK Set as JSON.
 func (a *Assertion) VerifyBy(keySet []byte) error {
-	keys, err := ParseKeySet(keySet)
+	keys, err := jwk.ParseSet(keySet)
 	if err != nil {
 		return NewReason("the key set is malformed", slog.String("fault", err.Error()))
 	}
@@ -227,14 +227,14 @@ func (a *Assertion) VerifyByKeys(keys *jose.JSONWebKeySet) error {
 	if keys == nil {
 		return NewReason("there are no keys")
 	}
-	if len(keys.Keys) > maxAssertionKeys {
+	if len(keys.Keys) > jwk.MaxKeys {
 		return NewReason("the key set has too many keys", slog.Int("keys", len(keys.Keys)))
 	}
 	header, tried := a.signed.Signatures[0].Header, false
 	for _, key := range keys.Keys {
 		named := header.KeyID == "" || key.KeyID == "" || key.KeyID == header.KeyID
 		meant := (key.Algorithm == "" || key.Algorithm == header.Algorithm) && !strings.EqualFold(key.Use, "enc")
-		if !named || !meant || !IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
+		if !named || !meant || !jwk.IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
 			continue
 		}
 		tried = true

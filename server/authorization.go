@@ -326,21 +326,6 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 	return response, nil
 }
 
-type freshClientsKey struct{}
-
-// FreshClients returns a context in which clients are looked up in storage, not in a cache. Use
-// it to check a client's credential or to change a client, which needs the current row.
-func FreshClients(ctx context.Context) context.Context {
-	return context.WithValue(ctx, freshClientsKey{}, true)
-}
-
-// WantsFreshClients reports whether a context comes from [FreshClients]. A cache of clients calls
-// it.
-func WantsFreshClients(ctx context.Context) bool {
-	fresh, _ := ctx.Value(freshClientsKey{}).(bool)
-	return fresh
-}
-
 // QueryClient looks up a client with Config.QueryClient and every [ClientLookupHook]. It returns
 // nil, nil if there is none. It compares the id again, because some databases match ids that
 // differ in letter case, and it does not query for text that cannot be a client id, because some

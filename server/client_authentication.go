@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -221,7 +222,7 @@ func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []C
 	query := req.queryClient
 	if slices.ContainsFunc(methods, func(m ClientAuthMethod) bool { return !isImplicit(m) }) {
 		query = func(ctx context.Context, clientID string) (Client, error) {
-			return req.queryClient(FreshClients(ctx), clientID)
+			return req.queryClient(cache.Bypass(ctx), clientID)
 		}
 	}
 	if len(methods) == 1 {

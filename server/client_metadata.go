@@ -1,14 +1,18 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // ClientMetadataError lists what is wrong with a client's metadata.
@@ -173,7 +177,7 @@ func keySetProblem(text json.RawMessage) (named, problem string) {
 	if len(text) == 0 || isNull(text) {
 		return "", ""
 	}
-	raw, err := keysOf(text)
+	raw, err := jwk.RawKeys(text)
 	if err != nil {
 		return "", "is not a JSON Web Key Set; register an object whose member keys is a list"
 	}
@@ -181,8 +185,66 @@ func keySetProblem(text json.RawMessage) (named, problem string) {
 	if secret := slices.DeleteFunc(slices.Clone(raw), isPublic); len(secret) > 0 {
 		return namesOfKeys(secret), "has a private or symmetric key; register only public keys, and replace the ones that were sent"
 	}
-	if keys, err := ParseKeySet(text); err != nil || len(keys.Keys) == 0 {
+	if keys, err := jwk.ParseSet(text); err != nil || len(keys.Keys) == 0 {
 		return namesOfKeys(raw), "has no key that the server supports; register an RSA, EC or Ed25519 key"
 	}
 	return "", ""
+}
+
+// holdsSecret reports whether a key has a private or symmetric part, even if it is not supported
+// (RFC 7518 section 6, RFC 8037 section 2).
+func holdsSecret(key []byte) bool {
+	members, _ := strictjson.Object(key) // if it is not an object, it is not a key
+	for _, name := range []string{"d", "k", "priv"} {
+		if _, given := members[name]; given {
+			return true
+		}
+	}
+	return false
+}
+
+// keyNames lists the keys of a JWK Set for the person who registers it: each by its kid or,
+// without one, by its type.
+func keyNames(text []byte) string {
+	raw, _ := jwk.RawKeys(text) // if it is not a key set, there are no keys
+	return namesOfKeys(raw)
+}
+
+func namesOfKeys(raw []json.RawMessage) string {
+	names := make([]string, len(raw))
+	for i, one := range raw {
+		var key struct {
+			ID    string `json:"kid"`
+			Type  string `json:"kty"`
+			Curve string `json:"crv"`
+		}
+		_ = strictjson.Unmarshal(one, &key) // if it is not a key, it has no name
+		names[i] = cmp.Or(key.ID, strings.TrimSpace(key.Type+" "+key.Curve), "a key without a kid")
+	}
+	return strings.Join(names, ", ")
+}
+
+// CheckSigningKeys returns an error if a client's key set (jwks) has no key that can sign with
+// any of the algorithms, in which case the client could never sign anything. The error names the
+// keys. A key set at a jwks_uri is only checked when it is used.
+func CheckSigningKeys(metadata *models.ClientMetadata, algorithms []jose.SignatureAlgorithm) error {
+	if len(metadata.JWKs) == 0 {
+		return nil
+	}
+	fault := ClientMetadataFault{Member: "jwks", Value: keyNames(metadata.JWKs)}
+	keys, err := jwk.ParseSet(metadata.JWKs)
+	signs := func(key jose.JSONWebKey) bool {
+		return !strings.EqualFold(key.Use, "enc") && slices.ContainsFunc(algorithms, func(algorithm jose.SignatureAlgorithm) bool {
+			return (key.Algorithm == "" || key.Algorithm == string(algorithm)) && jwk.IsKeyFor(key, algorithm)
+		})
+	}
+	switch {
+	case err == nil && len(keys.Keys) > jwk.MaxKeys:
+		fault.Problem = fmt.Sprintf("has more than %d keys", jwk.MaxKeys)
+	case err != nil || !slices.ContainsFunc(keys.Keys, signs):
+		fault.Problem = fmt.Sprintf("cannot sign with any of %v; register a key that can", algorithms)
+	default:
+		return nil
+	}
+	return &ClientMetadataError{[]ClientMetadataFault{fault}}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/forwarded"
+	"github.com/gormoauth/gormoauth/server/locale"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -77,8 +79,8 @@ type Config struct {
 
 	// ClientCertificates returns the certificates that a client presented, for authentication by
 	// certificate and for certificate-bound tokens (RFC 8705); nil uses those of the connection.
-	// Behind a proxy that terminates TLS, see [TrustForwardedClientCertificates].
-	ClientCertificates ClientCertificatesFunc
+	// Behind a proxy that terminates TLS, see [forwarded.ClientCertificates].
+	ClientCertificates forwarded.CertificatesFunc
 
 	// EndpointPaths sets the paths of endpoints by name, below the issuer's path. By default,
 	// "authorization" is at /oauth/authorize, "token" at /oauth/token, and any other endpoint
@@ -138,7 +140,7 @@ type Config struct {
 	// program that checks passwords passes its own limit, so that both together leave that half.
 	SlowSecrets *ratelimit.Concurrency
 	// RemoteAddress returns the address that a request comes from; nil uses the other end of the
-	// connection. Behind a proxy use [TrustForwardedAddress]: otherwise all clients have the
+	// connection. Behind a proxy use [forwarded.Address]: otherwise all clients have the
 	// proxy's address, and one that fails to authenticate locks out the others. Rate limits, the
 	// log and the audit trail use this address.
 	RemoteAddress func(r *http.Request) string
@@ -171,7 +173,7 @@ type Config struct {
 	// as Retry-After, are already set. nil writes a page, or JSON if the caller is not a browser.
 	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
 	// Translator translates error descriptions; nil has English and the languages of package locale.
-	Translator *Translator
+	Translator *locale.Translator
 	// Logger receives internal errors, and one line for each refusal with its reason. The lines
 	// use the keys of [EventLog] and never contain a credential. nil logs nothing.
 	Logger *slog.Logger
@@ -309,7 +311,7 @@ func (c Config) filled() Config {
 		c.MaxRequestBytes = defaultMaxRequestBytes
 	}
 	if c.Translator == nil {
-		c.Translator = defaultTranslator()
+		c.Translator = locale.Default()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

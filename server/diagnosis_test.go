@@ -18,11 +18,12 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
 // checks are the names of the rules that were broken, with where.
-func checks(findings server.Findings) (all []string) {
+func checks(findings finding.List) (all []string) {
 	for _, finding := range findings {
 		all = append(all, finding.Check+" "+finding.Where)
 	}
@@ -91,7 +92,7 @@ func TestAServerThatIsNotFinishedIsDiagnosed(t *testing.T) {
 // codes issues what only the authorization code grant takes.
 type codes struct{ ailing }
 
-func (*codes) Diagnose(context.Context, *server.Server) server.Findings { return nil }
+func (*codes) Diagnose(context.Context, *server.Server) finding.List { return nil }
 
 func (*codes) RedeemedBy() string { return "authorization_code" }
 
@@ -126,8 +127,8 @@ func TestACodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
 // ailing is a part of the program's that is not well, of every kind.
 type ailing struct{ grant.ClientCredentials }
 
-func (*ailing) Diagnose(_ context.Context, s *server.Server) server.Findings {
-	return server.Findings{{Check: "own", Severity: server.Grave, Where: s.Issuer()}}
+func (*ailing) Diagnose(_ context.Context, s *server.Server) finding.List {
+	return finding.List{{Check: "own", Severity: finding.Grave, Where: s.Issuer()}}
 }
 
 func TestWhateverIsRegisteredSaysWhatIsWrongWithItself(t *testing.T) {
@@ -154,14 +155,14 @@ func TestWhateverIsRegisteredSaysWhatIsWrongWithItself(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	findings := server.Findings{
-		{Check: "a", Severity: server.Hint, Where: "A", Problem: "is odd"},
-		{Check: "b", Severity: server.Grave, Where: "B", Problem: "is open", Consequence: "anybody comes in", Remedy: "close it"},
-		{Check: "c", Severity: server.Warning, Where: "C", Problem: "is slow", Remedy: "add an index"},
+	findings := finding.List{
+		{Check: "a", Severity: finding.Hint, Where: "A", Problem: "is odd"},
+		{Check: "b", Severity: finding.Grave, Where: "B", Problem: "is open", Consequence: "anybody comes in", Remedy: "close it"},
+		{Check: "c", Severity: finding.Warning, Where: "C", Problem: "is slow", Remedy: "add an index"},
 	}
 	assert.EqualError(t, findings.Err(), "grave: B is open, so anybody comes in; remedy: close it")
 	assert.NoError(t, findings.Without("b").Err())
-	assert.NoError(t, server.Findings(nil).Err())
+	assert.NoError(t, finding.List(nil).Err())
 	assert.Equal(t, "grave: B is open, so anybody comes in; remedy: close it\nwarning: C is slow; remedy: add an index\nhint: A is odd\n", findings.String())
 	assert.Equal(t, "a", findings[0].Check, "they keep their order")
 
@@ -174,6 +175,6 @@ func TestFindings(t *testing.T) {
 	}
 	assert.Contains(t, lines[0], `finding.check=b finding.severity=grave finding.where=B finding.problem="is open" finding.consequence="anybody comes in" finding.remedy="close it"`)
 	log.Reset()
-	server.Findings(nil).Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
+	finding.List(nil).Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
 	assert.Empty(t, log.String())
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -37,7 +38,7 @@ type DPoPProofs struct {
 	// [Config.Secrets]. A nonce from any of the secrets or from NonceKey is accepted.
 	Secrets secret.Keyring
 	// Algorithms are the signature algorithms that clients may use. nil uses those of the profile
-	// or, without a profile, [SignatureAlgorithms].
+	// or, without a profile, [jwk.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
 }
 
@@ -86,7 +87,7 @@ func (p *DPoPProofs) AlgorithmNames() []string {
 
 func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
 	if p.Algorithms == nil {
-		return SignatureAlgorithms()
+		return jwk.SignatureAlgorithms()
 	}
 	return p.Algorithms
 }
@@ -153,12 +154,12 @@ func (p *DPoPProofs) verify(r *http.Request, target, accessToken string, now tim
 
 // dpopProof holds the claims of RFC 9449 section 4.2.
 type dpopProof struct {
-	ID              string      `json:"jti"`
-	Method          string      `json:"htm"`
-	Target          string      `json:"htu"`
-	IssuedAt        NumericDate `json:"iat"`
-	AccessTokenHash string      `json:"ath"`
-	Nonce           string      `json:"nonce"`
+	ID              string          `json:"jti"`
+	Method          string          `json:"htm"`
+	Target          string          `json:"htu"`
+	IssuedAt        jwt.NumericDate `json:"iat"`
+	AccessTokenHash string          `json:"ath"`
+	Nonce           string          `json:"nonce"`
 
 	thumbprint string
 }
@@ -181,7 +182,7 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopPro
 		return nil, NewReason("the DPoP proof has no 'jwk'")
 	}
 	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil || !IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose only accepts a public key here
+	if err != nil || !jwk.IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose only accepts a public key here
 		return nil, NewReason("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
 	}
 	payload, err := signed.Verify(key)

@@ -18,6 +18,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/locale"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -110,14 +112,14 @@ func FuzzDescribe(f *testing.F) {
 	for _, seed := range []string{"", "zh-CN", "en;q=2", "*", "zh-Hans-CN-u-co-pinyin,de", "\xff", "x-x-x"} {
 		f.Add(seed, seed)
 	}
-	translator, err := server.NewTranslator(nil)
+	translator, err := locale.NewTranslator(nil)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, locales, accept string) {
 		r := get("/?ui_locales=" + queryEscape(locales))
 		r.Header.Set("Accept-Language", accept)
-		if translator.Describe(r, server.NewError("x", "The request has no 'code'.")) == "" {
+		if translator.Describe(r, "The request has no 'code'.") == "" {
 			t.Fatalf("nothing to say in %q, %q", locales, accept)
 		}
 	})
@@ -160,7 +162,7 @@ func FuzzParseKeySet(f *testing.F) {
 	f.Add(string(oauthtest.KeySet(f, oauthtest.NewKey(f))))
 	f.Add(`{"keys":[{"kty":"RSA","n":"AQ","e":"AQ"},{"kty":"oct","k":"AAAA"}],"keys":[]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		keys, err := server.ParseKeySet([]byte(text))
+		keys, err := jwk.ParseSet([]byte(text))
 		if err != nil {
 			return
 		}
@@ -170,7 +172,7 @@ func FuzzParseKeySet(f *testing.F) {
 			}
 			_, _ = key.Thumbprint(crypto.SHA256)
 		}
-		more, err := server.ParseKeySet(oauthtest.WithKey([]byte(text), `{}`))
+		more, err := jwk.ParseSet(oauthtest.WithKey([]byte(text), `{}`))
 		if err == nil && len(more.Keys) != len(keys.Keys) {
 			t.Fatalf("%q: %d keys, and %d beside one that is not understood", text, len(keys.Keys), len(more.Keys))
 		}
@@ -198,7 +200,7 @@ func FuzzDPoPProof(f *testing.F) {
 		r.Header["Dpop"] = []string{proof}
 		thumbprint, err := proofs.Check(r, target, "", p.Now)
 		if err == nil {
-			signed, parseErr := jose.ParseSignedCompact(proof, server.SignatureAlgorithms())
+			signed, parseErr := jose.ParseSignedCompact(proof, jwk.SignatureAlgorithms())
 			if parseErr != nil {
 				t.Fatalf("%q is no proof: %v", proof, parseErr)
 			}

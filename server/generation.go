@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/cache"
 )
 
 // Generational is a client or a user all of whose grants can be ended at once. Whatever was
@@ -49,20 +50,10 @@ func (r *Request) ended(authorization models.Authorization) *Reason {
 	return Ended(authorization, ofClient, r.userGeneration)
 }
 
-type clientAgeKey struct{}
-
-// ClientAge is called by a cache of clients when it returns a client that was read some time ago.
-// ctx is the context of the lookup, and age how long ago that was.
-func ClientAge(ctx context.Context, age time.Duration) {
-	if readAt, ok := ctx.Value(clientAgeKey{}).(*time.Time); ok {
-		*readAt = readAt.Add(-age)
-	}
-}
-
 // queryClient is QueryClient for the request's client. It records when the client was read.
 func (r *Request) queryClient(ctx context.Context, clientID string) (Client, error) {
 	r.clientReadAt = time.Now()
-	return r.Server.QueryClient(context.WithValue(ctx, clientAgeKey{}, &r.clientReadAt), clientID)
+	return r.Server.QueryClient(cache.Note(ctx, &r.clientReadAt), clientID)
 }
 
 // queryUser is QueryUser for the request's user. It records the user's generation, and when it
@@ -83,7 +74,7 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 	}
 	longAgo := func(at time.Time) bool { return !at.IsZero() && time.Since(at) > budget.StaleAfter(ctx) }
 	if longAgo(r.clientReadAt) && r.Client != nil {
-		client, err := r.queryClient(FreshClients(ctx), r.Client.GetClientID())
+		client, err := r.queryClient(cache.Bypass(ctx), r.Client.GetClientID())
 		if err != nil {
 			return err
 		}

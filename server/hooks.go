@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // A hook is a small interface with one method, whose name no other hook has. A value is
@@ -155,7 +157,7 @@ type MetadataHook interface {
 // instead.
 type DiagnoseHook interface {
 	// Diagnose returns the problems found, nil if there are none. It changes nothing.
-	Diagnose(ctx context.Context, s *Server) Findings
+	Diagnose(ctx context.Context, s *Server) finding.List
 }
 
 // ClientLookupHook finds clients outside the program's storage, or not only there, such as those
@@ -197,7 +199,7 @@ type RequestObjectHook interface {
 // publishes its keys in the document "jwks", unless an endpoint of that name is registered.
 type PublishedKeysHook interface {
 	// PublishedKeys returns the signing keys, or nil if nothing is signed.
-	PublishedKeys() SigningKeys
+	PublishedKeys() jwk.SigningKeys
 }
 
 // RegistrationHook enforces rules on the configuration of the whole server.

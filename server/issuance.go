@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -275,7 +276,7 @@ func (s *Server) accessToken(ctx context.Context, input TokenInput, own string) 
 // accessTokenGenerator returns the generator of an access token, nil for the built-in one.
 func (s *Server) accessTokenGenerator(input TokenInput) TokenGenerator {
 	for _, r := range s.resourceGenerators {
-		if HasResource(strings.Fields(input.Record.Audience), r.resource) {
+		if indicator.Has(strings.Fields(input.Record.Audience), r.resource) {
 			return r.generator
 		}
 	}

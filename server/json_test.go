@@ -10,8 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 func TestANumericDateMayHaveAFraction(t *testing.T) {
@@ -20,7 +22,7 @@ func TestANumericDateMayHaveAFraction(t *testing.T) {
 		"18000000000e-1": 1_800_000_000, "0": 0, "0.5": 0, "-0": 0, "1e-400": 0, "null": 0, "253402300799": 253_402_300_799, "253402300799.9": 253_402_300_799,
 		"1800000000." + strings.Repeat("0", 5000): 1_800_000_000,
 	} {
-		var date server.NumericDate
+		var date jwt.NumericDate
 		require.NoError(t, server.ReadJSON([]byte(text), &date), text)
 		assert.EqualValues(t, want, date, text)
 		assert.Equal(t, want, date.Time().Unix(), text)
@@ -29,11 +31,11 @@ func TestANumericDateMayHaveAFraction(t *testing.T) {
 		"-1", "-0.5", "-1e9", "253402300800", "1e12", "9223372036854775807", "9223372036854775808", "18446744073709551617", "1e400", "-1e400", "1e999999999",
 		"NaN", "Infinity", "-Infinity", `"1800000000"`, "true", "[]", "{}", "0x6b49d200", "01", "1.", "1_800_000_000", "１８", "", "1 2", strings.Repeat("9", 5000),
 	} {
-		date := server.NumericDate(7)
+		date := jwt.NumericDate(7)
 		assert.Error(t, server.ReadJSON([]byte(text), &date), text)
 		assert.Zero(t, date, text)
 	}
-	text, err := json.Marshal(server.NumericDate(1_800_000_000))
+	text, err := json.Marshal(jwt.NumericDate(1_800_000_000))
 	require.NoError(t, err)
 	assert.Equal(t, "1800000000", string(text))
 }
@@ -61,13 +63,13 @@ func TestAKeyThatIsNotUnderstoodIsIgnored(t *testing.T) {
 	for name, key := range oauthtest.KeysNotUnderstood() {
 		t.Run(name, func(t *testing.T) {
 			set := oauthtest.WithKey(oauthtest.KeySet(t, signing), key)
-			keys, err := server.ParseKeySet(set)
+			keys, err := jwk.ParseSet(set)
 			require.NoError(t, err)
 			require.Len(t, keys.Keys, 1)
 			assert.Equal(t, "1", keys.Keys[0].KeyID)
 			assert.NoError(t, assertion.VerifyBy(set))
 
-			alone, err := server.ParseKeySet([]byte(`{"keys":[` + key + `]}`))
+			alone, err := jwk.ParseSet([]byte(`{"keys":[` + key + `]}`))
 			require.NoError(t, err)
 			assert.Empty(t, alone.Keys)
 			assert.Error(t, assertion.VerifyBy([]byte(`{"keys":[`+key+`]}`)))
@@ -80,10 +82,10 @@ func TestWhatIsNoKeySet(t *testing.T) {
 		``, `null`, `[]`, `{}`, `"keys"`, `{"keys":null}`, `{"keys":{}}`, `{"keys":"a"}`, `{"Keys":[]}`, `{"\u212Aeys":[]}`, `{"keyſ":[]}`,
 		`{"keys":[],"keys":[]}`, `{"keys":[{"kty":"OKP","kty":"OKP"}]}`, `{"keys":[{"x":{"y":1,"y":2}}]}`, `{"keys":[]}x`, "{\"keys\":[\"\xff\"]}",
 	} {
-		_, err := server.ParseKeySet([]byte(text))
+		_, err := jwk.ParseSet([]byte(text))
 		assert.Error(t, err, text)
 	}
-	keys, err := server.ParseKeySet([]byte(`{"keys":[],"more":1}`))
+	keys, err := jwk.ParseSet([]byte(`{"keys":[],"more":1}`))
 	require.NoError(t, err)
 	assert.Empty(t, keys.Keys)
 }

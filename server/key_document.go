@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // jwksEndpoint is the name of the endpoint that publishes the server's keys.
@@ -19,7 +21,7 @@ const jwksEndpoint = "jwks"
 
 // PublicKeysResponse returns a JWK Set of the public keys of all signers (RFC 7517 section 5). It
 // may be cached for five minutes: a new key is published long before it signs.
-func PublicKeysResponse(ctx context.Context, now time.Time, signers ...SigningKeys) (*Response, error) {
+func PublicKeysResponse(ctx context.Context, now time.Time, signers ...jwk.SigningKeys) (*Response, error) {
 	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, signer := range signers {
 		keys, err := signer.PublicKeys(ctx, now)
@@ -39,7 +41,7 @@ func PublicKeysResponse(ctx context.Context, now time.Time, signers ...SigningKe
 
 // keyDocument is the endpoint "jwks" of a server that signs, if the program registers no other
 // endpoint of that name: without its keys nobody could verify the signatures.
-type keyDocument []SigningKeys
+type keyDocument []jwk.SigningKeys
 
 // EndpointName returns "jwks".
 func (keyDocument) EndpointName() string { return jwksEndpoint }
@@ -76,7 +78,7 @@ func (r *registrations) publishKeys() {
 }
 
 // signers returns the keys of everything registered that signs, except the key document.
-func (r *registrations) signers() (signers []SigningKeys) {
+func (r *registrations) signers() (signers []jwk.SigningKeys) {
 	values := slices.Clone(r.extensions)
 	for _, g := range r.grants {
 		values = append(values, g.extensions...)
@@ -94,7 +96,7 @@ func (r *registrations) signers() (signers []SigningKeys) {
 		if !ok {
 			continue
 		}
-		if keys := hook.PublishedKeys(); keys != nil && !slices.ContainsFunc(signers, func(other SigningKeys) bool { return sameKeys(keys, other) }) {
+		if keys := hook.PublishedKeys(); keys != nil && !slices.ContainsFunc(signers, func(other jwk.SigningKeys) bool { return sameKeys(keys, other) }) {
 			signers = append(signers, keys)
 		}
 	}
@@ -102,20 +104,20 @@ func (r *registrations) signers() (signers []SigningKeys) {
 }
 
 // sameKeys reports whether two values are the same.
-func sameKeys(a, b SigningKeys) bool {
+func sameKeys(a, b jwk.SigningKeys) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // publishedKeys returns the keys of everything that signs, and those of the program's own key
 // document.
-func (r *registrations) publishedKeys() []SigningKeys {
+func (r *registrations) publishedKeys() []jwk.SigningKeys {
 	all := r.signers()
 	document, ok := r.endpoints[jwksEndpoint].(PublishedKeysHook)
 	if !ok {
 		return all
 	}
 	keys := document.PublishedKeys()
-	if keys == nil || slices.ContainsFunc(all, func(other SigningKeys) bool { return sameKeys(keys, other) }) {
+	if keys == nil || slices.ContainsFunc(all, func(other jwk.SigningKeys) bool { return sameKeys(keys, other) }) {
 		return all
 	}
 	return append(all, keys)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // Profile is a security profile: rules that apply wherever something is checked. Pass the same
@@ -20,7 +22,7 @@ type Profile interface {
 }
 
 // CheckAlgorithms returns an error that names the setting if an algorithm is not allowed by the
-// profile. A nil profile allows [SignatureAlgorithms]. A [ConfigChecker] calls it with
+// profile. A nil profile allows [jwk.SignatureAlgorithms]. A [ConfigChecker] calls it with
 // Config.Profile.
 func CheckAlgorithms(profile Profile, setting string, algorithms ...jose.SignatureAlgorithm) error {
 	allowed := algorithmsOf(profile)
@@ -33,7 +35,7 @@ func CheckAlgorithms(profile Profile, setting string, algorithms ...jose.Signatu
 }
 
 // SignatureAlgorithms returns the algorithms of a setting. If that is nil, it returns those of
-// Config.Profile or, without a profile, [SignatureAlgorithms].
+// Config.Profile or, without a profile, [jwk.SignatureAlgorithms].
 func (s *Server) SignatureAlgorithms(setting []jose.SignatureAlgorithm) []jose.SignatureAlgorithm {
 	if setting != nil {
 		return setting
@@ -46,7 +48,7 @@ func (s *Server) Profile() Profile { return s.config.Profile }
 
 func algorithmsOf(profile Profile) []jose.SignatureAlgorithm {
 	if profile == nil {
-		return SignatureAlgorithms()
+		return jwk.SignatureAlgorithms()
 	}
 	return profile.SignatureAlgorithms()
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -247,7 +248,7 @@ func reasonsOfTheSource(t *testing.T) map[string]string {
 func TestErrorsAreAnsweredWhereTheyAreLogged(t *testing.T) {
 	writes := map[string]string{
 		"response.go": "every error, and JSON", "error_page.go": "every error, for a person", "endpoint.go": "what an endpoint returns", "resource/protector.go": "every error of an API",
-		"cross_origin.go": "preflights", "observation.go": "passes it on", "server.go": "there is no log before Init", "doctor/asking.go": "is no server",
+		"observation.go": "passes it on", "server.go": "there is no log before Init", "doctor/asking.go": "is no server",
 	}
 	found, keyed := make(map[string]bool), make(map[string]bool)
 	files := token.NewFileSet()
@@ -1028,9 +1029,9 @@ func (p *full) apis(t *testing.T) {
 	good, old := token(func(*oauthtest.Token) {}), token(func(row *oauthtest.Token) { row.IssuedAt = now - 86400 })
 	revoked, elsewhere := token(func(row *oauthtest.Token) { row.AccessTokenRevokedAt = now }), token(func(row *oauthtest.Token) { row.Audience = "https://other.example" })
 	proved := token(func(row *oauthtest.Token) {
-		row.TokenType, row.Confirmation = "DPoP", server.NewConfirmation(server.JWKThumbprint, oauthtest.Thumbprint(t, key))
+		row.TokenType, row.Confirmation = "DPoP", cnf.New(cnf.JWKThumbprint, oauthtest.Thumbprint(t, key))
 	})
-	certified := token(func(row *oauthtest.Token) { row.Confirmation = server.CertificateConfirmation(mine.Certificate) })
+	certified := token(func(row *oauthtest.Token) { row.Confirmation = cnf.OfCertificate(mine.Certificate) })
 	tokens := gormoauth.CreateBearerTokenValidator[oauthtest.Token](p.DB)
 	jwts := &resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Audience: aResource, Keys: p.keys, Clock: p.Protector.Clock()}
 	metadata := &resource.Metadata{Resource: aResource, AuthorizationServers: []string{oauthtest.Issuer}}

@@ -3,23 +3,10 @@ package server
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/weburi"
 )
-
-// SameResource reports whether two resource identifiers (RFC 8707 section 2) name the same
-// resource. URIs with a host are compared after the normalization of RFC 3986 sections 6.2.2 and
-// 6.2.3, so that "https://api.example" equals "https://api.example/". Anything else, such as a
-// URN or a name, is compared character by character.
-func SameResource(a, b string) bool { return weburi.Normal(a) == weburi.Normal(b) }
-
-// HasResource reports whether audience contains the resource, compared by [SameResource].
-func HasResource(audience []string, resource string) bool {
-	normal := weburi.Normal(resource)
-	return slices.ContainsFunc(audience, func(one string) bool { return one == resource || weburi.Normal(one) == normal })
-}
 
 // ResourceServer is implemented by a client that is itself an API, such as [models.ClientMixin].
 type ResourceServer interface {

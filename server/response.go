@@ -29,7 +29,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	if failure.URI == "" {
 		failure.URI = s.config.ErrorURIs[failure.Code]
 	}
-	description := s.config.Translator.Describe(r, &failure)
+	description := s.config.Translator.Describe(r, failure.Description, failure.Args...)
 	if failure.held != nil {
 		failure.wayBack = s.wayBack(&failure, description)
 	}
@@ -66,7 +66,8 @@ func (s *Server) wayBack(failure *Error, description string) string {
 
 // Describe returns what a user may know about an error, in the language of the request.
 func (s *Server) Describe(r *http.Request, err error) string {
-	return s.config.Translator.Describe(r, AsError(err))
+	failure := AsError(err)
+	return s.config.Translator.Describe(r, failure.Description, failure.Args...)
 }
 
 // writeJSON writes a response that must not be cached (RFC 6749 section 5.1).

@@ -28,7 +28,7 @@ import (
 
 func TestDescriptionsComeInTheRequestsLanguage(t *testing.T) {
 	const english, chinese, french = "The server does not support this 'grant_type'.", "服务器不支持此 “grant_type”。", "Ce 'grant_type' n'existe pas."
-	translator, err := server.NewTranslator(func(b *catalog.Builder) error { return b.SetString(language.French, english, french) })
+	translator, err := locale.NewTranslator(func(b *catalog.Builder) error { return b.SetString(language.French, english, french) })
 	require.NoError(t, err)
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) { c.Translator = translator })
@@ -135,7 +135,7 @@ func isDescribed(call *ast.CallExpr) bool {
 
 // Every translation says what its description says, and names what it names.
 func TestTranslationsKeepTheirArguments(t *testing.T) {
-	translator, err := server.NewTranslator(nil)
+	translator, err := locale.NewTranslator(nil)
 	require.NoError(t, err)
 	for tag, sentences := range locale.Translations() {
 		for description, translated := range sentences {
@@ -143,7 +143,7 @@ func TestTranslationsKeepTheirArguments(t *testing.T) {
 			for i := range args {
 				args[i] = "ARGUMENT"
 			}
-			text := translator.Describe(get("/?ui_locales="+tag.String()), server.NewError("x", description, args...))
+			text := translator.Describe(get("/?ui_locales="+tag.String()), description, args...)
 			assert.Equal(t, strings.ReplaceAll(translated, "%s", "ARGUMENT"), text, description)
 			assert.Equal(t, len(args), strings.Count(text, "ARGUMENT"), text)
 			assert.NotContains(t, text, "%!", description)
@@ -153,9 +153,9 @@ func TestTranslationsKeepTheirArguments(t *testing.T) {
 		}
 	}
 	chinese := get("/?ui_locales=zh-CN")
-	assert.Empty(t, translator.Describe(chinese, server.NewError("x", "")), "no description needs none")
-	assert.Equal(t, "Only here.", translator.Describe(chinese, server.NewError("x", "Only here.")), "a description without a translation is in English")
-	assert.Equal(t, "Only 'a' here.", translator.Describe(chinese, server.NewError("x", "Only '%s' here.", "a")))
+	assert.Empty(t, translator.Describe(chinese, ""), "no description needs none")
+	assert.Equal(t, "Only here.", translator.Describe(chinese, "Only here."), "a description without a translation is in English")
+	assert.Equal(t, "Only 'a' here.", translator.Describe(chinese, "Only '%s' here.", "a"))
 }
 
 // ui_locales may come in a body, among other parameters.
@@ -168,14 +168,14 @@ func TestUILocalesMayComeInTheBody(t *testing.T) {
 
 func TestATranslatorThatCannotBeBuiltSaysSo(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := server.NewTranslator(func(*catalog.Builder) error { return broken })
+	_, err := locale.NewTranslator(func(*catalog.Builder) error { return broken })
 	assert.ErrorIs(t, err, broken)
 }
 
 // RFC 6749 section 5.2 allows printable ASCII without the quote and the
 // backslash, and so do headers.
 func TestDescriptionsAreWhatRFC6749Allows(t *testing.T) {
-	for _, description := range slices.Concat(described(t), server.Descriptions()) {
+	for _, description := range slices.Concat(described(t), locale.Descriptions()) {
 		assert.NotRegexp(t, `[^\x20-\x7e]|["\\]`, description)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cache"
 )
 
 // Options limit the cache. The zero value is useful.
@@ -36,7 +37,7 @@ const (
 // caches the clients that it finds. Clients that do not exist are not cached, so that nobody
 // can fill the cache with them, and a new client is found at once. Nothing is cached within
 // [gormstore.WithTransaction]. Requests that check a client's credential or change its
-// registration bypass the cache ([server.FreshClients]): a secret that was rotated on
+// registration bypass the cache ([cache.Bypass]): a secret that was rotated on
 // another instance is void at once.
 //
 // Each call gets its own copy of the row. Slices and maps in it are shared and must not
@@ -65,7 +66,7 @@ func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (serve
 	if err != nil {
 		return nil, err
 	}
-	c := &cache[M, P]{options: options, query: clients.Query}
+	c := &cached[M, P]{options: options, query: clients.Query}
 	c.forget()
 	if err := c.forgetOnWrite(db); err != nil {
 		return nil, err
@@ -73,9 +74,9 @@ func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (serve
 	return c.Query, nil
 }
 
-// cache holds rows by client id. A write replaces all entries, so that a read in progress
+// cached holds rows by client id. A write replaces all entries, so that a read in progress
 // stores its row in entries that are no longer used.
-type cache[M any, P gormstore.ClientModel[M]] struct {
+type cached[M any, P gormstore.ClientModel[M]] struct {
 	options Options
 	query   server.QueryClientFunc
 	entries atomic.Pointer[entries[M]]
@@ -91,34 +92,34 @@ type entry[M any] struct {
 }
 
 // Query is a [server.QueryClientFunc].
-func (c *cache[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
+func (c *cached[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
 	// In this order: a call that gets the entries made after a write also sees the write's
 	// idleUntil.
 	all, now := c.entries.Load(), c.options.Clock()
-	if server.WantsFreshClients(ctx) || gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
+	if cache.IsBypassed(ctx) || gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
 		return c.query(ctx, clientID)
 	}
 	found, ok := all.GetIfPresent(clientID)
 	if !ok || c.ended(found, now) {
 		return c.read(ctx, all, clientID, now)
 	}
-	server.ClientAge(ctx, now.Sub(found.readAt))
+	cache.Hit(ctx, now.Sub(found.readAt))
 	return c.copyOf(found), nil
 }
 
 // ended reports whether an entry was read too long ago.
-func (c *cache[M, P]) ended(e entry[M], now time.Time) bool {
+func (c *cached[M, P]) ended(e entry[M], now time.Time) bool {
 	return now.Sub(e.readAt) >= c.options.TTL
 }
 
-func (*cache[M, P]) copyOf(e entry[M]) server.Client {
+func (*cached[M, P]) copyOf(e entry[M]) server.Client {
 	row := *e.row
 	return P(&row)
 }
 
 // read reads a client, once for all concurrent calls. If the request that reads for the
 // others is canceled, one of them takes over.
-func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string, now time.Time) (server.Client, error) {
+func (c *cached[M, P]) read(ctx context.Context, all *entries[M], clientID string, now time.Time) (server.Client, error) {
 	all.ComputeIfPresent(clientID, func(e entry[M]) (entry[M], otter.ComputeOp) {
 		if c.ended(e, now) {
 			return e, otter.InvalidateOp
@@ -132,7 +133,7 @@ func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string
 	}))
 	switch {
 	case err == nil:
-		server.ClientAge(ctx, max(0, now.Sub(found.readAt)))
+		cache.Hit(ctx, max(0, now.Sub(found.readAt)))
 		return c.copyOf(found), nil
 	case !errors.Is(err, otter.ErrNotFound):
 		return nil, err
@@ -143,7 +144,7 @@ func (c *cache[M, P]) read(ctx context.Context, all *entries[M], clientID string
 	return nil, nil
 }
 
-func (c *cache[M, P]) load(ctx context.Context, clientID string) (entry[M], error) {
+func (c *cached[M, P]) load(ctx context.Context, clientID string) (entry[M], error) {
 	readAt := c.options.Clock()
 	found, err := c.query(ctx, clientID)
 	if err != nil {
@@ -158,7 +159,7 @@ func (c *cache[M, P]) load(ctx context.Context, clientID string) (entry[M], erro
 
 // forget replaces all entries. Expiry is not left to otter, and its maintenance runs in
 // the calling goroutine, because otherwise either would start goroutines.
-func (c *cache[M, P]) forget() {
+func (c *cached[M, P]) forget() {
 	c.entries.Store(otter.Must(&otter.Options[string, entry[M]]{
 		MaximumSize: c.options.Size,
 		Executor:    func(task func()) { task() },
@@ -168,14 +169,14 @@ func (c *cache[M, P]) forget() {
 // idle empties the cache and turns it off for Options.TTL. It is called after a statement
 // that takes effect only later, with a COMMIT that GORM does not report: nothing that was
 // read before the COMMIT is cached, unless the COMMIT comes even later.
-func (c *cache[M, P]) idle() {
+func (c *cached[M, P]) idle() {
 	c.idleUntil.Store(c.options.Clock().Add(c.options.TTL).UnixNano())
 	c.forget()
 }
 
 // forgetOnWrite empties the cache whenever a statement has changed the table of clients,
 // after its COMMIT. Inserting a new client does not affect the cache.
-func (c *cache[M, P]) forgetOnWrite(db *gorm.DB) error {
+func (c *cached[M, P]) forgetOnWrite(db *gorm.DB) error {
 	stmt := &gorm.Statement{DB: db}
 	if err := stmt.Parse(new(M)); err != nil {
 		return err

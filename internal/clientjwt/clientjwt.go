@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // Answer is one kind of such a response.
@@ -26,7 +27,7 @@ type Answer struct {
 	// or "introspection".
 	Called string
 	// Keys are the keys that sign it.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithms are the signature algorithms that a client may choose from; see
 	// [Algorithms].
 	Algorithms []jose.SignatureAlgorithm
@@ -43,14 +44,14 @@ type knowing interface {
 // Algorithms returns the given algorithms if there are any. Otherwise it returns the
 // algorithms of the keys that the server's profile allows, or RS256, the default of the
 // specifications, if the keys do not know their algorithms.
-func Algorithms(s *server.Server, given []jose.SignatureAlgorithm, keys server.SigningKeys) []jose.SignatureAlgorithm {
+func Algorithms(s *server.Server, given []jose.SignatureAlgorithm, keys jwk.SigningKeys) []jose.SignatureAlgorithm {
 	if given != nil {
 		return given
 	}
 	return byDefault(s.Profile(), keys)
 }
 
-func byDefault(profile server.Profile, keys server.SigningKeys) []jose.SignatureAlgorithm {
+func byDefault(profile server.Profile, keys jwk.SigningKeys) []jose.SignatureAlgorithm {
 	known, ok := keys.(knowing)
 	if !ok {
 		return []jose.SignatureAlgorithm{jose.RS256}
@@ -63,7 +64,7 @@ func byDefault(profile server.Profile, keys server.SigningKeys) []jose.Signature
 // CheckAlgorithms returns an error, which begins with name, if the given algorithms are an
 // empty list, or include one that has no key or that the profile does not allow. If given
 // is nil, it returns an error if the profile allows none of the algorithms of the keys.
-func CheckAlgorithms(profile server.Profile, name string, given []jose.SignatureAlgorithm, keys server.SigningKeys) error {
+func CheckAlgorithms(profile server.Profile, name string, given []jose.SignatureAlgorithm, keys jwk.SigningKeys) error {
 	if given == nil {
 		all := byDefault(profile, keys)
 		if len(all) == 0 {
@@ -172,7 +173,7 @@ func (a Answer) Algorithm(client server.Client) jose.SignatureAlgorithm {
 // Sign returns the claims as a signed JWT of the type typ, which is then encrypted if the
 // client registered for encryption (OpenID Connect Core section 10.2).
 func (a Answer) Sign(ctx context.Context, client server.Client, now time.Time, typ string, claims map[string]any) (string, error) {
-	signed, err := server.SignJWT(ctx, a.Keys, a.Algorithm(client), now, typ, claims)
+	signed, err := jwk.SignJWT(ctx, a.Keys, a.Algorithm(client), now, typ, claims)
 	if err != nil || !a.Encrypts(client) {
 		return signed, err
 	}
@@ -213,7 +214,7 @@ type recipient struct {
 // for example that its modulus is not even, may only show here. The error is a
 // [*server.Reason].
 func (r recipient) seal(keySet, plain []byte) (string, error) {
-	keys, err := server.ParseKeySet(keySet)
+	keys, err := jwk.ParseSet(keySet)
 	if err != nil {
 		return "", server.NewReason("the key set is malformed", slog.String("fault", err.Error()))
 	}
@@ -222,7 +223,7 @@ func (r recipient) seal(keySet, plain []byte) (string, error) {
 		options = options.WithContentType(r.contentType)
 	}
 	for _, key := range keys.Keys {
-		if key.Use == "sig" || key.Algorithm != "" && key.Algorithm != string(r.algorithm) || !server.IsEncryptionKeyFor(key, r.algorithm) {
+		if key.Use == "sig" || key.Algorithm != "" && key.Algorithm != string(r.algorithm) || !jwk.IsEncryptionKeyFor(key, r.algorithm) {
 			continue
 		}
 		encrypter, err := jose.NewEncrypter(r.encryption, jose.Recipient{Algorithm: r.algorithm, Key: key.Key, KeyID: key.KeyID}, options)

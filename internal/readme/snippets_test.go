@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -120,7 +121,7 @@ var (
 	mux       *http.ServeMux
 	logger    *slog.Logger
 	secret    []byte
-	keys      server.SigningKeys
+	keys      jwk.SigningKeys
 	fetcher   *fetch.Fetcher
 	codes     *grant.AuthorizationCode
 	protector *resource.Protector

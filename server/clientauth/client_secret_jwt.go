@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -66,12 +67,12 @@ func (m *ClientSecretJWT) Registered(s *server.Server) {
 }
 
 // Diagnose reports that Key derives new secrets although Config.Secrets is set.
-func (m *ClientSecretJWT) Diagnose(_ context.Context, s *server.Server) server.Findings {
+func (m *ClientSecretJWT) Diagnose(_ context.Context, s *server.Server) finding.List {
 	if m.Key == nil || len(m.secrets) == 0 || m.noOlderInstances || loopback.Serves(s.Issuer()) {
 		return nil
 	}
-	return server.Findings{{
-		Check: "pending_client_secrets", Severity: server.Hint, Where: "clientauth.ClientSecretJWT.Key", Problem: "derives new client secrets, and Config.Secrets do not yet, since an older instance could not verify them",
+	return finding.List{{
+		Check: "pending_client_secrets", Severity: finding.Hint, Where: "clientauth.ClientSecretJWT.Key", Problem: "derives new client secrets, and Config.Secrets do not yet, since an older instance could not verify them",
 		Consequence: "the secrets derived meanwhile need the key for ever", Remedy: "Config.NoOlderInstances: true, once no instance of an older release runs",
 	}}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -89,12 +90,12 @@ func (m *MetadataDocuments) CheckConfig(*server.Config) error {
 }
 
 // Diagnose reports that Check is missing.
-func (m *MetadataDocuments) Diagnose(_ context.Context, s *server.Server) server.Findings {
+func (m *MetadataDocuments) Diagnose(_ context.Context, s *server.Server) finding.List {
 	if m.Check != nil || loopback.Serves(s.Issuer()) {
 		return nil
 	}
-	return server.Findings{{
-		Check: "documents_check", Severity: server.Hint, Where: "clientauth.MetadataDocuments.Check", Problem: "is missing",
+	return finding.List{{
+		Check: "documents_check", Severity: finding.Hint, Where: "clientauth.MetadataDocuments.Check", Problem: "is missing",
 		Consequence: "anyone who serves a document can be a client, under any name",
 		Remedy:      "Check: func(ctx context.Context, clientID *url.URL, metadata *models.ClientMetadata) error { … }, such as a list of hosts",
 	}}

@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -108,7 +109,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 				assert.Equal(t, want, a.Status, "%d bits: %s", bits, a.Raw)
 			}
 		})
-		for _, algorithm := range server.SignatureAlgorithms() {
+		for _, algorithm := range jwk.SignatureAlgorithms() {
 			private := oauthtest.NewKeyFor(t, algorithm)
 			client := p.NewClient(signsItself(oauthtest.KeySetOf(t, oauthtest.NewKey(t), private), ""))
 			a := try(assertionBody(signAssertion(t, private, algorithm, "", claims("iss", client.ClientID, "sub", client.ClientID))))

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // SelfSignedTLSClientAuth is authentication by a self-signed client certificate that the
@@ -76,7 +77,7 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 // hasCertificate reports whether meant returns true for the certificate of a key in the key
 // set.
 func hasCertificate(keySet []byte, meant func(*x509.Certificate) bool) bool {
-	keys, err := server.ParseKeySet(keySet)
+	keys, err := jwk.ParseSet(keySet)
 	return err == nil && slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool {
 		return len(key.Certificates) > 0 && meant(key.Certificates[0])
 	})

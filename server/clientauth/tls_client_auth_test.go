@@ -27,7 +27,9 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -179,7 +181,7 @@ func TestCertificateBoundTokens(t *testing.T) {
 		assert.False(t, p.Valid(token), "nor without TLS")
 		var row oauthtest.Token
 		require.NoError(t, db.Last(&row).Error)
-		assert.JSONEq(t, server.CertificateConfirmation(one.Certificate), row.Confirmation)
+		assert.JSONEq(t, cnf.OfCertificate(one.Certificate), row.Confirmation)
 		assert.Contains(t, row.Confirmation, "x5t#S256")
 
 		spa := p.NewClient(oauthtest.All(oauthtest.Public, asks))
@@ -217,7 +219,7 @@ func TestForwardedCertificates(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	one, two := p.NewCertificate(nil, nil), p.NewCertificate(nil, nil)
-	certificates := server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
+	certificates := forwarded.ClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
 	rfc9440 := func(c *oauthtest.Certificate) string { return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":" }
 	escaped := url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: one.Raw})))
 	for _, row := range []struct {

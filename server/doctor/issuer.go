@@ -18,6 +18,8 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // Issuer checks what clients see of a server: it fetches the server's metadata and keys
@@ -37,7 +39,7 @@ const (
 )
 
 // Diagnose returns the problems that clients see.
-func (i Issuer) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (i Issuer) Diagnose(ctx context.Context, s *server.Server) (findings finding.List) {
 	client := &http.Client{Timeout: fetchLimit}
 	if i.Client != nil {
 		copied := *i.Client
@@ -69,11 +71,11 @@ type document struct {
 	server   *server.Server
 	address  string
 	body     []byte // nil if it could not be fetched
-	findings server.Findings
+	findings finding.List
 }
 
-func (d *document) find(check string, severity server.Severity, problem, consequence, remedy string) {
-	d.findings = append(d.findings, server.Finding{Check: check, Severity: severity, Where: d.address, Problem: problem, Consequence: consequence, Remedy: remedy})
+func (d *document) find(check string, severity finding.Severity, problem, consequence, remedy string) {
+	d.findings = append(d.findings, finding.Finding{Check: check, Severity: severity, Where: d.address, Problem: problem, Consequence: consequence, Remedy: remedy})
 }
 
 // fetch fetches the document, and checks its response and connection.
@@ -82,7 +84,7 @@ func (d *document) fetch(contentTypes ...string) {
 	sent := d.server.Now()
 	response, err := d.get()
 	if err != nil {
-		d.find("issuer_reachable", server.Grave, "cannot be fetched: "+err.Error(), unreachable, "check the name, the certificate, the proxy or the firewall, as the error says")
+		d.find("issuer_reachable", finding.Grave, "cannot be fetched: "+err.Error(), unreachable, "check the name, the certificate, the proxy or the firewall, as the error says")
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -90,21 +92,21 @@ func (d *document) fetch(contentTypes ...string) {
 	d.checkClock(response, sent)
 	switch {
 	case response.StatusCode/100 == 3:
-		d.find("issuer_reachable", server.Grave, "is redirected to "+response.Header.Get("Location"), unreachable, "serve it without a redirect, or set Config.Issuer to the target")
+		d.find("issuer_reachable", finding.Grave, "is redirected to "+response.Header.Get("Location"), unreachable, "serve it without a redirect, or set Config.Issuer to the target")
 		return
 	case response.StatusCode != http.StatusOK:
-		d.find("issuer_reachable", server.Grave, "has the response "+response.Status, unreachable, "have the proxy forward the path to the server")
+		d.find("issuer_reachable", finding.Grave, "has the response "+response.Status, unreachable, "have the proxy forward the path to the server")
 		return
 	}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !slices.Contains(contentTypes, kind) {
-		d.find("issuer_content_type", server.Warning, fmt.Sprintf("has the Content-Type %q", response.Header.Get("Content-Type")), "some clients refuse it", "have the proxy keep the server's header: "+contentTypes[len(contentTypes)-1])
+		d.find("issuer_content_type", finding.Warning, fmt.Sprintf("has the Content-Type %q", response.Header.Get("Content-Type")), "some clients refuse it", "have the proxy keep the server's header: "+contentTypes[len(contentTypes)-1])
 	}
 	if age := cachedFor(response.Header); age > longestAge {
-		d.find("issuer_cache", server.Warning, "may be cached for "+age.String(), "clients learn late of changes such as a new key", "have the proxy keep the server's Cache-Control")
+		d.find("issuer_cache", finding.Warning, "may be cached for "+age.String(), "clients learn late of changes such as a new key", "have the proxy keep the server's Cache-Control")
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, largestBody))
 	if err != nil {
-		d.find("issuer_reachable", server.Grave, "cannot be read to its end: "+err.Error(), unreachable, "see the log of the proxy")
+		d.find("issuer_reachable", finding.Grave, "cannot be read to its end: "+err.Error(), unreachable, "see the log of the proxy")
 		return
 	}
 	d.body = body
@@ -126,7 +128,7 @@ func (d *document) checkCertificate(response *http.Response) {
 	}
 	end := response.TLS.PeerCertificates[0].NotAfter
 	if left := end.Sub(d.server.Now()); left < certificate {
-		d.find("certificate", server.Warning, "has a certificate that expires at "+end.UTC().Format(time.RFC3339), "clients cannot reach the server after that", "renew the certificate")
+		d.find("certificate", finding.Warning, "has a certificate that expires at "+end.UTC().Format(time.RFC3339), "clients cannot reach the server after that", "renew the certificate")
 	}
 }
 
@@ -140,7 +142,7 @@ func (d *document) checkClock(response *http.Response, sent time.Time) {
 	// A date is in whole seconds, and of any moment between request and response.
 	skew := max(sent.Truncate(time.Second).Sub(there), there.Sub(d.server.Now()))
 	if skew > largestSkew {
-		d.find("clock", server.Warning, fmt.Sprintf("has a Date that differs from this clock by %s", skew.Round(time.Second)), "tokens are refused as expired, or as not valid yet", "synchronize the clocks by NTP")
+		d.find("clock", finding.Warning, fmt.Sprintf("has a Date that differs from this clock by %s", skew.Round(time.Second)), "tokens are refused as expired, or as not valid yet", "synchronize the clocks by NTP")
 	}
 }
 
@@ -162,11 +164,11 @@ func (d *document) compareMetadata(own map[string]any) {
 	}
 	var theirs map[string]any
 	if err := strictjson.Unmarshal(d.body, &theirs); err != nil {
-		d.find("issuer_metadata", server.Grave, "is not a JSON object", "clients cannot find the server", "have the proxy forward the path to the server")
+		d.find("issuer_metadata", finding.Grave, "is not a JSON object", "clients cannot find the server", "have the proxy forward the path to the server")
 		return
 	}
 	if theirs["issuer"] != own["issuer"] {
-		d.find("issuer_metadata", server.Grave, fmt.Sprintf("has the issuer %q", theirs["issuer"]), "clients refuse it (RFC 8414 section 3.3)", fmt.Sprintf("set Issuer: %q, or have the proxy forward to this server", theirs["issuer"]))
+		d.find("issuer_metadata", finding.Grave, fmt.Sprintf("has the issuer %q", theirs["issuer"]), "clients refuse it (RFC 8414 section 3.3)", fmt.Sprintf("set Issuer: %q, or have the proxy forward to this server", theirs["issuer"]))
 		return
 	}
 	delete(theirs, "signed_metadata") // different each time
@@ -180,7 +182,7 @@ func (d *document) compareMetadata(own map[string]any) {
 	}
 	if len(different) > 0 {
 		slices.Sort(different)
-		d.find("issuer_metadata", server.Warning, "differs from this server's own in "+strings.Join(slices.Compact(different), ", "), "some clients act on wrong metadata", "give all instances the same configuration, or wait until caches have expired")
+		d.find("issuer_metadata", finding.Warning, "differs from this server's own in "+strings.Join(slices.Compact(different), ", "), "some clients act on wrong metadata", "give all instances the same configuration, or wait until caches have expired")
 	}
 }
 
@@ -201,12 +203,12 @@ func (d *document) checkKeys() {
 	if d.body == nil {
 		return
 	}
-	keys, err := server.ParseKeySet(d.body)
+	keys, err := jwk.ParseSet(d.body)
 	if err != nil || len(keys.Keys) == 0 {
-		d.find("issuer_keys", server.Grave, "has no key: "+fmt.Sprint(errors.Join(err)), "clients cannot verify a token", "serve endpoint.JWKS there")
+		d.find("issuer_keys", finding.Grave, "has no key: "+fmt.Sprint(errors.Join(err)), "clients cannot verify a token", "serve endpoint.JWKS there")
 		return
 	}
 	if slices.ContainsFunc(keys.Keys, func(key jose.JSONWebKey) bool { return !key.IsPublic() }) {
-		d.find("issuer_keys", server.Grave, "publishes a key that is not public", "anyone can sign in the name of the server", "remove it at once, and rotate the keys")
+		d.find("issuer_keys", finding.Grave, "publishes a key that is not public", "anyone can sign in the name of the server", "remove it at once, and rotate the keys")
 	}
 }

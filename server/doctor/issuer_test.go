@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/doctor"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // outside is a server as clients reach it, with a proxy before it.
@@ -52,7 +53,7 @@ func newOutside(t *testing.T, proxy func(w http.ResponseWriter, r *http.Request,
 	return o
 }
 
-func (o *outside) diagnose(t *testing.T) server.Findings {
+func (o *outside) diagnose(t *testing.T) finding.List {
 	t.Helper()
 	return doctor.Issuer{Client: o.Client()}.Diagnose(t.Context(), o.server)
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -37,7 +38,7 @@ type Program struct {
 }
 
 // Diagnose returns the problems of the program.
-func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (p Program) Diagnose(ctx context.Context, s *server.Server) (findings finding.List) {
 	issuer, err := url.Parse(s.Issuer())
 	if err != nil {
 		return nil
@@ -80,25 +81,25 @@ func addresses(s *server.Server) (all []string) {
 }
 
 // diagnoseProxy reports that all clients appear to have the address of the proxy.
-func (p Program) diagnoseProxy(s *server.Server, issuer *url.URL) server.Findings {
+func (p Program) diagnoseProxy(s *server.Server, issuer *url.URL) finding.List {
 	if issuer.Scheme != "https" || p.TLS || s.GivenConfig().RemoteAddress != nil {
 		return nil
 	}
-	return server.Findings{{
-		Check: "remote_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "is missing behind the proxy that ends TLS",
+	return finding.List{{
+		Check: "remote_address", Severity: finding.Warning, Where: "Config.RemoteAddress", Problem: "is missing behind the proxy that ends TLS",
 		Consequence: "all clients appear to have the proxy's address, and one that fails to authenticate too often locks out the others",
-		Remedy:      `set RemoteAddress: server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("…")), with the network of the proxies`,
+		Remedy:      `set RemoteAddress: forwarded.Address("X-Forwarded-For", netip.MustParsePrefix("…")), with the network of the proxies`,
 	}}
 }
 
 // diagnoseLimiters reports limits that each instance counts separately.
-func (p Program) diagnoseLimiters(s *server.Server) server.Findings {
+func (p Program) diagnoseLimiters(s *server.Server) finding.List {
 	limiter := s.GivenConfig().FailedAuthentications
 	if _, own := limiter.(*ratelimit.InProcess); p.Instances < 2 || limiter != nil && !own {
 		return nil
 	}
-	return server.Findings{{
-		Check: "limiter", Severity: server.Hint, Where: "Config.FailedAuthentications", Problem: fmt.Sprintf("counts separately in each of %d instances", p.Instances),
+	return finding.List{{
+		Check: "limiter", Severity: finding.Hint, Where: "Config.FailedAuthentications", Problem: fmt.Sprintf("counts separately in each of %d instances", p.Instances),
 		Consequence: "an attacker who guesses has that many times the attempts", Remedy: "use a ratelimit.Limiter that the instances share, or a lower limit",
 	}}
 }
@@ -113,7 +114,7 @@ var addressHeaders = []string{
 }
 
 // diagnoseAddresses reports that an address header is trusted from anyone.
-func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
+func diagnoseAddresses(ctx context.Context, s *server.Server) finding.List {
 	for _, stranger := range strangers {
 		for _, header := range addressHeaders {
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Issuer(), http.NoBody)
@@ -124,10 +125,10 @@ func diagnoseAddresses(ctx context.Context, s *server.Server) server.Findings {
 			said := s.RemoteAddress(r)
 			r.Header.Set(header, map[bool]string{true: "for=192.0.2.99", false: "192.0.2.99"}[header == "Forwarded"])
 			if s.RemoteAddress(r) != said {
-				return server.Findings{{
-					Check: "forwarded_address", Severity: server.Warning, Where: "Config.RemoteAddress", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
+				return finding.List{{
+					Check: "forwarded_address", Severity: finding.Warning, Where: "Config.RemoteAddress", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
 					Consequence: "an attacker can use a new address for each guess, lock out others by theirs, and write any address into the log and the audit trail",
-					Remedy:      fmt.Sprintf(`use server.TrustForwardedAddress(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
+					Remedy:      fmt.Sprintf(`use forwarded.Address(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
 				}}
 			}
 		}
@@ -143,7 +144,7 @@ var certificateHeaders = []string{
 
 // diagnoseCertificates reports that a certificate header is trusted from anyone (RFC 9440
 // section 4).
-func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings {
+func diagnoseCertificates(ctx context.Context, s *server.Server) finding.List {
 	certificates := s.GivenConfig().ClientCertificates
 	if certificates == nil {
 		return nil
@@ -162,10 +163,10 @@ func diagnoseCertificates(ctx context.Context, s *server.Server) server.Findings
 				r.RemoteAddr = stranger
 				r.Header.Set(header, text)
 				if len(certificates(r)) > 0 {
-					return server.Findings{{
-						Check: "client_certificates", Severity: server.Grave, Where: "Config.ClientCertificates", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
+					return finding.List{{
+						Check: "client_certificates", Severity: finding.Grave, Where: "Config.ClientCertificates", Problem: "trusts the header " + header + " from " + stranger + ", and so from anyone",
 						Consequence: "anyone can impersonate any client that authenticates by its certificate",
-						Remedy:      fmt.Sprintf(`use server.TrustForwardedClientCertificates(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
+						Remedy:      fmt.Sprintf(`use forwarded.ClientCertificates(%q, netip.MustParsePrefix("…")), with the network of the proxies`, header),
 					}}
 				}
 			}
@@ -191,7 +192,7 @@ func forgedCertificate() ([]string, error) {
 
 // diagnoseEndpoint reports a published URL at which nothing is served. OPTIONS has no
 // effect at any endpoint.
-func (a asking) diagnoseEndpoint(address string) server.Findings {
+func (a asking) diagnoseEndpoint(address string) finding.List {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil
@@ -199,18 +200,18 @@ func (a asking) diagnoseEndpoint(address string) server.Findings {
 	if answer := a.ask(http.MethodOptions, u.Path, nil); answer.status != http.StatusNotFound {
 		return nil
 	}
-	return server.Findings{{
-		Check: "endpoint_served", Severity: server.Grave, Where: address, Problem: "is not served: the handler answers 404 to " + u.Path,
+	return finding.List{{
+		Check: "endpoint_served", Severity: finding.Grave, Where: address, Problem: "is not served: the handler answers 404 to " + u.Path,
 		Consequence: "clients that use it fail", Remedy: fmt.Sprintf("mux.Handle(%q, …), see Server.Routes; or set Config.EndpointPaths", u.Path),
 	}}
 }
 
 // diagnosePage reports a page that other sites can abuse, or that caches may keep.
-func (a asking) diagnosePage(page string) (findings server.Findings) {
+func (a asking) diagnosePage(page string) (findings finding.List) {
 	answer := a.ask(http.MethodGet, page, nil)
 	where := "the page " + page
 	find := func(check string, problem, consequence, remedy string) {
-		findings = append(findings, server.Finding{Check: check, Severity: server.Warning, Where: where, Problem: problem, Consequence: consequence, Remedy: remedy})
+		findings = append(findings, finding.Finding{Check: check, Severity: finding.Warning, Where: where, Problem: problem, Consequence: consequence, Remedy: remedy})
 	}
 	if answer.status == http.StatusNotFound || answer.status >= http.StatusInternalServerError {
 		find("page", fmt.Sprintf("has the response status %d", answer.status), "users cannot use it", "serve it, or correct Program.Pages")
@@ -236,22 +237,22 @@ func (a asking) diagnosePage(page string) (findings server.Findings) {
 }
 
 // diagnoseCookies reports cookies that are sent or readable more widely than necessary.
-func (a asking) diagnoseCookies(where string, answer *answer) (findings server.Findings) {
+func (a asking) diagnoseCookies(where string, answer *answer) (findings finding.List) {
 	for _, cookie := range (&http.Response{Header: answer.header}).Cookies() {
-		find := func(severity server.Severity, problem, consequence, remedy string) {
-			findings = append(findings, server.Finding{Check: "cookie", Severity: severity, Where: "the cookie " + cookie.Name + " of " + where, Problem: problem, Consequence: consequence, Remedy: remedy})
+		find := func(severity finding.Severity, problem, consequence, remedy string) {
+			findings = append(findings, finding.Finding{Check: "cookie", Severity: severity, Where: "the cookie " + cookie.Name + " of " + where, Problem: problem, Consequence: consequence, Remedy: remedy})
 		}
 		if a.issuer.Scheme == "https" && !cookie.Secure {
-			find(server.Grave, "is not Secure", "browsers also send it without encryption", "Secure: true, and a name that begins with __Host-")
+			find(finding.Grave, "is not Secure", "browsers also send it without encryption", "Secure: true, and a name that begins with __Host-")
 		}
 		if name := strings.ToLower(cookie.Name); !cookie.HttpOnly && !strings.Contains(name, "csrf") && !strings.Contains(name, "xsrf") {
-			find(server.Warning, "is not HttpOnly", "a script injected into a page can read it", "HttpOnly: true")
+			find(finding.Warning, "is not HttpOnly", "a script injected into a page can read it", "HttpOnly: true")
 		}
 		if cookie.SameSite != http.SameSiteLaxMode && cookie.SameSite != http.SameSiteStrictMode {
-			find(server.Warning, "is sent with requests of other sites", "another site can act in the name of a user", "SameSite: http.SameSiteLaxMode")
+			find(finding.Warning, "is sent with requests of other sites", "another site can act in the name of a user", "SameSite: http.SameSiteLaxMode")
 		}
 		if cookie.Domain != "" {
-			find(server.Warning, "has the domain "+cookie.Domain, "every host below it gets the cookie, and can set it", "leave Domain out")
+			find(finding.Warning, "has the domain "+cookie.Domain, "every host below it gets the cookie, and can set it", "leave Domain out")
 		}
 	}
 	return findings
@@ -261,7 +262,7 @@ func (a asking) diagnoseCookies(where string, answer *answer) (findings server.F
 const forgedHost = "forged.invalid"
 
 // diagnoseForgery reports a response with a URL that a forged header can change.
-func (a asking) diagnoseForgery(path string) (findings server.Findings) {
+func (a asking) diagnoseForgery(path string) (findings finding.List) {
 	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "X-Forwarded-Prefix", "Forwarded"} {
 		answer := a.ask(http.MethodGet, path, func(r *http.Request) {
 			switch header {
@@ -289,9 +290,9 @@ func (a asking) diagnoseForgery(path string) (findings server.Findings) {
 	return findings
 }
 
-func forgery(path, header string) server.Finding {
-	return server.Finding{
-		Check: "forged_header", Severity: server.Grave, Where: "the response to " + path, Problem: "has a URL made from the header " + header,
+func forgery(path, header string) finding.Finding {
+	return finding.Finding{
+		Check: "forged_header", Severity: finding.Grave, Where: "the response to " + path, Problem: "has a URL made from the header " + header,
 		Consequence: "an attacker can send users and clients elsewhere, also through a cache",
 		Remedy:      "make URLs from the issuer only, or trust the header only from the proxy, which must overwrite it",
 	}

@@ -17,11 +17,13 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/doctor"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
 // checks are the names of the rules that were broken, each once.
-func checks(findings server.Findings) (all []string) {
+func checks(findings finding.List) (all []string) {
 	for _, finding := range findings {
 		if len(all) == 0 || all[len(all)-1] != finding.Check {
 			all = append(all, finding.Check)
@@ -175,11 +177,11 @@ func TestAnAddressThatAnybodyWritesIsFound(t *testing.T) {
 		want    []string
 	}{
 		"of the connection":             {nil, nil},
-		"of one proxy":                  {server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("10.0.0.7/32")), nil},
-		"of no proxy":                   {server.TrustForwardedAddress("X-Forwarded-For"), nil},
-		"of anybody":                    {server.TrustForwardedAddress("X-Forwarded-For", everywhere...), []string{"forwarded_address"}},
-		"of anybody with IPv6":          {server.TrustForwardedAddress("X-Real-IP", everywhere[1]), []string{"forwarded_address"}},
-		"of anybody, by RFC 7239":       {server.TrustForwardedAddress("Forwarded", everywhere...), []string{"forwarded_address"}},
+		"of one proxy":                  {forwarded.Address("X-Forwarded-For", netip.MustParsePrefix("10.0.0.7/32")), nil},
+		"of no proxy":                   {forwarded.Address("X-Forwarded-For"), nil},
+		"of anybody":                    {forwarded.Address("X-Forwarded-For", everywhere...), []string{"forwarded_address"}},
+		"of anybody with IPv6":          {forwarded.Address("X-Real-IP", everywhere[1]), []string{"forwarded_address"}},
+		"of anybody, by RFC 7239":       {forwarded.Address("Forwarded", everywhere...), []string{"forwarded_address"}},
 		"of anybody, by the program's":  {written("X-Forwarded-For"), []string{"forwarded_address"}},
 		"of anybody, by another header": {written("Cf-Connecting-Ip"), []string{"forwarded_address"}},
 	} {
@@ -191,15 +193,15 @@ func TestAnAddressThatAnybodyWritesIsFound(t *testing.T) {
 func TestACertificateOfAnybodyIsRefused(t *testing.T) {
 	everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	for rule, c := range map[string]struct {
-		certificates server.ClientCertificatesFunc
+		certificates forwarded.CertificatesFunc
 		want         []string
 	}{
 		"of the connection": {nil, nil},
-		"of one proxy":      {server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("10.0.0.7/32")), nil},
-		"of anybody":        {server.TrustForwardedClientCertificates("Client-Cert", everywhere...), []string{"client_certificates"}},
+		"of one proxy":      {forwarded.ClientCertificates("Client-Cert", netip.MustParsePrefix("10.0.0.7/32")), nil},
+		"of anybody":        {forwarded.ClientCertificates("Client-Cert", everywhere...), []string{"client_certificates"}},
 		"of anybody, by another header": {
-			server.TrustForwardedClientCertificates("X-SSL-Client-Cert", everywhere[0]), []string{"client_certificates"}},
-		"of anybody with IPv6": {server.TrustForwardedClientCertificates("Client-Cert", everywhere[1]), []string{"client_certificates"}},
+			forwarded.ClientCertificates("X-SSL-Client-Cert", everywhere[0]), []string{"client_certificates"}},
+		"of anybody with IPv6": {forwarded.ClientCertificates("Client-Cert", everywhere[1]), []string{"client_certificates"}},
 		"of anybody, by the program's own": {func(r *http.Request) []*x509.Certificate {
 			if r.Header.Get("Ssl-Client-Cert") == "" {
 				return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -51,7 +52,7 @@ func FuzzEndpoints(f *testing.F) {
 	db := testdb.Open(f, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(f, db, func(c *server.Config) {
 		c.FailedAuthentications = ratelimit.Unlimited{}
-		c.ClientCertificates = server.TrustForwardedClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
+		c.ClientCertificates = forwarded.ClientCertificates("Client-Cert", netip.MustParsePrefix("192.0.2.0/24"))
 	})
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES}})
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)

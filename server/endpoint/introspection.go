@@ -22,6 +22,9 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/indicator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -32,7 +35,7 @@ type Introspection struct {
 	QueryToken server.QueryTokenFunc
 	// APIs are the resources of APIs, by the client id of the API: such a client may
 	// introspect access tokens for one of its resources (RFC 8707), as compared by
-	// [server.SameResource]. The resources can also be stored with the client; see
+	// [indicator.Same]. The resources can also be stored with the client; see
 	// models.ClientMixin.APIResources. Every client may introspect its own tokens; only its
 	// own client may introspect a refresh token.
 	APIs map[string][]string
@@ -45,7 +48,7 @@ type Introspection struct {
 	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
 	// Keys sign responses as JWTs (RFC 9701) for callers that ask for one. If nil, all
 	// responses are JSON.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithms are the algorithms that a caller may choose from, by
 	// introspection_signed_response_alg in its metadata. nil means all algorithms of Keys,
 	// or RS256 if Keys does not list its algorithms. The default is RS256, or the first if
@@ -59,7 +62,7 @@ type Introspection struct {
 }
 
 // PublishedKeys returns the keys with which callers verify responses.
-func (e *Introspection) PublishedKeys() server.SigningKeys { return e.Keys }
+func (e *Introspection) PublishedKeys() jwk.SigningKeys { return e.Keys }
 
 // EndpointName returns "introspection".
 func (*Introspection) EndpointName() string { return "introspection" }
@@ -125,8 +128,8 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 
 // Diagnose checks that the look-up of a token that does not exist finds none, and that APIs
 // are clients that can authenticate.
-func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) server.Findings {
-	findings := server.DiagnoseLookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
+func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) finding.List {
+	findings := finding.LookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
 		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
@@ -140,7 +143,7 @@ const (
 )
 
 // diagnoseAPIs finds APIs that are not clients, or that cannot authenticate.
-func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (findings finding.List) {
 	ctx, cancel := context.WithTimeout(ctx, diagnoseAPIsLimit)
 	defer cancel()
 	clientIDs := slices.Sorted(maps.Keys(e.APIs))
@@ -158,8 +161,8 @@ func (e *Introspection) diagnoseAPIs(ctx context.Context, s *server.Server) (fin
 			}
 			problem = "names a client that cannot authenticate here"
 		}
-		findings = append(findings, server.Finding{
-			Check: "api_client", Severity: server.Warning, Where: fmt.Sprintf("endpoint.Introspection.APIs[%q]", clientID), Problem: problem,
+		findings = append(findings, finding.Finding{
+			Check: "api_client", Severity: finding.Warning, Where: fmt.Sprintf("endpoint.Introspection.APIs[%q]", clientID), Problem: problem,
 			Consequence: "no API can introspect a token for " + strings.Join(e.APIs[clientID], " "),
 			Remedy:      "make a client with this ClientID by gormoauth.CreateClientFactory, with a secret or a key and without grant types, or correct the id",
 		})
@@ -334,7 +337,7 @@ func (e *Introspection) mayKnow(req *server.Request, token server.Token, query s
 		return server.NewReason("the token belongs to another client, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
 	case len(audience) == 0:
 		return server.NewReason("the token has no audience: see Introspection.DefaultResource", values...)
-	case !slices.ContainsFunc(resources, func(one string) bool { return server.HasResource(audience, one) }):
+	case !slices.ContainsFunc(resources, func(one string) bool { return indicator.Has(audience, one) }):
 		return server.NewReason("the token is not for a resource of this API", values...)
 	}
 	return nil

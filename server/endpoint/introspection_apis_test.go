@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -189,10 +190,10 @@ func TestAnAPIThatIsNotThereIsDiagnosed(t *testing.T) {
 		e := &endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), APIs: apis}
 		require.NoError(t, p.Server.RegisterEndpoint(e))
 		found := make(map[string]string)
-		for _, finding := range p.Server.Diagnose(t.Context()) {
-			assert.Equal(t, server.Warning, finding.Severity)
-			assert.Equal(t, "api_client", finding.Check)
-			found[finding.Where] = finding.Problem + ", so " + finding.Consequence
+		for _, one := range p.Server.Diagnose(t.Context()) {
+			assert.Equal(t, finding.Warning, one.Severity)
+			assert.Equal(t, "api_client", one.Check)
+			found[one.Where] = one.Problem + ", so " + one.Consequence
 		}
 		assert.Equal(t, map[string]string{
 			`endpoint.Introspection.APIs["nobody"]`:                  "names a client that does not exist, so no API can introspect a token for " + apiA,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // JWKS is the JWK Set document of the server's public keys (RFC 7517 section 5), named
@@ -14,7 +15,7 @@ import (
 // of JWT access tokens.
 type JWKS struct {
 	// Keys are the server's keys.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 }
 
 // EndpointName returns "jwks".
@@ -40,7 +41,7 @@ func (e *JWKS) CheckConfig(*server.Config) error {
 }
 
 // PublishedKeys returns the keys.
-func (e *JWKS) PublishedKeys() server.SigningKeys { return e.Keys }
+func (e *JWKS) PublishedKeys() jwk.SigningKeys { return e.Keys }
 
 // CreateResponse returns the keys. The response may be cached for five minutes, since a new
 // key is published long before it signs.

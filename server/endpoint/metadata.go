@@ -10,6 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // Metadata is the authorization server metadata document (RFC 8414), named "metadata". It
@@ -24,7 +25,7 @@ type Metadata struct {
 	OpTosURI string
 	// Keys sign the document (RFC 8414 section 2.1), in its member signed_metadata. nil
 	// omits that member.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithm is the signing algorithm. Empty means ES256.
 	Algorithm jose.SignatureAlgorithm
 	// UILocalesSupported are the languages of the program's pages (BCP 47).
@@ -94,7 +95,7 @@ func (e *Metadata) sign(ctx context.Context, req *server.Request, document serve
 	}
 	claims := maps.Clone(document)
 	claims["iss"], claims["iat"] = req.Server.Issuer(), req.Time.Unix()
-	signed, err := server.SignJWT(ctx, e.Keys, e.algorithm(), req.Time, "JWT", claims)
+	signed, err := jwk.SignJWT(ctx, e.Keys, e.algorithm(), req.Time, "JWT", claims)
 	if err == nil {
 		e.signed, e.signedAt = signed, req.Time
 	}

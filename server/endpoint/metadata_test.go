@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 func get(target string) *http.Request {
@@ -149,7 +150,7 @@ func TestSignedMetadata(t *testing.T) {
 }
 
 // verifiedBy reads a JWT that the server signed.
-func verifiedBy(t *testing.T, keys server.SigningKeys, p *oauthtest.Provider, text, typ string) (claims map[string]any) {
+func verifiedBy(t *testing.T, keys jwk.SigningKeys, p *oauthtest.Provider, text, typ string) (claims map[string]any) {
 	t.Helper()
 	signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.ES256})
 	require.NoError(t, err)

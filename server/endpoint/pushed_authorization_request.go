@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -71,8 +72,8 @@ func (e *PushedAuthorizationRequest) CheckConfig(*server.Config) error {
 }
 
 // Diagnose checks that the look-up of a request that does not exist finds none.
-func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
-	return server.DiagnoseLookUp("endpoint.PushedAuthorizationRequest.Storage", func() (bool, error) {
+func (e *PushedAuthorizationRequest) Diagnose(ctx context.Context, _ *server.Server) finding.List {
+	return finding.LookUp("endpoint.PushedAuthorizationRequest.Storage", func() (bool, error) {
 		request, err := e.Storage.QueryPushedRequest(ctx, secret.Digest(rand.Text()))
 		return request != nil, err
 	})

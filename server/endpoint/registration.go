@@ -21,6 +21,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cache"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -113,12 +115,12 @@ func (e *Registration) CheckConfig(config *server.Config) error {
 func (e *Registration) Registered(s *server.Server) { s.TellRevocations(e.Storage) }
 
 // Diagnose reports that anyone can register without a Check.
-func (e *Registration) Diagnose(_ context.Context, s *server.Server) server.Findings {
+func (e *Registration) Diagnose(_ context.Context, s *server.Server) finding.List {
 	if !e.Open || e.Check != nil || loopback.Serves(s.Issuer()) {
 		return nil
 	}
-	return server.Findings{{
-		Check: "open_registration", Severity: server.Warning, Where: "endpoint.Registration.Open", Problem: "lets anyone register clients, without any check of your own",
+	return finding.List{{
+		Check: "open_registration", Severity: finding.Warning, Where: "endpoint.Registration.Open", Problem: "lets anyone register clients, without any check of your own",
 		Consequence: "a stranger's client can ask users for consent under any name, and each client takes up a row",
 		Remedy:      "set CheckInitialAccessToken, or a Check of your own; if it is intended, findings.Without(\"open_registration\")",
 	}}
@@ -465,7 +467,7 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	if token = bearer(req); token == "" {
 		return nil, "", challenge(req, server.NewError(server.MissingAuthorization, "The request has no registration access token."))
 	}
-	found, err := req.Server.QueryClient(server.FreshClients(ctx), req.HTTP.URL.Query().Get("client_id"))
+	found, err := req.Server.QueryClient(cache.Bypass(ctx), req.HTTP.URL.Query().Get("client_id"))
 	if err != nil {
 		return nil, "", err
 	}

@@ -27,14 +27,16 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
-// everyKey is a server.SigningKeys with one key an algorithm.
+// everyKey is a jwk.SigningKeys with one key an algorithm.
 type everyKey map[jose.SignatureAlgorithm]jose.JSONWebKey
 
 func (k everyKey) SigningKey(_ context.Context, algorithm jose.SignatureAlgorithm, _ time.Time) (*jose.JSONWebKey, error) {
@@ -60,7 +62,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := newProvider(t, db, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]())
 	keys := make(everyKey)
-	for _, algorithm := range server.SignatureAlgorithms() {
+	for _, algorithm := range jwk.SignatureAlgorithms() {
 		keys[algorithm] = jose.JSONWebKey{Key: oauthtest.NewKeyFor(t, algorithm), KeyID: string(algorithm), Algorithm: string(algorithm)}
 	}
 	const trusted = "https://trusted.example"
@@ -118,7 +120,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 	row := func(algorithm jose.SignatureAlgorithm) string {
 		text := secret.Generate("goa", secret.AccessToken)
 		require.NoError(t, db.Create(&oauthtest.Token{UserID: &p.User.ID, TokenMixin: models.TokenMixin{
-			Authorization: models.Authorization{ClientID: p.client.ClientID, Confirmation: server.NewConfirmation(server.JWKThumbprint, thumbprint(algorithm))},
+			Authorization: models.Authorization{ClientID: p.client.ClientID, Confirmation: cnf.New(cnf.JWKThumbprint, thumbprint(algorithm))},
 			AccessToken:   secret.Digest(text), TokenType: "DPoP", Scope: "openid", IssuedAt: p.Now.Unix(), ExpiresIn: 3600,
 		}}).Error)
 		return text
@@ -197,7 +199,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		},
 	}
 	for what, status := range statuses {
-		for _, algorithm := range server.SignatureAlgorithms() {
+		for _, algorithm := range jwk.SignatureAlgorithms() {
 			got := status(algorithm)
 			assert.Less(t, got, http.StatusInternalServerError, what)
 			assert.Equal(t, slices.Contains(fapi.Algorithms(), algorithm), got < http.StatusMultipleChoices, "%s by %s: %d", what, algorithm, got)

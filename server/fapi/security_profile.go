@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // SecurityProfile is the FAPI 2.0 Security Profile. Set it as the Config.Profile of the
@@ -231,7 +232,7 @@ func (SecurityProfile) PrepareToken(_ context.Context, _ *server.Request, record
 // PrepareTokenResponse returns an internal error for an access token that is a JWT signed
 // with another algorithm, which a custom token generator can cause.
 func (SecurityProfile) PrepareTokenResponse(_ context.Context, _ *server.Request, _ *models.TokenMixin, response *server.TokenResponse) error {
-	every := append(server.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512)
+	every := append(jwk.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512)
 	if _, err := jwt.ParseSigned(response.AccessToken, every); err != nil {
 		return nil // not a JWT
 	}

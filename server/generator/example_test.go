@@ -3,10 +3,11 @@ package generator_test
 import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 func ExampleJWTAccessToken() {
-	var keys server.SigningKeys // see gormoauth.CreateSigningKeys
+	var keys jwk.SigningKeys // see gormoauth.CreateSigningKeys
 	signed := &generator.JWTAccessToken{Keys: keys, Audience: "https://api.example.com"}
 
 	config := server.Config{AccessTokenGenerator: signed.Generate} // every access token

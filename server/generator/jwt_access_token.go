@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/ownclaims"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // JWTAccessToken makes access tokens that are signed JWTs (RFC 9068), so that an API can
@@ -22,7 +23,7 @@ import (
 //	config.AccessTokenGenerator = (&generator.JWTAccessToken{Keys: keys, Audience: "https://api.example.com"}).Generate
 type JWTAccessToken struct {
 	// Keys sign the tokens.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithm is the signing algorithm. Empty means ES256.
 	Algorithm jose.SignatureAlgorithm
 	// Audience is the audience of a token whose request names no resource (RFC 8707). If it
@@ -82,7 +83,7 @@ func (g *JWTAccessToken) Generate(ctx context.Context, input server.TokenInput) 
 	if algorithm == "" {
 		algorithm = jose.ES256
 	}
-	return server.SignJWT(ctx, g.Keys, algorithm, input.Request.Time, "at+jwt", claims)
+	return jwk.SignJWT(ctx, g.Keys, algorithm, input.Request.Time, "at+jwt", claims)
 }
 
 func setIf(claims map[string]any, name string, value any, known bool) {

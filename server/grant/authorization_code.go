@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -53,8 +54,8 @@ func (g *AuthorizationCode) CheckConfig(config *server.Config) error {
 }
 
 // Diagnose checks that the look-up of a code that does not exist finds none.
-func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
-	return server.DiagnoseLookUp("grant.AuthorizationCode.QueryAuthorizationCode", func() (bool, error) {
+func (g *AuthorizationCode) Diagnose(ctx context.Context, _ *server.Server) finding.List {
+	return finding.LookUp("grant.AuthorizationCode.QueryAuthorizationCode", func() (bool, error) {
 		code, err := g.QueryAuthorizationCode(ctx, secret.Digest(rand.Text()))
 		return code != nil, err
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cnf"
 )
 
 // CertificateBoundTokens binds tokens to the certificate that the client presents (RFC 8705
@@ -45,7 +46,7 @@ func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Re
 	certificates := req.ClientCertificates()
 	switch {
 	case len(certificates) > 0 && (asked || c.EveryClient):
-		req.Authorization.Confirmation = server.CertificateConfirmation(certificates[0])
+		req.Authorization.Confirmation = cnf.OfCertificate(certificates[0])
 	case asked:
 		return server.NewError(server.InvalidRequest, "The client's tokens are bound to its certificate, but the request came without one.")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 )
 
 // CodeChallenge is Proof Key for Code Exchange (RFC 7636) with S256, an extension of
@@ -35,17 +36,17 @@ func (c CodeChallenge) PrepareMetadata(_ *server.Server, metadata server.Metadat
 
 // Diagnose reports whether "plain" is accepted, and whether confidential clients may omit
 // the challenge.
-func (c CodeChallenge) Diagnose(_ context.Context, s *server.Server) (findings server.Findings) {
+func (c CodeChallenge) Diagnose(_ context.Context, s *server.Server) (findings finding.List) {
 	if c.AllowPlain {
-		findings = append(findings, server.Finding{
-			Check: "code_challenge", Severity: server.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
+		findings = append(findings, finding.Finding{
+			Check: "code_challenge", Severity: finding.Warning, Where: "grant.CodeChallenge.AllowPlain", Problem: "is on",
 			Consequence: "an attacker who can read the authorization request of a client that uses it can redeem its code",
 			Remedy:      "turn it off once no client needs it",
 		})
 	}
 	if s.GivenConfig().PKCE == server.PKCEOptional {
-		findings = append(findings, server.Finding{
-			Check: "pkce", Severity: server.Hint, Where: "server.Config.PKCE", Problem: "is optional",
+		findings = append(findings, finding.Finding{
+			Check: "pkce", Severity: finding.Hint, Where: "server.Config.PKCE", Problem: "is optional",
 			Consequence: "a stolen code of a client that sends neither 'code_challenge' nor 'nonce' can be used in that client",
 			Remedy:      "set PKCE: server.PKCEWithNonce, and a separate rule for the clients that support neither (server.PKCEClient)",
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -34,8 +35,8 @@ func (g *DeviceCode) CheckConfig(config *server.Config) error {
 }
 
 // Diagnose checks that the look-up of a device code that does not exist finds none.
-func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
-	return server.DiagnoseLookUp("grant.DeviceCode.Storage", func() (bool, error) {
+func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) finding.List {
+	return finding.LookUp("grant.DeviceCode.Storage", func() (bool, error) {
 		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: secret.Digest(rand.Text())})
 		return code != nil, err
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cnf"
 )
 
 // DPoP binds tokens to a key of the client (RFC 9449), so that a stolen token cannot be
@@ -58,7 +59,7 @@ func (d *DPoP) CheckAuthorizationRequest(_ context.Context, req *server.Request)
 	if sum, err := base64.RawURLEncoding.DecodeString(thumbprint); err != nil || len(sum) != size {
 		return server.NewError(server.InvalidRequest, "The 'dpop_jkt' is not the SHA-256 thumbprint of a key.")
 	}
-	req.Authorization.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+	req.Authorization.Confirmation = cnf.New(cnf.JWKThumbprint, thumbprint)
 	return nil
 }
 
@@ -80,14 +81,14 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 	case req.Endpoint != "token": // a token sent through the browser cannot be bound
 		req.Authorization.Confirmation = ""
 		return nil
-	case server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint: // already checked; a proof can be used only once
+	case cnf.Method(req.Authorization.Confirmation) == cnf.JWKThumbprint: // already checked; a proof can be used only once
 		return nil
 	case d.presented(req):
 		thumbprint, err := d.prove(req)
 		if err != nil {
 			return err
 		}
-		req.Authorization.Confirmation = server.NewConfirmation(server.JWKThumbprint, thumbprint)
+		req.Authorization.Confirmation = cnf.New(cnf.JWKThumbprint, thumbprint)
 		return nil
 	case d.Required || server.AsksFor(req.Client, dpopBound) || bound(issuance.Credential):
 		return server.NewError(server.InvalidDPoPProof, "The request needs a DPoP proof.")
@@ -97,12 +98,12 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 
 // bound reports whether a credential is bound to a DPoP key.
 func bound(credential *server.Credential) bool {
-	return credential != nil && server.ConfirmationMethod(credential.Authorization.Confirmation) == server.JWKThumbprint
+	return credential != nil && cnf.Method(credential.Authorization.Confirmation) == cnf.JWKThumbprint
 }
 
 // PrepareToken sets the token type of a bound token to "DPoP" (RFC 9449 section 5).
 func (*DPoP) PrepareToken(_ context.Context, req *server.Request, record *models.TokenMixin) error {
-	if server.ConfirmationMethod(req.Authorization.Confirmation) == server.JWKThumbprint {
+	if cnf.Method(req.Authorization.Confirmation) == cnf.JWKThumbprint {
 		record.TokenType = "DPoP"
 	}
 	return nil

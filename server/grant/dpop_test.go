@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -86,9 +87,9 @@ func TestDPoP(t *testing.T) {
 			require.NoError(t, err)
 			good := p.DPoP(key, http.MethodPost, tokenEndpoint)
 			parts := strings.Split(p.DPoP(other, http.MethodPost, tokenEndpoint), ".")
-			jwk, err := json.Marshal(jose.JSONWebKey{Key: key.Public()})
+			publicKey, err := json.Marshal(jose.JSONWebKey{Key: key.Public()})
 			require.NoError(t, err)
-			critical := `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1,"jwk":` + string(jwk) + `}`
+			critical := `{"alg":"ES256","typ":"dpop+jwt","crit":["exp2"],"exp2":1,"jwk":` + string(publicKey) + `}`
 			for rule, proofs := range map[string][]string{
 				"two":                 {good, p.DPoP(key, http.MethodPost, tokenEndpoint)},
 				"no JWT":              {"x"},
@@ -134,7 +135,7 @@ func TestDPoP(t *testing.T) {
 					assert.True(t, a.Refusal().Has("reason", "the JWT has a critical header parameter that is not supported", "values.crit", `["exp2"]`), a.Refusal())
 				}
 			}
-			for _, algorithm := range server.SignatureAlgorithms() {
+			for _, algorithm := range jwk.SignatureAlgorithms() {
 				signer := oauthtest.NewKeyFor(t, algorithm)
 				header := map[jose.HeaderKey]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: signer.Public()}}
 				a := p.Token(service, "grant_type=client_credentials", "DPoP", oauthtest.SignJWT(t, signer, algorithm, header, oauthtest.Claims(claims, "jti", string(algorithm))))

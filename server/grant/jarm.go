@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // JARM lets clients request authorization responses as signed JWTs (JWT Secured
@@ -26,7 +27,7 @@ import (
 // first of Algorithms if RS256 is not among them.
 type JARM struct {
 	// Keys sign the responses.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithms are the algorithms that a client may choose from. nil means all algorithms
 	// of Keys, or RS256 if Keys does not list its algorithms.
 	Algorithms []jose.SignatureAlgorithm
@@ -51,7 +52,7 @@ func (j *JARM) CheckConfig(config *server.Config) error {
 }
 
 // PublishedKeys returns the keys with which clients verify responses.
-func (j *JARM) PublishedKeys() server.SigningKeys { return j.Keys }
+func (j *JARM) PublishedKeys() jwk.SigningKeys { return j.Keys }
 
 // ResponseModeSuffix returns "jwt".
 func (*JARM) ResponseModeSuffix() string { return "jwt" }

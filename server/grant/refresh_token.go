@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -30,8 +31,8 @@ func (g *RefreshToken) CheckConfig(config *server.Config) error {
 }
 
 // Diagnose checks that the look-up of a token that does not exist finds none.
-func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) server.Findings {
-	return server.DiagnoseLookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
+func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) finding.List {
+	return finding.LookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
 		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: secret.Digest(rand.Text()), GrantID: secret.Digest(rand.Text())})
 		return token != nil, err
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // RequestObjects lets clients sign their authorization requests (RFC 9101), so that they
@@ -37,7 +38,7 @@ type RequestObjects struct {
 	Fetcher *fetch.Fetcher
 	// Decryption has the keys to which clients encrypt. nil refuses encrypted request
 	// objects.
-	Decryption server.DecryptionKeys
+	Decryption jwk.DecryptionKeys
 	// Algorithms are the algorithms with which clients may sign. nil means all that the
 	// server accepts.
 	Algorithms []jose.SignatureAlgorithm
@@ -68,9 +69,9 @@ const (
 )
 
 // PublishedKeys returns the keys to which clients encrypt, or nil if Decryption does not
-// publish its keys as [server.SigningKeys].
-func (r *RequestObjects) PublishedKeys() server.SigningKeys {
-	keys, _ := r.Decryption.(server.SigningKeys)
+// publish its keys as [jwk.SigningKeys].
+func (r *RequestObjects) PublishedKeys() jwk.SigningKeys {
+	keys, _ := r.Decryption.(jwk.SigningKeys)
 	return keys
 }
 

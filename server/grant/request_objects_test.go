@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 type requestObjectTest struct {
@@ -416,7 +417,7 @@ func TestTheMetadataOfAClientThatSigns(t *testing.T) {
 // oneDecryptionAlgorithm has keys for one algorithm, and shows none.
 type oneDecryptionAlgorithm struct{ decryptionKeys }
 
-type decryptionKeys = server.DecryptionKeys
+type decryptionKeys = jwk.DecryptionKeys
 
 func (oneDecryptionAlgorithm) EncryptionAlgorithms() []jose.KeyAlgorithm {
 	return []jose.KeyAlgorithm{jose.ECDH_ES}

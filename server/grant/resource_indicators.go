@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/indicator"
 )
 
 // ResourceIndicators lets clients say which APIs a token is for (RFC 8707), so that one API
@@ -21,7 +22,7 @@ import (
 // token for another resource does not revoke the earlier one.
 type ResourceIndicators struct {
 	// Resources are the resources that tokens can be for. A request for any other is
-	// refused with invalid_target. They are compared by [server.SameResource]; the audience
+	// refused with invalid_target. They are compared by [indicator.Same]; the audience
 	// of a token has the spelling used here.
 	Resources []string
 	// Default is the resource of a request that names none: one of Resources, or empty for
@@ -38,11 +39,11 @@ func (r ResourceIndicators) CheckConfig(*server.Config) error {
 		} else if strings.Contains(resource, "#") {
 			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q has a fragment; leave it out", resource))
 		}
-		if server.HasResource(r.Resources[:i], resource) {
+		if indicator.Has(r.Resources[:i], resource) {
 			faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Resources: %q is listed twice: an empty path is the same as a slash", resource))
 		}
 	}
-	if r.Default != "" && !server.HasResource(r.Resources, r.Default) {
+	if r.Default != "" && !indicator.Has(r.Resources, r.Default) {
 		faults = append(faults, fmt.Errorf("grant: ResourceIndicators.Default: %q is not one of Resources: add it there", r.Default))
 	}
 	return errors.Join(faults...)
@@ -110,10 +111,10 @@ func (r ResourceIndicators) byDefault() string {
 func (r ResourceIndicators) spelled(resources []string) []string {
 	all := make([]string, 0, len(resources))
 	for _, resource := range resources {
-		if i := slices.IndexFunc(r.Resources, func(ours string) bool { return server.SameResource(ours, resource) }); i >= 0 {
+		if i := slices.IndexFunc(r.Resources, func(ours string) bool { return indicator.Same(ours, resource) }); i >= 0 {
 			resource = r.Resources[i]
 		}
-		if !server.HasResource(all, resource) {
+		if !indicator.Has(all, resource) {
 			all = append(all, resource)
 		}
 	}
@@ -122,5 +123,5 @@ func (r ResourceIndicators) spelled(resources []string) []string {
 
 // names reports whether the audience has every one of some resources.
 func names(audience, some []string) bool {
-	return !slices.ContainsFunc(some, func(one string) bool { return !server.HasResource(audience, one) })
+	return !slices.ContainsFunc(some, func(one string) bool { return !indicator.Has(audience, one) })
 }

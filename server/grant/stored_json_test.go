@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -183,7 +184,7 @@ func TestTheActorOfAnotherIssuersToken(t *testing.T) {
 	p := newExchange(t, db)
 	key := oauthtest.NewKey(t)
 	p.grant.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) {
-		return server.ParseKeySet(oauthtest.KeySet(t, key))
+		return jwk.ParseSet(oauthtest.KeySet(t, key))
 	}
 	p.grant.QueryUser = func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
 	number := 0

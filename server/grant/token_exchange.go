@@ -63,7 +63,7 @@ type Exchange struct {
 	// Audience is the audience of the new token: the request's "audience" and "resource",
 	// as the client spells them. If the request names none, it is the audience of the
 	// subject token, so that a token for one API does not become a token for every API (RFC
-	// 9700 section 2.3). Compare values by [server.SameResource]. The client may ask for an
+	// 9700 section 2.3). Compare values by [indicator.Same]. The client may ask for an
 	// API that the subject token is not for: Policy decides.
 	Audience []string
 	// Act is the "act" claim of the new token (RFC 8693 section 4.1): the actor, with

@@ -1,5 +1,5 @@
 // Package locale has the translations of the library's error descriptions, in one file for each
-// language. It is data: server.NewTranslator reads it, and a program can do so too.
+// language. It is data: NewTranslator reads it, and a program can do so too.
 package locale
 
 import (

@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -216,7 +217,7 @@ func TestFormPost(t *testing.T) {
 // Each client chooses what its ID tokens are signed by, and whether they are encrypted.
 func TestSignaturesAndEncryption(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	for _, algorithm := range server.SignatureAlgorithms() {
+	for _, algorithm := range jwk.SignatureAlgorithms() {
 		tokens := p.signIn(p.client("id_token_signed_response_alg", algorithm))
 		claims, header := verify(t, tokens["id_token"])
 		assert.Equal(t, string(algorithm), header.Algorithm)

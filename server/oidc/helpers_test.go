@@ -32,6 +32,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
@@ -95,7 +96,7 @@ func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 	p := &provider{Provider: oauthtest.New(t, db, func(c *server.Config) { c.PKCE = server.PKCEOptional })}
 	sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](db)
 	p.oidc = &oidc.Provider{
-		Keys: signingKeys(), Algorithms: server.SignatureAlgorithms(), Scopes: map[string][]string{"department": {"department", "floor"}},
+		Keys: signingKeys(), Algorithms: jwk.SignatureAlgorithms(), Scopes: map[string][]string{"department": {"department", "floor"}},
 		PairwiseSalt: []byte(strings.Repeat("salt", 8)), Fetcher: fetch.New(fetch.Options{AllowPrivateAddresses: true}),
 		Sessions: sessions, Logouts: sessions,
 	}
@@ -211,7 +212,7 @@ func (p *provider) ask(user server.User, query string) (interaction server.Inter
 // verify returns the claims of a JWT that the provider signed, and its header.
 func verify(t *testing.T, text string) (claims map[string]any, header jose.Header) {
 	t.Helper()
-	signed, err := jose.ParseSignedCompact(text, server.SignatureAlgorithms())
+	signed, err := jose.ParseSignedCompact(text, jwk.SignatureAlgorithms())
 	require.NoError(t, err, text)
 	set, err := signingKeys().PublicKeys(t.Context(), time.Time{})
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // hint is an ID token that is sent as a hint: it may have expired, but the server must have
@@ -29,7 +30,7 @@ func (p *Provider) readHint(ctx context.Context, req *server.Request, text strin
 	case token.Type() != "jwt" || token.Subject == "":
 		return nil, server.NewReason("the JWT is not an ID token", slog.String("typ", token.Type())), nil
 	}
-	keys, err := server.PublicKeysFor(ctx, p.Keys, token.KeyID(), req.Time)
+	keys, err := jwk.PublicKeysFor(ctx, p.Keys, token.KeyID(), req.Time)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the public keys: %w", err)
 	}

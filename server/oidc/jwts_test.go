@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -75,7 +76,7 @@ func newEverywhere(t *testing.T) *everywhere {
 		if issuer != trustedIssuer {
 			return nil, nil
 		}
-		return server.ParseKeySet(p.trusted)
+		return jwk.ParseSet(p.trusted)
 	}
 	who := func(_ context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
 		if assertion.Subject != "alice" {
@@ -516,7 +517,7 @@ func TestEveryJWTIsOfItsType(t *testing.T) {
 func TestATypeThatAGrantNames(t *testing.T) {
 	p := newEverywhere(t)
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](p.DB)
-	exchange.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) { return server.ParseKeySet(p.trusted) }
+	exchange.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) { return jwk.ParseSet(p.trusted) }
 	exchange.QueryUser = func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
 	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
 	exchange.Types = []string{"application/at+jwt"}

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -215,7 +216,7 @@ func TestLogoutRequests(t *testing.T) {
 // accessJWT is a JWT of the server that is no ID token.
 func (p *provider) accessJWT(client *oauthtest.Client) string {
 	p.T.Helper()
-	text, err := server.SignJWT(p.T.Context(), signingKeys(), "RS256", p.Now, "at+jwt", map[string]any{
+	text, err := jwk.SignJWT(p.T.Context(), signingKeys(), "RS256", p.Now, "at+jwt", map[string]any{
 		"iss": oauthtest.Issuer, "sub": p.User.GetUserID(), "aud": client.ClientID, "exp": p.Now.Add(time.Hour).Unix(),
 	})
 	require.NoError(p.T, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // User is a user with claims. The program's user model implements it. For a user without
@@ -31,7 +32,7 @@ type User interface {
 // field is a secure default. See [Provider.Register].
 type Provider struct {
 	// Keys sign ID tokens, UserInfo responses and logout tokens.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithms are the algorithms that a client may choose from. nil means RS256, which
 	// every provider must support (OpenID Connect Core section 15.1). The default is RS256,
 	// or the first if RS256 is not among them.
@@ -129,7 +130,7 @@ func (p *Provider) Register(srv *server.Server, protector Protector) error {
 
 // PublishedKeys returns the keys, so that discovery has a jwks_uri (OpenID Connect
 // Discovery section 3).
-func (p *Provider) PublishedKeys() server.SigningKeys { return p.Keys }
+func (p *Provider) PublishedKeys() jwk.SigningKeys { return p.Keys }
 
 // publisher is implemented by keys that know their algorithms, and how long they stay
 // published after they last signed.

@@ -23,7 +23,7 @@ const (
 	public            = "public"
 )
 
-// PairwiseSaltStorage is implemented by [server.SigningKeys] that store the salt of
+// PairwiseSaltStorage is implemented by [jwk.SigningKeys] that store the salt of
 // pairwise subject identifiers.
 type PairwiseSaltStorage interface {
 	// PairwiseSalt returns the salt: at least 32 random bytes, which are made once.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cnf"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -24,7 +26,7 @@ type BearerTokenValidator struct {
 	Issuers []string
 	// ClientCertificates returns the certificates that the client presented, for tokens
 	// bound to one (RFC 8705). nil uses those of the TLS connection.
-	ClientCertificates server.ClientCertificatesFunc
+	ClientCertificates forwarded.CertificatesFunc
 }
 
 // TokenType returns "Bearer".
@@ -68,7 +70,7 @@ func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes [
 		return nil
 	}
 	certificates := v.ClientCertificates.Of(r)
-	if len(certificates) == 0 || server.CertificateConfirmation(certificates[0]) != confirmation {
+	if len(certificates) == 0 || cnf.OfCertificate(certificates[0]) != confirmation {
 		return server.NewError(server.InvalidToken, "The access token is bound to a key, but the request does not prove possession of that key.").
 			Because(map[bool]string{true: "the request came without a client certificate", false: "the token is bound to another certificate or key"}[len(certificates) == 0])
 	}

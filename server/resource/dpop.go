@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cnf"
 )
 
 // DPoPTokenValidator validates tokens that are bound to a key of the client (RFC 9449
@@ -84,7 +85,7 @@ func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []s
 	if err != nil {
 		return err
 	}
-	if server.NewConfirmation(server.JWKThumbprint, thumbprint) != token.Token.GetConfirmation() {
+	if cnf.New(cnf.JWKThumbprint, thumbprint) != token.Token.GetConfirmation() {
 		return server.NewError(server.InvalidToken, "The access token is bound to a different key than that of the DPoP proof.")
 	}
 	return nil

@@ -17,6 +17,10 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cnf"
+	"github.com/gormoauth/gormoauth/server/forwarded"
+	"github.com/gormoauth/gormoauth/server/indicator"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -30,9 +34,9 @@ type JWTAccessTokenValidator struct {
 	// has [Metadata], whose resource is required anyway.
 	Audience string
 	// Keys are the issuer's keys.
-	Keys server.SigningKeys
+	Keys jwk.SigningKeys
 	// Algorithms are the algorithms with which tokens may be signed. nil means those of the
-	// protector's profile or, without one, [server.SignatureAlgorithms].
+	// protector's profile or, without one, [jwk.SignatureAlgorithms].
 	Algorithms []jose.SignatureAlgorithm
 	// Opaque validates tokens that are not JWTs. nil refuses them.
 	Opaque *BearerTokenValidator
@@ -41,7 +45,7 @@ type JWTAccessTokenValidator struct {
 	// otherwise saves. nil makes no query.
 	QueryToken server.QueryTokenFunc
 	// ClientCertificates is the same as in [BearerTokenValidator].
-	ClientCertificates server.ClientCertificatesFunc
+	ClientCertificates forwarded.CertificatesFunc
 	// Clock returns the time used to choose keys. nil means time.Now.
 	Clock func() time.Time
 }
@@ -79,20 +83,20 @@ const jwtLeeway = 30
 
 // jwtAccessToken has the claims of RFC 9068 section 2.2.
 type jwtAccessToken struct {
-	Issuer       string             `json:"iss"`
-	Subject      string             `json:"sub"`
-	ClientID     string             `json:"client_id"`
-	Audience     jwt.Audience       `json:"aud"`
-	ExpiresAt    server.NumericDate `json:"exp"`
-	NotBefore    server.NumericDate `json:"nbf"`
-	IssuedAt     server.NumericDate `json:"iat"`
-	ID           string             `json:"jti"`
-	Scope        string             `json:"scope"`
-	AuthTime     server.NumericDate `json:"auth_time"`
-	ACR          string             `json:"acr"`
-	AMR          []string           `json:"amr"`
-	Confirmation json.RawMessage    `json:"cnf"`
-	Actor        json.RawMessage    `json:"act"`
+	Issuer       string          `json:"iss"`
+	Subject      string          `json:"sub"`
+	ClientID     string          `json:"client_id"`
+	Audience     jwt.Audience    `json:"aud"`
+	ExpiresAt    jwt.NumericDate `json:"exp"`
+	NotBefore    jwt.NumericDate `json:"nbf"`
+	IssuedAt     jwt.NumericDate `json:"iat"`
+	ID           string          `json:"jti"`
+	Scope        string          `json:"scope"`
+	AuthTime     jwt.NumericDate `json:"auth_time"`
+	ACR          string          `json:"acr"`
+	AMR          []string        `json:"amr"`
+	Confirmation json.RawMessage `json:"cnf"`
+	Actor        json.RawMessage `json:"act"`
 
 	AuthorizationDetails json.RawMessage `json:"authorization_details"`
 }
@@ -121,7 +125,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		return stored, nil
 	}
 	tokenType, confirmation := "Bearer", compact(claims.Confirmation)
-	if server.ConfirmationMethod(confirmation) == server.JWKThumbprint {
+	if cnf.Method(confirmation) == cnf.JWKThumbprint {
 		tokenType = "DPoP"
 	}
 	clientID, longClientID := models.SplitClientID(claims.ClientID)
@@ -154,7 +158,7 @@ func compact(text json.RawMessage) string {
 func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (claims *jwtAccessToken, why, err error) {
 	algorithms := v.Algorithms
 	if algorithms == nil {
-		algorithms = server.SignatureAlgorithms()
+		algorithms = jwk.SignatureAlgorithms()
 	}
 	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
@@ -168,7 +172,7 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	if v.Clock != nil {
 		now = v.Clock()
 	}
-	keys, err := server.PublicKeysFor(ctx, v.Keys, header.KeyID, now)
+	keys, err := jwk.PublicKeysFor(ctx, v.Keys, header.KeyID, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the issuer's keys: %w", err)
 	}
@@ -197,7 +201,7 @@ func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.T
 		return server.NewReason("the JWT is not valid yet", slog.Int64("nbf", int64(claims.NotBefore)), slog.Int64("iat", int64(claims.IssuedAt)))
 	case len(claims.Audience) == 0:
 		return server.NewReason("the JWT has no 'aud'")
-	case v.Audience != "" && !server.HasResource(claims.Audience, v.Audience):
+	case v.Audience != "" && !indicator.Has(claims.Audience, v.Audience):
 		return server.NewReason("the JWT is for another resource", audience, slog.String("resource", v.Audience))
 	}
 	return nil
@@ -207,7 +211,7 @@ func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.T
 // and with that key's algorithm, or nil.
 func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jose.Header) []byte {
 	for _, key := range keys.Key(header.KeyID) {
-		if key.Algorithm != header.Algorithm || !server.IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
+		if key.Algorithm != header.Algorithm || !jwk.IsKeyFor(key, jose.SignatureAlgorithm(header.Algorithm)) {
 			continue
 		}
 		if payload, err := signed.Verify(key); err == nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -190,7 +191,7 @@ func TestForgedJWTs(t *testing.T) {
 // have the same.
 func TestJWTAccessTokensByEveryAlgorithm(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	for _, algorithm := range server.SignatureAlgorithms() {
+	for _, algorithm := range jwk.SignatureAlgorithms() {
 		p, _, validator := newJWTProvider(t, db, algorithm)
 		if strings.HasPrefix(string(algorithm), "RS") || strings.HasPrefix(string(algorithm), "PS") {
 			key := oneKey{jose.JSONWebKey{Key: oauthtest.NewKeyFor(t, algorithm), KeyID: "1", Algorithm: string(algorithm)}}
@@ -203,7 +204,7 @@ func TestJWTAccessTokensByEveryAlgorithm(t *testing.T) {
 	}
 }
 
-// oneKey is a server.SigningKeys of one key.
+// oneKey is a jwk.SigningKeys of one key.
 type oneKey struct{ key jose.JSONWebKey }
 
 func (k oneKey) SigningKey(context.Context, jose.SignatureAlgorithm, time.Time) (*jose.JSONWebKey, error) {

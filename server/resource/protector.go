@@ -15,10 +15,14 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/construct"
+	"github.com/gormoauth/gormoauth/internal/crossorigin"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/indicator"
+	"github.com/gormoauth/gormoauth/server/locale"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -45,7 +49,7 @@ type Config struct {
 	ErrorURIs map[string]string
 	// Translator translates the error descriptions in response bodies. nil means English
 	// and the languages of package locale. Headers are always in English.
-	Translator *server.Translator
+	Translator *locale.Translator
 	// Logger logs internal errors, and one line for each refusal with its reason, with the
 	// keys of [server.EventLog] and never with a token. nil logs nothing.
 	Logger *slog.Logger
@@ -94,7 +98,7 @@ type Protector struct {
 	validators []TokenValidator
 	hooks      []TokenAuthenticatedHook
 
-	crossOrigin *server.CrossOrigin
+	crossOrigin *crossorigin.Sharing
 }
 
 // NewProtector returns a protector with at least one validator, or an error with every
@@ -108,8 +112,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 		faults = append(faults, errors.New(`resource: Config.Realm must be printable ASCII without " and \`))
 	}
 	if config.Translator == nil {
-		translator, err := server.NewTranslator(nil)
-		config.Translator, faults = translator, append(faults, err)
+		config.Translator = locale.Default()
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -124,7 +127,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Profile != nil && config.Profile.RequiresBoundTokens() {
 		config.BoundTokensOnly = true
 	}
-	p := &Protector{config: config, crossOrigin: server.NewCrossOrigin(config.AllowOrigin)}
+	p := &Protector{config: config, crossOrigin: crossorigin.New(config.AllowOrigin)}
 	if config.Metadata != nil {
 		var err error
 		p.metadata, err = config.Metadata.address()
@@ -211,7 +214,7 @@ func checkValidator(v TokenValidator) error {
 // Diagnose returns what is wrong with the protector; pass the protector to
 // [server.Server.Diagnose]. It reports if a token for another API is accepted here (RFC
 // 9700 section 4.9.2), and if a token is found that was never issued.
-func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings server.Findings) {
+func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings finding.List) {
 	for _, v := range p.validators {
 		findings = append(findings, diagnoseTokens(ctx, v)...)
 	}
@@ -219,8 +222,8 @@ func (p *Protector) Diagnose(ctx context.Context, s *server.Server) (findings se
 	if !takesAll || loopback.Serves(s.Issuer()) {
 		return findings
 	}
-	return append(findings, server.Finding{
-		Check: "resource", Severity: server.Warning, Where: "resource.Config.Metadata", Problem: "is missing: the protector accepts tokens for any resource",
+	return append(findings, finding.Finding{
+		Check: "resource", Severity: finding.Warning, Where: "resource.Config.Metadata", Problem: "is missing: the protector accepts tokens for any resource",
 		Consequence: "another API that receives a token can use it at this one",
 		Remedy:      `Metadata: &resource.Metadata{Resource: "https://api.example.com", AuthorizationServers: []string{issuer}}, and grant.ResourceIndicators on the server`,
 	})
@@ -242,7 +245,7 @@ func takesEveryAudience(v TokenValidator) bool {
 }
 
 // diagnoseTokens has a validator look up a token that was never issued.
-func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
+func diagnoseTokens(ctx context.Context, v TokenValidator) finding.List {
 	var query server.QueryTokenFunc
 	switch v := v.(type) {
 	case *BearerTokenValidator:
@@ -256,7 +259,7 @@ func diagnoseTokens(ctx context.Context, v TokenValidator) server.Findings {
 	if query == nil {
 		return nil
 	}
-	return server.DiagnoseLookUp("resource.BearerTokenValidator.QueryToken", func() (bool, error) {
+	return finding.LookUp("resource.BearerTokenValidator.QueryToken", func() (bool, error) {
 		token, err := query(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
@@ -352,7 +355,7 @@ func (p *Protector) validate(validator TokenValidator, token *server.StoredToken
 	if p.config.BoundTokensOnly && token.Token.GetConfirmation() == "" {
 		return server.NewError(server.InvalidToken, "The access token must be bound to a key or a certificate.")
 	}
-	if m := p.config.Metadata; m != nil && !server.HasResource(strings.Fields(token.Token.GetAudience()), m.Resource) {
+	if m := p.config.Metadata; m != nil && !indicator.Has(strings.Fields(token.Token.GetAudience()), m.Resource) {
 		return server.NewError(server.InvalidToken, "The access token is for another resource.").
 			With(slog.String("audience", token.Token.GetAudience()), slog.String("resource", m.Resource))
 	}
@@ -437,7 +440,7 @@ func (p *Protector) write(w http.ResponseWriter, r *http.Request, failure *serve
 	token, _ := TokenFromContext(r.Context()) // of a request that was authorized, and refused later
 	p.describe(&observation, requestid.Enter(r, p.config.RequestID), token)
 	observation.LogError(r, p.config.Logger)
-	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure))) // strings alone cannot fail
+	text, _ := json.Marshal(failure.Members(p.config.Translator.Describe(r, failure.Description, failure.Args...))) // strings alone cannot fail
 	failure.SetHeader(w)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-package server_test
+package forwarded_test
 
 import (
 	"crypto/rand"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 )
 
 // A certificate of a key that anybody could find proves nothing (RFC 7518 section 3.3).
@@ -24,12 +24,12 @@ func TestACertificateOfAShortKeyIsNone(t *testing.T) {
 		certificate := &x509.Certificate{PublicKey: key.Public()}
 		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
-		assert.Len(t, server.ClientCertificatesFunc(nil).Of(r), want, "%d bits", bits)
-		forwarded := server.ClientCertificatesFunc(func(*http.Request) []*x509.Certificate { return []*x509.Certificate{certificate} })
+		assert.Len(t, forwarded.CertificatesFunc(nil).Of(r), want, "%d bits", bits)
+		forwarded := forwarded.CertificatesFunc(func(*http.Request) []*x509.Certificate { return []*x509.Certificate{certificate} })
 		assert.Len(t, forwarded.Of(r), want, "%d bits, behind a proxy", bits)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
-	assert.Empty(t, server.ClientCertificatesFunc(nil).Of(r), "no TLS")
+	assert.Empty(t, forwarded.CertificatesFunc(nil).Of(r), "no TLS")
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{PublicKey: oauthtest.NewKey(t).Public()}}}
-	assert.Len(t, server.ClientCertificatesFunc(nil).Of(r), 1, "an elliptic key")
+	assert.Len(t, forwarded.CertificatesFunc(nil).Of(r), 1, "an elliptic key")
 }

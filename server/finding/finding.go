@@ -1,18 +1,62 @@
-package server
+// Package finding is what the doctor says: a problem of a program, how serious it is, and how to fix
+// it.
+package finding
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 )
 
+// LookUp looks up something that does not exist, such as the digest of a token that was
+// never issued, and returns a finding if the lookup fails or finds something. where names the
+// function as the program knows it.
+func LookUp(where string, lookUp func() (found bool, err error)) List {
+	found, err := Safely(lookUp)
+	switch {
+	case err != nil:
+		return List{LookUpFails(where, err)}
+	case found:
+		return List{LookUpFinds(where)}
+	default:
+		return nil
+	}
+}
+
+// Safely calls lookUp and turns a panic, such as that of a method called on a nil pointer, into an error.
+func Safely(lookUp func() (bool, error)) (found bool, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic: %v", reason)
+		}
+	}()
+	return lookUp()
+}
+
+// LookUpFails returns the finding of a lookup that returns an error.
+func LookUpFails(where string, err error) Finding {
+	return Finding{
+		Check: "lookup", Severity: Grave, Where: where, Problem: "fails: " + strings.Join(strings.Fields(err.Error()), " "),
+		Consequence: "every request that needs it fails", Remedy: "check the condition of the handle that it was made from, and its table",
+	}
+}
+
+// LookUpFinds returns the finding of a lookup that finds what does not exist.
+func LookUpFinds(where string) Finding {
+	return Finding{
+		Check: "lookup", Severity: Grave, Where: where, Problem: "finds something that does not exist",
+		Consequence: "another row is used in its place", Remedy: "return nothing, and no error, for what is not there",
+	}
+}
+
 // Finding is a problem of a program, and how to fix it. It is an error, and a value for a log.
 type Finding struct {
 	// Check identifies the rule that was broken, such as "unique_index". It stays the same
-	// between releases, see [Findings.Without].
+	// between releases, see [List.Without].
 	Check string
 	// Severity is how serious the problem is.
 	Severity Severity
@@ -85,19 +129,19 @@ func (f Finding) LogValue() slog.Value {
 	)
 }
 
-// Findings are the problems of a program.
-type Findings []Finding
+// List are the problems of a program.
+type List []Finding
 
 // Log writes one line for each finding, the most serious first, at the level of its severity. It
 // writes nothing if there are none.
-func (f Findings) Log(ctx context.Context, logger *slog.Logger) {
+func (f List) Log(ctx context.Context, logger *slog.Logger) {
 	for _, finding := range f.sorted() {
 		logger.LogAttrs(ctx, finding.Severity.Level(), "the doctor found something", slog.Any("finding", finding))
 	}
 }
 
 // Err returns the grave findings as one error, or nil if there are none.
-func (f Findings) Err() error {
+func (f List) Err() error {
 	var faults []error
 	for _, finding := range f {
 		if finding.Severity == Grave {
@@ -109,12 +153,12 @@ func (f Findings) Err() error {
 
 // Without returns the findings without those of the checks, which the operator knows of and
 // accepts.
-func (f Findings) Without(checks ...string) Findings {
+func (f List) Without(checks ...string) List {
 	return slices.DeleteFunc(slices.Clone(f), func(finding Finding) bool { return slices.Contains(checks, finding.Check) })
 }
 
 // String returns one line for each finding, the most serious first.
-func (f Findings) String() string {
+func (f List) String() string {
 	var b strings.Builder
 	for _, finding := range f.sorted() {
 		b.WriteString(finding.Error() + "\n")
@@ -122,8 +166,8 @@ func (f Findings) String() string {
 	return b.String()
 }
 
-// once removes duplicates: an extension may belong to several grants.
-func (f Findings) once() (once Findings) {
+// Once returns the findings without duplicates: an extension may belong to several grants.
+func (f List) Once() (once List) {
 	for _, finding := range f {
 		if !slices.Contains(once, finding) {
 			once = append(once, finding)
@@ -132,7 +176,7 @@ func (f Findings) once() (once Findings) {
 	return once
 }
 
-func (f Findings) sorted() Findings {
+func (f List) sorted() List {
 	sorted := slices.Clone(f)
 	slices.SortStableFunc(sorted, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
 	return sorted

@@ -1,4 +1,6 @@
-package server
+// Package jwk has the keys of JSON Web Signatures and Encryption: the interfaces by which the server
+// gets its own, which keys and algorithms are accepted, and key sets of others (RFC 7517).
+package jwk
 
 import (
 	"context"
@@ -70,8 +72,11 @@ func SignatureAlgorithms() []jose.SignatureAlgorithm {
 	}
 }
 
-// minRSABits is the minimum length of an RSA key (RFC 7518 sections 3.3 and 3.5).
-const minRSABits = 2048
+// MaxKeys is how many keys of a set are tried at most to verify a signature.
+const MaxKeys = 20
+
+// MinRSABits is the minimum length of an RSA key (RFC 7518 sections 3.3 and 3.5).
+const MinRSABits = 2048
 
 // IsKeyFor reports whether a public key may verify signatures by an algorithm. It must be an RSA
 // key of at least 2048 bits, an elliptic key on the algorithm's own curve (RFC 7518 section 3.4),
@@ -82,7 +87,7 @@ func IsKeyFor(key jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 	}
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
-		return public.N.BitLen() >= minRSABits && (strings.HasPrefix(string(algorithm), "RS") || strings.HasPrefix(string(algorithm), "PS"))
+		return public.N.BitLen() >= MinRSABits && (strings.HasPrefix(string(algorithm), "RS") || strings.HasPrefix(string(algorithm), "PS"))
 	case *ecdsa.PublicKey:
 		return algorithm == map[elliptic.Curve]jose.SignatureAlgorithm{elliptic.P256(): jose.ES256, elliptic.P384(): jose.ES384, elliptic.P521(): jose.ES512}[public.Curve]
 	case ed25519.PublicKey:
@@ -101,7 +106,7 @@ func IsEncryptionKeyFor(key jose.JSONWebKey, algorithm jose.KeyAlgorithm) bool {
 	}
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
-		return public.N.BitLen() >= minRSABits && strings.HasPrefix(string(algorithm), "RSA-OAEP")
+		return public.N.BitLen() >= MinRSABits && strings.HasPrefix(string(algorithm), "RSA-OAEP")
 	case *ecdsa.PublicKey:
 		return strings.HasPrefix(string(algorithm), "ECDH-ES")
 	default:

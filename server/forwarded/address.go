@@ -1,4 +1,6 @@
-package server
+// Package forwarded reads what a trusted proxy says about a request: the address that it comes from,
+// and the certificate of the client.
+package forwarded
 
 import (
 	"iter"
@@ -10,7 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// TrustForwardedAddress returns a [Config].RemoteAddress function for a program behind proxies:
+// Address returns a server.Config.RemoteAddress function for a program behind proxies:
 // it reads the address from a header that they set, which is X-Forwarded-For, Forwarded (RFC
 // 7239), or one with a single address such as X-Real-Ip. If the connection does not come from one
 // of the proxies, the header was written by a stranger and is ignored.
@@ -19,7 +21,7 @@ import (
 // skipping the proxies: the first address that is not one of them is the client's. List only the
 // addresses of the proxies, not a network that contains other machines. A connection over a Unix
 // socket counts as one from 127.0.0.1.
-func TrustForwardedAddress(header string, proxies ...netip.Prefix) func(r *http.Request) string {
+func Address(header string, proxies ...netip.Prefix) func(r *http.Request) string {
 	trusted := func(address netip.Addr) bool {
 		address = address.Unmap().WithZone("")
 		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(address) })

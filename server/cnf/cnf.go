@@ -1,4 +1,6 @@
-package server
+// Package cnf makes and reads confirmations: what says which key or certificate a token is bound to,
+// as in the "cnf" of a JWT (RFC 7800).
+package cnf
 
 import (
 	"crypto/sha256"
@@ -17,21 +19,21 @@ const (
 	CertificateThumbprint = "x5t#S256"
 )
 
-// NewConfirmation returns a confirmation in its stored form, a JSON object (RFC 7800 section 3).
-func NewConfirmation(method, value string) string {
+// New returns a confirmation in its stored form, a JSON object (RFC 7800 section 3).
+func New(method, value string) string {
 	text, _ := json.Marshal(map[string]string{method: value}) // strings alone cannot fail
 	return string(text)
 }
 
-// CertificateConfirmation returns the confirmation of a certificate.
-func CertificateConfirmation(certificate *x509.Certificate) string {
+// OfCertificate returns the confirmation of a certificate.
+func OfCertificate(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.Raw)
-	return NewConfirmation(CertificateThumbprint, base64.RawURLEncoding.EncodeToString(sum[:]))
+	return New(CertificateThumbprint, base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-// ConfirmationMethod returns the method of a confirmation. It returns "" if the confirmation is
+// Method returns the method of a confirmation. It returns "" if the confirmation is
 // empty, and "?" if the method is unknown, so that an unknown binding is not mistaken for none.
-func ConfirmationMethod(confirmation string) string {
+func Method(confirmation string) string {
 	if confirmation == "" {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package server
+package locale
 
 import (
 	"maps"
@@ -11,8 +11,6 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"golang.org/x/text/message/catalog"
-
-	"github.com/gormoauth/gormoauth/server/locale"
 )
 
 // Translator translates error descriptions into the language of a request. The zero value is not
@@ -23,18 +21,18 @@ type Translator struct {
 	matcher   language.Matcher
 }
 
-// NewTranslator returns a translator for English and the languages of package locale, such as
+// NewTranslator returns a translator for English and the languages of this package, such as
 // Simplified Chinese. What has no translation is described in English. add, which may be nil, adds
 // a program's own translations:
 //
-//	server.NewTranslator(func(b *catalog.Builder) error {
+//	locale.NewTranslator(func(b *catalog.Builder) error {
 //		return b.SetString(language.French, "The request has no 'grant_type'.", "…")
 //	})
 //
 // The keys are the English descriptions, see [Descriptions].
 func NewTranslator(add func(*catalog.Builder) error) (*Translator, error) {
 	builder := catalog.NewBuilder(catalog.Fallback(language.English))
-	for tag, sentences := range locale.Translations() {
+	for tag, sentences := range Translations() {
 		for english, translated := range sentences {
 			if err := builder.SetString(language.English, english, english); err != nil {
 				return nil, err
@@ -56,30 +54,33 @@ func NewTranslator(add func(*catalog.Builder) error) (*Translator, error) {
 	return &Translator{builder, languages, language.NewMatcher(languages)}, nil
 }
 
-// Descriptions returns the error descriptions that package locale translates, sorted: the keys to
+// Descriptions returns the error descriptions that this package translates, sorted: the keys to
 // translate. In a release these are all error descriptions of this module.
 func Descriptions() []string {
 	var descriptions []string
-	for _, sentences := range locale.Translations() {
+	for _, sentences := range Translations() {
 		descriptions = slices.AppendSeq(descriptions, maps.Keys(sentences))
 	}
 	slices.Sort(descriptions)
 	return slices.Compact(descriptions)
 }
 
-// Describe returns the error's description in the language that the request asks for: by
-// ui_locales (OpenID Connect Core section 3.1.2.1), otherwise by Accept-Language, otherwise in
+// Describe returns an error's description, a key of its translations and a fmt format for args, in
+// the language that the request asks for: by ui_locales (OpenID Connect Core section 3.1.2.1), otherwise by Accept-Language, otherwise in
 // English.
-func (t *Translator) Describe(r *http.Request, err *Error) string {
-	if err.Description == "" {
+func (t *Translator) Describe(r *http.Request, description string, args ...any) string {
+	if description == "" {
 		return ""
 	}
 	_, index, _ := t.matcher.Match(requestLanguages(r)...)
-	return message.NewPrinter(t.languages[index], message.Catalog(t.catalog)).Sprintf(err.Description, err.Args...)
+	return message.NewPrinter(t.languages[index], message.Catalog(t.catalog)).Sprintf(description, args...)
 }
 
-// defaultTranslator is built once, because it depends on nothing.
-var defaultTranslator = sync.OnceValue(func() *Translator {
+// Default returns the translator of [NewTranslator] without translations of the program's own. It is
+// built once, because it depends on nothing.
+func Default() *Translator { return builtIn() }
+
+var builtIn = sync.OnceValue(func() *Translator {
 	t, err := NewTranslator(nil)
 	if err != nil {
 		panic(err) // a built-in translation is malformed, which tests exclude

@@ -1,4 +1,4 @@
-package server_test
+package forwarded_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -61,8 +62,8 @@ func TestTrustForwardedAddress(t *testing.T) {
 	} {
 		r := &http.Request{RemoteAddr: row.from, Header: http.Header{http.CanonicalHeaderKey(row.header): row.lines}}
 		r.Header.Set("X-Other", "198.51.100.99")
-		assert.Equal(t, row.want, server.TrustForwardedAddress(row.header, proxies...)(r), row.rule)
-		assert.Equal(t, ratelimit.RemoteAddress(r), server.TrustForwardedAddress(row.header)(r), "%s: nobody is trusted", row.rule)
+		assert.Equal(t, row.want, forwarded.Address(row.header, proxies...)(r), row.rule)
+		assert.Equal(t, ratelimit.RemoteAddress(r), forwarded.Address(row.header)(r), "%s: nobody is trusted", row.rule)
 	}
 }
 
@@ -72,7 +73,7 @@ func TestGuessesBehindAProxy(t *testing.T) {
 	var log bytes.Buffer
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		c.RemoteAddress = server.TrustForwardedAddress("X-Forwarded-For", netip.MustParsePrefix("10.0.0.1/32"))
+		c.RemoteAddress = forwarded.Address("X-Forwarded-For", netip.MustParsePrefix("10.0.0.1/32"))
 	})
 	client := p.NewClient(oauthtest.Grants("client_credentials"))
 	ask := func(secret, from, forwarded string) oauthtest.Answer {

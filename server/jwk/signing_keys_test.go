@@ -1,4 +1,4 @@
-package server_test
+package jwk_test
 
 import (
 	"crypto"
@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // A key verifies by the algorithms of its own kind and, if it is elliptic, of its own
@@ -20,7 +20,7 @@ import (
 func TestIsKeyFor(t *testing.T) {
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	require.NoError(t, err)
-	all := append(server.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512, "none", "")
+	all := append(jwk.SignatureAlgorithms(), jose.HS256, jose.HS384, jose.HS512, "none", "")
 	ofRSA := []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512}
 	for rule, row := range map[string]struct {
 		key  crypto.PublicKey
@@ -38,7 +38,7 @@ func TestIsKeyFor(t *testing.T) {
 		"a key without bits": {&rsa.PublicKey{}, nil},
 	} {
 		for _, algorithm := range all {
-			assert.Equal(t, slices.Contains(row.want, algorithm), server.IsKeyFor(jose.JSONWebKey{Key: row.key}, algorithm), "%s by %q", rule, algorithm)
+			assert.Equal(t, slices.Contains(row.want, algorithm), jwk.IsKeyFor(jose.JSONWebKey{Key: row.key}, algorithm), "%s by %q", rule, algorithm)
 		}
 	}
 }

@@ -234,7 +234,7 @@ func readCertificates(file string) (*x509.CertPool, error) {
 // interface would not be nil. Guesses are counted by the address of whoever sends
 // the request, as at the page; of an application with a server that is its server.
 func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (server.User, error) {
-	user, err := a.passwords.check(ctx, a.oauth.RemoteAddress(req.HTTP), username, password)
+	user, err := a.passwords.check(ctx, req.RemoteAddress(), username, password)
 	if err != nil {
 		return nil, err
 	}

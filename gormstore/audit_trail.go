@@ -137,7 +137,7 @@ const (
 func (e *entry) complete(req *server.Request) {
 	e.Endpoint = bounded(req.Endpoint, maxAuditName)
 	if req.Server != nil && req.HTTP != nil {
-		e.RemoteAddress = bounded(req.Server.RemoteAddress(req.HTTP), maxAuditAddress)
+		e.RemoteAddress = bounded(req.RemoteAddress(), maxAuditAddress)
 	}
 	if e.ClientID == "" && req.Client != nil {
 		e.ClientID, e.LongClientID = models.SplitClientID(req.Client.GetClientID())

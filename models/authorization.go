@@ -101,7 +101,8 @@ func generation(number int64) *int64 {
 	if number == 0 {
 		return nil
 	}
-	return &number
+	kept := number // only what is kept is allocated
+	return &kept
 }
 
 func numberOf(number *int64) int64 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 )
 
 // The client authentication methods of RFC 7591 section 2, RFC 8705 and OpenID Connect
@@ -137,15 +139,8 @@ func (c *ClientMixin) GetDefaultRedirectURI() string {
 // scope, to refuse an empty scope, or to refuse an excessive scope (return false) instead
 // of narrowing it.
 func (c *ClientMixin) GetAllowedScope(scope string) (allowed string, ok bool) {
-	registered := strings.Fields(c.ClientMetadata.Scope)
-	requested := strings.Fields(scope)
-	kept := make([]string, 0, len(requested))
-	for _, s := range requested {
-		if slices.Contains(registered, s) {
-			kept = append(kept, s)
-		}
-	}
-	return strings.Join(kept, " "), len(kept) > 0 || len(requested) == 0
+	allowed = wordlist.Keep(scope, func(word string) bool { return wordlist.Has(c.ClientMetadata.Scope, word) })
+	return allowed, allowed != "" || strings.TrimSpace(scope) == ""
 }
 
 // CheckRedirectURI reports whether uri is registered. The strings have to be identical,

@@ -18,8 +18,14 @@ const sha256Scheme = "$sha256$"
 // by [github.com/gormoauth/gormoauth/gormstore]; hash a secret that a person chose with
 // bcrypt or argon2id.
 func HashClientSecret(secret string) string {
+	hashed := hashClientSecret(secret)
+	return string(hashed[:])
+}
+
+func hashClientSecret(secret string) (stored [len(sha256Scheme) + 2*sha256.Size]byte) {
 	sum := sha256.Sum256([]byte(secret))
-	return sha256Scheme + hex.EncodeToString(sum[:])
+	hex.Encode(stored[copy(stored[:], sha256Scheme):], sum[:])
+	return stored
 }
 
 const derivedScheme = "$derived$"
@@ -102,7 +108,8 @@ func verifyClientSecret(stored, presented string) bool {
 	case !strings.HasPrefix(stored, sha256Scheme):
 		return false
 	}
-	return subtle.ConstantTimeCompare([]byte(stored), []byte(HashClientSecret(presented))) == 1
+	hashed := hashClientSecret(presented)
+	return subtle.ConstantTimeCompare([]byte(stored), hashed[:]) == 1
 }
 
 func isBcrypt(stored string) bool {

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -42,6 +44,15 @@ func TooBusy(wait time.Duration, description string) *Error {
 // RemoteAddress returns the address that a request comes from, according to Config.RemoteAddress.
 func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteAddress(r) }
 
+// RemoteAddress returns the address that the request comes from, according to
+// Config.RemoteAddress.
+func (r *Request) RemoteAddress() string {
+	if r.remote == "" {
+		r.remote = r.Server.RemoteAddress(r.HTTP)
+	}
+	return r.remote
+}
+
 // attempt is a client's attempt to authenticate. Guesses are counted by client and address:
 // counting by client alone would let a stranger lock the client out. Unknown clients are counted
 // like known ones, so that the count does not reveal which clients exist. The clients of one
@@ -52,24 +63,53 @@ func (s *Server) RemoteAddress(r *http.Request) string { return s.config.RemoteA
 // guessed. It is neither counted nor delayed by the guesses of others.
 type attempt struct {
 	req    *Request
-	proves bool
+	fresh  bool   // whether the client has to be read from storage
+	proves bool   // whether the method proves anything
+	known  Client // the client, if it has been looked up to choose the method
+	chosen bool   // whether it has
 	key    string // empty until the claimed client is looked up, or if nothing can be guessed
 }
 
-// limited wraps query. It refuses a client with too many earlier guesses before its credentials
-// are checked.
-func (a *attempt) limited(query QueryClientFunc) QueryClientFunc {
-	return func(ctx context.Context, clientID string) (Client, error) {
-		s := a.req.Server
-		a.req.claimed = clientID
-		if a.proves {
-			a.key = secret.Digest(clientID)[:3] + " " + s.RemoteAddress(a.req.HTTP)
-		}
-		if err := a.check(ctx); err != nil {
+// choose returns the one method that the client is registered for. It looks the client up only if
+// there are several.
+func (a *attempt) choose(ctx context.Context, methods []ClientAuthMethod) (method ClientAuthMethod, err error) {
+	method = methods[0]
+	if a.chosen = len(methods) > 1; a.chosen {
+		if a.known, err = a.lookUp(ctx, a.req.ClaimedClientID()); err != nil {
 			return nil, err
 		}
-		return query(ctx, clientID)
+		registered := func(m ClientAuthMethod) bool {
+			return a.known != nil && a.known.CheckEndpointAuthMethod(m.AuthMethod(), a.req.Endpoint)
+		}
+		if i := slices.IndexFunc(methods, registered); i >= 0 {
+			method = methods[i]
+		}
 	}
+	a.proves = isExplicit(method)
+	return method, nil
+}
+
+// queryClient is a [QueryClientFunc]. It refuses a client with too many earlier guesses before its
+// credentials are checked.
+func (a *attempt) queryClient(ctx context.Context, clientID string) (Client, error) {
+	a.req.claimed = clientID
+	if a.proves {
+		a.key = secret.Digest(clientID)[:3] + " " + a.req.RemoteAddress()
+	}
+	if err := a.check(ctx); err != nil {
+		return nil, err
+	}
+	if a.chosen {
+		return a.known, nil
+	}
+	return a.lookUp(ctx, clientID)
+}
+
+func (a *attempt) lookUp(ctx context.Context, clientID string) (Client, error) {
+	if a.fresh {
+		ctx = cache.Bypass(ctx)
+	}
+	return a.req.queryClient(ctx, clientID)
 }
 
 // check returns the answer if there were too many failures before, nil otherwise.
@@ -146,7 +186,7 @@ func (r *Request) compareSecret(ctx context.Context, client Client, secret strin
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
 		return r.secretIs(client, secret), nil
 	}
-	busy := r.Server.config.SlowSecrets.Do(ctx, r.Server.RemoteAddress(r.HTTP), func() bool {
+	busy := r.Server.config.SlowSecrets.Do(ctx, r.RemoteAddress(), func() bool {
 		// While it waited its turn, other attempts may have failed and used up the limit.
 		if err = r.attempt.check(ctx); err == nil {
 			is = r.secretIs(client, secret)

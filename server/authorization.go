@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -337,9 +338,10 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	var why *Reason
 	client, err := s.config.QueryClient(ctx, clientID)
 	for i := 0; ; i++ {
+		reason, given := errors.AsType[*Reason](err)
 		switch {
-		case i > 0 && errors.As(err, &why):
-			client = nil
+		case i > 0 && given:
+			client, why = nil, reason
 		case err != nil:
 			return nil, err
 		case isNil(client) || client.GetClientID() != clientID:
@@ -413,7 +415,7 @@ const promptNone = "none"
 // isSilent reports whether the request forbids all pages, even if its prompt has other values as
 // well.
 func (r *Request) isSilent() bool {
-	return slices.Contains(strings.Fields(r.Params.Get("prompt")), promptNone)
+	return wordlist.Has(r.Params.Get("prompt"), promptNone)
 }
 
 // isSeconds reports whether text is a number of seconds, with nine digits at most.

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
@@ -33,7 +36,32 @@ func (d *discard) WriteHeader(status int) {
 	}
 }
 
-func BenchmarkIssueToken(b *testing.B) {
+// mostAllocations are the most that the engine may need for each operation, apart from storage.
+var mostAllocations = map[string]float64{"issue": 45, "validate": 8}
+
+var ownOperations = map[string]func(tb testing.TB) (call func()){"issue": issuing, "validate": validating}
+
+// TestTheEngineAllocatesLittle counts allocations, which unlike time are the same on every machine.
+func TestTheEngineAllocatesLittle(t *testing.T) {
+	for name, prepare := range ownOperations {
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, prepare(t)), mostAllocations[name], name)
+	}
+}
+
+func BenchmarkIssueToken(b *testing.B)    { benchmark(b, issuing) }
+func BenchmarkValidateToken(b *testing.B) { benchmark(b, validating) }
+
+func benchmark(b *testing.B, prepare func(tb testing.TB) (call func())) {
+	b.Helper()
+	call := prepare(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		call()
+	}
+}
+
+func issuing(tb testing.TB) (call func()) {
+	tb.Helper()
 	client := &benchClient{models.ClientMixin{ClientID: "id", ClientSecret: models.HashClientSecret("secret"),
 		ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}, Scope: "profile email"}}}
 	srv, err := server.New(server.Config{
@@ -42,22 +70,19 @@ func BenchmarkIssueToken(b *testing.B) {
 		SaveToken:         func(context.Context, server.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := srv.RegisterGrant(&grant.ClientCredentials{}); err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(tb, err)
+	require.NoError(tb, srv.RegisterGrant(&grant.ClientCredentials{}))
 	r := httptest.NewRequest(http.MethodPost, "/oauth/token", http.NoBody)
 	r.SetBasicAuth("id", "secret")
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	b.ReportAllocs()
-	for b.Loop() {
-		body := strings.NewReader("grant_type=client_credentials&scope=profile")
-		r.Body, r.ContentLength = http.NoBody, int64(body.Len())
-		r.Body = readCloser{body}
+	body, w := strings.NewReader(""), &discard{http.Header{}}
+	r.Body = readCloser{body}
+	return func() {
+		body.Reset("grant_type=client_credentials&scope=profile")
+		r.ContentLength = int64(body.Len())
 		r.Form, r.PostForm = nil, nil
-		srv.CreateTokenResponse(&discard{http.Header{}}, r)
+		clear(w.header)
+		srv.CreateTokenResponse(w, r)
 	}
 }
 
@@ -65,22 +90,18 @@ type readCloser struct{ *strings.Reader }
 
 func (readCloser) Close() error { return nil }
 
-func BenchmarkValidateToken(b *testing.B) {
+func validating(tb testing.TB) (call func()) {
+	tb.Helper()
 	token := &server.StoredToken{UserID: "1", Token: &benchToken{models.TokenMixin{
 		TokenType: "Bearer", Scope: "profile email", IssuedAt: time.Now().Unix(), ExpiresIn: 3600,
 	}}}
 	protector, err := resource.NewProtector(resource.Config{}, &resource.BearerTokenValidator{
 		QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return token, nil },
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(tb, err)
 	handler := protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+secret.Generate("goa", secret.AccessToken))
 	w := &discard{http.Header{}}
-	b.ReportAllocs()
-	for b.Loop() {
-		handler.ServeHTTP(w, r)
-	}
+	return func() { handler.ServeHTTP(w, r) }
 }

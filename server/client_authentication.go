@@ -6,13 +6,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -102,12 +101,12 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	if len(methods) == 0 {
 		return s.invalidClient(req, "The request has no client authentication.")
 	}
-	method, query, err := s.registeredMethod(ctx, req, methods)
+	req.attempt = &attempt{req: req, fresh: slices.ContainsFunc(methods, isExplicit)}
+	method, err := req.attempt.choose(ctx, methods)
 	if err != nil {
 		return err
 	}
-	req.attempt = &attempt{req: req, proves: !isImplicit(method)}
-	client, err := method.AuthenticateClient(ctx, req, req.attempt.limited(query))
+	client, err := method.AuthenticateClient(ctx, req, req.attempt.queryClient)
 	if err == nil && isNil(client) {
 		err = &NotAuthenticated{Reason: NewReason("the credentials match no client"), Guess: true}
 	}
@@ -186,18 +185,54 @@ func namesOfMethods(methods []ClientAuthMethod) string {
 
 func isImplicit(method ClientAuthMethod) bool { _, ok := method.(ImplicitAuthMethod); return ok }
 
+func isExplicit(method ClientAuthMethod) bool { return !isImplicit(method) }
+
 // ClaimedClientID returns the client id in the request: the user name of its Basic header, or its
 // client_id. It returns "" if the request has neither. The claim is not proved.
 func (r *Request) ClaimedClientID() string {
-	basic, _ := basicauth.Of(r.HTTP)
-	return cmp.Or(basic.ClientID, r.Params.Get("client_id"))
+	clientID, _, _ := r.BasicCredentials()
+	return cmp.Or(clientID, r.Params.Get("client_id"))
+}
+
+// BasicCredentials returns the client id and secret of the request's Basic header (RFC 6749
+// section 2.3.1). secrets are the secret's possible spellings: RFC 6749 requires it to be
+// form-urlencoded, and many clients send it as it is. secrets is nil if the header has none. ok
+// is false if the request has no Basic header, or a malformed one.
+func (r *Request) BasicCredentials() (clientID string, secrets []string, ok bool) {
+	if !r.basic.read {
+		r.basic = readBasic(r.HTTP)
+	}
+	return r.basic.clientID, r.basic.secrets, r.basic.ok
+}
+
+type basicCredentials struct {
+	clientID string
+	secrets  []string
+	ok       bool
+	read     bool
+}
+
+func readBasic(r *http.Request) basicCredentials {
+	name, password, ok := r.BasicAuth()
+	basic := basicCredentials{clientID: decoded(name), ok: ok, read: true}
+	if password != "" {
+		basic.secrets = slices.Compact([]string{decoded(password), password})
+	}
+	return basic
+}
+
+func decoded(text string) string {
+	if d, err := url.QueryUnescape(text); err == nil {
+		return d
+	}
+	return text
 }
 
 // isNamed reports whether the request gives this client id wherever it gives one.
 func isNamed(req *Request, clientID string) bool {
-	basic, _ := basicauth.Of(req.HTTP)
+	inHeader, _, _ := req.BasicCredentials()
 	inBody := req.Params.Get("client_id")
-	return (inBody == "" || inBody == clientID) && (basic.ClientID == "" || basic.ClientID == clientID)
+	return (inBody == "" || inBody == clientID) && (inHeader == "" || inHeader == clientID)
 }
 
 // presentedMethods returns the methods whose credentials the request may carry: more than one
@@ -209,36 +244,10 @@ func (s *Server) presentedMethods(req *Request) (presented []ClientAuthMethod, e
 			presented = append(presented, m)
 		}
 	}
-	explicit := func(m ClientAuthMethod) bool { return !isImplicit(m) }
-	if len(presented) > 1 && slices.ContainsFunc(presented, explicit) {
+	if len(presented) > 1 && slices.ContainsFunc(presented, isExplicit) {
 		return nil, NewError(InvalidRequest, "The request uses more than one client authentication method.").With(slog.String("auth_method", namesOfMethods(presented)))
 	}
 	return presented, nil
-}
-
-// registeredMethod returns the one method that the client is registered for, and a function to
-// look up the client, which may already have been done.
-func (s *Server) registeredMethod(ctx context.Context, req *Request, methods []ClientAuthMethod) (ClientAuthMethod, QueryClientFunc, error) {
-	query := req.queryClient
-	if slices.ContainsFunc(methods, func(m ClientAuthMethod) bool { return !isImplicit(m) }) {
-		query = func(ctx context.Context, clientID string) (Client, error) {
-			return req.queryClient(cache.Bypass(ctx), clientID)
-		}
-	}
-	if len(methods) == 1 {
-		return methods[0], query, nil
-	}
-	client, err := query(ctx, req.ClaimedClientID())
-	if err != nil {
-		return nil, nil, err
-	}
-	known := func(context.Context, string) (Client, error) { return client, nil }
-	for _, m := range methods {
-		if client != nil && client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) {
-			return m, known, nil
-		}
-	}
-	return methods[0], known, nil
 }
 
 // invalidClient returns an invalid_client error. Its status is 401 with a challenge if the client

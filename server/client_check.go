@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -346,15 +347,15 @@ func (c *clientCheck) filterScope() {
 	if !wellFormedScope(m.Scope) { // validate refuses it
 		return
 	}
-	if m.Scope = keep(m.Scope, may); m.Scope != "" {
+	if m.Scope = wordlist.Keep(m.Scope, may); m.Scope != "" {
 		return
 	}
-	words := strings.Fields(keep(c.DefaultScope, may))
+	scope := strings.Fields(wordlist.Keep(c.DefaultScope, may))
 	offered := slices.Contains(c.list("scopes_supported"), offlineAccess) && may(offlineAccess)
-	if len(words) > 0 && offered && slices.Contains(m.GrantTypes, "refresh_token") && !slices.Contains(words, offlineAccess) {
-		words = append(words, offlineAccess)
+	if len(scope) > 0 && offered && slices.Contains(m.GrantTypes, "refresh_token") && !slices.Contains(scope, offlineAccess) {
+		scope = append(scope, offlineAccess)
 	}
-	m.Scope = strings.Join(words, " ")
+	m.Scope = strings.Join(scope, " ")
 }
 
 // offlineAccess is the scope of OpenID Connect Core section 11.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 )
 
@@ -144,7 +145,7 @@ func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 	case issuance.Credential != nil:
 		return req.limitScope(issuance.Scope, issuance.Credential.Scope)
 	case req.Endpoint == authorizationEndpoint: // the user has seen this scope
-		req.Scope = keep(cmp.Or(issuance.Scope, req.Scope), negate(notIn(req.Scope)))
+		req.Scope = wordlist.Common(cmp.Or(issuance.Scope, req.Scope), req.Scope)
 	case issuance.NoDefaultScope && isEmptyScope(issuance.Scope):
 		req.Scope = ""
 	default:
@@ -152,7 +153,7 @@ func (*Server) checkIssuedScope(req *Request, issuance *Issuance) error {
 			return err
 		}
 		if issuance.NoDefaultScope { // nor a client's allowed scope that adds words
-			req.Scope = keep(req.Scope, negate(notIn(issuance.Scope)))
+			req.Scope = wordlist.Common(req.Scope, issuance.Scope)
 		}
 	}
 	return nil

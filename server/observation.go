@@ -195,7 +195,7 @@ func (o *Observation) OfToken(token *StoredToken) {
 func (o *Observation) describe(req *Request) {
 	o.RequestID = RequestID(req.Context())
 	if req.HTTP != nil {
-		o.RemoteAddress = req.Server.RemoteAddress(req.HTTP)
+		o.RemoteAddress = req.RemoteAddress()
 	}
 	o.AuthMethod, o.Scope, o.Reuse = req.AuthMethod, req.Scope, req.Reuse
 	if o.Error != nil {

@@ -74,7 +74,9 @@ type Request struct {
 	// revoked.
 	Reuse bool
 
-	ctx        context.Context //nolint:containedctx // as that of an http.Request, see Context
+	ctx        context.Context  //nolint:containedctx // as that of an http.Request, see Context
+	basic      basicCredentials // see BasicCredentials
+	remote     string           // see RemoteAddress
 	storage    *budget.Budget
 	grant      any
 	extensions []any
@@ -255,17 +257,17 @@ func (s *Server) parseBody(r *http.Request) (url.Values, error) {
 		if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != formMediaType {
 			return nil, NewError(InvalidRequest, "The Content-Type must be %s.", formMediaType).With(slog.String("content_type", media))
 		}
-		text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes))
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		read, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, s.config.MaxRequestBytes))
+		text := string(read)
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			failure := NewError(InvalidRequest, "The body is too long.")
 			failure.Status = http.StatusRequestEntityTooLarge
 			return nil, failure
 		}
-		if hasTooMany(string(text)) {
+		if hasTooMany(text) {
 			return nil, errTooManyParameters()
 		}
-		form, formErr := url.ParseQuery(string(text))
+		form, formErr := url.ParseQuery(text)
 		if err != nil || formErr != nil {
 			return nil, NewError(InvalidRequest, "The body is not form-urlencoded.")
 		}
@@ -329,6 +331,9 @@ func wellFormed(s string) bool { return utf8.ValidString(s) && !strings.Contains
 func allWellFormed(values []string) bool { return !slices.ContainsFunc(values, negate(wellFormed)) }
 
 func withoutEmpty(values []string) []string {
+	if !slices.Contains(values, "") {
+		return values
+	}
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
 }
 

@@ -29,13 +29,13 @@ func (s *Server) newRequest(r *http.Request, endpoint string) *Request {
 // enter continues the request with an HTTP request, and makes the request available in its
 // context.
 func (r *Request) enter(request *http.Request) {
-	r.HTTP = request
+	r.HTTP, r.basic, r.remote = request, basicCredentials{}, ""
 	ctx := requestid.With(request.Context(), request, r.Server.config.RequestID)
 	if r.storage == nil {
 		r.storage = budget.Shared(r.Server.config.StorageBudget)
 	}
 	ctx = r.storage.In(ctx)
-	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.Server.RemoteAddress(request))
+	r.ctx = ratelimit.OnBehalf(context.WithValue(ctx, requestKey{}, r), r.RemoteAddress())
 }
 
 // Context returns the context in which everything of the request runs: that of its HTTP request,

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 )
 
 // wellFormedScope reports whether every word of a scope is a scope-token (RFC 6749 section 3.3):
@@ -15,11 +17,6 @@ func wellFormedScope(scope string) bool {
 		}
 	}
 	return true
-}
-
-// subset reports whether every word of scope is in whole.
-func subset(scope, whole string) bool {
-	return !slices.ContainsFunc(strings.Fields(scope), notIn(whole))
 }
 
 // openID is the scope that makes a request an OpenID Connect request (Core section 3.1.2.1). A
@@ -34,18 +31,18 @@ func (r *Request) takeScope(scope string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
 		return err
 	}
-	known := keep(scope, r.Server.supports)
+	known := r.Server.supported(scope)
 	if known == "" && !isEmptyScope(scope) {
 		return errNotGiven(scope)
 	}
 	allowed, ok := r.Client.GetAllowedScope(known)
-	given := keep(allowed, r.Server.supports) // the client's default may have words that the server does not know
-	switch missing := keep(scope, notIn(given)); {
+	given := r.Server.supported(allowed) // the client's default may have words that the server does not know
+	switch missing := wordlist.Without(scope, given); {
 	case isEmptyScope(scope) && !ok:
 		return NewError(InvalidScope, "The request has no 'scope', and the client has no default.")
 	case !isEmptyScope(scope) && !ok && missing == "": // the program's model refused what it returned
 		return errNotGiven(scope)
-	case !isEmptyScope(scope) && (!ok || given == "" || r.Server.config.StrictScope && missing != "" || !notIn(missing)(openID)):
+	case !isEmptyScope(scope) && (!ok || given == "" || r.Server.config.StrictScope && missing != "" || wordlist.Has(missing, openID)):
 		return errNotGiven(missing)
 	}
 	r.setScope(given, scope)
@@ -56,7 +53,7 @@ func (r *Request) takeScope(scope string) error {
 // left out.
 func (r *Request) setScope(given, asked string) {
 	r.Scope = given
-	missing := keep(asked, notIn(given))
+	missing := wordlist.Without(asked, given)
 	if missing == "" || missing == r.leftOut {
 		return
 	}
@@ -81,11 +78,11 @@ func errNotGiven(missing string) error {
 // readable length.
 func named(scope string) string {
 	const most = 200
-	words := strings.Join(strings.Fields(scope), " ")
-	if len(words) > most {
-		return words[:most] + "..."
+	text := strings.Join(strings.Fields(scope), " ")
+	if len(text) > most {
+		return text[:most] + "..."
 	}
-	return words
+	return text
 }
 
 // limitScope sets the part of an earlier granted scope that is still allowed. A request for more
@@ -94,7 +91,7 @@ func (r *Request) limitScope(scope, granted string) error {
 	if err := checkScopeAlphabet(scope); err != nil {
 		return err
 	}
-	if more := keep(scope, notIn(granted)); more != "" {
+	if more := wordlist.Without(scope, granted); more != "" {
 		return NewError(InvalidScope, "The scope '%s' exceeds the scope that was granted.", named(more)).With(slog.String("scope", scope), slog.String("granted_scope", granted))
 	}
 	left := r.narrowScope(scope)
@@ -109,7 +106,7 @@ func (r *Request) limitScope(scope, granted string) error {
 // lost part of it since. What the client has gained since is not added.
 func (r *Request) narrowScope(scope string) string {
 	allowed, _ := r.Client.GetAllowedScope(scope)
-	return keep(allowed, func(word string) bool { return r.Server.supports(word) && subset(word, scope) })
+	return wordlist.Keep(allowed, func(word string) bool { return r.Server.supports(word) && wordlist.Has(scope, word) })
 }
 
 // supports reports whether the server has a scope.
@@ -117,13 +114,5 @@ func (s *Server) supports(word string) bool {
 	return s.config.ScopesSupported == nil || slices.Contains(s.config.ScopesSupported, word)
 }
 
-// notIn returns a function that reports whether a word is missing from a scope.
-func notIn(scope string) func(word string) bool {
-	words := strings.Fields(scope)
-	return func(word string) bool { return !slices.Contains(words, word) }
-}
-
-// keep returns the words of a scope for which wanted returns true.
-func keep(scope string, wanted func(word string) bool) string {
-	return strings.Join(slices.DeleteFunc(strings.Fields(scope), negate(wanted)), " ")
-}
+// supported returns the words of a scope that the server has.
+func (s *Server) supported(scope string) string { return wordlist.Keep(scope, s.supports) }

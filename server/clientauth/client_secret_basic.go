@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -26,8 +25,8 @@ func (ClientSecretBasic) Presented(req *server.Request) bool {
 // hasEmptyBasic reports whether the request has a Basic header with a client id but no
 // secret.
 func hasEmptyBasic(req *server.Request) bool {
-	header, ok := basicauth.Of(req.HTTP)
-	return ok && header.Secrets == nil
+	_, secrets, ok := req.BasicCredentials()
+	return ok && secrets == nil
 }
 
 // ClientMetadataMembers returns the member by which a client allows no other method than
@@ -45,15 +44,15 @@ func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Reques
 // form-urlencoded first, but many clients send their secret unencoded, so both spellings
 // are accepted.
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
-	header, ok := basicauth.Of(req.HTTP)
+	clientID, secrets, ok := req.BasicCredentials()
 	if !ok {
 		return nil, &server.NotAuthenticated{Reason: server.NewReason("the Basic header is malformed")}
 	}
-	client, err := query(ctx, header.ClientID)
+	client, err := query(ctx, clientID)
 	if err != nil {
 		return nil, err
 	}
-	if err := req.CheckClientSecret(ctx, client, header.Secrets...); err != nil {
+	if err := req.CheckClientSecret(ctx, client, secrets...); err != nil {
 		return nil, err
 	}
 	return client, nil

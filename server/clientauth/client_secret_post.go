@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/gormoauth/gormoauth/internal/basicauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -25,8 +24,8 @@ func (ClientSecretPost) Presented(req *server.Request) bool {
 
 // repeatsHeader reports whether the body has the same credentials as the Basic header.
 func repeatsHeader(req *server.Request) bool {
-	header, ok := basicauth.Of(req.HTTP)
-	return ok && req.Params.Get("client_id") == header.ClientID && slices.Contains(header.Secrets, req.Params.Get("client_secret"))
+	clientID, secrets, ok := req.BasicCredentials()
+	return ok && req.Params.Get("client_id") == clientID && slices.Contains(secrets, req.Params.Get("client_secret"))
 }
 
 // ClientMetadataMembers returns the member by which a client allows no other method than

@@ -34,7 +34,7 @@ func checkPublicRequest(ctx context.Context, req *server.Request, limiter rateli
 
 // allowRequest refuses a request after too many from its address.
 func allowRequest(ctx context.Context, req *server.Request, limiter ratelimit.Limiter) error {
-	wait, err := limiter.Allow(ctx, req.Server.RemoteAddress(req.HTTP))
+	wait, err := limiter.Allow(ctx, req.RemoteAddress())
 	switch {
 	case err != nil:
 		return fmt.Errorf("limit the requests of public clients: %w", err)

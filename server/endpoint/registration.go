@@ -176,7 +176,7 @@ func (e *Registration) CreateResponse(ctx context.Context, req *server.Request) 
 
 // register makes a new client (RFC 7591 section 3).
 func (e *Registration) register(ctx context.Context, req *server.Request) (*server.Response, error) {
-	wait, err := e.attempts.Or(e.Attempts, registrationAttempts, registrationAttemptsPer).Allow(ctx, req.Server.RemoteAddress(req.HTTP))
+	wait, err := e.attempts.Or(e.Attempts, registrationAttempts, registrationAttemptsPer).Allow(ctx, req.RemoteAddress())
 	if err != nil {
 		return nil, fmt.Errorf("limit the registrations: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -83,15 +84,15 @@ func (r *RememberedConsent) current(known *models.ConsentMixin, now time.Time) *
 		return known
 	}
 	dates := datesOf(known)
-	expired := func(part string) bool { return now.Unix() >= dates.of(part)+int64(r.ExpiresIn/time.Second) }
+	lasts := func(part string) bool { return now.Unix() < dates.of(part)+int64(r.ExpiresIn/time.Second) }
 	current := *known
-	current.Scope = without(known.Scope, func(word string) bool { return expired(scopePart + word) })
-	current.Audience = without(known.Audience, func(one string) bool { return expired(resourcePart + one) })
-	if expired(claimsPart) {
+	current.Scope = wordlist.Keep(known.Scope, func(word string) bool { return lasts(scopePart + word) })
+	current.Audience = wordlist.Keep(known.Audience, func(one string) bool { return lasts(resourcePart + one) })
+	if !lasts(claimsPart) {
 		current.Claims = ""
 	}
 	details, _ := ParseAuthorizationDetails(known.GetAuthorizationDetails())
-	current.AuthorizationDetails = detailsText(slices.DeleteFunc(details, func(detail AuthorizationDetail) bool { return expired(detailPart(detail)) }))
+	current.AuthorizationDetails = detailsText(slices.DeleteFunc(details, func(detail AuthorizationDetail) bool { return !lasts(detailPart(detail)) }))
 	return &current
 }
 
@@ -129,10 +130,6 @@ func (d consentDates) of(part string) int64 {
 	return d.otherwise
 }
 
-func without(words string, drop func(word string) bool) string {
-	return strings.Join(slices.DeleteFunc(strings.Fields(words), drop), " ")
-}
-
 // detailsText is authorization details as they are stored, empty for none.
 func detailsText(details []AuthorizationDetail) string {
 	if len(details) == 0 {
@@ -161,13 +158,7 @@ func covers(known *models.ConsentMixin, req *server.Request) bool {
 }
 
 // includes reports whether known has every one of the words.
-func includes(known, words string) bool { return missingIn(known, words) == "" }
-
-// missingIn returns the words that known does not have.
-func missingIn(known, words string) string {
-	all := strings.Fields(known)
-	return strings.Join(slices.DeleteFunc(strings.Fields(words), func(word string) bool { return slices.Contains(all, word) }), " ")
-}
+func includes(known, words string) bool { return wordlist.Without(words, known) == "" }
 
 // newDetails returns the requested authorization details that are not among the known ones.
 func newDetails(known, requested string) []AuthorizationDetail {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -357,9 +358,9 @@ func (e *Exchange) takeScope(req *server.Request) error {
 	switch {
 	case e.Scope == "":
 		e.Scope, _ = req.Client.GetAllowedScope(subject)
-		e.Scope = without(e.Scope, func(word string) bool { return !includes(subject, word) }) // the client's default may exceed it
+		e.Scope = wordlist.Common(e.Scope, subject) // the client's default may exceed it
 	default:
-		if more := missingIn(subject, e.Scope); more != "" {
+		if more := wordlist.Without(e.Scope, subject); more != "" {
 			return server.NewError(server.InvalidScope, "The scope '%s' exceeds that of the 'subject_token'.", server.Excerpt(more)).
 				With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -118,7 +119,7 @@ func needsProvider(name string, provider *Provider) error {
 
 // checkFrontChannel checks a request for tokens that are sent through the browser.
 func checkFrontChannel(req *server.Request) error {
-	wantsIDToken := slices.Contains(strings.Fields(req.ResponseType), "id_token")
+	wantsIDToken := wordlist.Has(req.ResponseType, "id_token")
 	switch {
 	case !req.Client.CheckGrantType(implicitGrantType):
 		return errMayNotUse()

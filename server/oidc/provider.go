@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -226,7 +226,7 @@ func (p *Provider) CheckAuthorizationRequest(_ context.Context, req *server.Requ
 		return server.NewError(server.RegistrationNotSupported, "The server does not support the parameter 'registration'.")
 	}
 	p.applyDefaults(req)
-	issuesCode := slices.Contains(strings.Fields(req.ResponseType), "code")
+	issuesCode := wordlist.Has(req.ResponseType, "code")
 	if !issuesCode { // OpenID Connect Core section 11
 		req.Scope = without(req.Scope, offlineAccessScope)
 	}
@@ -326,10 +326,10 @@ func (p *Provider) scopes() map[string][]string {
 	return all
 }
 
-func isOpenID(scope string) bool { return slices.Contains(strings.Fields(scope), openidScope) }
+func isOpenID(scope string) bool { return wordlist.Has(scope, openidScope) }
 
 func without(scope, word string) string {
-	return strings.Join(slices.DeleteFunc(strings.Fields(scope), func(w string) bool { return w == word }), " ")
+	return wordlist.Without(scope, word)
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {

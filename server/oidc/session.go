@@ -6,10 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -158,7 +157,7 @@ func (p *Provider) end(ctx context.Context, end SessionEnd) (*EndedSession, erro
 	}
 	end.Time, end.Revokes = p.server.Now(), p.EndsWithSession
 	if end.Revokes == nil {
-		end.Revokes = func(scope string) bool { return !slices.Contains(strings.Fields(scope), offlineAccessScope) }
+		end.Revokes = func(scope string) bool { return !wordlist.Has(scope, offlineAccessScope) }
 	}
 	if p.Logouts != nil {
 		end.LogoutExpiresAt = end.Time.Add(orDefault(p.LogoutExpiresIn, defaultLogoutExpiresIn))

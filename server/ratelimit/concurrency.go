@@ -87,7 +87,22 @@ type contextKey struct{}
 // OnBehalf returns a context for work on behalf of a key, such as the network address of
 // the caller.
 func OnBehalf(ctx context.Context, key string) context.Context {
-	return context.WithValue(ctx, contextKey{}, key)
+	return onBehalf{ctx, key}
+}
+
+// onBehalf is context.WithValue for a string, which it does not box until it is asked for.
+type onBehalf struct {
+	context.Context //nolint:containedctx // it is one
+
+	key string
+}
+
+// Value returns the key, or what the context has.
+func (c onBehalf) Value(key any) any {
+	if key == (contextKey{}) {
+		return c.key
+	}
+	return c.Context.Value(key)
 }
 
 // Key returns the key set by [OnBehalf], or "" if there is none.

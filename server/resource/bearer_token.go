@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/forwarded"
@@ -104,9 +105,7 @@ func errUnknownToken() *server.Error {
 // HasScope reports whether a scope has every value of at least one of the alternatives.
 // Without alternatives it returns true.
 func HasScope(scope string, alternatives []string) bool {
-	words := strings.Fields(scope)
-	has := func(word string) bool { return slices.Contains(words, word) }
 	return len(alternatives) == 0 || slices.ContainsFunc(alternatives, func(alternative string) bool {
-		return !slices.ContainsFunc(strings.Fields(alternative), func(word string) bool { return !has(word) })
+		return wordlist.Without(alternative, scope) == ""
 	})
 }

@@ -53,7 +53,9 @@ const (
 // Length is the length of the random part of a generated secret, in characters.
 const Length = 52
 
-var base32NoPadding = base32.StdEncoding.WithPadding(base32.NoPadding)
+const base32Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+var base32NoPadding = base32.NewEncoding(base32Alphabet).WithPadding(base32.NoPadding)
 
 // Generate returns a new secret with the given prefix and a checksum. It is suitable for
 // access tokens and client secrets.
@@ -64,50 +66,71 @@ func Generate(prefix string, kind Kind) string {
 // Own returns a new secret of its own, without a grant and a checksum, from which [Bind] or
 // [Seal] makes a complete one.
 func Own(prefix string, kind Kind) string {
-	return prefix + "_" + string(kind) + "_" + rand.Text() + rand.Text()
+	var random [Length]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	for i, b := range random {
+		random[i] = base32Alphabet[b%byte(len(base32Alphabet))]
+	}
+	return prefix + "_" + string(kind) + "_" + string(random[:])
 }
 
 // Bind returns a refresh token or code that consists of own and its grant.
 func Bind(own, grantSecret string) string { return Seal(own + "_" + grantSecret) }
 
 // Seal returns a secret with its checksum.
-func Seal(secret string) string { return secret + checksum(secret) }
+func Seal(secret string) string {
+	sum := checksum(secret)
+	return secret + string(sum[:])
+}
 
-func checksum(secret string) string {
-	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(secret)))
-	return base32NoPadding.EncodeToString(sum[:])
+func checksum(secret string) (text [checksumLength]byte) {
+	sum := ^uint32(0)
+	for i := range len(secret) { // as crc32.ChecksumIEEE does, which would copy the secret
+		sum = crc32.IEEETable[sum&0xff^uint32(secret[i])] ^ sum>>8
+	}
+	var bytes [4]byte
+	binary.BigEndian.PutUint32(bytes[:], ^sum)
+	base32NoPadding.Encode(text[:], bytes[:])
+	return text
 }
 
 func intact(secret string) bool {
 	end := len(secret) - checksumLength
-	return end > 0 && checksum(secret[:end]) == secret[end:]
+	if end <= 0 {
+		return false
+	}
+	sum := checksum(secret[:end])
+	return string(sum[:]) == secret[end:]
 }
 
 // Digest returns the form in which a token or code is stored and looked up: its SHA-256 digest in
 // lowercase hex.
 func Digest(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
+	var buffer [128]byte // enough for what the engine generates
+	sum := sha256.Sum256(append(buffer[:0], secret...))
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Malformed reports whether a secret has the form of a generated one but is of another kind,
 // truncated or mistyped. It can then be refused without a query. It returns false for a secret of
 // any other form, which the program's own generator or an older program may have generated.
 func Malformed(secret string, kind Kind) bool {
-	parts := strings.SplitN(secret, "_", 3)
-	if len(parts) != 3 || strings.Contains(secret, ".") { // a JWT may have underscores
+	_, rest, _ := strings.Cut(secret, "_")
+	form, body, ok := strings.Cut(rest, "_")
+	if !ok || strings.Contains(secret, ".") { // a JWT may have underscores
 		return false
 	}
 	length := Length + checksumLength
-	switch Kind(parts[1]) {
+	switch Kind(form) {
 	case AccessToken, ClientSecret, RegistrationToken, PushedRequest, KeptRequest:
 	case RefreshToken, AuthorizationCode, DeviceCode:
 		length += 1 + grantLength
 	default:
 		return false
 	}
-	return Kind(parts[1]) != kind || len(parts[2]) != length || !intact(secret)
+	return Kind(form) != kind || len(body) != length || !intact(secret)
 }
 
 // Presented is a code or refresh token that a client presented, without its plaintext.

@@ -8,10 +8,12 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -34,9 +36,9 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 		}
 		pushed, pushedErr := gormstore.NewPushedRequests[P, PP](a.db)
 		presented, presentedErr := gormstore.NewReplays[R, PR](a.db)
-		requests := orStandIn[server.PushedRequestStorage](pushed, struct{ server.PushedRequestStorage }{}, pushedErr)
+		requests := orStandIn[par.Storage](pushed, struct{ par.Storage }{}, pushedErr)
 		replays := orStandIn[server.ReplayStorage](presented, struct{ server.ReplayStorage }{}, presentedErr)
-		a.proofs = &server.DPoPProofs{Replays: replays}
+		a.proofs = &dpop.Proofs{Replays: replays}
 		if a.config.ClientAuthMethods == nil {
 			a.config.ClientAuthMethods = []server.ClientAuthMethod{
 				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{Transport: &http.Transport{TLSClientConfig: fapi.TLSConfig()}})},

@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -65,7 +66,7 @@ func CreateQueryTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.
 
 // CreateRevokeTokenFunc returns a function that revokes one access token in the model M. It
 // panics if M cannot store tokens.
-func CreateRevokeTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.RevokeTokenFunc {
+func CreateRevokeTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) endpoint.RevokeTokenFunc {
 	return must(gormstore.NewTokens[M, P](db)).RevokeToken
 }
 
@@ -97,13 +98,13 @@ func CreateRevokeUserFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB, more ..
 
 // CreateSaveAuthorizationCodeFunc returns a function that stores codes in the model M. It panics
 // if M cannot store codes.
-func CreateSaveAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) server.SaveAuthorizationCodeFunc {
+func CreateSaveAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) grant.SaveAuthorizationCodeFunc {
 	return must(gormstore.NewAuthorizationCodes[M, P](db)).Save
 }
 
 // CreateQueryAuthorizationCodeFunc returns a function that looks up codes in the model M. The
 // function of [CreateSaveTokenFunc] redeems them. It panics if M cannot store codes.
-func CreateQueryAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) server.QueryAuthorizationCodeFunc {
+func CreateQueryAuthorizationCodeFunc[M any, P gormstore.AuthorizationCodeModel[M]](db *gorm.DB) grant.QueryAuthorizationCodeFunc {
 	return must(gormstore.NewAuthorizationCodes[M, P](db)).Query
 }
 
@@ -239,14 +240,14 @@ func CreateBearerTokenValidator[M any, P gormstore.TokenModel[M]](db *gorm.DB) *
 // CreateDPoP returns the extension that binds tokens to a key of the client (RFC 9449). It
 // remembers used proofs in the model M, and panics if M cannot store them.
 func CreateDPoP[M any, P gormstore.ReplayModel[M]](db *gorm.DB) *grant.DPoP {
-	return &grant.DPoP{Proofs: server.DPoPProofs{Replays: CreateReplayStorage[M, P](db)}}
+	return &grant.DPoP{Proofs: dpop.Proofs{Replays: CreateReplayStorage[M, P](db)}}
 }
 
 // CreateDPoPTokenValidator returns a validator of tokens that are bound to a key of the client
 // (RFC 9449), for an API that clients reach at baseURL. It looks up the tokens with another
 // validator and remembers used proofs in the model M. It panics if M cannot store them.
 func CreateDPoPTokenValidator[M any, P gormstore.ReplayModel[M]](db *gorm.DB, baseURL string, tokens resource.TokenValidator) *resource.DPoPTokenValidator {
-	return &resource.DPoPTokenValidator{Tokens: tokens, BaseURL: baseURL, Proofs: server.DPoPProofs{Replays: CreateReplayStorage[M, P](db)}}
+	return &resource.DPoPTokenValidator{Tokens: tokens, BaseURL: baseURL, Proofs: dpop.Proofs{Replays: CreateReplayStorage[M, P](db)}}
 }
 
 // SchemaSQL returns the statements that create the tables of the models in an empty database, as

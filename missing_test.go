@@ -28,8 +28,11 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
@@ -66,7 +69,7 @@ func TestWhatIsMissingIsRefusedByName(t *testing.T) {
 	}
 	asValidator := func(value any) error { return p.Protector.RegisterTokenValidator(value.(resource.TokenValidator)) }
 	publicKeys := func(context.Context, string) (*jose.JSONWebKeySet, error) { return nil, nil }
-	findUser := func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return nil, nil }
+	findUser := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return nil, nil }
 	check := func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.RS256}})
@@ -121,11 +124,11 @@ func TestWhatIsMissingIsRefusedByName(t *testing.T) {
 		{&grant.RequestObjects{Replays: replays}, fields("Replays"), asHook},
 		{&grant.RememberedConsent{Storage: gormoauth.CreateConsentStorage[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db)}, fields("Storage"), asHook},
 		{&grant.JARM{Keys: keys}, fields("Keys"), asHook},
-		{&server.DPoPProofs{Replays: replays}, fields("Replays"), func(value any) error { return asHook(&grant.DPoP{Proofs: *value.(*server.DPoPProofs)}) }},
+		{&dpop.Proofs{Replays: replays}, fields("Replays"), func(value any) error { return asHook(&grant.DPoP{Proofs: *value.(*dpop.Proofs)}) }},
 		{&grant.AuthorizationDetailType{Check: check}, map[string]string{"Check": `AuthorizationDetails.Types["payment"].Check is missing`}, func(value any) error {
 			return asHook(&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": *value.(*grant.AuthorizationDetailType)}})
 		}},
-		{&server.EventLog{Logger: slog.Default()}, fields("Logger"), asHook},
+		{&eventlog.Log{Logger: slog.Default()}, fields("Logger"), asHook},
 
 		{&clientauth.PrivateKeyJWT{Replays: replays}, fields("Replays"), asMethod},
 		{&clientauth.ClientSecretJWT{Replays: replays}, fields("Replays"), asMethod},

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -46,7 +47,7 @@ type assembly struct {
 	ofUsers      []gormstore.Erasable                     // the stores whose rows belong to users
 	checkUserIDs func(stores ...gormstore.Erasable) error // nil if the program looks up users itself
 
-	proofs *server.DPoPProofs // for tokens that are bound to a key, nil without them
+	proofs *dpop.Proofs // for tokens that are bound to a key, nil without them
 }
 
 // New returns a server for the common case: the authorization code grant with PKCE, refresh
@@ -130,7 +131,7 @@ func (a *assembly) pieces() []piece {
 			func() {
 				a.grants = append(a.grants, &grant.AuthorizationCode{
 					SaveAuthorizationCode:  func(context.Context, *models.AuthorizationCodeMixin, *server.Request) error { return nil },
-					QueryAuthorizationCode: func(context.Context, string) (*server.StoredAuthorizationCode, error) { return nil, nil },
+					QueryAuthorizationCode: func(context.Context, string) (*grant.StoredAuthorizationCode, error) { return nil, nil },
 				})
 			},
 		},

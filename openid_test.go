@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
@@ -68,7 +69,7 @@ func TestOpenID(t *testing.T) {
 	var tokens map[string]any
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &tokens), w.Body.String())
 	idToken, _ := tokens["id_token"].(string)
-	parsed, err := server.ParseAssertion(idToken, nil)
+	parsed, err := assertion.Parse(idToken, nil)
 	require.NoError(t, err)
 	require.NotNil(t, parsed, tokens)
 	set, err := json.Marshal(get("/oauth/jwks", ""))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 type loginView struct {
@@ -80,7 +81,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 func (a *app) signIn(r *http.Request, username, password string) (user *User, err error) {
 	err = a.oauth.ObservePage(r, "login", func(r *http.Request) (*server.Request, error) {
 		var who server.User
-		var why *server.Reason
+		var why *reason.Reason
 		found, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), username, password)
 		switch {
 		case errors.As(err, &why):

@@ -20,8 +20,10 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -105,7 +107,7 @@ func newServer(a *app) (*server.Server, error) {
 	}
 	err = errors.Join(
 		srv.Register(
-			&server.EventLog{Logger: a.log},
+			&eventlog.Log{Logger: a.log},
 			documents,
 			grant.ResourceIndicators{Resources: append([]string{a.cfg.issuer}, a.cfg.resources...), Default: a.cfg.issuer},
 			&grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{paymentType: {Members: payment{}, Check: checkPayment}}},
@@ -208,7 +210,7 @@ func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	return jwk.ParseSet(text)
 }
 
-func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
+func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
 	var user User
 	found := t.db.WithContext(ctx).Where("username = ?", assertion.Subject).Where(enabled, false).Limit(1).Find(&user)
 	if found.Error != nil || found.RowsAffected == 0 {

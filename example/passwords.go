@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -62,7 +63,7 @@ func hashPassword(password string) (string, error) {
 }
 
 // check returns the user with this password. Where there is none the error is a
-// [*server.Reason], for the log alone. It takes as long for a user who does not exist, so
+// [*reason.Reason], for the log alone. It takes as long for a user who does not exist, so
 // that nobody can learn who does. After too many failures from the address the error is a
 // [server.TooManyRequests], in a flood a [server.TooBusy], and nothing is checked.
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
@@ -111,11 +112,11 @@ func (p *passwords) compare(user *User, password string) error {
 	good := matches(hash, password)
 	switch {
 	case user == nil:
-		return server.NewReason("there is no such user")
+		return reason.New("there is no such user")
 	case user.Disabled:
-		return server.NewReason("the user is disabled", slog.String("user", user.GetUserID()))
+		return reason.New("the user is disabled", slog.String("user", user.GetUserID()))
 	case !good:
-		return server.NewReason("the password is wrong", slog.String("user", user.GetUserID()))
+		return reason.New("the password is wrong", slog.String("user", user.GetUserID()))
 	}
 	return nil
 }

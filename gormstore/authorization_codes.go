@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/grant"
 )
 
 // AuthorizationCodeModel is a pointer to a model that embeds
@@ -51,7 +52,7 @@ func (c *AuthorizationCodes) Pruned() []*Table { return []*Table{c.table} }
 // Erased returns the table of codes.
 func (c *AuthorizationCodes) Erased() []*Table { return []*Table{c.table} }
 
-// Save stores a code; it is a [server.SaveAuthorizationCodeFunc].
+// Save stores a code; it is a [grant.SaveAuthorizationCodeFunc].
 func (c *AuthorizationCodes) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
 	return c.table.store(ctx, step{own: c.table.is("Code", record.Code), noted: true}, func(tx *tx) error {
 		row := c.table.newRow().(codeRow)
@@ -73,13 +74,13 @@ func codeEntry(record *models.AuthorizationCodeMixin, req *server.Request) entry
 	}}
 }
 
-// Query finds a code by its digest; it is a [server.QueryAuthorizationCodeFunc]. It
+// Query finds a code by its digest; it is a [grant.QueryAuthorizationCodeFunc]. It
 // returns nil when there is none.
-func (c *AuthorizationCodes) Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error) {
+func (c *AuthorizationCodes) Query(ctx context.Context, code string) (*grant.StoredAuthorizationCode, error) {
 	row := c.table.newRow()
 	found, err := c.table.find(ctx, row, c.table.is("Code", code))
 	if err != nil || !found {
 		return nil, err
 	}
-	return &server.StoredAuthorizationCode{AuthorizationCode: row.(codeRow), UserID: c.table.userID.get(row)}, nil
+	return &grant.StoredAuthorizationCode{AuthorizationCode: row.(codeRow), UserID: c.table.userID.get(row)}, nil
 }

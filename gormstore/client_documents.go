@@ -12,7 +12,7 @@ import (
 )
 
 // ClientDocuments stores clients whose id is the URL of their metadata document in rows
-// of the program's model; it is a [server.ClientDocumentStorage].
+// of the program's model; it is a [clientauth.ClientDocumentStorage].
 type ClientDocuments struct{ clients *Clients }
 
 // NewClientDocuments returns the store, or an error that says what is wrong with the

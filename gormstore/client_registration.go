@@ -14,7 +14,7 @@ import (
 )
 
 // ClientRegistration stores clients that register themselves (RFC 7591) in rows of the
-// program's models; it is a [server.ClientRegistrationStorage]. [Prune] removes clients
+// program's models; it is a [endpoint.ClientRegistrationStorage]. [Prune] removes clients
 // that never got a token.
 type ClientRegistration struct {
 	clients *Clients

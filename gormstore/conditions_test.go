@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -229,11 +230,11 @@ func newOneOfEach(t *testing.T, db *gorm.DB) *oneOfEach {
 func (s *oneOfEach) lookUps(ctx context.Context, db *gorm.DB) map[string]func() (found bool, err error) {
 	return map[string]func() (bool, error){
 		"a device by its code": func() (bool, error) {
-			device, err := s.devices.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: "none"})
+			device, err := s.devices.QueryDeviceCode(ctx, device.Query{DeviceCode: "none"})
 			return device != nil, err
 		},
 		"a device by its user code": func() (bool, error) {
-			device, err := s.devices.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: "none"})
+			device, err := s.devices.QueryDeviceCode(ctx, device.Query{UserCode: "none"})
 			return device != nil, err
 		},
 		"a pushed request": func() (bool, error) {
@@ -295,7 +296,7 @@ func TestEveryLookUpIsExact(t *testing.T) {
 				assert.NoError(t, err, form, what)
 				assert.False(t, found, "%s: %s", form, what)
 			}
-			decided, err := s.devices.DecideDeviceCode(ctx, "none", server.DeviceDecision{User: s.user, Approved: true, Time: s.now})
+			decided, err := s.devices.DecideDeviceCode(ctx, "none", device.Decision{User: s.user, Approved: true, Time: s.now})
 			assert.True(t, err == nil && !decided, "a decision on another's device")
 			used, err := s.requests.UsePushedRequest(ctx, "none", s.now)
 			assert.True(t, err == nil && !used, "the use of another's request")
@@ -308,7 +309,7 @@ func TestEveryLookUpIsExact(t *testing.T) {
 			assert.True(t, err == nil && erased == 0, "the erasure of another")
 			require.NoError(t, gormoauth.CreatePruneFunc[Token, AuthorizationCode](open, s.devices, s.requests, s.sessions, s.registrations)(ctx, gormstore.PruneOptions{}))
 
-			device, err := s.devices.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: "u"})
+			device, err := s.devices.QueryDeviceCode(ctx, device.Query{UserCode: "u"})
 			require.True(t, err == nil && device != nil)
 			assert.Zero(t, device.DeviceCode.(*oauthtest.DeviceCode).ApprovedAt)
 			request, err := s.requests.QueryPushedRequest(ctx, "r")

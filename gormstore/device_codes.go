@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 )
 
 // DeviceCodeModel is a pointer to a model that embeds models.DeviceCodeMixin.
@@ -20,13 +21,13 @@ type DeviceCodeModel[M any] interface {
 }
 
 type deviceRow interface {
-	server.DeviceCode
+	device.Code
 	Described
 	AsDeviceCodeMixin() *models.DeviceCodeMixin
 }
 
 // DeviceCodes stores device authorizations (RFC 8628) in rows of the program's model; it
-// is a [server.DeviceCodeStorage]. [Tokens.Save] redeems a device code in the same
+// is a [device.Storage]. [Tokens.Save] redeems a device code in the same
 // transaction that stores the token it is exchanged for.
 type DeviceCodes struct{ table *Table }
 
@@ -61,7 +62,7 @@ func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceC
 
 // QueryDeviceCode finds a device authorization by the digest of either code. It returns
 // nil when there is none.
-func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCodeQuery) (*server.StoredDeviceCode, error) {
+func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query device.Query) (*device.StoredCode, error) {
 	condition := d.table.is("DeviceCode", query.DeviceCode)
 	if query.DeviceCode == "" {
 		condition = d.table.is("UserCode", query.UserCode)
@@ -71,7 +72,7 @@ func (d *DeviceCodes) QueryDeviceCode(ctx context.Context, query server.DeviceCo
 	if err != nil || !found {
 		return nil, err
 	}
-	return &server.StoredDeviceCode{DeviceCode: row.(deviceRow), UserID: d.table.userID.get(row)}, nil
+	return &device.StoredCode{DeviceCode: row.(deviceRow), UserID: d.table.userID.get(row)}, nil
 }
 
 // patientInterval is the interval, in seconds, that an honest device never has to exceed unless
@@ -85,7 +86,7 @@ const patientInterval = 20
 func (d *DeviceCodes) PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error) {
 	theirs, last, interval := d.table.is("DeviceCode", deviceCode), column(d.table.column("LastPolledAt")), column(d.table.column("PollInterval"))
 	paced := clause.Expr{SQL: "? <= ? - ? + CASE WHEN ? > ? THEN (? - ?) / 2 ELSE 0 END", Vars: []any{last, now.Unix(), interval, interval, patientInterval, interval, patientInterval}}
-	noRepeat := clause.Expr{SQL: "? < ?", Vars: []any{last, now.Add(-server.DevicePollRepeat).Unix()}}
+	noRepeat := clause.Expr{SQL: "? < ?", Vars: []any{last, now.Add(-device.PollRepeat).Unix()}}
 	err = d.table.do(ctx, step{}, func(tx *tx) error {
 		tooSoon = false
 		changed, err := tx.update(map[string]any{"LastPolledAt": now.Unix()}, paced, theirs)
@@ -107,7 +108,7 @@ var errDecided = errors.New("gormstore: the device authorization is already deci
 
 // DecideDeviceCode stores a user's decision. Of several decisions, only the first counts;
 // decided is false for the others, and once the codes have expired.
-func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, decision server.DeviceDecision) (decided bool, err error) {
+func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, decision device.Decision) (decided bool, err error) {
 	theirs, err := d.table.theirs(ctx, decision.User.GetUserID())
 	if err != nil {
 		return false, err
@@ -143,7 +144,7 @@ func (d *DeviceCodes) DecideDeviceCode(ctx context.Context, userCode string, dec
 	return err == nil, err
 }
 
-func deviceEntry(decision server.DeviceDecision) entry {
+func deviceEntry(decision device.Decision) entry {
 	e := entry{at: decision.Time, userID: decision.User.GetUserID()}
 	e.Event = models.AuditAuthorizationGranted
 	if device := decision.DeviceCode; device != nil {

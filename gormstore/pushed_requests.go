@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/par"
 )
 
 // PushedRequestModel is a pointer to a model that embeds
@@ -19,13 +20,13 @@ type PushedRequestModel[M any] interface {
 }
 
 type pushedRow interface {
-	server.PushedRequest
+	par.Request
 	Described
 	AsPushedRequestMixin() *models.PushedRequestMixin
 }
 
 // PushedRequests stores pushed authorization requests (RFC 9126) in rows of the program's
-// model; it is a [server.PushedRequestStorage].
+// model; it is a [par.Storage].
 type PushedRequests struct{ table *Table }
 
 // NewPushedRequests returns the store, or an error that says what is wrong with the
@@ -53,7 +54,7 @@ func (p *PushedRequests) SavePushedRequest(ctx context.Context, record *models.P
 
 // QueryPushedRequest finds a request by the digest of its request_uri. It returns nil
 // when there is none.
-func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI string) (server.PushedRequest, error) {
+func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI string) (par.Request, error) {
 	row := p.table.newRow()
 	found, err := p.table.find(ctx, row, p.table.is("RequestURI", requestURI))
 	if err != nil || !found {

@@ -15,7 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
@@ -75,7 +75,7 @@ func TestRotationThatNobodyNotices(t *testing.T) {
 				ended := 0
 				for i, one := range living {
 					if i >= len(living)-instances || !now.Before(one.ends.Add(-time.Hour)) { // the youngest and the oldest
-						parsed, err := server.ParseAssertion(one.text, nil)
+						parsed, err := assertion.Parse(one.text, nil)
 						require.NoError(t, err)
 						require.NotNil(t, parsed)
 						require.NoError(t, parsed.VerifyBy(known), "%s: a token that ends at %s is not verified", now, one.ends)

@@ -261,7 +261,7 @@ func (t *Tokens) current(refreshToken string) []clause.Expression {
 	return []clause.Expression{t.table.is("RefreshToken", refreshToken), t.table.isZero("RefreshTokenRevokedAt")}
 }
 
-// RevokeToken revokes a single access token; it is a [server.RevokeTokenFunc].
+// RevokeToken revokes a single access token; it is a [endpoint.RevokeTokenFunc].
 func (t *Tokens) RevokeToken(ctx context.Context, accessToken string, now time.Time) error {
 	return t.table.do(ctx, step{noted: true}, func(tx *tx) error {
 		revoked, err := tx.update(map[string]any{"AccessTokenRevokedAt": now.Unix()},

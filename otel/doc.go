@@ -5,7 +5,7 @@
 //	hook, err := otel.New(otel.Options{TracerProvider: traces, MeterProvider: metrics})
 //	err = srv.Register(hook)
 //
-// Register it before other hooks that observe, such as [server.EventLog], so that what they log
+// Register it before other hooks that observe, such as [eventlog.Log], so that what they log
 // belongs to the span. A protected API takes the same value, in resource.Config.Observers.
 //
 // # Spans

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/otel"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -28,7 +29,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	// In this order, what is logged belongs to the span.
-	if err := srv.Register(hook, &server.EventLog{Logger: slog.Default()}); err != nil {
+	if err := srv.Register(hook, &eventlog.Log{Logger: slog.Default()}); err != nil {
 		log.Fatal(err)
 	}
 	// An API that takes the tokens.

@@ -32,6 +32,7 @@ import (
 	"github.com/gormoauth/gormoauth/otel"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -218,7 +219,7 @@ func TestSpansAreNested(t *testing.T) {
 func TestAnEventBelongsToTheSpan(t *testing.T) {
 	o := observe(t, otel.Options{})
 	logged := new(spanIDs)
-	require.NoError(t, o.Server.Register(&server.EventLog{Logger: slog.New(logged)}))
+	require.NoError(t, o.Server.Register(&eventlog.Log{Logger: slog.New(logged)}))
 	o.Get("/.well-known/oauth-authorization-server")
 	assert.Equal(t, o.spans.GetSpans()[0].SpanContext.SpanID(), logged.last)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -147,7 +148,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 // keeps other clients waiting. The sender of the flood gets temporarily_unavailable.
 func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
 	if isNil(client) {
-		return &NotAuthenticated{Reason: r.WhyNoClient(NewReason("the client is unknown")), Guess: true}
+		return &NotAuthenticated{Reason: r.WhyNoClient(reason.New("the client is unknown")), Guess: true}
 	}
 	found := wrongSecret
 	for _, secret := range spellings {
@@ -158,12 +159,12 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 		found = max(found, is)
 	}
 	if found == expiredSecret {
-		return &NotAuthenticated{Reason: NewReason("the client secret has expired")}
+		return &NotAuthenticated{Reason: reason.New("the client secret has expired")}
 	}
 	if registered, ok := client.(RegisteredClient); ok && isUnknownSecret(registered.AsClientMixin().ClientSecret) {
-		return &NotAuthenticated{Reason: NewReason("the client secret is wrong, or is stored in an unknown form, which the doctor reports"), Guess: true}
+		return &NotAuthenticated{Reason: reason.New("the client secret is wrong, or is stored in an unknown form, which the doctor reports"), Guess: true}
 	}
-	return &NotAuthenticated{Reason: NewReason("the client secret is wrong"), Guess: true}
+	return &NotAuthenticated{Reason: reason.New("the client secret is wrong"), Guess: true}
 }
 
 // isUnknownSecret reports whether a stored secret is in a form that nothing can be verified

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Authentication says when and how a user signed in. The zero value means that nothing is known.
@@ -94,8 +95,8 @@ func (s *Server) Issued(authorization models.Authorization) bool {
 }
 
 // NotIssued returns the reason for refusing what another issuer issued, see [Server.Issued].
-func NotIssued(authorization models.Authorization) *Reason {
-	return NewReason("it was issued under another issuer", slog.String("iss", authorization.Issuer))
+func NotIssued(authorization models.Authorization) *reason.Reason {
+	return reason.New("it was issued under another issuer", slog.String("iss", authorization.Issuer))
 }
 
 // IsWithin reports whether the user signed in at most maxAge ago. It is false if the time is

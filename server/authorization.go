@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // ConsentGrant is a valid authorization request, for the page that asks the user for consent.
@@ -335,7 +336,7 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	if !IsClientID(clientID) {
 		return nil, nil
 	}
-	var why *Reason
+	var why *reason.Reason
 	client, err := s.config.QueryClient(ctx, clientID)
 	for i := 0; ; i++ {
 		reason, given := errors.AsType[*Reason](err)
@@ -424,9 +425,9 @@ func isSeconds(text string) bool {
 	return len(text) <= digits && strings.Trim(text, "0123456789") == ""
 }
 
-// SameWords returns a function that reports whether a response type or scope has the same words
+// sameWords returns a function that reports whether a response type or scope has the same words
 // as a, in any order.
-func SameWords(a string) func(string) bool {
+func sameWords(a string) func(string) bool {
 	words := sorted(a)
 	return func(b string) bool { return slices.Equal(words, sorted(b)) }
 }

@@ -27,11 +27,3 @@ type AuthorizationCode interface {
 	// IsRedeemed reports whether the code has been spent.
 	IsRedeemed() bool
 }
-
-// StoredAuthorizationCode is a code as storage found it, with the id of its user.
-type StoredAuthorizationCode struct {
-	// AuthorizationCode is a pointer to the program's own model.
-	AuthorizationCode AuthorizationCode
-	// UserID is the UserID column as text.
-	UserID string
-}

@@ -24,8 +24,10 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
@@ -41,7 +43,7 @@ func TestCheckConfigChangesNothing(t *testing.T) {
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}})
 	fetcher := fetch.New(fetch.Options{})
 	keysOf := func(context.Context, string) (*jose.JSONWebKeySet, error) { return nil, nil }
-	userOf := func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return nil, nil }
+	userOf := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return nil, nil }
 	devices, codes := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db), gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
 	bearer := gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
 	protector, err := resource.NewProtector(resource.Config{}, bearer)
@@ -66,7 +68,7 @@ func TestCheckConfigChangesNothing(t *testing.T) {
 		gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db),
 		registration,
 		gormoauth.CreateRevocationEndpoint[oauthtest.Token](db),
-		&server.EventLog{Logger: slog.New(slog.DiscardHandler)},
+		&eventlog.Log{Logger: slog.New(slog.DiscardHandler)},
 		codes,
 		grant.AuthorizationDetails{Types: map[string]grant.AuthorizationDetailType{"payment": {
 			Members: struct{}{}, Check: func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil },

@@ -12,6 +12,8 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -32,7 +34,7 @@ type ClientAuthMethod interface {
 // NotAuthenticated is the error of a request that did not authenticate a client. The answer is
 // invalid_client, the same for every reason; the reason goes to the log.
 type NotAuthenticated struct {
-	// Reason is why, for example a [*Reason].
+	// Reason is why, for example a [*reason.Reason].
 	Reason error
 	// ClientID is the client that the request claims to be, if the method knows it without
 	// looking the client up.
@@ -108,7 +110,7 @@ func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	}
 	client, err := method.AuthenticateClient(ctx, req, req.attempt.queryClient)
 	if err == nil && isNil(client) {
-		err = &NotAuthenticated{Reason: NewReason("the credentials match no client"), Guess: true}
+		err = &NotAuthenticated{Reason: reason.New("the credentials match no client"), Guess: true}
 	}
 	if err != nil {
 		return s.notAuthenticated(ctx, req, err)
@@ -260,4 +262,14 @@ func (s *Server) invalidClient(req *Request, description string, args ...any) *E
 		failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Basic", "realm", s.config.Issuer, "charset", "UTF-8")}}
 	}
 	return failure
+}
+
+// CheckAssertion returns nil if an assertion is valid at the request's time and this server is its
+// only audience, see [assertion.Assertion.CheckFor]. An [AssertionHook] may check more. The error is a
+// [*reason.Reason].
+func (r *Request) CheckAssertion(a *assertion.Assertion) error {
+	if err := a.CheckFor(r.Time, r.Server.Issuer(), r.Server.EndpointURL(tokenEndpoint), r.Server.EndpointURL(r.Endpoint)); err != nil {
+		return err
+	}
+	return each(r, func(hook AssertionHook) error { return hook.CheckAssertion(r, a) })
 }

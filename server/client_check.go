@@ -238,7 +238,7 @@ func (c *clientCheck) checkSupported() {
 		}
 	}
 	for _, responseType := range c.metadata.ResponseTypes {
-		if known := c.list("response_types_supported"); !slices.ContainsFunc(known, SameWords(responseType)) {
+		if known := c.list("response_types_supported"); !slices.ContainsFunc(known, sameWords(responseType)) {
 			c.fault("response_types", responseType, "is not a response type of this server, which supports %s; register its grant with the server first", words(known))
 		}
 	}
@@ -320,7 +320,7 @@ func (c *clientCheck) filterResponseTypes() {
 			(!issues("token")(responseType) || slices.Contains(m.GrantTypes, "implicit"))
 	}
 	asked := slices.DeleteFunc(slices.Clone(m.ResponseTypes), func(responseType string) bool {
-		return !slices.ContainsFunc(known, SameWords(responseType)) || !granted(responseType)
+		return !slices.ContainsFunc(known, sameWords(responseType)) || !granted(responseType)
 	})
 	if m.ResponseTypes = asked; len(asked) == 0 {
 		m.ResponseTypes = slices.DeleteFunc(slices.Clone(known), func(responseType string) bool {

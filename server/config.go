@@ -175,7 +175,7 @@ type Config struct {
 	// Translator translates error descriptions; nil has English and the languages of package locale.
 	Translator *locale.Translator
 	// Logger receives internal errors, and one line for each refusal with its reason. The lines
-	// use the keys of [EventLog] and never contain a credential. nil logs nothing.
+	// use the keys of eventlog.Log and never contain a credential. nil logs nothing.
 	Logger *slog.Logger
 	// Clock returns the current time; nil is time.Now.
 	Clock func() time.Time

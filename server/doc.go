@@ -32,7 +32,7 @@
 //
 // # Observing
 //
-// An [ObserveHook] is told when a request begins and ends. [EventLog] is one that
+// An [ObserveHook] is told when a request begins and ends. eventlog.Log is one that
 // writes a line for each request; the module in otel/ provides spans and metrics.
 //
 // # Errors

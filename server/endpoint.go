@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Endpoint is an endpoint other than authorization and token, such as revocation. Its requests
@@ -58,7 +59,7 @@ type Response struct {
 	Body any
 	// Reason is why the response contains less than was asked for, for the log only; nil if there
 	// is none.
-	Reason *Reason
+	Reason *reason.Reason
 }
 
 // CreateEndpointResponse answers a request to a registered endpoint, including CORS preflight

@@ -18,6 +18,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/locale"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -141,7 +143,7 @@ func FuzzParseAssertion(f *testing.F) {
 		f.Add(seed, `{"keys":[{"kty":"oct","k":"AAAA"}]}`)
 	}
 	f.Fuzz(func(t *testing.T, text, keySet string) {
-		parsed, err := server.ParseAssertion(text, nil)
+		parsed, err := assertion.Parse(text, nil)
 		if err != nil {
 			return
 		}
@@ -194,7 +196,7 @@ func FuzzDPoPProof(f *testing.F) {
 	for _, seed := range []string{good, p.DPoP(key, http.MethodGet, target), p.DPoP(key, http.MethodPost, "https://x.example/"), p.DPoP(key, http.MethodPost, target, "iat", 1), "a.b.c", ""} {
 		f.Add(seed)
 	}
-	proofs := server.DPoPProofs{Replays: everythingIsNew{}}
+	proofs := dpop.Proofs{Replays: everythingIsNew{}}
 	f.Fuzz(func(t *testing.T, proof string) {
 		r := httptest.NewRequest(http.MethodPost, target, http.NoBody)
 		r.Header["Dpop"] = []string{proof}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -179,7 +180,7 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 
 // grantValue returns the grant of a credential as a log value.
 func grantValue(credential *Credential) slog.Attr {
-	return slog.String("grant", loggedGrant(credential.Record.GetGrantID()))
+	return slog.String("grant", logtext.Grant(credential.Record.GetGrantID()))
 }
 
 // whyEnded distinguishes expiry from revocation.

@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/cache"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Generational is a client or a user all of whose grants can be ended at once. Whatever was
@@ -30,19 +31,19 @@ func GenerationOf(of any) int64 {
 // Ended returns why a credential or token with the authorization is no longer valid: all grants
 // of its client, or of its user, were ended after it was issued. Otherwise it returns nil. A
 // generation of 0 never ends anything: no grants were ended, or the generation is not known.
-func Ended(authorization models.Authorization, ofClient, ofUser int64) *Reason {
+func Ended(authorization models.Authorization, ofClient, ofUser int64) *reason.Reason {
 	switch {
 	case authorization.GetClientGeneration() < ofClient:
-		return NewReason("all grants of the client were ended after it was issued")
+		return reason.New("all grants of the client were ended after it was issued")
 	case authorization.GetUserGeneration() < ofUser:
-		return NewReason("all grants of the user were ended after it was issued")
+		return reason.New("all grants of the user were ended after it was issued")
 	}
 	return nil
 }
 
 // ended is Ended for what the request exchanges, with the generation of its client and, once that
 // is known, its user.
-func (r *Request) ended(authorization models.Authorization) *Reason {
+func (r *Request) ended(authorization models.Authorization) *reason.Reason {
 	ofClient := int64(0)
 	if authorization.CheckClient(r.Client.GetClientID()) { // an exchanged token may be another client's
 		ofClient = GenerationOf(r.Client)

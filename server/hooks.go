@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/jwk"
 )
@@ -166,7 +167,7 @@ type ClientLookupHook interface {
 	// LookUpClient is called at every lookup of a client. found is what Config.QueryClient or an
 	// earlier hook returned, or nil. LookUpClient returns found, another client in its place, or
 	// nil for none. An error means that the lookup failed, not that there is no such client; the
-	// exception is a [*Reason], which means that there is no such client and says why in the log.
+	// exception is a [*reason.Reason], which means that there is no such client and says why in the log.
 	LookUpClient(ctx context.Context, s *Server, clientID string, found Client) (Client, error)
 }
 
@@ -181,10 +182,10 @@ type ClientMetadataHook interface {
 }
 
 // AssertionHook decides whether to accept an assertion that is addressed to this server and
-// current (RFC 7523), before its signature is verified. Its error, such as a [*Reason], says why
+// current (RFC 7523), before its signature is verified. Its error, such as a [*reason.Reason], says why
 // not.
 type AssertionHook interface {
-	CheckAssertion(req *Request, assertion *Assertion) error
+	CheckAssertion(req *Request, assertion *assertion.Assertion) error
 }
 
 // RequestObjectHook is implemented by a profile that has stricter rules for request objects (RFC

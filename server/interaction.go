@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Interaction is what the page of an authorization request has to do next.
@@ -105,11 +107,11 @@ func (c *ConsentGrant) logUndecided() {
 	if req.HTTP.Method != http.MethodPost {
 		return
 	}
-	reason := "the page was shown for a different user, client or request"
+	why := "the page was shown for a different user, client or request"
 	if len(req.HTTP.PostForm[DecisionField]) == 0 {
-		reason = "the form has no field '" + DecisionField + "': write {{.Decision.Input}} into it"
+		why = "the form has no field '" + DecisionField + "': write {{.Decision.Input}} into it"
 	}
-	req.LogRefusal(NewReason("the form is not the user's decision: " + reason))
+	req.LogRefusal(reason.New("the form is not the user's decision: " + why))
 }
 
 // next returns what the page has to do. A user who has returned from signing in has done what

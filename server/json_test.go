@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
@@ -50,9 +51,9 @@ func TestReadJSONHasOneReading(t *testing.T) {
 	assert.Error(t, server.ReadJSON([]byte(`{"x":[{"y":1,"y":1}]}`), &read))
 }
 
-func parsed(t *testing.T, text string) *server.Assertion {
+func parsed(t *testing.T, text string) *assertion.Assertion {
 	t.Helper()
-	a, err := server.ParseAssertion(text, nil)
+	a, err := assertion.Parse(text, nil)
 	require.NoError(t, err)
 	return a
 }
@@ -103,7 +104,7 @@ func TestAHeaderHasOneReading(t *testing.T) {
 		"by another case":     `{"Alg":"ES256"}`,
 	} {
 		signed := oauthtest.SignRaw(t, key, header, `{"iss":"i"}`)
-		_, err := server.ParseAssertion(signed, nil)
+		_, err := assertion.Parse(signed, nil)
 		assert.Error(t, err, rule)
 	}
 	signed := parsed(t, oauthtest.SignRaw(t, key, `{"alg":"ES256","Kid":"2","ſub":{"x":[]}}`, `{"iss":"i"}`))
@@ -112,8 +113,8 @@ func TestAHeaderHasOneReading(t *testing.T) {
 
 func TestAnAssertionHasOneReading(t *testing.T) {
 	key := oauthtest.NewKey(t)
-	parse := func(payload string) *server.Assertion {
-		a, _ := server.ParseAssertion(oauthtest.SignRaw(t, key, `{"alg":"ES256"}`, payload), nil)
+	parse := func(payload string) *assertion.Assertion {
+		a, _ := assertion.Parse(oauthtest.SignRaw(t, key, `{"alg":"ES256"}`, payload), nil)
 		return a
 	}
 	for _, payload := range []string{

@@ -58,16 +58,15 @@ func hasKey(record slog.Record, key string) (has bool) {
 	return has
 }
 
-// Maximum lengths of texts in a line. A grant's id is a digest, of which a part is enough.
+// Maximum lengths of texts in a line.
 const (
 	maxLoggedCause = 4096
 	maxLoggedText  = 512
 	maxLoggedValue = 256
 	maxLoggedID    = 128
-	maxLoggedGrant = 16
 )
 
-// LogLevel returns the level of a log line about the request, see [EventLog].
+// LogLevel returns the level of a log line about the request, see eventlog.Log.
 func (o Observation) LogLevel() slog.Level {
 	switch {
 	case o.Failed(), o.Error != nil && o.Error.cause != nil && o.ErrorCode() != Canceled:
@@ -79,7 +78,7 @@ func (o Observation) LogLevel() slog.Level {
 	}
 }
 
-// LogAttrs returns the attributes of a log line about the request, with the keys of [EventLog],
+// LogAttrs returns the attributes of a log line about the request, with the keys of eventlog.Log,
 // and adds more after the status. Everything in this module's logs that was sent by a stranger
 // passes through it.
 func (o Observation) LogAttrs(more ...slog.Attr) []slog.Attr {
@@ -140,9 +139,6 @@ func loggableValues(values []slog.Attr) slog.Attr {
 	return slog.Attr{Key: "values", Value: slog.GroupValue(inner...)}
 }
 
-// loggedGrant returns the part of a grant's id that is logged.
-func loggedGrant(grantID string) string { return grantID[:min(len(grantID), maxLoggedGrant)] }
-
 // param returns a parameter of the request as a value of a reason.
 func (r *Request) param(name string) slog.Attr { return slog.String(name, r.Params.Get(name)) }
 
@@ -158,7 +154,7 @@ func (s *Server) log(r *http.Request, failure *Error, of *Request) {
 	o.LogError(r, s.config.Logger)
 }
 
-// LogError logs a request that is answered with an error, with the keys of [EventLog], "path"
+// LogError logs a request that is answered with an error, with the keys of eventlog.Log, "path"
 // and, for an internal failure, "cause". A server logs its own errors; LogError is for handlers
 // beside it, such as a protected API. It logs nothing if the request failed because the client no
 // longer waits for the answer.
@@ -190,7 +186,7 @@ func (s *Server) logged(r *http.Request, err error, of *Request) error {
 
 // LogRefusal logs why a request is answered with less than it asked for if the answer is not an
 // error, such as an introspection response. It writes one line to Config.Logger, with the keys of
-// [EventLog].
+// eventlog.Log.
 func (r *Request) LogRefusal(reason error) {
 	o := Observation{Endpoint: r.Endpoint, Error: new(Error).BecauseOf(reason)}
 	o.describe(r)
@@ -198,7 +194,7 @@ func (r *Request) LogRefusal(reason error) {
 }
 
 // LogFailure logs at error level that something failed which does not keep the request from being
-// answered. It writes one line to Config.Logger, with the keys of [EventLog] and the cause.
+// answered. It writes one line to Config.Logger, with the keys of eventlog.Log and the cause.
 func (r *Request) LogFailure(message string, cause error) {
 	o := Observation{Endpoint: r.Endpoint}
 	o.describe(r)
@@ -207,7 +203,7 @@ func (r *Request) LogFailure(message string, cause error) {
 
 // LogDebug logs at debug level something about the context's request that the program's developer
 // may want to know and that does not keep the request from being answered. It writes one line to
-// Config.Logger, with the keys of [EventLog] and the values.
+// Config.Logger, with the keys of eventlog.Log and the values.
 func (s *Server) LogDebug(ctx context.Context, message string, values ...slog.Attr) {
 	if !s.config.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
@@ -291,7 +287,7 @@ func replaceRuns(text string, within func(c rune) bool, isSecret func(run string
 }
 
 // LoggedURI returns an invalid or rejected URI in a form that is safe for the values of a
-// [Reason]: without a password, and without the values of its parameters, since a client may have
+// [reason.Reason]: without a password, and without the values of its parameters, since a client may have
 // copied the URL of a response with its code or token. An escaped URI is unescaped first. URIs in
 // all other logged texts are treated in the same way automatically.
 func LoggedURI(uri string) string {

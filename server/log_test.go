@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -71,7 +72,7 @@ func TestTheLogHasNothingThatStandsInAURI(t *testing.T) {
 	registration.Open = true
 	require.NoError(t, p.Server.RegisterEndpoint(registration))
 	require.NoError(t, p.Server.Register(
-		&server.EventLog{Logger: slog.New(slog.NewTextHandler(log, nil))}, grant.ResourceIndicators{Resources: []string{"https://api.example"}},
+		&eventlog.Log{Logger: slog.New(slog.NewTextHandler(log, nil))}, grant.ResourceIndicators{Resources: []string{"https://api.example"}},
 	))
 	client := p.NewClient(nil)
 	for _, uri := range []string{

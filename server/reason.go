@@ -4,38 +4,24 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"github.com/gormoauth/gormoauth/server/reason"
 )
-
-// Reason is why something was refused. It is only logged.
-type Reason struct {
-	// Text says why, in constant words, such as "the client secret is wrong".
-	Text string
-	// Values are what the reason is about, such as a redirect URI that is not registered. They
-	// must never be a secret, a code or a token. They may be untrusted text: the log limits their
-	// length and prints them on one line.
-	Values []slog.Attr
-}
-
-// NewReason returns a [Reason] with the text and values.
-func NewReason(text string, values ...slog.Attr) *Reason { return &Reason{text, values} }
-
-// Error returns the text.
-func (r *Reason) Error() string { return r.Text }
 
 // Because sets why the error is returned, beyond its description. The reason is logged, and the
 // client does not learn it. It returns e.
-func (e *Error) Because(reason string, values ...slog.Attr) *Error {
-	return e.BecauseOf(NewReason(reason, values...))
+func (e *Error) Because(why string, values ...slog.Attr) *Error {
+	return e.BecauseOf(reason.New(why, values...))
 }
 
-// BecauseOf is like Because for a reason that is an error, such as a [*Reason].
+// BecauseOf is like Because for a reason that is an error, such as a [*reason.Reason].
 func (e *Error) BecauseOf(reason error) *Error {
 	e.reason = reason
 	return e
 }
 
 // With adds values that the error is about to its log line, such as a redirect URI that is not
-// registered. They must never be a secret, a code or a token: see [Reason]. It returns e.
+// registered. They must never be a secret, a code or a token: see [reason.Reason]. It returns e.
 func (e *Error) With(values ...slog.Attr) *Error {
 	e.values = append(e.values, values...)
 	return e
@@ -43,7 +29,7 @@ func (e *Error) With(values ...slog.Attr) *Error {
 
 // WhyNoClient returns the reason that a [ClientLookupHook] gave for not finding a client during
 // the request, or otherwise if there is none.
-func (r *Request) WhyNoClient(otherwise *Reason) *Reason {
+func (r *Request) WhyNoClient(otherwise *reason.Reason) *reason.Reason {
 	if r.noClient != nil {
 		return r.noClient
 	}
@@ -62,7 +48,7 @@ func (r *Request) NoSuchClient(code string) *Error {
 
 // noteNoClient keeps why a client was not found, for the log line of the request's refusal. If
 // there will be no such line, it logs the reason at once.
-func (s *Server) noteNoClient(ctx context.Context, why *Reason) {
+func (s *Server) noteNoClient(ctx context.Context, why *reason.Reason) {
 	if req := RequestFromContext(ctx); req != nil && req.Server == s && !req.aside {
 		req.noClient = why
 		return
@@ -80,7 +66,7 @@ func (e *Error) OfToken(token *StoredToken) *Error {
 // Reason returns why the error is returned, beyond its description, and the values that it is
 // about. text is empty if the description says everything.
 func (e *Error) Reason() (text string, values []slog.Attr) {
-	var reason *Reason
+	var reason *reason.Reason
 	if e.reason != nil {
 		text = e.reason.Error()
 	}

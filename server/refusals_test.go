@@ -34,6 +34,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -175,7 +176,7 @@ func TestEveryRefusalSaysWhy(t *testing.T) {
 	t.Run("signing out", full.signingOut)
 	t.Run("under a profile", func(t *testing.T) { underAProfile(t, told) })
 
-	assertion, err := server.ParseAssertion(oauthtest.SignJWT(t, full.signs, jose.ES256, nil, map[string]any{}), nil)
+	assertion, err := assertion.Parse(oauthtest.SignJWT(t, full.signs, jose.ES256, nil, map[string]any{}), nil)
 	require.NoError(t, err)
 	told[assertion.VerifyByKeys(nil).Error()] = true // which no grant comes to
 	all := reasonsOfTheSource(t)
@@ -190,7 +191,7 @@ func TestEveryRefusalSaysWhy(t *testing.T) {
 }
 
 // reasonsOfTheSource are the texts for which the log has a place, each with where it
-// stands: those of NewReason and Because, and of functions that return or take one.
+// stands: those of reason.New and Because, and of functions that return or take one.
 func reasonsOfTheSource(t *testing.T) map[string]string {
 	t.Helper()
 	reasons := make(map[string]string)
@@ -220,13 +221,16 @@ func reasonsOfTheSource(t *testing.T) map[string]string {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				at := map[string]int{"NewReason": 0, "Because": 0, "errNoRegistrationAccess": 1}
+				at := map[string]int{"reason.New": 0, "Because": 0, "errNoRegistrationAccess": 1}
 				name := ""
 				switch f := n.Fun.(type) {
 				case *ast.Ident:
 					name = f.Name
 				case *ast.SelectorExpr:
 					name = f.Sel.Name
+					if from, ok := f.X.(*ast.Ident); ok && from.Name == "reason" {
+						name = "reason." + name
+					}
 				}
 				if i, ok := at[name]; ok && len(n.Args) > i {
 					note(n.Args[i])
@@ -315,7 +319,7 @@ func newRefusals(t *testing.T, db *gorm.DB, told map[string]bool) *full {
 		}
 		return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.trust.Public()}}}, nil
 	}
-	who := func(_ context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
+	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
 		if assertion.Subject == "nobody" {
 			return nil, nil
 		}

@@ -14,7 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Request is one OAuth request. It is parsed once and passed along.
@@ -51,7 +53,7 @@ type Request struct {
 	RequestURI string
 	// RequestObject is the signed request object that held the parameters (RFC 9101). It is nil
 	// if they were sent directly.
-	RequestObject *Assertion
+	RequestObject *assertion.Assertion
 	// RedirectURI is where the authorization response goes, a redirect URI that the client
 	// registered.
 	RedirectURI string
@@ -80,14 +82,14 @@ type Request struct {
 	storage    *budget.Budget
 	grant      any
 	extensions []any
-	attempt    *attempt // to authenticate the client
-	claimed    string   // the client_id that the attempt claims
-	leftOut    string   // words of the requested scope that are not granted
-	decided    bool     // whether the user has decided on the authorization request
-	noClient   *Reason  // why a client was not found, see WhyNoClient
-	aside      bool     // whether it is never answered, see PageContext
-	kept       string   // the request_uri of a KeepRequestHook that stood for it
-	spends     []*Spend // what it presents that can be used only once
+	attempt    *attempt       // to authenticate the client
+	claimed    string         // the client_id that the attempt claims
+	leftOut    string         // words of the requested scope that are not granted
+	decided    bool           // whether the user has decided on the authorization request
+	noClient   *reason.Reason // why a client was not found, see WhyNoClient
+	aside      bool           // whether it is never answered, see PageContext
+	kept       string         // the request_uri of a KeepRequestHook that stood for it
+	spends     []*Spend       // what it presents that can be used only once
 
 	clientReadAt   time.Time // when Client was read
 	userReadAt     time.Time // when userGeneration was

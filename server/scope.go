@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/wordlist"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // wellFormedScope reports whether every word of a scope is a scope-token (RFC 6749 section 3.3):
@@ -58,7 +59,7 @@ func (r *Request) setScope(given, asked string) {
 		return
 	}
 	r.leftOut = missing
-	r.LogRefusal(NewReason("part of the scope is left out: the server does not know it, or the client is not registered for it", slog.String("scope", missing)))
+	r.LogRefusal(reason.New("part of the scope is left out: the server does not know it, or the client is not registered for it", slog.String("scope", missing)))
 }
 
 func checkScopeAlphabet(scope string) error {

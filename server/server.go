@@ -487,7 +487,7 @@ func (s *Server) authorizationGrant(responseType string) (AuthorizationGrant, []
 // answering returns the registration that answers a response type, or nil.
 func (r *registrations) answering(responseType string) *registration {
 	for i := range r.grants {
-		if g, ok := r.grants[i].grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), SameWords(responseType)) {
+		if g, ok := r.grants[i].grant.(AuthorizationGrant); ok && slices.ContainsFunc(g.ResponseTypes(), sameWords(responseType)) {
 			return &r.grants[i]
 		}
 	}

@@ -176,7 +176,7 @@ func TestAStorageFailureIsNeverASuccess(t *testing.T) {
 			func(*server.Config) {},
 			func(p *oauthtest.Provider) oauthtest.Answer {
 				codes := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
-				codes.QueryAuthorizationCode = func(context.Context, string) (*server.StoredAuthorizationCode, error) { return nil, broken }
+				codes.QueryAuthorizationCode = func(context.Context, string) (*grant.StoredAuthorizationCode, error) { return nil, broken }
 				require.NoError(t, p.Server.RegisterGrant(codes))
 				return p.Redeem(client, good.Code(client, ""))
 			},

@@ -19,9 +19,11 @@ type Spend struct {
 	Replays ReplayStorage
 	// PushedRequests stores it, if it is a pushed request. Key is then the digest of its
 	// request_uri.
-	PushedRequests PushedRequestStorage
-	Key            string
-	ExpiresAt      time.Time
+	PushedRequests interface {
+		UsePushedRequest(ctx context.Context, requestURI string, now time.Time) (won bool, err error)
+	}
+	Key       string
+	ExpiresAt time.Time
 	// Proof reports whether it proves who makes the request. A refusal then spends it as well.
 	Proof bool
 	// Refusal is the answer to a request that presents it again. A [*NotAuthenticated] becomes
@@ -34,7 +36,7 @@ type Spend struct {
 	spent         bool
 }
 
-// SpentWithOutcome is implemented by a [ReplayStorage] or [PushedRequestStorage] in whose
+// SpentWithOutcome is implemented by a [ReplayStorage], or a storage of pushed requests, in whose
 // database outcomes are stored, and whose entries the outcome's storage spends in the same step,
 // see [SpendsFromContext].
 type SpentWithOutcome interface{ IsSpentWithOutcome() }
@@ -81,7 +83,7 @@ type spendsKey struct{}
 
 // SpendsFromContext returns what storage has to spend in the step that stores an outcome, either
 // all of it together with the outcome or nothing. Storage calls it with the context passed to
-// [SaveTokenFunc], [SaveAuthorizationCodeFunc], SaveDeviceCode or SavePushedRequest. If one was
+// [SaveTokenFunc], grant.SaveAuthorizationCodeFunc, SaveDeviceCode or SavePushedRequest. If one was
 // used before, nothing is stored and its Refusal is returned. Once everything is stored, storage
 // calls [Spend.MarkSpent] on each. If storage does not call SpendsFromContext, the engine spends
 // them.

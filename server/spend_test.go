@@ -24,7 +24,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -64,12 +66,12 @@ func newSpender(t *testing.T, db *gorm.DB, replays func(*gorm.DB) server.ReplayS
 	}})
 	p.Provider = oauthtest.New(t, db, configure...)
 	remembers := replays(db)
-	p.dpop = &grant.DPoP{Proofs: server.DPoPProofs{Replays: remembers}}
+	p.dpop = &grant.DPoP{Proofs: dpop.Proofs{Replays: remembers}}
 	exchange := &grant.JWTBearer{
 		Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
 			return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.trust.Public()}}}, nil
 		},
-		QueryUser: func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil },
+		QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil },
 		Replays:   remembers,
 	}
 	for _, err := range []error{

@@ -90,20 +90,9 @@ type TokenQuery struct {
 	GrantID string
 }
 
-// RevokeTokenFunc revokes one access token, found by its digest, and nothing else. It is no error
-// if the token does not exist or is already revoked.
-type RevokeTokenFunc func(ctx context.Context, accessToken string, now time.Time) error
-
 // RevokeGrantFunc revokes every token of a grant, and returns when they are revoked. It is no
 // error if there are none.
 type RevokeGrantFunc func(ctx context.Context, grantID string, now time.Time) error
-
-// SaveAuthorizationCodeFunc stores a code that the engine issued. The record contains only
-// digests; req.User is the user who granted it.
-type SaveAuthorizationCodeFunc func(ctx context.Context, record *models.AuthorizationCodeMixin, req *Request) error
-
-// QueryAuthorizationCodeFunc looks up a code by its digest. It returns nil, nil if there is none.
-type QueryAuthorizationCodeFunc func(ctx context.Context, code string) (*StoredAuthorizationCode, error)
 
 // ErrSpent is returned by SaveToken if the credential was already used, possibly a moment ago by
 // a concurrent request.
@@ -113,3 +102,6 @@ var ErrSpent = errors.New("the credential was spent before")
 // cannot know whether what it was asked to do has happened. The client gets
 // temporarily_unavailable and is told to try again.
 var ErrUnavailable = errors.New("storage is unavailable")
+
+// ErrTaken is returned by storage for a key that another row already has.
+var ErrTaken = errors.New("the key is taken")

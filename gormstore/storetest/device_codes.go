@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -72,7 +73,7 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 		fill(stored)
 		storage := in(0).devices.Storage
 		check(t, storage.SaveDeviceCode(t.Context(), stored, &server.Request{}))
-		for _, query := range []server.DeviceCodeQuery{{DeviceCode: stored.DeviceCode}, {UserCode: stored.UserCode}} {
+		for _, query := range []device.Query{{DeviceCode: stored.DeviceCode}, {UserCode: stored.UserCode}} {
 			found, err := storage.QueryDeviceCode(t.Context(), query)
 			check(t, err)
 			if found == nil {

@@ -15,7 +15,10 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -44,7 +47,7 @@ type tokenStore interface {
 type codeStore interface {
 	Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error
 	gormstore.Erasable
-	Query(ctx context.Context, code string) (*server.StoredAuthorizationCode, error)
+	Query(ctx context.Context, code string) (*grant.StoredAuthorizationCode, error)
 }
 
 // instance is a whole server on one handle.
@@ -65,14 +68,14 @@ type instance struct {
 	prunable []gormstore.Prunable
 	erasable []gormstore.Erasable
 	devices  *endpoint.DeviceAuthorization
-	pushed   server.PushedRequestStorage
+	pushed   par.Storage
 	replays  server.ReplayStorage
 	sessions sessionStore
 	consents consentStore
 	audits   auditStore
 
-	registrations server.ClientRegistrationStorage
-	documents     server.ClientDocumentStorage
+	registrations endpoint.ClientRegistrationStorage
+	documents     clientauth.ClientDocumentStorage
 }
 
 // keeps adds a store to those that are pruned and erased, if it is Prunable or Erasable.

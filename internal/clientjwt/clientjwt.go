@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Answer is one kind of such a response.
@@ -212,11 +213,11 @@ type recipient struct {
 
 // seal encrypts plain for the first suitable key of a key set. Whether a key is suitable,
 // for example that its modulus is not even, may only show here. The error is a
-// [*server.Reason].
+// [*reason.Reason].
 func (r recipient) seal(keySet, plain []byte) (string, error) {
 	keys, err := jwk.ParseSet(keySet)
 	if err != nil {
-		return "", server.NewReason("the key set is malformed", slog.String("fault", err.Error()))
+		return "", reason.New("the key set is malformed", slog.String("fault", err.Error()))
 	}
 	options := new(jose.EncrypterOptions)
 	if r.contentType != "" {
@@ -238,7 +239,7 @@ func (r recipient) seal(keySet, plain []byte) (string, error) {
 			return text, nil
 		}
 	}
-	return "", server.NewReason("the key set has no key for the algorithm", slog.String("algorithm", string(r.algorithm)))
+	return "", reason.New("the key set has no key for the algorithm", slog.String("algorithm", string(r.algorithm)))
 }
 
 // metadataOf returns a client's metadata; nil if the model does not have it.

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/doctor"
 	"github.com/gormoauth/gormoauth/server/endpoint"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/generator"
@@ -353,8 +354,8 @@ func Example_fapi() {
 
 func Example_observing() {
 	err = srv.Register(
-		hook,                                     // otel.New: spans and metrics, see otel/
-		&server.EventLog{Logger: slog.Default()}, // one line for each request, without secrets
+		hook,                                  // otel.New: spans and metrics, see otel/
+		&eventlog.Log{Logger: slog.Default()}, // one line for each request, without secrets
 	)
 }
 

@@ -14,7 +14,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 const (
@@ -33,7 +35,7 @@ type asserted struct {
 	method     string
 	algorithms []jose.SignatureAlgorithm
 	replays    server.ReplayStorage
-	verify     func(ctx context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) error
+	verify     func(ctx context.Context, req *server.Request, assertion *assertion.Assertion, client *models.ClientMixin) error
 }
 
 // authenticate verifies the request's assertion. An assertion can be used once: the engine
@@ -43,7 +45,7 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is not supported.").
 			Because("the type of the client assertion is not supported", slog.String("client_assertion_type", req.Params.Get("client_assertion_type")))
 	}
-	assertion, err := server.ParseAssertion(req.Params.Get("client_assertion"), a.algorithms)
+	assertion, err := assertion.Parse(req.Params.Get("client_assertion"), a.algorithms)
 	if err != nil {
 		return nil, &server.NotAuthenticated{Reason: err}
 	}
@@ -55,47 +57,47 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 		return nil, err
 	}
 	if client == nil {
-		return nil, &server.NotAuthenticated{Reason: req.WhyNoClient(server.NewReason("the client is unknown")), Guess: true}
+		return nil, &server.NotAuthenticated{Reason: req.WhyNoClient(reason.New("the client is unknown")), Guess: true}
 	}
 	if err := a.checkSignature(ctx, req, assertion, client); err != nil {
 		return nil, err
 	}
 	req.Spend(server.Spend{
 		Replays: a.replays, Key: assertion.ReplayKey(), ExpiresAt: assertion.RememberUntil(), Proof: true,
-		Refusal: &server.NotAuthenticated{Reason: server.NewReason("the client assertion was used before")},
+		Refusal: &server.NotAuthenticated{Reason: reason.New("the client assertion was used before")},
 	})
 	return client, nil
 }
 
 // check applies the rules that do not need the client.
-func (asserted) check(req *server.Request, assertion *server.Assertion) error {
+func (asserted) check(req *server.Request, assertion *assertion.Assertion) error {
 	switch {
 	case assertion.CheckType(assertionJWTType) != nil:
-		return server.NewReason("the JWT is not a client assertion", slog.String("typ", assertion.Type()))
+		return reason.New("the JWT is not a client assertion", slog.String("typ", assertion.Type()))
 	case assertion.Issuer != assertion.Subject:
-		return server.NewReason("the 'iss' and the 'sub' of the client assertion differ", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))
+		return reason.New("the 'iss' and the 'sub' of the client assertion differ", slog.String("iss", assertion.Issuer), slog.String("sub", assertion.Subject))
 	}
-	return assertion.CheckFor(req)
+	return req.CheckAssertion(assertion)
 }
 
 // checkSignature returns nil if the client signed the assertion, with its registered
 // algorithm if it registered one.
-func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *server.Assertion, client server.Client) error {
+func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *assertion.Assertion, client server.Client) error {
 	registered, err := registeredClient(client, a.method)
 	if err != nil {
 		return err
 	}
 	if member, given := registered.ClientMetadata.Extra[signingAlgMember]; given && string(registeredAlgorithm(member)) != assertion.Algorithm() {
-		return &server.NotAuthenticated{Reason: server.NewReason("the client registered a different signing algorithm",
+		return &server.NotAuthenticated{Reason: reason.New("the client registered a different signing algorithm",
 			slog.String("algorithm", assertion.Algorithm()), slog.String("registered_algorithm", string(registeredAlgorithm(member))))}
 	}
 	err = a.verify(ctx, req, assertion, registered)
-	var wrong *server.Reason
+	var wrong *reason.Reason
 	switch {
 	case errors.As(err, &wrong):
 		return &server.NotAuthenticated{Reason: wrong, Guess: true}
 	case errors.Is(err, fetch.ErrRefused):
-		return &server.NotAuthenticated{Reason: server.NewReason("the client's key set cannot be read", slog.String("fault", err.Error()))}
+		return &server.NotAuthenticated{Reason: reason.New("the client's key set cannot be read", slog.String("fault", err.Error()))}
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // ClientSecretBasic is HTTP Basic authentication with the client id and secret (RFC 6749
@@ -46,7 +47,7 @@ func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Reques
 func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	clientID, secrets, ok := req.BasicCredentials()
 	if !ok {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the Basic header is malformed")}
+		return nil, &server.NotAuthenticated{Reason: reason.New("the Basic header is malformed")}
 	}
 	client, err := query(ctx, clientID)
 	if err != nil {

@@ -15,7 +15,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -140,7 +142,7 @@ func (m *ClientSecretJWT) derive(clientID, stored string) (string, error) {
 func (*ClientSecretJWT) Presented(req *server.Request) bool { return signedWithSecret(req) }
 
 func signedWithSecret(req *server.Request) bool {
-	_, err := server.ParseAssertion(req.Params.Get("client_assertion"), []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512})
+	_, err := assertion.Parse(req.Params.Get("client_assertion"), []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512})
 	return err == nil
 }
 
@@ -158,7 +160,7 @@ func (m *ClientSecretJWT) CheckDerivedSecret(client *models.ClientMixin, secret 
 }
 
 // verify returns nil if the assertion is signed with one of the client's secrets.
-func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *server.Assertion, client *models.ClientMixin) (err error) {
+func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, assertion *assertion.Assertion, client *models.ClientMixin) (err error) {
 	right, expired, missing := m.anySecret(client, req.Time, func(derived string) bool {
 		err = assertion.VerifyWith([]byte(derived))
 		return err == nil
@@ -167,11 +169,11 @@ func (m *ClientSecretJWT) verify(_ context.Context, req *server.Request, asserti
 	case right:
 		return nil
 	case expired:
-		return &server.NotAuthenticated{Reason: server.NewReason("the client secret has expired")}
+		return &server.NotAuthenticated{Reason: reason.New("the client secret has expired")}
 	case missing != nil: // the client may have signed with that secret
-		return &server.NotAuthenticated{Reason: server.NewReason("the key with which the client secret was derived is missing", slog.String("fault", missing.Error()))}
+		return &server.NotAuthenticated{Reason: reason.New("the key with which the client secret was derived is missing", slog.String("fault", missing.Error()))}
 	case err == nil:
-		return server.NewReason("the client has no secret that can verify the signature")
+		return reason.New("the client has no secret that can verify the signature")
 	default:
 		return err
 	}

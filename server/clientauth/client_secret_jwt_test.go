@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -257,8 +258,8 @@ func TestAServerThatRefusesAMethodDoesNotChangeIt(t *testing.T) {
 	require.NoError(t, early.RegisterClientAuthMethod(method))
 	require.NoError(t, early.Register(strict{}))
 	require.ErrorContains(t, early.Init(config), "not here")
-	require.NoError(t, other.Register(new(server.EventLog)))
+	require.NoError(t, other.Register(new(eventlog.Log)))
 	require.NoError(t, other.RegisterClientAuthMethod(method))
-	require.ErrorContains(t, other.Init(config), "EventLog.Logger")
+	require.ErrorContains(t, other.Init(config), "Log.Logger")
 	assert.Empty(t, s.ask(client, plaintext))
 }

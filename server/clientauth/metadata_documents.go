@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -43,7 +44,7 @@ import (
 // can come back.
 type MetadataDocuments struct {
 	// Storage stores the clients that got a token.
-	Storage server.ClientDocumentStorage
+	Storage ClientDocumentStorage
 	// Fetcher fetches the documents.
 	Fetcher *fetch.Fetcher
 	// Scope is the most that such a client may ask for, and the scope of a client whose
@@ -136,7 +137,7 @@ func documentURLProblem(clientID string) string {
 func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found server.Client) (server.Client, error) {
 	if problem := documentURLProblem(clientID); problem != "" {
 		if scheme, _, ok := strings.Cut(clientID, "://"); found == nil && ok && weburi.IsWeb(strings.ToLower(scheme)) {
-			return nil, server.NewReason("the client id is not the URL of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
+			return nil, reason.New("the client id is not the URL of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
 		}
 		return found, nil
 	}
@@ -167,7 +168,7 @@ func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 		return nil, err
 	}
 	if hidden {
-		return nil, server.NewReason("the client was deleted, or the handle's condition excludes it", slog.String("document", l.clientID))
+		return nil, reason.New("the client was deleted, or the handle's condition excludes it", slog.String("document", l.clientID))
 	}
 	request := fetch.Request{Anew: true, Permit: l.permit}
 	if req := server.RequestFromContext(ctx); req != nil && req.Endpoint == "token" {
@@ -304,8 +305,8 @@ func (l documentLookup) refused(err error) error {
 	return err
 }
 
-func (l documentLookup) notTaken(err error) *server.Reason {
-	return server.NewReason("the client's metadata document is not accepted", slog.String("document", l.clientID), slog.String("fault", err.Error()))
+func (l documentLookup) notTaken(err error) *reason.Reason {
+	return reason.New("the client's metadata document is not accepted", slog.String("document", l.clientID), slog.String("fault", err.Error()))
 }
 
 // errDocument means that a document is not valid for such a client.
@@ -369,4 +370,18 @@ func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request
 	if err := m.Storage.SaveDocumentClient(ctx, &record); err != nil { // the next token tries again
 		req.LogFailure("a client with a metadata document could not be stored", err)
 	}
+}
+
+// ClientDocumentStorage stores the clients whose id is the URL of their metadata document.
+type ClientDocumentStorage interface {
+	// DocumentClient returns a client of the program's own model that is not stored yet.
+	DocumentClient(record *models.ClientMixin) server.Client
+	// HidesClient reports whether the client has a row that lookups do not return, because it was
+	// deleted or a condition excludes it. Its document must not bring it back.
+	HidesClient(ctx context.Context, clientID string) (bool, error)
+	// SaveDocumentClient stores a client. It is no error if the client is stored already.
+	SaveDocumentClient(ctx context.Context, record *models.ClientMixin) error
+	// UpdateDocumentClient stores the current content of the document, unless the client was
+	// updated, deleted or taken over by the operator since old was read.
+	UpdateDocumentClient(ctx context.Context, old, record *models.ClientMixin) error
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // None is the method of public clients, which send their client_id and no proof (RFC 6749
@@ -40,7 +41,7 @@ func (None) AuthenticateClient(ctx context.Context, req *server.Request, query s
 func named(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
 	client, err := query(ctx, req.ClaimedClientID())
 	if err == nil && client == nil {
-		err = &server.NotAuthenticated{Reason: req.WhyNoClient(server.NewReason("the client is unknown"))}
+		err = &server.NotAuthenticated{Reason: req.WhyNoClient(reason.New("the client is unknown"))}
 	}
 	return client, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
@@ -77,6 +78,6 @@ func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Requ
 }
 
 // verify returns nil if the assertion is signed with one of the client's keys.
-func (m *PrivateKeyJWT) verify(ctx context.Context, _ *server.Request, assertion *server.Assertion, client *models.ClientMixin) error {
+func (m *PrivateKeyJWT) verify(ctx context.Context, _ *server.Request, assertion *assertion.Assertion, client *models.ClientMixin) error {
 	return m.Fetcher.InKeySet(ctx, client.ClientMetadata.JWKs, client.ClientMetadata.JWKsURI, assertion.VerifyBy)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // SelfSignedTLSClientAuth is authentication by a self-signed client certificate that the
@@ -66,7 +67,7 @@ func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *s
 		return nil
 	})
 	if errors.Is(err, fetch.ErrRefused) {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is not in the client's key set", slog.String("fault", err.Error()))}
+		return nil, &server.NotAuthenticated{Reason: reason.New("the certificate is not in the client's key set", slog.String("fault", err.Error()))}
 	}
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // TLSClientAuth is authentication by a client certificate that a certificate authority
@@ -121,11 +122,11 @@ func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Requ
 	if _, err := chain[0].Verify(x509.VerifyOptions{
 		Roots: m.Roots, Intermediates: intermediates, CurrentTime: req.Time, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}); err != nil {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the certificate is not trusted", slog.String("fault", err.Error()))}
+		return nil, &server.NotAuthenticated{Reason: reason.New("the certificate is not trusted", slog.String("fault", err.Error()))}
 	}
 	member, value, ok := registeredSubject(&registered.ClientMetadata)
 	if !ok || !subjectMembers[member](chain[0], value) {
-		return nil, &server.NotAuthenticated{Reason: server.NewReason("the subject of the certificate is not the one that the client registered",
+		return nil, &server.NotAuthenticated{Reason: reason.New("the subject of the certificate is not the one that the client registered",
 			slog.String("subject", chain[0].Subject.String()), slog.String("registered_as", member), slog.String("registered_subject", value))}
 	}
 	return client, nil

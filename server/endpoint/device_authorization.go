@@ -15,7 +15,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -26,7 +28,7 @@ import (
 // its token by grant.DeviceCode.
 type DeviceAuthorization struct {
 	// Storage stores the codes.
-	Storage server.DeviceCodeStorage
+	Storage device.Storage
 	// VerificationURI is the URL of the verification page. Empty means /device below the
 	// issuer.
 	VerificationURI string
@@ -246,9 +248,9 @@ func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user s
 	})
 }
 
-func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCode, approved bool) error {
+func (e *DeviceAuthorization) decide(req *server.Request, row device.Code, approved bool) error {
 	userCode := digestUserCode(req.Params.Get("user_code"))
-	decision := server.DeviceDecision{DeviceCode: device, User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time}
+	decision := device.Decision{DeviceCode: row, User: req.User, Approved: approved, Authentication: req.Authentication, Time: req.Time}
 	if approved {
 		user, err := req.Server.QueryUser(req.Context(), req.User.GetUserID())
 		if err != nil {
@@ -271,7 +273,7 @@ func (e *DeviceAuthorization) decide(req *server.Request, device server.DeviceCo
 
 // pending finds the device code that waits for the user's decision. On error it returns as
 // much of the request as it has read.
-func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, device server.DeviceCode, err error) {
+func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, row device.Code, err error) {
 	if srv.EndpointURL(e.EndpointName()) == "" {
 		return nil, nil, errors.New("endpoint: DeviceAuthorization is not registered")
 	}
@@ -294,7 +296,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	if userCode == "" {
 		return req, nil, errNoSuchUserCode().Because("the user code is malformed")
 	}
-	stored, err := e.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{UserCode: userCode})
+	stored, err := e.Storage.QueryDeviceCode(ctx, device.Query{UserCode: userCode})
 	if err != nil {
 		return req, nil, fmt.Errorf("query device code: %w", err)
 	}
@@ -313,7 +315,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 		return req, nil, err
 	}
 	if client == nil {
-		return req, nil, errNoSuchUserCode().BecauseOf(req.WhyNoClient(server.NewReason("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))))
+		return req, nil, errNoSuchUserCode().BecauseOf(req.WhyNoClient(reason.New("the client of the user code is gone", slog.String("client_id", stored.DeviceCode.GetClientID()))))
 	}
 	req.Client, req.Granted = client, stored.DeviceCode.GetGranted()
 	return req, stored.DeviceCode, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/forwarded"
@@ -76,7 +77,7 @@ func FuzzEndpoints(f *testing.F) {
 		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
 		p.Server.RegisterGrant(&grant.JWTBearer{
 			Keys:      func(context.Context, string) (*jose.JSONWebKeySet, error) { return &jose.JSONWebKeySet{}, nil },
-			QueryUser: func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil },
+			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil },
 			Replays:   replays,
 		}),
 	} {

@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -217,13 +218,13 @@ func accepts(r *http.Request, mediaType string) bool {
 
 // introspect returns the claims of a token, or the reason why it is inactive for the
 // client.
-func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, *server.Reason, error) {
+func (e *Introspection) introspect(ctx context.Context, req *server.Request, token string) (map[string]any, *reason.Reason, error) {
 	stored, query, err := findToken(ctx, req, e.QueryToken, token)
 	if err != nil {
 		return nil, nil, err
 	}
 	if stored == nil {
-		return nil, server.NewReason("the token is unknown"), nil
+		return nil, reason.New("the token is unknown"), nil
 	}
 	if reason := whyDead(req, stored.Token, query); reason != nil {
 		return nil, reason, nil
@@ -234,9 +235,9 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 	if reason, err := endedByClient(ctx, req, stored.Token); err != nil || reason != nil {
 		return nil, reason, err
 	}
-	claims, reason := claimsOf(stored.Token, query)
-	if reason != nil {
-		return nil, reason, nil
+	claims, why := claimsOf(stored.Token, query)
+	if why != nil {
+		return nil, why, nil
 	}
 	claims["iss"] = req.Server.Issuer()
 	if stored.UserID != "" {
@@ -245,7 +246,7 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 			return nil, nil, err
 		}
 		if user == nil {
-			return nil, server.NewReason("the user of the token is gone or disabled"), nil
+			return nil, reason.New("the user of the token is gone or disabled"), nil
 		}
 		if ended := server.Ended(stored.Token.GetAuthorization(), 0, server.GenerationOf(user)); ended != nil {
 			return nil, ended, nil
@@ -270,18 +271,18 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 }
 
 // whyDead returns why a token is not valid, or nil if it is valid.
-func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
+func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *reason.Reason {
 	refresh := query.AccessToken == ""
 	owner := slog.String("token_client_id", token.GetClientID())
 	switch authorization := token.GetAuthorization(); {
 	case !req.Server.Issued(authorization):
 		return server.NotIssued(authorization)
 	case refresh && token.IsRefreshTokenRevoked(), !refresh && token.IsRevoked():
-		return server.NewReason("the token was revoked", owner)
+		return reason.New("the token was revoked", owner)
 	case refresh && !token.CheckRefreshToken(query.RefreshToken):
-		return server.NewReason("the refresh token was used before", owner)
+		return reason.New("the refresh token was used before", owner)
 	case refresh && token.IsRefreshTokenExpired(req.Time), !refresh && token.IsExpired(req.Time):
-		return server.NewReason("the token has expired", owner)
+		return reason.New("the token has expired", owner)
 	}
 	return nil
 }
@@ -289,7 +290,7 @@ func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *
 // endedByClient returns why a token that is not itself revoked is no longer valid: its
 // client is gone, or all of the client's grants were ended. It returns nil if neither is
 // true.
-func endedByClient(ctx context.Context, req *server.Request, token server.Token) (*server.Reason, error) {
+func endedByClient(ctx context.Context, req *server.Request, token server.Token) (*reason.Reason, error) {
 	client, clientID := req.Client, token.GetClientID()
 	if !token.CheckClient(client.GetClientID()) {
 		var err error
@@ -298,13 +299,13 @@ func endedByClient(ctx context.Context, req *server.Request, token server.Token)
 		}
 	}
 	if client == nil {
-		return req.WhyNoClient(server.NewReason("the client of the token is gone", slog.String("token_client_id", clientID))), nil
+		return req.WhyNoClient(reason.New("the client of the token is gone", slog.String("token_client_id", clientID))), nil
 	}
 	return server.Ended(token.GetAuthorization(), server.GenerationOf(client), 0), nil
 }
 
 // checkPermission returns why the client may not introspect a token, or nil if it may.
-func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken, query server.TokenQuery) (*server.Reason, error) {
+func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken, query server.TokenQuery) (*reason.Reason, error) {
 	if e.CheckPermission == nil {
 		return e.mayKnow(req, token.Token, query), nil
 	}
@@ -313,7 +314,7 @@ func (e *Introspection) checkPermission(ctx context.Context, req *server.Request
 		return nil, fmt.Errorf("check the permission to introspect: %w", err)
 	}
 	if !permitted {
-		return server.NewReason("Introspection.CheckPermission does not let the client introspect the token", slog.String("token_client_id", token.Token.GetClientID())), nil
+		return reason.New("Introspection.CheckPermission does not let the client introspect the token", slog.String("token_client_id", token.Token.GetClientID())), nil
 	}
 	return nil, nil
 }
@@ -321,7 +322,7 @@ func (e *Introspection) checkPermission(ctx context.Context, req *server.Request
 // mayKnow applies the default rules: the client must be the token's own, or an API that the
 // token is for. An audience is compared with the resources that the operator gave the
 // client, never with its client id, which a client with a metadata document chooses itself.
-func (e *Introspection) mayKnow(req *server.Request, token server.Token, query server.TokenQuery) *server.Reason {
+func (e *Introspection) mayKnow(req *server.Request, token server.Token, query server.TokenQuery) *reason.Reason {
 	if token.CheckClient(req.Client.GetClientID()) {
 		return nil
 	}
@@ -332,13 +333,13 @@ func (e *Introspection) mayKnow(req *server.Request, token server.Token, query s
 	}
 	switch {
 	case query.AccessToken == "":
-		return server.NewReason("only its own client may introspect a refresh token", values...)
+		return reason.New("only its own client may introspect a refresh token", values...)
 	case len(resources) == 0:
-		return server.NewReason("the token belongs to another client, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
+		return reason.New("the token belongs to another client, and this client is not an API: see ClientMixin.APIResources and Introspection.APIs", values...)
 	case len(audience) == 0:
-		return server.NewReason("the token has no audience: see Introspection.DefaultResource", values...)
+		return reason.New("the token has no audience: see Introspection.DefaultResource", values...)
 	case !slices.ContainsFunc(resources, func(one string) bool { return indicator.Has(audience, one) }):
-		return server.NewReason("the token is not for a resource of this API", values...)
+		return reason.New("the token is not for a resource of this API", values...)
 	}
 	return nil
 }
@@ -357,7 +358,7 @@ func (e *Introspection) resourcesOf(client server.Client) []string {
 // says how an access token is presented (RFC 7662 section 2.2), and can be told from an
 // access token by that. If an access token's "cnf" or "act" is malformed, the token is
 // inactive: without them it would be good for more.
-func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *server.Reason) {
+func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *reason.Reason) {
 	claims := map[string]any{"active": true, "client_id": token.GetClientID()}
 	set := func(name string, value any, known bool) {
 		if known {
@@ -378,7 +379,7 @@ func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *ser
 	set("aud", audience, len(audience) > 0)
 	for name, text := range map[string]string{"cnf": token.GetConfirmation(), "act": token.GetActor()} {
 		if fault := strictjson.ObjectFault(text); text != "" && fault != nil {
-			return nil, server.NewReason("the stored token has malformed JSON", slog.String("claim", name), slog.String("fault", fault.Error()))
+			return nil, reason.New("the stored token has malformed JSON", slog.String("claim", name), slog.String("fault", fault.Error()))
 		}
 		set(name, json.RawMessage(text), text != "")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -23,7 +24,7 @@ import (
 // be used for one decision.
 type PushedAuthorizationRequest struct {
 	// Storage stores the requests.
-	Storage server.PushedRequestStorage
+	Storage par.Storage
 	// ExpiresIn is how long a request may wait for the user's decision. 0 means ten
 	// minutes, which leaves time to sign in.
 	ExpiresIn time.Duration

@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -34,7 +35,7 @@ import (
 // token. The operator must replace a token that has leaked.
 type Registration struct {
 	// Storage stores the clients.
-	Storage server.ClientRegistrationStorage
+	Storage ClientRegistrationStorage
 	// CheckInitialAccessToken reports whether an initial access token is valid. Unless Open
 	// is set, a registration needs one. [RequireScope] accepts access tokens of this
 	// server.
@@ -474,14 +475,14 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	registered, ok := found.(server.RegisteredClient)
 	switch {
 	case !ok:
-		return nil, "", errNoRegistrationAccess(req, req.WhyNoClient(server.NewReason("the client is unknown")))
+		return nil, "", errNoRegistrationAccess(req, req.WhyNoClient(reason.New("the client is unknown")))
 	case !registered.AsClientMixin().CheckRegistrationAccessToken(secret.Digest(token)):
-		return nil, "", errNoRegistrationAccess(req, server.NewReason("the registration access token is wrong"))
+		return nil, "", errNoRegistrationAccess(req, reason.New("the registration access token is wrong"))
 	}
 	return registered.AsClientMixin(), token, nil
 }
 
-func errNoRegistrationAccess(req *server.Request, reason *server.Reason) error {
+func errNoRegistrationAccess(req *server.Request, reason *reason.Reason) error {
 	return challenge(req, server.NewError(server.InvalidToken, "The registration access token is not valid for this client.").BecauseOf(reason))
 }
 
@@ -508,4 +509,22 @@ func challenge(req *server.Request, failure *server.Error) error {
 	}
 	failure.Header = http.Header{"Www-Authenticate": {header.Challenge("Bearer", "realm", req.Server.Issuer(), "error", code)}}
 	return failure
+}
+
+// ClientRegistrationStorage stores the clients that register themselves.
+type ClientRegistrationStorage interface {
+	// SaveClient stores a new client; the record contains only digests. It returns ErrTaken if
+	// another client has the id.
+	SaveClient(ctx context.Context, record *models.ClientMixin, req *server.Request) error
+	// UpdateClient replaces a client's metadata, and its secrets and registration access token as
+	// far as record changes them. If these differ by now from old, or the client no longer
+	// exists, nothing is changed and updated is false. Whatever is the same in record and old
+	// stays as it is stored, because old may have been read some time ago.
+	UpdateClient(ctx context.Context, old, record *models.ClientMixin) (updated bool, err error)
+	// DeleteClient removes a client and revokes its tokens. It is no error if the client does not
+	// exist. If the client's id is a URL, a mark is kept, so that its metadata document does not
+	// bring it back.
+	DeleteClient(ctx context.Context, clientID string, now time.Time) error
+	// KeepClient records that a client is in use and must no longer be removed as unused.
+	KeepClient(ctx context.Context, clientID string) error
 }

@@ -411,7 +411,7 @@ func TestRegistrationManagement(t *testing.T) {
 
 // slow is a storage of registrations in which somebody else is quicker.
 type slow struct {
-	server.ClientRegistrationStorage
+	endpoint.ClientRegistrationStorage
 	first func()
 }
 
@@ -433,7 +433,7 @@ func TestAnUpdateThatNeverComesFirst(t *testing.T) {
 }
 
 type never struct {
-	server.ClientRegistrationStorage
+	endpoint.ClientRegistrationStorage
 }
 
 func (never) UpdateClient(context.Context, *models.ClientMixin, *models.ClientMixin) (bool, error) {

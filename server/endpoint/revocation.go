@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gormoauth/gormoauth/server"
 )
@@ -14,7 +15,7 @@ type Revocation struct {
 	// QueryToken finds an access token or a refresh token.
 	QueryToken server.QueryTokenFunc
 	// RevokeToken revokes an access token.
-	RevokeToken server.RevokeTokenFunc
+	RevokeToken RevokeTokenFunc
 	// RevokeGrant revokes all tokens of a grant.
 	RevokeGrant server.RevokeGrantFunc
 }
@@ -85,3 +86,7 @@ func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *se
 	})
 	return nil
 }
+
+// RevokeTokenFunc revokes one access token, found by its digest, and nothing else. It is no error
+// if the token does not exist or is already revoked.
+type RevokeTokenFunc func(ctx context.Context, accessToken string, now time.Time) error

@@ -12,6 +12,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // SoftwareStatements verifies software statements (RFC 7591 section 2.3): JWTs in which a
@@ -64,12 +66,12 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 
 // verify returns the claims of a statement whose issuer is trusted.
 func (s *SoftwareStatements) verify(ctx context.Context, req *server.Request, statement string) (map[string]json.RawMessage, error) {
-	token, err := server.ParseAssertion(statement, req.Server.SignatureAlgorithms(s.Algorithms))
+	token, err := assertion.Parse(statement, req.Server.SignatureAlgorithms(s.Algorithms))
 	if err == nil {
 		err = token.CheckType()
 	}
 	if err == nil && token.Issuer == "" {
-		err = server.NewReason("the JWT has no 'iss'")
+		err = reason.New("the JWT has no 'iss'")
 	}
 	if err != nil {
 		return nil, errInvalidStatement().BecauseOf(err)

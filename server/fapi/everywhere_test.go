@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/endpoint"
@@ -72,7 +73,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		}
 		return keys.PublicKeys(ctx, time.Time{})
 	}
-	who := func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
+	who := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
 	registration.Open, registration.SoftwareStatements = true, &endpoint.SoftwareStatements{Keys: trust}

@@ -16,7 +16,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // SecurityProfile is the FAPI 2.0 Security Profile. Set it as the Config.Profile of the
@@ -204,10 +206,10 @@ func (SecurityProfile) PreparePushedRequest(_ context.Context, req *server.Reque
 }
 
 // CheckAssertion refuses an assertion whose audience is not the issuer, as a single string.
-func (SecurityProfile) CheckAssertion(req *server.Request, assertion *server.Assertion) error {
+func (SecurityProfile) CheckAssertion(req *server.Request, assertion *assertion.Assertion) error {
 	var audience string
 	if strictjson.Unmarshal(assertion.Claims["aud"], &audience) != nil || audience != req.Server.Issuer() {
-		return server.NewReason("the 'aud' of the JWT is not the issuer as a string", slog.String("audience", strings.Join(assertion.Audience(), " ")))
+		return reason.New("the 'aud' of the JWT is not the issuer as a string", slog.String("audience", strings.Join(assertion.Audience(), " ")))
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/generator"
@@ -325,7 +326,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 			return p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays, Algorithms: weak})
 		},
 		`grant: DPoP.Proofs.Algorithms: "RS256"`: func() error {
-			return p.Server.Register(&grant.DPoP{Proofs: server.DPoPProofs{Replays: replays, Algorithms: weak}})
+			return p.Server.Register(&grant.DPoP{Proofs: dpop.Proofs{Replays: replays, Algorithms: weak}})
 		},
 		`grant: RequestObjects.Algorithms: "RS256"`: func() error {
 			return p.Server.Register(&grant.RequestObjects{Replays: replays, Algorithms: weak})

@@ -16,9 +16,9 @@ import (
 // according to server.Config.PKCE. It brings the extension [CodeChallenge] with it.
 type AuthorizationCode struct {
 	// SaveAuthorizationCode stores a code.
-	SaveAuthorizationCode server.SaveAuthorizationCodeFunc
+	SaveAuthorizationCode SaveAuthorizationCodeFunc
 	// QueryAuthorizationCode finds a code.
-	QueryAuthorizationCode server.QueryAuthorizationCodeFunc
+	QueryAuthorizationCode QueryAuthorizationCodeFunc
 	// ExpiresIn is how long a code can be redeemed. 0 means five minutes; RFC 6749 section
 	// 4.1.2 recommends at most ten.
 	ExpiresIn time.Duration
@@ -134,3 +134,18 @@ func needsRevokeGrant(name string, config *server.Config) error {
 	}
 	return errors.New("grant: " + name + " needs server.Config.RevokeGrant: write gormoauth.CreateRevokeGrantFunc[Token](db)")
 }
+
+// StoredAuthorizationCode is a code as storage found it, with the id of its user.
+type StoredAuthorizationCode struct {
+	// AuthorizationCode is a pointer to the program's own model.
+	AuthorizationCode server.AuthorizationCode
+	// UserID is the UserID column as text.
+	UserID string
+}
+
+// SaveAuthorizationCodeFunc stores a code that the engine issued. The record contains only
+// digests; req.User is the user who granted it.
+type SaveAuthorizationCodeFunc func(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error
+
+// QueryAuthorizationCodeFunc looks up a code by its digest. It returns nil, nil if there is none.
+type QueryAuthorizationCodeFunc func(ctx context.Context, code string) (*StoredAuthorizationCode, error)

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // AuthorizationDetails lets clients request authorization that a scope cannot express, such
@@ -275,7 +276,7 @@ func (a *AuthorizationDetails) requested(ctx context.Context, req *server.Reques
 	}
 	details, err := ParseAuthorizationDetails(text)
 	if err == nil && (len(details) == 0 || len(details) > maxAuthorizationDetails || len(text) > maxAuthorizationDetailsBytes) {
-		err = server.NewReason("there are no details, or too many", slog.Int("details", len(details)), slog.Int("bytes", len(text)))
+		err = reason.New("there are no details, or too many", slog.Int("details", len(details)), slog.Int("bytes", len(text)))
 	}
 	if err != nil {
 		return nil, server.NewError(server.InvalidAuthorizationDetails, "The 'authorization_details' must be a short JSON array of objects without duplicate members.").BecauseOf(err)

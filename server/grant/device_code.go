@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -16,7 +17,7 @@ import (
 // until the user has decided. It gets its code from endpoint.DeviceAuthorization.
 type DeviceCode struct {
 	// Storage stores the codes.
-	Storage server.DeviceCodeStorage
+	Storage device.Storage
 }
 
 // pollSlower is how much slow_down increases the polling interval (RFC 8628 section 3.5).
@@ -37,7 +38,7 @@ func (g *DeviceCode) CheckConfig(config *server.Config) error {
 // Diagnose checks that the look-up of a device code that does not exist finds none.
 func (g *DeviceCode) Diagnose(ctx context.Context, _ *server.Server) finding.List {
 	return finding.LookUp("grant.DeviceCode.Storage", func() (bool, error) {
-		code, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: secret.Digest(rand.Text())})
+		code, err := g.Storage.QueryDeviceCode(ctx, device.Query{DeviceCode: secret.Digest(rand.Text())})
 		return code != nil, err
 	})
 }
@@ -53,7 +54,7 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 		return nil, errNoSuchDeviceCode().Because("the device code is malformed, or a different kind of secret")
 	}
 	presented := secret.Present(code)
-	stored, err := g.Storage.QueryDeviceCode(ctx, server.DeviceCodeQuery{DeviceCode: presented.Digest})
+	stored, err := g.Storage.QueryDeviceCode(ctx, device.Query{DeviceCode: presented.Digest})
 	if err != nil {
 		return nil, fmt.Errorf("query device code: %w", err)
 	}

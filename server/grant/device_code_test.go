@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -280,7 +281,7 @@ func TestUserCodesAreTaken(t *testing.T) {
 		require.NoError(t, storage.SaveDeviceCode(t.Context(), first, &server.Request{}))
 		assert.ErrorIs(t, storage.SaveDeviceCode(t.Context(), &models.DeviceCodeMixin{DeviceCode: "2", UserCode: "same"}, &server.Request{}), server.ErrTaken)
 
-		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Storage = &busy{DeviceCodeStorage: e.Storage, times: 2} })
+		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Storage = &busy{Storage: e.Storage, times: 2} })
 		a, _, userCode := d.start(t, d.NewClient(television), "")
 		assert.Equal(t, http.StatusOK, a.Status, "a code that is taken is followed by another")
 		assert.NotEmpty(t, userCode)
@@ -289,7 +290,7 @@ func TestUserCodesAreTaken(t *testing.T) {
 
 // busy has the first user codes already.
 type busy struct {
-	server.DeviceCodeStorage
+	device.Storage
 	times int
 }
 
@@ -297,7 +298,7 @@ func (b *busy) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixi
 	if b.times--; b.times >= 0 {
 		return server.ErrTaken
 	}
-	return b.DeviceCodeStorage.SaveDeviceCode(ctx, record, req)
+	return b.Storage.SaveDeviceCode(ctx, record, req)
 }
 
 func TestDeviceAuthorizationIsConfigured(t *testing.T) {

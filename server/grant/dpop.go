@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
+	"github.com/gormoauth/gormoauth/server/dpop"
 )
 
 // DPoP binds tokens to a key of the client (RFC 9449), so that a stolen token cannot be
@@ -19,7 +20,7 @@ import (
 // too. Once a grant is bound, it stays bound.
 type DPoP struct {
 	// Proofs verifies the proofs.
-	Proofs server.DPoPProofs
+	Proofs dpop.Proofs
 	// Required refuses token requests without a proof. Otherwise a client's metadata can
 	// require them: dpop_bound_access_tokens.
 	Required bool

@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -281,7 +282,7 @@ func TestDPoPNoncesBySecrets(t *testing.T) {
 	var service *oauthtest.Client
 	nonces := make(map[string]string)
 	instances := make(map[string]func(nonce any) oauthtest.Answer)
-	for name, proofs := range map[string]server.DPoPProofs{
+	for name, proofs := range map[string]dpop.Proofs{
 		"before": {Secrets: secret.Keyring{a, b}}, "after": {Secrets: secret.Keyring{b, a}}, "keyed": {Secrets: secret.Keyring{b}, NonceKey: a}, "another": {Secrets: secret.Keyring{[]byte(strings.Repeat("c", 32))}},
 	} {
 		p := newDPoP(t, db)

@@ -13,7 +13,7 @@ func ExampleCodeChallenge() {
 	var srv server.Server
 	err := srv.RegisterGrant(&grant.AuthorizationCode{
 		SaveAuthorizationCode: func(context.Context, *models.AuthorizationCodeMixin, *server.Request) error { return nil },
-		QueryAuthorizationCode: func(context.Context, string) (*server.StoredAuthorizationCode, error) {
+		QueryAuthorizationCode: func(context.Context, string) (*grant.StoredAuthorizationCode, error) {
 			return nil, nil
 		},
 	}, grant.CodeChallenge{}) // which comes by itself: who needs it server.Config.PKCE says

@@ -7,6 +7,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 )
 
 // JWTBearer is the JWT bearer grant (RFC 7523 section 2.1): a client exchanges a trusted
@@ -18,7 +19,7 @@ type JWTBearer struct {
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
 	// QueryUser returns the user whom the assertion is about, or nil if there is no such
 	// user, or none that this client may learn of.
-	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
+	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (server.User, error)
 	// Replays remembers which assertions were used.
 	Replays server.ReplayStorage
 	// Algorithms are the algorithms with which issuers may sign. nil means all that the

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -39,7 +40,7 @@ func TestJWTBearer(t *testing.T) {
 				}
 				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: trusted.Public()}}}, nil
 			},
-			QueryUser: func(_ context.Context, req *server.Request, a *server.Assertion) (server.User, error) {
+			QueryUser: func(_ context.Context, req *server.Request, a *assertion.Assertion) (server.User, error) {
 				if a.Subject != "alice" {
 					return (*oauthtest.User)(nil), nil
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Password is the resource owner password credentials grant (RFC 6749 section 4.3). OAuth
@@ -13,7 +14,7 @@ import (
 type Password struct {
 	// AuthenticateUser returns the user with these credentials, or nil if they are wrong.
 	// It must limit the rate of guesses: req has the client and its address. For a caller
-	// that has to wait, return [server.TooManyRequests]. A [*server.Reason] means that the
+	// that has to wait, return [server.TooManyRequests]. A [*reason.Reason] means that the
 	// credentials are wrong, and is written only to the log; any other error means an
 	// internal failure, never a wrong password.
 	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (server.User, error)
@@ -40,7 +41,7 @@ func (g *Password) PrepareIssuance(ctx context.Context, req *server.Request) (*s
 		return nil, server.NewError(server.InvalidRequest, "The request has no 'password'.")
 	}
 	user, err := g.AuthenticateUser(ctx, req, username, password)
-	var why *server.Reason
+	var why *reason.Reason
 	if errors.As(err, &why) || err == nil && server.IsNilUser(user) {
 		return nil, server.NewError(server.InvalidGrant, "The user name or the password is wrong.").BecauseOf(err)
 	}

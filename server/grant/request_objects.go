@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 )
@@ -191,7 +192,7 @@ func withoutFragment(uri string) string {
 
 // verify returns the request object if the client signed it, for this server, and it is
 // valid now.
-func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client server.Client, metadata *models.ClientMetadata, text string) (*server.Assertion, error) {
+func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client server.Client, metadata *models.ClientMetadata, text string) (*assertion.Assertion, error) {
 	if len(text) > maxRequestObject {
 		return nil, server.NewError(server.InvalidRequestObject, "The request object is too long.")
 	}
@@ -201,7 +202,7 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 			return nil, err
 		}
 	}
-	object, err := server.ParseAssertion(text, req.Server.SignatureAlgorithms(r.Algorithms))
+	object, err := assertion.Parse(text, req.Server.SignatureAlgorithms(r.Algorithms))
 	if err != nil {
 		return nil, server.NewError(server.InvalidRequestObject, "The request object is not a JWT signed with an algorithm that the server accepts.").BecauseOf(err)
 	}
@@ -220,7 +221,7 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 
 // check applies the rules of RFC 9101 section 4 and OpenID Connect Core section 6.1,
 // neither of which requires 'exp', 'iat' or 'typ'.
-func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *server.Assertion) error {
+func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *assertion.Assertion) error {
 	strict, typed := r.isStrict(req.Server), object.Type() == requestObjectType
 	var named, algorithm string
 	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
@@ -282,7 +283,7 @@ func errNotForUs() *server.Error {
 
 // parametersOf returns the claims of a request object as parameters: a string as it is, a
 // list of strings as repeated parameters, anything else as JSON.
-func parametersOf(object *server.Assertion) (url.Values, error) {
+func parametersOf(object *assertion.Assertion) (url.Values, error) {
 	params := make(url.Values)
 	for name, raw := range object.Claims {
 		switch name {

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -186,7 +187,7 @@ func TestTheActorOfAnotherIssuersToken(t *testing.T) {
 	p.grant.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) {
 		return jwk.ParseSet(oauthtest.KeySet(t, key))
 	}
-	p.grant.QueryUser = func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
+	p.grant.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
 	number := 0
 	exchange := func(members string, more ...string) oauthtest.Answer {
 		number++

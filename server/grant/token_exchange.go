@@ -18,6 +18,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -36,7 +38,7 @@ type TokenExchange struct {
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
 	// QueryUser returns the user whom another issuer's JWT is about, or nil if there is no
 	// such user, or none that this client may learn of.
-	QueryUser func(ctx context.Context, req *server.Request, assertion *server.Assertion) (server.User, error)
+	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (server.User, error)
 	// Algorithms are the algorithms with which other issuers may sign. nil means all that
 	// the server accepts.
 	Algorithms []jose.SignatureAlgorithm
@@ -77,7 +79,7 @@ type ExchangedToken struct {
 	// Stored is a token of this server, nil for another issuer's.
 	Stored *server.StoredToken
 	// Assertion is another issuer's JWT, nil for a token of this server.
-	Assertion *server.Assertion
+	Assertion *assertion.Assertion
 	// User is the user of the token, nil for a client's own token.
 	User server.User
 
@@ -130,7 +132,7 @@ func (g *TokenExchange) PrepareIssuance(ctx context.Context, req *server.Request
 		return nil, err
 	}
 	if why == nil && subject.User == nil {
-		why = server.NewReason("the token has no user")
+		why = reason.New("the token has no user")
 	}
 	if why != nil {
 		return nil, errNoSubject().BecauseOf(why)
@@ -200,7 +202,7 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 		}
 	}
 	if kind != jwtType || g.Keys == nil {
-		return nil, server.NewReason("the token is unknown"), nil
+		return nil, reason.New("the token is unknown"), nil
 	}
 	assertion, user, why, err := trustedIssuers{g.Keys, g.QueryUser, req.Server.SignatureAlgorithms(g.Algorithms), g.Types}.verify(ctx, req, text)
 	if err != nil || why != nil {
@@ -214,9 +216,9 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) (*Ex
 	case !req.Server.Issued(authorization):
 		return nil, server.NotIssued(authorization)
 	case stored.Token.IsRevoked():
-		return nil, server.NewReason("the token was revoked")
+		return nil, reason.New("the token was revoked")
 	case stored.Token.IsExpired(req.Time):
-		return nil, server.NewReason("the token has expired")
+		return nil, reason.New("the token has expired")
 	}
 	token := &ExchangedToken{Stored: stored}
 	if stored.UserID != "" {
@@ -233,7 +235,7 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) (*Ex
 	// The token is known to be ours. Ambiguous JSON is refused: in one of its readings it
 	// may say who may act.
 	if token.claims, err = strictjson.Object(payload); err != nil {
-		return nil, server.NewReason("the claims of the token are malformed", slog.String("fault", err.Error()))
+		return nil, reason.New("the claims of the token are malformed", slog.String("fault", err.Error()))
 	}
 	return token, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -222,7 +223,7 @@ func TestTokenExchange(t *testing.T) {
 				}
 				return &set, nil
 			}
-			p.grant.QueryUser = func(_ context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
+			p.grant.QueryUser = func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
 				if assertion.Subject != "them" {
 					return nil, nil
 				}

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // LogoutRequest is a request to end the user's session (OpenID Connect RP-Initiated Logout
@@ -262,7 +263,7 @@ func (p *Provider) addressOf(ctx context.Context, client server.Client, member s
 	}
 	u, err := weburi.ParseAddress(text)
 	if err != nil {
-		p.server.LogRefusal(ctx, server.NewReason("a URL of the client is not valid and is ignored: see the doctor", slog.String("client_id", client.GetClientID()),
+		p.server.LogRefusal(ctx, reason.New("a URL of the client is not valid and is ignored: see the doctor", slog.String("client_id", client.GetClientID()),
 			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("fault", err.Error())))
 		return nil
 	}

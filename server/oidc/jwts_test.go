@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -78,7 +79,7 @@ func newEverywhere(t *testing.T) *everywhere {
 		}
 		return jwk.ParseSet(p.trusted)
 	}
-	who := func(_ context.Context, _ *server.Request, assertion *server.Assertion) (server.User, error) {
+	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
 		if assertion.Subject != "alice" {
 			return nil, nil
 		}
@@ -518,7 +519,7 @@ func TestATypeThatAGrantNames(t *testing.T) {
 	p := newEverywhere(t)
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](p.DB)
 	exchange.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) { return jwk.ParseSet(p.trusted) }
-	exchange.QueryUser = func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return p.User, nil }
+	exchange.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
 	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
 	exchange.Types = []string{"application/at+jwt"}
 	require.NoError(t, p.Server.RegisterGrant(exchange))

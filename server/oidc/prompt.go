@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 const (
@@ -101,7 +102,7 @@ func errOtherHint() *server.Error {
 }
 
 func otherAudience(from *hint) error {
-	return server.NewReason("the ID token was issued to another client", slog.String("audience", strings.Join(from.audience, " ")))
+	return reason.New("the ID token was issued to another client", slog.String("audience", strings.Join(from.audience, " ")))
 }
 
 // checkRequestedClaims requires the user to have the "sub", and the sign-in to have the

@@ -28,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -99,7 +100,7 @@ func newBreaking(t *testing.T, db *gorm.DB) *breaking {
 			Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
 				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: b.key.Public()}}}, nil
 			},
-			QueryUser: func(context.Context, *server.Request, *server.Assertion) (server.User, error) { return b.User, nil },
+			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return b.User, nil },
 			Replays:   replays,
 		}),
 		b.Server.Register(documents, &grant.RequestObjects{Replays: replays}, gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.RememberedConsent{

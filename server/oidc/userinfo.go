@@ -12,6 +12,7 @@ import (
 	"net/url"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/reason"
 )
 
 // Protector validates the access token of a request. A resource.Protector is one.
@@ -76,9 +77,9 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		return nil, err
 	}
 	if user == nil || client == nil || token.UserID == "" {
-		why := server.NewReason("the user of the token is gone or disabled")
+		why := reason.New("the user of the token is gone or disabled")
 		if client == nil {
-			why = req.WhyNoClient(server.NewReason("the client of the token is gone"))
+			why = req.WhyNoClient(reason.New("the client of the token is gone"))
 		}
 		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The user or the client of the access token is gone or disabled.").BecauseOf(why).OfToken(token))
 	}

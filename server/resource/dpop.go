@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
+	"github.com/gormoauth/gormoauth/server/dpop"
 )
 
 // DPoPTokenValidator validates tokens that are bound to a key of the client (RFC 9449
@@ -22,7 +23,7 @@ type DPoPTokenValidator struct {
 	// [JWTAccessTokenValidator].
 	Tokens TokenValidator
 	// Proofs verifies the proofs.
-	Proofs server.DPoPProofs
+	Proofs dpop.Proofs
 	// BaseURL is the part of the API's URL before the path of a request, such as
 	// "https://api.example.com". A proof is made for a URL, which must not depend on a
 	// header of the request.

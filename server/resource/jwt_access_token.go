@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -162,11 +163,11 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	}
 	signed, err := jwt.ParseSigned(text, algorithms)
 	if err != nil {
-		return nil, server.NewReason("the JWT is malformed, or signed with an algorithm that is not accepted", slog.String("fault", err.Error())), nil
+		return nil, reason.New("the JWT is malformed, or signed with an algorithm that is not accepted", slog.String("fault", err.Error())), nil
 	}
 	header := signed.Signatures[0].Header
 	if typ := jwt.Type(header); typ != "at+jwt" {
-		return nil, server.NewReason("the JWT is not an access token", slog.String("typ", typ)), nil // such as an ID token
+		return nil, reason.New("the JWT is not an access token", slog.String("typ", typ)), nil // such as an ID token
 	}
 	now := time.Now()
 	if v.Clock != nil {
@@ -178,11 +179,11 @@ func (v *JWTAccessTokenValidator) verify(ctx context.Context, text string) (clai
 	}
 	payload := verified(signed, keys, header)
 	if payload == nil {
-		return nil, server.NewReason("the signature of the JWT is wrong, or its key is unknown", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm)), nil
+		return nil, reason.New("the signature of the JWT is wrong, or its key is unknown", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm)), nil
 	}
 	claims = new(jwtAccessToken)
 	if err := strictjson.Unmarshal(payload, claims); err != nil {
-		return nil, server.NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error())), nil
+		return nil, reason.New("the claims of the JWT are malformed", slog.String("fault", err.Error())), nil
 	}
 	return claims, v.checkClaims(claims, now), nil
 }
@@ -192,17 +193,17 @@ func (v *JWTAccessTokenValidator) checkClaims(claims *jwtAccessToken, now time.T
 	audience := slog.String("audience", strings.Join(claims.Audience, " "))
 	switch {
 	case claims.Issuer != v.Issuer:
-		return server.NewReason("the JWT was issued by another issuer", slog.String("iss", claims.Issuer))
+		return reason.New("the JWT was issued by another issuer", slog.String("iss", claims.Issuer))
 	case claims.Subject == "" || claims.ClientID == "" || claims.ID == "":
-		return server.NewReason("the JWT has no 'sub', no 'client_id' or no 'jti'")
+		return reason.New("the JWT has no 'sub', no 'client_id' or no 'jti'")
 	case claims.ExpiresAt <= claims.IssuedAt || claims.IssuedAt == 0:
-		return server.NewReason("the JWT has no 'iat', or no 'exp' after it")
+		return reason.New("the JWT has no 'iat', or no 'exp' after it")
 	case int64(claims.NotBefore) > now.Unix()+jwtLeeway || int64(claims.IssuedAt) > now.Unix()+jwtLeeway:
-		return server.NewReason("the JWT is not valid yet", slog.Int64("nbf", int64(claims.NotBefore)), slog.Int64("iat", int64(claims.IssuedAt)))
+		return reason.New("the JWT is not valid yet", slog.Int64("nbf", int64(claims.NotBefore)), slog.Int64("iat", int64(claims.IssuedAt)))
 	case len(claims.Audience) == 0:
-		return server.NewReason("the JWT has no 'aud'")
+		return reason.New("the JWT has no 'aud'")
 	case v.Audience != "" && !indicator.Has(claims.Audience, v.Audience):
-		return server.NewReason("the JWT is for another resource", audience, slog.String("resource", v.Audience))
+		return reason.New("the JWT is for another resource", audience, slog.String("resource", v.Audience))
 	}
 	return nil
 }

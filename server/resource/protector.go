@@ -51,7 +51,7 @@ type Config struct {
 	// and the languages of package locale. Headers are always in English.
 	Translator *locale.Translator
 	// Logger logs internal errors, and one line for each refusal with its reason, with the
-	// keys of [server.EventLog] and never with a token. nil logs nothing.
+	// keys of [eventlog.Log] and never with a token. nil logs nothing.
 	Logger *slog.Logger
 	// RemoteAddress returns the address of a request's client, and RequestID the request's
 	// id in the log; see [server.Config].

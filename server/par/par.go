@@ -1,4 +1,6 @@
-package server
+// Package par is what pushed authorization requests (RFC 9126) store. Package endpoint has the
+// endpoint.
+package par
 
 import (
 	"context"
@@ -7,9 +9,9 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// PushedRequest is a stored authorization request that a client pushed (RFC 9126).
+// Request is a stored authorization request that a client pushed (RFC 9126).
 // [github.com/gormoauth/gormoauth/models.PushedRequestMixin] implements all of it.
-type PushedRequest interface {
+type Request interface {
 	// GetClientID returns the id of the client that pushed it.
 	GetClientID() string
 	// GetParameters returns its parameters, form-urlencoded.
@@ -20,13 +22,13 @@ type PushedRequest interface {
 	IsUsed() bool
 }
 
-// PushedRequestStorage stores pushed authorization requests.
-type PushedRequestStorage interface {
+// Storage stores pushed authorization requests.
+type Storage interface {
 	// SavePushedRequest stores a pushed request; the record contains only digests.
 	SavePushedRequest(ctx context.Context, record *models.PushedRequestMixin) error
 	// QueryPushedRequest looks up a pushed request by the digest of its request_uri. It returns
 	// nil, nil if there is none.
-	QueryPushedRequest(ctx context.Context, requestURI string) (PushedRequest, error)
+	QueryPushedRequest(ctx context.Context, requestURI string) (Request, error)
 	// UsePushedRequest marks a pushed request as used. Of any number of callers exactly one wins.
 	UsePushedRequest(ctx context.Context, requestURI string, now time.Time) (won bool, err error)
 }

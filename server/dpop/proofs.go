@@ -1,4 +1,6 @@
-package server
+// Package dpop checks DPoP proofs (RFC 9449), at the server and at its APIs. Package grant has the
+// extension that binds tokens to their keys.
+package dpop
 
 import (
 	"crypto"
@@ -19,23 +21,26 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
-// DPoPProofs checks DPoP proofs (RFC 9449 section 4.3). A client signs each of its requests with
+// Proofs checks DPoP proofs (RFC 9449 section 4.3). A client signs each of its requests with
 // a key of its own, so that a token bound to the key is useless to a thief. Authorization servers
 // and APIs check proofs in the same way.
-type DPoPProofs struct {
+type Proofs struct {
 	// Replays remembers the proofs that were presented.
-	Replays ReplayStorage
+	Replays server.ReplayStorage
 	// NonceKey requires a nonce in proofs, so that they cannot be made in advance (RFC 9449
 	// section 8). A nonce is never accepted for longer than ten minutes. The key has at least 32
 	// random bytes, the same on every instance. Without NonceKey and Secrets no nonce is
 	// required.
 	NonceKey []byte
 	// Secrets generate the nonces instead of NonceKey, so that the keys can be rotated: those of
-	// [Config.Secrets]. A nonce from any of the secrets or from NonceKey is accepted.
+	// [server.Config.Secrets]. A nonce from any of the secrets or from NonceKey is accepted.
 	Secrets secret.Keyring
 	// Algorithms are the signature algorithms that clients may use. nil uses those of the profile
 	// or, without a profile, [jwk.SignatureAlgorithms].
@@ -53,13 +58,13 @@ const (
 )
 
 // CheckSettings returns an error that lists every missing or invalid field.
-func (p *DPoPProofs) CheckSettings() error {
+func (p *Proofs) CheckSettings() error {
 	var faults []error
 	if p.Replays == nil {
-		faults = append(faults, errors.New("server: DPoPProofs.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
+		faults = append(faults, errors.New("dpop: Proofs.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
 	if len(p.NonceKey) > 0 && len(p.NonceKey) < minNonceKey {
-		faults = append(faults, errors.New("server: DPoPProofs.NonceKey must have at least 32 random bytes"))
+		faults = append(faults, errors.New("dpop: Proofs.NonceKey must have at least 32 random bytes"))
 	}
 	faults = append(faults, p.Secrets.Check())
 	return errors.Join(faults...)
@@ -67,17 +72,19 @@ func (p *DPoPProofs) CheckSettings() error {
 
 // For returns the proofs with the algorithms of the profile, unless they have algorithms of their
 // own. A nil profile means none.
-func (p *DPoPProofs) For(profile Profile) *DPoPProofs {
+func (p *Proofs) For(profile server.Profile) *Proofs {
 	if p.Algorithms != nil {
 		return p
 	}
 	copied := *p
-	copied.Algorithms = algorithmsOf(profile)
+	if copied.Algorithms = jwk.SignatureAlgorithms(); profile != nil {
+		copied.Algorithms = profile.SignatureAlgorithms()
+	}
 	return &copied
 }
 
 // AlgorithmNames returns the names of the accepted algorithms, for metadata and challenges.
-func (p *DPoPProofs) AlgorithmNames() []string {
+func (p *Proofs) AlgorithmNames() []string {
 	names := make([]string, 0, len(p.algorithms()))
 	for _, algorithm := range p.algorithms() {
 		names = append(names, string(algorithm))
@@ -85,7 +92,7 @@ func (p *DPoPProofs) AlgorithmNames() []string {
 	return names
 }
 
-func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
+func (p *Proofs) algorithms() []jose.SignatureAlgorithm {
 	if p.Algorithms == nil {
 		return jwk.SignatureAlgorithms()
 	}
@@ -96,12 +103,12 @@ func (p *DPoPProofs) algorithms() []jose.SignatureAlgorithm {
 // target is the request's URL as the client knows it; its query is ignored. accessToken is the
 // access token sent with the proof, empty at the authorization server. A proof can be used only
 // once.
-func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, err error) {
+func (p *Proofs) Check(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, err error) {
 	thumbprint, spend, err := p.Verify(r, target, accessToken, now)
 	if err != nil {
 		return "", err
 	}
-	first, err := spend.use(r.Context())
+	first, err := p.Replays.FirstUse(r.Context(), spend.Key, spend.ExpiresAt)
 	if err != nil {
 		return "", fmt.Errorf("remember a DPoP proof: %w", err)
 	}
@@ -112,40 +119,40 @@ func (p *DPoPProofs) Check(r *http.Request, target, accessToken string, now time
 }
 
 // Verify is Check for a request that the server itself handles. It does not spend the proof: pass
-// the returned [Spend] to [Request.Spend].
-func (p *DPoPProofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend Spend, err error) {
+// the returned [server.Spend] to [server.Request.Spend].
+func (p *Proofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend server.Spend, err error) {
 	proof, err := p.verify(r, target, accessToken, now)
 	if err != nil {
-		return "", Spend{}, err
+		return "", server.Spend{}, err
 	}
-	return proof.thumbprint, Spend{
+	return proof.thumbprint, server.Spend{
 		Replays: p.Replays, Key: fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), ExpiresAt: proof.IssuedAt.Time().Add(2 * proofLife), Proof: true,
-		Refusal: NewError(InvalidDPoPProof, "The DPoP proof was already used."),
+		Refusal: server.NewError(server.InvalidDPoPProof, "The DPoP proof was already used."),
 	}, nil
 }
 
-func (p *DPoPProofs) verify(r *http.Request, target, accessToken string, now time.Time) (*dpopProof, error) {
+func (p *Proofs) verify(r *http.Request, target, accessToken string, now time.Time) (*dpopProof, error) {
 	headers := r.Header.Values("DPoP")
 	if len(headers) != 1 {
-		return nil, NewError(InvalidDPoPProof, "The request must have exactly one 'DPoP' header.")
+		return nil, server.NewError(server.InvalidDPoPProof, "The request must have exactly one 'DPoP' header.")
 	}
 	proof, err := parseDPoPProof(headers[0], p.algorithms())
 	if err != nil {
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is not a JWT signed by the key in its 'jwk' header.").BecauseOf(err)
+		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof is not a JWT signed by the key in its 'jwk' header.").BecauseOf(err)
 	}
 	issuedAt := proof.IssuedAt.Time()
 	switch {
 	case proof.ID == "" || len(proof.ID) > maxProofID:
-		return nil, NewError(InvalidDPoPProof, "The 'jti' of the DPoP proof is missing or too long.")
+		return nil, server.NewError(server.InvalidDPoPProof, "The 'jti' of the DPoP proof is missing or too long.")
 	case proof.Method != r.Method || !sameTarget(proof.Target, target):
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for a different request. Check its 'htm' and 'htu'.").With(
-			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", LoggedURI(proof.Target)), slog.String("target", LoggedURI(target)))
+		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof is for a different request. Check its 'htm' and 'htu'.").With(
+			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", server.LoggedURI(proof.Target)), slog.String("target", server.LoggedURI(target)))
 	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof was not made just now. Check its 'iat' and the clock.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
+		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof was not made just now. Check its 'iat' and the clock.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
 	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:
-		return nil, NewError(InvalidDPoPProof, "The DPoP proof is for a different access token. Check its 'ath'.")
+		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof is for a different access token. Check its 'ath'.")
 	case !p.goodNonce(proof.Nonce, now):
-		failure := NewError(UseDPoPNonce, "The DPoP proof must contain the 'nonce' from the 'DPoP-Nonce' header.")
+		failure := server.NewError(server.UseDPoPNonce, "The DPoP proof must contain the 'nonce' from the 'DPoP-Nonce' header.")
 		failure.Header = http.Header{"Dpop-Nonce": {nonceBy(p.nonceKeys()[0], now.Unix()/int64(nonceLife/time.Second))}}
 		return nil, failure
 	}
@@ -167,9 +174,9 @@ type dpopProof struct {
 // parseDPoPProof parses a proof and verifies it with the key in its header.
 func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopProof, error) {
 	if len(text) > maxProof {
-		return nil, NewReason("the JWT is too long")
+		return nil, reason.New("the JWT is too long")
 	}
-	signed, err := parseSigned(text, algorithms)
+	signed, err := assertion.ParseSigned(text, algorithms)
 	if err != nil {
 		return nil, err
 	}
@@ -177,21 +184,21 @@ func parseDPoPProof(text string, algorithms []jose.SignatureAlgorithm) (*dpopPro
 	key := header.JSONWebKey
 	switch typ := jwt.Type(header); {
 	case typ != "dpop+jwt":
-		return nil, NewReason("the JWT is not a DPoP proof", slog.String("typ", typ))
+		return nil, reason.New("the JWT is not a DPoP proof", slog.String("typ", typ))
 	case key == nil:
-		return nil, NewReason("the DPoP proof has no 'jwk'")
+		return nil, reason.New("the DPoP proof has no 'jwk'")
 	}
 	sum, err := key.Thumbprint(crypto.SHA256)
 	if err != nil || !jwk.IsKeyFor(*key, jose.SignatureAlgorithm(header.Algorithm)) { // go-jose only accepts a public key here
-		return nil, NewReason("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
+		return nil, reason.New("the 'jwk' is not a key for the algorithm", slog.String("algorithm", header.Algorithm))
 	}
 	payload, err := signed.Verify(key)
 	if err != nil {
-		return nil, NewReason("the signature of the JWT is wrong", slog.String("algorithm", header.Algorithm))
+		return nil, reason.New("the signature of the JWT is wrong", slog.String("algorithm", header.Algorithm))
 	}
 	proof := &dpopProof{}
 	if err := strictjson.Unmarshal(payload, proof); err != nil {
-		return nil, NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error()))
+		return nil, reason.New("the claims of the JWT are malformed", slog.String("fault", err.Error()))
 	}
 	proof.thumbprint = base64.RawURLEncoding.EncodeToString(sum)
 	return proof, nil
@@ -203,7 +210,7 @@ func hashOfToken(accessToken string) string {
 }
 
 // nonceKeys returns the keys of nonces, the one that generates new ones first.
-func (p *DPoPProofs) nonceKeys() [][]byte {
+func (p *Proofs) nonceKeys() [][]byte {
 	keys := p.Secrets.Keys(secret.ForNonces)
 	if len(p.NonceKey) > 0 {
 		keys = append([][]byte{p.NonceKey}, keys...)
@@ -219,7 +226,7 @@ func nonceBy(key []byte, period int64) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-func (p *DPoPProofs) goodNonce(nonce string, now time.Time) bool {
+func (p *Proofs) goodNonce(nonce string, now time.Time) bool {
 	keys := p.nonceKeys()
 	if len(keys) == 0 {
 		return true

@@ -1,22 +1,25 @@
-package server
+// Package eventlog writes a line for each request.
+package eventlog
 
 import (
 	"context"
 	"errors"
 	"log/slog"
 
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
-// EventLog writes one line for every request after it has been answered: what was asked for, by
-// whom, and the outcome. Register it with [Server.Register]; it can also be one of the observers
+// Log writes one line for every request after it has been answered: what was asked for, by
+// whom, and the outcome. Register it with [server.Server.Register]; it can also be one of the observers
 // of a protected API.
 //
 // The keys of a line never change; those without a value are left out:
 //
 //	request_id         the same in all lines of a request, see Config.RequestID
 //	remote_address     where the request comes from, according to Config.RemoteAddress
-//	endpoint           "token", "authorization", …, see [ObserveHook]
+//	endpoint           "token", "authorization", …, see [server.ObserveHook]
 //	status             the HTTP status of the answer
 //	duration           how long the request took
 //	client_id          the client, if it is known
@@ -33,7 +36,7 @@ import (
 //
 // Config.Logger gets a line with these keys for each refusal and failure, with the additional
 // keys "path" and, for an internal failure, "cause". It also gets a line without a status for
-// each answer that is no error but gives less than was asked for, see [Request.LogRefusal].
+// each answer that is no error but gives less than was asked for, see [server.Request.LogRefusal].
 //
 // A line contains no secrets: no token, code or client secret; no parameter as it was sent,
 // except the claimed_client_id and the values of a reason, which are limited in length and
@@ -43,7 +46,7 @@ import (
 // The level is Error if the server is at fault, Warn for signs of an attack (a credential that
 // was used before, a failed client authentication, too many attempts), and Info for everything
 // else, including clients' mistakes.
-type EventLog struct {
+type Log struct {
 	// Logger receives the lines.
 	Logger *slog.Logger
 	// WithoutUsers leaves out the user.
@@ -53,9 +56,9 @@ type EventLog struct {
 }
 
 // CheckConfig returns an error if Logger is missing.
-func (l *EventLog) CheckConfig(*Config) error {
+func (l *Log) CheckConfig(*server.Config) error {
 	if l.Logger == nil {
-		return errors.New("server: EventLog.Logger is missing: write slog.Default()")
+		return errors.New("eventlog: Log.Logger is missing: write slog.Default()")
 	}
 	return nil
 }
@@ -64,33 +67,33 @@ func (l *EventLog) CheckConfig(*Config) error {
 type event struct{ grantID string }
 
 // eventKey keeps the events of two logs apart.
-type eventKey struct{ log *EventLog }
+type eventKey struct{ log *Log }
 
 // ObserveRequest writes the line when the request ends.
-func (l *EventLog) ObserveRequest(ctx context.Context, _ string) (context.Context, func(Observation)) {
+func (l *Log) ObserveRequest(ctx context.Context, _ string) (context.Context, func(server.Observation)) {
 	seen := new(event)
 	ctx = context.WithValue(ctx, eventKey{l}, seen)
-	return ctx, func(o Observation) {
+	return ctx, func(o server.Observation) {
 		l.Logger.LogAttrs(ctx, o.LogLevel(), "an OAuth request was answered", l.attributes(o, seen)...)
 	}
 }
 
 // TokenIssued remembers the grant for the line.
-func (l *EventLog) TokenIssued(ctx context.Context, _ *Request, record *models.TokenMixin) {
+func (l *Log) TokenIssued(ctx context.Context, _ *server.Request, record *models.TokenMixin) {
 	if seen, ok := ctx.Value(eventKey{l}).(*event); ok {
 		seen.grantID = record.GrantID
 	}
 }
 
 // TokenRevoked remembers the grant for the line.
-func (l *EventLog) TokenRevoked(ctx context.Context, _ *Request, revocation Revocation) {
+func (l *Log) TokenRevoked(ctx context.Context, _ *server.Request, revocation server.Revocation) {
 	if seen, ok := ctx.Value(eventKey{l}).(*event); ok {
 		seen.grantID = revocation.GrantID
 	}
 }
 
 // attributes returns the attributes of a line that have a value.
-func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
+func (l *Log) attributes(o server.Observation, seen *event) []slog.Attr {
 	if l.WithoutUsers {
 		o.UserID = ""
 	}
@@ -99,7 +102,7 @@ func (l *EventLog) attributes(o Observation, seen *event) []slog.Attr {
 	}
 	all := o.LogAttrs(slog.Duration("duration", o.Duration))
 	if grantID := seen.grantID; grantID != "" {
-		all = append(all, slog.String("grant", loggedGrant(grantID)))
+		all = append(all, slog.String("grant", logtext.Grant(grantID)))
 	}
 	return all
 }

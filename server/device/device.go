@@ -1,18 +1,20 @@
-package server
+// Package device is what the device flow (RFC 8628) stores: device authorizations, and what users
+// decide on them. Package endpoint has the endpoint, package grant the grant.
+package device
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 )
 
-// DeviceCode is a stored device authorization (RFC 8628).
+// Code is a stored device authorization (RFC 8628).
 // [github.com/gormoauth/gormoauth/models.DeviceCodeMixin] implements all of it; a method declared
 // on the program's model takes precedence.
-type DeviceCode interface {
-	CredentialRecord
+type Code interface {
+	server.CredentialRecord
 	// GetClientID returns the id of the client that asks.
 	GetClientID() string
 	// GetGranted returns the scope, audience and authorization details that it asks for.
@@ -29,56 +31,53 @@ type DeviceCode interface {
 	IsRedeemed() bool
 }
 
-// StoredDeviceCode is a device authorization as storage found it, with the id of the user who
+// StoredCode is a device authorization as storage found it, with the id of the user who
 // approved it.
-type StoredDeviceCode struct {
-	// DeviceCode is a pointer to the program's own model.
-	DeviceCode DeviceCode
+type StoredCode struct {
+	// Code is a pointer to the program's own model.
+	DeviceCode Code
 	// UserID is the UserID column as text, empty until a user has approved.
 	UserID string
 }
 
-// DeviceCodeStorage stores device authorizations. An approved one is spent by [SaveTokenFunc].
-type DeviceCodeStorage interface {
+// Storage stores device authorizations. An approved one is spent by [server.SaveTokenFunc].
+type Storage interface {
 	// SaveDeviceCode stores a device authorization; the record contains only digests. It returns
 	// ErrTaken if another one has the same user code.
-	SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, req *Request) error
+	SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, req *server.Request) error
 	// QueryDeviceCode looks up a device authorization. It returns nil, nil if there is none.
-	QueryDeviceCode(ctx context.Context, query DeviceCodeQuery) (*StoredDeviceCode, error)
+	QueryDeviceCode(ctx context.Context, query Query) (*StoredCode, error)
 	// PollDeviceCode records a poll of the device. If the interval since the last poll was not
 	// over, it returns tooSoon true and increases the interval by slower. A poll within
-	// [DevicePollRepeat] of the last one counts as a repetition of it: it is neither recorded nor
+	// [PollRepeat] of the last one counts as a repetition of it: it is neither recorded nor
 	// too soon.
 	PollDeviceCode(ctx context.Context, deviceCode string, now time.Time, slower time.Duration) (tooSoon bool, err error)
 	// DecideDeviceCode stores a user's decision. If there already is one, or the codes have
 	// expired, it stores nothing and decided is false.
-	DecideDeviceCode(ctx context.Context, userCode string, decision DeviceDecision) (decided bool, err error)
+	DecideDeviceCode(ctx context.Context, userCode string, decision Decision) (decided bool, err error)
 }
 
-// DevicePollRepeat is the time within which a poll counts as a repetition of the one before.
+// PollRepeat is the time within which a poll counts as a repetition of the one before.
 // Clients that do not know where the server expects their credentials repeat a request with the
 // credentials in another place.
-const DevicePollRepeat = time.Second
+const PollRepeat = time.Second
 
-// DeviceCodeQuery selects a device authorization by the digest of one of its two codes.
-type DeviceCodeQuery struct{ DeviceCode, UserCode string }
+// Query selects a device authorization by the digest of one of its two codes.
+type Query struct{ DeviceCode, UserCode string }
 
-// DeviceDecision is a user's decision on a device authorization.
-type DeviceDecision struct {
-	// DeviceCode is the device authorization as storage found it before the decision, nil if that
+// Decision is a user's decision on a device authorization.
+type Decision struct {
+	// Code is the device authorization as storage found it before the decision, nil if that
 	// is not known.
-	DeviceCode DeviceCode
+	DeviceCode Code
 	// User is the user who decided.
-	User User
+	User server.User
 	// Approved reports whether the device may have what it asks for.
 	Approved bool
 	// Authentication says when and how the user signed in.
-	Authentication Authentication
-	// UserGeneration is the generation of the user who approved, see [Generational].
+	Authentication server.Authentication
+	// UserGeneration is the generation of the user who approved, see [server.Generational].
 	UserGeneration int64
 	// Time is when the user decided.
 	Time time.Time
 }
-
-// ErrTaken is returned by storage for a key that another row already has.
-var ErrTaken = errors.New("the key is taken")

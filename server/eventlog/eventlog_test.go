@@ -1,4 +1,4 @@
-package server_test
+package eventlog_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -46,7 +47,7 @@ func TestOneLineForEveryRequest(t *testing.T) {
 		}
 	})
 	log := new(bytes.Buffer)
-	events := &server.EventLog{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	events := &eventlog.Log{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	require.NoError(t, p.Server.Register(events))
 	client := p.NewClient(nil)
 	var address any = "192.0.2.1"
@@ -114,7 +115,7 @@ func TestOneLineForEveryRequest(t *testing.T) {
 
 func TestAnEventLogNeedsALogger(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	require.ErrorContains(t, p.Server.Register(&server.EventLog{}), "EventLog.Logger")
+	require.ErrorContains(t, p.Server.Register(&eventlog.Log{}), "Log.Logger")
 }
 
 // Nothing that opens anything stands in a log, whatever a request is answered with:
@@ -135,7 +136,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		}
 	})
 	secrets := new(oauthtest.Secrets)
-	events := &server.EventLog{Logger: logger}
+	events := &eventlog.Log{Logger: logger}
 	require.NoError(t, p.Server.Register(events, secretsOf{secrets}))
 	p.Protector = p.NewProtector(resource.Config{Logger: logger, Observers: server.Observers{events, secretsOf{secrets}}}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](db))
 
@@ -198,7 +199,7 @@ func TestALineIsOneLine(t *testing.T) {
 	log := new(bytes.Buffer)
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.Logger = logger })
-	require.NoError(t, p.Server.Register(&server.EventLog{Logger: logger}))
+	require.NoError(t, p.Server.Register(&eventlog.Log{Logger: logger}))
 	for _, id := range []string{"x%0Alevel%3DINFO", "%1B%5B31m", strings.Repeat("y", 10_000), "%C3%A9", "a%20b%22c"} {
 		p.Token(nil, "grant_type="+id+"&client_id="+id)
 		p.Token(nil, "grant_type=client_credentials&scope="+id+"&client_id="+id)

@@ -1,4 +1,5 @@
-package server
+// Package assertion reads and verifies signed JWTs that others present (RFC 7521, RFC 7523).
+package assertion
 
 import (
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/jwt"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -46,76 +48,72 @@ const (
 	assertionLeeway    = 30 * time.Second // allowed difference between clocks
 )
 
-// ParseAssertion parses an assertion that is signed by one of the algorithms. If algorithms is
+// Parse parses an assertion that is signed by one of the algorithms. If algorithms is
 // nil, those of [jwk.SignatureAlgorithms] are accepted. The signature is not verified. The error is a
-// [*Reason].
-func ParseAssertion(text string, algorithms []jose.SignatureAlgorithm) (*Assertion, error) {
+// [*reason.Reason].
+func Parse(text string, algorithms []jose.SignatureAlgorithm) (*Assertion, error) {
 	if len(text) > maxAssertion {
-		return nil, NewReason("the JWT is too long")
+		return nil, reason.New("the JWT is too long")
 	}
 	if algorithms == nil {
 		algorithms = jwk.SignatureAlgorithms()
 	}
-	signed, err := parseSigned(text, algorithms)
+	signed, err := ParseSigned(text, algorithms)
 	if err != nil {
 		return nil, err
 	}
 	a := &Assertion{signed: signed}
 	if a.Claims, err = strictjson.Object(signed.UnsafePayloadWithoutVerification()); err != nil {
-		return nil, NewReason("the claims of the JWT are malformed", slog.String("fault", err.Error()))
+		return nil, reason.New("the claims of the JWT are malformed", slog.String("fault", err.Error()))
 	}
 	for name, into := range map[string]any{
 		"iss": &a.Issuer, "sub": &a.Subject, "aud": &a.audience, "jti": &a.ID, "exp": &a.expiresAt, "nbf": &a.notBefore, "iat": &a.issuedAt,
 	} {
 		if value, ok := a.Claims[name]; ok && strictjson.Unmarshal(value, into) != nil {
-			return nil, NewReason("a claim of the JWT is malformed", slog.String("claim", name))
+			return nil, reason.New("a claim of the JWT is malformed", slog.String("claim", name))
 		}
 	}
 	a.ExpiresAt = a.expiresAt.Time()
 	return a, nil
 }
 
-// parseSigned parses a JWT without verifying it. The error is a [*Reason].
-func parseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
+// ParseSigned parses a JWT without verifying it. The error is a [*reason.Reason].
+func ParseSigned(text string, algorithms []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
 	signed, err := jwt.ParseSigned(text, algorithms)
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
 	var critical *jwt.CriticalError
 	switch {
 	case errors.As(err, &critical):
-		return nil, NewReason("the JWT has a critical header parameter that is not supported", slog.String("crit", critical.Names))
+		return nil, reason.New("the JWT has a critical header parameter that is not supported", slog.String("crit", critical.Names))
 	case errors.As(err, &algorithm):
-		return nil, NewReason("the signature algorithm of the JWT is not accepted", slog.String("algorithm", string(algorithm.Got)))
+		return nil, reason.New("the signature algorithm of the JWT is not accepted", slog.String("algorithm", string(algorithm.Got)))
 	case err != nil:
-		return nil, NewReason("the JWT is malformed", slog.String("fault", err.Error()))
+		return nil, reason.New("the JWT is malformed", slog.String("fault", err.Error()))
 	}
 	return signed, nil
 }
 
-// CheckFor returns nil if the assertion is valid at the request's time and this server is its
-// only audience. With several audiences, each of them could present the assertion to the others.
-// An [AssertionHook] may check more. The error is a [*Reason].
-func (a *Assertion) CheckFor(req *Request) error {
-	ours := []string{req.Server.Issuer(), req.Server.EndpointURL(tokenEndpoint), req.Server.EndpointURL(req.Endpoint)}
+// CheckFor returns nil if the assertion is valid now and its only audience is one of ours, the names
+// of this server. With several audiences, each of them could present the assertion to the others. The
+// error is a [*reason.Reason].
+func (a *Assertion) CheckFor(now time.Time, ours ...string) error {
 	switch {
 	case len(a.audience) != 1 || a.audience[0] == "" || !slices.Contains(ours, a.audience[0]):
 		return a.wrongAudience()
 	case a.Issuer == "":
-		return NewReason("the JWT has no 'iss'")
+		return reason.New("the JWT has no 'iss'")
 	case a.Subject == "":
-		return NewReason("the JWT has no 'sub'")
+		return reason.New("the JWT has no 'sub'")
 	case a.ID == "":
-		return NewReason("the JWT has no 'jti'")
+		return reason.New("the JWT has no 'jti'")
 	}
-	if err := a.CheckCurrent(req.Time); err != nil {
-		return err
-	}
-	return each(req, func(hook AssertionHook) error { return hook.CheckAssertion(req, a) })
+	return a.CheckCurrent(now)
 }
 
 // wrongAudience is the reason for refusing an assertion that is addressed to another party, or to
 // others as well.
-func (a *Assertion) wrongAudience() *Reason {
-	return NewReason("the 'aud' of the JWT does not name this server alone", slog.String("audience", strings.Join(a.audience, " ")))
+func (a *Assertion) wrongAudience() *reason.Reason {
+	return reason.New("the 'aud' of the JWT does not name this server alone", slog.String("audience", strings.Join(a.audience, " ")))
 }
 
 // IsAddressedTo reports whether audience is among the audiences of the assertion.
@@ -125,17 +123,17 @@ func (a *Assertion) IsAddressedTo(audience string) bool { return slices.Contains
 func (a *Assertion) Audience() []string { return a.audience }
 
 // CheckCurrent returns nil if the assertion is valid now and its lifetime is at most one hour,
-// counted both from now and from its "iat" and "nbf". The error is a [*Reason].
+// counted both from now and from its "iat" and "nbf". The error is a [*reason.Reason].
 func (a *Assertion) CheckCurrent(now time.Time) error {
 	if err := a.CheckTimely(now); err != nil {
 		return err
 	}
 	if a.expiresAt == 0 || int64(a.expiresAt) > now.Add(maxAssertionLife).Unix() {
-		return NewReason("the JWT has no 'exp' within the hour", slog.Int64("exp", int64(a.expiresAt)))
+		return reason.New("the JWT has no 'exp' within the hour", slog.Int64("exp", int64(a.expiresAt)))
 	}
 	for claim, begins := range map[string]jwt.NumericDate{"nbf": a.notBefore, "iat": a.issuedAt} {
 		if a.Has(claim) && int64(a.expiresAt-begins) > int64((maxAssertionLife+assertionLeeway)/time.Second) {
-			return NewReason("the JWT is valid for more than an hour", slog.Int64("exp", int64(a.expiresAt)), slog.Int64(claim, int64(begins)))
+			return reason.New("the JWT is valid for more than an hour", slog.Int64("exp", int64(a.expiresAt)), slog.Int64(claim, int64(begins)))
 		}
 	}
 	return nil
@@ -148,17 +146,17 @@ func (a *Assertion) Has(claim string) bool {
 }
 
 // CheckTimely returns nil if now is within the times that the assertion states. An assertion that
-// states none is always valid here, unlike in [Assertion.CheckCurrent]. The error is a [*Reason].
+// states none is always valid here, unlike in [Assertion.CheckCurrent]. The error is a [*reason.Reason].
 func (a *Assertion) CheckTimely(now time.Time) error {
 	_, ends := a.Claims["exp"] // null counts as an expiry that cannot be read
 	latest := now.Add(assertionLeeway).Unix()
 	switch {
 	case len(a.ID) > maxAssertionIDSize:
-		return NewReason("the 'jti' of the JWT is too long")
+		return reason.New("the 'jti' of the JWT is too long")
 	case ends && now.Add(-assertionLeeway).Unix() >= int64(a.expiresAt):
-		return NewReason("the JWT has expired", slog.Int64("exp", int64(a.expiresAt)))
+		return reason.New("the JWT has expired", slog.Int64("exp", int64(a.expiresAt)))
 	case int64(a.notBefore) > latest, int64(a.issuedAt) > latest:
-		return NewReason("the JWT is not valid yet", slog.Int64("nbf", int64(a.notBefore)), slog.Int64("iat", int64(a.issuedAt)))
+		return reason.New("the JWT is not valid yet", slog.Int64("nbf", int64(a.notBefore)), slog.Int64("iat", int64(a.issuedAt)))
 	}
 	return nil
 }
@@ -177,7 +175,7 @@ func (a *Assertion) Type() string { return jwt.Type(a.signed.Signatures[0].Heade
 // CheckType returns nil if the header has no type, the type "JWT", or one of the others, which
 // are written as [Assertion.Type] returns them. A JWT of another type, such as a logout token or
 // an access token, was made for a different purpose and is not accepted as an assertion (RFC 8725
-// sections 3.11 and 3.12). The error is a [*Reason].
+// sections 3.11 and 3.12). The error is a [*reason.Reason].
 func (a *Assertion) CheckType(others ...string) error {
 	typ := a.Type()
 	if typ == "" || typ == "jwt" || slices.ContainsFunc(others, func(other string) bool {
@@ -185,7 +183,7 @@ func (a *Assertion) CheckType(others ...string) error {
 	}) {
 		return nil
 	}
-	return NewReason("the JWT has the wrong 'typ'", slog.String("typ", typ))
+	return reason.New("the JWT has the wrong 'typ'", slog.String("typ", typ))
 }
 
 // ReplayKey returns the key by which the assertion is remembered as used: its issuer and id, or
@@ -203,7 +201,7 @@ func (a *Assertion) ReplayKey() string {
 func (a *Assertion) RememberUntil() time.Time { return a.ExpiresAt.Add(assertionLeeway) }
 
 // VerifyWith returns nil if the signature was made with the shared secret. The error is a
-// [*Reason].
+// [*reason.Reason].
 func (a *Assertion) VerifyWith(secret []byte) error {
 	if _, err := a.signed.Verify(secret); err != nil {
 		return a.wrongSignature()
@@ -215,20 +213,20 @@ func (a *Assertion) VerifyWith(secret []byte) error {
 func (a *Assertion) VerifyBy(keySet []byte) error {
 	keys, err := jwk.ParseSet(keySet)
 	if err != nil {
-		return NewReason("the key set is malformed", slog.String("fault", err.Error()))
+		return reason.New("the key set is malformed", slog.String("fault", err.Error()))
 	}
 	return a.VerifyByKeys(keys)
 }
 
 // VerifyByKeys returns nil if the signature was made by one of the public keys. If the header has
 // a key id, only the key with that id, or one without an id, is tried. A nil key set has no keys.
-// The error is a [*Reason].
+// The error is a [*reason.Reason].
 func (a *Assertion) VerifyByKeys(keys *jose.JSONWebKeySet) error {
 	if keys == nil {
-		return NewReason("there are no keys")
+		return reason.New("there are no keys")
 	}
 	if len(keys.Keys) > jwk.MaxKeys {
-		return NewReason("the key set has too many keys", slog.Int("keys", len(keys.Keys)))
+		return reason.New("the key set has too many keys", slog.Int("keys", len(keys.Keys)))
 	}
 	header, tried := a.signed.Signatures[0].Header, false
 	for _, key := range keys.Keys {
@@ -243,11 +241,11 @@ func (a *Assertion) VerifyByKeys(keys *jose.JSONWebKeySet) error {
 		}
 	}
 	if !tried {
-		return NewReason("the key set has no key of this 'kid' and algorithm", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm))
+		return reason.New("the key set has no key of this 'kid' and algorithm", slog.String("kid", header.KeyID), slog.String("algorithm", header.Algorithm))
 	}
 	return a.wrongSignature()
 }
 
-func (a *Assertion) wrongSignature() *Reason {
-	return NewReason("the signature of the JWT is wrong", slog.String("kid", a.KeyID()), slog.String("algorithm", a.Algorithm()))
+func (a *Assertion) wrongSignature() *reason.Reason {
+	return reason.New("the signature of the JWT is wrong", slog.String("kid", a.KeyID()), slog.String("algorithm", a.Algorithm()))
 }

@@ -339,7 +339,7 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 	var why *reason.Reason
 	client, err := s.config.QueryClient(ctx, clientID)
 	for i := 0; ; i++ {
-		reason, given := errors.AsType[*Reason](err)
+		reason, given := errors.AsType[*reason.Reason](err)
 		switch {
 		case i > 0 && given:
 			client, why = nil, reason

@@ -84,7 +84,7 @@ func (w *workplace) close() {
 	})
 }
 
-// sqlite is SQLite as the README has it, in WAL mode.
+// sqlite is SQLite in WAL mode, with the connection string that docs/engines.md recommends.
 func (w *workplace) sqlite(synchronous string) engine {
 	return engine{name: "SQLite, synchronous " + synchronous, short: strings.ToLower(synchronous), kind: "sqlite", place: w, fresh: func(name string) (string, error) {
 		return "file:" + filepath.Join(w.dir, "sqlite-"+synchronous+"-"+name+".db") +
@@ -92,9 +92,9 @@ func (w *workplace) sqlite(synchronous string) engine {
 	}}
 }
 
-// startPostgres starts a server with its own defaults, fsync on, but for its
-// memory.
-func (w *workplace) startPostgres() (engine, error) {
+// startPostgres starts a server with its own defaults, fsync on, except for its memory and the
+// settings, such as "wal_compression=on".
+func (w *workplace) startPostgres(settings ...string) (engine, error) {
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	initdb, err := exec.LookPath("initdb")
 	if err != nil {
@@ -136,6 +136,9 @@ func (w *workplace) startPostgres() (engine, error) {
 	}
 	w.postgres = exec.Command(filepath.Join(filepath.Dir(initdb), "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", data, //nolint:gosec,noctx // from PATH
 		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB")
+	for _, setting := range settings {
+		w.postgres.Args = append(w.postgres.Args, "-c", setting)
+	}
 	w.postgres.Dir, w.postgres.SysProcAttr = "/", attributes
 	if err := w.postgres.Start(); err != nil {
 		return engine{}, err

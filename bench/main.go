@@ -59,6 +59,8 @@ type options struct {
 	rows          int
 	duration      time.Duration
 	idle          time.Duration
+	settings      string
+	spread        bool
 }
 
 func run() error {
@@ -79,6 +81,8 @@ func run() error {
 	flag.IntVar(&o.rows, "rows", 0, "rows for growth (10 million when 0), prune and revoke (1 million), users for scale")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "how long memory is watched")
 	flag.DurationVar(&o.idle, "idle", 20*time.Second, "how long prune measures before it prunes")
+	flag.StringVar(&o.settings, "settings", "", "settings of PostgreSQL, such as 'shared_buffers=6GB wal_compression=on'")
+	flag.BoolVar(&o.spread, "spread", false, "for scale: the expired rows lie all over the table, not together as time makes them")
 	flag.Parse()
 	word := flag.Arg(0)
 	if flag.NArg() > 1 { // options may follow the word
@@ -104,7 +108,7 @@ func run() error {
 		return err
 	}
 	defer out.Close()
-	postgres, err := w.startPostgres()
+	postgres, err := w.startPostgres(strings.Fields(o.settings)...)
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func run() error {
 		if o.rows > 0 {
 			sizes = []int{o.rows}
 		}
-		return runScale(out, engines, sizes)
+		return runScale(out, engines, sizes, o.spread)
 	case "memory":
 		return runMemory(out, engines, o.duration)
 	default:
@@ -317,5 +321,5 @@ func quick(out io.Writer, engines []engine) error {
 			return err
 		}
 	}
-	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runScale(out, engines, []int{2_000}), runMemory(out, engines, time.Second))
+	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runScale(out, engines, []int{2_000}, false), runMemory(out, engines, time.Second))
 }

@@ -56,13 +56,22 @@ var scaled = []struct {
 
 const (
 	random = "digest"
-	// expiry has one row in ten expire before now, anywhere in the table.
-	expiry = "extract(epoch FROM now())::bigint + CASE WHEN n % 10 = 0 THEN -3600 - n % 1000 ELSE 86400 * 30 + n % 1000 END"
+	expiry = "expiry" // see expiryOf
 )
+
+// expiryOf returns when a row expires: before now for one row in ten, which are the oldest ones,
+// or lie all over the table.
+func expiryOf(users int, spread bool) string {
+	expired := fmt.Sprintf("n <= %d", users/10)
+	if spread {
+		expired = "n % 10 = 0"
+	}
+	return "extract(epoch FROM now())::bigint + CASE WHEN " + expired + " THEN -3600 - n % 1000 ELSE 86400 * 30 + n % 1000 END"
+}
 
 // scale fills a database of PostgreSQL with so many users, and asks everything of it that
 // might depend on them.
-func scale(e engine, users int) (result scaleResult, err error) {
+func scale(e engine, users int, spread bool) (result scaleResult, err error) {
 	result.Users = users
 	dsn, err := e.fresh(fmt.Sprintf("scale%d", users))
 	if err != nil {
@@ -82,7 +91,7 @@ func scale(e engine, users int) (result scaleResult, err error) {
 		return result, err
 	}
 	all := []any{&user{}, &client{}, &token{}, &authorizationCode{}, &deviceCode{}, &replay{}, &signingKey{}, &consent{}, &session{}}
-	if err := populate(db, l, all, users, &result); err != nil {
+	if err := populate(db, l, all, users, spread, &result); err != nil {
 		return result, err
 	}
 	known, err := grantInProcess(l, min(spreadGrants, users/10))
@@ -117,7 +126,7 @@ func scale(e engine, users int) (result scaleResult, err error) {
 }
 
 // populate has one user do everything, and copies the rows for the others.
-func populate(db *gorm.DB, l contestant, all []any, users int, result *scaleResult) error {
+func populate(db *gorm.DB, l contestant, all []any, users int, spread bool, result *scaleResult) error {
 	if err := gormoauth.AutoMigrate(db, all...); err != nil {
 		return err
 	}
@@ -138,7 +147,7 @@ func populate(db *gorm.DB, l contestant, all []any, users int, result *scaleResu
 		return err
 	}
 	for _, s := range scaled {
-		if err := multiply(db, s.table, s.own, users); err != nil {
+		if err := multiply(db, s.table, s.own, users, spread); err != nil {
 			return err
 		}
 		progress("%d users: %s", users, s.table)
@@ -183,7 +192,7 @@ func dropIndexes(db *gorm.DB) (definitions []string, err error) {
 
 // multiply copies the first row of a table so many times, in steps, but for what is each
 // row's own.
-func multiply(db *gorm.DB, table string, own map[string]string, rows int) error {
+func multiply(db *gorm.DB, table string, own map[string]string, rows int, spread bool) error {
 	var columns []string
 	if err := db.Raw("SELECT column_name FROM information_schema.columns WHERE table_name = ? AND column_name <> 'id'", table).Scan(&columns).Error; err != nil {
 		return err
@@ -193,6 +202,8 @@ func multiply(db *gorm.DB, table string, own map[string]string, rows int) error 
 		switch own[column] {
 		case "":
 			values[i] = "first." + column
+		case expiry:
+			values[i] = expiryOf(rows, spread)
 		case random:
 			values[i] = "left(encode(sha256((n || '" + column + "' || random())::bytea), 'hex'), length(first." + column + "))"
 		default:
@@ -250,14 +261,14 @@ func (r *scaleResult) operations(server *process, known []tokens) error {
 	return nil
 }
 
-func runScale(out io.Writer, engines []engine, sizes []int) error {
+func runScale(out io.Writer, engines []engine, sizes []int, spread bool) error {
 	e, err := enginesNamed(engines, []string{"postgres"})
 	if err != nil {
 		return err
 	}
 	var all []scaleResult
 	for _, users := range sizes {
-		result, err := scale(e[0], users)
+		result, err := scale(e[0], users, spread)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,9 @@ import (
 const (
 	// countedRows is the number at which counting rows stops.
 	countedRows = 1000
+	// examinedRows is how many rows of a table are examined for what older programs wrote:
+	// the first in the order of the primary key, which usually are the oldest ones.
+	examinedRows = 10_000
 	// namedDuplicates is how many client ids are listed.
 	namedDuplicates = 5
 )
@@ -37,8 +40,8 @@ func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 	var plain, rows, named int64
 	var first, last *string
 	err := x.askOne([]any{&plain, &first, &last, &rows, &named}, fmt.Sprintf(
-		"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM %[2]s WHERE %[3]s LIMIT %[4]d) p), MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[4]d) t",
-		column, table, plaintext, countedRows))
+		"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM %[5]s WHERE %[3]s LIMIT %[4]d) p), MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[4]d) t",
+		column, table, plaintext, countedRows, x.firstRows(m)))
 	if err != nil {
 		x.unseen("table "+m.table.schema.Table, err)
 		return
@@ -84,7 +87,7 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 			strange = append(strange, id)
 		}
 		return nil
-	}, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s LIMIT %d", x.quote(clientID), column, table, condition, countedRows))
+	}, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s LIMIT %d", x.quote(clientID), column, x.firstRows(m), condition, countedRows))
 	if err != nil {
 		x.unseen("table "+m.table.schema.Table, err)
 		return
@@ -106,6 +109,16 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 			Remedy:      "give the model a method CheckClientSecret that knows the form, or rotate the secrets with ClientFactory.RotateSecret",
 		})
 	}
+}
+
+// firstRows returns the first rows of a table in the order of its primary key, as a table that
+// costs the same however large the real one is.
+func (x *examination) firstRows(m *examinedModel) string {
+	order := ""
+	if primary := m.table.schema.PrioritizedPrimaryField; primary != nil {
+		order = " ORDER BY " + x.quote(primary.DBName)
+	}
+	return fmt.Sprintf("(SELECT * FROM %s%s LIMIT %d) f", x.quote(m.table.schema.Table), order, examinedRows)
 }
 
 // someOf lists the first of the client ids.

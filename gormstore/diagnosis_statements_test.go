@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 )
 
 // listening is a driver of which every statement is heard.
@@ -74,29 +77,36 @@ func (h *heard) BeginTx(ctx context.Context, options driver.TxOptions) (driver.T
 	return h.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
 }
 
+// heardBy opens the database of a handle so that each statement is noted.
+func heardBy(t *testing.T, db *gorm.DB) (heard *gorm.DB, by *listening) {
+	t.Helper()
+	pool, err := db.DB()
+	require.NoError(t, err)
+	by = &listening{Driver: pool.Driver()}
+	var dialector gorm.Dialector
+	switch d := db.Dialector.(type) {
+	case *sqlite.Dialector:
+		by.dsn = d.DSN
+		dialector = sqlite.New(sqlite.Config{Conn: sql.OpenDB(connector{by})})
+	case *postgres.Dialector:
+		by.dsn = d.DSN
+		dialector = postgres.New(postgres.Config{Conn: sql.OpenDB(connector{by})})
+	}
+	heard, err = gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	require.NoError(t, err)
+	bounded, err := heard.DB()
+	require.NoError(t, err)
+	bounded.SetMaxOpenConns(8)
+	bounded.SetMaxIdleConns(8)
+	t.Cleanup(func() { _ = bounded.Close() })
+	by.said = nil
+	return heard, by
+}
+
 // It runs at every start, beside others: it reads, and asks little.
 func TestADiagnosisReadsAndNoMore(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
-		pool, err := db.DB()
-		require.NoError(t, err)
-		l := &listening{Driver: pool.Driver()}
-		var dialector gorm.Dialector
-		switch d := db.Dialector.(type) {
-		case *sqlite.Dialector:
-			l.dsn = d.DSN
-			dialector = sqlite.New(sqlite.Config{Conn: sql.OpenDB(connector{l})})
-		case *postgres.Dialector:
-			l.dsn = d.DSN
-			dialector = postgres.New(postgres.Config{Conn: sql.OpenDB(connector{l})})
-		}
-		heard, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
-		require.NoError(t, err)
-		bounded, err := heard.DB()
-		require.NoError(t, err)
-		bounded.SetMaxOpenConns(8)
-		bounded.SetMaxIdleConns(8)
-		t.Cleanup(func() { _ = bounded.Close() })
-		l.said = nil
+		heard, l := heardBy(t, db)
 		assert.Empty(t, diagnosed(t, heard))
 		for _, statement := range l.said {
 			verb, _, _ := strings.Cut(statement, " ")
@@ -107,6 +117,39 @@ func TestADiagnosisReadsAndNoMore(t *testing.T) {
 		assert.LessOrEqual(t, len(l.said), 50)
 		t.Log(len(l.said), "statements")
 	})
+}
+
+// A diagnosis costs the same however large the tables are: no statement reads more rows than are
+// examined.
+func TestADiagnosisReadsFewRows(t *testing.T) {
+	db := testdb.Open(t, testdb.Postgres, allModels...)
+	const rows = 3 * gormstore.ExaminedRows
+	require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: "first", ClientSecret: models.HashClientSecret("x")}}).Error)
+	require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "first", GrantedAt: 1, Form: models.TokenDigest, Authorization: models.Authorization{ClientID: "first", GrantID: "g"}}}).Error)
+	for table, key := range map[string]string{"clients": "client_id", "tokens": "access_token"} {
+		var columns string
+		require.NoError(t, db.Raw("SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = ? AND column_name NOT IN ('id', ?)", table, key).Scan(&columns).Error)
+		require.NoError(t, db.Exec("INSERT INTO "+table+" ("+key+", "+columns+") SELECT 'n' || n, "+columns+" FROM generate_series(1, ?) n, "+table, rows).Error)
+		require.NoError(t, db.Exec("ANALYZE "+table).Error)
+	}
+	heard, l := heardBy(t, db)
+	diagnosed(t, heard)
+	read := regexp.MustCompile(`(?:actual time=\S+ rows=|Rows Removed by Filter: )(\d+)`)
+	explained := 0
+	for _, statement := range l.said {
+		if !strings.HasPrefix(statement, "SELECT") || strings.Contains(statement, "$1") || !strings.Contains(statement, `"tokens"`) && !strings.Contains(statement, `"clients"`) {
+			continue
+		}
+		var plan []string
+		require.NoError(t, db.Raw("EXPLAIN ANALYZE "+statement).Scan(&plan).Error)
+		for _, counted := range read.FindAllStringSubmatch(strings.Join(plan, "\n"), -1) {
+			number, err := strconv.Atoi(counted[1])
+			require.NoError(t, err)
+			assert.LessOrEqual(t, number, gormstore.ExaminedRows, strings.Join(plan, "\n"))
+		}
+		explained++
+	}
+	assert.GreaterOrEqual(t, explained, 4)
 }
 
 // Who has locked a table keeps a diagnosis from nothing but its rows.

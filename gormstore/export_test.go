@@ -8,6 +8,9 @@ func ClassOf(err error) string {
 	return [...]string{otherError: "other", collision: "collision", lostConnection: "lost", refusal: "refusal"}[classOf(err)]
 }
 
+// ExaminedRows is how many rows of a table a diagnosis examines.
+const ExaminedRows = examinedRows
+
 // IsDuplicate reports whether an error is of a key that another row has.
 var IsDuplicate = isDuplicate
 

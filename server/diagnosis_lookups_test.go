@@ -47,7 +47,7 @@ func TestLookUpsAreDiagnosed(t *testing.T) {
 		} {
 			p := oauthtest.New(t, db, func(config *server.Config) { config.QueryUser = c.query })
 			findings := p.Server.Diagnose(t.Context())
-			assert.Equal(t, c.want, checks(findings), rule)
+			assert.Equal(t, c.want, checks(t, findings), rule)
 			assert.Equal(t, c.want == nil, findings.Err() == nil, rule)
 		}
 	})
@@ -67,7 +67,7 @@ func TestEachStoreOfAHandleIsDiagnosed(t *testing.T) {
 		"lookup Config.QueryClient", "lookup Config.QueryUser", "lookup grant.AuthorizationCode.QueryAuthorizationCode", "lookup grant.RefreshToken.QueryToken",
 		"lookup grant.DeviceCode.Storage", "lookup endpoint.PushedAuthorizationRequest.Storage", "lookup endpoint.Introspection.QueryToken",
 		"lookup resource.BearerTokenValidator.QueryToken",
-	}, checks(srv.Diagnose(t.Context(), protector)))
+	}, checks(t, srv.Diagnose(t.Context(), protector)))
 }
 
 // What is allowed and lets strangers in is said once, and not on a machine that nobody
@@ -118,7 +118,7 @@ func TestWhatIsOpenIsDiagnosed(t *testing.T) {
 	} {
 		p := oauthtest.New(t, db)
 		require.NoError(t, c.register(p), rule)
-		assert.Equal(t, c.want, checks(p.Server.Diagnose(t.Context(), c.more...)), rule)
+		assert.Equal(t, c.want, checks(t, p.Server.Diagnose(t.Context(), c.more...)), rule)
 		local := oauthtest.New(t, db, func(config *server.Config) { config.Issuer = "http://127.0.0.1:8080" })
 		require.NoError(t, c.register(local), rule)
 		assert.Empty(t, local.Server.Diagnose(t.Context(), c.more...), rule)

@@ -23,7 +23,9 @@ import (
 )
 
 // checks are the names of the rules that were broken, with where.
-func checks(findings finding.List) (all []string) {
+func checks(t *testing.T, findings finding.List) (all []string) {
+	t.Helper()
+	oauthtest.KnowFindings(t, findings)
 	for _, finding := range findings {
 		all = append(all, finding.Check+" "+finding.Where)
 	}
@@ -66,7 +68,7 @@ func TestTheConfigurationIsDiagnosed(t *testing.T) {
 			func(c *server.Config) { c.MaxRequestBytes = 1 << 30 }, []string{"max_request_bytes Config.MaxRequestBytes"}},
 	} {
 		p := oauthtest.New(t, db, c.configure)
-		assert.Equal(t, c.want, checks(p.Server.Diagnose(t.Context())), rule)
+		assert.Equal(t, c.want, checks(t, p.Server.Diagnose(t.Context())), rule)
 	}
 }
 
@@ -82,11 +84,11 @@ func TestAServerThatIsNotFinishedIsDiagnosed(t *testing.T) {
 		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
 		ClientAuthMethods: clientauth.Defaults(),
 	}))
-	assert.Equal(t, []string{"grants the server"}, checks(srv.Diagnose(t.Context())))
+	assert.Equal(t, []string{"grants the server"}, checks(t, srv.Diagnose(t.Context())))
 	require.NoError(t, srv.RegisterGrant(&grant.ClientCredentials{}))
 	assert.Empty(t, srv.Diagnose(t.Context()), "who has no users need not ask for them")
 	require.NoError(t, srv.RegisterGrant(gormoauth.CreateRefreshTokenGrant[oauthtest.Token](db)))
-	assert.Equal(t, []string{"query_user Config.QueryUser"}, checks(srv.Diagnose(t.Context())))
+	assert.Equal(t, []string{"query_user Config.QueryUser"}, checks(t, srv.Diagnose(t.Context())))
 }
 
 // codes issues what only the authorization code grant takes.
@@ -113,7 +115,7 @@ func TestACodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
 	} {
 		p := oauthtest.New(t, db)
 		require.NoError(t, row.register(p.Server), name)
-		assert.Equal(t, row.want, checks(p.Server.Diagnose(t.Context())), name)
+		assert.Equal(t, row.want, checks(t, p.Server.Diagnose(t.Context())), name)
 	}
 	var srv server.Server
 	require.NoError(t, srv.Init(server.Config{
@@ -121,7 +123,7 @@ func TestACodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
 		SaveToken: gormoauth.CreateSaveTokenFunc[oauthtest.Token](db), RevokeGrant: gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db),
 	}))
 	require.NoError(t, srv.RegisterGrant(&codes{}))
-	assert.Equal(t, []string{"redeemed_by *server_test.codes"}, checks(srv.Diagnose(t.Context())))
+	assert.Equal(t, []string{"redeemed_by *server_test.codes"}, checks(t, srv.Diagnose(t.Context())))
 }
 
 // ailing is a part of the program's that is not well, of every kind.
@@ -141,17 +143,17 @@ func TestWhateverIsRegisteredSaysWhatIsWrongWithItself(t *testing.T) {
 	} {
 		p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 		require.NoError(t, register(p.Server))
-		assert.Equal(t, own, checks(p.Server.Diagnose(t.Context())), place)
+		assert.Equal(t, own, checks(t, p.Server.Diagnose(t.Context())), place)
 	}
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	assert.Equal(t, own, checks(p.Server.Diagnose(t.Context(), &ailing{})), "what is no part of the server")
+	assert.Equal(t, own, checks(t, p.Server.Diagnose(t.Context(), &ailing{})), "what is no part of the server")
 	require.NoError(t, p.Server.RegisterGrant(&grant.AuthorizationCode{
 		SaveAuthorizationCode:  gormoauth.CreateSaveAuthorizationCodeFunc[oauthtest.AuthorizationCode](p.DB),
 		QueryAuthorizationCode: gormoauth.CreateQueryAuthorizationCodeFunc[oauthtest.AuthorizationCode](p.DB),
 	}, grant.CodeChallenge{AllowPlain: true}))
-	assert.Equal(t, []string{"code_challenge grant.CodeChallenge.AllowPlain"}, checks(p.Server.Diagnose(t.Context())))
+	assert.Equal(t, []string{"code_challenge grant.CodeChallenge.AllowPlain"}, checks(t, p.Server.Diagnose(t.Context())))
 	p = oauthtest.New(t, p.DB, func(c *server.Config) { c.PKCE = server.PKCEOptional })
-	assert.Equal(t, []string{"pkce server.Config.PKCE"}, checks(p.Server.Diagnose(t.Context())))
+	assert.Equal(t, []string{"pkce server.Config.PKCE"}, checks(t, p.Server.Diagnose(t.Context())))
 }
 
 func TestFindings(t *testing.T) {

@@ -97,6 +97,8 @@ func TestWhatClientsSeeIsDiagnosed(t *testing.T) {
 		}, []string{"issuer_reachable"}},
 		"its type is JSON":             {header("Content-Type", "text/html"), []string{"issuer_content_type"}},
 		"it is not kept for long":      {header("Cache-Control", "public, max-age=604800"), []string{"issuer_cache"}},
+		"but for a day":                {header("Cache-Control", "max-age=86400"), nil},
+		"nor for a second more":        {header("Cache-Control", "max-age=86401"), []string{"issuer_cache"}},
 		"it is of this issuer":         {rewriting(func(m map[string]any) { m["issuer"] = "https://other.example" }), []string{"issuer_metadata"}},
 		"it says what the server says": {rewriting(func(m map[string]any) { m["token_endpoint"] = "https://other.example/token" }), []string{"issuer_metadata"}},
 		"and no more":                  {rewriting(func(m map[string]any) { m["x"] = 1 }), []string{"issuer_metadata"}},
@@ -114,7 +116,7 @@ func TestWhatClientsSeeIsDiagnosed(t *testing.T) {
 		}, nil},
 	} {
 		o := newOutside(t, c.proxy)
-		got := checks(o.diagnose(t))
+		got := checks(t, o.diagnose(t))
 		if rule == "and no more" || rule == "there are keys" || rule == "and none that is private" {
 			got = only(got, c.want[0]) // a proxy that changes one document changes all
 		}
@@ -137,10 +139,10 @@ func TestACertificateThatEndsSoonIsFound(t *testing.T) {
 	o := newOutside(t, nil)
 	certificate := o.Certificate()
 	o.now = certificate.NotAfter.Add(-13 * 24 * time.Hour)
-	assert.Equal(t, []string{"certificate", "clock"}, checks(o.diagnose(t))[:2])
+	assert.Equal(t, []string{"certificate", "clock"}, checks(t, o.diagnose(t))[:2])
 	o.now = time.Now()
 	require.Empty(t, o.diagnose(t))
-	assert.Equal(t, []string{"issuer_reachable"}, checks(doctor.Issuer{}.Diagnose(t.Context(), o.server)), "one that nobody trusts")
+	assert.Equal(t, []string{"issuer_reachable"}, checks(t, doctor.Issuer{}.Diagnose(t.Context(), o.server)), "one that nobody trusts")
 	o.Close()
 	assert.ErrorContains(t, o.diagnose(t).Err(), "cannot be fetched")
 }

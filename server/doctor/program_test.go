@@ -23,7 +23,9 @@ import (
 )
 
 // checks are the names of the rules that were broken, each once.
-func checks(findings finding.List) (all []string) {
+func checks(t *testing.T, findings finding.List) (all []string) {
+	t.Helper()
+	oauthtest.KnowFindings(t, findings)
 	for _, finding := range findings {
 		if len(all) == 0 || all[len(all)-1] != finding.Check {
 			all = append(all, finding.Check)
@@ -129,11 +131,11 @@ func TestAPageIsDiagnosed(t *testing.T) {
 		}, []string{"forged_header"}},
 	} {
 		findings := program(s, c.change).Diagnose(t.Context(), s)
-		assert.Equal(t, c.want, checks(findings), "%s: %v", rule, findings)
+		assert.Equal(t, c.want, checks(t, findings), "%s: %v", rule, findings)
 	}
 	missing := program(s, nil)
 	missing.Pages = []string{"/signin"}
-	assert.Equal(t, []string{"page"}, checks(missing.Diagnose(t.Context(), s)))
+	assert.Equal(t, []string{"page"}, checks(t, missing.Diagnose(t.Context(), s)))
 }
 
 // A cookie that is not Secure is all that there can be without https.
@@ -161,7 +163,7 @@ func TestWhatTheMetadataNamesIsServed(t *testing.T) {
 func TestAProxyIsKnown(t *testing.T) {
 	behind := doctor.Program{}
 	from := func(*http.Request) string { return "" }
-	assert.Equal(t, []string{"remote_address"}, checks(behind.Diagnose(t.Context(), newServer(t))))
+	assert.Equal(t, []string{"remote_address"}, checks(t, behind.Diagnose(t.Context(), newServer(t))))
 	assert.Empty(t, doctor.Program{TLS: true}.Diagnose(t.Context(), newServer(t)), "there is none")
 	assert.Empty(t, behind.Diagnose(t.Context(), newServer(t, func(c *server.Config) { c.RemoteAddress = from })))
 	assert.Empty(t, behind.Diagnose(t.Context(), newServer(t, func(c *server.Config) { c.Issuer = "http://localhost:8080" })))
@@ -186,7 +188,7 @@ func TestAnAddressThatAnybodyWritesIsFound(t *testing.T) {
 		"of anybody, by another header": {written("Cf-Connecting-Ip"), []string{"forwarded_address"}},
 	} {
 		s := newServer(t, func(config *server.Config) { config.RemoteAddress = c.address })
-		assert.Equal(t, c.want, checks(doctor.Program{TLS: true}.Diagnose(t.Context(), s)), rule)
+		assert.Equal(t, c.want, checks(t, doctor.Program{TLS: true}.Diagnose(t.Context(), s)), rule)
 	}
 }
 
@@ -210,7 +212,7 @@ func TestACertificateOfAnybodyIsRefused(t *testing.T) {
 		}, []string{"client_certificates"}},
 	} {
 		s := newServer(t, func(config *server.Config) { config.ClientCertificates = c.certificates })
-		assert.Equal(t, c.want, checks(doctor.Program{TLS: true}.Diagnose(t.Context(), s)), rule)
+		assert.Equal(t, c.want, checks(t, doctor.Program{TLS: true}.Diagnose(t.Context(), s)), rule)
 	}
 }
 
@@ -228,7 +230,7 @@ func TestWhatEachInstanceCountsIsAHint(t *testing.T) {
 	} {
 		s := newServer(t, func(config *server.Config) { config.FailedAuthentications = c.limiter })
 		findings := doctor.Program{TLS: true, Instances: c.instances}.Diagnose(t.Context(), s)
-		assert.Equal(t, c.want, checks(findings), rule)
+		assert.Equal(t, c.want, checks(t, findings), rule)
 		require.NoError(t, findings.Err())
 	}
 }

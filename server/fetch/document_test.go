@@ -54,6 +54,7 @@ func TestHowLongADocumentIsFresh(t *testing.T) {
 		"sent long ago":                 {http.Header{"Cache-Control": {"max-age=7200"}, "Date": {in(-30 * 24 * time.Hour)}}, time.Minute},
 		"a date, sent a while ago":      {http.Header{"Expires": {in(2 * time.Hour)}, "Date": {in(-time.Hour)}}, 2 * time.Hour},
 		"sent by a clock that is ahead": {http.Header{"Cache-Control": {"max-age=7200"}, "Date": {in(time.Hour)}}, 2 * time.Hour},
+		"a date, sent at no time":       {http.Header{"Expires": {in(2 * time.Hour)}, "Date": nil}, 2 * time.Hour},
 		"sent at no time":               {http.Header{"Cache-Control": {"max-age=7200"}, "Date": {"yesterday"}}, 2 * time.Hour},
 		"a date that is none":           {http.Header{"Expires": {"0"}}, time.Minute},
 		"a date that has gone":          {http.Header{"Expires": {"Thu, 01 Jan 2026 00:00:00 GMT"}}, time.Minute},

@@ -1,0 +1,33 @@
+package oauthtest
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gormoauth/gormoauth/server/finding"
+)
+
+// KnowFindings fails the test unless testdata/findings.txt of its package has each finding,
+// in all its words: operators act on them, and paste the remedy. A line of the file is the
+// severity, the check, and [finding.Finding]'s other fields, with "<any>" for what differs
+// from run to run.
+func KnowFindings(tb testing.TB, findings finding.List) {
+	tb.Helper()
+	text, err := os.ReadFile("testdata/findings.txt")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var known []string
+	for line := range strings.Lines(string(text)) {
+		known = append(known, strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(line)), "<any>", ".+?"))
+	}
+	all := regexp.MustCompile("^(" + strings.Join(known, "|") + ")$")
+	for _, one := range findings {
+		line := strings.Join([]string{one.Severity.String(), one.Check, one.Where, one.Problem, one.Consequence, one.Remedy}, " | ")
+		if !all.MatchString(strings.TrimSpace(line)) {
+			tb.Errorf("testdata/findings.txt does not have\n%s", line)
+		}
+	}
+}

@@ -117,7 +117,7 @@ var simplifiedChinese = map[string]string{
 	"The session of the user has ended.":                                                                              "用户的会话已结束。",
 	"The 'prompt' has an unknown value. Use none, login, consent or select_account.":                                  "'prompt' 的值无效。请使用 none、login、consent 或 select_account。",
 	"The 'prompt' value none cannot be combined with other values.":                                                   "'prompt' 的值 none 不能与其他值同时使用。",
-	"The user could not sign in in the way that the request requires.":                                                "用户无法以该请求要求的方式登录。",
+	"The user could not sign in as the request requires.":                                                             "用户无法以该请求要求的方式登录。",
 	"The 'display' has an unknown value. Use page, popup, touch or wap.":                                              "'display' 的值无效。请使用 page、popup、touch 或 wap。",
 	"The server does not support the parameter 'registration'.":                                                       "服务器不支持参数 'registration'。",
 	"A request with the scope 'openid' must have a 'redirect_uri'.":                                                   "包含权限范围 'openid' 的请求必须有 'redirect_uri'。",

@@ -125,7 +125,7 @@ func (*Provider) checkRequestedClaims(req *server.Request, consent *server.Conse
 		return nil
 	}
 	if consent.Returned() {
-		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in in the way that the request requires.")
+		return server.NewError(server.UnmetAuthenticationRequirements, "The user could not sign in as the request requires.")
 	}
 	consent.RequireSignIn()
 	return nil

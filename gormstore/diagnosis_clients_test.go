@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
@@ -78,8 +79,10 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 		require.NoError(t, err)
 		own := row("own", models.ClientByRegistration, uris("myapp:/cb"))
 		require.NoError(t, db.Create(&own).Error)
-		assert.Contains(t, gormstore.Diagnose(t.Context(), db, allModels...).String(), "myapp")
-		text := gormstore.DiagnoseFor(t.Context(), srv, db, allModels...).String()
+		assert.Contains(t, diagnose(t, db, allModels...).String(), "myapp")
+		findings := gormstore.DiagnoseFor(t.Context(), srv, db, allModels...)
+		oauthtest.KnowFindings(t, findings)
+		text := findings.String()
 		assert.NotContains(t, text, "myapp", "the server takes that scheme")
 		assert.Contains(t, text, "cursor:", "and no other")
 	})

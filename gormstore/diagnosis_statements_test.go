@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -162,6 +163,7 @@ func TestADiagnosisEnds(t *testing.T) {
 	defer cancel()
 	findings := gormstore.Diagnose(ctx, db, allModels...).Without(quickly)
 	require.NotEmpty(t, findings)
+	oauthtest.KnowFindings(t, findings)
 	for _, finding := range findings {
 		assert.Equal(t, "unseen", finding.Check, finding)
 	}

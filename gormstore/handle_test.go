@@ -92,7 +92,7 @@ func TestAHandleThatIsNotOneIsRefused(t *testing.T) {
 			default:
 				assert.ErrorContains(t, err, "gormstore: the *gorm.DB "+c.fault)
 				assert.ErrorContains(t, gormoauth.AutoMigrate(c.db, &User{}), c.fault)
-				findings := gormstore.Diagnose(t.Context(), c.db, &User{})
+				findings := diagnose(t, c.db, &User{})
 				assert.ErrorContains(t, findings.Err(), "the database: the *gorm.DB "+c.fault[:10])
 			}
 		})

@@ -209,7 +209,7 @@ func TestTheDoctorKnowsATableOfTheProgramsOwn(t *testing.T) {
 		require.NoError(t, db.Exec("CREATE TABLE vouchers (id integer, user_id integer, client_id varchar(48), digest varchar(32) NOT NULL, "+
 			db.Statement.Quote("grant")+" varchar(64), redeemed_at bigint, expires_at bigint)").Error)
 		require.NoError(t, db.Exec("INSERT INTO vouchers (id, digest, redeemed_at, expires_at) VALUES (1, 'd', 0, 1000)").Error)
-		found := gormstore.Diagnose(t.Context(), db, &voucher{}).String()
+		found := diagnose(t, db, &voucher{}).String()
 		assert.Contains(t, found, "has no unique index on digest")
 		assert.Contains(t, found, "has rows that expired more than 30 days ago, 1 of them")
 		if db.Name() != "sqlite" { // where types have no length

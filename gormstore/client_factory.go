@@ -146,7 +146,10 @@ func (f *ClientFactory[M]) RotateSecret(ctx context.Context, clientID string, ro
 		secret, stored = f.server.NewClientSecret(method, clientID)
 		return f.rotated(old, stored, rotation), nil
 	})
-	return secret, err
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
 }
 
 // Update replaces all of a client's metadata, with the same checks as
@@ -185,7 +188,10 @@ func (f *ClientFactory[M]) Update(ctx context.Context, clientID string, metadata
 		maps.Copy(values, f.rotated(old, stored, SecretRotation{}))
 		return values, nil
 	})
-	return secret, err
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
 }
 
 // RotateRegistrationToken replaces the registration access token of a client that registered

@@ -100,6 +100,12 @@ func mattn(code, extendedCode int) error {
 	return Error{errors.New("no"), code, extendedCode}
 }
 
+// pgConnError has the method of the error of pgx for a connection: whether nothing was sent.
+type pgConnError bool
+
+func (pgConnError) Error() string       { return "conn closed" }
+func (e pgConnError) SafeToRetry() bool { return bool(e) }
+
 func postgresError(state string) error { return pgError(state) }
 
 func TestWhatAnErrorOfADatabaseMeans(t *testing.T) {
@@ -115,6 +121,8 @@ func TestWhatAnErrorOfADatabaseMeans(t *testing.T) {
 		"PostgreSQL: serialization failure": {postgresError("40001"), "collision"},
 		"PostgreSQL: deadlock":              {postgresError("40P01"), "collision"},
 		"PostgreSQL: too many connections":  {postgresError("53300"), "collision"},
+		"PostgreSQL: nothing was sent":      {pgConnError(true), "collision"},
+		"PostgreSQL: it may have been sent": {pgConnError(false), "other"},
 		"PostgreSQL: shut down":             {postgresError("57P01"), "lost"},
 		"PostgreSQL: completion unknown":    {postgresError("40003"), "lost"},
 		"PostgreSQL: statement_timeout":     {postgresError("57014"), "refusal"},

@@ -172,7 +172,10 @@ func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.E
 		}
 		return err
 	})
-	return ended, err
+	if err != nil {
+		return nil, err
+	}
+	return ended, nil
 }
 
 func (s *Sessions) end(tx *tx, which clause.Expression, end oidc.SessionEnd, ended *oidc.EndedSession) error {

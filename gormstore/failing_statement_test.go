@@ -1,0 +1,269 @@
+package gormstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/device"
+	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
+)
+
+// rows is a database with a row of each kind, and what its clients and users would know of them.
+type rows struct {
+	provider
+
+	db            *gorm.DB
+	sealed        gormstore.SigningKeyOptions
+	sid, session  string
+	device, pushd string
+	service       string // a client with a secret
+}
+
+func newRows(t *testing.T, db *gorm.DB) *rows {
+	t.Helper()
+	ctx := t.Context()
+	r := &rows{provider: newProvider(t, db), db: db, sid: secret.Digest("sid"), session: secret.Digest("session"), device: secret.Digest("device"), pushd: secret.Digest("pushed")}
+	r.sealed = gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.ES256}, Secrets: secret.Keyring{[]byte("0123456789abcdef0123456789abcdef")}, NoOlderInstances: true}
+	require.NotEmpty(t, r.redeem(r.code("profile")).AccessToken)
+	r.code("profile") // and one that nobody redeems
+	service := r.NewClient(oauthtest.Grants("client_credentials"))
+	require.NoError(t, db.Model(service).Update("registration_access_token", secret.Digest("registration")).Error)
+	r.service = service.ClientID
+	expires := r.Now.Add(time.Hour).Unix()
+	own := models.Authorization{ClientID: r.client.ClientID}
+	_, err := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, Token, AuthorizationCode](db).
+		JoinSession(ctx, &models.SessionMixin{SID: r.sid, SessionID: r.session, ClientID: r.client.ClientID, StartedAt: 1, ExpiresAt: expires}, r.User)
+	require.NoError(t, err)
+	require.NoError(t, gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db).SaveDeviceCode(ctx,
+		&models.DeviceCodeMixin{Authorization: own, DeviceCode: r.device, UserCode: secret.Digest("user code"), ExpiresAt: expires, IssuedAt: r.Now.Unix(), PollInterval: 5}, nil))
+	require.NoError(t, gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db).SavePushedRequest(ctx, &models.PushedRequestMixin{RequestURI: r.pushd, ExpiresAt: expires}))
+	require.NoError(t, db.Create(&oauthtest.Logout{LogoutMixin: models.LogoutMixin{LogoutID: "logout", ClientID: r.client.ClientID, ExpiresAt: expires}}).Error)
+	require.NoError(t, db.Create(&oauthtest.SigningKey{SigningKeyMixin: models.SigningKeyMixin{KeyID: "old", Algorithm: "ES256", ExpiresAt: 1}}).Error)
+	require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "expired", ExpiresAt: 1}}).Error)
+	return r
+}
+
+// only returns an error, and another one if something comes with it. A count of what was done
+// so far, as [gormstore.Erase] has it, may.
+func only[T any](result T, err error) error {
+	if err != nil && !reflect.ValueOf(&result).Elem().IsZero() {
+		return fmt.Errorf("%v comes with an error", result)
+	}
+	return err
+}
+
+// operations is what a program and its server ask of the storage.
+func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) error {
+	client, user, later := r.client.ClientID, r.User.GetUserID(), r.Now.Add(time.Hour)
+	sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, Token, AuthorizationCode]
+	consents := gormoauth.CreateConsentStorage[oauthtest.Consent, Token, AuthorizationCode]
+	devices := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode]
+	pushed := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest]
+	registration := func(db *gorm.DB) *gormstore.ClientRegistration {
+		return gormoauth.CreateClientRegistrationStorage[Client, Token](db)
+	}
+	factory := func(db *gorm.DB) *gormstore.ClientFactory[Client] {
+		return gormoauth.CreateClientFactory[Client](db, r.Server)
+	}
+	keys := func(db *gorm.DB) *gormstore.SigningKeys {
+		return gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, r.sealed)
+	}
+	return map[string]func(ctx context.Context, db *gorm.DB) error{
+		"query a client": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateQueryClientFunc[Client](db)(ctx, client))
+		},
+		"query a user": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateQueryUserFunc[User](db)(ctx, user))
+		},
+		"query a token": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, server.TokenQuery{AccessToken: "expired"}))
+		},
+		"query a code": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)(ctx, "code"))
+		},
+		"save a token": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, issueOf(&models.TokenMixin{AccessToken: "a"}, r.User))
+		},
+		"save a code": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateSaveAuthorizationCodeFunc[AuthorizationCode](db)(ctx, &models.AuthorizationCodeMixin{Code: "c"}, &server.Request{User: r.User, Server: r.Server})
+		},
+		"spend a code": func(ctx context.Context, db *gorm.DB) error {
+			var code AuthorizationCode
+			require.NoError(r.T, r.db.Where("redeemed_at = 0").First(&code).Error)
+			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, server.Exchange{
+				Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, User: r.User, From: &code, Presented: code.Code, Time: r.Now,
+			})
+		},
+		"rotate a token": func(ctx context.Context, db *gorm.DB) error {
+			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeRotate})
+		},
+		"rotate a token, and keep its access token": func(ctx context.Context, db *gorm.DB) error {
+			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeRotate, Beside: true})
+		},
+		"keep a refresh token": func(ctx context.Context, db *gorm.DB) error {
+			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeKeep})
+		},
+		"exchange a token": func(ctx context.Context, db *gorm.DB) error {
+			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeDescend})
+		},
+		"revoke a token": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateRevokeGrantFunc[Token](db)(ctx, "no grant", r.Now)
+		},
+		"revoke a client": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, client, r.Now)
+		},
+		"revoke a user": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateRevokeUserFunc[Token](db)(ctx, user, r.Now)
+		},
+		"erase a user": func(ctx context.Context, db *gorm.DB) error {
+			return second(gormoauth.CreateEraseFunc[Token, AuthorizationCode](db)(ctx, user))
+		},
+		"prune": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreatePruneFunc[Token, AuthorizationCode](db)(ctx, gormstore.PruneOptions{})
+		},
+		"digest tokens": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateDigestPlaintextFunc[Token](db)(ctx, 10))
+		},
+		"create a client": func(ctx context.Context, db *gorm.DB) error {
+			created := new(Client)
+			oauthtest.Grants("client_credentials")(created)
+			return only(factory(db).Create(ctx, created))
+		},
+		"rotate a secret": func(ctx context.Context, db *gorm.DB) error {
+			return only(factory(db).RotateSecret(ctx, r.service, gormstore.SecretRotation{}))
+		},
+		"rotate a registration token": func(ctx context.Context, db *gorm.DB) error {
+			return only(factory(db).RotateRegistrationToken(ctx, r.service))
+		},
+		"set the resources of an API": func(ctx context.Context, db *gorm.DB) error {
+			return factory(db).SetAPIResources(ctx, client, "https://api.example")
+		},
+		"update a client": func(ctx context.Context, db *gorm.DB) error {
+			return only(factory(db).Update(ctx, client, r.client.ClientMetadata))
+		},
+		"register a client": func(ctx context.Context, db *gorm.DB) error {
+			return registration(db).SaveClient(ctx, &models.ClientMixin{ClientID: "registered"}, nil)
+		},
+		"keep a client": func(ctx context.Context, db *gorm.DB) error { return registration(db).KeepClient(ctx, client) },
+		"delete a client": func(ctx context.Context, db *gorm.DB) error {
+			return registration(db).DeleteClient(ctx, client, r.Now)
+		},
+		"begin to delete a client": func(ctx context.Context, db *gorm.DB) error {
+			return registration(db).BeginDeleteClient(ctx, client, r.Now)
+		},
+		"query a consent": func(ctx context.Context, db *gorm.DB) error {
+			return only(consents(db).QueryConsent(ctx, user, client))
+		},
+		"save a consent": func(ctx context.Context, db *gorm.DB) error {
+			return only(consents(db).SaveConsent(ctx, nil, &models.ConsentMixin{ConsentKey: "k", ClientID: client}, r.User))
+		},
+		"list consents": func(ctx context.Context, db *gorm.DB) error { return only(consents(db).Of(ctx, user)) },
+		"revoke a consent": func(ctx context.Context, db *gorm.DB) error {
+			return consents(db).Revoke(ctx, user, client, r.Now)
+		},
+		"join a session": func(ctx context.Context, db *gorm.DB) error {
+			return only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: "sid", SessionID: "other", ClientID: client, StartedAt: 1, ExpiresAt: later.Unix()}, r.User))
+		},
+		"join a session again": func(ctx context.Context, db *gorm.DB) error {
+			return only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: r.sid, SessionID: r.session, ClientID: client, StartedAt: 2, ExpiresAt: later.Unix()}, r.User))
+		},
+		"keep a session": func(ctx context.Context, db *gorm.DB) error {
+			return sessions(db).KeepSession(ctx, r.sid, later)
+		},
+		"end a session": func(ctx context.Context, db *gorm.DB) error {
+			return only(sessions(db).EndSession(ctx, oidc.SessionEnd{SessionID: r.session, Time: r.Now, LogoutExpiresAt: later, Revokes: func(string) bool { return true }}))
+		},
+		"find due logouts": func(ctx context.Context, db *gorm.DB) error { return only(sessions(db).DueLogouts(ctx, r.Now, 10)) },
+		"claim a logout": func(ctx context.Context, db *gorm.DB) error {
+			return only(sessions(db).ClaimLogout(ctx, &models.LogoutMixin{LogoutID: "logout"}, later))
+		},
+		"delete a logout": func(ctx context.Context, db *gorm.DB) error { return sessions(db).DeleteLogout(ctx, "logout") },
+		"save a device code": func(ctx context.Context, db *gorm.DB) error {
+			return devices(db).SaveDeviceCode(ctx, &models.DeviceCodeMixin{DeviceCode: "d", UserCode: "u"}, nil)
+		},
+		"query a device code": func(ctx context.Context, db *gorm.DB) error {
+			return only(devices(db).QueryDeviceCode(ctx, device.Query{DeviceCode: r.device}))
+		},
+		"poll a device code": func(ctx context.Context, db *gorm.DB) error {
+			return only(devices(db).PollDeviceCode(ctx, r.device, r.Now, 5*time.Second))
+		},
+		"decide on a device code": func(ctx context.Context, db *gorm.DB) error {
+			return only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{User: r.User, Approved: true, Time: r.Now}))
+		},
+		"push a request": func(ctx context.Context, db *gorm.DB) error {
+			return pushed(db).SavePushedRequest(ctx, &models.PushedRequestMixin{RequestURI: "p"})
+		},
+		"query a pushed request": func(ctx context.Context, db *gorm.DB) error {
+			return only(pushed(db).QueryPushedRequest(ctx, r.pushd))
+		},
+		"use a pushed request": func(ctx context.Context, db *gorm.DB) error {
+			return only(pushed(db).UsePushedRequest(ctx, r.pushd, r.Now))
+		},
+		"use something once": func(ctx context.Context, db *gorm.DB) error {
+			return only(gormoauth.CreateReplayStorage[oauthtest.Replay](db).FirstUse(ctx, "key", later))
+		},
+		"maintain keys": func(ctx context.Context, db *gorm.DB) error { return keys(db).MaintainOnce(ctx, r.Now) },
+		"sign": func(ctx context.Context, db *gorm.DB) error {
+			return only(keys(db).SigningKey(ctx, jose.ES256, r.Now))
+		},
+		"rotate a key":  func(ctx context.Context, db *gorm.DB) error { return keys(db).Rotate(ctx, jose.ES256, r.Now, true) },
+		"publish keys":  func(ctx context.Context, db *gorm.DB) error { return only(keys(db).FreshPublicKeys(ctx, r.Now)) },
+		"find the salt": func(ctx context.Context, db *gorm.DB) error { return only(keys(db).PairwiseSalt(ctx, r.Now)) },
+	}
+}
+
+// exchange exchanges the token that can be refreshed.
+func (r *rows) exchange(ctx context.Context, db *gorm.DB, e server.Exchange) error {
+	var token Token
+	require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
+	e.Token, e.User, e.From, e.Time = &models.TokenMixin{Authorization: token.Authorization, AccessToken: "a"}, r.User, &token, r.Now
+	if e.Kind != server.ExchangeDescend {
+		e.Presented = *token.RefreshToken
+	}
+	return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, e)
+}
+
+// Whatever statement fails, whoever asked is told, and not that it is done.
+func TestNoFailureOfAStatementIsLost(t *testing.T) {
+	broken := errors.New("this statement fails")
+	for name := range newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...)).operations() {
+		t.Run(name, func(t *testing.T) {
+			for number := 0; ; number++ {
+				r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+				var failed string
+				plan := &faults.Plan{Next: func(c faults.Call) faults.Fault {
+					if c.Number != number {
+						return faults.Fault{}
+					}
+					failed = c.SQL
+					return faults.Fault{Err: broken}
+				}}
+				err := r.operations()[name](underway.Shorten(t.Context(), 0), faults.DB(r.db, plan))
+				if plan.Injected() == 0 {
+					require.NoError(t, err)
+					assert.Positive(t, number, "it asks the database for something")
+					return
+				}
+				require.ErrorIs(t, err, broken, "statement %d: %s", number, failed)
+			}
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // pages are what people see: a page to sign in, and one that asks for consent.
@@ -42,7 +43,7 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The name or the password is wrong.", http.StatusForbidden)
 		return
 	}
-	next, now, cookie := server.LocalPath(r.PostFormValue("next")), time.Now().Unix(), rand.Text()
+	next, now, cookie := display.LocalPath(r.PostFormValue("next")), time.Now().Unix(), rand.Text()
 	p.sessions.Store(cookie, server.SignedIn{User: user, Authentication: server.Authentication{
 		Time: now, ReturnTo: next, ReturnedAt: now, SessionID: rand.Text(),
 	}})

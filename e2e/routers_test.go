@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // The models of a program.
@@ -163,7 +164,7 @@ func TestRouters(t *testing.T) {
 				})
 				login := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					http.SetCookie(w, &http.Cookie{Name: "session", Value: "1", Path: "/"})
-					http.Redirect(w, r, server.LocalPath(r.URL.Query().Get("next")), http.StatusSeeOther)
+					http.Redirect(w, r, display.LocalPath(r.URL.Query().Get("next")), http.StatusSeeOther)
 				})
 				for _, prefix := range []string{"", row.prefix} {
 					routes[prefix+"/oauth/authorize"], routes[prefix+"/login"] = authorize, login

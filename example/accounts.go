@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 type accountsView struct {
@@ -15,7 +15,7 @@ type accountsView struct {
 // showAccounts lets a person choose with which account to go on, for an application
 // that asks for it (prompt=select_account).
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, user *User) {
-	next := server.LocalPath(r.URL.Query().Get("next"))
+	next := display.LocalPath(r.URL.Query().Get("next"))
 	leadsOn(w, "")
 	a.pages.render(w, http.StatusOK, "accounts", accountsView{layout{Title: "Choose an account", User: user}, next})
 }
@@ -26,7 +26,7 @@ func (a *app) chooseAccount(w http.ResponseWriter, r *http.Request, _ *User) {
 	if !ok {
 		return
 	}
-	next := server.LocalPath(form.Get("next"))
+	next := display.LocalPath(form.Get("next"))
 	a.sessions.Put(r.Context(), sessionChosenFor, next) // which is no sign-in
 	a.sessions.Put(r.Context(), sessionChosenAt, time.Now().Unix())
 	redirectLocal(w, r, next)

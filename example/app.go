@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/forwarded"
+	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
@@ -43,7 +44,7 @@ type app struct {
 }
 
 func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
-	log = slog.New(server.LogHandler(log.Handler())) // adds the id of the request to each line
+	log = slog.New(logging.Handler(log.Handler())) // adds the id of the request to each line
 	a := &app{cfg: cfg, db: db, log: log, deletions: newDeletions()}
 	a.sessions = newSessions(a)
 	var faults [8]error

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 )
 
 // clientForm is the form that creates a client, as it was typed.
@@ -101,7 +102,7 @@ func (f clientForm) check(ctx context.Context, srv *server.Server) ([]string, er
 		fault("Give at least one redirect URI: where people return to after signing in.")
 	default:
 		_, err := srv.CheckClient(ctx, server.ClientCheck{Source: models.ClientByHand, Metadata: m})
-		var invalid *server.ClientMetadataError
+		var invalid *clientmeta.Error
 		if err != nil && !errors.As(err, &invalid) {
 			return nil, err
 		}

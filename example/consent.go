@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
@@ -15,7 +16,7 @@ type consentView struct {
 	layout
 	ClientName  string
 	ClientID    string
-	Links       server.ClientLinks
+	Links       display.Links
 	Destination string
 	APIs        []string
 	Scopes      []scope
@@ -96,12 +97,12 @@ func (a *app) otherAPIs(consent *server.ConsentGrant) []string {
 }
 
 // Name is what a person knows the client by.
-func (c *Client) Name() string { return server.DisplayName(c) }
+func (c *Client) Name() string { return display.Name(c) }
 
 // destination says in short where a redirect URI leads: a client chooses its
 // name freely, but not where it can be reached.
 func destination(redirectURI string) string {
-	host := server.DisplayHost(redirectURI)
+	host := display.Host(redirectURI)
 	u, err := url.Parse(redirectURI)
 	switch {
 	case err != nil || host == "":

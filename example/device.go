@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // deviceView is the verification page of RFC 8628: it asks for the code that a
@@ -22,7 +23,7 @@ type deviceView struct {
 type deviceConsent struct {
 	ClientName string
 	ClientID   string
-	Links      server.ClientLinks
+	Links      display.Links
 	Scopes     []scope
 	Payments   []payment
 	APIs       []string

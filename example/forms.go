@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 const maxFormBytes = 64 << 10
@@ -46,5 +46,5 @@ func storableForm(form url.Values) bool {
 
 // redirectLocal sends a person on to a page of this site, and nowhere else.
 func redirectLocal(w http.ResponseWriter, r *http.Request, next string) {
-	http.Redirect(w, r, server.LocalPath(next), http.StatusSeeOther) //nolint:gosec // G710: LocalPath lets no other host through
+	http.Redirect(w, r, display.LocalPath(next), http.StatusSeeOther) //nolint:gosec // G710: LocalPath lets no other host through
 }

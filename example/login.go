@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -20,7 +21,7 @@ type loginView struct {
 }
 
 func (a *app) showLogin(w http.ResponseWriter, r *http.Request) {
-	next := server.LocalPath(r.URL.Query().Get("next"))
+	next := display.LocalPath(r.URL.Query().Get("next"))
 	user, err := a.currentUser(r)
 	switch {
 	case err != nil:
@@ -41,7 +42,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	next := server.LocalPath(form.Get("next"))
+	next := display.LocalPath(form.Get("next"))
 	user, err := a.signIn(r, form.Get("username"), form.Get("password"))
 	if err != nil {
 		failure := server.AsError(err)

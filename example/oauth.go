@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/fetch"
@@ -284,6 +285,6 @@ func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, failure *se
 		Message: message,
 		Detail:  failure.Code + ": " + description,
 		WayBack: template.URL(failure.WayBack()), //nolint:gosec // G203: a redirect URI that the application registered, and no script
-		Place:   server.DisplayHost(failure.WayBack()),
+		Place:   display.Host(failure.WayBack()),
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 var (
@@ -40,7 +40,7 @@ type pages struct {
 
 func newPages(log *slog.Logger) (*pages, error) {
 	functions := template.FuncMap{
-		"uri":      server.DisplayURI,
+		"uri":      display.URI,
 		"date":     func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("2 January 2006, 15:04 UTC") },
 		"datetime": func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) },
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
 
@@ -36,7 +37,7 @@ func checkPayment(_ context.Context, _ *server.Request, detail grant.Authorizati
 	switch {
 	case !paymentAmount.MatchString(p.Amount), !paymentCurrency.MatchString(p.Currency):
 		return errors.New("the amount or the currency is none")
-	case strings.TrimSpace(p.Creditor) == "", len(p.Creditor) > 70, server.DisplayText(p.Creditor) != p.Creditor:
+	case strings.TrimSpace(p.Creditor) == "", len(p.Creditor) > 70, display.Text(p.Creditor) != p.Creditor:
 		return errors.New("the creditor is not a name of 70 bytes at most that can be seen")
 	}
 	return nil

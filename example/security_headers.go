@@ -3,7 +3,7 @@ package main
 import (
 	"net/http"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // securityHeaders sets what holds for every answer. There is no script
@@ -36,7 +36,7 @@ const withoutFormAction = "default-src 'none'; style-src 'self'; frame-ancestors
 // The page may have the application's logo, or none.
 func leadsOn(w http.ResponseWriter, logo string) {
 	policy := withoutFormAction
-	if source := server.PolicySource(logo); source != "" {
+	if source := display.PolicySource(logo); source != "" {
 		policy += " " + source
 	}
 	w.Header().Set("Content-Security-Policy", policy)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 )
 
 type demoUser struct {
@@ -202,7 +203,7 @@ func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient, client Client)
 	}
 	before, stored := client, asJSON(client.ClientMetadata)
 	metadata, err := srv.CheckClient(tx.Statement.Context, server.ClientCheck{Source: models.ClientByHand, Metadata: servedBy(srv, demo.metadata)})
-	var invalid *server.ClientMetadataError
+	var invalid *clientmeta.Error
 	switch {
 	case errors.As(err, &invalid):
 		return nil

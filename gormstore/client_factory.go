@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -46,7 +47,7 @@ func NewClientFactory[M any, P ClientModel[M]](db *gorm.DB, srv *server.Server) 
 // Create stores a new client. Set its metadata first, and APIResources if it is an API. Metadata that is left out
 // gets the defaults of RFC 7591 section 2, so a client without grant types uses the authorization code grant; an
 // empty list that is not nil stays empty. An empty client id is replaced by a generated one. Metadata that the
-// server does not allow is refused with a [*server.ClientMetadataError].
+// server does not allow is refused with a [*clientmeta.Error].
 //
 // The secret is returned only here, because only its digest is stored. It is empty for a
 // client that authenticates without one, such as a public client ("none") or one that
@@ -62,13 +63,13 @@ func (f *ClientFactory[M]) Create(ctx context.Context, client *M) (secret string
 	if mixin.ClientID == "" {
 		mixin.ClientID = rand.Text()
 	}
-	if !server.IsClientID(mixin.ClientID) {
+	if !clientmeta.IsClientID(mixin.ClientID) {
 		return "", fmt.Errorf("gormstore: the client id %q has a character that is not allowed in a client id (RFC 6749 appendix A.1)", mixin.ClientID)
 	}
 	if err := f.check(ctx, mixin); err != nil {
 		return "", err
 	}
-	if err := server.CheckAPIResources(mixin.GetAPIResources()); err != nil {
+	if err := clientmeta.CheckAPIResources(mixin.GetAPIResources()); err != nil {
 		return "", err
 	}
 	if secret, err = f.setSecret(mixin); err != nil {
@@ -216,7 +217,7 @@ func (f *ClientFactory[M]) RotateRegistrationToken(ctx context.Context, clientID
 // it may introspect access tokens for them; without resources it is no longer an API. It
 // returns [ErrNoClient] for a client that does not exist.
 func (f *ClientFactory[M]) SetAPIResources(ctx context.Context, clientID string, resources ...string) error {
-	if err := server.CheckAPIResources(resources); err != nil {
+	if err := clientmeta.CheckAPIResources(resources); err != nil {
 		return err
 	}
 	stored := strings.Join(resources, " ")

@@ -16,7 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 )
 
 func TestAClientsSecretIsToldOnce(t *testing.T) {
@@ -203,7 +203,7 @@ func TestTheFactoryCompletesAndRefuses(t *testing.T) {
 	} {
 		before := clientRows(t, db)
 		_, err := factory.Create(t.Context(), &Client{ClientMixin: models.ClientMixin{ClientMetadata: metadata}})
-		var faults *server.ClientMetadataError
+		var faults *clientmeta.Error
 		require.ErrorAs(t, err, &faults, member)
 		assert.Equal(t, member, faults.Faults[0].Member, err)
 		assert.Equal(t, before, clientRows(t, db), "nothing is stored")

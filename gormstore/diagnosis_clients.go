@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/finding"
 )
 
@@ -81,7 +81,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		for i := range clients {
 			client := &clients[i]
 			name := strconv.Quote(client.GetClientID())
-			invalid.add(name, texts(server.ClientFaults(&client.ClientMixin, x.privateUse))...)
+			invalid.add(name, texts(clientmeta.Faults(&client.ClientMixin, x.privateUse))...)
 			ignored.add(name, texts(client.ignored)...)
 			missing, old := x.secretsOf(client)
 			keyless.add(name, missing...)

@@ -12,8 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/clientrules"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
-	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -50,16 +53,16 @@ type ConsentGrant struct {
 // Scopes returns the scope as a list.
 func (c *ConsentGrant) Scopes() []string { return strings.Fields(c.Scope) }
 
-// ClientName returns the client's name for a page, see [DisplayName].
-func (c *ConsentGrant) ClientName() string { return DisplayName(c.Client) }
+// ClientName returns the client's name for a page, see [display.Name].
+func (c *ConsentGrant) ClientName() string { return display.Name(c.Client) }
 
-// Links returns the addresses of the client that a page shows, see [DisplayLinks].
-func (c *ConsentGrant) Links(languages ...string) ClientLinks {
-	return DisplayLinks(c.Client, c.RedirectURI, languages...)
+// Links returns the addresses of the client that a page shows, see [display.LinksOf].
+func (c *ConsentGrant) Links(languages ...string) display.Links {
+	return display.LinksOf(c.Client, c.RedirectURI, languages...)
 }
 
-// Destination returns where the answer will go, as a page shows it, see [DisplayHost].
-func (c *ConsentGrant) Destination() string { return DisplayHost(c.RedirectURI) }
+// Destination returns where the answer will go, as a page shows it, see [display.Host].
+func (c *ConsentGrant) Destination() string { return display.Host(c.RedirectURI) }
 
 // consentTime is how long a user may take on the consent page. Meanwhile the sign-in becomes
 // older than it was when max_age was first checked.
@@ -253,10 +256,10 @@ func (r *Request) checkRedirectURI() error {
 			return NewError(InvalidRequest, "The request has no 'redirect_uri', and the client has not registered exactly one.")
 		}
 	case !r.Client.CheckRedirectURI(uri):
-		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", Excerpt(uri)).With(slog.String("redirect_uri", LoggedURI(uri)))
+		return NewError(InvalidRequest, "The 'redirect_uri' '%s' is not registered for this client.", display.Excerpt(uri)).With(slog.String("redirect_uri", logtext.URI(uri)))
 	}
 	if err := r.Server.MayRedirect(r.Client, uri); err != nil {
-		return NewError(InvalidRequest, "The client cannot use its 'redirect_uri' '%s': it %s.", Excerpt(uri), err).With(slog.String("redirect_uri", LoggedURI(uri)))
+		return NewError(InvalidRequest, "The client cannot use its 'redirect_uri' '%s': it %s.", display.Excerpt(uri), err).With(slog.String("redirect_uri", logtext.URI(uri)))
 	}
 	r.RedirectURI = uri
 	return nil
@@ -268,7 +271,7 @@ func (s *Server) checkAuthorizationRequest(ctx context.Context, req *Request) er
 	case req.Params.Has("request"): // an unread request object could contradict the parameters
 		return NewError(RequestNotSupported, "The server does not accept request objects.")
 	case req.Params.Has("request_uri"):
-		return NewError(RequestURINotSupported, "The server does not support this kind of 'request_uri'.").With(slog.String("request_uri", LoggedURI(req.Params.Get("request_uri"))))
+		return NewError(RequestURINotSupported, "The server does not support this kind of 'request_uri'.").With(slog.String("request_uri", logtext.URI(req.Params.Get("request_uri"))))
 	}
 	req.ResponseType = req.Params.Get("response_type")
 	if req.ResponseType == "" {
@@ -333,7 +336,7 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 // differ in letter case, and it does not query for text that cannot be a client id, because some
 // databases cannot compare it.
 func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, error) {
-	if !IsClientID(clientID) {
+	if !clientmeta.IsClientID(clientID) {
 		return nil, nil
 	}
 	var why *reason.Reason
@@ -395,18 +398,7 @@ func (s *Server) redirectable(req *Request, err error) error {
 // request that forbids all pages cannot be answered in any other way (OpenID Connect Core section
 // 3.1.2.1).
 func (r *Request) mayRedirect() bool {
-	return r.decided || !IsSelfMade(r.Client) || r.isSilent()
-}
-
-// IsSelfMade reports whether a client created itself, by registration or by a client metadata
-// document. It returns false if the program's model does not tell.
-func IsSelfMade(client Client) bool {
-	registered, ok := client.(RegisteredClient)
-	if !ok {
-		return false
-	}
-	source := registered.AsClientMixin().ClientSource
-	return source == models.ClientByRegistration || source == models.ClientByDocument
+	return r.decided || !clientrules.IsSelfMade(r.Client) || r.isSilent()
 }
 
 // promptNone is the prompt that forbids all pages (OpenID Connect Core section 3.1.2.1). A

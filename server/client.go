@@ -31,14 +31,3 @@ type Client interface {
 	// CheckGrantType reports whether the client may use the grant type.
 	CheckGrantType(grantType string) bool
 }
-
-// IsClientID reports whether text can be a client id: non-empty printable ASCII (RFC 6749
-// appendix A.1).
-func IsClientID(text string) bool {
-	for i := range len(text) {
-		if text[i] < 0x20 || text[i] > 0x7e {
-			return false
-		}
-	}
-	return text != ""
-}

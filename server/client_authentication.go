@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -89,11 +90,6 @@ func (s *Server) KnowsSecretKey(stored string) bool {
 	return !asked || !models.IsDerivedClientSecret(stored)
 }
 
-// RequireAuthMethodMember is a member of a client's metadata, true or false. If true, the client
-// must authenticate by its token_endpoint_auth_method even if Config.StrictClientSecretMethod is
-// not set.
-const RequireAuthMethodMember = "require_token_endpoint_auth_method"
-
 // authenticateClient authenticates the client of a request, before anything else is checked.
 func (s *Server) authenticateClient(ctx context.Context, req *Request) error {
 	methods, err := s.presentedMethods(req)
@@ -159,7 +155,7 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 		models.ClientSecretBasic: models.ClientSecretPost,
 		models.ClientSecretPost:  models.ClientSecretBasic,
 	}[method]
-	return standIn != "" && !s.config.StrictClientSecretMethod && !AsksFor(client, RequireAuthMethodMember) && client.CheckEndpointAuthMethod(standIn, endpoint)
+	return standIn != "" && !s.config.StrictClientSecretMethod && !clientmeta.AsksFor(client, clientmeta.RequireAuthMethod) && client.CheckEndpointAuthMethod(standIn, endpoint)
 }
 
 // wrongAuthMethod returns the answer to a client that is not registered for the method. Only a

@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/clientrules"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 )
 
 // ClientCheck is a client's metadata before it is stored, see [Server.CheckClient].
@@ -60,7 +62,7 @@ func consentedGrantTypes() []string {
 // register grants, extensions and authentication methods with the server before creating the
 // first client.
 //
-// Faults of the metadata are returned as a [*ClientMetadataError], or as the error of a hook or
+// Faults of the metadata are returned as a [*clientmeta.Error], or as the error of a hook or
 // the operator's check; for any other error see [AsError].
 func (s *Server) CheckClient(ctx context.Context, check ClientCheck) (*models.ClientMetadata, error) {
 	if !s.initialized {
@@ -106,21 +108,21 @@ type clientCheck struct {
 	supported Metadata
 	hooks     []ClientMetadataHook
 	metadata  *models.ClientMetadata
-	faults    []ClientMetadataFault
+	faults    []clientmeta.Fault
 }
 
 // registersItself reports whether the client itself chose the metadata.
 func (c *clientCheck) registersItself() bool {
-	return isOwnChoice(c.Source)
+	return clientrules.IsOwnChoice(c.Source)
 }
 
 func (c *clientCheck) fault(member, value, format string, args ...any) {
-	c.faults = append(c.faults, ClientMetadataFault{member, value, fmt.Sprintf(format, args...)})
+	c.faults = append(c.faults, clientmeta.Fault{Member: member, Value: value, Problem: fmt.Sprintf(format, args...)})
 }
 
 // validate returns the faults found so far together with those of the metadata itself.
 func (c *clientCheck) validate() error {
-	var invalid *ClientMetadataError
+	var invalid *clientmeta.Error
 	if err := c.server.ValidateClientMetadata(c.metadata, cmp.Or(c.Source, models.ClientByHand)); errors.As(err, &invalid) {
 		for _, fault := range invalid.Faults {
 			if !slices.Contains(c.faults, fault) {
@@ -131,7 +133,7 @@ func (c *clientCheck) validate() error {
 	if len(c.faults) == 0 {
 		return nil
 	}
-	return &ClientMetadataError{c.faults}
+	return &clientmeta.Error{Faults: c.faults}
 }
 
 // clientMetadataHooks returns all hooks that check metadata, each once: an extension may belong
@@ -158,16 +160,14 @@ func cloneMetadata(m models.ClientMetadata) *models.ClientMetadata {
 // matches any port (RFC 8252 section 7.3).
 func (c *clientCheck) normalize() {
 	m := c.metadata
-	if isNull(m.JWKs) {
+	if strictjson.IsNull(m.JWKs) {
 		m.JWKs = nil
 	}
-	maps.DeleteFunc(m.Extra, func(_ string, value json.RawMessage) bool { return isNull(value) })
+	maps.DeleteFunc(m.Extra, func(_ string, value json.RawMessage) bool { return strictjson.IsNull(value) })
 	for i, uri := range m.RedirectURIs {
 		m.RedirectURIs[i] = withoutAnyPort(uri)
 	}
 }
-
-func isNull(value json.RawMessage) bool { return string(bytes.TrimSpace(value)) == "null" }
 
 // withoutAnyPort returns http://localhost:*/callback as http://localhost/callback.
 func withoutAnyPort(uri string) string {
@@ -234,7 +234,7 @@ func (c *clientCheck) checkSupported() {
 		case !slices.Contains(known, grantType):
 			c.fault("grant_types", grantType, "is not a grant type of this server, which supports %s; register the grant with the server first", words(known))
 		case !c.server.mayUseGrant(grantType, c.metadata.TokenEndpointAuthMethod):
-			c.fault("grant_types", grantType, notForAuthMethod, c.metadata.TokenEndpointAuthMethod)
+			c.fault("grant_types", grantType, clientrules.NotForAuthMethod, c.metadata.TokenEndpointAuthMethod)
 		}
 	}
 	for _, responseType := range c.metadata.ResponseTypes {
@@ -243,10 +243,6 @@ func (c *clientCheck) checkSupported() {
 		}
 	}
 }
-
-// notForAuthMethod is the problem of a grant type that the client's authentication method rules
-// out.
-const notForAuthMethod = "is not allowed for a client whose token_endpoint_auth_method is %s; choose another method, or leave this grant type out"
 
 func (c *clientCheck) checkAuthMethod(allowed []string) {
 	if method := c.metadata.TokenEndpointAuthMethod; !slices.Contains(allowed, method) {
@@ -315,20 +311,20 @@ func (s *Server) mayUseGrant(grantType, authMethod string) bool {
 func (c *clientCheck) filterResponseTypes() {
 	m, known := c.metadata, c.list("response_types_supported")
 	granted := func(responseType string) bool {
-		return (issues("code")(responseType) || issues("token")(responseType)) &&
-			(!issues("code")(responseType) || slices.Contains(m.GrantTypes, "authorization_code")) &&
-			(!issues("token")(responseType) || slices.Contains(m.GrantTypes, "implicit"))
+		return (clientrules.Issues("code")(responseType) || clientrules.Issues("token")(responseType)) &&
+			(!clientrules.Issues("code")(responseType) || slices.Contains(m.GrantTypes, "authorization_code")) &&
+			(!clientrules.Issues("token")(responseType) || slices.Contains(m.GrantTypes, "implicit"))
 	}
 	asked := slices.DeleteFunc(slices.Clone(m.ResponseTypes), func(responseType string) bool {
 		return !slices.ContainsFunc(known, sameWords(responseType)) || !granted(responseType)
 	})
 	if m.ResponseTypes = asked; len(asked) == 0 {
 		m.ResponseTypes = slices.DeleteFunc(slices.Clone(known), func(responseType string) bool {
-			return !granted(responseType) || issues("code")(responseType) && issues("token")(responseType)
+			return !granted(responseType) || clientrules.Issues("code")(responseType) && clientrules.Issues("token")(responseType)
 		})
 	}
-	for _, pair := range responseTypesOf() {
-		if !slices.ContainsFunc(m.ResponseTypes, issues(pair[0])) {
+	for _, pair := range clientrules.ResponseTypes() {
+		if !slices.ContainsFunc(m.ResponseTypes, clientrules.Issues(pair[0])) {
 			m.GrantTypes = slices.DeleteFunc(m.GrantTypes, func(grantType string) bool { return grantType == pair[1] })
 		}
 	}
@@ -344,7 +340,7 @@ func (c *clientCheck) filterScope() {
 	may := func(word string) bool {
 		return c.server.supports(word) && (c.Scope == "" && c.Source != models.ClientByDocument || slices.Contains(most, word))
 	}
-	if !wellFormedScope(m.Scope) { // validate refuses it
+	if !clientrules.IsScope(m.Scope) { // validate refuses it
 		return
 	}
 	if m.Scope = wordlist.Keep(m.Scope, may); m.Scope != "" {
@@ -374,4 +370,29 @@ func keepUnderstood(extra map[string]json.RawMessage, members []string) map[stri
 		return !slices.Contains(members, name)
 	})
 	return extra
+}
+
+// ValidateClientMetadata is like the function [clientmeta.Validate], for a client from the
+// given source: [models.ClientByHand], [models.ClientByRegistration] or
+// [models.ClientByDocument]. A client that chose its own metadata may only use the private-use
+// schemes without a dot that are in Config.PrivateUseSchemes (RFC 8252 section 7.1).
+func (s *Server) ValidateClientMetadata(m *models.ClientMetadata, source string) error {
+	return clientmeta.ValidateBy(m, clientmeta.RulesOf(source, s.config.PrivateUseSchemes))
+}
+
+func (s *Server) uriRules(client Client) clientmeta.URIRules {
+	if clientrules.RegisteredItself(client) {
+		return clientmeta.RulesOf(models.ClientByRegistration, s.config.PrivateUseSchemes)
+	}
+	return clientmeta.RulesOf(models.ClientByHand, nil)
+}
+
+// MayRedirect returns nil if a browser may be redirected to the client at the URI, and otherwise
+// an error that says why not. It is called whenever a registered URI is used, because a row may
+// be older than the rules, or may have been written by something else.
+func (s *Server) MayRedirect(client Client, uri string) error {
+	if problem := s.uriRules(client).RedirectProblem(uri); problem != "" {
+		return errors.New(problem)
+	}
+	return nil
 }

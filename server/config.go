@@ -11,12 +11,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/clientrules"
 	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/locale"
+	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -69,7 +72,7 @@ type Config struct {
 
 	// StrictClientSecretMethod requires a client with a secret to use the one of
 	// client_secret_basic and client_secret_post that it is registered for. Otherwise it may use
-	// either, unless the client insists by [RequireAuthMethodMember].
+	// either, unless the client insists by [clientmeta.RequireAuthMethod].
 	StrictClientSecretMethod bool
 
 	// Profile is a security profile, such as fapi.SecurityProfile; nil is none. Settings that are
@@ -157,7 +160,7 @@ type Config struct {
 
 	// PrivateUseSchemes are the private-use URI schemes without a dot, such as "cursor", that are
 	// allowed in the redirect URIs of a client that registered itself or comes from a metadata
-	// document; nil is [DefaultPrivateUseSchemes]. Schemes with a dot, which are reversed domain
+	// document; nil is [clientmeta.DefaultPrivateUseSchemes]. Schemes with a dot, which are reversed domain
 	// names (RFC 8252 section 7.1), are always allowed. A client that the operator created may
 	// have any scheme that does not start programs or scripts.
 	PrivateUseSchemes []string
@@ -251,7 +254,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	for _, scope := range c.ScopesSupported {
-		if scope == "" || strings.Contains(scope, " ") || !wellFormedScope(scope) {
+		if scope == "" || strings.Contains(scope, " ") || !clientrules.IsScope(scope) {
 			fault("ScopesSupported: %q is not one scope", scope)
 		}
 	}
@@ -293,7 +296,7 @@ func (c Config) filled() Config {
 		c.TokenPrefix = secret.DefaultPrefix
 	}
 	if c.PrivateUseSchemes == nil {
-		c.PrivateUseSchemes = DefaultPrivateUseSchemes()
+		c.PrivateUseSchemes = clientmeta.DefaultPrivateUseSchemes()
 	}
 	if c.FailedAuthentications == nil {
 		c.FailedAuthentications = ratelimit.New(failedAuthentications, failedAuthenticationsPer)
@@ -316,7 +319,7 @@ func (c Config) filled() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	c.Logger = slog.New(LogHandler(c.Logger.Handler()))
+	c.Logger = slog.New(logging.Handler(c.Logger.Handler()))
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}

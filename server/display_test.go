@@ -13,6 +13,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // Names that people read, what is wrong with them, and what a page shows of one that is
@@ -78,7 +80,7 @@ func TestNames(t *testing.T) {
 			text, err := json.Marshal(map[string]string{member: name})
 			require.NoError(t, err)
 			require.NoError(t, json.Unmarshal(text, m))
-			err = server.ValidateClientMetadata(m)
+			err = clientmeta.Validate(m)
 			if row.problem == "" {
 				assert.NoError(t, err, "%s %q", member, name)
 			} else {
@@ -87,18 +89,18 @@ func TestNames(t *testing.T) {
 			}
 		}
 		client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientID: "the id", ClientMetadata: models.ClientMetadata{ClientName: name}}}
-		assert.Equal(t, row.shown, server.DisplayName(client), "%q", name)
+		assert.Equal(t, row.shown, display.Name(client), "%q", name)
 	}
-	assert.Equal(t, "ab", server.DisplayText("a\xffb"), "what is not UTF-8 is left out")
-	err := server.ValidateClientMetadata(&models.ClientMetadata{ClientName: "a\u202eb"})
+	assert.Equal(t, "ab", display.Text("a\xffb"), "what is not UTF-8 is left out")
+	err := clientmeta.Validate(&models.ClientMetadata{ClientName: "a\u202eb"})
 	assert.Contains(t, err.Error(), `"a\u202eb"`, "and is never written as it is")
 	for _, m := range []models.ClientMetadata{
 		{Contacts: []string{"a\u202eb@app.example"}}, {SoftwareID: "a\u200bb"}, {SoftwareVersion: "1\x002"},
 		{Extra: map[string]json.RawMessage{"client_name#ja": json.RawMessage("1")}},
 	} {
-		assert.Error(t, server.ValidateClientMetadata(&m), "%v", m)
+		assert.Error(t, clientmeta.Validate(&m), "%v", m)
 	}
-	assert.NoError(t, server.ValidateClientMetadata(&models.ClientMetadata{Contacts: []string{"Ümit <a@app.example>"}, SoftwareID: "4NRB1-0XZABZI9E6-5SM3R", SoftwareVersion: "1.0 β"}))
+	assert.NoError(t, clientmeta.Validate(&models.ClientMetadata{Contacts: []string{"Ümit <a@app.example>"}, SoftwareID: "4NRB1-0XZABZI9E6-5SM3R", SoftwareVersion: "1.0 β"}))
 }
 
 // What is shown is a name that could be registered, if it has anything to be seen, and
@@ -108,11 +110,11 @@ func FuzzDisplayText(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		shown := server.DisplayText(text)
-		assert.Equal(t, shown, server.DisplayText(shown))
+		shown := display.Text(text)
+		assert.Equal(t, shown, display.Text(shown))
 		assert.LessOrEqual(t, utf8.RuneCountInString(shown), 100)
-		var blank *server.ClientMetadataError
-		if err := server.ValidateClientMetadata(&models.ClientMetadata{ClientName: shown}); errors.As(err, &blank) {
+		var blank *clientmeta.Error
+		if err := clientmeta.Validate(&models.ClientMetadata{ClientName: shown}); errors.As(err, &blank) {
 			assert.Contains(t, blank.Error(), "is blank", "%q of %q", shown, text)
 		}
 	})
@@ -126,14 +128,14 @@ func TestDisplayName(t *testing.T) {
 		},
 	}}}
 	for want, languages := range map[string][]string{"App": {"it", "fr", "de", ""}, "アプリ": {"it", "JA"}, "应用": {"zh-hans", "ja"}} {
-		assert.Equal(t, want, server.DisplayName(client, languages...))
+		assert.Equal(t, want, display.Name(client, languages...))
 	}
-	assert.Equal(t, "App", server.DisplayName(client))
+	assert.Equal(t, "App", display.Name(client))
 	client.ClientMetadata = models.ClientMetadata{}
-	assert.Equal(t, "app.example", server.DisplayName(client), "the host of a client id that is an address")
+	assert.Equal(t, "app.example", display.Name(client), "the host of a client id that is an address")
 	client.ClientID = strings.Repeat("x", 300)
-	assert.Len(t, []rune(server.DisplayName(client)), 100)
-	assert.Equal(t, "xn--pple-43d.com:8443", server.DisplayHost("https://XN--pple-43d.com:8443/x"))
+	assert.Len(t, []rune(display.Name(client)), 100)
+	assert.Equal(t, "xn--pple-43d.com:8443", display.Host("https://XN--pple-43d.com:8443/x"))
 }
 
 // What a page shows of a client beside its name are addresses that a browser may go to,
@@ -151,25 +153,25 @@ func TestDisplayLinks(t *testing.T) {
 			"logo_uri#de": json.RawMessage(`"https://cdn.example/logo.png"`), "tos_uri#de": json.RawMessage(`1`),
 		},
 	}
-	all := server.ClientLinks{Logo: own.LogoURI, Home: own.ClientURI, Policy: own.PolicyURI, Terms: own.TosURI}
+	all := display.Links{Logo: own.LogoURI, Home: own.ClientURI, Policy: own.PolicyURI, Terms: own.TosURI}
 	german := all
 	german.Policy = "https://legal.example/datenschutz"
 	for _, source := range []string{models.ClientByHand, models.ClientByRegistration, models.ClientByDocument} {
 		c := client(source, own)
-		assert.Equal(t, all, server.DisplayLinks(c, callback), source)
-		assert.Equal(t, all, server.DisplayLinks(c, callback, "ja", "fr"), "%s: a bad address in a language is none", source)
+		assert.Equal(t, all, display.LinksOf(c, callback), source)
+		assert.Equal(t, all, display.LinksOf(c, callback, "ja", "fr"), "%s: a bad address in a language is none", source)
 		german.Logo = map[bool]string{true: "https://cdn.example/logo.png", false: own.LogoURI}[source == models.ClientByHand]
-		assert.Equal(t, german, server.DisplayLinks(c, callback, "DE"), source)
+		assert.Equal(t, german, display.LinksOf(c, callback, "DE"), source)
 		assert.Equal(t, all, (&server.ConsentGrant{Client: c, RedirectURI: callback}).Links())
 
 		for _, elsewhere := range []string{"https://app.example:8443/cb", "https://app.example.evil.example/cb", "com.example.app:/cb", "https:app.example", ""} {
-			links := server.DisplayLinks(c, elsewhere)
+			links := display.LinksOf(c, elsewhere)
 			assert.Equal(t, source == models.ClientByHand, links.Logo != "", "%s %q", source, elsewhere)
 			assert.Equal(t, all.Policy, links.Policy)
 		}
 		for _, bad := range []string{"javascript:alert(1)", "data:image/png,x", "http://app.example/", "https://user@app.example/", "https://аpp.example/", "//app.example/", ""} {
-			assert.Equal(t, server.ClientLinks{}, server.DisplayLinks(client(source, models.ClientMetadata{LogoURI: bad, ClientURI: bad, PolicyURI: bad, TosURI: bad}), callback), "%s %q", source, bad)
+			assert.Equal(t, display.Links{}, display.LinksOf(client(source, models.ClientMetadata{LogoURI: bad, ClientURI: bad, PolicyURI: bad, TosURI: bad}), callback), "%s %q", source, bad)
 		}
-		assert.Empty(t, server.DisplayLinks(client(source, models.ClientMetadata{LogoURI: "https://[2001:db8::1]/logo.png"}), "https://[2001:db8::1]/cb").Logo, "which no policy can have")
+		assert.Empty(t, display.LinksOf(client(source, models.ClientMetadata{LogoURI: "https://[2001:db8::1]/logo.png"}), "https://[2001:db8::1]/cb").Logo, "which no policy can have")
 	}
 }

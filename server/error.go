@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -61,7 +63,7 @@ type Error struct {
 	// Description is an English sentence, a fmt format for Args, in the characters that RFC 6749
 	// section 5.2 allows: ASCII without " and \. It is also the key of its translations.
 	Description string
-	// Args are the values in Description. Untrusted text is first passed through [Excerpt]. Words
+	// Args are the values in Description. Untrusted text is first passed through [display.Excerpt]. Words
 	// of a scope are used as they are, up to a length, because their alphabet has no quotation
 	// marks (RFC 6749 section 3.3).
 	Args []any
@@ -131,7 +133,7 @@ func statusOf(code string) int {
 	}
 }
 
-// AsError returns err as an OAuth error. A [*ClientMetadataError] becomes invalid_redirect_uri or
+// AsError returns err as an OAuth error. A [*clientmeta.Error] becomes invalid_redirect_uri or
 // invalid_client_metadata, and a [ratelimit.ErrBusy] becomes [TooBusy]. Any other error becomes
 // server_error, or temporarily_unavailable if it is an [ErrUnavailable]. It has err as its cause,
 // which is never sent to a client.
@@ -140,9 +142,9 @@ func AsError(err error) *Error {
 	if errors.As(err, &oauth) {
 		return oauth
 	}
-	var metadata *ClientMetadataError
+	var metadata *clientmeta.Error
 	if errors.As(err, &metadata) {
-		return metadata.clientError()
+		return metadataError(metadata)
 	}
 	if errors.Is(err, ratelimit.ErrBusy) {
 		return TooBusy(time.Second, "The server is busy. Please try again later.")
@@ -238,4 +240,18 @@ func (e *Error) parameters(description string) url.Values {
 		values.Set(name, value)
 	}
 	return values
+}
+
+// metadataError returns the first fault as an answer to the client (RFC 7591 section 3.2.2).
+func metadataError(e *clientmeta.Error) *Error {
+	fault := e.Faults[0]
+	code := InvalidClientMetadata
+	if fault.Member == "redirect_uris" {
+		code = InvalidRedirectURI
+	}
+	member := display.Excerpt(fault.Member)
+	if fault.Value != "" {
+		member += " '" + display.Excerpt(fault.Value) + "'"
+	}
+	return NewError(code, "The client metadata is not valid: %s %s.", member, fault.Problem)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 const errorPageStyle = `body{font-family:system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em;line-height:1.5}code{color:#555}a{display:inline-block;padding:.5em 1em;border:1px solid;border-radius:.4em;text-decoration:none}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}code{color:#aaa}a{color:#9cf}}`
@@ -42,5 +43,5 @@ func writeErrorPage(w http.ResponseWriter, failure *Error, description string) {
 		Code, Description, Host string
 		WayBack                 template.URL
 		Style                   template.CSS
-	}{failure.Code, description, DisplayHost(failure.wayBack), template.URL(failure.wayBack), errorPageStyle}) //nolint:gosec // a redirect URI that the client registered, which is never a javascript: URL
+	}{failure.Code, description, display.Host(failure.wayBack), template.URL(failure.wayBack), errorPageStyle}) //nolint:gosec // a redirect URI that the client registered, which is never a javascript: URL
 }

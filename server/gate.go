@@ -80,7 +80,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 		return NewError(InvalidGrant, "The credential has expired or was revoked.").Because(whyEnded(credential), grantValue(credential))
 	case !sameRedirectURI(req, credential):
 		return NewError(InvalidGrant, "The 'redirect_uri' differs from the one in the authorization request.").With(
-			slog.String("redirect_uri", LoggedURI(req.Params.Get("redirect_uri"))), slog.String("requested_redirect_uri", LoggedURI(*credential.RedirectURI)))
+			slog.String("redirect_uri", logtext.URI(req.Params.Get("redirect_uri"))), slog.String("requested_redirect_uri", logtext.URI(*credential.RedirectURI)))
 	}
 	if issuance.User == nil && credential.UserID != "" {
 		issuance.User = UserID(credential.UserID)

@@ -12,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/grant"
 )
@@ -58,7 +60,7 @@ func TestLoggedURI(t *testing.T) {
 		if logged == "" {
 			logged = uri
 		}
-		assert.Equal(t, logged, server.LoggedURI(uri), uri)
+		assert.Equal(t, logged, logtext.URI(uri), uri)
 	}
 }
 
@@ -94,7 +96,7 @@ func TestTheLogHasNothingThatStandsInAURI(t *testing.T) {
 		for how, a := range told {
 			assert.GreaterOrEqual(t, a.Status, http.StatusBadRequest, "%s of %s", how, uri)
 		}
-		assert.Contains(t, told["authorization"].Body["error_description"], server.Excerpt(uri), "the client is told what it sent")
+		assert.Contains(t, told["authorization"].Body["error_description"], display.Excerpt(uri), "the client is told what it sent")
 	}
 	assert.Positive(t, strings.Count(log.String(), "\n"))
 	assert.NotContains(t, log.String(), "SECRET")

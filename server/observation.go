@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/gormoauth/gormoauth/internal/logtext"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/logging"
 )
 
 // Observation is the outcome of a request. Its fields contain no secrets, except the Request,
@@ -193,7 +197,7 @@ func (o *Observation) OfToken(token *StoredToken) {
 
 // describe sets the fields from the request, and from the token that its error is about.
 func (o *Observation) describe(req *Request) {
-	o.RequestID = RequestID(req.Context())
+	o.RequestID = logging.RequestID(req.Context())
 	if req.HTTP != nil {
 		o.RemoteAddress = req.RemoteAddress()
 	}
@@ -223,10 +227,10 @@ func claimedClientID(req *Request) string {
 			claimed = req.HTTP.URL.Query().Get("client_id")
 		}
 	}
-	if !IsClientID(claimed) {
+	if !clientmeta.IsClientID(claimed) {
 		return ""
 	}
-	return bounded(claimed, maxLoggedID)
+	return logtext.Bounded(claimed, maxLoggedID)
 }
 
 // statusWriter remembers the status of a response.

@@ -11,11 +11,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/gormoauth/gormoauth/internal/characters"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -306,7 +307,7 @@ func (r *Request) setParams(params url.Values) error {
 	malformed, repeated := false, ""
 	for name, values := range params {
 		switch values := withoutEmpty(values); {
-		case !wellFormed(name) || !allWellFormed(values):
+		case !characters.AreStorable(name) || !allWellFormed(values):
 			malformed = true
 		case len(values) == 0:
 		case len(values) == 1 || r.repeatable(name):
@@ -319,7 +320,7 @@ func (r *Request) setParams(params url.Values) error {
 	case malformed:
 		return NewError(InvalidRequest, "A parameter is not valid UTF-8 text.")
 	case repeated != "":
-		return NewError(InvalidRequest, "The request has more than one '%s'.", Excerpt(repeated))
+		return NewError(InvalidRequest, "The request has more than one '%s'.", display.Excerpt(repeated))
 	}
 	return nil
 }
@@ -328,9 +329,9 @@ func (r *Request) repeatable(name string) bool {
 	return slices.Contains(r.Server.repeatable, name)
 }
 
-func wellFormed(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
-
-func allWellFormed(values []string) bool { return !slices.ContainsFunc(values, negate(wellFormed)) }
+func allWellFormed(values []string) bool {
+	return !slices.ContainsFunc(values, negate(characters.AreStorable))
+}
 
 func withoutEmpty(values []string) []string {
 	if !slices.Contains(values, "") {

@@ -5,20 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/clientrules"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
-
-// wellFormedScope reports whether every word of a scope is a scope-token (RFC 6749 section 3.3):
-// printable ASCII without the quotation mark and the backslash.
-func wellFormedScope(scope string) bool {
-	for i := range len(scope) {
-		if c := scope[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
 
 // openID is the scope that makes a request an OpenID Connect request (Core section 3.1.2.1). A
 // client that asks for it cannot do without it, because it expects an ID token.
@@ -63,7 +53,7 @@ func (r *Request) setScope(given, asked string) {
 }
 
 func checkScopeAlphabet(scope string) error {
-	if !wellFormedScope(scope) {
+	if !clientrules.IsScope(scope) {
 		return NewError(InvalidScope, "The 'scope' contains a character that is not allowed in a scope.").With(slog.String("scope", scope))
 	}
 	return nil

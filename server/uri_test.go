@@ -15,6 +15,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
@@ -52,7 +54,7 @@ func TestRedirectURIsByTheirSource(t *testing.T) {
 				err := srv.ValidateClientMetadata(m, source)
 				assert.Equal(t, want, err == nil, "%s %q of %q: %v", name, uri, source, err)
 			}
-			assert.Equal(t, may != nobody, server.ValidateClientMetadata(m) == nil, "%s %q", name, uri)
+			assert.Equal(t, may != nobody, clientmeta.Validate(m) == nil, "%s %q", name, uri)
 		}
 		for source, want := range map[string]bool{models.ClientByHand: may != nobody, models.ClientByRegistration: may == everybody, models.ClientByDocument: may == everybody} {
 			client := &oauthtest.Client{ClientMixin: models.ClientMixin{ClientSource: source}}
@@ -77,7 +79,7 @@ func TestPrivateUseSchemesAreConfigured(t *testing.T) {
 	assert.False(t, may([]string{"myapp"}, "cursor://x/cb"))
 	assert.True(t, may([]string{"myapp"}, "com.example.app:/cb"))
 	assert.False(t, may([]string{}, "cursor://x/cb"), "an empty list has none")
-	assert.True(t, may(append(server.DefaultPrivateUseSchemes(), "myapp"), "cursor://x/cb"))
+	assert.True(t, may(append(clientmeta.DefaultPrivateUseSchemes(), "myapp"), "cursor://x/cb"))
 	for _, scheme := range []string{"javascript", "https", "Cursor", "cursor:", "ms-word", ""} {
 		config := minimalConfig()
 		config.PrivateUseSchemes = []string{scheme}
@@ -103,7 +105,7 @@ func TestAddressesOfAClient(t *testing.T) {
 			}
 			m := new(models.ClientMetadata)
 			require.NoError(t, json.Unmarshal([]byte(`{"`+member+`":`+string(text)+`}`), m))
-			err = server.ValidateClientMetadata(m)
+			err = clientmeta.Validate(m)
 			if good {
 				assert.NoError(t, err, "%s %s", member, uri)
 			} else {
@@ -119,7 +121,7 @@ func TestAddressesOfAClient(t *testing.T) {
 	} {
 		m := new(models.ClientMetadata)
 		require.NoError(t, json.Unmarshal([]byte(text), m))
-		assert.Equal(t, good, server.ValidateClientMetadata(m) == nil, text)
+		assert.Equal(t, good, clientmeta.Validate(m) == nil, text)
 	}
 }
 
@@ -172,7 +174,7 @@ func TestABadRedirectURIOfARowIsNotUsed(t *testing.T) {
 					if !row.good {
 						assert.Empty(t, a.Header.Get("Location"), row.uri)
 						assert.Contains(t, a.Body["error_description"], "The client cannot use its 'redirect_uri'", row.uri)
-						assert.Contains(t, a.Body["error_description"], server.Excerpt(row.uri))
+						assert.Contains(t, a.Body["error_description"], display.Excerpt(row.uri))
 						assert.NotRegexp(t, `[^ -~]`, a.Body["error_description"])
 					}
 				}
@@ -184,10 +186,10 @@ func TestABadRedirectURIOfARowIsNotUsed(t *testing.T) {
 }
 
 func TestPolicySource(t *testing.T) {
-	assert.Equal(t, "https://app.example", server.PolicySource("https://app.example/x"))
-	assert.Equal(t, "cursor:", server.PolicySource("cursor://x/y"))
-	assert.Empty(t, server.PolicySource(scriptedHost))
-	assert.Empty(t, server.PolicySource("javascript:x"))
+	assert.Equal(t, "https://app.example", display.PolicySource("https://app.example/x"))
+	assert.Equal(t, "cursor:", display.PolicySource("cursor://x/y"))
+	assert.Empty(t, display.PolicySource(scriptedHost))
+	assert.Empty(t, display.PolicySource("javascript:x"))
 }
 
 // A description names what was sent, in characters that it may have.
@@ -196,8 +198,8 @@ func TestExcerpt(t *testing.T) {
 		"https://app.example/%20": "https://app.example/%20", "а": "%D0%B0", "\x00\"'\\\u202e": "%00%22%27%5C%E2%80%AE", "": "",
 		strings.Repeat("x", 200): strings.Repeat("x", 100) + "...",
 	} {
-		assert.Equal(t, want, server.Excerpt(text))
+		assert.Equal(t, want, display.Excerpt(text))
 	}
-	fault := server.ClientMetadataFault{Member: "redirect_uris", Value: strings.Repeat("x", 5000), Problem: "is bad"}
+	fault := clientmeta.Fault{Member: "redirect_uris", Value: strings.Repeat("x", 5000), Problem: "is bad"}
 	assert.Less(t, len(fault.String()), 200)
 }

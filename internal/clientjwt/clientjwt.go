@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
@@ -126,27 +127,27 @@ func (a Answer) CheckClientMetadata(metadata *models.ClientMetadata) error {
 	for _, member := range a.Members() {
 		var text string
 		if raw, given := metadata.Extra[member]; given && strictjson.Unmarshal(raw, &text) != nil {
-			return server.InvalidMember(member, string(metadata.Extra[member]), "must be a string")
+			return clientmeta.Invalid(member, string(metadata.Extra[member]), "must be a string")
 		}
 	}
 	signed, alg, enc := text(metadata, a.signedBy()), text(metadata, a.encryptedBy()), text(metadata, a.encryptedWith())
 	switch {
 	case signed != "" && !slices.Contains(a.Algorithms, jose.SignatureAlgorithm(signed)):
-		return server.InvalidMember(a.signedBy(), signed, fmt.Sprintf("is not an algorithm that the server signs with; choose one of %v", a.Algorithms))
+		return clientmeta.Invalid(a.signedBy(), signed, fmt.Sprintf("is not an algorithm that the server signs with; choose one of %v", a.Algorithms))
 	case alg == "" && enc == "":
 		return nil
 	case alg == "":
-		return server.InvalidMember(a.encryptedWith(), enc, "has no effect without "+a.encryptedBy()+"; register both, or neither")
+		return clientmeta.Invalid(a.encryptedWith(), enc, "has no effect without "+a.encryptedBy()+"; register both, or neither")
 	case !slices.Contains(KeyAlgorithms(), jose.KeyAlgorithm(alg)):
-		return server.InvalidMember(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm that the server encrypts with; choose one of %v", KeyAlgorithms()))
+		return clientmeta.Invalid(a.encryptedBy(), alg, fmt.Sprintf("is not an algorithm that the server encrypts with; choose one of %v", KeyAlgorithms()))
 	case enc != "" && !slices.Contains(ContentEncryptions(), jose.ContentEncryption(enc)):
-		return server.InvalidMember(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server supports; choose one of %v", ContentEncryptions()))
+		return clientmeta.Invalid(a.encryptedWith(), enc, fmt.Sprintf("is not an encryption that the server supports; choose one of %v", ContentEncryptions()))
 	case len(metadata.JWKs) == 0 && metadata.JWKsURI != "" && a.Fetcher != nil:
 		return nil
 	}
 	to := recipient{algorithm: jose.KeyAlgorithm(alg), encryption: encryptionOf(metadata, a.encryptedWith())}
 	if _, err := to.seal(metadata.JWKs, nil); err != nil {
-		return server.InvalidMember("jwks", "", "has no key for encryption with "+alg+"; register one, or remove "+a.encryptedBy())
+		return clientmeta.Invalid("jwks", "", "has no key for encryption with "+alg+"; register one, or remove "+a.encryptedBy())
 	}
 	return nil
 }

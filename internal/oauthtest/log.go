@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -163,7 +163,7 @@ func (p *Provider) checkRefusal(r *http.Request, a Answer, line Line) {
 		}
 	}
 	atAPI := line.Keys["endpoint"] == "resource" // where a token says whose it is
-	if named := claimed(r); !atAPI && server.IsClientID(named) && line.Keys["client_id"] == "" && line.Keys["claimed_client_id"] == "" {
+	if named := claimed(r); !atAPI && clientmeta.IsClientID(named) && line.Keys["client_id"] == "" && line.Keys["claimed_client_id"] == "" {
 		p.T.Errorf("%s %s is a request of %q, and the log does not say so: %v", r.Method, r.URL.Path, named, line)
 	}
 }

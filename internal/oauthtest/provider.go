@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
@@ -611,7 +612,7 @@ func (p *Provider) checkRemedy(metadata string, a Answer) {
 	raw := string(sent[member])
 	value := raw
 	_ = strictjson.Unmarshal(sent[member], &value) // what is no text stays as it is
-	named := func(value string) bool { return strings.Contains(about, "'"+server.Excerpt(value)+"'") }
+	named := func(value string) bool { return strings.Contains(about, "'"+display.Excerpt(value)+"'") }
 	if raw != "" && strings.IndexAny(raw, "[{") != 0 && !named(value) && !named(raw) {
 		p.T.Errorf("the value %.100s is not named: %s", raw, a.Raw)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
@@ -116,7 +117,7 @@ func registeredClient(client server.Client, method string) (*models.ClientMixin,
 func checkSigningAlgorithm(metadata *models.ClientMetadata, method string, algorithms []jose.SignatureAlgorithm) error {
 	algorithm, given := metadata.Extra[signingAlgMember]
 	if metadata.TokenEndpointAuthMethod == method && given && !slices.Contains(algorithms, registeredAlgorithm(algorithm)) {
-		return server.InvalidMember(signingAlgMember, string(registeredAlgorithm(algorithm)), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", algorithms))
+		return clientmeta.Invalid(signingAlgMember, string(registeredAlgorithm(algorithm)), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", algorithms))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -33,12 +34,12 @@ func hasEmptyBasic(req *server.Request) bool {
 // ClientMetadataMembers returns the member by which a client allows no other method than
 // its registered one.
 func (ClientSecretBasic) ClientMetadataMembers() []string {
-	return []string{server.RequireAuthMethodMember}
+	return []string{clientmeta.RequireAuthMethod}
 }
 
 // CheckClientMetadata checks that the member is a boolean.
 func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
+	return clientmeta.CheckBool(metadata, clientmeta.RequireAuthMethod)
 }
 
 // AuthenticateClient checks the id and secret of the header. RFC 6749 requires them to be

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 )
 
 // ClientSecretPost is authentication by the client id and secret in the body (RFC 6749
@@ -31,12 +32,12 @@ func repeatsHeader(req *server.Request) bool {
 // ClientMetadataMembers returns the member by which a client allows no other method than
 // its registered one.
 func (ClientSecretPost) ClientMetadataMembers() []string {
-	return []string{server.RequireAuthMethodMember}
+	return []string{clientmeta.RequireAuthMethod}
 }
 
 // CheckClientMetadata checks that the member is a boolean.
 func (ClientSecretPost) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return server.CheckBoolMember(metadata, server.RequireAuthMethodMember)
+	return clientmeta.CheckBool(metadata, clientmeta.RequireAuthMethod)
 }
 
 // AuthenticateClient checks the id and secret of the body.

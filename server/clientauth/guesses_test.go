@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
@@ -62,5 +63,5 @@ func TestWhatIsNoGuess(t *testing.T) {
 }
 
 func insists(c *oauthtest.Client) {
-	c.ClientMetadata.Extra = map[string]json.RawMessage{server.RequireAuthMethodMember: json.RawMessage("true")}
+	c.ClientMetadata.Extra = map[string]json.RawMessage{clientmeta.RequireAuthMethod: json.RawMessage("true")}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -294,7 +295,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 // refused returns err if it is an internal failure. For an invalid document it returns the
 // reason why there is no such client.
 func (l documentLookup) refused(err error) error {
-	var invalid *server.ClientMetadataError
+	var invalid *clientmeta.Error
 	var failure *server.Error
 	switch {
 	case errors.As(err, &failure) && failure.Status != http.StatusBadRequest:

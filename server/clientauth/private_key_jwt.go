@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
@@ -53,7 +54,7 @@ func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, req *server.Reque
 		return nil
 	}
 	if len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || m.Fetcher == nil) {
-		return server.InvalidMember("jwks", "", "is missing: a client that authenticates by private_key_jwt must register its keys, here or at a jwks_uri from which the server fetches them")
+		return clientmeta.Invalid("jwks", "", "is missing: a client that authenticates by private_key_jwt must register its keys, here or at a jwks_uri from which the server fetches them")
 	}
 	algorithms := req.Server.SignatureAlgorithms(m.Algorithms)
 	if err := checkSigningAlgorithm(metadata, models.PrivateKeyJWT, algorithms); err != nil {
@@ -62,7 +63,7 @@ func (m *PrivateKeyJWT) CheckClientMetadata(_ context.Context, req *server.Reque
 	if chosen, given := metadata.Extra[signingAlgMember]; given {
 		algorithms = []jose.SignatureAlgorithm{registeredAlgorithm(chosen)}
 	}
-	return server.CheckSigningKeys(metadata, algorithms)
+	return clientmeta.CheckSigningKeys(metadata, algorithms)
 }
 
 // Presented reports whether the request has a client assertion that is not

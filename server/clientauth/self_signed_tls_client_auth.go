@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
@@ -39,7 +40,7 @@ func (m *SelfSignedTLSClientAuth) CheckClientMetadata(_ context.Context, _ *serv
 		return nil
 	}
 	if !hasCertificate(metadata.JWKs, func(*x509.Certificate) bool { return true }) {
-		return server.InvalidMember("jwks", "", "has no certificate: a client that authenticates by self_signed_tls_client_auth must register its own, as the member x5c of its keys")
+		return clientmeta.Invalid("jwks", "", "has no certificate: a client that authenticates by self_signed_tls_client_auth must register its own, as the member x5c of its keys")
 	}
 	return nil
 }

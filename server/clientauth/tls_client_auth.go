@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -77,7 +78,7 @@ func (*TLSClientAuth) CheckClientMetadata(_ context.Context, _ *server.Request, 
 		return nil
 	}
 	if _, _, ok := registeredSubject(metadata); !ok {
-		return server.InvalidMember("tls_client_auth_subject_dn", string(metadata.Extra["tls_client_auth_subject_dn"]), "or another member of RFC 8705 section 2.1.2 must name the subject of the certificate; register exactly one of them, a string")
+		return clientmeta.Invalid("tls_client_auth_subject_dn", string(metadata.Extra["tls_client_auth_subject_dn"]), "or another member of RFC 8705 section 2.1.2 must name the subject of the certificate; register exactly one of them, a string")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
@@ -146,7 +147,7 @@ func (p *Proofs) verify(r *http.Request, target, accessToken string, now time.Ti
 		return nil, server.NewError(server.InvalidDPoPProof, "The 'jti' of the DPoP proof is missing or too long.")
 	case proof.Method != r.Method || !sameTarget(proof.Target, target):
 		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof is for a different request. Check its 'htm' and 'htu'.").With(
-			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", server.LoggedURI(proof.Target)), slog.String("target", server.LoggedURI(target)))
+			slog.String("htm", proof.Method), slog.String("method", r.Method), slog.String("htu", logtext.URI(proof.Target)), slog.String("target", logtext.URI(target)))
 	case now.Sub(issuedAt) > proofLife, issuedAt.Sub(now) > proofAhead:
 		return nil, server.NewError(server.InvalidDPoPProof, "The DPoP proof was not made just now. Check its 'iat' and the clock.").With(slog.Int64("iat", int64(proof.IssuedAt)), slog.Int64("now", now.Unix()))
 	case accessToken != "" && subtle.ConstantTimeCompare([]byte(proof.AccessTokenHash), []byte(hashOfToken(accessToken))) != 1:

@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/indicator"
@@ -111,11 +112,11 @@ func (*Introspection) CheckAuthMethod(method string) bool { return method != mod
 func (e *Introspection) CheckConfig(config *server.Config) error {
 	var faults []error
 	for _, clientID := range slices.Sorted(maps.Keys(e.APIs)) {
-		if err := server.CheckAPIResources(e.APIs[clientID]); err != nil {
+		if err := clientmeta.CheckAPIResources(e.APIs[clientID]); err != nil {
 			faults = append(faults, fmt.Errorf("endpoint: Introspection.APIs[%q]: %w", clientID, err))
 		}
 	}
-	if err := server.CheckAPIResources(strings.Fields(e.DefaultResource)); err != nil {
+	if err := clientmeta.CheckAPIResources(strings.Fields(e.DefaultResource)); err != nil {
 		faults = append(faults, fmt.Errorf("endpoint: Introspection.DefaultResource: %w", err))
 	}
 	if e.QueryToken == nil {

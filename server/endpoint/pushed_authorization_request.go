@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/ondemand"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
@@ -129,7 +130,7 @@ func (e *PushedAuthorizationRequest) ResolveAuthorizationRequest(ctx context.Con
 
 // CheckAuthorizationRequest refuses a request that must be pushed but was not.
 func (e *PushedAuthorizationRequest) CheckAuthorizationRequest(_ context.Context, req *server.Request) error {
-	if req.Endpoint != "authorization" || strings.HasPrefix(req.RequestURI, requestURIPrefix) || !e.Required && !server.AsksFor(req.Client, requirePushed) {
+	if req.Endpoint != "authorization" || strings.HasPrefix(req.RequestURI, requestURIPrefix) || !e.Required && !clientmeta.AsksFor(req.Client, requirePushed) {
 		return nil
 	}
 	return server.NewError(server.InvalidRequest, "The authorization request must be pushed (RFC 9126).")
@@ -156,7 +157,7 @@ func (*PushedAuthorizationRequest) ClientMetadataMembers() []string { return []s
 
 // CheckClientMetadata checks that the member is a boolean.
 func (*PushedAuthorizationRequest) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return server.CheckBoolMember(metadata, requirePushed)
+	return clientmeta.CheckBool(metadata, requirePushed)
 }
 
 func errNoSuchRequestURI() *server.Error {

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cache"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/reason"
@@ -424,7 +425,7 @@ func typeFault(err error) error {
 	if errors.As(err, &wrongType) {
 		member = wrongType.Member()
 	}
-	return server.InvalidMember(member, "", "does not have the JSON type of RFC 7591 section 2; write it as defined there")
+	return clientmeta.Invalid(member, "", "does not have the JSON type of RFC 7591 section 2; write it as defined there")
 }
 
 // checkInitialAccessToken decides who may register (RFC 7591 section 3).

@@ -28,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -152,7 +153,7 @@ func TestRegistration(t *testing.T) {
 				answer := r.Grant(oauthtest.AuthorizeQuery(client, "redirect_uri="+url.QueryEscape(uri)))
 				assert.True(t, strings.HasPrefix(answer.Header.Get("Location"), uri+"?"), answer.Header.Get("Location"))
 			}
-			assert.Equal(t, "エディタ", server.DisplayName(&row, "ja"))
+			assert.Equal(t, "エディタ", display.Name(&row, "ja"))
 		})
 		t.Run("what no client can say", func(t *testing.T) {
 			for _, row := range []struct{ body, code string }{

@@ -12,11 +12,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
@@ -158,7 +160,7 @@ func (SecurityProfile) CheckAuthorizationRequest(_ context.Context, req *server.
 	case !req.Params.Has("redirect_uri"):
 		return server.NewError(server.InvalidRequest, "The request has no 'redirect_uri'.")
 	case !encrypted(req.RedirectURI):
-		return server.NewError(server.InvalidRequest, "The 'redirect_uri' must be https, or a loopback address of a native app.").With(slog.String("redirect_uri", server.LoggedURI(req.RedirectURI)))
+		return server.NewError(server.InvalidRequest, "The 'redirect_uri' must be https, or a loopback address of a native app.").With(slog.String("redirect_uri", logtext.URI(req.RedirectURI)))
 	}
 	return nil
 }
@@ -187,7 +189,7 @@ func (SecurityProfile) ClientMetadataMembers() []string { return nil }
 func (SecurityProfile) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
 	for _, uri := range metadata.RedirectURIs {
 		if !encrypted(uri) {
-			return server.InvalidMember("redirect_uris", uri, "is not allowed by the FAPI 2.0 Security Profile; use https, or http on a loopback address")
+			return clientmeta.Invalid("redirect_uris", uri, "is not allowed by the FAPI 2.0 Security Profile; use https, or http on a loopback address")
 		}
 	}
 	return nil

@@ -15,6 +15,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -117,7 +119,7 @@ func (AuthorizationDetail) explain(err error) error {
 	if !errors.As(err, &fault) || len(fault.Path) == 0 {
 		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail cannot be parsed as its type.").BecauseOf(err)
 	}
-	member := server.Excerpt(strings.Join(fault.Path, "."))
+	member := display.Excerpt(strings.Join(fault.Path, "."))
 	if errors.Is(err, strictjson.ErrUnknown) {
 		return server.NewError(server.InvalidAuthorizationDetails, "An authorization detail has the member '%s', which its type does not define. Leave it out.", member)
 	}
@@ -335,7 +337,7 @@ func (a *AuthorizationDetails) CheckClientMetadata(_ context.Context, _ *server.
 	var kinds []string
 	unknown := func(kind string) bool { _, known := a.Types[kind]; return !known }
 	if given && (strictjson.Unmarshal(member, &kinds) != nil || slices.ContainsFunc(kinds, unknown)) {
-		return server.InvalidMember("authorization_details_types", string(member), "must be a list of types that the server supports; choose from "+strings.Join(slices.Sorted(maps.Keys(a.Types)), ", "))
+		return clientmeta.Invalid("authorization_details_types", string(member), "must be a list of types that the server supports; choose from "+strings.Join(slices.Sorted(maps.Keys(a.Types)), ", "))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/cnf"
 )
 
@@ -42,7 +43,7 @@ func (c *CertificateBoundTokens) CheckIssuance(_ context.Context, req *server.Re
 	if req.Endpoint != "token" || req.Authorization.Confirmation != "" {
 		return nil
 	}
-	asked := server.AsksFor(req.Client, certificateBound)
+	asked := clientmeta.AsksFor(req.Client, certificateBound)
 	certificates := req.ClientCertificates()
 	switch {
 	case len(certificates) > 0 && (asked || c.EveryClient):
@@ -59,5 +60,5 @@ func (*CertificateBoundTokens) ClientMetadataMembers() []string { return []strin
 
 // CheckClientMetadata checks that the member is a boolean.
 func (*CertificateBoundTokens) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return server.CheckBoolMember(metadata, certificateBound)
+	return clientmeta.CheckBool(metadata, certificateBound)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/dpop"
 )
@@ -91,7 +92,7 @@ func (d *DPoP) CheckIssuance(_ context.Context, req *server.Request, issuance *s
 		}
 		req.Authorization.Confirmation = cnf.New(cnf.JWKThumbprint, thumbprint)
 		return nil
-	case d.Required || server.AsksFor(req.Client, dpopBound) || bound(issuance.Credential):
+	case d.Required || clientmeta.AsksFor(req.Client, dpopBound) || bound(issuance.Credential):
 		return server.NewError(server.InvalidDPoPProof, "The request needs a DPoP proof.")
 	}
 	return nil
@@ -116,5 +117,5 @@ func (*DPoP) ClientMetadataMembers() []string { return []string{dpopBound} }
 
 // CheckClientMetadata checks that the member is a boolean.
 func (*DPoP) CheckClientMetadata(_ context.Context, _ *server.Request, metadata *models.ClientMetadata) error {
-	return server.CheckBoolMember(metadata, dpopBound)
+	return clientmeta.CheckBool(metadata, dpopBound)
 }

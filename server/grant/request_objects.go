@@ -14,10 +14,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/jwt"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 )
@@ -176,7 +178,7 @@ func (r *RequestObjects) fetch(ctx context.Context, metadata *models.ClientMetad
 	_ = strictjson.Unmarshal(metadata.Extra[requestURIsMember], &registered) // a malformed member lists none
 	same := func(uri string) bool { return withoutFragment(uri) == withoutFragment(address) }
 	if r.Fetcher == nil || !slices.ContainsFunc(registered, same) {
-		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.").With(slog.String("request_uri", server.LoggedURI(address)))
+		return "", server.NewError(server.InvalidRequestURI, "The 'request_uri' is not registered for this client.").With(slog.String("request_uri", logtext.URI(address)))
 	}
 	text, err := r.Fetcher.Get(ctx, address) // caches by the whole URI
 	if errors.Is(err, fetch.ErrRefused) {
@@ -315,7 +317,7 @@ func (r *RequestObjects) CheckAuthorizationRequest(_ context.Context, req *serve
 	switch {
 	case req.RequestObject != nil, req.Endpoint == authorizationEndpoint && strings.HasPrefix(req.RequestURI, "urn:"), req.ResponseType == "":
 		return nil
-	case r.Required || server.AsksFor(req.Client, requireSigned):
+	case r.Required || clientmeta.AsksFor(req.Client, requireSigned):
 		return server.NewError(server.InvalidRequest, "The authorization request must be signed (RFC 9101).")
 	}
 	return nil
@@ -356,12 +358,12 @@ func (*RequestObjects) ClientMetadataMembers() []string {
 
 // CheckClientMetadata refuses a client that could not do what its metadata says.
 func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Request, metadata *models.ClientMetadata) error {
-	if err := server.CheckBoolMember(metadata, requireSigned); err != nil {
+	if err := clientmeta.CheckBool(metadata, requireSigned); err != nil {
 		return err
 	}
 	var algorithm jose.SignatureAlgorithm
 	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (strictjson.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
-		return server.InvalidMember(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
+		return clientmeta.Invalid(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
 	}
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
@@ -377,11 +379,11 @@ func (r *RequestObjects) checkKeys(s *server.Server, metadata *models.ClientMeta
 	case !hasTo && chosen == "":
 		return nil
 	case hasTo && len(metadata.JWKs) == 0 && (metadata.JWKsURI == "" || r.Fetcher == nil):
-		return server.InvalidMember("jwks", "", "is missing, but the client's authorization requests must be signed; register its keys")
+		return clientmeta.Invalid("jwks", "", "is missing, but the client's authorization requests must be signed; register its keys")
 	case chosen != "":
-		return server.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
+		return clientmeta.CheckSigningKeys(metadata, []jose.SignatureAlgorithm{chosen})
 	}
-	return server.CheckSigningKeys(metadata, s.SignatureAlgorithms(r.Algorithms))
+	return clientmeta.CheckSigningKeys(metadata, s.SignatureAlgorithms(r.Algorithms))
 }
 
 // checkEncryption refuses encryption algorithms that the server does not support. A client
@@ -401,7 +403,7 @@ func (r *RequestObjects) checkEncryption(metadata *models.ClientMetadata) error 
 			known = slices.Contains(contentEncryptions(), jose.ContentEncryption(chosen))
 		}
 		if !known {
-			return server.InvalidMember(member, cmp.Or(chosen, string(raw)), "is not an algorithm that the server decrypts; choose one from its metadata")
+			return clientmeta.Invalid(member, cmp.Or(chosen, string(raw)), "is not an algorithm that the server decrypts; choose one from its metadata")
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/indicator"
@@ -92,7 +93,7 @@ func (r ResourceIndicators) requested(req *server.Request, otherwise string) (au
 	}
 	for _, resource := range named {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return "", server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
+			return "", server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", logtext.URI(resource)))
 		}
 	}
 	if !names(r.Resources, named) {

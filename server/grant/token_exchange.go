@@ -13,12 +13,14 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -279,7 +281,7 @@ func (e *Exchange) prepare(req *server.Request) error {
 	}
 	for _, resource := range req.Params["resource"] {
 		if _, err := weburi.Parse(resource); err != nil || strings.Contains(resource, "#") {
-			return server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", server.LoggedURI(resource)))
+			return server.NewError(server.InvalidTarget, "A 'resource' must be an absolute URI without a fragment.").With(slog.String("resource", logtext.URI(resource)))
 		}
 	}
 	if slices.ContainsFunc(e.Audience, func(one string) bool { return strings.ContainsAny(one, " \t\r\n") }) {
@@ -363,7 +365,7 @@ func (e *Exchange) takeScope(req *server.Request) error {
 		e.Scope = wordlist.Common(e.Scope, subject) // the client's default may exceed it
 	default:
 		if more := wordlist.Without(e.Scope, subject); more != "" {
-			return server.NewError(server.InvalidScope, "The scope '%s' exceeds that of the 'subject_token'.", server.Excerpt(more)).
+			return server.NewError(server.InvalidScope, "The scope '%s' exceeds that of the 'subject_token'.", display.Excerpt(more)).
 				With(slog.String("scope", e.Scope), slog.String("granted_scope", subject))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/ownclaims"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 // ClaimsRequest is the claims parameter of a request (OpenID Connect Core section 5.5).
@@ -56,7 +57,7 @@ func ParseClaims(text string) (*ClaimsRequest, error) {
 
 // isClaimName reports whether a claim can have the name. The consent page shows the names,
 // so an unreadable name is ignored like that of an unknown claim (section 5.5).
-func isClaimName(name string) bool { return name != "" && server.DisplayText(name) == name }
+func isClaimName(name string) bool { return name != "" && display.Text(name) == name }
 
 // grantedClaims is ParseClaims for claims stored with a grant, which may be older than the
 // strict parsing rules: ambiguous members are ignored.

@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 )
 
@@ -38,7 +39,7 @@ func invalid(metadata *models.ClientMetadata, member, problem string) error {
 	if value == "" {
 		value = string(metadata.Extra[member])
 	}
-	return server.InvalidMember(member, value, problem)
+	return clientmeta.Invalid(member, value, problem)
 }
 
 // CheckClientMetadata refuses metadata that the client could not comply with, or that the
@@ -89,14 +90,14 @@ func checkApplicationType(metadata *models.ClientMetadata) error {
 		u, err := weburi.Parse(uri)
 		switch {
 		case err != nil:
-			return server.InvalidMember("redirect_uris", uri, err.Error())
+			return clientmeta.Invalid("redirect_uris", uri, err.Error())
 		case kind == "native" && u.Scheme == "https" && loopback.Is(u.Hostname()),
 			kind == "native" && u.Scheme == "http" && !loopback.Is(u.Hostname()):
-			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type native; use http on a loopback address, a private-use scheme, or https on a host of its own")
+			return clientmeta.Invalid("redirect_uris", uri, "is not allowed for the application_type native; use http on a loopback address, a private-use scheme, or https on a host of its own")
 		case kind != "native" && implicit && (u.Scheme != "https" || loopback.Is(u.Hostname())):
-			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type web with the implicit grant; use https on a host other than localhost, or leave out the implicit grant")
+			return clientmeta.Invalid("redirect_uris", uri, "is not allowed for the application_type web with the implicit grant; use https on a host other than localhost, or leave out the implicit grant")
 		case kind == "web" && u.Scheme != "https" && u.Scheme != "http":
-			return server.InvalidMember("redirect_uris", uri, "is not allowed for the application_type web; use https, or register the application_type native")
+			return clientmeta.Invalid("redirect_uris", uri, "is not allowed for the application_type web; use https, or register the application_type native")
 		}
 	}
 	return nil

@@ -13,9 +13,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/internal/clientrules"
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -128,10 +131,10 @@ func (l *LogoutRequest) findRedirectURI(req *server.Request) error {
 	case l.Client == nil:
 		return server.NewError(server.InvalidRequest, "A 'post_logout_redirect_uri' needs an 'id_token_hint' or a 'client_id'.")
 	case !slices.Contains(listMember(metadataOf(l.Client), postLogoutRedirectURIs), uri):
-		return server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", server.Excerpt(uri)).With(slog.String("post_logout_redirect_uri", server.LoggedURI(uri)))
+		return server.NewError(server.InvalidRequest, "The 'post_logout_redirect_uri' '%s' is not registered for this client.", display.Excerpt(uri)).With(slog.String("post_logout_redirect_uri", logtext.URI(uri)))
 	default:
 		if err := req.Server.MayRedirect(l.Client, uri); err != nil {
-			return server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", server.Excerpt(uri), err).With(slog.String("post_logout_redirect_uri", server.LoggedURI(uri)))
+			return server.NewError(server.InvalidRequest, "The client cannot use its 'post_logout_redirect_uri' '%s': it %s.", display.Excerpt(uri), err).With(slog.String("post_logout_redirect_uri", logtext.URI(uri)))
 		}
 	}
 	l.PostLogoutRedirectURI = uri
@@ -183,7 +186,7 @@ func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *
 func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hint) bool {
 	switch {
 	case req.User == nil:
-		return !server.IsSelfMade(client)
+		return !clientrules.IsSelfMade(client)
 	case from.sid != "":
 		return from.sid == p.sid(client, req.Authentication.SessionID)
 	default:
@@ -200,7 +203,7 @@ func (p *Provider) FrontChannelLogouts(ctx context.Context, ended *EndedSession)
 			return nil, err
 		}
 		u := p.addressOf(ctx, client, frontChannelLogoutURI)
-		if u == nil || server.PolicySource(u.String()) == "" { // no page could load it
+		if u == nil || display.PolicySource(u.String()) == "" { // no page could load it
 			continue
 		}
 		query := u.Query()
@@ -232,7 +235,7 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 		}
 		next += separator + url.Values{"state": {logout.State}}.Encode()
 	}
-	goes := logout.Confirmed || !server.IsSelfMade(logout.Client)
+	goes := logout.Confirmed || !clientrules.IsSelfMade(logout.Client)
 	if next != "" {
 		if err := p.server.MayRedirect(logout.Client, next); err != nil {
 			p.server.WriteError(w, r, fmt.Errorf("oidc: the PostLogoutRedirectURI %q %w", next, err))
@@ -264,7 +267,7 @@ func (p *Provider) addressOf(ctx context.Context, client server.Client, member s
 	u, err := weburi.ParseAddress(text)
 	if err != nil {
 		p.server.LogRefusal(ctx, reason.New("a URL of the client is not valid and is ignored: see the doctor", slog.String("client_id", client.GetClientID()),
-			slog.String("member", member), slog.String("value", server.Excerpt(text)), slog.String("fault", err.Error())))
+			slog.String("member", member), slog.String("value", display.Excerpt(text)), slog.String("fault", err.Error())))
 		return nil
 	}
 	return u
@@ -298,7 +301,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string, goes b
 	origins := make([]string, len(frames))
 	sources := make([]template.URL, len(frames))
 	for i, frame := range frames {
-		origins[i] = server.PolicySource(frame)
+		origins[i] = display.PolicySource(frame)
 		sources[i] = template.URL(frame) //nolint:gosec // a URL that a client registered, https or loopback
 	}
 	slices.Sort(origins)
@@ -313,7 +316,7 @@ func writeLogoutPage(w http.ResponseWriter, frames []string, next string, goes b
 		Frames []template.URL
 		Script template.JS
 		Style  template.CSS
-	}{template.URL(next), server.DisplayHost(next), goes, sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that the server may redirect to
+	}{template.URL(next), display.Host(next), goes, sources, logoutScript, logoutStyle}) //nolint:gosec // a URI that the server may redirect to
 }
 
 func digestOf(text string) string {

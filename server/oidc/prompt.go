@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 
@@ -65,7 +66,7 @@ func (p *Provider) PrepareInteraction(ctx context.Context, req *server.Request, 
 			consent.RequireAccountChoice()
 		}
 	}
-	if server.AsksFor(req.Client, "require_auth_time") && req.Authentication.Time == 0 {
+	if clientmeta.AsksFor(req.Client, "require_auth_time") && req.Authentication.Time == 0 {
 		consent.RequireSignIn()
 	}
 	if err := p.checkHint(ctx, req, consent); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/logging"
 )
 
 // observe runs f and reports it to the observers. f may return a token along with an error.
@@ -42,7 +43,7 @@ const endpoint = "resource"
 
 // describe adds what is known about a request and its token, which may be nil.
 func (p *Protector) describe(o *server.Observation, r *http.Request, token *server.StoredToken) {
-	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), server.RequestID(r.Context())
+	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), logging.RequestID(r.Context())
 	o.OfToken(token)
 }
 

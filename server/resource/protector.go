@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/locale"
+	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -117,7 +118,7 @@ func NewProtector(config Config, validators ...TokenValidator) (*Protector, erro
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	config.Logger = slog.New(server.LogHandler(config.Logger.Handler()))
+	config.Logger = slog.New(logging.Handler(config.Logger.Handler()))
 	if config.RemoteAddress == nil {
 		config.RemoteAddress = ratelimit.RemoteAddress
 	}

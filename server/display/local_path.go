@@ -1,4 +1,4 @@
-package server
+package display
 
 import (
 	"net/url"

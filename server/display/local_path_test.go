@@ -1,14 +1,14 @@
-package server_test
+package display_test
 
 import (
 	"testing"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/display"
 )
 
 func TestLocalPath(t *testing.T) {
 	for _, next := range []string{"/", "/login", "/oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fapp.example%2F", "/a?b=//c"} {
-		if got := server.LocalPath(next); got != next {
+		if got := display.LocalPath(next); got != next {
 			t.Errorf("LocalPath(%q) = %q", next, got)
 		}
 	}
@@ -16,7 +16,7 @@ func TestLocalPath(t *testing.T) {
 		"", "home", "//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, `/a\b`, "https://evil.example/",
 		"javascript:alert(1)", "/\t/evil.example", "/\n/evil.example", " /a", "http:evil.example", "/%zz", "\x00/", "@evil.example",
 	} {
-		if got := server.LocalPath(next); got != "/" {
+		if got := display.LocalPath(next); got != "/" {
 			t.Errorf("LocalPath(%q) = %q, want /", next, got)
 		}
 	}

@@ -159,7 +159,7 @@ func (c *ClientMixin) CheckClientSecret(secret string, now time.Time) bool {
 	if current && verifyClientSecret(c.ClientSecret, secret) {
 		return true
 	}
-	previous := c.PreviousClientSecret != "" && now.Unix() < c.PreviousClientSecretExpiresAt
+	previous := now.Unix() < c.PreviousClientSecretExpiresAt
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 
@@ -171,7 +171,7 @@ func (c *ClientMixin) HasExpiredClientSecret(secret string, now time.Time) bool 
 	if current && verifyClientSecret(c.ClientSecret, secret) {
 		return true
 	}
-	previous := c.PreviousClientSecret != "" && now.Unix() >= c.PreviousClientSecretExpiresAt
+	previous := now.Unix() >= c.PreviousClientSecretExpiresAt
 	return previous && verifyClientSecret(c.PreviousClientSecret, secret)
 }
 

@@ -96,7 +96,7 @@ func IsPlaintextClientSecret(stored string) bool {
 // plaintext from an older program verifies; a possible digest of an unknown kind does not.
 func verifyClientSecret(stored, presented string) bool {
 	switch {
-	case stored == "" || presented == "", IsDerivedClientSecret(stored): // a derived secret signs and is never sent
+	case presented == "", IsDerivedClientSecret(stored): // a derived secret signs and is never sent
 		return false
 	case isBcrypt(stored):
 		return bcrypt.CompareHashAndPassword([]byte(stored), []byte(presented)) == nil

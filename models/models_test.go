@@ -3,6 +3,7 @@ package models_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -429,6 +430,87 @@ func TestASecretThatHasExpiredIsNone(t *testing.T) {
 		c := &models.ClientMixin{ClientSecret: stored, ClientSecretExpiresAt: now.Unix()}
 		assert.True(t, c.CheckClientSecret("x", now.Add(-time.Second)))
 		assert.False(t, c.CheckClientSecret("x", now), "at the second that it names")
+	}
+}
+
+// The current and the previous secret each have a time of their own, and one that ended is
+// told from one that is wrong.
+func TestEachSecretHasItsTime(t *testing.T) {
+	c := &models.ClientMixin{
+		ClientSecret: models.HashClientSecret("new"), ClientSecretExpiresAt: now.Unix() + 20,
+		PreviousClientSecret: models.HashClientSecret("old"), PreviousClientSecretExpiresAt: now.Unix() + 10,
+	}
+	for after, want := range map[int64]struct{ oldIs, newIs string }{9: {"right", "right"}, 10: {"expired", "right"}, 19: {"expired", "right"}, 20: {"expired", "expired"}} {
+		is := func(secret string) string {
+			at := now.Add(time.Duration(after) * time.Second)
+			switch right, expired := c.CheckClientSecret(secret, at), c.HasExpiredClientSecret(secret, at); {
+			case right && !expired:
+				return "right"
+			case expired && !right:
+				return "expired"
+			default:
+				return "wrong"
+			}
+		}
+		assert.Equal(t, want.oldIs, is("old"), after)
+		assert.Equal(t, want.newIs, is("new"), after)
+		for _, wrong := range []string{"", "other"} {
+			assert.Equal(t, "wrong", is(wrong), after)
+		}
+	}
+	without := new(models.ClientMixin)
+	assert.False(t, without.CheckClientSecret("", now))
+	assert.False(t, without.HasExpiredClientSecret("", now))
+}
+
+// A secret of as many characters as a bcrypt digest is none.
+func TestASecretOfTheLengthOfADigestIsASecret(t *testing.T) {
+	for _, stored := range []string{"!! $" + strings.Repeat("x", 56), "$2" + strings.Repeat("x", 58), strings.Repeat("x", 60)} {
+		c := &models.ClientMixin{ClientSecret: stored}
+		assert.Equal(t, models.IsPlaintextClientSecret(stored), c.CheckClientSecret(stored, now), stored)
+	}
+	assert.True(t, models.IsPlaintextClientSecret("!! $"+strings.Repeat("x", 56)))
+}
+
+// What a credential keeps when it is spent tells a replay by its grant, and nothing else.
+func TestWhatASpentCredentialKeeps(t *testing.T) {
+	type described interface{ DescribeTable() models.Table }
+	for name, c := range map[string]struct {
+		mixin described
+		kept  []string
+	}{
+		"code": {new(models.AuthorizationCodeMixin), []string{
+			"AuthTime", "ClientGeneration", "ClientID", "Code", "ExpiresAt", "GrantID", "IssuedAt", "Issuer", "LongClientID", "RedeemedAt", "SessionID", "UserGeneration"}},
+		"device code": {new(models.DeviceCodeMixin), []string{
+			"ApprovedAt", "AuthTime", "ClientGeneration", "ClientID", "DeniedAt", "DeviceCode", "ExpiresAt", "GrantID", "IssuedAt", "Issuer", "LastPolledAt", "LongClientID",
+			"PollInterval", "RedeemedAt", "SessionID", "UserCode", "UserGeneration"}},
+	} {
+		var kept []string
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(c.mixin).Elem()) {
+			if !field.Anonymous && !slices.Contains(c.mixin.DescribeTable().Unspent, field.Name) {
+				kept = append(kept, field.Name)
+			}
+		}
+		slices.Sort(kept)
+		assert.Equal(t, c.kept, kept, name)
+	}
+}
+
+// Members that mean nothing are named in their order, and are written back by nobody.
+func TestIgnoredMembersAreInOrder(t *testing.T) {
+	ignored, err := models.IgnoredClientMetadata([]byte(`{"z":"\ud800","b":1,"a":1,"a":2,"b":2,"c":3}`))
+	require.NoError(t, err)
+	var names []string
+	for _, one := range ignored {
+		names = append(names, one.Name)
+	}
+	assert.Equal(t, []string{"a", "b", "z"}, names)
+	for _, extra := range []string{`{"Client_Name":"x"}`, `{"client_name":"x"}`, `{}`} {
+		metadata := models.ClientMetadata{ClientName: "name"}
+		require.NoError(t, json.Unmarshal([]byte(extra), &metadata.Extra))
+		text, err := json.Marshal(metadata)
+		require.NoError(t, err, extra)
+		assert.JSONEq(t, `{"client_name":"name"}`, string(text), extra)
 	}
 }
 

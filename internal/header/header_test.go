@@ -31,6 +31,7 @@ func TestRedirect(t *testing.T) {
 
 func TestChallenge(t *testing.T) {
 	assert.Equal(t, "Basic", header.Challenge("Basic"))
+	assert.Equal(t, `Bearer realm=" ~"`, header.Challenge("Bearer", "realm", " ~", "name without a value"), "the first and the last printable character")
 	assert.Equal(t, `Bearer realm="api", scope="a b"`, header.Challenge("Bearer", "realm", "api", "error", "", "scope", "a b"))
 	for _, value := range []string{`a"b`, `a\b`, "a\nb", "ü", "\x00", "\x7f"} {
 		assert.Equal(t, `Bearer realm="api"`, header.Challenge("Bearer", "realm", "api", "scope", value), value)

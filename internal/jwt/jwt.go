@@ -4,6 +4,7 @@
 package jwt
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -81,7 +82,7 @@ type Audience []string
 
 // UnmarshalJSON reads a string or an array of strings.
 func (a *Audience) UnmarshalJSON(text []byte) error {
-	if len(text) > 0 && text[0] == '[' {
+	if bytes.HasPrefix(text, []byte("[")) {
 		return strictjson.Unmarshal(text, (*[]string)(a))
 	}
 	var one *string

@@ -18,10 +18,6 @@ const endOfDates = 253402300800
 
 // UnmarshalJSON decodes a number, or null.
 func (d *NumericDate) UnmarshalJSON(text []byte) error {
-	if string(text) == "null" {
-		*d = 0
-		return nil
-	}
 	var number float64 // exact to less than a millisecond in this range
 	if err := strictjson.Unmarshal(text, &number); err != nil {
 		return err

@@ -27,6 +27,10 @@ func TestParse(t *testing.T) {
 		"https://xn--99999999.com/cb":                       "punycode", // beyond all characters
 		"https://app.xn--zz.example/cb":                     "punycode", // that ends too soon
 		"https://xn--/cb":                                   "punycode",
+		"https://[127.0.0.1]/cb":                            "not an absolute URI",
+		"https://[::1%25lo]/cb":                             "in brackets",
+		"https://app.example./cb":                           "not a domain name",
+		"https://app.example.1/cb":                          "IPv4",
 		"https://xn--abc-/cb":                               "host", // which stands for abc
 		"https://xn--abc-a.example/cb":                      "punycode",
 		"https://xn--lca.example/cb":                        "punycode", // a capital
@@ -150,6 +154,11 @@ func TestStartsPrograms(t *testing.T) {
 		"ms-settings", "MS-Word", "filesystem", "jar", "resource", "moz-extension", "chrome-extension", "safari-web-extension", "extension", "edge",
 		"microsoft-edge", "microsoft.windows.camera", "opera", "tel", "sms", "ws", "wss", "ftp", "intent", "android-app", "shell", "steam", "itms-services",
 		"x-apple.systempreferences", "content",
+		// All of the list, as none of them has a sibling that would be missed in its place.
+		"livescript", "mocha", "srcdoc", "mhtml", "mk", "res", "cid", "mid", "wyciwyg", "devtools", "brave", "vivaldi", "browser", "feed", "pcast",
+		"hcp", "help", "applescript", "shortcuts", "workflow", "jnlp", "jnlps", "clsid", "ldap", "ldaps", "market", "itms", "itmss", "ssh", "telnet",
+		"rlogin", "tn3270", "vnc", "rdp", "smb", "afp", "nfs", "dav", "davs", "webcal", "magnet", "smsto", "mms", "mmsto", "callto", "sip", "sips",
+		"facetime", "facetime-audio", "geo", "news", "snews", "nntp", "ftps", "sftp", "gopher",
 	} {
 		assert.True(t, weburi.StartsPrograms(scheme), scheme)
 		assert.False(t, weburi.IsPrivateUseScheme(scheme), scheme)

@@ -235,6 +235,9 @@ func TestForwardedCertificates(t *testing.T) {
 		{"two", "192.0.2.1:1", http.Header{"Client-Cert": {rfc9440(one), rfc9440(two)}}, 0},
 		{"none", "192.0.2.1:1", nil, 0},
 		{"nonsense", "192.0.2.1:1", http.Header{"Client-Cert": {":x:"}}, 0},
+		{"without its end", "192.0.2.1:1", http.Header{"Client-Cert": {strings.TrimSuffix(rfc9440(one), ":")}}, 0},
+		{"with more than it", "192.0.2.1:1", http.Header{"Client-Cert": {rfc9440(one) + ";a=b"}}, 0},
+		{"with nonsense in it", "192.0.2.1:1", http.Header{"Client-Cert": {strings.TrimSuffix(rfc9440(one), ":") + "!:"}}, 0},
 		{"nonsense in escapes", "192.0.2.1:1", http.Header{"Client-Cert": {"%zz"}}, 0},
 		{"nonsense in the chain", "192.0.2.1:1", http.Header{"Client-Cert": {rfc9440(one)}, "Client-Cert-Chain": {"x"}}, 0},
 	} {

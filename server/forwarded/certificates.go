@@ -71,16 +71,17 @@ func forwardedCertificate(text string) *x509.Certificate {
 	text = strings.TrimSpace(text)
 	var der []byte
 	if inner, ok := strings.CutPrefix(text, ":"); ok { // a byte sequence (RFC 9440 section 2.1)
-		inner, _ = strings.CutSuffix(inner, ":")
-		der, _ = base64.StdEncoding.DecodeString(inner)
+		inner, ended := strings.CutSuffix(inner, ":")
+		decoded, err := base64.StdEncoding.DecodeString(inner)
+		if err != nil || !ended {
+			return nil
+		}
+		der = decoded
 	} else if text, err := url.PathUnescape(text); err == nil {
 		if block, _ := pem.Decode([]byte(text)); block != nil {
 			der = block.Bytes
 		}
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil
-	}
+	certificate, _ := x509.ParseCertificate(der) // nil if it is none
 	return certificate
 }

@@ -94,11 +94,9 @@ func checksum(secret string) (text [checksumLength]byte) {
 	return text
 }
 
+// intact reports whether a secret, which is longer than a checksum, ends with its own.
 func intact(secret string) bool {
 	end := len(secret) - checksumLength
-	if end <= 0 {
-		return false
-	}
 	sum := checksum(secret[:end])
 	return string(sum[:]) == secret[end:]
 }

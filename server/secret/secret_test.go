@@ -25,9 +25,17 @@ func TestGeneratedSecrets(t *testing.T) {
 	} {
 		assert.True(t, secret.Malformed(malformed, secret.AccessToken), rule)
 	}
-	for _, foreign := range []string{"", "a", "a.b.c", "WCqdi2YIYVRfTkJcdkW4qkwD0X0xJ1b5EA9k9EQ1fX", "a_b", "a_b_c"} {
+	for _, foreign := range []string{"", "a", "a.b.c", "WCqdi2YIYVRfTkJcdkW4qkwD0X0xJ1b5EA9k9EQ1fX", "a_b", "a_b_c", "goa_at", "goa_at_b.c.d", "goa_at_" + strings.Repeat("A", 58) + "."} {
 		assert.False(t, secret.Malformed(foreign, secret.AccessToken), "another program may have made %q", foreign)
 	}
+}
+
+// A successor is derived in the same way by each release: what one derived, the next one finds.
+func TestADerivedSuccessor(t *testing.T) {
+	presented := secret.Present("goa_rt_presented")
+	key := []byte("0123456789abcdef0123456789abcdef")
+	assert.Equal(t, "goa_rt_SAVCSNWOJ2NFBBRSGPBPYQV7QWAKKU6E523IHE5Q6D6ZAGQUJD42", presented.Derive(key, "goa", secret.RefreshToken))
+	assert.NotEqual(t, presented.Derive(key, "goa", secret.RefreshToken)[7:], presented.Derive(key, "goa", secret.AccessToken)[7:])
 }
 
 func FuzzPresent(f *testing.F) {

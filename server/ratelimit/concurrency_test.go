@@ -139,3 +139,53 @@ func TestNoConcurrencyAtAll(t *testing.T) {
 	assert.Panics(t, func() { NewConcurrency(0, time.Second) })
 	assert.Panics(t, func() { NewConcurrency(1, 0) })
 }
+
+// Each of the three places at which a caller waits is left when its patience is over.
+func TestNobodyWaitsForEver(t *testing.T) {
+	const patience = time.Second
+	for place, c := range map[string]struct {
+		slots     int
+		keys      []string // that hold what there is
+		suspected []string
+		asks      string
+	}{
+		"its own turn":           {2, []string{"a"}, nil, "a"},
+		"the turn of suspects":   {2, []string{"a"}, []string{"a", "b"}, "b"},
+		"a slot":                 {2, []string{"a", "b"}, nil, "c"},
+		"a slot, as a suspect":   {2, []string{"a", "b"}, []string{"c"}, "c"},
+		"its own turn, suspects": {4, []string{"a", "a"}, []string{"a"}, "a"},
+	} {
+		t.Run(place, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limit := NewConcurrency(c.slots, patience)
+				for _, key := range c.suspected {
+					require.NoError(t, limit.Do(t.Context(), key, func() bool { return false }))
+				}
+				time.Sleep(time.Millisecond) // which ends the pause after those
+				held := make(chan struct{})
+				var holders sync.WaitGroup
+				for _, key := range c.keys {
+					holders.Go(func() {
+						assert.NoError(t, limit.Do(t.Context(), key, func() bool {
+							<-held
+							return true
+						}))
+					})
+				}
+				synctest.Wait()
+				begin := time.Now()
+				err := limit.Do(t.Context(), c.asks, func() bool {
+					t.Error("it had no turn")
+					return true
+				})
+				require.ErrorIs(t, err, ErrBusy)
+				assert.Equal(t, patience, time.Since(begin))
+				close(held)
+				holders.Wait()
+				time.Sleep(2 * patience)
+				require.NoError(t, limit.Do(t.Context(), c.asks, func() bool { return true }), "and nothing is kept of who left")
+				assert.Empty(t, limit.queues)
+			})
+		})
+	}
+}

@@ -30,6 +30,14 @@
 // hooks.go, registered once. The grants and extensions of this module only use
 // what this package exports.
 //
+// # Rooms
+//
+// Values that the engine, its extensions and programs share are in packages of their own: secret
+// and jwk (secrets and keys), assertion, cnf and indicator (what requests and tokens name), reason
+// and finding (what the log and the doctor say), clientmeta and display (what clients say of
+// themselves), forwarded, budget, cache, logging and locale. What an extension stores or checks is
+// beside it: device, par, dpop, eventlog, and the packages grant, endpoint and clientauth.
+//
 // # Observing
 //
 // An [ObserveHook] is told when a request begins and ends. eventlog.Log is one that

@@ -14,7 +14,7 @@ const (
 	// MostMarks is the maximum number of combining marks on one letter: more than any language
 	// needs, and too few to cover the lines above and below.
 	MostMarks = 4
-	// joiner is the zero width joiner, which combines two symbols into one emoji.
+	// Joiner is the zero width joiner, which combines two symbols into one emoji.
 	Joiner = "\u200D"
 )
 
@@ -22,8 +22,11 @@ const (
 type Fault int
 
 const (
+	// None is no fault.
 	None Fault = iota
+	// Invisible is a character that is invisible or changes the direction of text.
 	Invisible
+	// TooManyMarks is one combining mark too many on one letter.
 	TooManyMarks
 )
 

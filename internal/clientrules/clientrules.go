@@ -16,10 +16,12 @@ func RegisteredItself(client any) bool {
 	return ok && RegisteredMixin(registered.AsClientMixin())
 }
 
+// RegisteredMixin is [RegisteredItself] for the row of a client.
 func RegisteredMixin(client *models.ClientMixin) bool {
 	return IsOwnChoice(client.ClientSource) || client.ClientSource == "" && client.RegistrationAccessToken != ""
 }
 
+// IsOwnChoice reports whether a client from the source chose its own metadata.
 func IsOwnChoice(source string) bool {
 	return source == models.ClientByRegistration || source == models.ClientByDocument
 }
@@ -41,7 +43,7 @@ func ResponseTypes() [][2]string {
 	return [][2]string{{"code", "authorization_code"}, {"token", "implicit"}}
 }
 
-// issues returns a function that reports whether a response type includes what: a code, or a
+// Issues returns a function that reports whether a response type includes what: a code, or a
 // token of either kind, which belong to the implicit grant (OpenID Connect Dynamic Client
 // Registration section 2).
 func Issues(what string) func(responseType string) bool {

@@ -145,3 +145,15 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	_, err = New(Options{Transport: transport, AllowPrivateAddresses: true}).Get(t.Context(), s.URL)
 	assert.NoError(t, err, "but for the operator who says so")
 }
+
+// What is left out has the value that its comment names, and what is set stays.
+func TestTheOptionsHaveDefaults(t *testing.T) {
+	got := New(Options{}).options
+	assert.NotNil(t, got.Clock)
+	got.Clock = nil
+	assert.Equal(t, Options{Timeout: 5 * time.Second, MaxBytes: 64 << 10, CacheFor: 5 * time.Minute, KeepKeySetsFor: 24 * time.Hour, Concurrency: 64}, got)
+	own := Options{Timeout: 1, MaxBytes: 2, CacheFor: 3, KeepKeySetsFor: 4, Concurrency: 5}
+	got = New(own).options
+	got.Clock = nil
+	assert.Equal(t, own, got)
+}

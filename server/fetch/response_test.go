@@ -1,6 +1,8 @@
 package fetch_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +49,24 @@ func TestHowLongADocumentIsCached(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// A document is taken as it is sent: nothing is asked for compressed, which could be large when
+// it is unpacked, and nothing is unpacked.
+func TestADocumentIsNotUnpacked(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write([]byte("{}"))
+	require.NoError(t, z.Close())
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	}))
+	t.Cleanup(s.Close)
+	body, err := fetch.New(fetch.Options{AllowPrivateAddresses: true}).Get(t.Context(), s.URL)
+	require.NoError(t, err)
+	assert.Equal(t, packed.Bytes(), body)
 }
 
 // What is refused has no document and no status, and says why.

@@ -115,7 +115,7 @@ func New(options Options) *Fetcher {
 		// to another address after the check.
 		dialer.Control = ssrf.New(ssrf.WithPorts(443)).Safe
 	}
-	transport.DialContext, transport.DialTLSContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, nil, false
+	transport.DialContext, transport.DialTLSContext, transport.Proxy, transport.DisableCompression = dialer.DialContext, nil, nil, true
 	transport.DialTLS = nil //nolint:staticcheck // nothing may bypass the dialer
 	transport.MaxResponseHeaderBytes, transport.MaxIdleConnsPerHost, transport.IdleConnTimeout = maxHeaderSize, 1, options.Timeout
 	return &Fetcher{

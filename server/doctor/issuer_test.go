@@ -101,6 +101,7 @@ func TestWhatClientsSeeIsDiagnosed(t *testing.T) {
 		"nor for a second more":        {header("Cache-Control", "max-age=86401"), []string{"issuer_cache"}},
 		"it is of this issuer":         {rewriting(func(m map[string]any) { m["issuer"] = "https://other.example" }), []string{"issuer_metadata"}},
 		"it says what the server says": {rewriting(func(m map[string]any) { m["token_endpoint"] = "https://other.example/token" }), []string{"issuer_metadata"}},
+		"and no less":                  {rewriting(func(m map[string]any) { delete(m, "token_endpoint") }), []string{"issuer_metadata"}},
 		"and no more":                  {rewriting(func(m map[string]any) { m["x"] = 1 }), []string{"issuer_metadata"}},
 		"there are keys":               {rewriting(func(m map[string]any) { delete(m, "keys") }), []string{"issuer_keys"}},
 		"and none that is private":     {rewriting(func(m map[string]any) { m["keys"] = []any{json.RawMessage(private)} }), []string{"issuer_keys"}},

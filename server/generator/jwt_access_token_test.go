@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
@@ -154,4 +155,59 @@ func TestATokenIsMadeForItsResource(t *testing.T) {
 		assert.Equal(t, "goa", kind(narrow), "of a refresh that narrows it, too")
 		assert.Equal(t, "JWT", kind(p.Refresh(client, narrow.Body["refresh_token"], "&"+ask(signed))))
 	})
+}
+
+// What the record of a token says is in the JWT under the name that RFC 9068 section 2.2, RFC 8693
+// section 4.1, RFC 9396 section 9.1 and RFC 7800 section 3.1 give it, and not if it says nothing.
+func TestWhatTheRecordSaysIsInTheToken(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	jwt := &generator.JWTAccessToken{Audience: "https://default.example", Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})}
+	var says func(*models.TokenMixin)
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		c.AccessTokenGenerator = func(ctx context.Context, input server.TokenInput) (string, error) {
+			record := *input.Record
+			record.IssuedAt, record.ExpiresIn = 1_000, 60
+			says(&record)
+			input.Record, input.ID = &record, "id"
+			return jwt.Generate(ctx, input)
+		}
+	})
+	service := p.NewClient(oauthtest.Grants("client_credentials"))
+	issue := func() map[string]any {
+		a := p.Token(service, "grant_type=client_credentials")
+		require.Equal(t, http.StatusOK, a.Status, a.Raw)
+		var header, claims map[string]any
+		for i, part := range []*map[string]any{&header, &claims} {
+			text, err := base64.RawURLEncoding.DecodeString(strings.Split(a.Body["access_token"], ".")[i])
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(text, part))
+		}
+		assert.Equal(t, "at+jwt", header["typ"])
+		for name, value := range map[string]any{"client_id": service.ClientID, "sub": service.ClientID, "iat": 1000.0, "exp": 1060.0, "jti": "id"} {
+			assert.Equal(t, value, claims[name], name)
+		}
+		return claims
+	}
+	optional := map[string]any{
+		"scope": "read", "auth_time": 1.0, "acr": "gold", "amr": []any{"pwd", "otp"}, "act": map[string]any{"sub": "agent"},
+		"authorization_details": []any{map[string]any{"type": "payment"}}, "cnf": map[string]any{"jkt": "x"},
+	}
+	says = func(record *models.TokenMixin) {
+		record.Scope, record.AuthTime, record.ACR, record.AMR, record.Actor, record.AuthorizationDetails, record.Confirmation = "", 0, "", "", "", "", ""
+	}
+	claims := issue()
+	for name := range optional {
+		assert.NotContains(t, claims, name)
+	}
+	assert.Equal(t, []any{"https://default.example"}, claims["aud"])
+	says = func(record *models.TokenMixin) {
+		record.Audience = "https://a.example https://b.example"
+		record.Scope, record.AuthTime, record.ACR, record.AMR = "read", 1, "gold", "pwd otp"
+		record.Actor, record.AuthorizationDetails, record.Confirmation = `{"sub":"agent"}`, `[{"type":"payment"}]`, `{"jkt":"x"}`
+	}
+	claims = issue()
+	for name, value := range optional {
+		assert.Equal(t, value, claims[name], name)
+	}
+	assert.Equal(t, []any{"https://a.example", "https://b.example"}, claims["aud"])
 }

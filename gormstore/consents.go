@@ -90,7 +90,7 @@ func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.Cons
 			"Scope": consent.Scope, "Audience": consent.Audience, "AuthorizationDetails": consent.AuthorizationDetails,
 			"Claims": consent.Claims, "GrantedAt": consent.GrantedAt, "PartsGrantedAt": consent.PartsGrantedAt, "Revision": consent.Revision,
 		}, c.table.is("ConsentKey", key), c.table.is("Revision", old.Revision))
-		saved = err == nil && changed == 1
+		saved = changed == 1
 		return err
 	})
 	return saved, err

@@ -365,6 +365,10 @@ func (r *RequestObjects) CheckClientMetadata(_ context.Context, req *server.Requ
 	if raw, ok := metadata.Extra[requestObjectAlg]; ok && (strictjson.Unmarshal(raw, &algorithm) != nil || !slices.Contains(req.Server.SignatureAlgorithms(r.Algorithms), algorithm)) {
 		return clientmeta.Invalid(requestObjectAlg, string(algorithm), fmt.Sprintf("is not an algorithm that the server accepts; choose one of %v", req.Server.SignatureAlgorithms(r.Algorithms)))
 	}
+	var addresses []string
+	if raw, ok := metadata.Extra[requestURIsMember]; ok && strictjson.Unmarshal(raw, &addresses) != nil {
+		return clientmeta.Invalid(requestURIsMember, string(raw), "must be a list of URIs")
+	}
 	if err := r.checkEncryption(metadata); err != nil {
 		return err
 	}

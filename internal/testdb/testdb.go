@@ -1,8 +1,11 @@
 package testdb
 
 import (
+	"flag"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
 	"gorm.io/driver/postgres"
@@ -25,9 +28,21 @@ func Main(m *testing.M) { MainWith(m, Drivers{}) }
 // MainWith is [Main] with more engines, those of which it brings the drivers.
 func MainWith(m *testing.M, more Drivers) {
 	drivers = more
+	sideBySide(2 * runtime.GOMAXPROCS(0)) // of two engines, one usually waits
 	code := m.Run()
 	stopShared()
 	os.Exit(code)
+}
+
+// sideBySide lets so many tests run at once, unless the package has chosen a number.
+func sideBySide(tests int) {
+	parallel := flag.Lookup("test.parallel").Value
+	if parallel.String() != strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		return
+	}
+	if err := parallel.Set(strconv.Itoa(tests)); err != nil {
+		panic(err)
+	}
 }
 
 // Engines names every engine that this build has, but for what
@@ -44,15 +59,19 @@ func builtEngines() []string {
 	return engines
 }
 
-// Each runs test as a subtest on every engine, one after the other, each with
-// a fresh database in which the models are migrated.
+// Each runs test as a subtest on every engine, side by side, each with a fresh database in which
+// the models are migrated. It returns when all have ended. The subtest of an engine is
+// "TestName/on/engine".
 func Each(t *testing.T, models []any, test func(t *testing.T, db *gorm.DB)) {
 	t.Helper()
-	for _, engine := range Engines() {
-		t.Run(engine, func(t *testing.T) {
-			test(t, Open(t, engine, models...))
-		})
-	}
+	t.Run("on", func(t *testing.T) { // which waits for those in it
+		for _, engine := range Engines() {
+			t.Run(engine, func(t *testing.T) {
+				t.Parallel()
+				test(t, Open(t, engine, models...))
+			})
+		}
+	})
 }
 
 // Open returns a fresh database of one engine with the models migrated. Its

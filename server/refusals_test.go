@@ -174,6 +174,7 @@ func TestEveryRefusalSaysWhy(t *testing.T) {
 	t.Run("APIs", full.apis)
 	t.Run("UserInfo", full.userInfo)
 	t.Run("signing out", full.signingOut)
+	t.Run("guesses", full.guesses) // the last one: clients of one address share counters
 	t.Run("under a profile", func(t *testing.T) { underAProfile(t, told) })
 
 	assertion, err := assertion.Parse(oauthtest.SignJWT(t, full.signs, jose.ES256, nil, map[string]any{}), nil)
@@ -386,7 +387,6 @@ func (p *full) clientAuthentication(t *testing.T) {
 	expired := p.StoreClient(oauthtest.All(oauthtest.Grants("client_credentials"), func(c *oauthtest.Client) { c.ClientSecretExpiresAt = p.Now.Unix() - 1 }))
 	elsewhere := p.StoreClient(oauthtest.Grants("client_credentials"))
 	p.change(elsewhere, func(m *models.ClientMetadata) { m.TokenEndpointAuthMethod = models.PrivateKeyJWT })
-	guessed := p.NewClient(oauthtest.Grants("client_credentials"))
 	deleted := p.StoreClient(func(c *oauthtest.Client) {
 		c.ClientID, c.ClientSource, c.ClientDeletedAt = "https://127.0.0.1/deleted", models.ClientByDocument, p.Now.Unix()
 	})
@@ -423,10 +423,15 @@ func (p *full) clientAuthentication(t *testing.T) {
 		refusal{"no grant", asItself(p.web, "scope=a"), "invalid_request", "", claiming(p.web.ClientID)},
 		refusal{"no grant that there is", asItself(p.web, "grant_type=magic"), "unsupported_grant_type", "", claiming(p.web.ClientID, "grant_type", "other", "values.grant_type", "magic")},
 	)
+}
+
+func (p *full) guesses(t *testing.T) {
+	p.under(t)
+	guessed := p.NewClient(oauthtest.Grants("client_credentials"))
 	for range 100 {
 		p.as("Authorization", basic(guessed.ClientID, "wrong"), "")()
 	}
-	p.hold(refusal{"too many guesses", asItself(guessed, aToken), "temporarily_unavailable", "there were too many wrong secrets or signatures for this client from this address", claiming(guessed.ClientID)})
+	p.hold(refusal{"too many guesses", func() oauthtest.Answer { return p.Token(guessed, aToken) }, "temporarily_unavailable", "there were too many wrong secrets or signatures for this client from this address", claiming(guessed.ClientID)})
 }
 
 // said are the claims of a client's assertion.

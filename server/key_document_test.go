@@ -77,6 +77,7 @@ func TestWhatSignsHasAKeyDocument(t *testing.T) {
 			assert.Equal(t, c.uri, uri)
 			a := p.Get("/oauth/jwks")
 			findings := p.Server.Diagnose(t.Context())
+			oauthtest.KnowFindings(t, findings)
 			assert.Equal(t, c.finding, len(findings) != len(findings.Without("key_document")))
 			if c.uri == "" {
 				assert.Equal(t, http.StatusNotFound, a.Status)

@@ -452,7 +452,7 @@ func (r *migration) unlock() error {
 	}
 	if err != nil {
 		r.discard()
-		return nil //nolint:nilerror // the server releases it with the connection
+		return nil // the server releases it with the connection
 	}
 	if !held {
 		return errPooled

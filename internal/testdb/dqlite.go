@@ -27,6 +27,11 @@ func StartDqlite(tb testing.TB) []*Server {
 	return cluster
 }
 
+// restarting starts a node again that has crashed, as the supervisor of a program does: under
+// many connections at once the C code of dqlite 1.11 now and then ends with "realloc(): invalid
+// next size".
+const restarting = `for crash in $(seq 100); do "$@"; done`
+
 // sharedDqlite is the cluster that all tests of this process share, and that nobody kills.
 var sharedDqlite = sync.OnceValues(func() ([]*Server, error) {
 	// A machine that is busy with tests is not taken for a leader that is lost.
@@ -106,7 +111,7 @@ func startDqlite(latency string) (cluster []*Server, err error) {
 			}
 		}
 		node.program = func(context.Context, bool) ([]string, error) {
-			return append([]string{program, data, address, latency}, addresses[:i]...), nil
+			return append([]string{"sh", "-c", restarting, "node", program, data, address, latency}, addresses[:i]...), nil
 		}
 		if _, err := h.run(ctx, "mkdir", data); err != nil {
 			return cluster, err

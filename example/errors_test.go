@@ -62,7 +62,7 @@ func TestWhomAnErrorPageBlames(t *testing.T) {
 		"Something went wrong":            server.NewError(server.ServerError, "x"),
 	} {
 		w := httptest.NewRecorder()
-		a.oauthErrorPage(w, nil, failure, "x")
+		a.oauthErrorPage(w, nil, server.ErrorPage{Error: failure, Description: "x"})
 		blames := strings.Contains(w.Body.String(), "made a mistake")
 		if !strings.Contains(w.Body.String(), "<h1>"+heading) || w.Code != failure.Status || blames != (failure.Status == http.StatusBadRequest) {
 			t.Errorf("%d, want %q:\n%s", w.Code, heading, w.Body)

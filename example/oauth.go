@@ -274,7 +274,8 @@ func noteUse(ctx context.Context, db *gorm.DB, token *Token, now time.Time) erro
 
 // oauthErrorPage shows a person what is wrong with an authorization request
 // that cannot be sent back to the application, or not without them.
-func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, failure *server.Error, description string) {
+func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
+	failure := page.Error
 	heading, message := "This request cannot be answered", "The application that sent you here made a mistake, or the link is damaged. Nothing was shared with it."
 	if failure.Status == http.StatusTooManyRequests || failure.Status >= http.StatusInternalServerError { // which is no fault of the application's
 		heading, message = inWords(failure.Status)
@@ -283,8 +284,8 @@ func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, failure *se
 		layout:  layout{Title: heading},
 		Heading: heading,
 		Message: message,
-		Detail:  failure.Code + ": " + description,
-		WayBack: template.URL(failure.WayBack()), //nolint:gosec // G203: a redirect URI that the application registered, and no script
-		Place:   display.Host(failure.WayBack()),
+		Detail:  failure.Code + ": " + page.Description,
+		WayBack: template.URL(page.WayBack), //nolint:gosec // G203: a redirect URI that the application registered, and no script
+		Place:   display.Host(page.WayBack),
 	})
 }

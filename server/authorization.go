@@ -377,19 +377,20 @@ func (s *Server) ClientOf(ctx context.Context, clientID string) (Client, error) 
 // this endpoint (RFC 6749 section 4.1.2.1): here it means that the user may not grant, so it
 // becomes access_denied.
 func (s *Server) redirectable(req *Request, err error) error {
-	failure := *AsError(err)
-	if errors.Is(err, context.Canceled) || failure.stays || failure.isSeeOther() {
+	f := req.failure(err)
+	if errors.Is(err, context.Canceled) || f.way == toUserOnly || f.answer.isSeeOther() {
 		return err
 	}
-	if failure.Code == InvalidGrant {
-		failure.Code = AccessDenied
+	if f.answer.Code == InvalidGrant {
+		denied := *f.answer
+		denied.Code = AccessDenied
+		f.answer = &denied
 	}
+	f.way = toUserAndLink
 	if req.mayRedirect() {
-		failure.redirect = req
-	} else {
-		failure.held = req
+		f.way = toRedirectURI
 	}
-	return req.failure(&failure)
+	return f
 }
 
 // mayRedirect reports whether the browser may be redirected to the client without a user's

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/internal/header"
@@ -60,7 +59,7 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 		}
 		consent, err := s.GetConsentGrant(r, user)
 		if err != nil {
-			if AsError(err).endsSignIn() {
+			if failureOf(err).endsSignIn() {
 				answering()
 			}
 			s.WriteError(w, r, err)
@@ -81,13 +80,6 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 			pages.Consent(w, r, consent)
 		}
 	}
-}
-
-// endsSignIn reports whether the error goes to the client of a request that the user had signed
-// in for. The sign-in must not count for the same request on another day.
-func (e *Error) endsSignIn() bool {
-	req := cmp.Or(e.redirect, e.held)
-	return req != nil && e.cause == nil && req.Authentication.ReturnTo != "" && req.Authentication.ReturnTo == req.returnTo()
 }
 
 // answerPage answers a request that GetConsentGrant has just validated.

@@ -183,9 +183,9 @@ func TestAuthorizationResponse(t *testing.T) {
 func TestARenderedErrorIsForThePersonAlone(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.RenderError = func(w http.ResponseWriter, _ *http.Request, err *server.Error, description string) {
-			w.WriteHeader(err.Status)
-			_, _ = w.Write([]byte("<p>" + description))
+		c.RenderError = func(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
+			w.WriteHeader(page.Error.Status)
+			_, _ = w.Write([]byte("<p>" + page.Description))
 		}
 	})
 	client := p.NewClient(nil)
@@ -204,9 +204,9 @@ func TestARenderedErrorHasItsHeaders(t *testing.T) {
 		db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 		p := oauthtest.New(t, db, func(c *server.Config) {
 			c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, failure }
-			c.RenderError = func(w http.ResponseWriter, _ *http.Request, err *server.Error, _ string) {
+			c.RenderError = func(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
 				assert.NotEmpty(t, w.Header().Get("Retry-After"), "the page may show it")
-				w.WriteHeader(err.Status)
+				w.WriteHeader(page.Error.Status)
 			}
 		})
 		a := p.Consent("response_type=code&client_id=x")

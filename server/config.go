@@ -171,10 +171,10 @@ type Config struct {
 	// MaxRequestBytes limits the size of a body and of a query; 0 is 64 KiB.
 	MaxRequestBytes int64
 	// RenderError shows the user an error of the authorization endpoint that must not be sent to
-	// a client. It writes the response with the error's Status, which tells whether the request
-	// is invalid (400), comes too often (429) or at a bad moment (503). The error's headers, such
-	// as Retry-After, are already set. nil writes a page, or JSON if the caller is not a browser.
-	RenderError func(w http.ResponseWriter, r *http.Request, err *Error, description string)
+	// a client. It writes the response with the Status of the page's error. The error's headers,
+	// such as Retry-After, are already set. nil writes a page, or JSON if the caller is not a
+	// browser.
+	RenderError func(w http.ResponseWriter, r *http.Request, page ErrorPage)
 	// Translator translates error descriptions; nil has English and the languages of package locale.
 	Translator *locale.Translator
 	// Logger receives internal errors, and one line for each refusal with its reason. The lines

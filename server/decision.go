@@ -53,7 +53,7 @@ var ErrNoDecision = errors.New("server: the request is not the user's decision o
 // user.
 func NoDecision() *Error {
 	failure := NewError(InvalidRequest, "The page has changed since it was shown. Please decide again.")
-	failure.undecided = true
+	failure.kind = ErrNoDecision
 	return failure
 }
 

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/header"
@@ -56,7 +55,7 @@ const (
 )
 
 // Error is an OAuth error: everything that a client may know about what went wrong. An internal
-// cause is only logged.
+// cause is only logged. It knows nothing of the request that it answers.
 type Error struct {
 	// Code is the error code.
 	Code string
@@ -78,20 +77,12 @@ type Error struct {
 	// Header is sent with a direct response, such as WWW-Authenticate.
 	Header http.Header
 
-	cause     error
-	reason    error // see Because
-	values    []slog.Attr
-	token     *StoredToken // see OfToken
-	redirect  *Request     // its redirect URI, found to be the client's, gets the error
-	held      *Request     // nobody is redirected to its redirect URI yet; the user may follow a link to it
-	wayBack   string       // the address of that link
-	state     string
-	of        *Request // the request, for the log
-	logged    bool     // whether it has been logged already
-	forPerson bool     // an error of the authorization endpoint, which the user sees
-	stays     bool     // an error that is never sent to a client
-	undecided bool     // see ErrNoDecision
-	reuse     *ReuseError
+	// What follows is for the log and for the program, and is never sent.
+	cause  error
+	kind   error // what [errors.Is] and [errors.As] find: ErrNoDecision or a *ReuseError
+	reason error // see Because
+	values []slog.Attr
+	token  *StoredToken // see OfToken
 }
 
 // ReuseError is found by [errors.As] in the error of a request whose code or refresh token was
@@ -178,54 +169,21 @@ func (e *Error) Text() string { return fmt.Sprintf(e.Description, e.Args...) }
 // Unwrap returns the internal cause, nil for a client's mistake.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is [ErrNoDecision] and the error matches it.
-func (e *Error) Is(target error) bool { return e.undecided && target == ErrNoDecision }
+// Is reports whether the error is of the kind of target, such as [ErrNoDecision].
+func (e *Error) Is(target error) bool { return e.kind != nil && errors.Is(e.kind, target) }
 
-// As sets a *[ReuseError] if the error is about one.
-func (e *Error) As(target any) bool {
-	reuse, ok := target.(**ReuseError)
-	if ok && e.reuse != nil {
-		*reuse = e.reuse
-		return true
-	}
-	return false
-}
-
-// WayBack returns the address that delivers to the client an error that is shown to the user, or
-// "" if there is none. The page may have a link or a button to it that shows its host. The
-// browser must not be redirected there automatically, because the client created itself and no
-// user has decided on it (RFC 9700 section 4.11.2).
-func (e *Error) WayBack() string { return e.wayBack }
-
-// RedirectURI returns the redirect URI that the error is delivered to, or "" if it is shown to
-// the user. An error is never delivered to an address that was not found to be the client's.
-func (e *Error) RedirectURI() string {
-	if e.redirect == nil {
-		return ""
-	}
-	return e.redirect.RedirectURI
-}
-
-// answerStatus returns the HTTP status of the response.
-func (e *Error) answerStatus() int {
-	if e.redirect == nil {
-		return e.Status
-	}
-	if mode, _, _ := responseMode(e.redirect); mode == modeFormPost {
-		return http.StatusOK
-	}
-	return http.StatusFound
-}
+// As sets target to what is known of the error if it is about that, such as a *[ReuseError].
+func (e *Error) As(target any) bool { return e.kind != nil && errors.As(e.kind, target) }
 
 // Members returns the members of the error response, either of a JSON object or as parameters of
-// a redirect, with the description in the reader's language. Empty members are left out. There
-// are none for a request without any credentials, which did not know that it needs some (RFC 6750
+// a redirect, with the description in the reader's language. Empty members are left out. The state
+// of an authorization request is not the error's, and is added by the server. There are none for a request without any credentials, which did not know that it needs some (RFC 6750
 // section 3.1).
 func (e *Error) Members(description string) map[string]string {
 	if e.Code == MissingAuthorization {
 		return map[string]string{}
 	}
-	members := map[string]string{"error": e.Code, "error_description": description, "error_uri": e.URI, "state": e.state}
+	members := map[string]string{"error": e.Code, "error_description": description, "error_uri": e.URI}
 	maps.DeleteFunc(members, func(_, value string) bool { return value == "" })
 	return members
 }
@@ -233,14 +191,6 @@ func (e *Error) Members(description string) map[string]string {
 // SetHeader sets the headers of a direct response, such as Retry-After. Call it in a program that
 // shows the error on a page of its own; for Config.RenderError they are already set.
 func (e *Error) SetHeader(w http.ResponseWriter) { header.Copy(w, e.Header) }
-
-func (e *Error) parameters(description string) url.Values {
-	values := make(url.Values, 4)
-	for name, value := range e.Members(description) {
-		values.Set(name, value)
-	}
-	return values
-}
 
 // metadataError returns the first fault as an answer to the client (RFC 7591 section 3.2.2).
 func metadataError(e *clientmeta.Error) *Error {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -96,10 +98,32 @@ func TestRedirectURIOfAnError(t *testing.T) {
 		"response_type=magic&client_id=nobody&redirect_uri=" + oauthtest.RedirectURI:         "",
 	} {
 		_, err := p.Server.GetConsentGrant(get("/oauth/authorize?"+query), nil)
-		var failure *server.Error
-		require.ErrorAs(t, err, &failure)
-		assert.Equal(t, want, failure.RedirectURI(), query)
+		require.Error(t, err)
+		assert.Equal(t, want, p.Server.RedirectURI(err), query)
 	}
+}
+
+// An error by itself knows nothing of the request that it answered, so that it cannot take another
+// one's answer to a client.
+func TestAnErrorKnowsNothingOfItsRequest(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	request := get("/oauth/authorize?response_type=magic&state=mine&client_id=" + p.NewClient(nil).ClientID)
+	_, err := p.Server.GetConsentGrant(request, nil)
+
+	sent := httptest.NewRecorder()
+	p.Server.WriteError(sent, request, fmt.Errorf("wrapped: %w", err))
+	assert.Equal(t, http.StatusFound, sent.Code)
+	to, err2 := url.Parse(sent.Header().Get("Location"))
+	require.NoError(t, err2)
+	assert.Equal(t, []string{"unsupported_response_type", "mine"}, []string{to.Query().Get("error"), to.Query().Get("state")})
+
+	shown := httptest.NewRecorder()
+	p.Server.WriteError(shown, request, server.AsError(err))
+	assert.Equal(t, http.StatusBadRequest, shown.Code)
+	assert.Empty(t, shown.Header().Get("Location"))
+	assert.NotContains(t, shown.Body.String(), "mine")
+	assert.Contains(t, shown.Body.String(), "unsupported_response_type")
 }
 
 // failing is a value with every hook that can fail, of which one does.

@@ -174,7 +174,7 @@ func (s *Server) revokeReused(ctx context.Context, req *Request) error {
 	}
 	req.TokenRevoked(ctx, Revocation{GrantID: grantID, ClientID: req.Client.GetClientID(), UserID: req.Credential.UserID, Reason: RevokedByReuse, Reuse: true})
 	failure := NewError(InvalidGrant, "The credential was already used.").Because("the credential was presented again; its grant is revoked", grantValue(req.Credential))
-	failure.reuse = &ReuseError{GrantID: grantID, Time: req.Time}
+	failure.kind = &ReuseError{GrantID: grantID, Time: req.Time}
 	return failure
 }
 

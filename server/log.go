@@ -104,12 +104,12 @@ func (r *Request) param(name string) slog.Attr { return slog.String(name, r.Para
 
 // log tells the operator why a request failed, including what the client must not know. Every
 // error that is answered is logged here.
-func (s *Server) log(r *http.Request, failure *Error, of *Request) {
-	if failure.logged {
+func (s *Server) log(r *http.Request, f *failure, of *Request) {
+	if f.logged {
 		return
 	}
-	req := cmp.Or(failure.of, of, RequestFromContext(r.Context()), &Request{Server: s, HTTP: r})
-	o := Observation{Endpoint: req.Endpoint, Status: failure.answerStatus(), Error: failure}
+	req := cmp.Or(f.of, of, RequestFromContext(r.Context()), &Request{Server: s, HTTP: r})
+	o := Observation{Endpoint: req.Endpoint, Status: f.status(), Error: f.answer}
 	o.describe(req)
 	o.LogError(r, s.config.Logger)
 }
@@ -138,10 +138,10 @@ func (s *Server) logged(r *http.Request, err error, of *Request) error {
 	if err == nil || AsError(err).isSeeOther() {
 		return err
 	}
-	failure := *AsError(err)
-	s.log(r, &failure, of)
-	failure.logged = true
-	return &failure
+	f := failureOf(err)
+	s.log(r, f, of)
+	f.logged = true
+	return f
 }
 
 // LogRefusal logs why a request is answered with less than it asked for if the answer is not an

@@ -126,7 +126,7 @@ func (s *Server) ObservePage(r *http.Request, page string, f func(r *http.Reques
 		if err == nil {
 			return req, 0, nil
 		}
-		return req, AsError(err).answerStatus(), s.logged(r, err, s.asked(req, r, page))
+		return req, failureOf(err).status(), s.logged(r, err, s.asked(req, r, page))
 	})
 }
 

@@ -97,29 +97,6 @@ type Request struct {
 	userGeneration int64
 }
 
-// failure returns err as the answer to this request.
-func (r *Request) failure(err error) error {
-	failure := *AsError(err)
-	failure.of = r
-	if r.Endpoint == authorizationEndpoint {
-		failure.state, failure.forPerson = r.State, true
-	}
-	return &failure
-}
-
-// stays returns err as an answer that is shown to the user and never sent to a client.
-func (r *Request) stays(err error) error {
-	failure := *AsError(r.Failure(err))
-	failure.stays = true
-	return &failure
-}
-
-// refused returns the request, as far as it has been read, with err as the answer to it.
-func (r *Request) refused(err error) (*Request, error) {
-	failure := r.failure(err)
-	return r, failure
-}
-
 // Limits of a request, besides Config.MaxRequestBytes.
 const (
 	maxParameters          = 128
@@ -153,13 +130,6 @@ func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error
 		err = req.Failure(err)
 	}
 	return req, err
-}
-
-// Failure returns err as an answer that Config.RenderError shows to the user.
-func (r *Request) Failure(err error) error {
-	failure := *AsError(r.failure(err))
-	failure.forPerson = true
-	return &failure
 }
 
 // SetUser sets the user, together with when and how they signed in if that is known. A nil user,

@@ -10,7 +10,8 @@ import (
 
 // WriteError answers with an error. It sends the error to the client's redirect URI if it is
 // meant for that; otherwise it shows it to the user with Config.RenderError or writes it as JSON.
-// An error that is not an [*Error] becomes server_error and is logged.
+// An error that is not an [*Error] becomes server_error and is logged. Pass the error as it was
+// returned: what [AsError] finds in it no longer knows its request.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if s.ready(w) {
 		s.writeError(w, s.WithRequestID(r), err, nil)
@@ -19,49 +20,38 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // writeError is WriteError for an error of the request, which may be nil.
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, of *Request) {
-	failure := *AsError(err)
-	if failure.isSeeOther() {
+	f := failureOf(err)
+	if f.answer.isSeeOther() {
 		noStore(w)
-		failure.SetHeader(w)
-		w.WriteHeader(failure.Status)
+		f.answer.SetHeader(w)
+		w.WriteHeader(f.answer.Status)
 		return
 	}
-	if failure.URI == "" {
-		failure.URI = s.config.ErrorURIs[failure.Code]
+	if page := s.config.ErrorURIs[f.answer.Code]; f.answer.URI == "" && page != "" {
+		answer := *f.answer
+		answer.URI = page
+		f.answer = &answer
 	}
-	description := s.config.Translator.Describe(r, failure.Description, failure.Args...)
-	if failure.held != nil {
-		failure.wayBack = s.wayBack(&failure, description)
-	}
-	if failure.redirect != nil {
-		if err := s.deliver(w, failure.redirect, failure.parameters(description)); err != nil {
-			s.writeError(w, r, err, of) // the new error is not marked for redirection
+	description := s.config.Translator.Describe(r, f.answer.Description, f.answer.Args...)
+	if f.way == toRedirectURI {
+		if err := s.deliver(w, f.of, f.parameters(description)); err != nil {
+			s.writeError(w, r, err, of) // the new error is not sent to the redirect URI
 			return
 		}
 	}
-	s.log(r, &failure, of)
+	s.log(r, f, of)
 	switch {
-	case failure.redirect != nil:
-	case s.config.RenderError != nil && failure.forPerson:
-		failure.SetHeader(w)
+	case f.way == toRedirectURI:
+	case f.way != toCaller && s.config.RenderError != nil:
+		f.answer.SetHeader(w)
 		noStore(w)
-		s.config.RenderError(w, r, &failure, description)
-	case failure.forPerson && acceptsHTML(r):
-		writeErrorPage(w, &failure, description)
+		s.config.RenderError(w, r, s.errorPage(f, description))
+	case f.way != toCaller && acceptsHTML(r):
+		writeErrorPage(w, s.errorPage(f, description))
 	default:
-		failure.SetHeader(w)
-		_ = s.writeJSON(w, failure.Status, failure.Members(description)) // a map of strings cannot fail
+		f.answer.SetHeader(w)
+		_ = s.writeJSON(w, f.answer.Status, f.members(description)) // a map of strings cannot fail
 	}
-}
-
-// wayBack returns the address that delivers an error to the client, or "" if the error would have
-// to be sent there by POST.
-func (s *Server) wayBack(failure *Error, description string) string {
-	mode, params, err := s.responseParams(failure.held, failure.parameters(description))
-	if err != nil || mode == modeFormPost {
-		return ""
-	}
-	return responseAddress(failure.held.RedirectURI, mode, params)
 }
 
 // Describe returns what a user may know about an error, in the language of the request.

@@ -67,19 +67,6 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
-func TestHelp(t *testing.T) {
-	t.Parallel()
-	var stdout bytes.Buffer
-	if err := run(t.Context(), []string{"-help"}, noEnvironment, &stdout, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"-addr", "-issuer", "-db", "-demo", "-pkce", "GORMOAUTH_PKCE", "-resource", "GORMOAUTH_RESOURCES", "-trusted-proxy", "GORMOAUTH_TRUSTED_PROXIES", "GORMOAUTH_ADDR", "GORMOAUTH_ISSUER", "GORMOAUTH_DB", "GORMOAUTH_DEMO"} {
-		if !strings.Contains(stdout.String(), name) {
-			t.Errorf("help does not mention %s", name)
-		}
-	}
-}
-
 // A request that is being answered when the program is told to stop gets its
 // answer; the program then ends without an error.
 func TestShutdownDrains(t *testing.T) {

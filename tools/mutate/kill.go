@@ -42,8 +42,9 @@ type test struct {
 	binary *binary
 }
 
-// build compiles the tests of each package whose program has one of the mutated packages.
-func (p *program) build(patterns []string, to string) ([]*binary, error) {
+// build compiles the tests of each package whose program has one of the mutated packages, and names those
+// that are not to be skipped.
+func (p *program) build(patterns []string, skip *regexp.Regexp, to string) ([]*binary, error) {
 	overlay, err := p.overlay(to)
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (p *program) build(patterns []string, to string) ([]*binary, error) {
 			return nil, err
 		}
 		for name := range strings.FieldsSeq(names) {
-			if !strings.HasPrefix(name, "Benchmark") {
+			if !strings.HasPrefix(name, "Benchmark") && !skip.MatchString(name) {
 				b.tests = append(b.tests, name)
 			}
 		}

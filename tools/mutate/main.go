@@ -28,6 +28,7 @@ var packageClause = regexp.MustCompile(`(?m)^package \w+`)
 
 type options struct {
 	dir, packages, tests, results string
+	skip                          *regexp.Regexp
 	seed                          uint64
 	n, workers                    int
 }
@@ -36,11 +37,13 @@ func main() {
 	var o options
 	flag.StringVar(&o.packages, "packages", "./...", "the `patterns` of the packages to mutate")
 	flag.StringVar(&o.tests, "tests", "./...", "the `patterns` of the packages whose tests run, if they have a mutated one among their imports")
+	skip := flag.String("skip", "^$", "the `names` of tests that do not run, such as those of durations, as a regular expression")
 	flag.StringVar(&o.results, "results", filepath.Join(os.TempDir(), "mutate.jsonl"), "the `file` of what is known")
 	flag.Uint64Var(&o.seed, "seed", 1, "what the sample is drawn with")
 	flag.IntVar(&o.n, "n", 40, "how many mutants of each package to try")
 	flag.IntVar(&o.workers, "p", 1, "how many tests to run at once")
 	flag.Parse()
+	o.skip = regexp.MustCompile(*skip)
 	o.dir, _ = os.Getwd()
 	if err := mutate(o, os.Stdout); err != nil {
 		log.Fatal(err)
@@ -64,7 +67,7 @@ func mutate(o options, w io.Writer) error {
 		return err
 	}
 	log.Printf("%d mutants", len(p.mutants))
-	binaries, err := p.build(strings.Fields(o.tests), temporary)
+	binaries, err := p.build(strings.Fields(o.tests), o.skip, temporary)
 	if err != nil {
 		return err
 	}

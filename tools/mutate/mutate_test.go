@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func tiny(t *testing.T) options {
 	if err := os.CopyFS(dir, os.DirFS("testdata/tiny")); err != nil {
 		t.Fatal(err)
 	}
-	return options{dir: dir, packages: "./...", tests: "./...", results: filepath.Join(t.TempDir(), "results"), seed: 1, n: 100, workers: 2}
+	return options{dir: dir, packages: "./...", tests: "./...", results: filepath.Join(t.TempDir(), "results"), skip: regexp.MustCompile("^$"), seed: 1, n: 100, workers: 2}
 }
 
 func mutated(t *testing.T, o options) string {
@@ -109,5 +110,13 @@ func TestTheSeedDrawsTheSample(t *testing.T) {
 	}
 	if one := draw(1); len(one) != 5 || !slices.Equal(one, draw(1)) || slices.Equal(one, draw(2)) {
 		t.Errorf("seed 1 draws %v and %v, seed 2 %v", one, draw(1), draw(2))
+	}
+}
+
+func TestSkippedTestsDoNotRun(t *testing.T) {
+	o := tiny(t)
+	o.skip = regexp.MustCompile(".")
+	if none := mutated(t, o); !strings.Contains(none, " | 0 | 0 |") {
+		t.Errorf("killed by no test:\n%s", none)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // older secrets that are still needed, keys that stay as they are until no older instance
 // runs, and missing RSA keys, which a request would have to wait for. It creates no keys.
 func (k *SigningKeys) Diagnose(ctx context.Context, s *server.Server) (findings finding.List) {
-	rows, err := k.table.loadAll(k.table.primary(ctx), nil)
+	rows, _, err := k.table.loadAll(k.table.primary(ctx), nil)
 	if err != nil {
 		return finding.List{{
 			Check: "unseen", Severity: finding.Hint, Where: "table " + k.table.schema.Table, Problem: "could not be read: " + strings.Join(strings.Fields(err.Error()), " "),

@@ -1,6 +1,7 @@
 package gormstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,26 +60,29 @@ type selection struct {
 	userBefore   int64
 }
 
-// in returns the conditions for the selection's rows in a table. ok is false if the table
-// does not say whose its rows are.
-func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expression, ok bool, err error) {
+// in returns the conditions for the selection's rows in a table that have not ended, or none if
+// the table does not say whose its rows are.
+func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expression, err error) {
 	if s.clientID != "" {
 		if t.about.ClientID == "" {
-			return nil, false, nil
+			return nil, nil
 		}
 		conditions = append(conditions, append(t.before("ClientGeneration", s.clientBefore), t.is(t.about.ClientID, models.ClientKey(s.clientID)))...)
 	}
 	if s.userID != "" {
 		if !t.about.OfUser {
-			return nil, false, nil
+			return nil, nil
 		}
 		theirs, err := t.theirs(ctx, s.userID)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		conditions = append(conditions, append(t.before("UserGeneration", s.userBefore), theirs)...)
 	}
-	return conditions, len(conditions) > 0, nil
+	if len(conditions) == 0 {
+		return nil, nil
+	}
+	return append(conditions, t.isZero(cmp.Or(t.about.SpentAt, "RefreshTokenRevokedAt"))), nil
 }
 
 // before returns the condition for rows that were issued before a generation. Rows of a
@@ -182,9 +186,9 @@ var locked = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
 var ( // for tests; nothing else changes them
 	// lookedUpAtOnce is how many rows of a table are read before they are ended page by page.
-	lookedUpAtOnce = 10_000
+	lookedUpAtOnce = 25_000
 	// looksByIndex is how often that is done before the table is walked through instead.
-	looksByIndex = 5
+	looksByIndex = 2
 	// windowRows is how many rows of a table are walked through at once.
 	windowRows = 20_000
 )
@@ -197,7 +201,7 @@ type ending struct {
 	now    time.Time
 	report func(ended int64) // called with the total so far
 	ended  int64
-	walks  bool // through the tables, rather than by the index of the selection
+	walks  map[*Table]bool // tables that are walked through, rather than looked into by an index
 }
 
 // all marks a client or a user, ends everything of theirs, and then writes one audit entry
@@ -226,6 +230,7 @@ func (e *ending) all(ctx context.Context, noted entry, reason string) error {
 // way when it began.
 func (e *ending) run(ctx context.Context) error {
 	began := time.Now()
+	e.walks = make(map[*Table]bool)
 	if err := e.pass(ctx); err != nil || e.tokens.transaction(ctx) != nil { // do not wait inside the program's own transaction
 		return err
 	}
@@ -235,42 +240,58 @@ func (e *ending) run(ctx context.Context) error {
 	return e.pass(ctx)
 }
 
-// pass ends everything that matches the selection, until there is nothing left. It looks by
-// the index of the client or the user. Each look steps over what has ended already, so a large
-// selection, or one that ended before, is found by walking through the table instead.
+// pass ends everything that matches the selection, until there is nothing left. Single-use
+// credentials come first: what is made of them by then is a token.
 func (e *ending) pass(ctx context.Context) error {
+	for _, t := range e.inOrder() {
+		conditions, err := e.selection.in(ctx, t)
+		if err != nil {
+			return err
+		}
+		if len(conditions) == 0 {
+			continue
+		}
+		if err := e.passThrough(ctx, t, conditions); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passThrough ends the rows of one table. It looks by the index of the client or the user. Each
+// look steps over what has ended already, so a large selection, or one that ended before, is found
+// by walking through the table instead.
+func (e *ending) passThrough(ctx context.Context, t *Table, conditions []clause.Expression) error {
 	for range looksByIndex {
-		if e.walks {
+		if e.walks[t] {
 			break
 		}
-		found, err := e.look(ctx)
+		rows, more, err := t.outline(ctx, conditions, lookedUpAtOnce)
 		if errors.Is(err, server.ErrUnavailable) && ctx.Err() == nil {
 			break
 		}
-		if err != nil || found.empty() {
+		if err != nil {
 			return err
 		}
 		before := e.ended
-		if err := e.endPages(ctx, found); err != nil {
+		if err := e.endPages(ctx, t, rows); err != nil || !more {
 			return err
 		}
-		if e.ended == before && found.more {
+		if len(rows) > 0 && e.ended == before {
 			return errNothingEnds
 		}
-		if !found.more {
-			return nil
-		}
 	}
-	e.walks = true
-	return e.walk(ctx)
+	e.walks[t] = true
+	return e.walk(ctx, t, conditions)
 }
 
-// endPages ends rows that were found, in steps of a bounded number of rows.
-func (e *ending) endPages(ctx context.Context, found found) error {
-	for page, rest := found.page(endedAtOnce); !page.empty(); page, rest = rest.page(endedAtOnce) {
+// endPages ends rows that were found without locking them, in steps of a bounded number of rows: a
+// grant ends as a whole even if its rows change in the meantime, and the last pass finds new rows.
+func (e *ending) endPages(ctx context.Context, t *Table, rows []any) error {
+	for page := range slices.Chunk(rows, endedAtOnce) {
 		var n int64
 		err := e.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
-			n, err = e.endPage(tx, e.selection, e.now, page)
+			n, err = e.endRows(tx, e.selection, e.now, t, page)
 			return err
 		})
 		if e.ended += n; err != nil {
@@ -283,43 +304,31 @@ func (e *ending) endPages(ctx context.Context, found found) error {
 	return nil
 }
 
-// walk ends everything that matches the selection, in windows of each whole table, in the
-// order of its primary key: no statement takes longer the more has ended.
-func (e *ending) walk(ctx context.Context) error {
-	walk := func(t *Table, notEnded string, as func(rows []any) found) error {
-		conditions, ok, err := e.selection.in(ctx, t)
-		if err != nil || !ok {
+// walk ends everything in a table that matches the conditions, in windows of the whole table, in
+// the order of its primary key: no statement takes longer the more has ended.
+func (e *ending) walk(ctx context.Context, t *Table, conditions []clause.Expression) error {
+	key := t.order()
+	for after := any(nil); ; {
+		end, err := t.windowEnd(ctx, key, after)
+		if err != nil {
 			return err
 		}
-		key := t.order()
-		for after := any(nil); ; {
-			end, err := t.windowEnd(ctx, key, after)
-			if err != nil {
-				return err
-			}
-			window := append(slices.Clone(conditions), t.isZero(notEnded))
-			if after != nil {
-				window = append(window, clause.Gt{Column: column(key.DBName), Value: after})
-			}
-			if end != nil {
-				window = append(window, clause.Lte{Column: column(key.DBName), Value: end})
-			}
-			rows, err := t.list(ctx, window)
-			if err != nil {
-				return err
-			}
-			if err := e.endPages(ctx, as(rows)); err != nil || end == nil {
-				return err
-			}
-			after = end
+		window := slices.Clone(conditions)
+		if after != nil {
+			window = append(window, clause.Gt{Column: column(key.DBName), Value: after})
 		}
-	}
-	for _, t := range e.single {
-		if err := walk(t, t.about.SpentAt, func(rows []any) found { return found{single: []singleRows{{t, rows}}} }); err != nil {
+		if end != nil {
+			window = append(window, clause.Lte{Column: column(key.DBName), Value: end})
+		}
+		rows, _, err := t.outline(ctx, window, 0)
+		if err != nil {
 			return err
 		}
+		if err := e.endPages(ctx, t, rows); err != nil || end == nil {
+			return err
+		}
+		after = end
 	}
-	return walk(e.tokens, "RefreshTokenRevokedAt", func(rows []any) found { return found{tokens: rows} })
 }
 
 // order returns the field in whose order a table is walked through: its primary key, or the
@@ -347,130 +356,103 @@ func (t *Table) windowEnd(ctx context.Context, key *schema.Field, after any) (en
 	return keys.Elem().Index(0).Interface(), nil
 }
 
-// endWithin ends all grants of a selection in one step.
+// endWithin ends all grants of a selection in one step, and locks its rows.
 func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err error) {
-	for {
-		found, err := g.lookWithin(tx, s)
+	for _, t := range g.inOrder() {
+		conditions, err := s.in(tx.db.Statement.Context, t)
 		if err != nil {
 			return ended, err
 		}
-		n, err := g.endPage(tx, s, now, found)
-		switch ended += n; {
-		case err != nil || !found.more:
-			return ended, err
-		case n == 0:
-			return ended, errNothingEnds
-		}
-	}
-}
-
-// found are rows of a selection that have to end.
-type found struct {
-	tokens []any
-	single []singleRows
-	more   bool // whether there may be more
-}
-
-// singleRows are rows of one table of single-use credentials.
-type singleRows struct {
-	table *Table
-	rows  []any
-}
-
-func (f found) empty() bool { return len(f.tokens) == 0 && len(f.single) == 0 }
-
-// page splits off the first rows, beginning with single-use credentials.
-func (f found) page(size int) (page, rest found) {
-	if len(f.single) > 0 {
-		first := f.single[0]
-		n := min(size, len(first.rows))
-		page.single = []singleRows{{first.table, first.rows[:n]}}
-		if rest = (found{tokens: f.tokens, single: f.single[1:]}); n < len(first.rows) {
-			rest.single = append([]singleRows{{first.table, first.rows[n:]}}, rest.single...)
-		}
-		return page, rest
-	}
-	n := min(size, len(f.tokens))
-	return found{tokens: f.tokens[:n]}, found{tokens: f.tokens[n:]}
-}
-
-// look finds rows of the selection without locking them: a grant ends as a whole even if
-// its rows change in the meantime, and the last pass finds new rows.
-func (e *ending) look(ctx context.Context) (found, error) {
-	return e.find(ctx, e.selection, lookedUpAtOnce, func(t *Table, conditions []clause.Expression, more ...clause.Expression) ([]any, error) {
-		return t.list(ctx, conditions, more...)
-	})
-}
-
-// lookWithin finds rows of a selection in a step, and locks them.
-func (g grants) lookWithin(tx *tx, s selection) (found, error) {
-	return g.find(tx.db.Statement.Context, s, endedAtOnce, func(t *Table, conditions []clause.Expression, more ...clause.Expression) ([]any, error) {
-		return tx.on(t).list(conditions, append(more, locked)...)
-	})
-}
-
-// find finds up to the given number of rows in each table that belong to the selection and
-// have not ended.
-func (g grants) find(ctx context.Context, s selection, rows int, list func(*Table, []clause.Expression, ...clause.Expression) ([]any, error)) (f found, err error) {
-	look := func(t *Table, notEnded string) ([]any, error) {
-		conditions, ok, err := s.in(ctx, t)
-		if err != nil || !ok {
-			return nil, err
-		}
-		found, err := list(t, append(conditions, t.isZero(notEnded)), limited(rows))
-		f.more = f.more || len(found) == rows
-		return found, err
-	}
-	for _, table := range g.single {
-		found, err := look(table, table.about.SpentAt)
-		if err != nil {
-			return f, err
-		}
-		if len(found) > 0 {
-			f.single = append(f.single, singleRows{table, found})
-		}
-	}
-	f.tokens, err = look(g.tokens, "RefreshTokenRevokedAt")
-	return f, err
-}
-
-// endPage ends the rows that were found for a selection.
-//
-// A client's own grants end as a whole. In the grants of other clients, only this client's
-// rows end, with what descends from them. A user's grants contain only that user's rows.
-func (g grants) endPage(tx *tx, s selection, now time.Time, found found) (ended int64, err error) {
-	var whole []string
-	with := grants{tokens: g.tokens} // only these unspent credentials can still become tokens of the grants
-	for _, single := range found.single {
-		var alone []string
-		for _, row := range single.rows {
-			grantID := ""
-			if single.table.about.GrantID != "" {
-				grantID = single.table.textIn(row, single.table.about.GrantID)
+		for more := len(conditions) > 0; more; {
+			var rows []any
+			if rows, more, err = t.outlineOnce(tx.on(t).db, conditions, endedAtOnce, locked); err != nil {
+				return ended, err
 			}
-			if grantID != "" {
-				whole = append(whole, grantID)
-			} else {
-				alone = append(alone, single.table.textIn(row, single.table.about.Key))
-			}
-		}
-		if len(alone) < len(single.rows) {
-			with.single = append(with.single, single.table)
-		}
-		if len(alone) > 0 {
-			n, err := tx.on(single.table).void(now, single.table.in(single.table.about.Key, alone))
+			n, err := g.endRows(tx, s, now, t, rows)
 			if ended += n; err != nil {
 				return ended, err
 			}
+			if more && n == 0 {
+				return ended, errNothingEnds
+			}
 		}
 	}
-	tokens := tx.on(g.tokens)
-	parted, err := g.part(tokens, s, found.tokens)
+	return ended, nil
+}
+
+// inOrder returns the tables in the order in which their rows end.
+func (g grants) inOrder() []*Table { return append(slices.Clone(g.single), g.tokens) }
+
+// outline reads rows that may have to end, up to a number of them; 0 reads all. It reads what tells
+// what ends with a row, and the columns of the conditions: there may be many rows, and the other
+// columns are long. more reports whether there may be more of them.
+func (t *Table) outline(ctx context.Context, conditions []clause.Expression, limit int) (rows []any, more bool, err error) {
+	err = retry(ctx, func(ctx context.Context) error {
+		rows, more, err = t.outlineOnce(t.primary(ctx), conditions, limit)
+		return err
+	})
+	return rows, more, err
+}
+
+// outlineOnce is a single attempt of outline on a handle.
+func (t *Table) outlineOnce(db *gorm.DB, conditions []clause.Expression, limit int, further ...clause.Expression) (rows []any, more bool, err error) {
+	var selected clause.Select
+	for _, field := range []string{t.about.Key, t.about.GrantID, "RefreshToken", "Origin"} {
+		if name, has := t.columns[field]; has {
+			selected.Columns = append(selected.Columns, column(name))
+		}
+	}
+	for _, condition := range conditions {
+		if equal, ok := condition.(clause.Eq); ok {
+			selected.Columns = append(selected.Columns, equal.Column.(clause.Column))
+		}
+	}
+	further = append(further, selected)
+	if limit > 0 {
+		further = append(further, clause.Limit{Limit: &limit})
+	}
+	// The program's hooks are for whole rows.
+	rows, read, err := t.loadAll(db.Session(&gorm.Session{SkipHooks: true}), conditions, further...)
+	return rows, limit > 0 && read == limit, err
+}
+
+// endRows ends rows of a table that were found for a selection.
+//
+// A client's own grants end as a whole. In the grants of other clients, only this client's
+// rows end, with what descends from them. A user's grants contain only that user's rows.
+func (g grants) endRows(tx *tx, s selection, now time.Time, t *Table, rows []any) (ended int64, err error) {
+	if t == g.tokens {
+		return g.endTokens(tx.on(t), s, now, rows)
+	}
+	var whole, alone []string
+	for _, row := range rows {
+		grantID := ""
+		if t.about.GrantID != "" {
+			grantID = t.textIn(row, t.about.GrantID)
+		}
+		if grantID != "" {
+			whole = append(whole, grantID)
+		} else {
+			alone = append(alone, t.textIn(row, t.about.Key))
+		}
+	}
+	if len(alone) > 0 {
+		if ended, err = tx.on(t).void(now, t.in(t.about.Key, alone)); err != nil {
+			return ended, err
+		}
+	}
+	n, err := grants{tokens: g.tokens, single: []*Table{t}}.end(tx, now, unique(whole)...)
+	return ended + n, err
+}
+
+// endTokens is endRows for tokens. Credentials that could still become tokens of their grants have
+// ended before.
+func (g grants) endTokens(tokens *tx, s selection, now time.Time, rows []any) (ended int64, err error) {
+	parted, err := g.part(tokens, s, rows)
 	if err != nil {
 		return ended, err
 	}
-	n, err := with.end(tx, now, unique(append(whole, parted.whole...))...)
-	if ended += n; err != nil {
+	if ended, err = (grants{tokens: g.tokens}).end(tokens, now, unique(parted.whole)...); err != nil {
 		return ended, err
 	}
 	if len(parted.alone) > 0 {
@@ -487,8 +469,6 @@ func (g grants) endPage(tx *tx, s selection, now time.Time, found found) (ended 
 	}
 	return ended, nil
 }
-
-func limited(rows int) clause.Expression { return clause.Limit{Limit: &rows} }
 
 func unique(texts []string) []string {
 	slices.Sort(texts)

@@ -2,7 +2,9 @@ package gormstore_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,4 +110,60 @@ func TestALargeSelectionIsWalkedThrough(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A database that compares client ids without regard to case returns others' rows as well. However
+// many there are, they do not hide those that have to end.
+func TestRowsOfOthersHideNothing(t *testing.T) {
+	t.Cleanup(gormstore.LookBriefly(3, 2, 7))
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	var made string
+	require.NoError(t, db.Raw("SELECT sql FROM sqlite_master WHERE name = 'tokens'").Scan(&made).Error)
+	blind := regexp.MustCompile("(`client_id` [a-z]+(\\(\\d+\\))?)").ReplaceAllString(made, "$1 COLLATE NOCASE")
+	require.NotEqual(t, made, blind)
+	require.NoError(t, db.Exec("DROP TABLE tokens").Error)
+	require.NoError(t, db.Exec(blind).Error)
+	for _, client := range []string{"client", "Client"} {
+		for range 10 {
+			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: client}, AccessToken: rand.Text()}}).Error)
+		}
+	}
+	tokens, _ := stores(t, db)
+	require.NoError(t, tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "Client"}))
+	var alive []string
+	require.NoError(t, db.Model(&Token{}).Where("refresh_token_revoked_at = 0").Pluck("client_id", &alive).Error)
+	assert.Equal(t, slices.Repeat([]string{"client"}, 10), alive)
+}
+
+// wholeToken has a hook that needs a row with all of its columns.
+type wholeToken struct {
+	ID     uint
+	UserID uint
+	models.TokenMixin
+}
+
+func (wholeToken) TableName() string { return "tokens" }
+
+var errPart = errors.New("a hook was shown a part of a row")
+
+func (t *wholeToken) AfterFind(*gorm.DB) error {
+	if t.Scope == "" {
+		return errPart
+	}
+	return nil
+}
+
+// Ending reads only some columns, which the program's hooks do not see.
+func TestEndingShowsNoPartsOfRowsToHooks(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, &wholeToken{})
+	tokens, err := gormstore.NewTokens[wholeToken](db)
+	require.NoError(t, err)
+	for _, grantID := range []string{"", "g"} {
+		row := models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: grantID}, AccessToken: rand.Text(), Scope: "s"}
+		require.NoError(t, db.Create(&wholeToken{TokenMixin: row}).Error)
+	}
+	require.NoError(t, tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "c"}))
+	var alive int64
+	require.NoError(t, db.Model(&wholeToken{}).Where("refresh_token_revoked_at = 0").Count(&alive).Error)
+	assert.Zero(t, alive)
 }

@@ -126,7 +126,8 @@ func (c *Clients) unsaid() []clause.Expression { return unsaidSecret(c.table.col
 
 // allOf loads rows, soft-deleted ones included.
 func (t *Table) allOf(ctx context.Context, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
-	return t.loadAll(t.primary(ctx).Unscoped(), conditions, more...)
+	rows, _, err = t.loadAll(t.primary(ctx).Unscoped(), conditions, more...)
+	return rows, err
 }
 
 // unsaidSecret returns the conditions for a secret that does not begin with a scheme that

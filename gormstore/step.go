@@ -284,7 +284,8 @@ func (x *tx) find(into any, conditions ...clause.Expression) (found bool, err er
 // list loads the rows that match the conditions, each as a pointer to the program's
 // model.
 func (x *tx) list(conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
-	return x.table.loadAll(x.db, conditions, more...)
+	rows, _, err = x.table.loadAll(x.db, conditions, more...)
+	return rows, err
 }
 
 // insert inserts one or more rows of the model, without their associations. It returns

@@ -419,14 +419,15 @@ func (t *Table) load(db *gorm.DB, into any, conditions ...clause.Expression) (fo
 // model. more are further clauses, such as the order and the limit.
 func (t *Table) list(ctx context.Context, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
 	err = retry(ctx, func(ctx context.Context) error {
-		rows, err = t.loadAll(t.primary(ctx), conditions, more...)
+		rows, _, err = t.loadAll(t.primary(ctx), conditions, more...)
 		return err
 	})
 	return rows, err
 }
 
-// loadAll is a single attempt of list on a handle.
-func (t *Table) loadAll(db *gorm.DB, conditions []clause.Expression, more ...clause.Expression) (rows []any, err error) {
+// loadAll is a single attempt of list on a handle. read counts all rows that the database returned,
+// also those whose values differ from the conditions.
+func (t *Table) loadAll(db *gorm.DB, conditions []clause.Expression, more ...clause.Expression) (rows []any, read int, err error) {
 	if len(conditions) > 0 {
 		db = where(db, conditions...)
 	}
@@ -437,7 +438,7 @@ func (t *Table) loadAll(db *gorm.DB, conditions []clause.Expression, more ...cla
 			rows = append(rows, row.Addr().Interface())
 		}
 	}
-	return rows, result.Error
+	return rows, all.Elem().Len(), result.Error
 }
 
 // single returns a handle for one statement, without GORM's default transaction unless

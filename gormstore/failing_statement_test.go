@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type rows struct {
 	sid, session  string
 	device, pushd string
 	service       string // a client with a secret
+	result        any    // of the operation that was run last
 }
 
 func newRows(t *testing.T, db *gorm.DB) *rows {
@@ -57,14 +59,44 @@ func newRows(t *testing.T, db *gorm.DB) *rows {
 	require.NoError(t, gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db).SavePushedRequest(ctx, &models.PushedRequestMixin{RequestURI: r.pushd, ExpiresAt: expires}))
 	require.NoError(t, db.Create(&oauthtest.Logout{LogoutMixin: models.LogoutMixin{LogoutID: "logout", ClientID: r.client.ClientID, ExpiresAt: expires}}).Error)
 	require.NoError(t, db.Create(&oauthtest.SigningKey{SigningKeyMixin: models.SigningKeyMixin{KeyID: "old", Algorithm: "ES256", ExpiresAt: 1}}).Error)
+	consent := filled(&models.ConsentMixin{ClientID: r.client.ClientID})
+	consent.LongClientID = ""
+	_, err = gormoauth.CreateConsentStorage[oauthtest.Consent, Token, AuthorizationCode](db).SaveConsent(ctx, nil, consent, r.User)
+	require.NoError(t, err)
 	require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "expired", ExpiresAt: 1}}).Error)
 	return r
 }
 
-// only returns an error, and another one if something comes with it. A count of what was done
-// so far, as [gormstore.Erase] has it, may.
-func only[T any](result T, err error) error {
-	if err != nil && !reflect.ValueOf(&result).Elem().IsZero() {
+// filled fills the fields of a record that are zero: texts with their names, and numbers with
+// their places.
+func filled[M any](record *M) *M {
+	fill(reflect.ValueOf(record).Elem())
+	return record
+}
+
+func fill(v reflect.Value) {
+	for i := range v.NumField() {
+		switch field, name := v.Field(i), v.Type().Field(i).Name; {
+		case field.Kind() == reflect.Struct && v.Type().Field(i).Anonymous:
+			fill(field)
+		case !field.IsZero():
+		case field.Kind() == reflect.String:
+			field.SetString(strings.ToLower("the " + name))
+		case field.Kind() == reflect.Int64:
+			field.SetInt(int64(i + 1))
+		case field.Type() == reflect.TypeFor[*string]():
+			field.Set(reflect.ValueOf(new(strings.ToLower("the " + name))))
+		case field.Type() == reflect.TypeFor[*int64]():
+			field.Set(reflect.ValueOf(new(int64(i + 1))))
+		}
+	}
+}
+
+// only keeps what an operation returned, and returns its error, or another one if something comes
+// with it. A count of what was done so far, as [gormstore.Erase] has it, may.
+func (r *rows) only(result any, err error) error {
+	r.result = result
+	if err != nil && result != nil && !reflect.ValueOf(result).IsZero() {
 		return fmt.Errorf("%v comes with an error", result)
 	}
 	return err
@@ -77,6 +109,9 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 	consents := gormoauth.CreateConsentStorage[oauthtest.Consent, Token, AuthorizationCode]
 	devices := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode]
 	pushed := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest]
+	tokens := func(db *gorm.DB) *gormstore.Tokens { return made(gormstore.NewTokens[Token](db)) }
+	clients := func(db *gorm.DB) *gormstore.Clients { return made(gormstore.NewClients[Client](db)) }
+	documents := func(db *gorm.DB) *gormstore.ClientDocuments { return made(gormstore.NewClientDocuments[Client](db)) }
 	registration := func(db *gorm.DB) *gormstore.ClientRegistration {
 		return gormoauth.CreateClientRegistrationStorage[Client, Token](db)
 	}
@@ -88,28 +123,27 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 	}
 	return map[string]func(ctx context.Context, db *gorm.DB) error{
 		"query a client": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateQueryClientFunc[Client](db)(ctx, client))
+			return r.only(gormoauth.CreateQueryClientFunc[Client](db)(ctx, client))
 		},
 		"query a user": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateQueryUserFunc[User](db)(ctx, user))
+			return r.only(gormoauth.CreateQueryUserFunc[User](db)(ctx, user))
 		},
 		"query a token": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, server.TokenQuery{AccessToken: "expired"}))
+			return r.only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, server.TokenQuery{AccessToken: "expired"}))
 		},
 		"query a code": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)(ctx, "code"))
+			return r.only(gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)(ctx, r.unredeemed().Code))
 		},
 		"save a token": func(ctx context.Context, db *gorm.DB) error {
-			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, issueOf(&models.TokenMixin{AccessToken: "a"}, r.User))
+			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, issueOf(filled(&models.TokenMixin{}), r.User))
 		},
 		"save a code": func(ctx context.Context, db *gorm.DB) error {
-			return gormoauth.CreateSaveAuthorizationCodeFunc[AuthorizationCode](db)(ctx, &models.AuthorizationCodeMixin{Code: "c"}, &server.Request{User: r.User, Server: r.Server})
+			return gormoauth.CreateSaveAuthorizationCodeFunc[AuthorizationCode](db)(ctx, filled(&models.AuthorizationCodeMixin{}), &server.Request{User: r.User, Server: r.Server})
 		},
 		"spend a code": func(ctx context.Context, db *gorm.DB) error {
-			var code AuthorizationCode
-			require.NoError(r.T, r.db.Where("redeemed_at = 0").First(&code).Error)
+			code := r.unredeemed()
 			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, server.Exchange{
-				Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, User: r.User, From: &code, Presented: code.Code, Time: r.Now,
+				Kind: server.ExchangeSpend, Token: filled(&models.TokenMixin{}), User: r.User, From: code, Presented: code.Code, Time: r.Now,
 			})
 		},
 		"rotate a token": func(ctx context.Context, db *gorm.DB) error {
@@ -124,8 +158,8 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		"exchange a token": func(ctx context.Context, db *gorm.DB) error {
 			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeDescend})
 		},
-		"revoke a token": func(ctx context.Context, db *gorm.DB) error {
-			return gormoauth.CreateRevokeGrantFunc[Token](db)(ctx, "no grant", r.Now)
+		"revoke a grant": func(ctx context.Context, db *gorm.DB) error {
+			return gormoauth.CreateRevokeGrantFunc[Token](db)(ctx, r.grant(), r.Now)
 		},
 		"revoke a client": func(ctx context.Context, db *gorm.DB) error {
 			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, client, r.Now)
@@ -136,31 +170,71 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		"erase a user": func(ctx context.Context, db *gorm.DB) error {
 			return second(gormoauth.CreateEraseFunc[Token, AuthorizationCode](db)(ctx, user))
 		},
+		"erase a user everywhere": func(ctx context.Context, db *gorm.DB) error {
+			audits, err := gormstore.NewAudits[oauthtest.Audit](db, gormstore.AuditOptions{})
+			require.NoError(r.T, err)
+			return second(gormoauth.CreateEraseFunc[Token, AuthorizationCode](db, devices(db), consents(db), sessions(db), audits)(ctx, user))
+		},
+		"revoke an access token": func(ctx context.Context, db *gorm.DB) error {
+			return tokens(db).RevokeToken(ctx, "expired", r.Now)
+		},
+		"read the audit trail": func(ctx context.Context, db *gorm.DB) error {
+			audits, err := gormstore.NewAudits[oauthtest.Audit](db, gormstore.AuditOptions{})
+			require.NoError(r.T, err)
+			if err := tokens(db).RevokeToken(ctx, "expired", r.Now); err != nil {
+				return err
+			}
+			return r.only(audits.Query(ctx, gormstore.AuditQuery{}))
+		},
 		"prune": func(ctx context.Context, db *gorm.DB) error {
-			return gormoauth.CreatePruneFunc[Token, AuthorizationCode](db)(ctx, gormstore.PruneOptions{})
+			return gormoauth.CreatePruneFunc[Token, AuthorizationCode](db)(ctx, gormstore.PruneOptions{Before: time.Unix(1_000_000_000, 0)})
 		},
 		"digest tokens": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateDigestPlaintextFunc[Token](db)(ctx, 10))
+			require.NoError(r.T, r.db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "in plaintext", RefreshToken: new("and this"), IssuedAt: 1, AccessTokenRevokedAt: 5}}).Error)
+			require.NoError(r.T, r.db.Model(&Token{}).Where("access_token = 'in plaintext'").Updates(map[string]any{"grant_id": nil, "form": nil}).Error)
+			return r.only(gormoauth.CreateDigestPlaintextFunc[Token](db)(ctx, 10))
+		},
+		"digest secrets": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: "old", ClientSecret: "in plaintext"}}).Error)
+			return r.only(clients(db).DigestPlaintext(ctx, 10))
 		},
 		"create a client": func(ctx context.Context, db *gorm.DB) error {
 			created := new(Client)
 			oauthtest.Grants("client_credentials")(created)
-			return only(factory(db).Create(ctx, created))
+			return r.only(factory(db).Create(ctx, created))
 		},
 		"rotate a secret": func(ctx context.Context, db *gorm.DB) error {
-			return only(factory(db).RotateSecret(ctx, r.service, gormstore.SecretRotation{}))
+			return r.only(factory(db).RotateSecret(ctx, r.service, gormstore.SecretRotation{Overlap: time.Hour, ExpiresIn: 2 * time.Hour}))
 		},
 		"rotate a registration token": func(ctx context.Context, db *gorm.DB) error {
-			return only(factory(db).RotateRegistrationToken(ctx, r.service))
+			return r.only(factory(db).RotateRegistrationToken(ctx, r.service))
 		},
 		"set the resources of an API": func(ctx context.Context, db *gorm.DB) error {
 			return factory(db).SetAPIResources(ctx, client, "https://api.example")
 		},
 		"update a client": func(ctx context.Context, db *gorm.DB) error {
-			return only(factory(db).Update(ctx, client, r.client.ClientMetadata))
+			return r.only(factory(db).Update(ctx, client, models.ClientMetadata{ClientName: "another name", RedirectURIs: []string{oauthtest.RedirectURI}, TokenEndpointAuthMethod: "client_secret_basic"}))
 		},
 		"register a client": func(ctx context.Context, db *gorm.DB) error {
-			return registration(db).SaveClient(ctx, &models.ClientMixin{ClientID: "registered"}, nil)
+			return registration(db).SaveClient(ctx, filled(&models.ClientMixin{ClientID: "registered"}), nil)
+		},
+		"update a registration": func(ctx context.Context, db *gorm.DB) error {
+			old, record := r.client.ClientMixin, r.client.ClientMixin
+			record.ClientSecret, record.ClientSecretExpiresAt = "new", 2
+			record.PreviousClientSecret, record.PreviousClientSecretExpiresAt = "previous", 3
+			record.RegistrationAccessToken, record.ClientMetadata.ClientName = "registration", "another name"
+			return r.only(registration(db).UpdateClient(ctx, &old, &record))
+		},
+		"store the client of a document": func(ctx context.Context, db *gorm.DB) error {
+			return documents(db).SaveDocumentClient(ctx, filled(&models.ClientMixin{}))
+		},
+		"update the client of a document": func(ctx context.Context, db *gorm.DB) error {
+			old := &models.ClientMixin{ClientID: "document", ClientSource: models.ClientByDocument}
+			require.NoError(r.T, r.db.Create(&Client{ClientMixin: *old}).Error)
+			return documents(db).UpdateDocumentClient(ctx, old, filled(&models.ClientMixin{ClientID: "document", ClientMetadata: models.ClientMetadata{ClientName: "another name"}}))
+		},
+		"find a hidden client": func(ctx context.Context, db *gorm.DB) error {
+			return r.only(documents(db).HidesClient(ctx, client))
 		},
 		"keep a client": func(ctx context.Context, db *gorm.DB) error { return registration(db).KeepClient(ctx, client) },
 		"delete a client": func(ctx context.Context, db *gorm.DB) error {
@@ -170,71 +244,111 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 			return registration(db).BeginDeleteClient(ctx, client, r.Now)
 		},
 		"query a consent": func(ctx context.Context, db *gorm.DB) error {
-			return only(consents(db).QueryConsent(ctx, user, client))
+			return r.only(consents(db).QueryConsent(ctx, user, client))
 		},
 		"save a consent": func(ctx context.Context, db *gorm.DB) error {
-			return only(consents(db).SaveConsent(ctx, nil, &models.ConsentMixin{ConsentKey: "k", ClientID: client}, r.User))
+			return r.only(consents(db).SaveConsent(ctx, nil, filled(&models.ConsentMixin{ClientID: r.service}), r.User))
 		},
-		"list consents": func(ctx context.Context, db *gorm.DB) error { return only(consents(db).Of(ctx, user)) },
+		"list consents": func(ctx context.Context, db *gorm.DB) error { return r.only(consents(db).Of(ctx, user)) },
 		"revoke a consent": func(ctx context.Context, db *gorm.DB) error {
 			return consents(db).Revoke(ctx, user, client, r.Now)
 		},
 		"join a session": func(ctx context.Context, db *gorm.DB) error {
-			return only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: "sid", SessionID: "other", ClientID: client, StartedAt: 1, ExpiresAt: later.Unix()}, r.User))
+			return r.only(sessions(db).JoinSession(ctx, filled(&models.SessionMixin{ClientID: client, ExpiresAt: later.Unix()}), r.User))
 		},
 		"join a session again": func(ctx context.Context, db *gorm.DB) error {
-			return only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: r.sid, SessionID: r.session, ClientID: client, StartedAt: 2, ExpiresAt: later.Unix()}, r.User))
+			return r.only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: r.sid, SessionID: r.session, ClientID: client, StartedAt: 2, ExpiresAt: later.Unix()}, r.User))
+		},
+		"join a session that has ended": func(ctx context.Context, db *gorm.DB) error {
+			if err := second(sessions(db).EndSession(ctx, oidc.SessionEnd{SessionID: r.session, Time: r.Now, LogoutExpiresAt: later, Revokes: func(string) bool { return false }})); err != nil {
+				return err
+			}
+			return r.only(sessions(db).JoinSession(ctx, &models.SessionMixin{SID: "sid", SessionID: r.session, ClientID: r.service, StartedAt: 7}, r.User))
 		},
 		"keep a session": func(ctx context.Context, db *gorm.DB) error {
-			return sessions(db).KeepSession(ctx, r.sid, later)
+			return sessions(db).KeepSession(ctx, r.sid, later.Add(time.Hour))
 		},
 		"end a session": func(ctx context.Context, db *gorm.DB) error {
-			return only(sessions(db).EndSession(ctx, oidc.SessionEnd{SessionID: r.session, Time: r.Now, LogoutExpiresAt: later, Revokes: func(string) bool { return true }}))
+			return r.only(sessions(db).EndSession(ctx, oidc.SessionEnd{SessionID: r.session, Time: r.Now, LogoutExpiresAt: later, Revokes: func(string) bool { return true }}))
 		},
-		"find due logouts": func(ctx context.Context, db *gorm.DB) error { return only(sessions(db).DueLogouts(ctx, r.Now, 10)) },
+		"find due logouts": func(ctx context.Context, db *gorm.DB) error { return r.only(sessions(db).DueLogouts(ctx, r.Now, 10)) },
+		"end a session, and the grant that began in it": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Model(&Token{}).Where("grant_id = ?", r.grant()).Update("session_id", r.sid).Error)
+			return r.only(sessions(db).EndSession(ctx, oidc.SessionEnd{UserID: user, Time: r.Now, Revokes: func(string) bool { return true }}))
+		},
+		"find due logouts except a client's": func(ctx context.Context, db *gorm.DB) error {
+			return r.only(sessions(db).DueLogoutsExcept(ctx, r.Now, 10, []string{"other"}))
+		},
 		"claim a logout": func(ctx context.Context, db *gorm.DB) error {
-			return only(sessions(db).ClaimLogout(ctx, &models.LogoutMixin{LogoutID: "logout"}, later))
+			return r.only(sessions(db).ClaimLogout(ctx, &models.LogoutMixin{LogoutID: "logout"}, later))
 		},
 		"delete a logout": func(ctx context.Context, db *gorm.DB) error { return sessions(db).DeleteLogout(ctx, "logout") },
 		"save a device code": func(ctx context.Context, db *gorm.DB) error {
-			return devices(db).SaveDeviceCode(ctx, &models.DeviceCodeMixin{DeviceCode: "d", UserCode: "u"}, nil)
+			return devices(db).SaveDeviceCode(ctx, filled(&models.DeviceCodeMixin{}), nil)
 		},
 		"query a device code": func(ctx context.Context, db *gorm.DB) error {
-			return only(devices(db).QueryDeviceCode(ctx, device.Query{DeviceCode: r.device}))
+			return r.only(devices(db).QueryDeviceCode(ctx, device.Query{DeviceCode: r.device}))
 		},
 		"poll a device code": func(ctx context.Context, db *gorm.DB) error {
-			return only(devices(db).PollDeviceCode(ctx, r.device, r.Now, 5*time.Second))
+			return r.only(devices(db).PollDeviceCode(ctx, r.device, r.Now, 5*time.Second))
 		},
 		"decide on a device code": func(ctx context.Context, db *gorm.DB) error {
-			return only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{User: r.User, Approved: true, Time: r.Now}))
+			return r.only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{
+				User: r.User, Approved: true, Time: r.Now, UserGeneration: 3, Authentication: server.Authentication{Time: r.Now.Unix(), ACR: "acr", AMR: []string{"pwd", "otp"}},
+			}))
+		},
+		"refuse a device code": func(ctx context.Context, db *gorm.DB) error {
+			return r.only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{User: r.User, Time: r.Now}))
 		},
 		"push a request": func(ctx context.Context, db *gorm.DB) error {
-			return pushed(db).SavePushedRequest(ctx, &models.PushedRequestMixin{RequestURI: "p"})
+			return pushed(db).SavePushedRequest(ctx, filled(&models.PushedRequestMixin{}))
 		},
 		"query a pushed request": func(ctx context.Context, db *gorm.DB) error {
-			return only(pushed(db).QueryPushedRequest(ctx, r.pushd))
+			return r.only(pushed(db).QueryPushedRequest(ctx, r.pushd))
 		},
 		"use a pushed request": func(ctx context.Context, db *gorm.DB) error {
-			return only(pushed(db).UsePushedRequest(ctx, r.pushd, r.Now))
+			return r.only(pushed(db).UsePushedRequest(ctx, r.pushd, r.Now))
 		},
 		"use something once": func(ctx context.Context, db *gorm.DB) error {
-			return only(gormoauth.CreateReplayStorage[oauthtest.Replay](db).FirstUse(ctx, "key", later))
+			return r.only(gormoauth.CreateReplayStorage[oauthtest.Replay](db).FirstUse(ctx, "key", later))
 		},
 		"maintain keys": func(ctx context.Context, db *gorm.DB) error { return keys(db).MaintainOnce(ctx, r.Now) },
 		"sign": func(ctx context.Context, db *gorm.DB) error {
-			return only(keys(db).SigningKey(ctx, jose.ES256, r.Now))
+			return r.only(keys(db).SigningKey(ctx, jose.ES256, r.Now))
 		},
-		"rotate a key":  func(ctx context.Context, db *gorm.DB) error { return keys(db).Rotate(ctx, jose.ES256, r.Now, true) },
-		"publish keys":  func(ctx context.Context, db *gorm.DB) error { return only(keys(db).FreshPublicKeys(ctx, r.Now)) },
-		"find the salt": func(ctx context.Context, db *gorm.DB) error { return only(keys(db).PairwiseSalt(ctx, r.Now)) },
+		"rotate a key":       func(ctx context.Context, db *gorm.DB) error { return keys(db).Rotate(ctx, jose.ES256, r.Now, true) },
+		"publish known keys": func(ctx context.Context, db *gorm.DB) error { return r.only(keys(db).PublicKeys(ctx, r.Now)) },
+		"decrypt":            func(ctx context.Context, db *gorm.DB) error { return r.only(keys(db).DecryptionKeys(ctx, r.Now)) },
+		"publish keys":       func(ctx context.Context, db *gorm.DB) error { return r.only(keys(db).FreshPublicKeys(ctx, r.Now)) },
+		"find the salt":      func(ctx context.Context, db *gorm.DB) error { return r.only(keys(db).PairwiseSalt(ctx, r.Now)) },
 	}
+}
+
+func made[S any](store S, err error) S {
+	if err != nil {
+		panic(err)
+	}
+	return store
+}
+
+// grant is the grant of the token that can be refreshed.
+func (r *rows) grant() string {
+	var token Token
+	require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
+	return token.GrantID
+}
+
+func (r *rows) unredeemed() *AuthorizationCode {
+	code := new(AuthorizationCode)
+	require.NoError(r.T, r.db.Where("redeemed_at = 0").First(code).Error)
+	return code
 }
 
 // exchange exchanges the token that can be refreshed.
 func (r *rows) exchange(ctx context.Context, db *gorm.DB, e server.Exchange) error {
 	var token Token
 	require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
-	e.Token, e.User, e.From, e.Time = &models.TokenMixin{Authorization: token.Authorization, AccessToken: "a"}, r.User, &token, r.Now
+	e.Token, e.User, e.From, e.Time = filled(&models.TokenMixin{Authorization: token.Authorization}), r.User, &token, r.Now
 	if e.Kind != server.ExchangeDescend {
 		e.Presented = *token.RefreshToken
 	}
@@ -256,7 +370,7 @@ func TestNoFailureOfAStatementIsLost(t *testing.T) {
 					failed = c.SQL
 					return faults.Fault{Err: broken}
 				}}
-				err := r.operations()[name](underway.Shorten(t.Context(), 0), faults.DB(r.db, plan))
+				err := r.operations()[name](underway.Shorten(t.Context(), 0), made(gormstore.WithAudit[Audit](faults.DB(r.db, plan))))
 				if plan.Injected() == 0 {
 					require.NoError(t, err)
 					assert.Positive(t, number, "it asks the database for something")
@@ -278,7 +392,7 @@ func TestALostAnswerIsRecognized(t *testing.T) {
 			for number := 0; ; number++ {
 				r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
 				plan := &faults.Plan{Next: faults.At(number, faults.Fault{Err: faults.ErrCut, After: true})}
-				err := r.operations()[name](underway.Shorten(t.Context(), 0), faults.DB(r.db, plan))
+				err := r.operations()[name](underway.Shorten(t.Context(), 0), made(gormstore.WithAudit[Audit](faults.DB(r.db, plan))))
 				require.NoError(t, err, "the answer to call %d was lost", number)
 				if plan.Injected() == 0 {
 					return

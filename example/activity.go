@@ -49,7 +49,7 @@ var sentences = map[string]sentence{
 	models.AuditClientSecretRotated:  {"You made a new secret for ", ""},
 }
 
-// endings say why access ended for which nobody asked.
+// endings says why access ended without anybody asking for it.
 var endings = map[string]sentence{
 	models.AuditByReuse:   {"The access of ", " ended: somebody used a key of it a second time"},
 	models.AuditBySession: {"The access of ", " ended when you signed out"},
@@ -62,11 +62,10 @@ func sentenceOf(entry *Audit) sentence {
 	if known, ok := sentences[entry.Event]; ok {
 		return known
 	}
-	return sentence{After: ": " + entry.Event} // better ugly than hidden
+	return sentence{After: ": " + entry.Event} // an event without a sentence is shown by its name rather than hidden
 }
 
-// showActivity lists what was granted, refreshed and revoked in a person's name, the
-// latest first.
+// showActivity lists what was granted, refreshed and revoked for a person, latest first.
 func (a *app) showActivity(w http.ResponseWriter, r *http.Request, user *User) {
 	before := r.URL.Query().Get("before")
 	entries, err := a.audits.Query(r.Context(), gormstore.AuditQuery{UserID: user.GetUserID(), Before: before, Limit: activityLength})

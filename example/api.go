@@ -16,13 +16,13 @@ type meResponse struct {
 	Scope    string `json:"scope,omitempty"`
 }
 
-// me tells whose token it is. A client's own token has no user.
+// me answers with the user of the token. A client's own token has no user.
 func (a *app) me(w http.ResponseWriter, r *http.Request) {
 	token, _ := resource.TokenFromContext(r.Context())
 	response := meResponse{ClientID: token.Token.GetClientID()}
 	if token.UserID != "" {
 		found, err := a.users.Query(r.Context(), token.UserID)
-		if err == nil && found == nil { // disabled since
+		if err == nil && found == nil { // the user was disabled after the token was issued
 			err = server.NewError(server.InvalidToken, "The user of the access token is gone or disabled.")
 		}
 		if err != nil {

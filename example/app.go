@@ -74,8 +74,8 @@ func newApp(cfg *config, db *gorm.DB, log *slog.Logger) (*app, error) {
 	return a, err
 }
 
-// remoteAddress returns the function that determines where a request comes from, which
-// behind a proxy only the proxy knows. nil means the other end of the connection.
+// remoteAddress returns the function that determines where a request comes from. Behind a
+// proxy, only the proxy knows. nil means the other end of the connection.
 func (c *config) remoteAddress() func(r *http.Request) string {
 	if len(c.proxies) == 0 {
 		return nil
@@ -83,8 +83,8 @@ func (c *config) remoteAddress() func(r *http.Request) string {
 	return forwarded.Address("X-Forwarded-For", c.proxies...)
 }
 
-// profile returns the security profile of the server, its API and its connections; nil
-// for none.
+// profile returns the security profile of the server, its API and its connections, or nil
+// if there is none.
 func (c *config) profile() server.Profile {
 	if c.fapi {
 		return fapi.SecurityProfile{}

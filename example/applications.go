@@ -10,7 +10,7 @@ import (
 // maxApplications is how many grants the page shows.
 const maxApplications = 100
 
-// application is a grant that is alive: somebody let a client in.
+// application is a live grant: a user has given a client access.
 type application struct {
 	ID         uint
 	ClientName string
@@ -71,7 +71,7 @@ func (a *app) clientNames(ctx context.Context, ids []string) (map[string]string,
 	return names, nil
 }
 
-// revokeApplication ends all of an application's access, and has it ask again.
+// revokeApplication ends all of an application's access. The application has to ask again.
 func (a *app) revokeApplication(w http.ResponseWriter, r *http.Request, user *User) {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 63)
 	if err != nil {

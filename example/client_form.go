@@ -50,7 +50,7 @@ func readClientForm(form url.Values) clientForm {
 	}
 }
 
-// metadata is the registration that the form stands for.
+// metadata returns the client metadata that the form describes.
 func (f clientForm) metadata() models.ClientMetadata {
 	m := models.ClientMetadata{
 		ClientName:              f.ClientName,
@@ -69,11 +69,11 @@ func (f clientForm) metadata() models.ClientMetadata {
 	return m
 }
 
-// inTheForm says what the members of the registration are called in the form.
+// inTheForm maps members of client metadata to the labels of the form.
 var inTheForm = strings.NewReplacer("redirect_uris:", "The redirect URI", "client_name:", "The name")
 
-// check returns what is wrong with the form, in sentences for the person who
-// filled it in. What any client has to be, the server checks.
+// check returns what is wrong with the form, in sentences for the person who filled it in.
+// Rules that hold for every client are checked by the server.
 func (f clientForm) check(ctx context.Context, srv *server.Server) ([]string, error) {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }

@@ -70,7 +70,7 @@ func (a *app) createClient(w http.ResponseWriter, r *http.Request, user *User) {
 		a.fail(w, r, err)
 		return
 	}
-	// Not a redirect: the secret would have to be kept somewhere on the way.
+	// Not a redirect: the secret would have to be stored in between.
 	a.secretPage(w, user, client, secret, false)
 }
 
@@ -81,7 +81,7 @@ func (a *app) rotateSecret(w http.ResponseWriter, r *http.Request, user *User) {
 	}
 	secret, err := a.clients.RotateSecret(a.oauth.PageContext(r, clientsPage, user), client.ClientID, gormstore.SecretRotation{})
 	switch {
-	case errors.Is(err, gormstore.ErrNoClient): // a public client, or gone since
+	case errors.Is(err, gormstore.ErrNoClient): // a public client, or one that was deleted meanwhile
 		a.errorPage(w, http.StatusNotFound)
 	case err != nil:
 		a.fail(w, r, err)
@@ -90,7 +90,7 @@ func (a *app) rotateSecret(w http.ResponseWriter, r *http.Request, user *User) {
 	}
 }
 
-// secretPage shows a secret, this once: only its digest is stored.
+// secretPage shows a secret once. Only its digest is stored.
 func (a *app) secretPage(w http.ResponseWriter, user *User, client *Client, secret string, rotated bool) {
 	status, title := http.StatusCreated, "Client created"
 	if rotated {
@@ -113,8 +113,8 @@ func (a *app) removeClient(w http.ResponseWriter, r *http.Request, user *User) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// ownClient finds the client that the path names. One of somebody else is not
-// found, so that nobody learns of it.
+// ownClient finds the client in the path. A client of another user is answered like one that
+// does not exist.
 func (a *app) ownClient(w http.ResponseWriter, r *http.Request, user *User) (client *Client, ok bool) {
 	id := r.PathValue("id")
 	if !storable(id) {

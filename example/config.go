@@ -18,27 +18,27 @@ import (
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
-// config is what the flags and the environment say.
+// config holds the settings from flags and environment.
 type config struct {
 	addr   string // where to listen
 	issuer string // the issuer identifier; resolve fills in the default
 	db     string // SQLite file, ":memory:" or a postgres:// URL
 	demo   bool   // whether the demo users and clients exist
-	fapi   bool   // whether the server keeps to the FAPI 2.0 Security Profile
+	fapi   bool   // whether the server follows the FAPI 2.0 Security Profile
 
 	pkce server.PKCE // who needs a code_challenge
 
-	resources []string // other APIs that tokens may be asked for
+	resources []string // other APIs that clients may request tokens for
 
-	proxies []netip.Prefix // those that say where a request comes from
+	proxies []netip.Prefix // trusted to say where a request comes from
 
-	command string // prune, erase or doctor: do that, and end; empty serves
-	user    string // whom to erase
-	outside bool   // whether the doctor asks over the network as well
+	command string // prune, erase or doctor: run that and exit; empty serves
+	user    string // the user to erase
+	outside bool   // whether the doctor also makes requests over the network
 
 	tlsCert, tlsKey string // PEM files; empty listens without TLS
 	clientCA        string // PEM file with the authorities of client certificates
-	trustedIssuer   string // whose JWTs stand for users of the same name; empty is nobody's
+	trustedIssuer   string // its JWTs stand for users of the same name; empty if there is none
 	trustedKeys     string // the address of its keys
 
 	secrets          secret.Keyring // of the server, the newest first; readSecrets fills them in
@@ -50,7 +50,7 @@ type config struct {
 // errHelp is returned when help was asked for and given.
 var errHelp = flag.ErrHelp
 
-// environmentHelp is what no flag says.
+// environmentHelp describes the settings that have no flag.
 const environmentHelp = `
 The environment alone has
   GORMOAUTH_SECRET              the secrets of the server, the newest first, by commas: what 'openssl rand -base64 32' gives.
@@ -165,14 +165,14 @@ func parseProxy(text string) (netip.Prefix, error) {
 	return proxy.Masked(), nil
 }
 
-// isProxy reports whether an end of a connection is a proxy's.
+// isProxy reports whether the other end of a connection is a trusted proxy.
 func (c *config) isProxy(end net.Addr) bool {
 	address, err := netip.ParseAddrPort(end.String())
 	return err == nil && slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(address.Addr().Unmap()) })
 }
 
-// resolve completes the configuration with the address that the listener
-// really has, and refuses what would not be safe.
+// resolve completes the configuration with the address of the listener, and refuses what
+// would not be safe.
 func (c *config) resolve(listening net.Addr) error {
 	host, _, err := net.SplitHostPort(c.addr)
 	if err != nil {
@@ -199,7 +199,7 @@ func (c *config) resolve(listening net.Addr) error {
 	return c.checkResources()
 }
 
-// checkResources refuses what cannot be another API.
+// checkResources refuses a resource that cannot be another API.
 func (c *config) checkResources() error {
 	for i, resource := range c.resources {
 		u, err := url.Parse(resource)
@@ -215,8 +215,8 @@ func (c *config) checkResources() error {
 	return nil
 }
 
-// checkIssuer refuses an issuer that this program cannot serve. What any
-// issuer has to be, the library checks.
+// checkIssuer refuses an issuer that this program cannot serve. Rules that hold for every
+// issuer are checked by the library.
 func (c *config) checkIssuer() error {
 	u, err := url.Parse(c.issuer)
 	switch {
@@ -230,7 +230,7 @@ func (c *config) checkIssuer() error {
 	return nil
 }
 
-// scheme is that of the listener.
+// scheme returns the URL scheme of the listener.
 func (c *config) scheme() string {
 	if c.tlsCert != "" {
 		return "https://"

@@ -8,17 +8,17 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 )
 
-// maxConnections is how many connections one address may have open. Each costs a
-// file and some memory, also while nothing is sent: without a bound, one machine
-// could have all that there are. People who share an address share them, and need
-// few, since idle ones are closed. A proxy has one address for everybody: what comes by
-// one is left to it.
+// maxConnections is how many connections one address may have open. Each takes a file
+// descriptor and some memory, even while nothing is sent: without a limit, one machine could
+// take all of them. People who share an address share the limit; they need few, because idle
+// connections are closed. A trusted proxy has one address for everybody, so its connections are
+// not counted.
 const maxConnections = 256
 
-// connections counts those that are open, by address.
+// connections counts open connections by address.
 type connections struct {
 	most  int
-	proxy func(end net.Addr) bool // whether it is a proxy's
+	proxy func(end net.Addr) bool // whether the other end is a proxy
 
 	mu   sync.Mutex
 	open map[string]int
@@ -28,8 +28,8 @@ func newConnections(most int, proxy func(end net.Addr) bool) *connections {
 	return &connections{most: most, proxy: proxy, open: make(map[string]int)}
 }
 
-// changed is an http.Server's ConnState: it closes a new connection that is one too
-// many.
+// changed is the ConnState of an http.Server: it closes a new connection that exceeds the
+// limit.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	if c.proxy(conn.RemoteAddr()) {
 		return
@@ -38,7 +38,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if c.opened(address) > c.most {
-			_ = conn.Close() // and then it is in StateClosed, like any other
+			_ = conn.Close() // which is followed by StateClosed, as for any other connection
 		}
 	case http.StateClosed, http.StateHijacked:
 		c.closed(address)

@@ -22,16 +22,16 @@ type consentView struct {
 	Scopes      []scope
 	Claims      []string
 	Payments    []payment
-	// Action is this same page with its query: the form adds the decision and
-	// nothing else.
+	// Action is the address of this page, including its query. The form only adds the
+	// decision.
 	Action   string
 	Decision server.Decision
-	// Again is whether the person decided already, on a page that says something else.
+	// Again is true if the person has already decided, on a page that showed something else.
 	Again bool
 }
 
-// authorize is the authorization endpoint. What a request asks of the person, and
-// whether they have decided, the library says.
+// authorize is the authorization endpoint. The library says what a request asks of the person,
+// and whether they have decided.
 func (a *app) authorize() http.HandlerFunc {
 	return a.oauth.AuthorizationHandler(server.AuthorizationPages{
 		User:   a.signedInUser,
@@ -44,7 +44,7 @@ func (a *app) authorize() http.HandlerFunc {
 	})
 }
 
-// signInFor sends a person to sign in, and from there back to the request.
+// signInFor sends a person to the sign-in page, and back to the request afterwards.
 func (a *app) signInFor(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
 	query := url.Values{"next": {consent.ReturnTo}}
 	if consent.User != nil {
@@ -56,7 +56,7 @@ func (a *app) signInFor(w http.ResponseWriter, r *http.Request, consent *server.
 	redirectWith(w, r, "/login", query)
 }
 
-// redirectWith sends a person on to a page of this site, with a query.
+// redirectWith redirects to a page of this site, with a query.
 func redirectWith(w http.ResponseWriter, r *http.Request, path string, query url.Values) {
 	redirectLocal(w, r, path+"?"+query.Encode())
 }
@@ -91,16 +91,16 @@ func (a *app) askConsent(w http.ResponseWriter, r *http.Request, consent *server
 	})
 }
 
-// otherAPIs are those beside this program's own at which the access is good.
+// otherAPIs are the APIs, besides this program's own, that the access is for.
 func (a *app) otherAPIs(consent *server.ConsentGrant) []string {
 	return slices.DeleteFunc(strings.Fields(consent.Request.Audience), func(resource string) bool { return indicator.Same(resource, a.cfg.issuer) })
 }
 
-// Name is what a person knows the client by.
+// Name returns the client's name for people.
 func (c *Client) Name() string { return display.Name(c) }
 
-// destination says in short where a redirect URI leads: a client chooses its
-// name freely, but not where it can be reached.
+// destination says briefly where a redirect URI leads: a client chooses its name freely, but
+// not where it can be reached.
 func destination(redirectURI string) string {
 	host := display.Host(redirectURI)
 	u, err := url.Parse(redirectURI)

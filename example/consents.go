@@ -15,8 +15,8 @@ type permission struct {
 	Since      int64
 }
 
-// permissionsOf lists what a user has allowed applications that have no access at the
-// moment, the latest first.
+// permissionsOf lists a user's consents for applications that have no access at the moment,
+// latest first.
 func (a *app) permissionsOf(ctx context.Context, user *User, applications []application) ([]permission, error) {
 	consents, err := a.consents.Of(ctx, user.GetUserID())
 	if err != nil {
@@ -40,14 +40,14 @@ func (a *app) permissionsOf(ctx context.Context, user *User, applications []appl
 	return permissions, nil
 }
 
-// revokeConsent takes back what a user has allowed.
+// revokeConsent withdraws a user's consent.
 func (a *app) revokeConsent(w http.ResponseWriter, r *http.Request, user *User) {
 	if form, ok := a.readForm(w, r); ok {
 		a.takeBack(w, r, user, form.Get("client_id"))
 	}
 }
 
-// takeBack ends all of an application's access, and has it ask again.
+// takeBack ends all of an application's access, and withdraws the consent.
 func (a *app) takeBack(w http.ResponseWriter, r *http.Request, user *User, clientID string) {
 	if err := a.consents.Revoke(a.oauth.PageContext(r, "applications", user), user.GetUserID(), clientID, time.Now()); err != nil {
 		a.fail(w, r, err)

@@ -24,20 +24,20 @@ const (
 	connectTimeout = 10 * time.Second
 	slowQuery      = time.Second
 
-	// More connections than these only wait for one another: on SQLite for the
-	// one write lock, on PostgreSQL for the server, which other instances use, too.
+	// More connections would only wait for each other: on SQLite for the single write lock, on
+	// PostgreSQL for the server, which other instances use as well.
 	sqliteConnections   = 8
 	postgresConnections = 20
 )
 
-// openDatabase connects, or says why it cannot. What is made of the handle keeps the
-// audit trail.
+// openDatabase connects to the database. Stores that are made from the handle write the audit
+// trail.
 func openDatabase(ctx context.Context, dsn string, log *slog.Logger) (db *gorm.DB, closeDB func(), err error) {
 	dialector, connections := sqliteDialector(dsn)
 	if isPostgres(dsn) {
 		dialector, connections = postgres.Open(dsn), postgresConnections
 	}
-	// Until it is open GORM is silent: what is wrong then is the error returned.
+	// GORM logs nothing until the database is open: the error is returned.
 	db, err = gorm.Open(dialector, &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot open the database %s: %w", printableDSN(dsn), err)
@@ -70,8 +70,8 @@ func queryLogger(log *slog.Logger) logger.Interface {
 	})}
 }
 
-// patientLogger says nothing of statements whose client has gone away: that is
-// no fault of the database, and anybody can do it at will.
+// patientLogger does not log statements that failed because the client disconnected. That is
+// no fault of the database, and any client can cause it at will.
 type patientLogger struct{ logger.Interface }
 
 func (l patientLogger) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
@@ -80,8 +80,8 @@ func (l patientLogger) Trace(ctx context.Context, begin time.Time, statement fun
 	}
 }
 
-// ParamsFilter leaves the values out of what is logged: GORM asks the outermost
-// logger for it.
+// ParamsFilter removes the values from logged statements. GORM asks the outermost logger for
+// it.
 func (l patientLogger) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
 	return sql, nil
 }
@@ -99,10 +99,9 @@ func sqliteDialector(path string) (dialector gorm.Dialector, connections int) {
 	return sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: sqliteDSN(path)}), connections
 }
 
-// sqliteDSN is the file as a URI, so that no character of its name is taken
-// for a setting. The settings let readers and a writer work side by side, and
-// have a transaction wait for the write lock at its start, the only moment at
-// which SQLite can wait for it.
+// sqliteDSN returns the file as a URI, so that no character of its name is taken for a setting.
+// The settings let readers and a writer work at the same time. A transaction waits for the write
+// lock when it begins, the only time at which SQLite can wait for it.
 func sqliteDSN(path string) string {
 	settings := url.Values{
 		"_pragma":   {"busy_timeout(1000)", "journal_mode(WAL)", "foreign_keys(1)"},
@@ -119,7 +118,7 @@ func sqliteDSN(path string) string {
 	return "file:" + path + "?" + settings.Encode()
 }
 
-// printableDSN is how a database is named to a person: without its password.
+// printableDSN returns the name of a database without its password.
 func printableDSN(dsn string) string {
 	if !isPostgres(dsn) {
 		return dsn
@@ -132,9 +131,8 @@ func printableDSN(dsn string) string {
 	return u.Redacted()
 }
 
-// prepareDatabase brings the tables and the demo accounts to what this program
-// expects. The server checks the demo clients, as it does all others. Instances that
-// start together do it one after the other.
+// prepareDatabase migrates the tables and creates the demo accounts. The server checks the demo
+// clients as it checks all others. Instances that start together take turns.
 func prepareDatabase(ctx context.Context, db *gorm.DB, demo bool, srv *server.Server) error {
 	db = db.WithContext(ctx)
 	if err := migrate(db); err != nil {

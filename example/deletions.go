@@ -12,29 +12,28 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 )
 
-// deletions are of clients that are marked as deleted. It takes some seconds until nothing
-// can come of a request that was under way any more, for which nobody waits.
+// deletions deletes clients that are marked as deleted. It takes some seconds until requests that
+// were in progress are over, so it happens in the background.
 type deletions struct{ waiting chan struct{} }
 
 func newDeletions() deletions { return deletions{make(chan struct{}, 1)} }
 
-// wake tells that there is something to do.
+// wake starts a run if none is pending.
 func (d deletions) wake() {
 	select {
 	case d.waiting <- struct{}{}:
-	default: // it was told before
+	default: // a run is pending
 	}
 }
 
 const deletionPause = time.Minute
 
-// run deletes the clients that are marked, also those of an earlier start, until the context
-// ends.
+// run deletes marked clients, including those of an earlier start, until the context ends.
 func (d deletions) run(ctx context.Context, db *gorm.DB, log *slog.Logger) {
 	db = db.WithContext(ctx)
 	for {
 		var clients []Client
-		err := db.Where("client_deleted_at > 0 AND client_id NOT LIKE ?", "%://%").Find(&clients).Error // what came by a document stays as a mark
+		err := db.Where("client_deleted_at > 0 AND client_id NOT LIKE ?", "%://%").Find(&clients).Error // the row of a client with a metadata document stays, as a mark
 		if err == nil {
 			err = deleteClients(ctx, db, clients)
 		}
@@ -59,7 +58,7 @@ func deleteClients(ctx context.Context, db *gorm.DB, clients []Client) error {
 	if err != nil {
 		return err
 	}
-	const atOnce = 4 // each waits most of the time
+	const atOnce = 4 // each mostly waits
 	var group sync.WaitGroup
 	turns, faults := make(chan struct{}, atOnce), make([]error, len(clients))
 	for i := range clients {

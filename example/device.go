@@ -9,15 +9,15 @@ import (
 	"github.com/gormoauth/gormoauth/server/display"
 )
 
-// deviceView is the verification page of RFC 8628: it asks for the code that a
-// device shows, then for consent, and then says what became of it.
+// deviceView is the verification page of RFC 8628: it asks for the code that a device shows,
+// then for consent, and then shows the outcome.
 type deviceView struct {
 	layout
 	UserCode string
 	Failure  string // why the code was refused
 	Consent  *deviceConsent
 	Outcome  string // what the user decided: "allowed", "denied"
-	Again    bool   // the user decided already, on a page that says something else
+	Again    bool   // the user has already decided, on a page that showed something else
 }
 
 type deviceConsent struct {
@@ -30,15 +30,15 @@ type deviceConsent struct {
 	Decision   server.Decision
 }
 
-// showDevice asks for the code. One that came with the link is filled in, but
-// the user has to look at it: somebody else may have sent the link.
+// showDevice asks for the code. A code from the link is filled in, but the user has to confirm
+// it: somebody else may have sent the link.
 func (a *app) showDevice(w http.ResponseWriter, r *http.Request) {
 	a.devicePage(w, r, func(user *User) (int, deviceView) {
 		return http.StatusOK, deviceView{UserCode: printable(r.URL.Query().Get("user_code"))}
 	})
 }
 
-// device takes the code, and then the decision.
+// device accepts the code, and then the decision.
 func (a *app) device(w http.ResponseWriter, r *http.Request) {
 	form, ok := a.readForm(w, r)
 	if !ok {
@@ -67,7 +67,7 @@ func (a *app) newDeviceConsent(consent *server.ConsentGrant) (*deviceConsent, er
 	return &deviceConsent{client.Name(), client.GetClientID(), consent.Links(), scopesInWords(consent.Scope), payments, a.otherAPIs(consent), consent.Decision}, err
 }
 
-// deviceResult is the view, or why there is none.
+// deviceResult is what the page shows, or an error.
 func (a *app) deviceResult(w http.ResponseWriter, r *http.Request, view deviceView, err error) (int, deviceView) {
 	if err == nil {
 		return http.StatusOK, view
@@ -77,7 +77,7 @@ func (a *app) deviceResult(w http.ResponseWriter, r *http.Request, view deviceVi
 	return failure.Status, deviceView{UserCode: view.UserCode, Failure: a.oauth.Describe(r, err)}
 }
 
-// devicePage shows the page to somebody who signed in.
+// devicePage shows the page to a signed-in user.
 func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user *User) (int, deviceView)) {
 	user, err := a.currentUser(r)
 	if err != nil {
@@ -103,7 +103,7 @@ func (a *app) devicePage(w http.ResponseWriter, r *http.Request, view func(user 
 	a.pages.render(w, status, "device", page)
 }
 
-// printable bounds what is shown again of what was typed.
+// printable shortens what was typed, to show it again.
 func printable(code string) string {
 	const longest = 20
 	if !storable(code) || len(code) > longest {

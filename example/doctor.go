@@ -16,9 +16,8 @@ import (
 	"github.com/gormoauth/gormoauth/server/finding"
 )
 
-// examine prints what is wrong with a program of these flags and with its database,
-// each with its remedy, and changes nothing. It ends with an error when something
-// is grave:
+// examine prints what is wrong with the settings and the database, each with its remedy, and
+// changes nothing. It returns an error if a finding is grave:
 //
 //	go run ./example doctor -db gormoauth-example.db
 func examine(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) error {
@@ -55,7 +54,7 @@ func examine(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logge
 	return nil
 }
 
-// logFindings writes down what the doctor finds, behind the start.
+// logFindings logs what the doctor finds, after the start.
 func logFindings(ctx context.Context, cfg *config, db *gorm.DB, log *slog.Logger) {
 	findings, err := diagnose(ctx, cfg, db)
 	if err != nil {
@@ -65,8 +64,8 @@ func logFindings(ctx context.Context, cfg *config, db *gorm.DB, log *slog.Logger
 	findings.Log(ctx, log)
 }
 
-// diagnose asks the pages of an app of its own, which logs nothing: what the doctor
-// asks is nobody's request.
+// diagnose requests the pages of a separate app that logs nothing, because the doctor's requests
+// do not belong in the log.
 func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.DiagnoseHook) (finding.List, error) {
 	app, err := newApp(cfg, db, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -74,7 +73,7 @@ func diagnose(ctx context.Context, cfg *config, db *gorm.DB, more ...server.Diag
 	}
 	around := doctor.Program{
 		Handler: app.routes(),
-		Pages:   []string{"/", "/login", "/device", "/oauth/authorize"}, // to sign out is not asked for: it changes something
+		Pages:   []string{"/", "/login", "/device", "/oauth/authorize"}, // not the sign-out page, which changes something
 		TLS:     cfg.tlsCert != "",
 	}
 	return gormoauth.Diagnose(ctx, app.oauth, db, allModels(), append(more, around, app.api)...), nil

@@ -15,8 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
-// erase removes a person and all that is kept about them, beside a server that runs or
-// without one:
+// erase removes a user and everything that is stored about them. A server may be running:
 //
 //	go run ./example erase -user bob -db gormoauth-example.db
 func erase(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) error {
@@ -44,8 +43,8 @@ func erase(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 	return err
 }
 
-// eraseUser goes from what begins new things to what is left of them: the account, the
-// sessions, what was granted, and last the person's own rows.
+// eraseUser first stops what could create new rows: the account and the sessions. It then ends
+// the grants, and deletes the user's own rows last.
 func eraseUser(ctx context.Context, db *gorm.DB, user *User) (removed int64, err error) {
 	db = db.WithContext(ctx)
 	if err := db.Model(user).Update("disabled", true).Error; err != nil {
@@ -69,7 +68,7 @@ func eraseUser(ctx context.Context, db *gorm.DB, user *User) (removed int64, err
 	if err := db.Where("user_id = ?", user.ID).Find(&clients).Error; err != nil {
 		return removed, err
 	}
-	if err := deleteClients(ctx, db, clients); err != nil { // with what others granted them
+	if err := deleteClients(ctx, db, clients); err != nil { // including what others granted to them
 		return removed, err
 	}
 	return removed, db.Delete(user).Error

@@ -12,8 +12,7 @@ import (
 
 const maxFormBytes = 64 << 10
 
-// readForm reads a posted form. When it cannot be, the request is answered and
-// ok is false.
+// readForm reads a posted form. If that fails, it answers the request and returns false.
 func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form url.Values, ok bool) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	err := r.ParseForm()
@@ -29,8 +28,8 @@ func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form url.Values,
 	return r.PostForm, true
 }
 
-// storable reports whether a text can be put to a database. PostgreSQL refuses
-// what is not UTF-8, and NUL.
+// storable reports whether a text can be stored. PostgreSQL refuses NUL, and text that is not
+// valid UTF-8.
 func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 func storableForm(form url.Values) bool {
@@ -44,7 +43,7 @@ func storableForm(form url.Values) bool {
 	return true
 }
 
-// redirectLocal sends a person on to a page of this site, and nowhere else.
+// redirectLocal redirects to a page of this site only.
 func redirectLocal(w http.ResponseWriter, r *http.Request, next string) {
 	http.Redirect(w, r, display.LocalPath(next), http.StatusSeeOther) //nolint:gosec // G710: LocalPath lets no other host through
 }

@@ -54,15 +54,14 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		a.errorPage(w, failure.Status)
 		return
 	}
-	// Somebody else was signed in here: their applications learn that they are no more.
+	// Another user was signed in here: end that user's sessions at applications.
 	if before := a.sessions.GetString(r.Context(), sessionUserID); before != "" && before != user.GetUserID() {
 		if _, err := a.endSession(r); err != nil {
 			a.fail(w, r, err)
 			return
 		}
 	}
-	// A new token for the session: the old one may be known to somebody who
-	// planted it.
+	// A new session token: an attacker may have planted the old one.
 	if err := a.sessions.RenewToken(r.Context()); err != nil {
 		a.fail(w, r, err)
 		return
@@ -77,8 +76,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	redirectLocal(w, r, next)
 }
 
-// signIn checks a password. It is a request like the library's own: those who observe them
-// see it, and the log has why it is refused, by the same keys.
+// signIn checks a password. Observers see it like a request to the library, and the log has the
+// reason of a refusal under the same keys.
 func (a *app) signIn(r *http.Request, username, password string) (user *User, err error) {
 	err = a.oauth.ObservePage(r, "login", func(r *http.Request) (*server.Request, error) {
 		var who server.User

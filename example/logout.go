@@ -9,14 +9,14 @@ import (
 
 type logoutView struct {
 	layout
-	// ClientName is the application that asks, empty when the person came by themselves.
+	// ClientName is the application that asks, empty if the user opened the page.
 	ClientName string
-	// Action is where the form goes, with what the application has sent.
+	// Action is the address that the form is posted to, with what the application sent.
 	Action   string
 	Decision server.Decision
 }
 
-// showLogout asks first: a mere link must not sign anybody out.
+// showLogout asks first: a link alone must not sign a user out.
 func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
 	user, err := a.currentUser(r)
 	switch {
@@ -30,8 +30,8 @@ func (a *app) showLogout(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logout ends the session, and with it those at the applications that the person has
-// signed in to. What they were granted for good lives on.
+// logout ends the session, and the sessions at applications that the user signed in to. Offline
+// access remains.
 func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	form, ok := a.readForm(w, r)
 	if !ok {
@@ -56,8 +56,8 @@ func (a *app) endSession(r *http.Request) (*oidc.EndedSession, error) {
 	return ended, a.sessions.Destroy(r.Context())
 }
 
-// endOpenIDSession is the address to which applications send people to sign out
-// (RP-Initiated Logout). Whom it does not know to come from there it asks.
+// endOpenIDSession is where applications send users to sign out (RP-Initiated Logout). It asks
+// the user, unless the request is known to come from the application.
 func (a *app) endOpenIDSession(w http.ResponseWriter, r *http.Request) {
 	user, err := a.currentUser(r)
 	if err != nil {

@@ -29,13 +29,13 @@ import (
 )
 
 func main() {
-	// What strangers send is garbage at once, and the rest of the heap is small: by
-	// default a flood has it collected more than once a second, while others wait.
+	// Most allocations are short-lived and the rest of the heap is small: by default, a flood of
+	// requests would cause more than one garbage collection a second.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the program at once, should a request not end.
+	// A second signal ends the program at once, in case a request does not end.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "gormoauth-example: "+oneLine(err))
@@ -43,13 +43,13 @@ func main() {
 	}
 }
 
-// oneLine is an error as a person at a terminal reads it.
+// oneLine formats an error for a terminal.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// run is the whole program. It returns nil when ctx ends and the requests in
-// flight have been answered.
+// run is the whole program. It returns nil once ctx has ended and requests in flight have been
+// answered.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	cfg, err := parseConfig(args, getenv, stdout)
 	if errors.Is(err, errHelp) {
@@ -95,13 +95,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := prepareDatabase(ctx, db, cfg.demo, app.oauth); err != nil {
 		return err
 	}
-	// Deferred calls run last first: the clean-up stops, is waited for, and
-	// only then the database closes.
+	// Deferred calls run in reverse order: the clean-up is stopped and waited for before the
+	// database is closed.
 	var background sync.WaitGroup
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background.Go(func() { logFindings(context.WithoutCancel(ctx), cfg, db, log) }) // which ends by itself: what is cut off is no finding
+	background.Go(func() { logFindings(context.WithoutCancel(ctx), cfg, db, log) }) // not canceled: a check that is cut off would be reported as a finding
 	background.Go(func() { cleanUpSessions(ctx, db, log) })
 	background.Go(func() { app.deletions.run(ctx, db, log) })
 	background.Go(func() { app.openid.DeliverLogouts(ctx) })
@@ -111,8 +111,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return serve(ctx, listener, app.routes(), cfg, log)
 }
 
-// drainTimeout is how long requests in flight may take once the program is
-// asked to stop.
+// drainTimeout is how long requests in flight may take once the program is told to stop.
 const drainTimeout = 20 * time.Second
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg *config, log *slog.Logger) error {
@@ -148,8 +147,8 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 	return nil
 }
 
-// tlsConfig is for the connections of clients and browsers. A certificate is asked for
-// and not looked at: what it is worth, the server decides for each client (RFC 8705).
+// tlsConfig is for connections of clients and browsers. It requests a certificate and does not
+// verify it: the server does so for each client (RFC 8705).
 func (c *config) tlsConfig() *tls.Config {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.fapi {
@@ -159,7 +158,7 @@ func (c *config) tlsConfig() *tls.Config {
 	return config
 }
 
-// greet says where the program is and how to try it.
+// greet prints the address of the program and how to try it.
 func greet(w io.Writer, cfg *config) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gormoauth example is at %s\n\n", cfg.address)

@@ -6,7 +6,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 )
 
-// allModels are what there are tables for.
+// allModels are the models that have tables.
 func allModels() []any {
 	return []any{
 		&User{}, &Client{}, &Token{}, &AuthorizationCode{}, &Consent{}, &ClientSession{}, &Logout{},
@@ -14,18 +14,18 @@ func allModels() []any {
 	}
 }
 
-// User is somebody who can sign in.
+// User is a person who can sign in.
 type User struct {
 	ID           uint
 	Username     string `gorm:"size:64;not null;uniqueIndex"`
 	PasswordHash string `gorm:"size:60;not null"`
 	Name         string `gorm:"size:200;not null"`
 	Email        string `gorm:"size:200;not null"`
-	// Personal is what else there is to know of the user.
+	// Personal holds further claims about the user.
 	Personal personal `gorm:"serializer:json;type:text"`
-	// Disabled ends everything that the user signed in to or granted.
+	// Disabled users cannot sign in, and everything that they granted is refused.
 	Disabled bool `gorm:"not null"`
-	// Demo marks an account whose password everybody knows.
+	// Demo marks an account whose password is public.
 	Demo bool `gorm:"not null"`
 
 	models.UserMixin
@@ -37,9 +37,9 @@ func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) 
 // Client is an application that may ask for tokens.
 type Client struct {
 	ID uint
-	// UserID is who registered the client; nil for one of the operator's own.
+	// UserID is the user who registered the client; nil for the operator's own clients.
 	UserID *uint `gorm:"index"`
-	// Demo marks a client whose secret everybody knows.
+	// Demo marks a client whose secret is public.
 	Demo bool `gorm:"not null"`
 	models.ClientMixin
 }
@@ -61,21 +61,21 @@ type AuthorizationCode struct {
 	models.AuthorizationCodeMixin
 }
 
-// Consent is what a user has allowed a client.
+// Consent is what a user has allowed a client to do.
 type Consent struct {
 	ID     uint
 	UserID uint `gorm:"index"`
 	models.ConsentMixin
 }
 
-// ClientSession is a client to which a signed-in browser has signed in, too.
+// ClientSession is a session at a client that began with a signed-in browser here.
 type ClientSession struct {
 	ID     uint
 	UserID uint `gorm:"index"`
 	models.SessionMixin
 }
 
-// Logout is a client that is still to be told that somebody has signed out.
+// Logout is a logout that a client still has to be told of.
 type Logout struct {
 	ID uint
 	models.LogoutMixin
@@ -100,7 +100,7 @@ type SigningKey struct {
 	models.SigningKeyMixin
 }
 
-// Replay is something that may be presented once, such as a client's assertion.
+// Replay records something that may be presented only once, such as a client assertion.
 type Replay struct {
 	ID uint
 	models.ReplayMixin

@@ -34,9 +34,8 @@ import (
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
-// formerIssuers are the loopback issuers that the demo had before, as its port may change:
-// whoever is signed in stays so. The newest rows say which there were; a database that is new,
-// or of an older release, says nothing.
+// formerIssuers are loopback issuers that the demo used before, because its port may change.
+// Sessions then remain valid. They are read from the newest rows; a new database has none.
 func formerIssuers(db *gorm.DB, cfg *config) (former []string) {
 	if !cfg.demo {
 		return nil
@@ -60,10 +59,10 @@ func formerIssuers(db *gorm.DB, cfg *config) (former []string) {
 	return former
 }
 
-// newServer puts the authorization server together.
+// newServer assembles the authorization server.
 func newServer(a *app) (*server.Server, error) {
-	// What clients name by its address: on a machine that nobody else reaches, it
-	// may be on this machine.
+	// For documents that clients name by URL. On a machine that nobody else can reach, they may
+	// be on the machine itself.
 	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: a.cfg.demo, Transport: &http.Transport{TLSClientConfig: a.cfg.tlsConfig()}})
 	documents := gormoauth.CreateMetadataDocuments[Client](a.db, fetcher)
 	documents.Scope = strings.Join(scopeNames(), " ")
@@ -99,8 +98,8 @@ func newServer(a *app) (*server.Server, error) {
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
 	a.openid = a.newProvider(fetcher)
-	// A service's tokens are signed JWTs, which any API can verify by itself, and so are
-	// those for other APIs.
+	// Tokens for other APIs, and those of services, are signed JWTs, which any API can verify by
+	// itself.
 	signed := &generator.JWTAccessToken{Keys: a.keys}
 	srv.RegisterTokenGenerator("client_credentials", signed.Generate)
 	for _, resource := range a.cfg.resources {
@@ -140,7 +139,7 @@ func newServer(a *app) (*server.Server, error) {
 		exchange.Keys, exchange.QueryUser = trust.keys, trust.user
 		err = errors.Join(err, srv.RegisterGrant(&grant.JWTBearer{Keys: trust.keys, QueryUser: trust.user, Replays: replays}))
 	}
-	if a.cfg.demo { // on a machine that nobody else reaches, whoever asks is let in
+	if a.cfg.demo { // nobody else can reach the machine, so registration is open
 		registration := gormoauth.CreateRegistrationEndpoint[Client, Token](a.db)
 		registration.Open, registration.DefaultScope = true, "openid profile email address phone"
 		registration.GrantTypes = []string{"authorization_code", "refresh_token", deviceCodeGrantType, "implicit"}
@@ -149,8 +148,7 @@ func newServer(a *app) (*server.Server, error) {
 	return srv, err
 }
 
-// registerMore registers what the FAPI 2.0 Security Profile has in another way, or
-// not at all.
+// registerMore registers what the FAPI 2.0 Security Profile does in another way or forbids.
 func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) error {
 	codes := gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](a.db)
 	err := errors.Join(
@@ -158,8 +156,8 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 		srv.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[PushedRequest](a.db)),
 		srv.RegisterGrant(&oidc.Hybrid{Provider: a.openid, Code: codes}),
 		srv.RegisterGrant(&oidc.Implicit{Provider: a.openid}),
-		// OAuth 2.1 has dropped these two. They are here for the demo-legacy client,
-		// and no other client is registered for them; leave them out of a new server.
+		// OAuth 2.1 no longer has these two. They are here for the client demo-legacy, and no
+		// other client is registered for them. Leave them out of a new server.
 		srv.RegisterGrant(&grant.Password{AuthenticateUser: a.authenticateUser}),
 		srv.RegisterGrant(&grant.Implicit{AllowConfidentialClients: true}),
 	)
@@ -169,20 +167,20 @@ func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) err
 	return err
 }
 
-// newProvider returns what makes the server an OpenID Provider.
+// newProvider returns the extension that makes the server an OpenID Provider.
 func (a *app) newProvider(fetcher *fetch.Fetcher) *oidc.Provider {
 	sessions := gormoauth.CreateSessionStorage[ClientSession, Logout, Token, AuthorizationCode](a.db)
 	provider := &oidc.Provider{Keys: a.keys, Algorithms: a.cfg.signingAlgorithms(), Fetcher: fetcher, Sessions: sessions, Logouts: sessions, ACRValues: []string{acrPassword}}
 	if a.cfg.noOlderInstances {
 		provider.PairwiseSubjects = len(a.cfg.secrets) > 0
-	} else { // which could not read the keys if the salt were kept among them
+	} else { // older instances could not read the keys if the salt were stored among them
 		provider.PairwiseSalt = a.cfg.pairwiseSalt()
 	}
 	return provider
 }
 
-// allowExchange lets a client that may exchange tokens do so for the API of this
-// program, and for nothing else.
+// allowExchange allows clients with the token exchange grant to exchange tokens for this
+// program's API only.
 func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *grant.Exchange) error {
 	if len(exchange.Audience) == 0 {
 		exchange.Audience = []string{a.cfg.issuer}
@@ -193,8 +191,8 @@ func (a *app) allowExchange(_ context.Context, _ *server.Request, exchange *gran
 	return nil
 }
 
-// trustedIssuer is somebody else whose JWTs stand for users of the same name
-// (RFC 7523, RFC 8693).
+// trustedIssuer is another issuer whose JWTs stand for users of the same name (RFC 7523, RFC
+// 8693).
 type trustedIssuer struct {
 	*app
 	fetcher *fetch.Fetcher
@@ -233,9 +231,9 @@ func readCertificates(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// authenticateUser returns a bare nil for a wrong password: a nil *User in the
-// interface would not be nil. Guesses are counted by the address of whoever sends
-// the request, as at the page; of an application with a server that is its server.
+// authenticateUser returns a bare nil for a wrong password: a nil *User in the interface would
+// not be nil. Failures are counted by the address that sent the request, as on the sign-in page.
+// For an application that runs on a server, that is the server's.
 func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (server.User, error) {
 	user, err := a.passwords.check(ctx, req.RemoteAddress(), username, password)
 	if err != nil {
@@ -244,8 +242,8 @@ func (a *app) authenticateUser(ctx context.Context, req *server.Request, usernam
 	return user, nil
 }
 
-// newProtector guards the API. It is in the same program as the server, so it
-// looks JWTs up, too: one that was revoked is refused at once.
+// newProtector protects the API. It is in the same program as the server, so it looks up JWTs as
+// well, and refuses a revoked one at once.
 func newProtector(a *app) (*resource.Protector, error) {
 	issuer, db, log := a.cfg.issuer, a.db, a.log
 	tokens := &resource.JWTAccessTokenValidator{Issuer: issuer, Keys: a.keys, QueryToken: a.tokens.Query, Opaque: gormoauth.CreateBearerTokenValidator[Token](db)}
@@ -264,7 +262,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	return protector, nil
 }
 
-// noteUse remembers when a token was last used, once a minute at most.
+// noteUse records when a token was last used, at most once a minute.
 func noteUse(ctx context.Context, db *gorm.DB, token *Token, now time.Time) error {
 	if now.Unix() < token.LastUsedAt+60 {
 		return nil
@@ -272,12 +270,12 @@ func noteUse(ctx context.Context, db *gorm.DB, token *Token, now time.Time) erro
 	return db.WithContext(ctx).Model(&Token{}).Where("id = ?", token.ID).UpdateColumn("last_used_at", now.Unix()).Error
 }
 
-// oauthErrorPage shows a person what is wrong with an authorization request
-// that cannot be sent back to the application, or not without them.
+// oauthErrorPage shows the user what is wrong with an authorization request, if the error must
+// not be sent to the application, or not without the user's action.
 func (a *app) oauthErrorPage(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
 	failure := page.Error
 	heading, message := "This request cannot be answered", "The application that sent you here made a mistake, or the link is damaged. Nothing was shared with it."
-	if failure.Status == http.StatusTooManyRequests || failure.Status >= http.StatusInternalServerError { // which is no fault of the application's
+	if failure.Status == http.StatusTooManyRequests || failure.Status >= http.StatusInternalServerError { // not the application's fault
 		heading, message = inWords(failure.Status)
 	}
 	a.pages.render(w, failure.Status, "error", errorView{

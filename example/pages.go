@@ -19,7 +19,7 @@ var (
 	staticFiles embed.FS
 )
 
-// layout is what every page has.
+// layout is what every page shows.
 type layout struct {
 	Title string
 	User  *User // nil when nobody is signed in
@@ -28,7 +28,7 @@ type layout struct {
 type errorView struct {
 	layout
 	Heading, Message, Detail string
-	WayBack                  template.URL // to the application, for whoever wants to go there
+	WayBack                  template.URL // a link to the application
 	Place                    string
 }
 
@@ -61,7 +61,7 @@ func newPages(log *slog.Logger) (*pages, error) {
 	return p, nil
 }
 
-// render writes a page, all of it or none.
+// render writes a page as a whole, or an error page.
 func (p *pages) render(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
 	if err := p.templates[name].Execute(&page, view); err != nil {
@@ -89,7 +89,7 @@ func (a *app) errorPage(w http.ResponseWriter, status int) {
 	})
 }
 
-// inWords is what an HTTP status means for the person who sees it.
+// inWords explains an HTTP status to a user.
 func inWords(status int) (heading, message string) {
 	switch status {
 	case http.StatusBadRequest:

@@ -16,20 +16,20 @@ import (
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
-// passwords checks sign-ins.
+// passwords checks passwords.
 type passwords struct {
 	db *gorm.DB
 	// nobody is a hash that no password matches.
 	nobody []byte
 	// byUser bounds how often one user's password may be wrong from one address.
 	byUser ratelimit.Limiter
-	// byAddress bounds how often any password may be wrong from one address: whoever
-	// invents users, or tries one password with all of them, is never counted twice by
-	// byUser. People who share an address share this, so it is the larger of the two;
-	// those who are signed in already notice nothing.
+	// byAddress bounds how often any password may be wrong from one address. byUser does not
+	// notice an attacker who invents users, or tries one password with all of them. People who
+	// share an address share this limit, so it is the larger one. It does not affect users who
+	// are signed in.
 	byAddress ratelimit.Limiter
-	// checks bounds how many passwords are checked at once, by address in turn,
-	// together with the secrets of clients.
+	// checks bounds how many passwords and client secrets are checked at once. Addresses take
+	// turns.
 	checks *ratelimit.Concurrency
 }
 
@@ -37,7 +37,7 @@ const (
 	wrongPasswords            = 20
 	wrongPasswordsFromAddress = 100
 	wrongPasswordsPer         = 10 * time.Minute
-	// People rather wait than be sent away.
+	// People would rather wait than be refused.
 	passwordPatience = 10 * time.Second
 )
 
@@ -62,10 +62,10 @@ func hashPassword(password string) (string, error) {
 	return string(hash), err
 }
 
-// check returns the user with this password. Where there is none the error is a
-// [*reason.Reason], for the log alone. It takes as long for a user who does not exist, so
-// that nobody can learn who does. After too many failures from the address the error is a
-// [server.TooManyRequests], in a flood a [server.TooBusy], and nothing is checked.
+// check returns the user with this password. If there is none, the error is a [*reason.Reason],
+// which is for the log only. A user who does not exist takes as long as one who does, so that
+// nobody can find out which users exist. After too many failures from the address the error is a
+// [server.TooManyRequests], under too much load a [server.TooBusy], and nothing is checked.
 func (p *passwords) check(ctx context.Context, address, username, password string) (*User, error) {
 	limits := []limit{
 		{p.byAddress, address, "there were too many wrong passwords from this address"},
@@ -79,7 +79,7 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 		return nil, err
 	}
 	busy := p.checks.Do(ctx, address, func() (good bool) {
-		// Whoever waited among others that failed in the meantime is one of too many.
+		// Others from the address may have failed while this one waited.
 		if err = tooMany(ctx, limits, limit.wait); err != nil {
 			return false
 		}
@@ -101,9 +101,9 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 	return user, nil
 }
 
-// compare returns why a user, nil for none, is not who has the password; nil is that they
-// are. Nothing that was typed is in it: people type their password where the user name
-// belongs.
+// compare returns nil if the password is the user's, and otherwise the reason. user is nil if there
+// is none. The reason does not contain what was typed: people sometimes type their password into
+// the field of the user name.
 func (p *passwords) compare(user *User, password string) error {
 	hash := p.nobody
 	if user != nil && !user.Disabled {
@@ -121,17 +121,17 @@ func (p *passwords) compare(user *User, password string) error {
 	return nil
 }
 
-// limit is one of those that an attempt is held to.
+// limit is a rate limit on attempts.
 type limit struct {
 	ratelimit.Limiter
 	key    string
-	reason string // for the log, where it is reached
+	reason string // for the log, if it is exceeded
 }
 
 func (l limit) wait(ctx context.Context) (time.Duration, error)   { return l.Wait(ctx, l.key) }
 func (l limit) failed(ctx context.Context) (time.Duration, error) { return l.Allow(ctx, l.key) }
 
-// tooMany asks each limit, and returns what to answer when one is reached.
+// tooMany checks each limit, and returns the answer if one is exceeded.
 func tooMany(ctx context.Context, limits []limit, ask func(limit, context.Context) (time.Duration, error)) error {
 	var longest time.Duration
 	var reason string
@@ -150,7 +150,7 @@ func tooMany(ctx context.Context, limits []limit, ask func(limit, context.Contex
 	return nil
 }
 
-// find returns a user, be they disabled, or nil when there is none.
+// find returns a user, even a disabled one, or nil if there is none.
 func (p *passwords) find(ctx context.Context, username string) (*User, error) {
 	var found User
 	query := p.db.WithContext(ctx).Where("username = ?", username).Limit(1).Find(&found)

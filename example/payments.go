@@ -27,8 +27,7 @@ var (
 	paymentCurrency = regexp.MustCompile(`^[A-Z]{3}$`)
 )
 
-// checkPayment refuses what a person could not judge on the page that asks for
-// consent.
+// checkPayment refuses what a user could not judge on the consent page.
 func checkPayment(_ context.Context, _ *server.Request, detail grant.AuthorizationDetail) error {
 	var p payment
 	if err := detail.Decode(&p); err != nil {

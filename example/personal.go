@@ -7,8 +7,8 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
 
-// personal is what an application may learn of a person beside the name and the
-// e-mail address: the claims of OpenID Connect Core section 5.1, in one JSON column.
+// personal holds what an application may learn about a user besides the name and the e-mail
+// address: the claims of OpenID Connect Core section 5.1, in one JSON column.
 type personal struct {
 	GivenName   string `json:"given_name,omitempty"`
 	FamilyName  string `json:"family_name,omitempty"`
@@ -22,16 +22,16 @@ type personal struct {
 	ZoneInfo    string `json:"zoneinfo,omitempty"`
 	Locale      string `json:"locale,omitempty"`
 	PhoneNumber string `json:"phone_number,omitempty"`
-	// Address is that of section 5.1.1, by member.
+	// Address has the members of section 5.1.1.
 	Address map[string]string `json:"address,omitempty"`
-	// UpdatedAt is when the person last changed any of it, in Unix seconds.
+	// UpdatedAt is when the user last changed any of it, in Unix seconds.
 	UpdatedAt int64 `json:"updated_at,omitempty"`
 }
 
 var _ oidc.User = (*User)(nil)
 
-// GetClaims makes User an oidc.User: what applications learn of a person. What is
-// empty they do not learn.
+// GetClaims makes User an oidc.User. It returns what applications may learn about the user,
+// without empty claims.
 func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) {
 	claims := make(map[string]any)
 	if slices.Contains(scopes, "profile") {
@@ -47,10 +47,10 @@ func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, er
 		}
 	}
 	if slices.Contains(scopes, "email") && u.Email != "" {
-		claims["email"], claims["email_verified"] = u.Email, false // nobody has sent a message there
+		claims["email"], claims["email_verified"] = u.Email, false // no message was sent to it
 	}
 	if slices.Contains(scopes, "phone") && u.Personal.PhoneNumber != "" {
-		claims["phone_number"], claims["phone_number_verified"] = u.Personal.PhoneNumber, false // nor called there
+		claims["phone_number"], claims["phone_number_verified"] = u.Personal.PhoneNumber, false // nor was it called
 	}
 	if slices.Contains(scopes, "address") && len(u.Personal.Address) > 0 {
 		claims["address"] = u.Personal.Address

@@ -14,11 +14,10 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 )
 
-// auditRetention is how long it is known who did what.
+// auditRetention is how long audit entries are kept.
 const auditRetention = 2 * 365 * 24 * time.Hour
 
-// prune removes tokens and codes that have expired, beside a server that runs
-// or without one:
+// prune removes expired tokens and codes. A server may be running:
 //
 //	go run ./example prune -db gormoauth-example.db
 func prune(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) error {
@@ -52,7 +51,7 @@ func pruneExpired(ctx context.Context, db *gorm.DB, stdout io.Writer) (removed i
 				progressbar.OptionSetDescription("pruning"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 		}
 		removed = p.Removed
-		_ = bar.Set64(min(p.Removed, bar.GetMax64())) // a bar that cannot be drawn stops nothing
+		_ = bar.Set64(min(p.Removed, bar.GetMax64())) // pruning goes on if the bar cannot be drawn
 	}})
 	if bar != nil {
 		_ = bar.Finish()

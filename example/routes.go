@@ -4,11 +4,11 @@ import (
 	"net/http"
 )
 
-// routes is every address there is.
+// routes returns the handler for all paths.
 func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
 
-	// For programs. The library answers every method itself, and pages of any origin.
+	// For programs. The library handles all methods itself, and requests from any origin.
 	for path, handler := range a.oauth.Routes() {
 		mux.Handle(path, handler)
 	}
@@ -47,13 +47,13 @@ func (a *app) routes() http.Handler {
 	return a.withRequestID(securityHeaders(a.cfg.secure(), a.withErrorPages(mux)))
 }
 
-// withRequestID has all lines of the log that come of a request have its id.
+// withRequestID adds the id of a request to all of its log lines.
 func (a *app) withRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, a.oauth.WithRequestID(r)) })
 }
 
-// pageMiddleware gives a page its session, and refuses forms that other sites
-// send: the cookie might come with them.
+// pageMiddleware loads the session of a page, and refuses forms from other sites, with which the
+// cookie might be sent.
 func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
 	return func(handler http.HandlerFunc) http.Handler {
 		session := a.sessions.LoadAndSave(handler)
@@ -67,14 +67,14 @@ func (a *app) pageMiddleware() func(http.HandlerFunc) http.Handler {
 	}
 }
 
-// clientMiddleware gives a page its session to which applications send people, also by
-// forms of their own: there the library tells those from what the person decides.
+// clientMiddleware loads the session of a page that applications send users to, possibly by a form
+// of their own. The library tells such a form from the user's decision.
 func (a *app) clientMiddleware() func(http.HandlerFunc) http.Handler {
 	return func(handler http.HandlerFunc) http.Handler { return a.sessions.LoadAndSave(handler) }
 }
 
-// withErrorPages answers what the mux has no handler for with a page instead
-// of a bare line: unknown paths (404) and methods (405).
+// withErrorPages answers with a page, instead of a line of text, where the mux has no handler:
+// unknown paths (404) and methods (405).
 func (a *app) withErrorPages(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
@@ -88,8 +88,7 @@ func (a *app) withErrorPages(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// statusOnly keeps an answer's status and headers (Allow is one), and drops
-// the rest.
+// statusOnly keeps a response's status and headers, such as Allow, and drops its body.
 type statusOnly struct {
 	http.ResponseWriter
 	status int

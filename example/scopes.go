@@ -2,7 +2,7 @@ package main
 
 import "strings"
 
-// scope is one thing that an application can be allowed.
+// scope is something that a user can allow an application to do.
 type scope struct{ Name, Words string }
 
 var scopes = []scope{
@@ -22,8 +22,8 @@ func scopeNames() []string {
 	return names
 }
 
-// scopesInWords says what a space separated scope allows. A scope that this
-// file does not know is shown by its name: better ugly than hidden.
+// scopesInWords says what a space separated scope allows. A scope that is not in this file is
+// shown by its name rather than hidden.
 func scopesInWords(granted string) []scope {
 	words := strings.Fields(granted)
 	described := make([]scope, len(words))

@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// readSecrets completes the configuration with the server's secrets. GORMOAUTH_SECRET has
-// them, the newest first, by commas. Without it they are in a file beside that of SQLite,
-// which is made where there is none, unless nothing is to be changed.
+// readSecrets completes the configuration with the server's secrets: those in GORMOAUTH_SECRET,
+// newest first and separated by commas, or otherwise those of a file beside the SQLite database. It
+// creates that file if there is none, unless nothing may be changed.
 func (c *config) readSecrets(getenv func(string) string, makeThem bool) error {
-	text, from := getenv("GORMOAUTH_SECRET"), "GORMOAUTH_SECRET" // and no flag: others could read it
+	text, from := getenv("GORMOAUTH_SECRET"), "GORMOAUTH_SECRET" // not a flag, which other users of the machine could read
 	switch {
 	case text != "":
 	case isPostgres(c.db) && !c.demo:
 		return errors.New("GORMOAUTH_SECRET is not set, and encrypts the server's keys in PostgreSQL; make one with 'openssl rand -base64 32', keep it apart from the database, " +
 			"and give the same one to every instance")
-	case isPostgres(c.db): // on a machine that nobody else reaches
+	case isPostgres(c.db): // nobody else can reach the machine
 		text = demoSecret
 	case c.db == ":memory:":
 		text = newSecret()
@@ -44,10 +44,10 @@ func (c *config) readSecrets(getenv func(string) string, makeThem bool) error {
 	return nil
 }
 
-// secretsBesideDatabase reads the file of secrets, or makes it.
+// secretsBesideDatabase reads the file of secrets, or creates it.
 func (c *config) secretsBesideDatabase(makeIt bool) (text, file string, err error) {
 	file = c.db + ".secret"
-	read, err := os.ReadFile(file) //nolint:gosec // beside the database, which the operator names
+	read, err := os.ReadFile(file) //nolint:gosec // beside the database file, which the operator chooses
 	if err == nil || !errors.Is(err, fs.ErrNotExist) || !makeIt {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -56,11 +56,11 @@ func (c *config) secretsBesideDatabase(makeIt bool) (text, file string, err erro
 	}
 	text = newSecret()
 	if _, err := os.Stat(c.db); err == nil && c.demo {
-		text += "," + demoSecret // which the demos of before had
+		text += "," + demoSecret // which earlier demos used
 	}
 	made, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // as above
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // nor can the database be made there, which is said next
+	case errors.Is(err, fs.ErrNotExist): // the database cannot be created there either, which is reported next
 		return "", file, nil
 	case err != nil:
 		return "", file, fmt.Errorf("cannot make the secret of the server: %w; or set GORMOAUTH_SECRET to what 'openssl rand -base64 32' gives", err)
@@ -75,8 +75,8 @@ func newSecret() string {
 	return base64.RawURLEncoding.EncodeToString(secret)
 }
 
-// oldest is the secret that made what says nothing of which one made it: what is from
-// before there could be several.
+// oldest returns the secret for values that do not say which secret they were made with, because
+// they are older than the list of secrets.
 func (c *config) oldest() []byte {
 	if len(c.secrets) == 0 {
 		return nil
@@ -84,8 +84,8 @@ func (c *config) oldest() []byte {
 	return c.secrets[len(c.secrets)-1]
 }
 
-// pairwiseSalt is the salt of pairwise subjects, which is kept in the database from the
-// first time on that it is needed.
+// pairwiseSalt returns the salt of pairwise subjects, which is stored in the database when it is
+// first needed.
 func (c *config) pairwiseSalt() []byte {
 	if len(c.secrets) == 0 {
 		return nil

@@ -6,16 +6,15 @@ import (
 	"github.com/gormoauth/gormoauth/server/display"
 )
 
-// securityHeaders sets what holds for every answer. There is no script
-// anywhere, so none is allowed.
+// securityHeaders sets the headers of every response. No page has a script, so none is allowed.
 func securityHeaders(secure bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		// An authorization request must not travel on in a Referer. Not
-		// "no-referrer", which makes browsers send forms with "Origin: null".
+		// An authorization request must not leak in a Referer. "no-referrer" would make
+		// browsers send forms with "Origin: null".
 		h.Set("Referrer-Policy", "same-origin")
 		if secure {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
@@ -29,11 +28,9 @@ const contentSecurityPolicy = withoutFormAction + "; form-action 'self'"
 
 const withoutFormAction = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; img-src 'self'"
 
-// leadsOn is for a page with a form that may end at an application. Chromium holds
-// form-action against every redirect that follows, and where an application leads on
-// to nobody knows: an app of its own scheme, or another site. So such a page has none.
-//
-// The page may have the application's logo, or none.
+// leadsOn sets the policy of a page whose form may lead to an application. Chromium applies
+// form-action to every redirect that follows, and an application may redirect to any site or to a
+// scheme of its own. So such a page has no form-action. logo is the application's, or empty.
 func leadsOn(w http.ResponseWriter, logo string) {
 	policy := withoutFormAction
 	if source := display.PolicySource(logo); source != "" {

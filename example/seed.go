@@ -69,8 +69,8 @@ var demoService = demoClient{"demo-service", "demo-service-secret", models.Clien
 	Scope:                   "profile email",
 }}
 
-// demoAPI is the API of this program, which asks the server what a token stands for as
-// an API in another program would (RFC 7662). It gets no tokens itself.
+// demoAPI is this program's API as a client that introspects tokens, as an API in another program
+// would (RFC 7662). It gets no tokens itself.
 var demoAPI = demoClient{"demo-api", "demo-api-secret", models.ClientMetadata{
 	ClientName:              "Demo API",
 	TokenEndpointAuthMethod: models.ClientSecretBasic,
@@ -127,17 +127,15 @@ func demoCodeClient(name, authMethod string) models.ClientMetadata {
 	}
 }
 
-// demoLogout is where the demo clients have people come back to who signed out.
+// demoLogout is where the demo clients receive users who signed out.
 var demoLogout = map[string]json.RawMessage{postLogout: json.RawMessage(`["http://127.0.0.1:8081/"]`)}
 
-// demoNative says that a demo client runs on the user's own machine: what comes through
-// the browser goes to no web application there (OpenID Connect Dynamic Client Registration
-// section 2).
+// demoNative is the application type of a demo client that runs on the user's own machine (OpenID
+// Connect Dynamic Client Registration section 2).
 var demoNative = map[string]json.RawMessage{applicationType: json.RawMessage(`"native"`)}
 
-// seedDemo makes the demo accounts what the documentation says, whatever
-// became of them. An account of the same name that is not a demo account is
-// left alone.
+// seedDemo creates the demo accounts, or restores them to what the documentation says. An account
+// of the same name that is not a demo account is not changed.
 func seedDemo(tx *gorm.DB, srv *server.Server) error {
 	var users []User
 	var clients []Client
@@ -175,7 +173,7 @@ func seedDemo(tx *gorm.DB, srv *server.Server) error {
 	return nil
 }
 
-// seedUser makes a user what the demo says, and writes nothing where that is so.
+// seedUser creates or restores a demo user. It writes nothing if nothing differs.
 func seedUser(tx *gorm.DB, demo demoUser, user User) error {
 	if user.ID != 0 && !user.Demo {
 		return nil
@@ -195,8 +193,8 @@ func seedUser(tx *gorm.DB, demo demoUser, user User) error {
 	return tx.Save(&user).Error
 }
 
-// seedClient leaves a client out that the server would not serve, such as one with a
-// secret under the FAPI profile.
+// seedClient creates or restores a demo client, unless the server would not serve it, such as a
+// client with a secret under the FAPI profile.
 func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient, client Client) error {
 	if client.ID != 0 && !client.Demo {
 		return nil
@@ -232,21 +230,21 @@ func seedClient(tx *gorm.DB, srv *server.Server, demo demoClient, client Client)
 }
 
 func asJSON(metadata models.ClientMetadata) string {
-	text, _ := json.Marshal(metadata) // of what is stored as JSON
+	text, _ := json.Marshal(metadata) // it is stored as JSON
 	return string(text)
 }
 
-// servedBy leaves of a demo client's grant types those that this start of the program has:
-// there is one for a trusted issuer alone.
+// servedBy returns the grant types of a demo client that the server has with these flags: one
+// exists only with a trusted issuer.
 func servedBy(srv *server.Server, metadata models.ClientMetadata) models.ClientMetadata {
 	supported, _ := srv.Metadata()["grant_types_supported"].([]string)
 	metadata.GrantTypes = slices.DeleteFunc(slices.Clone(metadata.GrantTypes), func(grantType string) bool { return !slices.Contains(supported, grantType) })
 	return metadata
 }
 
-// retireDemo locks the demo accounts of a database that was seeded once, so
-// that it can become a real one: their passwords and secrets are public. What was issued to
-// its clients goes behind the start, see deletions.
+// retireDemo locks the demo accounts of a database that was seeded once, because their passwords
+// and secrets are public. What was issued to the demo clients is deleted after the start, see
+// deletions.
 func retireDemo(tx *gorm.DB) error {
 	if err := tx.Model(&User{}).Where("demo = ?", true).UpdateColumn("disabled", true).Error; err != nil {
 		return err

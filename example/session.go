@@ -19,10 +19,10 @@ const (
 	// Keys of what a session holds.
 	sessionUserID     = "user_id"
 	sessionSignedInAt = "signed_in_at" // in Unix seconds
-	sessionID         = "id"           // by which applications know that it has ended
-	sessionReturnTo   = "return_to"    // for what the user signed in
+	sessionID         = "id"           // tells applications which session has ended
+	sessionReturnTo   = "return_to"    // the request that the user signed in for
 	sessionReturnedAt = "returned_at"  // in Unix seconds
-	sessionChosenFor  = "chosen_for"   // for what the user chose the account
+	sessionChosenFor  = "chosen_for"   // the request that the user chose the account for
 	sessionChosenAt   = "chosen_at"    // in Unix seconds
 	sessionNotice     = "notice"
 )
@@ -51,8 +51,7 @@ func newSessions(a *app) *scs.SessionManager {
 	return sessions
 }
 
-// currentUser returns who is signed in, nil when nobody is. Somebody who has
-// been disabled since is not.
+// currentUser returns the signed-in user, or nil if there is none or the user was disabled.
 func (a *app) currentUser(r *http.Request) (*User, error) {
 	user, err := a.users.Query(r.Context(), a.sessions.GetString(r.Context(), sessionUserID))
 	if err != nil || user == nil {
@@ -61,7 +60,7 @@ func (a *app) currentUser(r *http.Request) (*User, error) {
 	return user.(*User), nil
 }
 
-// authenticated says of a user when and how they signed in; nil is nobody.
+// authenticated returns the user together with when and how they signed in. user may be nil.
 func (a *app) authenticated(r *http.Request, user *User) server.User {
 	if user == nil {
 		return nil
@@ -75,20 +74,20 @@ func (a *app) authenticated(r *http.Request, user *User) server.User {
 	}}
 }
 
-// signedInUser is who is signed in, with when and how.
+// signedInUser returns the signed-in user, together with when and how they signed in.
 func (a *app) signedInUser(r *http.Request) (server.User, error) {
 	user, err := a.currentUser(r)
 	return a.authenticated(r, user), err
 }
 
-// forgetReturning is called when a request is answered: the same request of tomorrow is
-// another one.
+// forgetReturning is called when a request is answered, so that the sign-in does not count for
+// the same request tomorrow.
 func (a *app) forgetReturning(r *http.Request) {
 	a.sessions.Remove(r.Context(), sessionReturnTo)
 	a.sessions.Remove(r.Context(), sessionChosenFor)
 }
 
-// signedIn lets those through who are signed in, and sends others to sign in.
+// signedIn calls next for signed-in users, and sends others to the sign-in page.
 func (a *app) signedIn(next func(http.ResponseWriter, *http.Request, *User)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		user, err := a.currentUser(r)
@@ -103,7 +102,7 @@ func (a *app) signedIn(next func(http.ResponseWriter, *http.Request, *User)) htt
 	}
 }
 
-// notify has the next page say something.
+// notify shows a message on the next page.
 func (a *app) notify(r *http.Request, notice string) {
 	a.sessions.Put(r.Context(), sessionNotice, notice)
 }
@@ -130,8 +129,8 @@ func (s *sessionStore) DeleteCtx(ctx context.Context, token string) error {
 	return s.db.WithContext(ctx).Where("token = ?", token).Delete(&Session{}).Error
 }
 
-// The methods without a context are part of the interface; scs does not call
-// them on a store that has the others.
+// The methods without a context are part of the interface. scs does not call them if a store
+// also has the others.
 
 func (s *sessionStore) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
@@ -161,8 +160,7 @@ func cleanUpSessions(ctx context.Context, db *gorm.DB, log *slog.Logger) {
 	}
 }
 
-// deleteExpiredSessions goes in steps, so that no statement holds its locks
-// for long.
+// deleteExpiredSessions works in steps, so that no statement holds locks for long.
 func deleteExpiredSessions(ctx context.Context, db *gorm.DB, now time.Time) error {
 	const step = 1000
 	for {

@@ -89,7 +89,7 @@ func (u *Users) checkGetUserID() error {
 	return u.table.fault("returns %q from GetUserID for the primary key %q, but users are found by their primary key; return it as a string, or set server.Config.QueryUser to a function of your own", said, samples[0])
 }
 
-// userIDOf returns the id of a user of whom only the primary key is set. ok is false if
+// userIDOf returns the id of a user with only the primary key set. ok is false if
 // GetUserID panics because it needs more.
 func userIDOf(user server.User) (id string, ok bool) {
 	defer func() { ok = recover() == nil }()

@@ -23,7 +23,7 @@ import (
 // User is a person who can sign in.
 type User struct{ ID uint }
 
-// GetUserID returns what the other tables call the user.
+// GetUserID returns the user id that the other tables store.
 func (u *User) GetUserID() string { return fmt.Sprint(u.ID) }
 
 // Client is an application.

@@ -48,9 +48,9 @@ func isJoin(fault error, others []error) bool {
 	return fault.Error() == strings.Join(texts, "\n")
 }
 
-// Given refuses a value that is nil, or in which an exported field holds a nil pointer
-// behind an interface: it is not nil to whoever compares it, and fails when it is used.
-// It is what a constructor returned together with an error that was not looked at.
+// Given refuses a value that is nil, or in which an exported field holds a nil pointer behind an
+// interface. Such a field does not compare equal to nil, and fails when it is used: it is what a
+// constructor returned together with an error that the program did not check.
 func Given(value any) error {
 	if IsNil(value) {
 		return fmt.Errorf("a nil %T was given; look at the error of its constructor", value)

@@ -61,7 +61,7 @@ func Header(r *http.Request) string { return r.Header.Get("X-Request-Id") }
 
 const longest = 64
 
-// wellFormed reports whether a name can stand in any log as it is, whoever chose it.
+// wellFormed reports whether an id from a stranger can be written to any log as it is.
 func wellFormed(id string) bool {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/+="
 	return id != "" && len(id) <= longest && strings.Trim(id, alphabet) == ""

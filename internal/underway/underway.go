@@ -1,4 +1,4 @@
-// Package underway has tests wait for less than a program does.
+// Package underway shortens a wait in tests.
 package underway
 
 import (
@@ -8,14 +8,14 @@ import (
 
 type key struct{}
 
-// Shorten returns a context in which whoever ends grants waits for so long for the requests
-// that are under way.
+// Shorten returns a context in which ending grants waits for the given time for requests in
+// progress.
 func Shorten(ctx context.Context, wait time.Duration) context.Context {
 	return context.WithValue(ctx, key{}, wait)
 }
 
-// Shortened returns for how long to wait in a context of [Shorten]; ok is false for any
-// other.
+// Shortened returns the time to wait in a context of [Shorten]. ok is false for any other
+// context.
 func Shortened(ctx context.Context) (wait time.Duration, ok bool) {
 	wait, ok = ctx.Value(key{}).(time.Duration)
 	return wait, ok

@@ -54,7 +54,7 @@ func (c *AuthorizationCodes) Erased() []*Table { return []*Table{c.table} }
 
 // Save stores a code; it is a [grant.SaveAuthorizationCodeFunc].
 func (c *AuthorizationCodes) Save(ctx context.Context, record *models.AuthorizationCodeMixin, req *server.Request) error {
-	return c.table.store(ctx, step{own: c.table.is("Code", record.Code), noted: true}, func(tx *tx) error {
+	return c.table.do(ctx, step{outcome: true, own: c.table.is("Code", record.Code), noted: true}, func(tx *tx) error {
 		row := c.table.newRow().(codeRow)
 		*row.AsAuthorizationCodeMixin() = *record
 		if err := c.table.userID.set(row, req.User.GetUserID()); err != nil {

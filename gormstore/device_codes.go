@@ -49,7 +49,7 @@ func (d *DeviceCodes) Erased() []*Table { return []*Table{d.table} }
 // SaveDeviceCode stores a device authorization. It returns [server.ErrTaken] if one of
 // the codes exists already.
 func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
-	return d.table.store(ctx, step{own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
+	return d.table.do(ctx, step{outcome: true, own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
 		row := d.table.newRow().(deviceRow)
 		*row.AsDeviceCodeMixin() = *record
 		fresh, err := tx.insertNew(row)

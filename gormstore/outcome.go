@@ -14,21 +14,22 @@ type presented struct {
 	mark  func(tx *tx, spend *server.Spend) (first bool, err error)
 }
 
-// store is do for storing the outcome of a request. It spends the single-use credentials
-// that the request presents in the same step: of two requests with the same credential,
-// only one stores its outcome, and a request whose outcome is not stored spends nothing.
-// Credentials in another database are left to the engine.
-func (t *Table) store(ctx context.Context, s step, f func(tx *tx) error) error {
-	var spends []presented
+// spending returns what the request presents that is stored in this pool's database. The rest is
+// left to the engine.
+func (t *Table) spending(ctx context.Context) (spends []presented) {
 	for _, spend := range server.SpendsFromContext(ctx) {
 		if p, ok := t.presented(spend); ok {
 			spends = append(spends, p)
 		}
 	}
-	if len(spends) == 0 {
-		return t.do(ctx, s, f)
-	}
-	s.several = true
+	return spends
+}
+
+// doSpending is do for the outcome of a request that presents single-use credentials. It spends
+// them in the same step: of two requests with the same credential, only one stores its outcome,
+// and a request whose outcome is not stored spends nothing.
+func (t *Table) doSpending(ctx context.Context, s step, spends []presented, f func(tx *tx) error) error {
+	s.outcome, s.several = false, true
 	err := t.do(ctx, s, func(tx *tx) error {
 		for _, spend := range spends {
 			// After a lost connection the row may be this step's own: do checks that.

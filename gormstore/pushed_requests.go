@@ -44,7 +44,7 @@ func (p *PushedRequests) Pruned() []*Table { return []*Table{p.table} }
 
 // SavePushedRequest stores a request.
 func (p *PushedRequests) SavePushedRequest(ctx context.Context, record *models.PushedRequestMixin) error {
-	return p.table.store(ctx, step{own: p.table.is("RequestURI", record.RequestURI)}, func(tx *tx) error {
+	return p.table.do(ctx, step{outcome: true, own: p.table.is("RequestURI", record.RequestURI)}, func(tx *tx) error {
 		row := p.table.newRow().(pushedRow)
 		*row.AsPushedRequestMixin() = *record
 		_, err := tx.insert(row)

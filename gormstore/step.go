@@ -24,6 +24,9 @@ type step struct {
 	// noted says that the step writes to the audit trail, if there is one, in the same
 	// transaction.
 	noted bool
+	// outcome says that the step stores the outcome of a request, so that it spends what the
+	// request presents as well.
+	outcome bool
 	// own is the condition for a row that only this step can have written, because it
 	// contains a random digest. After a lost connection, it shows whether the step took
 	// effect. It is nil for a step that may be repeated, and for one that checks tx.lost
@@ -45,6 +48,11 @@ type step struct {
 // connection was lost, an earlier attempt whose COMMIT was not answered may have done
 // that: then s.own decides.
 func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
+	if s.outcome {
+		if spends := t.spending(ctx); len(spends) > 0 {
+			return t.doSpending(ctx, s, spends, f)
+		}
+	}
 	if inner := innermost(ctx); s.stays && inner != nil && inner.stays != nil {
 		inner.stays.add(func(ctx context.Context) error { return t.do(ctx, s, f) })
 	}

@@ -112,7 +112,7 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.PointerTo(t.table.schema.ModelType) {
 		return fmt.Errorf("gormstore: the token to exchange is a %T, want *%s", exchange.From, t.table.name)
 	}
-	return t.table.store(ctx, step{own: own, noted: true, several: several}, func(tx *tx) error {
+	return t.table.do(ctx, step{outcome: true, own: own, noted: true, several: several}, func(tx *tx) error {
 		row, err := t.row(exchange.Token, exchange.User) // made again in each attempt, because an INSERT that was lost has set the primary key
 		if err != nil {
 			return err

@@ -30,11 +30,7 @@ func IsOwnChoice(source string) bool {
 // document. It returns false if the program's model does not tell.
 func IsSelfMade(client any) bool {
 	registered, ok := client.(interface{ AsClientMixin() *models.ClientMixin })
-	if !ok {
-		return false
-	}
-	source := registered.AsClientMixin().ClientSource
-	return source == models.ClientByRegistration || source == models.ClientByDocument
+	return ok && IsOwnChoice(registered.AsClientMixin().ClientSource)
 }
 
 // ResponseTypes returns pairs of what a response type issues and the grant type that belongs to

@@ -187,6 +187,7 @@ func TestAStoredObjectGoesOnWithoutItsBadMembers(t *testing.T) {
 	for _, text := range []string{``, `null`, `[]`, `{"a":1`, `{"a":1,"a":2}x`, `{"a":1,"a":2}{}`, `x`, `{"a" 1}`} {
 		_, _, err := strictjson.Stored([]byte(text))
 		assert.Error(t, err, text)
+		assert.NotEqual(t, new(strictjson.Error), err, "%s: it says why", text)
 	}
 }
 

@@ -1,6 +1,7 @@
 package weburi_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,6 +95,14 @@ https://ap%69.example/
 		seen[spellings[0]] = line
 	}
 	assert.Empty(t, weburi.Normal(""))
+	for c := range 256 { // each byte in its one spelling
+		escaped := fmt.Sprintf("%%%02x", c)
+		want := strings.ToUpper(escaped)
+		if unreserved := c < 0x80 && strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", rune(c)); unreserved {
+			want = string(rune(c))
+		}
+		assert.Equal(t, "https://a.example/x"+want, weburi.Normal("https://a.example/x"+escaped), escaped)
+	}
 	assert.Equal(t, "HTTPS://api.example/\x00", weburi.Normal("HTTPS://api.example/\x00"), "what is not a URI stays as it is")
 	assert.Equal(t, "HTTPS://api.example/a b", weburi.Normal("HTTPS://api.example/a b"))
 }

@@ -2,7 +2,12 @@ package jwk_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +102,58 @@ func TestWhatIsNoKeySet(t *testing.T) {
 		require.ErrorContains(t, err, why, text)
 		_, err = jwk.ParseSet([]byte(text))
 		require.ErrorContains(t, err, why, text)
+	}
+}
+
+// What is signed is verified by its public key, says what it is, and is the same each time,
+// except with the PS algorithms.
+func TestWhatIsSignedIsVerified(t *testing.T) {
+	for _, algorithm := range jwk.SignatureAlgorithms() {
+		key := &jose.JSONWebKey{Key: oauthtest.NewKeyFor(t, algorithm), KeyID: "the key"}
+		public := key.Public()
+		require.True(t, jwk.IsKeyFor(public, algorithm), algorithm)
+		var texts []string
+		for range 20 { // among which are short numbers
+			claims := map[string]any{"sub": "s", "n": len(texts) / 2}
+			text, err := jwk.SignJWT(t.Context(), &fixed{key: key}, algorithm, time.Unix(1, 0), "at+jwt", claims)
+			require.NoError(t, err, algorithm)
+			signed, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{algorithm})
+			require.NoError(t, err, algorithm)
+			payload, err := signed.Verify(public)
+			require.NoError(t, err, algorithm)
+			assert.JSONEq(t, fmt.Sprintf(`{"sub":"s","n":%d}`, len(texts)/2), string(payload))
+			assert.Equal(t, "at+jwt", signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType])
+			assert.Equal(t, "the key", signed.Signatures[0].Protected.KeyID)
+			texts = append(texts, text)
+		}
+		assert.Equal(t, !strings.HasPrefix(string(algorithm), "PS"), texts[0] == texts[1], algorithm)
+	}
+}
+
+// A set without keys is written with an empty list.
+func TestAKeySetWithoutKeys(t *testing.T) {
+	set, err := jwk.ParseSet([]byte(`{"keys":[{"kty":"future"},7]}`))
+	require.NoError(t, err)
+	assert.Equal(t, &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}, set)
+}
+
+func TestIsEncryptionKeyFor(t *testing.T) {
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	ofRSA, elliptic := []jose.KeyAlgorithm{jose.RSA_OAEP, jose.RSA_OAEP_256}, []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW}
+	for rule, row := range map[string]struct {
+		key  any
+		want []jose.KeyAlgorithm
+	}{
+		"RSA":           {oauthtest.NewKeyFor(t, jose.RS256).Public(), ofRSA},
+		"a short key":   {short.Public(), nil},
+		"elliptic":      {oauthtest.NewKeyFor(t, jose.ES384).Public(), elliptic},
+		"Ed25519":       {oauthtest.NewKeyFor(t, jose.EdDSA).Public(), nil},
+		"a private key": {oauthtest.NewKey(t), nil},
+		"no key":        {nil, nil},
+	} {
+		for _, algorithm := range append(append(ofRSA, elliptic...), jose.DIRECT, jose.A128KW, jose.RSA1_5, "") {
+			assert.Equal(t, slices.Contains(row.want, algorithm), jwk.IsEncryptionKeyFor(jose.JSONWebKey{Key: row.key}, algorithm), "%s by %q", rule, algorithm)
+		}
 	}
 }

@@ -73,7 +73,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("settings", "secrets", secrets)
 	printed := log.String()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		printed += fmt.Sprintf(verb, secrets) + fmt.Sprintf(verb, struct{ Secrets secret.Keyring }{secrets})
+		assert.Equal(t, "["+secrets.Newest()+"]", fmt.Sprintf(verb, secrets), verb)
+		printed += fmt.Sprintf(verb, struct{ Secrets secret.Keyring }{secrets})
 	}
 	assert.Contains(t, printed, "["+secrets.Newest()+"]")
 	for _, plain := range []string{"ssss", "7373", "115 115", "115, 115", "c3Nz", "0x73"} {

@@ -248,19 +248,28 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 		if err != nil || len(values) == 0 {
 			return err
 		}
-		stored, ok := values["ClientSecret"].(string)
+		newSecret, ok := values["ClientSecret"].(string)
 		if !ok {
-			stored = old
+			newSecret = old
 		}
 		plain := models.IsPlaintextClientSecret(old) // of an older program; it appears in no statement
-		unchanged, s := f.clients.secretIs(old), step{own: clause.And(theirs, f.clients.secretIs(stored)), noted: true}
+		unchanged, s := f.clients.secretIs(old), step{own: clause.And(theirs, f.clients.secretIs(newSecret)), noted: true}
 		if plain {
 			unchanged, s.several = theirs, true
 		}
-		if models.IsPlaintextClientSecret(stored) {
+		if models.IsPlaintextClientSecret(newSecret) {
 			s.own = nil
 		}
 		err = t.do(ctx, s, func(tx *tx) error {
+			if tx.lost { // the update may have taken effect
+				stored := []clause.Expression{theirs}
+				for field, value := range values {
+					stored = append(stored, t.is(field, value))
+				}
+				if done, err := tx.find(t.newRow(), stored...); err != nil || done {
+					return err
+				}
+			}
 			if plain {
 				now, err := f.clients.lock(tx, clientID)
 				if err != nil {

@@ -163,7 +163,7 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 		if gone = removed + e.ended + left; gone == 0 {
 			return nil
 		}
-		if err := r.clients.forgetConsents(tx, clientID); err != nil || removed > 0 { // beginDeletion wrote the audit entry
+		if err := r.clients.forgetConsents(tx, clientID); err != nil || removed > 0 || e.noted { // beginDeletion wrote the audit entry
 			return err
 		}
 		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
@@ -193,17 +193,19 @@ func (r *ClientRegistration) beginDeletion(ctx context.Context, clientID string,
 	if theirs, err := r.isOthers(ctx, clientID); err != nil || theirs {
 		return nil, err
 	}
+	noted := false
 	m := r.clients.table.clientMark(clientID)
 	err := m.table.do(ctx, step{several: true, noted: true}, func(tx *tx) error {
 		if err := m.delete(tx, now); err != nil || m.generation == 0 {
 			return err
 		}
+		noted = true
 		return tx.note(clientEntry(models.AuditClientDeleted, clientID, now))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &ending{grants: r.tokens.grants(r.more...), selection: selection{clientID: clientID}, now: now}, nil
+	return &ending{grants: r.tokens.grants(r.more...), selection: selection{clientID: clientID}, now: now, noted: noted}, nil
 }
 
 // isOthers reports whether a condition of the handle excludes a client, which this program

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,12 +32,18 @@ type listening struct {
 
 	mu   sync.Mutex
 	said []string
+	fail int // the number of a statement that fails, from 1; 0 for none
 }
 
-func (l *listening) note(statement string) {
+var errBroken = errors.New("this statement fails")
+
+func (l *listening) note(statement string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.said = append(l.said, strings.Join(strings.Fields(statement), " "))
+	if l.said = append(l.said, strings.Join(strings.Fields(statement), " ")); len(l.said) == l.fail {
+		return errBroken
+	}
+	return nil
 }
 
 // connector is a listening driver as database/sql takes it.
@@ -55,25 +62,33 @@ type heard struct {
 }
 
 func (h *heard) QueryContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Rows, error) {
-	h.by.note(statement)
+	if err := h.by.note(statement); err != nil {
+		return nil, err
+	}
 	return h.Conn.(driver.QueryerContext).QueryContext(ctx, statement, args)
 }
 
 func (h *heard) ExecContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Result, error) {
-	h.by.note(statement)
+	if err := h.by.note(statement); err != nil {
+		return nil, err
+	}
 	return h.Conn.(driver.ExecerContext).ExecContext(ctx, statement, args)
 }
 
 func (h *heard) PrepareContext(ctx context.Context, statement string) (driver.Stmt, error) {
-	h.by.note("PREPARE " + statement)
+	if err := h.by.note("PREPARE " + statement); err != nil {
+		return nil, err
+	}
 	return h.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, statement)
 }
 
 func (h *heard) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	begin := "BEGIN"
 	if options.ReadOnly {
-		h.by.note("BEGIN READ ONLY")
-	} else {
-		h.by.note("BEGIN")
+		begin = "BEGIN READ ONLY"
+	}
+	if err := h.by.note(begin); err != nil {
+		return nil, err
 	}
 	return h.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
 }
@@ -117,6 +132,28 @@ func TestADiagnosisReadsAndNoMore(t *testing.T) {
 		assert.NotEmpty(t, l.said)
 		assert.LessOrEqual(t, len(l.said), 50)
 		t.Log(len(l.said), "statements")
+	})
+}
+
+// Whatever statement fails, the operator is told what could not be read, and no more is wrong than
+// that.
+func TestNoFailureOfADiagnosisIsLost(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		heard, l := heardBy(t, db)
+		require.Empty(t, diagnosed(t, heard))
+		all := l.said
+		for l.fail = 1; l.fail <= len(all); l.fail++ {
+			l.said = nil
+			found := diagnosed(t, heard)
+			const guess = "SELECT pg_backend_pid()" // whether there is a pooler
+			if !strings.HasPrefix(all[l.fail-1], guess) && !strings.HasPrefix(all[min(l.fail, len(all)-1)], guess) {
+				assert.NotEmpty(t, found, "statement %d: %s", l.fail, all[l.fail-1])
+			}
+			for name, one := range found {
+				assert.Equal(t, "unseen", one.Check, "statement %d: %s: %s", l.fail, l.said[l.fail-1], name)
+				assert.Contains(t, one.Problem, errBroken.Error())
+			}
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package gormstore_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -17,8 +18,10 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
+	"github.com/gormoauth/gormoauth/server"
 )
 
 var write = flag.Bool("write", false, "write testdata/effects.txt anew")
@@ -149,6 +152,16 @@ func (s snapshot) since(before snapshot) string {
 	return lines.String()
 }
 
+// effect is what an operation returns and writes.
+func (r *rows) effect(t *testing.T, name string, db *gorm.DB) (effect string, err error) {
+	t.Helper()
+	n := names{make(map[string]string), make(map[string]int)}
+	before := r.snapshot(n)
+	err = r.operations()[name](underway.Shorten(t.Context(), 0), made(gormstore.WithAudit[Audit](db)))
+	written := r.snapshot(n).since(before)
+	return fmt.Sprintf("%s: %s\n%s\n", name, n.shownWhole(reflect.ValueOf(r.result)), written), err
+}
+
 // Each operation returns and writes what testdata/effects.txt says, in all columns of all tables,
 // and nothing else. go test -run TestWhatEachOperationWrites -write writes the file anew.
 func TestWhatEachOperationWrites(t *testing.T) {
@@ -157,11 +170,9 @@ func TestWhatEachOperationWrites(t *testing.T) {
 	var effects strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
 		r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
-		n := names{make(map[string]string), make(map[string]int)}
-		before := r.snapshot(n)
-		require.NoError(t, r.operations()[name](underway.Shorten(t.Context(), 0), made(gormstore.WithAudit[Audit](r.db))), name)
-		after := r.snapshot(n).since(before)
-		fmt.Fprintf(&effects, "%s: %s\n%s\n", name, n.shownWhole(reflect.ValueOf(r.result)), after)
+		effect, err := r.effect(t, name, r.db)
+		require.NoError(t, err, name)
+		effects.WriteString(effect)
 	}
 	if *write {
 		require.NoError(t, os.WriteFile(path, []byte(effects.String()), 0o600))
@@ -169,4 +180,41 @@ func TestWhatEachOperationWrites(t *testing.T) {
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), effects.String())
+}
+
+// Where an answer of the database is lost, an operation has the same effect all the same, or says
+// that it is not known; what stores something recognizes that it did. What an operation may do
+// instead is in testdata/lost_answers.txt.
+func TestALostAnswerIsNotTakenForAnother(t *testing.T) {
+	const path = "testdata/lost_answers.txt"
+	recognized := []string{
+		"save a token", "save a code", "register a client", "create a client", "push a request", "save a device code", "join a session", "save a consent", "spend a code",
+		"rotate a token", "keep a refresh token", "exchange a token", "rotate a secret", "decide on a device code",
+	}
+	sound, err := os.ReadFile("testdata/effects.txt")
+	require.NoError(t, err)
+	operations := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...)).operations()
+	var others strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(operations)) {
+		different := make(map[string]bool)
+		for number, injected := 0, 1; injected > 0; number++ {
+			r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+			plan := &faults.Plan{Next: faults.At(number, faults.Fault{Err: faults.ErrCut, After: true})}
+			effect, err := r.effect(t, name, faults.DB(r.db, plan))
+			if err != nil {
+				unknown := errors.Is(err, server.ErrUnavailable) || errors.Is(err, faults.ErrCut)
+				require.True(t, unknown && !slices.Contains(recognized, name), "%s: the answer to call %d was lost, and the error is %v", name, number, err)
+			} else if !strings.Contains("\n"+string(sound), "\n"+effect) {
+				different[effect] = true
+			}
+			injected = plan.Injected()
+		}
+		others.WriteString(strings.Join(slices.Sorted(maps.Keys(different)), ""))
+	}
+	if *write {
+		require.NoError(t, os.WriteFile(path, []byte(others.String()), 0o600))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), others.String())
 }

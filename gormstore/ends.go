@@ -201,6 +201,7 @@ type ending struct {
 	now    time.Time
 	report func(ended int64) // called with the total so far
 	ended  int64
+	noted  bool            // whether the audit entry has been written
 	walks  map[*Table]bool // tables that are walked through, rather than looked into by an index
 }
 

@@ -381,23 +381,3 @@ func TestNoFailureOfAStatementIsLost(t *testing.T) {
 		})
 	}
 }
-
-// What was stored although the answer was lost is recognized, and not stored twice.
-func TestALostAnswerIsRecognized(t *testing.T) {
-	for _, name := range []string{
-		"save a token", "save a code", "register a client", "create a client", "push a request", "save a device code", "join a session", "save a consent", "spend a code",
-		"rotate a token", "keep a refresh token", "exchange a token", "rotate a secret", "decide on a device code",
-	} {
-		t.Run(name, func(t *testing.T) {
-			for number := 0; ; number++ {
-				r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
-				plan := &faults.Plan{Next: faults.At(number, faults.Fault{Err: faults.ErrCut, After: true})}
-				err := r.operations()[name](underway.Shorten(t.Context(), 0), made(gormstore.WithAudit[Audit](faults.DB(r.db, plan))))
-				require.NoError(t, err, "the answer to call %d was lost", number)
-				if plan.Injected() == 0 {
-					return
-				}
-			}
-		})
-	}
-}

@@ -441,7 +441,7 @@ func (r *migration) set(ctx context.Context, values []string) error {
 func (r *migration) discard() { _ = r.conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
 // unlock releases the lock and restores the settings of the session. If that fails, it
-// closes the connection, which also releases the lock.
+// closes the connection, which also releases the lock, and returns the error.
 func (r *migration) unlock() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), budget.Default)
 	defer cancel()
@@ -451,8 +451,8 @@ func (r *migration) unlock() error {
 		err = r.conn.QueryRowContext(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrationLock)).Scan(&held)
 	}
 	if err != nil {
-		r.discard()
-		return nil // the server releases it with the connection
+		r.discard() // the server releases it with the connection
+		return fmt.Errorf("release the lock of migrations: %w", err)
 	}
 	if !held {
 		return errPooled

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
@@ -313,4 +314,39 @@ func TestAMigrationLeavesTheSettingsOfASession(t *testing.T) {
 		require.NoError(t, db.Raw("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')").Row().Scan(&statement, &lock))
 		assert.Equal(t, []string{"17s", "3s"}, []string{statement, lock})
 	})
+}
+
+// Whatever statement fails, the caller is told, and the next call completes what was begun.
+func TestNoFailureOfAMigrationIsLost(t *testing.T) {
+	all := []any{&Client{}, &oauthtest.Replay{}}
+	for _, engine := range []string{testdb.SQLiteGo, testdb.Postgres} {
+		for rule, breaks := range map[string][]string{
+			"an empty database": {"DROP TABLE clients", "DROP TABLE replays"},
+			"an older database": {"DROP INDEX idx_clients_unused_expires_at", "ALTER TABLE clients DROP COLUMN api_resources", "DROP TABLE replays"},
+			"a sound database":  nil,
+		} {
+			t.Run(engine+"/"+rule, func(t *testing.T) {
+				t.Parallel()
+				db := testdb.Open(t, engine, all...)
+				heard, l := heardBy(t, db)
+				for number := 1; ; number++ {
+					execAll(t, db, breaks...)
+					l.said, l.fail = nil, number
+					err := gormstore.AutoMigrate(heard, all...)
+					if len(l.said) < number {
+						require.NoError(t, err)
+						break
+					}
+					failed := l.said[number-1]
+					l.fail = 0
+					guess := len(l.said) > number && strings.Contains(l.said[number], "pg_try_advisory_lock") // whether there is a pooler
+					if !guess || err != nil {
+						require.ErrorIs(t, err, errBroken, failed)
+						require.NoError(t, gormstore.AutoMigrate(heard, all...), failed)
+					}
+					require.Empty(t, diagnosed(t, db, all...), failed)
+				}
+			})
+		}
+	}
 }

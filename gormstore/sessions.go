@@ -83,6 +83,7 @@ func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin,
 	err = s.table.do(ctx, step{}, func(tx *tx) error {
 		changed, err := tx.update(map[string]any{"ExpiresAt": record.ExpiresAt}, own, alive)
 		if joined = changed > 0; err != nil || joined {
+			fresh = joined && tx.lost // an earlier attempt may have inserted the row without an answer
 			return err
 		}
 		row := s.table.newRow().(sessionRow)
@@ -168,7 +169,10 @@ func (s *Sessions) EndSession(ctx context.Context, end oidc.SessionEnd) (*oidc.E
 		// An earlier attempt of this step may have ended them without an answer.
 		rows, err := tx.list([]clause.Expression{which, s.table.is("EndedAt", end.Time.Unix())})
 		for _, row := range rows {
-			ended.Clients = append(ended.Clients, *row.(sessionRow).AsSessionMixin())
+			session := *row.(sessionRow).AsSessionMixin()
+			if !slices.ContainsFunc(ended.Clients, func(known models.SessionMixin) bool { return known.SID == session.SID }) {
+				ended.Clients = append(ended.Clients, session)
+			}
 		}
 		return err
 	})

@@ -87,13 +87,21 @@ type provider struct {
 	*oauthtest.Provider
 	oidc     *oidc.Provider
 	sessions oidc.SessionStorage
+
+	registration *endpoint.Registration
+
 	// how the user signed in
 	how server.Authentication
 }
 
 func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *provider {
 	t.Helper()
-	p := &provider{Provider: oauthtest.New(t, db, func(c *server.Config) { c.PKCE = server.PKCEOptional })}
+	return newConfiguredProvider(t, db, func(c *server.Config) { c.PKCE = server.PKCEOptional }, change...)
+}
+
+func newConfiguredProvider(t testing.TB, db *gorm.DB, configure func(*server.Config), change ...func(*oidc.Provider)) *provider {
+	t.Helper()
+	p := &provider{Provider: oauthtest.New(t, db, configure)}
 	sessions := gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, oauthtest.Token, oauthtest.AuthorizationCode](db)
 	p.oidc = &oidc.Provider{
 		Keys: signingKeys(), Algorithms: jwk.SignatureAlgorithms(), Scopes: map[string][]string{"department": {"department", "floor"}},
@@ -106,6 +114,7 @@ func newProvider(t testing.TB, db *gorm.DB, change ...func(*oidc.Provider)) *pro
 	p.sessions = sessions
 	p.how = server.Authentication{Time: p.Now.Unix() - 30, ACR: "phr", AMR: []string{"pwd", "otp"}, SessionID: sessionID}
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
+	p.registration = registration
 	registration.Open, registration.Attempts = true, ratelimit.Unlimited{}
 	registration.GrantTypes = []string{"authorization_code", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code"}
 	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)

@@ -33,7 +33,8 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
-	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // errBroken is what a database answers that is broken: no error of the network, after which
@@ -52,22 +53,38 @@ type breaking struct {
 	key     *ecdsa.PrivateKey // of the signer, and of whoever signs assertions
 
 	armed  bool
-	fails  int // the number of the call that fails
+	parts  bool // whether calls of the program's own parts fail, instead of those to the database
+	fails  int  // the number of the call that fails
 	calls  int
 	failed string // its statement
 }
 
 // next is asked before each call to the database.
 func (b *breaking) next(call faults.Call) faults.Fault {
-	if !b.armed {
+	if b.parts {
 		return faults.Fault{}
+	}
+	return faults.Fault{Err: b.count(call.SQL)}
+}
+
+// part is asked before each call of a part of the program's own.
+func (b *breaking) part(name string) error {
+	if !b.parts {
+		return nil
+	}
+	return b.count(name)
+}
+
+func (b *breaking) count(what string) error {
+	if !b.armed {
+		return nil
 	}
 	b.calls++
 	if b.calls != b.fails+1 {
-		return faults.Fault{}
+		return nil
 	}
-	b.failed = call.SQL
-	return faults.Fault{Err: errBroken}
+	b.failed = what
+	return errBroken
 }
 
 // during runs a request of which one call fails, and reports whether there was that call.
@@ -78,32 +95,54 @@ func (b *breaking) during(fails int, request func() oauthtest.Answer) (oauthtest
 	return a, b.calls > fails
 }
 
-func newBreaking(t *testing.T, db *gorm.DB) *breaking {
+func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 	t.Helper()
-	b := &breaking{key: oauthtest.NewKey(t)}
+	b := &breaking{key: oauthtest.NewKey(t), parts: parts}
 	db = faults.DB(db, &faults.Plan{Next: b.next})
-	b.provider = newProvider(t, db, keptBy(db, gormstore.SigningKeyOptions{Secrets: oauthtest.ServerSecrets()}))
+	b.provider = newConfiguredProvider(t, db, func(c *server.Config) {
+		c.PKCE, c.FailedAuthentications = server.PKCEOptional, brokenLimiter{b}
+		if parts { // without one of the program's, tokens are derived
+			c.AccessTokenGenerator = func(context.Context, server.TokenInput) (string, error) {
+				return secret.Generate("goa", secret.AccessToken), b.part("AccessTokenGenerator")
+			}
+		}
+		query := gormoauth.CreateQueryUserFunc[oauthtest.User](db)
+		c.QueryUser = func(ctx context.Context, id string) (server.User, error) {
+			if err := b.part("QueryUser"); err != nil {
+				return nil, err
+			}
+			return query(ctx, id)
+		}
+	}, keptBy(db, gormstore.SigningKeyOptions{Secrets: oauthtest.ServerSecrets()}), func(p *oidc.Provider) {
+		p.Keys = brokenKeys{p.Keys.(*gormstore.SigningKeys), b}
+		p.Claims = func(context.Context, *oidc.ClaimsInput) error { return b.part("Provider.Claims") }
+	})
+	b.registration.Attempts = brokenLimiter{b}
 	b.devices = gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)
-	b.devices.Attempts = ratelimit.Unlimited{}
+	b.devices.Attempts, b.devices.PublicRequests = brokenLimiter{b}, brokenLimiter{b}
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](db)
-	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
+	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return b.part("TokenExchange.Policy") }
 	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](db, fetch.New(fetch.Options{AllowPrivateAddresses: true}))
 	documents.Scope = "openid profile"
+	pushed := gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)
+	pushed.PublicRequests = brokenLimiter{b}
 	require.NoError(t, errors.Join(
 		b.Server.RegisterEndpoint(b.devices),
-		b.Server.RegisterEndpoint(gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)),
+		b.Server.RegisterEndpoint(pushed),
 		b.Server.RegisterEndpoint(&endpoint.JWKS{Keys: b.oidc.Keys}),
 		b.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}),
 		b.Server.RegisterGrant(exchange),
 		b.Server.RegisterGrant(&grant.JWTBearer{
 			Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
-				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: b.key.Public()}}}, nil
+				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: b.key.Public()}}}, b.part("JWTBearer.Keys")
 			},
-			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return b.User, nil },
-			Replays:   replays,
+			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) {
+				return b.User, b.part("JWTBearer.QueryUser")
+			},
+			Replays: replays,
 		}),
-		b.Server.Register(documents, &grant.RequestObjects{Replays: replays}, gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.RememberedConsent{
+		b.Server.Register(brokenHooks{b}, documents, &grant.RequestObjects{Replays: replays}, gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.RememberedConsent{
 			Storage: gormoauth.CreateConsentStorage[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db),
 		}),
 	))
@@ -335,6 +374,16 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		"a refresh token": token(func(b *breaking) string {
 			return "grant_type=refresh_token&refresh_token=" + b.tokens()["refresh_token"]
 		}),
+		"a refresh token that was exchanged a moment ago": token(func(b *breaking) string {
+			body := "grant_type=refresh_token&refresh_token=" + b.tokens()["refresh_token"]
+			require.Equal(b.T, http.StatusOK, b.Token(b.client, body).Status)
+			return body
+		}),
+		"a refresh token that was exchanged a moment ago for more": token(func(b *breaking) string {
+			body := "grant_type=refresh_token&refresh_token=" + b.tokens()["refresh_token"]
+			require.Equal(b.T, http.StatusOK, b.Token(b.client, body).Status)
+			return body + "&scope=openid"
+		}),
 		"client credentials": token(func(*breaking) string { return "grant_type=client_credentials" }),
 		"a password":         token(func(*breaking) string { return "grant_type=password&username=alice&password=" + oauthtest.Password }),
 		"a token exchange": token(func(b *breaking) string {
@@ -434,7 +483,7 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 // of the database, the log says why, and nothing is given away.
 func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		b := newBreaking(t, db)
+		b := newBreaking(t, db, false)
 		refused := map[string]string{"a denial": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
 			"a decision in a session that has ended": server.LoginRequired, "a decision at another client of a session that has ended": server.LoginRequired}
 		spent := map[string]string{ // by a refusal, or because it took effect

@@ -92,6 +92,8 @@ type Request struct {
 	kept       string         // the request_uri of a KeepRequestHook that stood for it
 	spends     []*Spend       // what it presents that can be used only once
 
+	authenticates *Spend // that of them by which the client authenticated
+
 	clientReadAt   time.Time // when Client was read
 	userReadAt     time.Time // when userGeneration was
 	userGeneration int64

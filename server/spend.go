@@ -32,8 +32,58 @@ type Spend struct {
 	// Time is when the request arrived. [Request.Spend] sets it.
 	Time time.Time
 
-	authenticates bool // whether the client is not authenticated if it was used before
-	spent         bool
+	spent bool
+}
+
+// MarkSpent records that it has been stored as spent.
+func (s *Spend) MarkSpent() { s.spent = true }
+
+// IsSpent reports whether it has been stored as spent.
+func (s *Spend) IsSpent() bool { return s.spent }
+
+// Use spends it in a write of its own. first is false if it was used before. Without an error it is
+// spent afterwards.
+func (s *Spend) Use(ctx context.Context) (first bool, err error) {
+	if s.PushedRequests != nil {
+		first, err = s.PushedRequests.UsePushedRequest(ctx, s.Key, s.Time)
+	} else {
+		first, err = s.Replays.FirstUse(ctx, s.Key, s.ExpiresAt)
+	}
+	s.spent = err == nil
+	return first, err
+}
+
+// IsApart reports whether it cannot be spent in the step that stores an outcome.
+func (s *Spend) IsApart() bool {
+	var storage any = s.Replays
+	if s.PushedRequests != nil {
+		storage = s.PushedRequests
+	}
+	_, together := storage.(SpentWithOutcome)
+	return !together
+}
+
+type spendsKey struct{}
+
+// WithSpends returns the context in which the engine has an outcome stored.
+func WithSpends(ctx context.Context, spends []*Spend) context.Context {
+	return context.WithValue(ctx, spendsKey{}, spends)
+}
+
+// SpendsFromContext returns what storage has to spend in the step that stores an outcome, either
+// all of it together with the outcome or nothing. Storage calls it with the context passed to
+// [SaveTokenFunc], grant.SaveAuthorizationCodeFunc, SaveDeviceCode or SavePushedRequest. If one was
+// used before, nothing is stored and its Refusal is returned. Once everything is stored, storage
+// calls [Spend.MarkSpent] on each. If storage does not call SpendsFromContext, the engine spends
+// them.
+func SpendsFromContext(ctx context.Context) (spends []*Spend) {
+	all, _ := ctx.Value(spendsKey{}).([]*Spend)
+	for _, spend := range all {
+		if !spend.IsSpent() {
+			spends = append(spends, spend)
+		}
+	}
+	return spends
 }
 
 // SpentWithOutcome is implemented by a [ReplayStorage], or a storage of pushed requests, in whose
@@ -51,10 +101,10 @@ func (r *Request) Spend(spend Spend) {
 		}
 	}
 	var why *NotAuthenticated
-	if spend.authenticates = errors.As(spend.Refusal, &why); spend.authenticates {
-		spend.Refusal = r.Server.notAClient(r, why)
+	if errors.As(spend.Refusal, &why) {
+		spend.Refusal, r.authenticates = r.Server.notAClient(r, why), &spend
 	}
-	spend.Time, spend.spent = r.Time, false
+	spend.Time = r.Time
 	r.spends = append(r.spends, &spend)
 }
 
@@ -70,38 +120,14 @@ func (r *Request) StoreOutcome(ctx context.Context, store func(ctx context.Conte
 	if !r.presents(anything) {
 		return store(ctx)
 	}
-	if err := r.spend(ctx, isApart); err != nil {
+	if err := r.spend(ctx, (*Spend).IsApart); err != nil {
 		return err
 	}
-	if err := store(context.WithValue(ctx, spendsKey{}, r)); err != nil {
+	if err := store(WithSpends(ctx, r.spends)); err != nil {
 		return err
 	}
 	return r.spend(ctx, anything)
 }
-
-type spendsKey struct{}
-
-// SpendsFromContext returns what storage has to spend in the step that stores an outcome, either
-// all of it together with the outcome or nothing. Storage calls it with the context passed to
-// [SaveTokenFunc], grant.SaveAuthorizationCodeFunc, SaveDeviceCode or SavePushedRequest. If one was
-// used before, nothing is stored and its Refusal is returned. Once everything is stored, storage
-// calls [Spend.MarkSpent] on each. If storage does not call SpendsFromContext, the engine spends
-// them.
-func SpendsFromContext(ctx context.Context) (spends []*Spend) {
-	req, _ := ctx.Value(spendsKey{}).(*Request)
-	if req == nil {
-		return nil
-	}
-	for _, spend := range req.spends {
-		if !spend.spent {
-			spends = append(spends, spend)
-		}
-	}
-	return spends
-}
-
-// MarkSpent records that it has been stored as spent.
-func (s *Spend) MarkSpent() { s.spent = true }
 
 // settle spends what is left when a request is about to be answered: everything if it succeeds,
 // and what proves who makes it if it is refused. It returns the error to answer with, which is a
@@ -130,20 +156,10 @@ func anything(*Spend) bool { return true }
 
 func isProof(s *Spend) bool { return s.Proof }
 
-// isApart reports whether s cannot be spent in the step that stores an outcome.
-func isApart(s *Spend) bool {
-	var storage any = s.Replays
-	if s.PushedRequests != nil {
-		storage = s.PushedRequests
-	}
-	_, together := storage.(SpentWithOutcome)
-	return !together
-}
-
 // presents reports whether the request has something that is not spent yet.
 func (r *Request) presents(which func(*Spend) bool) bool {
 	for _, spend := range r.spends {
-		if !spend.spent && which(spend) {
+		if !spend.IsSpent() && which(spend) {
 			return true
 		}
 	}
@@ -154,15 +170,14 @@ func (r *Request) presents(which func(*Spend) bool) bool {
 // refusal of the first that was used before.
 func (r *Request) spend(ctx context.Context, which func(*Spend) bool) (refusal error) {
 	for _, spend := range r.spends {
-		if spend.spent || !which(spend) {
+		if spend.IsSpent() || !which(spend) {
 			continue
 		}
-		first, err := spend.use(ctx)
+		first, err := spend.Use(ctx)
 		if err != nil {
 			return fmt.Errorf("spend what the request presents: %w", err)
 		}
-		spend.spent = true
-		if !first && spend.authenticates {
+		if !first && spend == r.authenticates {
 			r.Client, r.AuthMethod = nil, "" // the client is not authenticated after all
 		}
 		if !first && refusal == nil {
@@ -170,11 +185,4 @@ func (r *Request) spend(ctx context.Context, which func(*Spend) bool) (refusal e
 		}
 	}
 	return refusal
-}
-
-func (s *Spend) use(ctx context.Context) (first bool, err error) {
-	if s.PushedRequests != nil {
-		return s.PushedRequests.UsePushedRequest(ctx, s.Key, s.Time)
-	}
-	return s.Replays.FirstUse(ctx, s.Key, s.ExpiresAt)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/cache"
@@ -22,7 +23,7 @@ type Generational interface {
 
 // GenerationOf returns the generation of a client or a user, or 0 if it is not [Generational].
 func GenerationOf(of any) int64 {
-	if g, ok := of.(Generational); ok && !isNil(of) {
+	if g, ok := of.(Generational); ok && !construct.IsNil(of) {
 		return g.GetGeneration()
 	}
 	return 0

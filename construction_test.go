@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Models with a mistake each.
@@ -72,7 +73,7 @@ type otherEngine struct{ gorm.Dialector }
 
 func (otherEngine) Name() string { return "sqlserver" }
 
-func saveNothing(context.Context, server.Exchange) error { return nil }
+func saveNothing(context.Context, storage.Exchange) error { return nil }
 
 func TestEveryFaultAtOnce(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
@@ -135,7 +136,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			`otherIDUser returns "" from GetUserID for the primary key "1"`}},
 		"no users":                          {db, good, []gormoauth.Part{clients, tokens, codes}, []string{"who may still be served? Write gormoauth.Users[User]()"}},
 		"no users, of a server of machines": {db, good, []gormoauth.Part{clients, tokens}, []string{"who may still be served? Write gormoauth.Users[User](), or set Config.QueryUser"}},
-		"users whom the program looks up": {db, server.Config{Issuer: oauthtest.Issuer, QueryUser: func(context.Context, string) (server.User, error) { return nil, nil }},
+		"users whom the program looks up": {db, server.Config{Issuer: oauthtest.Issuer, QueryUser: func(context.Context, string) (storage.User, error) { return nil, nil }},
 			[]gormoauth.Part{clients, tokens, codes}, nil},
 		"no tokens": {db, good, []gormoauth.Part{clients, codes, users, gormoauth.OpenID[oauthtest.User, oauthtest.SigningKey]()}, []string{
 			"OpenID needs gormoauth.Tokens[Token](): add it to the parts"}},

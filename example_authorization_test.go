@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/display"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // pages are what people see: a page to sign in, and one that asks for consent.
@@ -54,7 +55,7 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // user is who has signed in, when, and for which request.
-func (p *pages) user(r *http.Request) (server.User, error) {
+func (p *pages) user(r *http.Request) (storage.User, error) {
 	if cookie, err := r.Cookie("session"); err == nil {
 		if user, ok := p.sessions.Load(cookie.Value); ok {
 			return user.(server.SignedIn), nil

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // FAPI2SecurityProfile makes the server conform to the FAPI 2.0 Security Profile: authorization
@@ -37,7 +38,7 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 		pushed, pushedErr := gormstore.NewPushedRequests[P, PP](a.db)
 		presented, presentedErr := gormstore.NewReplays[R, PR](a.db)
 		requests := orStandIn[par.Storage](pushed, struct{ par.Storage }{}, pushedErr)
-		replays := orStandIn[server.ReplayStorage](presented, struct{ server.ReplayStorage }{}, presentedErr)
+		replays := orStandIn[storage.Replays](presented, struct{ storage.Replays }{}, presentedErr)
 		a.proofs = &dpop.Proofs{Replays: replays}
 		if a.config.ClientAuthMethods == nil {
 			a.config.ClientAuthMethods = []server.ClientAuthMethod{

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // must is for constructors whose signature has no error: a fault of a model occurs at every
@@ -27,7 +28,7 @@ func must[T any](value T, err error) T {
 
 // CreateQueryClientFunc returns a function that looks up clients in the model M. The options
 // describe what an older program left in its table. It panics if M cannot store clients.
-func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB, options ...gormstore.ClientOptions) server.QueryClientFunc {
+func CreateQueryClientFunc[M any, P gormstore.ClientModel[M]](db *gorm.DB, options ...gormstore.ClientOptions) storage.QueryClientFunc {
 	return must(gormstore.NewClients[M, P](db, options...)).Query
 }
 
@@ -47,20 +48,20 @@ func CreateClientFactory[M any, P gormstore.ClientModel[M]](db *gorm.DB, srv *se
 // CreateQueryUserFunc returns a function that looks up users by the primary key of the model M.
 // Pass a handle with a condition, such as db.Where("disabled = ?", false), to exclude users who
 // may not be served. It panics if M does not have exactly one primary key.
-func CreateQueryUserFunc[M any, P gormstore.UserModel[M]](db *gorm.DB) server.QueryUserFunc {
+func CreateQueryUserFunc[M any, P gormstore.UserModel[M]](db *gorm.DB) storage.QueryUserFunc {
 	return must(gormstore.NewUsers[M, P](db)).Query
 }
 
 // CreateSaveTokenFunc returns a function that stores tokens in the model M, and in the same
 // atomic step redeems the code or rotates the refresh token that they were exchanged for. It
 // panics if M cannot store tokens.
-func CreateSaveTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.SaveTokenFunc {
+func CreateSaveTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) storage.SaveTokenFunc {
 	return must(gormstore.NewTokens[M, P](db)).Save
 }
 
 // CreateQueryTokenFunc returns a function that looks up tokens in the model M. It panics if M
 // cannot store tokens.
-func CreateQueryTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.QueryTokenFunc {
+func CreateQueryTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) storage.QueryTokenFunc {
 	return must(gormstore.NewTokens[M, P](db)).Query
 }
 
@@ -72,7 +73,7 @@ func CreateRevokeTokenFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) endpoi
 
 // CreateRevokeGrantFunc returns a function that revokes all tokens of a grant in the model M. It
 // panics if M cannot store tokens.
-func CreateRevokeGrantFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) server.RevokeGrantFunc {
+func CreateRevokeGrantFunc[M any, P gormstore.TokenModel[M]](db *gorm.DB) storage.RevokeGrantFunc {
 	return must(gormstore.NewTokens[M, P](db)).RevokeGrant
 }
 

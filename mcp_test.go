@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func ExampleMCP() {
@@ -71,7 +72,7 @@ func TestMCP(t *testing.T) {
 		}
 		mux.Handle("/mcp", mcp.Protector.Require("tools")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 		mux.Handle("/oauth/authorize", mcp.AuthorizationHandler(server.AuthorizationPages{
-			User:   func(*http.Request) (server.User, error) { return user, nil },
+			User:   func(*http.Request) (storage.User, error) { return user, nil },
 			SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
 			Consent: func(w http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
 				_, _ = io.WriteString(w, string(consent.Decision))

@@ -37,6 +37,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // complete is a value with everything that it needs.
@@ -69,7 +70,7 @@ func TestWhatIsMissingIsRefusedByName(t *testing.T) {
 	}
 	asValidator := func(value any) error { return p.Protector.RegisterTokenValidator(value.(resource.TokenValidator)) }
 	publicKeys := func(context.Context, string) (*jose.JSONWebKeySet, error) { return nil, nil }
-	findUser := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return nil, nil }
+	findUser := func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return nil, nil }
 	check := func(context.Context, *server.Request, grant.AuthorizationDetail) error { return nil }
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.RS256}})
@@ -104,7 +105,7 @@ func TestWhatIsMissingIsRefusedByName(t *testing.T) {
 		{codes, fields("SaveAuthorizationCode", "QueryAuthorizationCode"), asGrant},
 		{gormoauth.CreateRefreshTokenGrant[oauthtest.Token](db), fields("QueryToken"), asGrant},
 		{gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db), fields("Storage"), asGrant},
-		{&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil }}, fields("AuthenticateUser"), asGrant},
+		{&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (storage.User, error) { return nil, nil }}, fields("AuthenticateUser"), asGrant},
 		{exchange, map[string]string{"QueryToken": "QueryToken", "Policy": "Policy", "Keys": "Keys and QueryUser go together", "QueryUser": "Keys and QueryUser go together"}, asGrant},
 		{&grant.JWTBearer{Keys: publicKeys, QueryUser: findUser, Replays: replays}, fields("Keys", "QueryUser", "Replays"), asGrant},
 		{&oidc.Hybrid{Provider: &oidc.Provider{Keys: keys}, Code: codes}, fields("Provider", "Code"), asGrant},

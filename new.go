@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Part is a building block of [New]: one model of the program, and what the server does with it.
@@ -38,7 +39,7 @@ type assembly struct {
 
 	registrations []*endpoint.Registration
 	documents     func(*fetch.Fetcher) (*clientauth.MetadataDocuments, error)
-	tokens        server.QueryTokenFunc
+	tokens        storage.QueryTokenFunc
 	introspection *endpoint.Introspection
 	openID        *oidc.Provider
 	openIDKeys    func(algorithms []jose.SignatureAlgorithm) (jwk.SigningKeys, error)
@@ -117,12 +118,12 @@ func (a *assembly) pieces() []piece {
 	return []piece{
 		{
 			"Clients", "gormoauth.Clients[Client]()", "where are clients found?", "Config.QueryClient", c.QueryClient == nil,
-			func() { c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, nil } },
+			func() { c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, nil } },
 		},
 		{
 			"Tokens", "gormoauth.Tokens[Token]()", "where are tokens kept?", "Config.SaveToken and Config.RevokeGrant", noTokens,
 			func() {
-				c.SaveToken = func(context.Context, server.Exchange) error { return nil }
+				c.SaveToken = func(context.Context, storage.Exchange) error { return nil }
 				c.RevokeGrant = func(context.Context, string, time.Time) error { return nil }
 			},
 		},
@@ -159,7 +160,7 @@ func (a *assembly) complete() {
 		piece.standIn()
 	}
 	if a.tokens == nil {
-		a.tokens = func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil }
+		a.tokens = func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { return nil, nil }
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/display"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // The models of a program.
@@ -149,7 +150,7 @@ func TestRouters(t *testing.T) {
 					routes[path] = handler
 				}
 				authorize := srv.AuthorizationHandler(server.AuthorizationPages{
-					User: func(r *http.Request) (server.User, error) {
+					User: func(r *http.Request) (storage.User, error) {
 						if _, err := r.Cookie("session"); err != nil {
 							return nil, nil
 						}

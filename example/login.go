@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 type loginView struct {
@@ -80,7 +81,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 // reason of a refusal under the same keys.
 func (a *app) signIn(r *http.Request, username, password string) (user *User, err error) {
 	err = a.oauth.ObservePage(r, "login", func(r *http.Request) (*server.Request, error) {
-		var who server.User
+		var who storage.User
 		var why *reason.Reason
 		found, err := a.passwords.check(r.Context(), a.oauth.RemoteAddress(r), username, password)
 		switch {

@@ -31,7 +31,7 @@ type User struct {
 	models.UserMixin
 }
 
-// GetUserID makes User a server.User.
+// GetUserID makes User a storage.User.
 func (u *User) GetUserID() string { return strconv.FormatUint(uint64(u.ID), 10) }
 
 // Client is an application that may ask for tokens.

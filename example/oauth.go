@@ -32,6 +32,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // formerIssuers are loopback issuers that the demo used before, because its port may change.
@@ -94,7 +95,7 @@ func newServer(a *app) (*server.Server, error) {
 	replays := gormoauth.CreateReplayStorage[Replay](a.db)
 	introspection := gormoauth.CreateIntrospectionEndpoint[Token](a.db)
 	introspection.Keys, introspection.Fetcher = a.keys, fetcher
-	introspection.Username = func(user server.User) string { return user.(*User).Username }
+	introspection.Username = func(user storage.User) string { return user.(*User).Username }
 	exchange := gormoauth.CreateTokenExchangeGrant[Token](a.db)
 	exchange.Policy = a.allowExchange
 	a.openid = a.newProvider(fetcher)
@@ -149,7 +150,7 @@ func newServer(a *app) (*server.Server, error) {
 }
 
 // registerMore registers what the FAPI 2.0 Security Profile does in another way or forbids.
-func (a *app) registerMore(srv *server.Server, replays server.ReplayStorage) error {
+func (a *app) registerMore(srv *server.Server, replays storage.Replays) error {
 	codes := gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](a.db)
 	err := errors.Join(
 		srv.Register(gormoauth.CreateDPoP[Replay](a.db)),
@@ -209,7 +210,7 @@ func (t trustedIssuer) keys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	return jwk.ParseSet(text)
 }
 
-func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
+func (t trustedIssuer) user(ctx context.Context, _ *server.Request, assertion *assertion.Assertion) (storage.User, error) {
 	var user User
 	found := t.db.WithContext(ctx).Where("username = ?", assertion.Subject).Where(enabled, false).Limit(1).Find(&user)
 	if found.Error != nil || found.RowsAffected == 0 {
@@ -234,7 +235,7 @@ func readCertificates(file string) (*x509.CertPool, error) {
 // authenticateUser returns a bare nil for a wrong password: a nil *User in the interface would
 // not be nil. Failures are counted by the address that sent the request, as on the sign-in page.
 // For an application that runs on a server, that is the server's.
-func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (server.User, error) {
+func (a *app) authenticateUser(ctx context.Context, req *server.Request, username, password string) (storage.User, error) {
 	user, err := a.passwords.check(ctx, req.RemoteAddress(), username, password)
 	if err != nil {
 		return nil, err
@@ -254,7 +255,7 @@ func newProtector(a *app) (*resource.Protector, error) {
 	if err != nil {
 		return nil, err
 	}
-	protector.Register(resource.OnTokenAuthenticated(func(ctx context.Context, _ *http.Request, token *server.StoredToken) {
+	protector.Register(resource.OnTokenAuthenticated(func(ctx context.Context, _ *http.Request, token *storage.StoredToken) {
 		if err := noteUse(ctx, db, token.Token.(*Token), time.Now()); err != nil {
 			log.ErrorContext(ctx, "a token's last use could not be noted", slog.String("cause", err.Error()))
 		}

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -61,7 +62,7 @@ func (a *app) currentUser(r *http.Request) (*User, error) {
 }
 
 // authenticated returns the user together with when and how they signed in. user may be nil.
-func (a *app) authenticated(r *http.Request, user *User) server.User {
+func (a *app) authenticated(r *http.Request, user *User) storage.User {
 	if user == nil {
 		return nil
 	}
@@ -75,7 +76,7 @@ func (a *app) authenticated(r *http.Request, user *User) server.User {
 }
 
 // signedInUser returns the signed-in user, together with when and how they signed in.
-func (a *app) signedInUser(r *http.Request) (server.User, error) {
+func (a *app) signedInUser(r *http.Request) (storage.User, error) {
 	user, err := a.currentUser(r)
 	return a.authenticated(r, user), err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 type Audit = oauthtest.Audit
@@ -293,7 +294,7 @@ func TestNothingHappensWithoutItsEntry(t *testing.T) {
 		require.NoError(t, a.DB.Transaction(func(tx *gorm.DB) error {
 			ctx := gormstore.WithTransaction(t.Context(), tx)
 			require.Error(t, tokens.RevokeGrant(ctx, a.grantOf(first.AccessToken), a.Now))
-			require.Error(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}))
+			require.Error(t, tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}))
 			return nil // the program goes on all the same
 		}))
 		assert.Equal(t, before, a.state())
@@ -324,7 +325,7 @@ func TestTheTrailIsInTheProgramsOwnTransaction(t *testing.T) {
 		for _, outcome := range []error{errors.New("rolled back"), nil} {
 			err := a.DB.Transaction(func(tx *gorm.DB) error {
 				ctx := gormstore.WithTransaction(t.Context(), tx)
-				require.NoError(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: "g"}, AccessToken: rand.Text()}, Time: a.Now}))
+				require.NoError(t, tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: "g"}, AccessToken: rand.Text()}, Time: a.Now}))
 				require.NoError(t, tokens.RevokeGrant(ctx, "g", a.Now))
 				return outcome
 			})

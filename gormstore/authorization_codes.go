@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // AuthorizationCodeModel is a pointer to a model that embeds
@@ -20,7 +21,7 @@ type AuthorizationCodeModel[M any] interface {
 }
 
 type codeRow interface {
-	server.AuthorizationCode
+	storage.AuthorizationCode
 	Described
 	AsAuthorizationCodeMixin() *models.AuthorizationCodeMixin
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -200,7 +201,7 @@ func TestTheBudgetOfACallWithoutARequest(t *testing.T) {
 		short := budget.With(t.Context(), shortBudget)
 		for range 2 {
 			err := saveToken(short, tokens)
-			require.ErrorIs(t, err, server.ErrUnavailable)
+			require.ErrorIs(t, err, storage.ErrUnavailable)
 			require.ErrorContains(t, err, "the storage budget of 200ms is used up")
 			require.NotErrorIs(t, err, context.Canceled)
 		}
@@ -213,17 +214,17 @@ func TestTheBudgetOfACallWithoutARequest(t *testing.T) {
 		require.NoError(t, saveToken(short, tokens), "each has its own")
 		shared := budget.Share(short)
 		require.NoError(t, saveToken(shared, tokens))
-		require.ErrorIs(t, saveToken(shared, tokens), server.ErrUnavailable, "as those of one request do not")
+		require.ErrorIs(t, saveToken(shared, tokens), storage.ErrUnavailable, "as those of one request do not")
 
 		plan.Next = hang
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(shortBudget, cancel)
 		err := saveToken(ctx, tokens)
 		require.ErrorIs(t, err, context.Canceled)
-		require.NotErrorIs(t, err, server.ErrUnavailable)
+		require.NotErrorIs(t, err, storage.ErrUnavailable)
 		ctx, cancel = context.WithTimeout(t.Context(), shortBudget)
 		defer cancel()
-		require.ErrorIs(t, tokens.RevokeGrant(ctx, "g", time.Unix(1, 0)), server.ErrUnavailable)
+		require.ErrorIs(t, tokens.RevokeGrant(ctx, "g", time.Unix(1, 0)), storage.ErrUnavailable)
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientDocuments stores clients whose id is the URL of their metadata document in rows
@@ -31,7 +31,7 @@ func NewClientDocuments[M any, P ClientModel[M]](db *gorm.DB) (*ClientDocuments,
 func (d *ClientDocuments) Pruned() []*Table { return []*Table{d.clients.table} }
 
 // DocumentClient returns the record as a client, without storing it.
-func (d *ClientDocuments) DocumentClient(record *models.ClientMixin) server.Client {
+func (d *ClientDocuments) DocumentClient(record *models.ClientMixin) storage.Client {
 	row := d.clients.table.newRow().(clientRow)
 	*row.AsClientMixin() = *record
 	return row

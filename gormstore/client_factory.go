@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientFactory creates and changes clients. It returns a client's secret only once, when
@@ -292,7 +293,7 @@ func (f *ClientFactory[M]) change(ctx context.Context, clientID, event string, v
 			return err
 		}
 	}
-	return fmt.Errorf("gormstore: the client %q is being changed concurrently: %w", clientID, server.ErrUnavailable)
+	return fmt.Errorf("gormstore: the client %q is being changed concurrently: %w", clientID, storage.ErrUnavailable)
 }
 
 // secretIs is the condition that a row has this stored secret. An older program may have

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientRegistration stores clients that register themselves (RFC 7591) in rows of the
@@ -43,7 +44,7 @@ func NewClientRegistration[C, T any, PC ClientModel[C], PT TokenModel[T]](db *go
 // [ClientRegistration.DeleteClient] or by the model's own soft deletion.
 func (r *ClientRegistration) Pruned() []*Table { return []*Table{r.clients.table} }
 
-// SaveClient stores a new client. It returns [server.ErrTaken] if the client id exists
+// SaveClient stores a new client. It returns [storage.ErrTaken] if the client id exists
 // already.
 func (r *ClientRegistration) SaveClient(ctx context.Context, record *models.ClientMixin, _ *server.Request) error {
 	return r.clients.table.do(ctx, step{own: r.holds(record), noted: true}, func(tx *tx) error {
@@ -54,7 +55,7 @@ func (r *ClientRegistration) SaveClient(ctx context.Context, record *models.Clie
 		case err != nil:
 			return err
 		case !fresh:
-			return server.ErrTaken
+			return storage.ErrTaken
 		}
 		return tx.note(clientEntry(models.AuditClientRegistered, record.GetClientID(), time.Time{}))
 	})

@@ -13,8 +13,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A client's own update writes what it changes, on the condition of what was read: a
@@ -37,7 +37,7 @@ func TestAnUpdateWritesWhatItChanges(t *testing.T) {
 		stored := func(id string) *models.ClientMixin {
 			found, err := p.Server.QueryClient(t.Context(), id)
 			require.NoError(t, err)
-			return found.(server.RegisteredClient).AsClientMixin()
+			return found.(storage.RegisteredClient).AsClientMixin()
 		}
 		fresh := func() (*oauthtest.Client, *models.ClientMixin) {
 			client := p.NewClient(nil)

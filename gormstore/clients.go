@@ -9,6 +9,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientModel is a pointer to a model that embeds models.ClientMixin.
@@ -18,7 +19,7 @@ type ClientModel[M any] interface {
 }
 
 type clientRow interface {
-	server.Client
+	storage.Client
 	Described
 	AsClientMixin() *models.ClientMixin
 }
@@ -67,10 +68,10 @@ func NewClients[M any, P ClientModel[M]](db *gorm.DB, options ...ClientOptions) 
 	return c, nil
 }
 
-// Query finds a client by its id; it is a [server.QueryClientFunc]. It returns nil when
+// Query finds a client by its id; it is a [storage.QueryClientFunc]. It returns nil when
 // there is no such client, or only the mark of a deleted one. It does not write to the
 // database.
-func (c *Clients) Query(ctx context.Context, clientID string) (server.Client, error) {
+func (c *Clients) Query(ctx context.Context, clientID string) (storage.Client, error) {
 	row, err := c.find(ctx, clientID)
 	if err != nil || row == nil {
 		return nil, err
@@ -127,7 +128,7 @@ func (c *Clients) exists(db *gorm.DB, clientID string) (bool, error) {
 //
 // [gormoauth.New]: https://pkg.go.dev/github.com/gormoauth/gormoauth#New
 func (c *Clients) ClientAuthenticated(ctx context.Context, req *server.Request) {
-	registered, ok := req.Client.(server.RegisteredClient)
+	registered, ok := req.Client.(storage.RegisteredClient)
 	bySecret := req.AuthMethod == models.ClientSecretBasic || req.AuthMethod == models.ClientSecretPost
 	if !ok || !c.options.RewritePlaintext || !bySecret || !models.IsPlaintextClientSecret(registered.AsClientMixin().ClientSecret) {
 		return

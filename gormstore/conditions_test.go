@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // member is a user whom a handle may leave out.
@@ -137,7 +138,7 @@ func TestBobsCodeDoesNotBecomeAlicesToken(t *testing.T) {
 				require.NotEmpty(t, answer.Body["access_token"], "%s %v", answer.Raw, a)
 				tokens, err := gormstore.NewTokens[Token](db)
 				require.NoError(t, err)
-				stored, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: secret.Digest(answer.Body["access_token"])})
+				stored, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: secret.Digest(answer.Body["access_token"])})
 				require.NoError(t, err)
 				assert.Equal(t, bob.GetUserID(), stored.UserID)
 				next := p.Refresh(client, answer.Body["refresh_token"], "")
@@ -270,7 +271,7 @@ func (s *oneOfEach) lookUps(ctx context.Context, db *gorm.DB) map[string]func() 
 			return user != nil, err
 		},
 		"a token": func() (bool, error) {
-			token, err := gormoauth.CreateQueryTokenFunc[Token](db)(ctx, server.TokenQuery{AccessToken: "none", RefreshToken: "none", GrantID: "none"})
+			token, err := gormoauth.CreateQueryTokenFunc[Token](db)(ctx, storage.TokenQuery{AccessToken: "none", RefreshToken: "none", GrantID: "none"})
 			return token != nil, err
 		},
 		"an authorization code": func() (bool, error) {

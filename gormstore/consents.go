@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ConsentModel is a pointer to a model that embeds models.ConsentMixin.
@@ -72,7 +73,7 @@ func (c *Consents[M]) QueryConsent(ctx context.Context, userID, clientID string)
 // SaveConsent stores a consent: a new one if old is nil, otherwise the successor of old.
 // If several are stored at once, the unique index or the revision decides which was
 // first; saved is false for the others.
-func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error) {
+func (c *Consents[M]) SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user storage.User) (saved bool, err error) {
 	key := consentKey(user.GetUserID(), consent.GetClientID())
 	err = c.table.do(ctx, step{}, func(tx *tx) error {
 		saved = false

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/device"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // DeviceCodeModel is a pointer to a model that embeds models.DeviceCodeMixin.
@@ -46,7 +47,7 @@ func (d *DeviceCodes) Pruned() []*Table { return []*Table{d.table} }
 // Erased returns the table of device authorizations.
 func (d *DeviceCodes) Erased() []*Table { return []*Table{d.table} }
 
-// SaveDeviceCode stores a device authorization. It returns [server.ErrTaken] if one of
+// SaveDeviceCode stores a device authorization. It returns [storage.ErrTaken] if one of
 // the codes exists already.
 func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, _ *server.Request) error {
 	return d.table.do(ctx, step{outcome: true, own: d.table.is("DeviceCode", record.DeviceCode)}, func(tx *tx) error {
@@ -54,7 +55,7 @@ func (d *DeviceCodes) SaveDeviceCode(ctx context.Context, record *models.DeviceC
 		*row.AsDeviceCodeMixin() = *record
 		fresh, err := tx.insertNew(row)
 		if err == nil && !fresh {
-			return server.ErrTaken
+			return storage.ErrTaken
 		}
 		return err
 	})

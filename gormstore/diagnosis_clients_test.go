@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // An address or a name in a row that no client may have is named, with its client.
@@ -73,8 +74,8 @@ func TestBadAddressesAndNamesAreFound(t *testing.T) {
 		assert.Empty(t, diagnosed(t, db))
 
 		srv, err := server.New(server.Config{
-			Issuer: "https://id.example", PrivateUseSchemes: []string{"myapp"}, QueryClient: func(context.Context, string) (server.Client, error) { return nil, nil },
-			SaveToken: func(context.Context, server.Exchange) error { return nil }, ClientAuthMethods: clientauth.Defaults(),
+			Issuer: "https://id.example", PrivateUseSchemes: []string{"myapp"}, QueryClient: func(context.Context, string) (storage.Client, error) { return nil, nil },
+			SaveToken: func(context.Context, storage.Exchange) error { return nil }, ClientAuthMethods: clientauth.Defaults(),
 		})
 		require.NoError(t, err)
 		own := row("own", models.ClientByRegistration, uris("myapp:/cb"))

@@ -16,7 +16,7 @@
 // [budget.Of]); outside a request, each step has its own budget. The budget does
 // not interrupt a COMMIT, and a step whose COMMIT got no answer finds out whether it took
 // effect. When a step still fails after that, or trying again would be pointless, the error
-// is a [server.ErrUnavailable], which clients see as 503 with Retry-After.
+// is a [storage.ErrUnavailable], which clients see as 503 with Retry-After.
 //
 // # Audit trail
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // grants are the tables with rows that belong to grants. Everything that ends grants does
@@ -104,7 +105,7 @@ const (
 )
 
 // errStillGrowing means that new tokens kept appearing in a grant.
-var errStillGrowing = fmt.Errorf("gormstore: tokens of a grant were exchanged faster than the grant could be ended: %w", server.ErrUnavailable)
+var errStillGrowing = fmt.Errorf("gormstore: tokens of a grant were exchanged faster than the grant could be ended: %w", storage.ErrUnavailable)
 
 // errNothingEnds means that rows were found but could not be changed.
 var errNothingEnds = errors.New("gormstore: rows that have to change were found, but updating them changes nothing; check whether a trigger, a hook or a condition of the handle prevents it")
@@ -268,7 +269,7 @@ func (e *ending) passThrough(ctx context.Context, t *Table, conditions []clause.
 			break
 		}
 		rows, more, err := t.outline(ctx, conditions, lookedUpAtOnce)
-		if errors.Is(err, server.ErrUnavailable) && ctx.Err() == nil {
+		if errors.Is(err, storage.ErrUnavailable) && ctx.Err() == nil {
 			break
 		}
 		if err != nil {
@@ -584,7 +585,7 @@ func descendants(rows []any, accessTokens []string) (alive []string) {
 }
 
 // RevokeGrant revokes every token of a grant, and everything that could become one; it is
-// a [server.RevokeGrantFunc].
+// a [storage.RevokeGrantFunc].
 func (t *Tokens) RevokeGrant(ctx context.Context, grantID string, now time.Time) error {
 	if grantID == "" {
 		return errors.New("gormstore: RevokeGrant needs the id of the grant")

@@ -18,7 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // growing has a grant get another token after each of the first statements by which its
@@ -53,7 +53,7 @@ func TestAGrantThatGrowsWhileItEnds(t *testing.T) {
 				require.NoError(t, err)
 				assert.Zero(t, alive)
 			} else {
-				assert.ErrorIs(t, err, server.ErrUnavailable)
+				assert.ErrorIs(t, err, storage.ErrUnavailable)
 			}
 		}
 	})

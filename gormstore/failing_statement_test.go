@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // rows is a database with a row of each kind, and what its clients and users would know of them.
@@ -129,7 +130,7 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 			return r.only(gormoauth.CreateQueryUserFunc[User](db)(ctx, user))
 		},
 		"query a token": func(ctx context.Context, db *gorm.DB) error {
-			return r.only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, server.TokenQuery{AccessToken: "expired"}))
+			return r.only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, storage.TokenQuery{AccessToken: "expired"}))
 		},
 		"query a code": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)(ctx, r.unredeemed().Code))
@@ -142,21 +143,21 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		},
 		"spend a code": func(ctx context.Context, db *gorm.DB) error {
 			code := r.unredeemed()
-			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, server.Exchange{
-				Kind: server.ExchangeSpend, Token: filled(&models.TokenMixin{}), User: r.User, From: code, Presented: code.Code, Time: r.Now,
+			return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, storage.Exchange{
+				Kind: storage.ExchangeSpend, Token: filled(&models.TokenMixin{}), User: r.User, From: code, Presented: code.Code, Time: r.Now,
 			})
 		},
 		"rotate a token": func(ctx context.Context, db *gorm.DB) error {
-			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeRotate})
+			return r.exchange(ctx, db, storage.Exchange{Kind: storage.ExchangeRotate})
 		},
 		"rotate a token, and keep its access token": func(ctx context.Context, db *gorm.DB) error {
-			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeRotate, Beside: true})
+			return r.exchange(ctx, db, storage.Exchange{Kind: storage.ExchangeRotate, Beside: true})
 		},
 		"keep a refresh token": func(ctx context.Context, db *gorm.DB) error {
-			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeKeep})
+			return r.exchange(ctx, db, storage.Exchange{Kind: storage.ExchangeKeep})
 		},
 		"exchange a token": func(ctx context.Context, db *gorm.DB) error {
-			return r.exchange(ctx, db, server.Exchange{Kind: server.ExchangeDescend})
+			return r.exchange(ctx, db, storage.Exchange{Kind: storage.ExchangeDescend})
 		},
 		"revoke a grant": func(ctx context.Context, db *gorm.DB) error {
 			return gormoauth.CreateRevokeGrantFunc[Token](db)(ctx, r.grant(), r.Now)
@@ -345,11 +346,11 @@ func (r *rows) unredeemed() *AuthorizationCode {
 }
 
 // exchange exchanges the token that can be refreshed.
-func (r *rows) exchange(ctx context.Context, db *gorm.DB, e server.Exchange) error {
+func (r *rows) exchange(ctx context.Context, db *gorm.DB, e storage.Exchange) error {
 	var token Token
 	require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
 	e.Token, e.User, e.From, e.Time = filled(&models.TokenMixin{Authorization: token.Authorization}), r.User, &token, r.Now
-	if e.Kind != server.ExchangeDescend {
+	if e.Kind != storage.ExchangeDescend {
 		e.Presented = *token.RefreshToken
 	}
 	return gormoauth.CreateSaveTokenFunc[Token](db)(ctx, e)

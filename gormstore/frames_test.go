@@ -13,7 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A reader of how a token is stored passes at most five functions between Tokens.Save and GORM.
@@ -38,8 +38,8 @@ func TestFewFunctionsLieBetweenSaveAndGORM(t *testing.T) {
 	}))
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)
-	require.NoError(t, tokens.Save(t.Context(), server.Exchange{
-		Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: "a"}, Time: time.Unix(1, 0), GrantType: "client_credentials",
+	require.NoError(t, tokens.Save(t.Context(), storage.Exchange{
+		Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: "a"}, Time: time.Unix(1, 0), GrantType: "client_credentials",
 	}))
 	assert.NotEmpty(t, between)
 	assert.LessOrEqual(t, len(between), 5, between)

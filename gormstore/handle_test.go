@@ -15,8 +15,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/uuid"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // sqlserver is a dialector of an engine that there are no statements for.
@@ -257,14 +257,14 @@ func TestTheConditionsOfTokensAreNotThoseOfCodes(t *testing.T) {
 		tokens, err := gormstore.NewTokens[Token](db.Where("access_token_revoked_at = ?", 0).Or("expires_in > ?", 0))
 		require.NoError(t, err)
 		require.NoError(t, db.Create([]*ticket{{Digest: "mine"}, {Digest: "theirs"}}).Error)
-		for i, exchange := range []server.Exchange{
+		for i, exchange := range []storage.Exchange{
 			{From: stored.AuthorizationCode, Presented: code.Digest}, {From: &ticket{Digest: "mine"}, Presented: "mine"},
 		} {
-			exchange.Kind, exchange.User, exchange.Time = server.ExchangeSpend, p.User, p.Now
+			exchange.Kind, exchange.User, exchange.Time = storage.ExchangeSpend, p.User, p.Now
 			exchange.Token = &models.TokenMixin{AccessToken: string(rune('a' + i))}
 			require.NoError(t, tokens.Save(t.Context(), exchange))
 			exchange.Token = &models.TokenMixin{AccessToken: string(rune('x' + i))}
-			assert.ErrorIs(t, tokens.Save(t.Context(), exchange), server.ErrSpent)
+			assert.ErrorIs(t, tokens.Save(t.Context(), exchange), storage.ErrSpent)
 		}
 		var theirs ticket
 		require.NoError(t, db.First(&theirs, "digest = ?", "theirs").Error)

@@ -13,17 +13,17 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // An access token in a row of its own ends by its own time, and has nothing of the refresh
 // token that it came from.
 func TestAnAccessTokenBesideTheRefreshTokenEndsAlone(t *testing.T) {
 	refreshToken := "refresh"
-	for rule, change := range map[string]func(*server.Exchange){
-		"kept":                   func(e *server.Exchange) { e.Kind = server.ExchangeKeep },
-		"kept again":             func(e *server.Exchange) { e.Kind, e.Again = server.ExchangeKeep, true },
-		"rotated, for other API": func(e *server.Exchange) { e.Kind, e.Beside = server.ExchangeRotate, true },
+	for rule, change := range map[string]func(*storage.Exchange){
+		"kept":                   func(e *storage.Exchange) { e.Kind = storage.ExchangeKeep },
+		"kept again":             func(e *storage.Exchange) { e.Kind, e.Again = storage.ExchangeKeep, true },
+		"rotated, for other API": func(e *storage.Exchange) { e.Kind, e.Beside = storage.ExchangeRotate, true },
 	} {
 		t.Run(rule, func(t *testing.T) {
 			testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
@@ -35,7 +35,7 @@ func TestAnAccessTokenBesideTheRefreshTokenEndsAlone(t *testing.T) {
 				var root Token
 				require.NoError(t, db.First(&root).Error)
 				successor := "successor"
-				exchange := server.Exchange{From: &root, Presented: refreshToken, Time: time.Unix(2_000, 0), Token: &models.TokenMixin{
+				exchange := storage.Exchange{From: &root, Presented: refreshToken, Time: time.Unix(2_000, 0), Token: &models.TokenMixin{
 					Authorization: grant, AccessToken: "second", RefreshToken: &successor, IssuedAt: 2_000, ExpiresIn: 60, ExpiresAt: 9_500, RefreshTokenExpiresAt: 9_500,
 					RefreshedFor: "for", SuccessorSalt: "salt",
 				}}

@@ -6,7 +6,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // mark is the generation in the row of a client or a user whose grants are ended.
@@ -91,7 +91,7 @@ func (m *mark) raise(tx *tx, values map[string]any, conditions ...clause.Express
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	next := server.GenerationOf(rows[0]) + 1
+	next := storage.GenerationOf(rows[0]) + 1
 	all := map[string]any{m.current: next}
 	for field, value := range values {
 		all[field] = value

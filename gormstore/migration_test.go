@@ -18,7 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // indexedToken is Token after its program has added columns and indexes, one of them unique.
@@ -75,7 +75,7 @@ func TestAMigrationKeepsNobodyWaiting(t *testing.T) {
 			for i := 0; ctx.Err() == nil; i++ {
 				token := fmt.Sprint("a", 1+i%300_000)
 				began := time.Now()
-				_, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: token})
+				_, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: token})
 				assert.NoError(t, err)
 				longestRead = max(longestRead, time.Since(began))
 				began = time.Now()

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // tokenBase and Base embed the mixin one level down.
@@ -137,9 +138,9 @@ func userIDRoundTrip[ID any](text string, want ID) func(*testing.T) {
 		testdb.Each(t, []any{&tokenOf[ID]{}}, func(t *testing.T, db *gorm.DB) {
 			tokens, err := gormstore.NewTokens[tokenOf[ID]](db)
 			require.NoError(t, err)
-			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a"}, server.UserID(text))))
+			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a"}, storage.UserID(text))))
 
-			found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
+			found, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
 			require.NoError(t, err)
 			require.NotNil(t, found)
 			assert.Equal(t, text, found.UserID)
@@ -156,7 +157,7 @@ func TestATokenWithoutAUserIsNobodys(t *testing.T) {
 		var nulls int64
 		require.NoError(t, db.Model(&Token{}).Where("user_id IS NULL").Count(&nulls).Error)
 		assert.EqualValues(t, 1, nulls)
-		found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
+		found, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
 		require.NoError(t, err)
 		assert.Empty(t, found.UserID)
 	})
@@ -166,7 +167,7 @@ func TestAUserIDThatDoesNotFitIsAnError(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, &tokenOf[uint]{})
 	tokens, err := gormstore.NewTokens[tokenOf[uint]](db)
 	require.NoError(t, err)
-	err = tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a"}, server.UserID("alice")))
+	err = tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a"}, storage.UserID("alice")))
 	assert.ErrorContains(t, err, `cannot hold the user id "alice"`)
 }
 
@@ -195,13 +196,13 @@ func TestColumnsAndHooksOfTheModelWork(t *testing.T) {
 		refresh := "r1"
 		record := &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a1", RefreshToken: &refresh}
 		require.NoError(t, tokens.Save(t.Context(), issueOf(record, nil)))
-		found, err := tokens.Query(t.Context(), server.TokenQuery{RefreshToken: "r1", GrantID: "g"})
+		found, err := tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: "r1", GrantID: "g"})
 		require.NoError(t, err)
 		assert.Equal(t, "made by a hook", found.Token.(*richToken).Note)
 
 		next := "r2"
 		record = &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a2", RefreshToken: &next, IssuedAt: 7}
-		require.NoError(t, tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeRotate, Token: record, From: found.Token, Presented: "r1"}))
+		require.NoError(t, tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeRotate, Token: record, From: found.Token, Presented: "r1"}))
 		var row richToken
 		require.NoError(t, db.First(&row).Error)
 		assert.Equal(t, "a2", row.AccessToken)
@@ -210,7 +211,7 @@ func TestColumnsAndHooksOfTheModelWork(t *testing.T) {
 		assert.EqualValues(t, 7, row.RotatedAt)
 
 		require.NoError(t, db.Delete(&row).Error)
-		gone, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a2"})
+		gone, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a2"})
 		require.NoError(t, err)
 		assert.Nil(t, gone, "a soft-deleted token is none")
 	})
@@ -232,8 +233,8 @@ func TestAHookThatFailsLeavesTheCodeUnspent(t *testing.T) {
 		require.NoError(t, db.Create(user).Error)
 		code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Code: "c"}}
 		require.NoError(t, db.Create(code).Error)
-		require.ErrorIs(t, tokens.Save(t.Context(), server.Exchange{
-			Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now(),
+		require.ErrorIs(t, tokens.Save(t.Context(), storage.Exchange{
+			Kind: storage.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now(),
 		}), gorm.ErrInvalidData)
 
 		var count int64
@@ -269,7 +270,7 @@ func TestAHookThatPanicsLeavesTheCodeUnspent(t *testing.T) {
 			if db != nil {
 				ctx = gormstore.WithTransaction(ctx, db)
 			}
-			return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now()})
+			return tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeSpend, Token: &models.TokenMixin{AccessToken: "a"}, From: code, Presented: "c", Time: time.Now()})
 		}
 		require.Panics(t, func() { _ = spend(tokens, nil) })
 		require.NoError(t, db.First(code).Error)
@@ -309,14 +310,14 @@ func TestACredentialThatNobodySpendsIsAnError(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
 	tokens, err := gormstore.NewTokens[Token](db)
 	require.NoError(t, err)
-	for fault, from := range map[string]server.CredentialRecord{
+	for fault, from := range map[string]storage.CredentialRecord{
 		"is not single use; give it a method DescribeTable that sets SpentAt": foreign{},
 		"describes its table with SpentAt: \"Used\", which is not a column":   &misdescribed{},
 	} {
-		for _, kind := range []server.ExchangeKind{server.ExchangeSpend, server.ExchangeRotate, server.ExchangeKeep, server.ExchangeDescend, 0} {
-			err := tokens.Save(t.Context(), server.Exchange{Kind: kind, Token: &models.TokenMixin{AccessToken: "a"}, From: from, Presented: "p"})
+		for _, kind := range []storage.ExchangeKind{storage.ExchangeSpend, storage.ExchangeRotate, storage.ExchangeKeep, storage.ExchangeDescend, 0} {
+			err := tokens.Save(t.Context(), storage.Exchange{Kind: kind, Token: &models.TokenMixin{AccessToken: "a"}, From: from, Presented: "p"})
 			require.Error(t, err, kind)
-			if kind == server.ExchangeSpend {
+			if kind == storage.ExchangeSpend {
 				require.ErrorContains(t, err, fault)
 			}
 		}
@@ -358,8 +359,8 @@ func (*misdescribed) DescribeTable() models.Table {
 }
 
 // issueOf is a token for which nothing is exchanged.
-func issueOf(record *models.TokenMixin, user server.User) server.Exchange {
-	return server.Exchange{Kind: server.ExchangeIssue, Token: record, User: user}
+func issueOf(record *models.TokenMixin, user storage.User) storage.Exchange {
+	return storage.Exchange{Kind: storage.ExchangeIssue, Token: record, User: user}
 }
 
 func TestACredentialOfTheProgramsOwnIsSpentOnce(t *testing.T) {
@@ -368,8 +369,8 @@ func TestACredentialOfTheProgramsOwnIsSpentOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Create(&ticket{Digest: "d"}).Error)
 		errs := race(16, func(i int) error {
-			return tokens.Save(t.Context(), server.Exchange{
-				Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: string(rune('a' + i))}, From: &ticket{Digest: "d"}, Presented: "d", Time: time.Now(),
+			return tokens.Save(t.Context(), storage.Exchange{
+				Kind: storage.ExchangeSpend, Token: &models.TokenMixin{AccessToken: string(rune('a' + i))}, From: &ticket{Digest: "d"}, Presented: "d", Time: time.Now(),
 			})
 		})
 		won := 0
@@ -377,7 +378,7 @@ func TestACredentialOfTheProgramsOwnIsSpentOnce(t *testing.T) {
 			if err == nil {
 				won++
 			} else {
-				assert.ErrorIs(t, err, server.ErrSpent)
+				assert.ErrorIs(t, err, storage.ErrSpent)
 			}
 		}
 		assert.Equal(t, 1, won)
@@ -391,7 +392,7 @@ func TestTheProgramsOwnTransactionIsJoined(t *testing.T) {
 		tx := db.Begin()
 		require.NoError(t, tokens.Save(gormstore.WithTransaction(t.Context(), tx), issueOf(&models.TokenMixin{AccessToken: "a"}, nil)))
 		require.NoError(t, tx.Rollback().Error)
-		found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
+		found, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
 		require.NoError(t, err)
 		assert.Nil(t, found, "the token went with the transaction")
 	})

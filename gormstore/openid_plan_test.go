@@ -12,8 +12,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // No statement of sessions, logouts and consents reads a whole table.
@@ -101,6 +101,6 @@ func TestWhatIsFoundByItsUserNeedsAnIndex(t *testing.T) {
 	require.Error(t, consents.Revoke(t.Context(), "no number", "c", time.Now()))
 	_, err = consents.Of(t.Context(), "")
 	require.Error(t, err)
-	_, err = consents.SaveConsent(t.Context(), nil, new(models.ConsentMixin), server.UserID("no number"))
+	_, err = consents.SaveConsent(t.Context(), nil, new(models.ConsentMixin), storage.UserID("no number"))
 	require.Error(t, err)
 }

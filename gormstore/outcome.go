@@ -3,21 +3,21 @@ package gormstore
 import (
 	"context"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // presented is a single-use credential that the request presents and that is stored in a
 // table of this pool.
 type presented struct {
-	*server.Spend
+	*storage.Spend
 	table *Table
-	mark  func(tx *tx, spend *server.Spend) (first bool, err error)
+	mark  func(tx *tx, spend *storage.Spend) (first bool, err error)
 }
 
 // spending returns what the request presents that is stored in this pool's database. The rest is
 // left to the engine.
 func (t *Table) spending(ctx context.Context) (spends []presented) {
-	for _, spend := range server.SpendsFromContext(ctx) {
+	for _, spend := range storage.SpendsFromContext(ctx) {
 		if p, ok := t.presented(spend); ok {
 			spends = append(spends, p)
 		}
@@ -56,7 +56,7 @@ func orRefusal(err, refusal error) error {
 
 // presented returns the table of a single-use credential. ok is false if it is not stored
 // in this connection pool's database.
-func (t *Table) presented(spend *server.Spend) (p presented, ok bool) {
+func (t *Table) presented(spend *storage.Spend) (p presented, ok bool) {
 	p.Spend = spend
 	if requests, is := spend.PushedRequests.(*PushedRequests); is {
 		p.table, p.mark = requests.table, markPushedRequest
@@ -68,11 +68,11 @@ func (t *Table) presented(spend *server.Spend) (p presented, ok bool) {
 	return p, t.pool != nil && t.pool == p.table.pool
 }
 
-func markReplay(tx *tx, spend *server.Spend) (first bool, err error) {
+func markReplay(tx *tx, spend *storage.Spend) (first bool, err error) {
 	return newReplay(tx, spend.Key, spend.ExpiresAt)
 }
 
-func markPushedRequest(tx *tx, spend *server.Spend) (first bool, err error) {
+func markPushedRequest(tx *tx, spend *storage.Spend) (first bool, err error) {
 	changed, err := tx.void(spend.Time, tx.table.is("RequestURI", spend.Key))
 	return err == nil && changed == 1, err
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // On PostgreSQL an error ends the transaction. A key that another row has is no error in
@@ -22,7 +22,7 @@ import (
 func TestADuplicateLeavesTheProgramsTransactionAlone(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		now := time.Unix(1_700_000_000, 0)
-		user := server.UserID("1")
+		user := storage.UserID("1")
 		replays, err := gormstore.NewReplays[oauthtest.Replay](db)
 		require.NoError(t, err)
 		devices, err := gormstore.NewDeviceCodes[oauthtest.DeviceCode](db)
@@ -47,7 +47,7 @@ func TestADuplicateLeavesTheProgramsTransactionAlone(t *testing.T) {
 			"device code": func(ctx context.Context, code string) bool {
 				err := devices.SaveDeviceCode(ctx, &models.DeviceCodeMixin{DeviceCode: code, UserCode: "typed", ExpiresAt: now.Add(time.Hour).Unix()}, nil)
 				if err != nil {
-					require.ErrorIs(t, err, server.ErrTaken)
+					require.ErrorIs(t, err, storage.ErrTaken)
 				}
 				return err == nil
 			},
@@ -66,7 +66,7 @@ func TestADuplicateLeavesTheProgramsTransactionAlone(t *testing.T) {
 			"registration": func(ctx context.Context, code string) bool {
 				err := registrations.SaveClient(ctx, &models.ClientMixin{ClientID: "registered", RegistrationAccessToken: code}, nil)
 				if err != nil {
-					require.ErrorIs(t, err, server.ErrTaken)
+					require.ErrorIs(t, err, storage.ErrTaken)
 				}
 				return err == nil
 			},

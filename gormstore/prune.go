@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // PruneOptions say what [Prune] removes, and how. The zero value removes everything that
@@ -161,7 +161,7 @@ func (p pruning) run(ctx context.Context, options PruneOptions, report func(remo
 	for at := (cursor{}); ; {
 		began := time.Now()
 		page, removed, err := p.batch(ctx, options.Before, size, at)
-		if errors.Is(err, server.ErrUnavailable) && failed < triesOfBatch && ctx.Err() == nil {
+		if errors.Is(err, storage.ErrUnavailable) && failed < triesOfBatch && ctx.Err() == nil {
 			failed, size = failed+1, max(size/smallerBatch, 1)
 			continue
 		}

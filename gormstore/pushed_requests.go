@@ -8,8 +8,8 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/par"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // PushedRequestModel is a pointer to a model that embeds
@@ -65,13 +65,13 @@ func (p *PushedRequests) QueryPushedRequest(ctx context.Context, requestURI stri
 
 // UsePushedRequest marks a request as used, and reports whether it was not used before.
 // If the connection was lost, it cannot be known who used it: the error is then
-// [server.ErrUnavailable].
+// [storage.ErrUnavailable].
 func (p *PushedRequests) UsePushedRequest(ctx context.Context, requestURI string, now time.Time) (won bool, err error) {
 	err = p.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		changed, err := tx.void(now, p.table.is("RequestURI", requestURI))
 		won = err == nil && changed == 1
 		if err == nil && !won && tx.lost {
-			return errors.Join(server.ErrUnavailable, server.ErrSpent)
+			return errors.Join(storage.ErrUnavailable, storage.ErrSpent)
 		}
 		return err
 	})

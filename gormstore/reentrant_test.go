@@ -15,7 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // callingToken and callingAudit are models whose hooks call a store of the library's.
@@ -57,7 +57,7 @@ func TestAHookMayCallTheLibrary(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				save := func(call func(ctx context.Context) error) error {
-					exchange := server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text(), Authorization: models.Authorization{ClientID: "c"}}}
+					exchange := storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text(), Authorization: models.Authorization{ClientID: "c"}}}
 					return tokens.Save(context.WithValue(ctx, callKey{}, call), exchange)
 				}
 				used := func(ctx context.Context, key string) bool {
@@ -89,7 +89,7 @@ func TestAHookMayCallTheLibrary(t *testing.T) {
 					return tokens.Save(context.WithValue(ctx, callKey{}, func(ctx context.Context) error {
 						assert.True(t, used(ctx, stays), "in the program's own transaction as well")
 						return nil
-					}), server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}})
+					}), storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}})
 				}))
 			})
 		}
@@ -112,7 +112,7 @@ func TestACallThatWouldWaitForItself(t *testing.T) {
 		}))
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		require.NoError(t, tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}))
+		require.NoError(t, tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}))
 		if db.Name() != "sqlite" {
 			assert.NoError(t, refused)
 			return
@@ -135,7 +135,7 @@ func TestAHookMayCallAnotherDatabase(t *testing.T) {
 		assert.True(t, first)
 		require.NoError(t, err)
 		return failure
-	}), server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}), failure)
+	}), storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: rand.Text()}}), failure)
 	first, err := replays.FirstUse(t.Context(), "k", time.Now())
 	require.NoError(t, err)
 	assert.False(t, first, "it was committed there")

@@ -8,8 +8,8 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ReplayModel is a pointer to a model that embeds models.ReplayMixin.
@@ -24,7 +24,7 @@ type replayRow interface {
 }
 
 // Replays remembers what may be presented only once, in rows of the program's model; it
-// is a [server.ReplayStorage].
+// is a [storage.Replays].
 type Replays struct{ table *Table }
 
 // replayMargin is how long something is remembered after it has expired: the clock of the
@@ -47,12 +47,12 @@ func (r *Replays) Pruned() []*Table { return []*Table{r.table} }
 
 // FirstUse reports whether the key was not used before, and remembers it until expiresAt.
 // The unique index decides. If the connection was lost, it cannot be known which request
-// was first: the error is then [server.ErrUnavailable].
+// was first: the error is then [storage.ErrUnavailable].
 func (r *Replays) FirstUse(ctx context.Context, key string, expiresAt time.Time) (first bool, err error) {
 	err = r.table.do(ctx, step{stays: true}, func(tx *tx) error {
 		first, err = newReplay(tx, key, expiresAt)
 		if err == nil && !first && tx.lost {
-			return errors.Join(server.ErrUnavailable, server.ErrTaken)
+			return errors.Join(storage.ErrUnavailable, storage.ErrTaken)
 		}
 		return err
 	})

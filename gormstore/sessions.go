@@ -11,9 +11,9 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // SessionModel is a pointer to a model that embeds models.SessionMixin.
@@ -77,7 +77,7 @@ func (s *Sessions) Erased() []*Table { return []*Table{s.table} }
 // the expiry. A client that is new to the session checks for the mark that the end of a
 // session leaves, after its own row is stored: so either the end has seen the row, or the
 // end is seen here.
-func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error) {
+func (s *Sessions) JoinSession(ctx context.Context, record *models.SessionMixin, user storage.User) (joined bool, err error) {
 	own, alive := s.table.is("SID", record.SID), s.table.is("EndedAt", 0)
 	fresh := false
 	err = s.table.do(ctx, step{}, func(tx *tx) error {

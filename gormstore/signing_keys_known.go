@@ -12,8 +12,8 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -213,7 +213,7 @@ func (k *SigningKeys) begin(ctx context.Context, now time.Time, algorithms []str
 		}()
 		_, reading.err = k.ensure(ctx, now, algorithms...)
 		if reading.err != nil && ctx.Err() != nil {
-			reading.err = fmt.Errorf("%w: the signing keys could not be read in time: %w", server.ErrUnavailable, reading.err)
+			reading.err = fmt.Errorf("%w: the signing keys could not be read in time: %w", storage.ErrUnavailable, reading.err)
 		}
 	}()
 	return reading

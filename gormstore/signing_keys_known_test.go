@@ -17,9 +17,9 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // database is one that can go away.
@@ -97,7 +97,7 @@ func TestKeysServeWhileTheDatabaseIsAway(t *testing.T) {
 
 		d.goAway(faults.ErrCut)
 		_, err = keys.SigningKey(t.Context(), jose.ES256, now.Add(2*time.Hour))
-		assert.ErrorIs(t, err, server.ErrUnavailable, "it is worth while to try again")
+		assert.ErrorIs(t, err, storage.ErrUnavailable, "it is worth while to try again")
 	})
 }
 

@@ -8,12 +8,12 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // spend marks the credential as spent, which is a code or a single-use row of the
 // program's own, and inserts the token that it is exchanged for.
-func (t *Tokens) spend(tx *tx, exchange server.Exchange, row tokenRow) error {
+func (t *Tokens) spend(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	from, err := t.tableOf(exchange.From)
 	if err != nil {
 		return err
@@ -23,13 +23,13 @@ func (t *Tokens) spend(tx *tx, exchange server.Exchange, row tokenRow) error {
 	case marked.Error != nil:
 		return marked.Error
 	case marked.RowsAffected != 1:
-		return server.ErrSpent
+		return storage.ErrSpent
 	}
 	return t.insert(tx, exchange, row)
 }
 
 // spendAtOnce is spend as a single statement.
-func (t *Tokens) spendAtOnce(tx *tx, exchange server.Exchange, row tokenRow) error {
+func (t *Tokens) spendAtOnce(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	from, err := t.tableOf(exchange.From)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (t *Tokens) spendAtOnce(tx *tx, exchange server.Exchange, row tokenRow) err
 	}
 	inserted, err := tx.insert(row, insertIf{marked.Statement})
 	if err == nil && inserted == 0 {
-		return server.ErrSpent
+		return storage.ErrSpent
 	}
 	return err
 }
@@ -53,7 +53,7 @@ func (t *Tokens) spendsAtOnce(from *Table) bool {
 
 // mark marks the credential as spent unless it already is. The conditions of the handle
 // of tokens do not apply to its table; it was found with those of its own store.
-func (t *Table) mark(db *gorm.DB, exchange server.Exchange) *gorm.DB {
+func (t *Table) mark(db *gorm.DB, exchange storage.Exchange) *gorm.DB {
 	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)).
 		Omit(clause.Associations).Updates(t.spentValues(exchange.Time))
 }
@@ -70,7 +70,7 @@ func (t *Table) spentValues(now time.Time) map[string]any {
 // tableOf returns the table of a credential that is exchanged for a token. It is an error
 // if the credential is not single use, because no token is issued for a credential that
 // is not spent.
-func (t *Tokens) tableOf(row server.CredentialRecord) (*Table, error) {
+func (t *Tokens) tableOf(row storage.CredentialRecord) (*Table, error) {
 	if known, ok := t.spent.Load(reflect.TypeOf(row)); ok {
 		return known.(*Table), nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // statements records what reaches the database, each one a round trip.
@@ -123,15 +124,15 @@ func redeemDirectly[T, C any, PT gormstore.TokenModel[T], PC gormstore.Authoriza
 	require.NoError(t, err)
 
 	redeem := func(accessToken string) error {
-		return tokens.Save(t.Context(), server.Exchange{
-			Kind: server.ExchangeSpend, Token: &models.TokenMixin{AccessToken: accessToken}, From: found.AuthorizationCode, Presented: presented.Digest, User: user, Time: req.Time,
+		return tokens.Save(t.Context(), storage.Exchange{
+			Kind: storage.ExchangeSpend, Token: &models.TokenMixin{AccessToken: accessToken}, From: found.AuthorizationCode, Presented: presented.Digest, User: user, Time: req.Time,
 		})
 	}
 	s.take()
 	require.NoError(t, redeem(rand.Text()))
 	first := s.take()
-	assert.ErrorIs(t, redeem("second"), server.ErrSpent)
-	second, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "second"})
+	assert.ErrorIs(t, redeem("second"), storage.ErrSpent)
+	second, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "second"})
 	require.NoError(t, err)
 	assert.Nil(t, second, "nothing was written")
 	return first

@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // step says how [Table.do] runs a write. The zero value is a single statement that may be
@@ -62,7 +62,7 @@ func (t *Table) do(ctx context.Context, s step, f func(tx *tx) error) error {
 	for tries.next() {
 		tries.ended(t.attempt(tries, s, &unheard, f))
 	}
-	if s.own != nil && errors.Is(tries.err, server.ErrUnavailable) && unheard.any && transactionOf(ctx) == nil {
+	if s.own != nil && errors.Is(tries.err, storage.ErrUnavailable) && unheard.any && transactionOf(ctx) == nil {
 		return t.look(ctx, s, unheard, tries.err)
 	}
 	return tries.err
@@ -135,8 +135,8 @@ func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) e
 	switch {
 	case tookEffect || lookErr != nil:
 		return lookErr
-	case errors.Is(err, server.ErrSpent):
-		return fmt.Errorf("%w: the connection was lost, and %v", server.ErrUnavailable, err) //nolint:errorlint // must no longer match ErrSpent
+	case errors.Is(err, storage.ErrSpent):
+		return fmt.Errorf("%w: the connection was lost, and %v", storage.ErrUnavailable, err) //nolint:errorlint // must no longer match ErrSpent
 	}
 	return err
 }

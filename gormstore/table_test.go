@@ -22,7 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // mixinsOfModels are the mixins of package models, each with the comments of its fields.
@@ -153,12 +153,12 @@ func TestATableOfTheProgramsOwnHasTheSamePower(t *testing.T) {
 		assert.Equal(t, []string{all[0].Digest, "fresh", "bob's"}, left())
 
 		redeem := func(accessToken string) error {
-			return tokens.Save(t.Context(), server.Exchange{
-				Kind: server.ExchangeSpend, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: accessToken}, From: all[3], Presented: "fresh", User: alice, Time: now,
+			return tokens.Save(t.Context(), storage.Exchange{
+				Kind: storage.ExchangeSpend, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: accessToken}, From: all[3], Presented: "fresh", User: alice, Time: now,
 			})
 		}
 		require.NoError(t, redeem("first"))
-		require.ErrorIs(t, redeem("second"), server.ErrSpent)
+		require.ErrorIs(t, redeem("second"), storage.ErrSpent)
 
 		removed, err := gormstore.Erase(underway.Shorten(t.Context(), 0), alice.GetUserID(), tokens, codes, vouchers)
 		require.NoError(t, err)

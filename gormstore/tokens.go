@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // TokenModel is a pointer to a model that embeds models.TokenMixin.
@@ -23,7 +23,7 @@ type TokenModel[M any] interface {
 }
 
 type tokenRow interface {
-	server.Token
+	storage.Token
 	Described
 	AsTokenMixin() *models.TokenMixin
 }
@@ -52,11 +52,11 @@ func (t *Tokens) Pruned() []*Table { return []*Table{t.table} }
 // Erased returns the table of tokens.
 func (t *Tokens) Erased() []*Table { return []*Table{t.table} }
 
-// Query finds a token; it is a [server.QueryTokenFunc]. It returns nil when there is
+// Query finds a token; it is a [storage.QueryTokenFunc]. It returns nil when there is
 // none. It looks for a grant by its current refresh token first, because until PostgreSQL
 // vacuums, its index on the grant id, which stays the same, has an entry for every
 // version of the row.
-func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error) {
+func (t *Tokens) Query(ctx context.Context, query storage.TokenQuery) (*storage.StoredToken, error) {
 	var ways [][]clause.Expression
 	if query.AccessToken != "" {
 		ways = append(ways, []clause.Expression{t.table.is("AccessToken", query.AccessToken)})
@@ -77,7 +77,7 @@ func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.St
 			return nil, err
 		}
 		if found {
-			return &server.StoredToken{Token: row.(tokenRow), UserID: t.table.userID.get(row)}, nil
+			return &storage.StoredToken{Token: row.(tokenRow), UserID: t.table.userID.get(row)}, nil
 		}
 	}
 	return nil, nil
@@ -85,14 +85,14 @@ func (t *Tokens) Query(ctx context.Context, query server.TokenQuery) (*server.St
 
 // Save stores a token and spends, rotates or keeps the credential that it is exchanged
 // for, as the kind of the exchange says, in one atomic step; it is a
-// [server.SaveTokenFunc]. It returns [server.ErrSpent] if the credential has already been
+// [storage.SaveTokenFunc]. It returns [storage.ErrSpent] if the credential has already been
 // spent or revoked.
-func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
+func (t *Tokens) Save(ctx context.Context, exchange storage.Exchange) error {
 	own := t.table.is("AccessToken", exchange.Token.AccessToken)
 	save, several := t.insert, false
 	switch exchange.Kind {
-	case server.ExchangeIssue:
-	case server.ExchangeSpend:
+	case storage.ExchangeIssue:
+	case storage.ExchangeSpend:
 		from, err := t.tableOf(exchange.From)
 		if err != nil {
 			return err
@@ -100,16 +100,16 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 		if save, several = t.spend, true; t.spendsAtOnce(from) {
 			save, several = t.spendAtOnce, false
 		}
-	case server.ExchangeRotate:
+	case storage.ExchangeRotate:
 		save, several = t.rotate, exchange.Beside
-	case server.ExchangeKeep:
+	case storage.ExchangeKeep:
 		save, several = t.keep, true
-	case server.ExchangeDescend:
+	case storage.ExchangeDescend:
 		save, several = t.descend, true
 	default:
 		return fmt.Errorf("gormstore: unknown kind of exchange %d", exchange.Kind)
 	}
-	if refreshes := exchange.Kind != server.ExchangeIssue && exchange.Kind != server.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.PointerTo(t.table.schema.ModelType) {
+	if refreshes := exchange.Kind != storage.ExchangeIssue && exchange.Kind != storage.ExchangeSpend; refreshes && reflect.TypeOf(exchange.From) != reflect.PointerTo(t.table.schema.ModelType) {
 		return fmt.Errorf("gormstore: the token to exchange is a %T, want *%s", exchange.From, t.table.name)
 	}
 	return t.table.do(ctx, step{outcome: true, own: own, noted: true, several: several}, func(tx *tx) error {
@@ -125,13 +125,13 @@ func (t *Tokens) Save(ctx context.Context, exchange server.Exchange) error {
 }
 
 // events are the events of the audit trail for each kind of exchange.
-var events = map[server.ExchangeKind]string{
-	server.ExchangeIssue: models.AuditTokenIssued, server.ExchangeSpend: models.AuditTokenIssued,
-	server.ExchangeRotate: models.AuditTokenRefreshed, server.ExchangeKeep: models.AuditTokenRefreshed,
-	server.ExchangeDescend: models.AuditTokenExchanged,
+var events = map[storage.ExchangeKind]string{
+	storage.ExchangeIssue: models.AuditTokenIssued, storage.ExchangeSpend: models.AuditTokenIssued,
+	storage.ExchangeRotate: models.AuditTokenRefreshed, storage.ExchangeKeep: models.AuditTokenRefreshed,
+	storage.ExchangeDescend: models.AuditTokenExchanged,
 }
 
-func tokenEntry(exchange server.Exchange) entry {
+func tokenEntry(exchange storage.Exchange) entry {
 	record := exchange.Token
 	e := entry{at: exchange.Time, AuditMixin: models.AuditMixin{
 		Event: events[exchange.Kind], ClientID: record.ClientID, LongClientID: record.LongClientID, GrantID: record.GrantID,
@@ -144,7 +144,7 @@ func tokenEntry(exchange server.Exchange) entry {
 }
 
 // row returns a new row of the program's model with the record and the user.
-func (t *Tokens) row(record *models.TokenMixin, user server.User) (row tokenRow, err error) {
+func (t *Tokens) row(record *models.TokenMixin, user storage.User) (row tokenRow, err error) {
 	row = t.table.newRow().(tokenRow)
 	*row.AsTokenMixin() = *record
 	if user != nil {
@@ -153,7 +153,7 @@ func (t *Tokens) row(record *models.TokenMixin, user server.User) (row tokenRow,
 	return row, err
 }
 
-func (t *Tokens) insert(tx *tx, _ server.Exchange, row tokenRow) error {
+func (t *Tokens) insert(tx *tx, _ storage.Exchange, row tokenRow) error {
 	_, err := tx.insert(row)
 	return err
 }
@@ -162,14 +162,14 @@ func (t *Tokens) insert(tx *tx, _ server.Exchange, row tokenRow) error {
 // revoked. It changes the row of the exchanged token, rather than only reading it, so
 // that this step and a revocation on another node conflict, and one of them has to wait
 // or start again.
-func (t *Tokens) descend(tx *tx, exchange server.Exchange, row tokenRow) error {
+func (t *Tokens) descend(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	changed, err := tx.update(map[string]any{"Exchanges": t.oneMore("Exchanges")},
 		t.table.is("AccessToken", exchange.From.(tokenRow).AsTokenMixin().AccessToken), t.table.isZero("AccessTokenRevokedAt"), t.table.isZero("RefreshTokenRevokedAt"))
 	if err != nil {
 		return err
 	}
 	if changed != 1 {
-		return server.ErrSpent
+		return storage.ErrSpent
 	}
 	return t.insert(tx, exchange, row)
 }
@@ -183,7 +183,7 @@ func (t *Tokens) oneMore(field string) clause.Expr {
 // rotate replaces a refresh token and its access token in their row by their successors.
 // One statement decides: the row must still have the refresh token that was presented,
 // and its grant must not be revoked.
-func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
+func (t *Tokens) rotate(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	if exchange.Beside {
 		return t.keep(tx, exchange, row)
 	}
@@ -209,7 +209,7 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 		"ExpiresAt":             record.ExpiresAt,
 	}, t.current(exchange.Presented)...)
 	if err == nil && changed != 1 {
-		return server.ErrSpent
+		return storage.ErrSpent
 	}
 	return err
 }
@@ -217,7 +217,7 @@ func (t *Tokens) rotate(tx *tx, exchange server.Exchange, row tokenRow) error {
 // keep stores an access token in a row of its own, beside the one in the row of the refresh
 // token: the refresh token is not rotated, or the access token is for other resources.
 // Separate rows let both of two access tokens that are requested at once stay valid.
-func (t *Tokens) keep(tx *tx, exchange server.Exchange, row tokenRow) error {
+func (t *Tokens) keep(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	if err := t.renew(tx, exchange); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func withoutRefreshToken(row tokenRow) *models.TokenMixin {
 // renew replaces a refresh token in its row by its successor, or keeps it, without
 // changing the access token there. It runs before the insert, because every rotation and
 // revocation changes that row first.
-func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
+func (t *Tokens) renew(tx *tx, exchange storage.Exchange) error {
 	record, values := exchange.Token, map[string]any{"Exchanges": t.oneMore("Exchanges")}
 	if !exchange.Again {
 		maps.Copy(values, map[string]any{
@@ -250,7 +250,7 @@ func (t *Tokens) renew(tx *tx, exchange server.Exchange) error {
 	}
 	changed, err := tx.updateRow(exchange.From, values, t.current(exchange.Presented)...)
 	if err == nil && changed != 1 {
-		return server.ErrSpent
+		return storage.ErrSpent
 	}
 	return err
 }

@@ -13,8 +13,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A call that collided with another, or lost its connection, is tried again as a whole
@@ -35,7 +35,7 @@ const (
 //	}
 //
 // Inside the caller's own transaction there is only one attempt. If the call does not
-// succeed in time, the error is a [server.ErrUnavailable]; it is so immediately if the
+// succeed in time, the error is a [storage.ErrUnavailable]; it is so immediately if the
 // database would refuse the call again.
 type tries struct {
 	ctx    context.Context //nolint:containedctx // of this call; it ends with the budget
@@ -109,10 +109,10 @@ func (t *tries) cut(err error) error {
 
 // unavailable returns the error for a database that is temporarily unavailable.
 func unavailable(err error) error {
-	if errors.Is(err, server.ErrUnavailable) { // from a nested call
+	if errors.Is(err, storage.ErrUnavailable) { // from a nested call
 		return err
 	}
-	return fmt.Errorf("%w: %w", server.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
 }
 
 // retry calls attempt until it succeeds or the tries end.

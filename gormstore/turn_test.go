@@ -17,8 +17,8 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // openImpatient opens SQLite with no patience at all: a writer that meets
@@ -68,7 +68,7 @@ func TestWritersOfOneProgramQueue(t *testing.T) {
 
 func saveToken(ctx context.Context, tokens *gormstore.Tokens) error {
 	plaintext := secret.Generate("t", secret.AccessToken)
-	return tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: &models.TokenMixin{AccessToken: secret.Digest(plaintext)}})
+	return tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeIssue, Token: &models.TokenMixin{AccessToken: secret.Digest(plaintext)}})
 }
 
 // The program's own transaction has the one connection and SQLite's lock. Its

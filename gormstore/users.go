@@ -8,13 +8,13 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // UserModel is a pointer to the program's user model.
 type UserModel[M any] interface {
 	*M
-	server.User
+	storage.User
 }
 
 // Users finds users in the program's model by their primary key. Pass a handle with a
@@ -78,7 +78,7 @@ func (u *Users) checkGetUserID() error {
 	if len(samples) == 0 {
 		return nil
 	}
-	row, found := u.table.newRow().(server.User), u.table.newRow()
+	row, found := u.table.newRow().(storage.User), u.table.newRow()
 	if err := u.id.set(row, samples[0]); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (u *Users) checkGetUserID() error {
 
 // userIDOf returns the id of a user with only the primary key set. ok is false if
 // GetUserID panics because it needs more.
-func userIDOf(user server.User) (id string, ok bool) {
+func userIDOf(user storage.User) (id string, ok bool) {
 	defer func() { ok = recover() == nil }()
 	return user.GetUserID(), true
 }
@@ -114,9 +114,9 @@ func (u *Users) CheckUserIDs(stores ...Erasable) error {
 	return errors.Join(faults...)
 }
 
-// Query finds a user by id; it is a [server.QueryUserFunc]. It returns nil when there is
+// Query finds a user by id; it is a [storage.QueryUserFunc]. It returns nil when there is
 // none, and for an id that the primary key cannot hold.
-func (u *Users) Query(ctx context.Context, userID string) (server.User, error) {
+func (u *Users) Query(ctx context.Context, userID string) (storage.User, error) {
 	key := u.table.newRow()
 	if userID == "" || u.id.set(key, userID) != nil {
 		return nil, nil
@@ -127,5 +127,5 @@ func (u *Users) Query(ctx context.Context, userID string) (server.User, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	return row.(server.User), nil
+	return row.(storage.User), nil
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // observed is a server that tells OpenTelemetry of itself.
@@ -61,7 +62,7 @@ func observe(t *testing.T, options otel.Options, readers ...sdkmetric.Reader) *o
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
 	o.Provider = oauthtest.New(t, db, func(c *server.Config) {
-		c.QueryClient = func(ctx context.Context, id string) (server.Client, error) {
+		c.QueryClient = func(ctx context.Context, id string) (storage.Client, error) {
 			if o.fault != nil {
 				return nil, o.fault
 			}

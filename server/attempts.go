@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -64,11 +65,11 @@ func (r *Request) RemoteAddress() string {
 // guessed. It is neither counted nor delayed by the guesses of others.
 type attempt struct {
 	req    *Request
-	fresh  bool   // whether the client has to be read from storage
-	proves bool   // whether the method proves anything
-	known  Client // the client, if it has been looked up to choose the method
-	chosen bool   // whether it has
-	key    string // empty until the claimed client is looked up, or if nothing can be guessed
+	fresh  bool           // whether the client has to be read from storage
+	proves bool           // whether the method proves anything
+	known  storage.Client // the client, if it has been looked up to choose the method
+	chosen bool           // whether it has
+	key    string         // empty until the claimed client is looked up, or if nothing can be guessed
 }
 
 // choose returns the one method that the client is registered for. It looks the client up only if
@@ -90,9 +91,9 @@ func (a *attempt) choose(ctx context.Context, methods []ClientAuthMethod) (metho
 	return method, nil
 }
 
-// queryClient is a [QueryClientFunc]. It refuses a client with too many earlier guesses before its
+// queryClient is a [storage.QueryClientFunc]. It refuses a client with too many earlier guesses before its
 // credentials are checked.
-func (a *attempt) queryClient(ctx context.Context, clientID string) (Client, error) {
+func (a *attempt) queryClient(ctx context.Context, clientID string) (storage.Client, error) {
 	a.req.claimed = clientID
 	if a.proves {
 		a.key = secret.Digest(clientID)[:3] + " " + a.req.RemoteAddress()
@@ -106,7 +107,7 @@ func (a *attempt) queryClient(ctx context.Context, clientID string) (Client, err
 	return a.lookUp(ctx, clientID)
 }
 
-func (a *attempt) lookUp(ctx context.Context, clientID string) (Client, error) {
+func (a *attempt) lookUp(ctx context.Context, clientID string) (storage.Client, error) {
 	if a.fresh {
 		ctx = cache.Bypass(ctx)
 	}
@@ -146,7 +147,7 @@ func tooManyFailures(wait time.Duration, err error) error {
 // that are stored as a password hash are slow to check: only a few are checked at once, and
 // network addresses take turns, so that a flood of wrong secrets neither uses up the machine nor
 // keeps other clients waiting. The sender of the flood gets temporarily_unavailable.
-func (r *Request) CheckClientSecret(ctx context.Context, client Client, spellings ...string) error {
+func (r *Request) CheckClientSecret(ctx context.Context, client storage.Client, spellings ...string) error {
 	if isNil(client) {
 		return &NotAuthenticated{Reason: r.WhyNoClient(reason.New("the client is unknown")), Guess: true}
 	}
@@ -161,7 +162,7 @@ func (r *Request) CheckClientSecret(ctx context.Context, client Client, spelling
 	if found == expiredSecret {
 		return &NotAuthenticated{Reason: reason.New("the client secret has expired")}
 	}
-	if registered, ok := client.(RegisteredClient); ok && isUnknownSecret(registered.AsClientMixin().ClientSecret) {
+	if registered, ok := client.(storage.RegisteredClient); ok && isUnknownSecret(registered.AsClientMixin().ClientSecret) {
 		return &NotAuthenticated{Reason: reason.New("the client secret is wrong, or is stored in an unknown form, which the doctor reports"), Guess: true}
 	}
 	return &NotAuthenticated{Reason: reason.New("the client secret is wrong"), Guess: true}
@@ -182,8 +183,8 @@ const (
 	rightSecret
 )
 
-func (r *Request) compareSecret(ctx context.Context, client Client, secret string) (is secretComparison, err error) {
-	registered, ok := client.(RegisteredClient)
+func (r *Request) compareSecret(ctx context.Context, client storage.Client, secret string) (is secretComparison, err error) {
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok || !registered.AsClientMixin().HasPasswordDigest() {
 		return r.secretIs(client, secret), nil
 	}
@@ -200,11 +201,11 @@ func (r *Request) compareSecret(ctx context.Context, client Client, secret strin
 	return is, err
 }
 
-func (r *Request) secretIs(client Client, secret string) secretComparison {
+func (r *Request) secretIs(client storage.Client, secret string) secretComparison {
 	if client.CheckClientSecret(secret, r.Time) {
 		return rightSecret
 	}
-	registered, ok := client.(RegisteredClient)
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return wrongSecret
 	}

@@ -1,13 +1,12 @@
 package server
 
 import (
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Authentication says when and how a user signed in. The zero value means that nothing is known.
@@ -38,18 +37,18 @@ type Authentication struct {
 	SessionID string
 }
 
-// SignedIn is a [User] together with when and how they signed in. Pass it wherever a User is
+// SignedIn is a [storage.User] together with when and how they signed in. Pass it wherever a User is
 // expected:
 //
 //	srv.CreateAuthorizationResponse(w, r, server.SignedIn{User: user, Authentication: server.Authentication{Time: session.SignedInAt}})
 type SignedIn struct {
-	User
+	storage.User
 	Authentication Authentication
 }
 
 // signedIn splits a user into the plain user and the Authentication. known is false if the user
 // is not a SignedIn.
-func signedIn(user User) (plain User, authentication Authentication, known bool) {
+func signedIn(user storage.User) (plain storage.User, authentication Authentication, known bool) {
 	switch s := user.(type) {
 	case SignedIn:
 		return s.User, s.Authentication, true
@@ -81,7 +80,7 @@ func (r *Request) NewAuthorization(grantID string) models.Authorization {
 		}
 	}
 	authorization.ClientID, authorization.LongClientID = models.SplitClientID(r.Client.GetClientID())
-	authorization.SetGenerations(GenerationOf(r.Client), r.userGeneration)
+	authorization.SetGenerations(storage.GenerationOf(r.Client), r.userGeneration)
 	authorization.AuthTime, authorization.ACR, authorization.AMR = r.Authentication.Time, r.Authentication.ACR, strings.Join(r.Authentication.AMR, " ")
 	return authorization
 }
@@ -92,11 +91,6 @@ func (r *Request) NewAuthorization(grantID string) models.Authorization {
 func (s *Server) Issued(authorization models.Authorization) bool {
 	issuer := authorization.Issuer
 	return issuer == "" || issuer == s.config.Issuer || slices.Contains(s.config.FormerIssuers, issuer)
-}
-
-// NotIssued returns the reason for refusing what another issuer issued, see [Server.Issued].
-func NotIssued(authorization models.Authorization) *reason.Reason {
-	return reason.New("it was issued under another issuer", slog.String("iss", authorization.Issuer))
 }
 
 // IsWithin reports whether the user signed in at most maxAge ago. It is false if the time is

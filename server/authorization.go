@@ -18,14 +18,15 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ConsentGrant is a valid authorization request, for the page that asks the user for consent.
 type ConsentGrant struct {
 	// Client is the client that asks.
-	Client Client
+	Client storage.Client
 	// User is the user who is asked, nil if nobody has signed in yet.
-	User User
+	User storage.User
 	// Scope is the scope that the client would get, space separated.
 	Scope string
 	// RedirectURI is where the answer will go.
@@ -83,7 +84,7 @@ func (r *Request) recentEnough(more time.Duration) bool {
 // [Server.WriteError]: it sends the error to the client, shows it to the user if the client
 // cannot be trusted with a redirect, or has the browser repeat by GET a request that another site
 // has posted.
-func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, error) {
+func (s *Server) GetConsentGrant(r *http.Request, user storage.User) (*ConsentGrant, error) {
 	if !s.initialized {
 		return nil, ErrNotInitialized
 	}
@@ -95,7 +96,7 @@ func (s *Server) GetConsentGrant(r *http.Request, user User) (*ConsentGrant, err
 	return consent, err
 }
 
-func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGrant, error) {
+func (s *Server) consentGrant(r *http.Request, user storage.User) (*Request, *ConsentGrant, error) {
 	req, err := s.authorizationRequest(r)
 	if err != nil {
 		return req, nil, err
@@ -118,7 +119,7 @@ func (s *Server) consentGrant(r *http.Request, user User) (*Request, *ConsentGra
 // It issues and denies nothing unless the request is the user's decision, that is a POST from the
 // program's own page with the page's [Decision]. Otherwise the browser is sent to the page. A GET
 // is answered only if there is nothing left to ask ([NoInteraction]).
-func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Request, user User) {
+func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Request, user storage.User) {
 	if !s.ready(w) {
 		return
 	}
@@ -133,7 +134,7 @@ func (s *Server) CreateAuthorizationResponse(w http.ResponseWriter, r *http.Requ
 
 // decidedRequest returns a request that the user has decided on, now or earlier. For any other
 // request its error says what to do instead.
-func (s *Server) decidedRequest(r *http.Request, user User) (*Request, *ConsentGrant, error) {
+func (s *Server) decidedRequest(r *http.Request, user storage.User) (*Request, *ConsentGrant, error) {
 	req, err := s.authorizationRequest(r)
 	if err != nil {
 		return req, nil, err
@@ -335,7 +336,7 @@ func (s *Server) authorize(ctx context.Context, consent *ConsentGrant, granted b
 // nil, nil if there is none. It compares the id again, because some databases match ids that
 // differ in letter case, and it does not query for text that cannot be a client id, because some
 // databases cannot compare it.
-func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, error) {
+func (s *Server) QueryClient(ctx context.Context, clientID string) (storage.Client, error) {
 	if !clientmeta.IsClientID(clientID) {
 		return nil, nil
 	}
@@ -364,7 +365,7 @@ func (s *Server) QueryClient(ctx context.Context, clientID string) (Client, erro
 // ClientOf returns the client to which something was issued, or nil if it no longer exists. A
 // [ClientLookupHook] is called only for a client that storage does not have: whether the client
 // may request anything new is a different question.
-func (s *Server) ClientOf(ctx context.Context, clientID string) (Client, error) {
+func (s *Server) ClientOf(ctx context.Context, clientID string) (storage.Client, error) {
 	client, err := s.config.QueryClient(ctx, clientID)
 	if err != nil || !isNil(client) && client.GetClientID() == clientID {
 		return client, err

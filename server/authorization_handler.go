@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gormoauth/gormoauth/internal/header"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // AuthorizationPages are what [Server.AuthorizationHandler] needs from the program: who is signed
@@ -11,7 +12,7 @@ import (
 type AuthorizationPages struct {
 	// User returns the user who is signed in in the browser, or nil if nobody is. A [SignedIn]
 	// says when and how. Required.
-	User func(r *http.Request) (User, error)
+	User func(r *http.Request) (storage.User, error)
 	// SignIn shows the sign-in page, even if a user is signed in already, and then sends the
 	// browser back to the consent grant's ReturnTo. Required.
 	SignIn func(w http.ResponseWriter, r *http.Request, consent *ConsentGrant)

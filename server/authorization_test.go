@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // An authorization request is answered in one of three ways: with a page to
@@ -160,7 +161,7 @@ func TestAuthorizationResponse(t *testing.T) {
 		assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
 
 		var nobody *oauthtest.User
-		for rule, user := range map[string]server.User{"a bare nil": nil, "a nil pointer": nobody} {
+		for rule, user := range map[string]storage.User{"a bare nil": nil, "a nil pointer": nobody} {
 			a = p.Decide(query, "confirm=no", user)
 			assert.Equal(t, "access_denied", a.Query.Get("error"), "%s is a denial", rule)
 			assert.Empty(t, a.Query.Get("code"), rule)
@@ -176,7 +177,7 @@ func TestAuthorizationResponse(t *testing.T) {
 		p.User.Disabled = true
 		require.NoError(t, db.Save(p.User).Error)
 		assert.Equal(t, "access_denied", p.Grant(query).Query.Get("error"), "a disabled user grants nothing")
-		assert.Equal(t, "access_denied", p.Decide(query, "", server.UserID("4711")).Query.Get("error"), "nor does one who is gone")
+		assert.Equal(t, "access_denied", p.Decide(query, "", storage.UserID("4711")).Query.Get("error"), "nor does one who is gone")
 	})
 }
 
@@ -199,11 +200,11 @@ func TestARenderedErrorIsForThePersonAlone(t *testing.T) {
 // What is sent with an error is sent with a page of the program's own, too.
 func TestARenderedErrorHasItsHeaders(t *testing.T) {
 	for status, failure := range map[int]error{
-		http.StatusTooManyRequests: server.TooManyRequests(2*time.Minute, "Later."), http.StatusServiceUnavailable: fmt.Errorf("query: %w", server.ErrUnavailable),
+		http.StatusTooManyRequests: server.TooManyRequests(2*time.Minute, "Later."), http.StatusServiceUnavailable: fmt.Errorf("query: %w", storage.ErrUnavailable),
 	} {
 		db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 		p := oauthtest.New(t, db, func(c *server.Config) {
-			c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, failure }
+			c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, failure }
 			c.RenderError = func(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
 				assert.NotEmpty(t, w.Header().Get("Retry-After"), "the page may show it")
 				w.WriteHeader(page.Error.Status)

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // The engine's own cost: storage is a function that does nothing.
@@ -66,8 +67,8 @@ func issuing(tb testing.TB) (call func()) {
 		ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}, Scope: "profile email"}}}
 	srv, err := server.New(server.Config{
 		Issuer:            "https://id.example",
-		QueryClient:       func(context.Context, string) (server.Client, error) { return client, nil },
-		SaveToken:         func(context.Context, server.Exchange) error { return nil },
+		QueryClient:       func(context.Context, string) (storage.Client, error) { return client, nil },
+		SaveToken:         func(context.Context, storage.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	})
 	require.NoError(tb, err)
@@ -92,11 +93,11 @@ func (readCloser) Close() error { return nil }
 
 func validating(tb testing.TB) (call func()) {
 	tb.Helper()
-	token := &server.StoredToken{UserID: "1", Token: &benchToken{models.TokenMixin{
+	token := &storage.StoredToken{UserID: "1", Token: &benchToken{models.TokenMixin{
 		TokenType: "Bearer", Scope: "profile email", IssuedAt: time.Now().Unix(), ExpiresIn: 3600,
 	}}}
 	protector, err := resource.NewProtector(resource.Config{}, &resource.BearerTokenValidator{
-		QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return token, nil },
+		QueryToken: func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { return token, nil },
 	})
 	require.NoError(tb, err)
 	handler := protector.Require("profile")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

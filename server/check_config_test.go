@@ -33,6 +33,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A value may be checked by a server that then refuses it, or by two servers with different
@@ -43,7 +44,7 @@ func TestCheckConfigChangesNothing(t *testing.T) {
 	keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256}})
 	fetcher := fetch.New(fetch.Options{})
 	keysOf := func(context.Context, string) (*jose.JSONWebKeySet, error) { return nil, nil }
-	userOf := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return nil, nil }
+	userOf := func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return nil, nil }
 	devices, codes := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db), gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
 	bearer := gormoauth.CreateBearerTokenValidator[oauthtest.Token](db)
 	protector, err := resource.NewProtector(resource.Config{}, bearer)
@@ -77,7 +78,7 @@ func TestCheckConfigChangesNothing(t *testing.T) {
 		gormoauth.CreateDPoP[oauthtest.Replay](db),
 		&grant.JARM{Keys: keys},
 		&grant.JWTBearer{Keys: keysOf, QueryUser: userOf, Replays: replays},
-		&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil }},
+		&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (storage.User, error) { return nil, nil }},
 		gormoauth.CreateRefreshTokenGrant[oauthtest.Token](db),
 		&grant.RememberedConsent{Storage: gormoauth.CreateConsentStorage[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db)},
 		&grant.RequestObjects{Replays: replays},

@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientAuthMethod is one way for a client to authenticate (RFC 6749 section 2.3).
@@ -29,7 +30,7 @@ type ClientAuthMethod interface {
 	// client, the error is a [*NotAuthenticated]; returning a nil client and no error has the
 	// same effect and counts as a guess. Credentials that can be used only once are passed to
 	// [Request.Spend].
-	AuthenticateClient(ctx context.Context, req *Request, query QueryClientFunc) (Client, error)
+	AuthenticateClient(ctx context.Context, req *Request, query storage.QueryClientFunc) (storage.Client, error)
 }
 
 // NotAuthenticated is the error of a request that did not authenticate a client. The answer is
@@ -147,7 +148,7 @@ func (s *Server) notAClient(req *Request, why *NotAuthenticated) *Error {
 // mayAuthenticate reports whether a client may authenticate by a method. client_secret_basic and
 // client_secret_post stand in for each other, because many clients try one and then the other,
 // whatever was registered. No other method has a stand-in.
-func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
+func (s *Server) mayAuthenticate(client storage.Client, method, endpoint string) bool {
 	if client.CheckEndpointAuthMethod(method, endpoint) {
 		return true
 	}
@@ -160,7 +161,7 @@ func (s *Server) mayAuthenticate(client Client, method, endpoint string) bool {
 
 // wrongAuthMethod returns the answer to a client that is not registered for the method. Only a
 // client that proved its identity is told which method it is registered for.
-func (s *Server) wrongAuthMethod(req *Request, client Client, method ClientAuthMethod) error {
+func (s *Server) wrongAuthMethod(req *Request, client storage.Client, method ClientAuthMethod) error {
 	mayNot := func(m ClientAuthMethod) bool { return !client.CheckEndpointAuthMethod(m.AuthMethod(), req.Endpoint) }
 	registered, used := namesOfMethods(slices.DeleteFunc(slices.Clone(s.methods), mayNot)), method.AuthMethod()
 	failure := s.invalidClient(req, "The client is registered for the authentication method '%s', not '%s'.", registered, used)

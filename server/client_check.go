@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientCheck is a client's metadata before it is stored, see [Server.CheckClient].
@@ -380,7 +381,7 @@ func (s *Server) ValidateClientMetadata(m *models.ClientMetadata, source string)
 	return clientmeta.ValidateBy(m, clientmeta.RulesOf(source, s.config.PrivateUseSchemes))
 }
 
-func (s *Server) uriRules(client Client) clientmeta.URIRules {
+func (s *Server) uriRules(client storage.Client) clientmeta.URIRules {
 	if clientrules.RegisteredItself(client) {
 		return clientmeta.RulesOf(models.ClientByRegistration, s.config.PrivateUseSchemes)
 	}
@@ -390,7 +391,7 @@ func (s *Server) uriRules(client Client) clientmeta.URIRules {
 // MayRedirect returns nil if a browser may be redirected to the client at the URI, and otherwise
 // an error that says why not. It is called whenever a registered URI is used, because a row may
 // be older than the rules, or may have been written by something else.
-func (s *Server) MayRedirect(client Client, uri string) error {
+func (s *Server) MayRedirect(client storage.Client, uri string) error {
 	if problem := s.uriRules(client).RedirectProblem(uri); problem != "" {
 		return errors.New(problem)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Config holds a server's settings. Issuer, QueryClient, SaveToken and ClientAuthMethods are
@@ -37,15 +38,15 @@ type Config struct {
 	FormerIssuers []string
 
 	// QueryClient looks up a client.
-	QueryClient QueryClientFunc
+	QueryClient storage.QueryClientFunc
 	// SaveToken stores a token and spends the credential it was exchanged for.
-	SaveToken SaveTokenFunc
+	SaveToken storage.SaveTokenFunc
 	// RevokeGrant revokes all tokens of a grant. It is required for grants that exchange a
 	// credential, and called when a credential is presented twice.
-	RevokeGrant RevokeGrantFunc
+	RevokeGrant storage.RevokeGrantFunc
 	// QueryUser is called at every exchange and refresh to check that the user may still be
 	// served. If nil, every user is.
-	QueryUser QueryUserFunc
+	QueryUser storage.QueryUserFunc
 	// ClientAuthMethods are the methods by which clients may authenticate. clientauth.Defaults()
 	// returns client_secret_basic, client_secret_post and none.
 	ClientAuthMethods []ClientAuthMethod
@@ -190,9 +191,9 @@ type TokenGenerator func(ctx context.Context, input TokenInput) (string, error)
 
 // TokenInput describes the token to generate.
 type TokenInput struct {
-	Client    Client
+	Client    storage.Client
 	GrantType string
-	User      User // nil if there is none
+	User      storage.User // nil if there is none
 	Scope     string
 	Request   *Request
 	// Record is the token's record as it will be stored, without its digests.

@@ -3,16 +3,8 @@ package server
 import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
-
-// CredentialRecord is the stored row behind a credential.
-type CredentialRecord interface {
-	// CheckClient reports whether the row was made for the client.
-	CheckClient(clientID string) bool
-	// GetGrantID returns the id of the grant, which is shared by everything that one
-	// authorization led to.
-	GetGrantID() string
-}
 
 // Credential is what a token request exchanges, once, for a token: a code, a refresh token, or a
 // credential of the program's own grant. The grant fills it in, the engine checks it, and
@@ -21,7 +13,7 @@ type Credential struct {
 	// Presented is the credential as the client presented it.
 	Presented secret.Presented
 	// Record is the row that storage found.
-	Record CredentialRecord
+	Record storage.CredentialRecord
 	// UserID is the user who granted it, empty if there is none.
 	UserID string
 	// Granted is the most that the credential can be exchanged for.
@@ -40,7 +32,7 @@ type Credential struct {
 	Spent bool
 	// QueryToken looks up tokens, for a refresh token that is presented again within the grace
 	// period. If nil, the client then gets a new access token.
-	QueryToken QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// Keep is true if a refresh token is not rotated when it is used. An [IssuanceHook] sets it,
 	// for a refresh token that is useless to a thief.
 	Keep bool

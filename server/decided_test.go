@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A decision is on what the page showed: a request that differs in one thing has another.
@@ -25,7 +26,7 @@ func TestADecisionIsOnOneRequest(t *testing.T) {
 	client, other := p.NewClient(uris), p.NewClient(uris)
 	bob := &oauthtest.User{}
 	require.NoError(t, db.Create(bob).Error)
-	decision := func(client *oauthtest.Client, user server.User, redirectURI, more string) string {
+	decision := func(client *oauthtest.Client, user storage.User, redirectURI, more string) string {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+oauthtest.AuthorizeQuery(client, "redirect_uri="+url.QueryEscape(redirectURI)+more), http.NoBody)
 		consent, err := p.Server.GetConsentGrant(r, user)
 		require.NoError(t, err)
@@ -89,7 +90,7 @@ func TestTheClientOfAToken(t *testing.T) {
 // lookingUp counts the lookups of clients.
 type lookingUp struct{ count *int }
 
-func (l lookingUp) LookUpClient(_ context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
+func (l lookingUp) LookUpClient(_ context.Context, _ *server.Server, _ string, found storage.Client) (storage.Client, error) {
 	*l.count++
 	return found, nil
 }

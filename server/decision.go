@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Fields of the form in which a user decides. They are only read from the body of a POST; in
@@ -122,7 +123,7 @@ func digestOf(value any) string {
 
 // revisionOf returns a digest of a client's registered metadata, or "" if the model does not
 // return it.
-func revisionOf(client Client) string {
+func revisionOf(client storage.Client) string {
 	if described, ok := client.(interface{ GetClientMetadata() models.ClientMetadata }); ok {
 		return digestOf(described.GetClientMetadata())
 	}

@@ -16,20 +16,21 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // visitor is a browser with a session of the program, and what the program makes of its
 // requests.
 type visitor struct {
 	*oauthtest.Provider
-	user  server.User
-	serve func(w http.ResponseWriter, r *http.Request, user server.User)
+	user  storage.User
+	serve func(w http.ResponseWriter, r *http.Request, user storage.User)
 }
 
 // carelessProgram is a program that takes every request but a GET for a decision, and reads it
 // wherever it stands.
-func carelessProgram(p *oauthtest.Provider) func(http.ResponseWriter, *http.Request, server.User) {
-	return func(w http.ResponseWriter, r *http.Request, user server.User) {
+func carelessProgram(p *oauthtest.Provider) func(http.ResponseWriter, *http.Request, storage.User) {
+	return func(w http.ResponseWriter, r *http.Request, user storage.User) {
 		if r.Method == http.MethodGet && !r.URL.Query().Has("confirm") {
 			consent, err := p.Server.GetConsentGrant(r, user)
 			if err != nil {
@@ -48,10 +49,10 @@ func carelessProgram(p *oauthtest.Provider) func(http.ResponseWriter, *http.Requ
 }
 
 // handledProgram is a program that leaves it all to the library.
-func handledProgram(p *oauthtest.Provider) func(http.ResponseWriter, *http.Request, server.User) {
-	return func(w http.ResponseWriter, r *http.Request, user server.User) {
+func handledProgram(p *oauthtest.Provider) func(http.ResponseWriter, *http.Request, storage.User) {
+	return func(w http.ResponseWriter, r *http.Request, user storage.User) {
 		p.Server.AuthorizationHandler(server.AuthorizationPages{
-			User: func(*http.Request) (server.User, error) { return user, nil },
+			User: func(*http.Request) (storage.User, error) { return user, nil },
 			SignIn: func(w http.ResponseWriter, r *http.Request, consent *server.ConsentGrant) {
 				http.Redirect(w, r, "/login?next="+url.QueryEscape(consent.ReturnTo), http.StatusSeeOther)
 			},
@@ -117,7 +118,7 @@ func TestOnlyAPOSTFromThePageDecides(t *testing.T) {
 		p := oauthtest.New(t, db)
 		bob := &oauthtest.User{}
 		require.NoError(t, db.Create(bob).Error)
-		session := func(user server.User, id string) server.User {
+		session := func(user storage.User, id string) storage.User {
 			return server.SignedIn{User: user, Authentication: server.Authentication{SessionID: id}}
 		}
 		change := func(f func(*models.ClientMetadata)) func(*oauthtest.Client) {
@@ -134,7 +135,7 @@ func TestOnlyAPOSTFromThePageDecides(t *testing.T) {
 			more     string                  // of the request
 			body     string                  // {decision} is the page's
 			header   string                  // "name: value", by line
-			user     server.User             // who is signed in at the end; alice
+			user     storage.User            // who is signed in at the end; alice
 			change   func(*oauthtest.Client) // between the page and the answer
 			handled  string
 			careless string // empty is the same
@@ -187,7 +188,7 @@ func TestOnlyAPOSTFromThePageDecides(t *testing.T) {
 			{rule: "the client is changed, and denied", body: no, change: change(func(m *models.ClientMetadata) { m.ClientName = "Another" }), handled: page, careless: sentOn},
 			{rule: "the client is gone", body: yes, change: func(c *oauthtest.Client) { require.NoError(t, db.Delete(c).Error) }, handled: refused},
 		} {
-			for name, serve := range map[string]func(http.ResponseWriter, *http.Request, server.User){"handled": handledProgram(p), "careless": carelessProgram(p)} {
+			for name, serve := range map[string]func(http.ResponseWriter, *http.Request, storage.User){"handled": handledProgram(p), "careless": carelessProgram(p)} {
 				client := p.NewClient(func(c *oauthtest.Client) {
 					if row.shown != "" && strings.Contains(row.shown, "redirect_uri") {
 						c.ClientMetadata.RedirectURIs = []string{oauthtest.RedirectURI, "https://client.example/other"}
@@ -283,7 +284,7 @@ func TestTheHandlerNeedsItsPages(t *testing.T) {
 func TestAPathLeadsToNoOtherHost(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	query := oauthtest.AuthorizeQuery(p.NewClient(nil), "")
-	for name, serve := range map[string]func(http.ResponseWriter, *http.Request, server.User){"handled": handledProgram(p), "careless": carelessProgram(p)} {
+	for name, serve := range map[string]func(http.ResponseWriter, *http.Request, storage.User){"handled": handledProgram(p), "careless": carelessProgram(p)} {
 		for _, path := range []string{"//evil.example/authorize", "///evil.example/authorize", `/\evil.example/authorize`} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(query))
 			r.URL.Path = path

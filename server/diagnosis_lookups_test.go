@@ -20,18 +20,19 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // What a database refuses is found before the first request, and so is a function that
 // answers with what it was not asked for.
 func TestLookUpsAreDiagnosed(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		parse := func(parse func(string) error) server.QueryUserFunc {
-			return func(_ context.Context, id string) (server.User, error) { return nil, parse(id) }
+		parse := func(parse func(string) error) storage.QueryUserFunc {
+			return func(_ context.Context, id string) (storage.User, error) { return nil, parse(id) }
 		}
 		var missing *gormstore.Users
 		for rule, c := range map[string]struct {
-			query server.QueryUserFunc
+			query storage.QueryUserFunc
 			want  []string
 		}{
 			"a condition":                  {gormoauth.CreateQueryUserFunc[oauthtest.User](db.Where("disabled = ?", false)), nil},
@@ -42,7 +43,7 @@ func TestLookUpsAreDiagnosed(t *testing.T) {
 			"numbers of the program's own": {parse(func(id string) error { _, err := strconv.Atoi(id); return err }), nil},
 			"UUIDs of the program's own":   {parse(func(id string) error { _, err := uuid.Parse(id); return err }), nil},
 			"an error for nobody":          {parse(func(string) error { return errors.New("no such user") }), []string{"lookup Config.QueryUser"}},
-			"somebody else":                {func(context.Context, string) (server.User, error) { return server.UserID("7"), nil }, []string{"lookup Config.QueryUser"}},
+			"somebody else":                {func(context.Context, string) (storage.User, error) { return storage.UserID("7"), nil }, []string{"lookup Config.QueryUser"}},
 			"a method of nothing":          {missing.Query, []string{"lookup Config.QueryUser"}},
 		} {
 			p := oauthtest.New(t, db, func(config *server.Config) { config.QueryUser = c.query })

@@ -4,9 +4,9 @@
 //
 //	srv, err := server.New(server.Config{
 //		Issuer:            "https://id.example.com",
-//		QueryClient:       gormoauth.CreateQueryClientFunc[Client](db),
-//		SaveToken:         gormoauth.CreateSaveTokenFunc[Token](db),
-//		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[Token](db),
+//		QueryClient:       gormoauth.CreateQueryClientFunc[storage.Client](db),
+//		SaveToken:         gormoauth.CreateSaveTokenFunc[storage.Token](db),
+//		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[storage.Token](db),
 //		ClientAuthMethods: clientauth.Defaults(),
 //	})
 //	err = srv.RegisterGrant(&grant.ClientCredentials{})
@@ -32,6 +32,9 @@
 //
 // # Rooms
 //
+// What the engine asks of the database is package storage: clients, users, tokens and codes as it
+// sees them, and the functions that look them up and store them.
+//
 // Values that the engine, its extensions and programs share are in packages of their own: secret
 // and jwk (secrets and keys), assertion, cnf and indicator (what requests and tokens name), reason
 // and finding (what the log and the doctor say), clientmeta and display (what clients say of
@@ -47,5 +50,5 @@
 //
 // An [*Error] is returned to the client. Any other error is internal: it is logged,
 // and the client only gets server_error, or temporarily_unavailable for an
-// [ErrUnavailable].
+// [storage.ErrUnavailable].
 package server

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Error codes, with the section that defines each.
@@ -82,7 +83,7 @@ type Error struct {
 	kind   error // what [errors.Is] and [errors.As] find: ErrNoDecision or a *ReuseError
 	reason error // see Because
 	values []slog.Attr
-	token  *StoredToken // see OfToken
+	token  *storage.StoredToken // see OfToken
 }
 
 // ReuseError is found by [errors.As] in the error of a request whose code or refresh token was
@@ -126,7 +127,7 @@ func statusOf(code string) int {
 
 // AsError returns err as an OAuth error. A [*clientmeta.Error] becomes invalid_redirect_uri or
 // invalid_client_metadata, and a [ratelimit.ErrBusy] becomes [TooBusy]. Any other error becomes
-// server_error, or temporarily_unavailable if it is an [ErrUnavailable]. It has err as its cause,
+// server_error, or temporarily_unavailable if it is an [storage.ErrUnavailable]. It has err as its cause,
 // which is never sent to a client.
 func AsError(err error) *Error {
 	var oauth *Error
@@ -141,7 +142,7 @@ func AsError(err error) *Error {
 		return TooBusy(time.Second, "The server is busy. Please try again later.")
 	}
 	failure := NewError(ServerError, "The server could not answer the request.")
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, storage.ErrUnavailable) {
 		failure = NewError(TemporarilyUnavailable, "The server is temporarily unavailable. Please try again.")
 	}
 	failure.cause = err

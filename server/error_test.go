@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestStorageThatIsBusyMayBeAskedAgain(t *testing.T) {
@@ -28,8 +29,8 @@ func TestStorageThatIsBusyMayBeAskedAgain(t *testing.T) {
 	client, code := good.NewClient(nil), ""
 	code = good.Code(client, "")
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.QueryUser = func(context.Context, string) (server.User, error) {
-			return nil, fmt.Errorf("%w: the disk is on fire", server.ErrUnavailable)
+		c.QueryUser = func(context.Context, string) (storage.User, error) {
+			return nil, fmt.Errorf("%w: the disk is on fire", storage.ErrUnavailable)
 		}
 	})
 	a := p.Redeem(client, code)
@@ -49,7 +50,7 @@ func TestNobodyIsAlarmedByAClientThatHungUp(t *testing.T) {
 	var log bytes.Buffer
 	p := oauthtest.New(t, db, func(c *server.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		c.QueryUser = func(context.Context, string) (server.User, error) {
+		c.QueryUser = func(context.Context, string) (storage.User, error) {
 			return nil, fmt.Errorf("query: %w", context.Canceled)
 		}
 	})
@@ -61,7 +62,7 @@ func TestNobodyIsAlarmedByAClientThatHungUp(t *testing.T) {
 
 func TestEveryoneWhoIsToComeAgainIsToldWhen(t *testing.T) {
 	for _, failure := range []*server.Error{
-		server.NewError(server.TemporarilyUnavailable, "The tea is being made."), server.AsError(server.ErrUnavailable),
+		server.NewError(server.TemporarilyUnavailable, "The tea is being made."), server.AsError(storage.ErrUnavailable),
 		server.TooBusy(time.Second, "Many are here."), server.AsError(ratelimit.ErrBusy),
 	} {
 		assert.Equal(t, http.StatusServiceUnavailable, failure.Status, failure)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func ExampleConfig_Load() {
@@ -74,8 +75,8 @@ func ExampleServer_RegisterGrant() {
 func ExampleNew_faults() {
 	_, err := server.New(server.Config{
 		Issuer:      "http://id.example.com",
-		QueryClient: func(context.Context, string) (server.Client, error) { return nil, errors.New("not asked here") },
-		SaveToken:   func(context.Context, server.Exchange) error { return nil },
+		QueryClient: func(context.Context, string) (storage.Client, error) { return nil, errors.New("not asked here") },
+		SaveToken:   func(context.Context, storage.Exchange) error { return nil },
 	})
 	fmt.Println(err)
 	// Output:

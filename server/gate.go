@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // checkIssuance is the gate. A grant cannot forget one of these checks, because it does not make
@@ -71,7 +72,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 	}
 	switch {
 	case !s.Issued(credential.Authorization):
-		return NewError(InvalidGrant, "The credential was not issued by this server.").BecauseOf(NotIssued(credential.Authorization))
+		return NewError(InvalidGrant, "The credential was not issued by this server.").BecauseOf(storage.NotIssued(credential.Authorization))
 	case !credential.Record.CheckClient(req.Client.GetClientID()):
 		return NewError(InvalidGrant, "The credential was issued to another client.").With(grantValue(credential))
 	case credential.Spent && !s.repeats(req, credential):
@@ -83,7 +84,7 @@ func (s *Server) checkCredential(ctx context.Context, req *Request, issuance *Is
 			slog.String("redirect_uri", logtext.URI(req.Params.Get("redirect_uri"))), slog.String("requested_redirect_uri", logtext.URI(*credential.RedirectURI)))
 	}
 	if issuance.User == nil && credential.UserID != "" {
-		issuance.User = UserID(credential.UserID)
+		issuance.User = storage.UserID(credential.UserID)
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func sameRedirectURI(req *Request, credential *Credential) bool {
 }
 
 // checkUser checks that the user may still be served, and sets req.User.
-func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
+func (s *Server) checkUser(ctx context.Context, req *Request, user storage.User) error {
 	if plain, authentication, known := signedIn(user); known {
 		user, req.Authentication = plain, authentication
 	}
@@ -132,7 +133,7 @@ func (s *Server) checkUser(ctx context.Context, req *Request, user User) error {
 	if known == nil {
 		return NewError(InvalidGrant, "The resource owner is gone or disabled.").With(slog.String("user", user.GetUserID()))
 	}
-	if _, bare := user.(UserID); bare {
+	if _, bare := user.(storage.UserID); bare {
 		user = known
 	}
 	req.User = user
@@ -185,7 +186,7 @@ func grantValue(credential *Credential) slog.Attr {
 
 // whyEnded distinguishes expiry from revocation.
 func whyEnded(credential *Credential) string {
-	if token, ok := credential.Record.(Token); ok && token.IsRefreshTokenRevoked() {
+	if token, ok := credential.Record.(storage.Token); ok && token.IsRefreshTokenRevoked() {
 		return "the grant was revoked"
 	}
 	return "the credential has expired"

@@ -5,65 +5,35 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gormoauth/gormoauth/internal/construct"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
-
-// Generational is a client or a user all of whose grants can be ended at once. Whatever was
-// issued under an earlier generation than the current one is no longer valid.
-// [github.com/gormoauth/gormoauth/models.ClientMixin] and
-// [github.com/gormoauth/gormoauth/models.UserMixin] implement it.
-type Generational interface {
-	// GetGeneration returns how often all grants were ended. It never decreases.
-	GetGeneration() int64
-}
-
-// GenerationOf returns the generation of a client or a user, or 0 if it is not [Generational].
-func GenerationOf(of any) int64 {
-	if g, ok := of.(Generational); ok && !construct.IsNil(of) {
-		return g.GetGeneration()
-	}
-	return 0
-}
-
-// Ended returns why a credential or token with the authorization is no longer valid: all grants
-// of its client, or of its user, were ended after it was issued. Otherwise it returns nil. A
-// generation of 0 never ends anything: no grants were ended, or the generation is not known.
-func Ended(authorization models.Authorization, ofClient, ofUser int64) *reason.Reason {
-	switch {
-	case authorization.GetClientGeneration() < ofClient:
-		return reason.New("all grants of the client were ended after it was issued")
-	case authorization.GetUserGeneration() < ofUser:
-		return reason.New("all grants of the user were ended after it was issued")
-	}
-	return nil
-}
 
 // ended is Ended for what the request exchanges, with the generation of its client and, once that
 // is known, its user.
 func (r *Request) ended(authorization models.Authorization) *reason.Reason {
 	ofClient := int64(0)
 	if authorization.CheckClient(r.Client.GetClientID()) { // an exchanged token may be another client's
-		ofClient = GenerationOf(r.Client)
+		ofClient = storage.GenerationOf(r.Client)
 	}
-	return Ended(authorization, ofClient, r.userGeneration)
+	return storage.Ended(authorization, ofClient, r.userGeneration)
 }
 
 // queryClient is QueryClient for the request's client. It records when the client was read.
-func (r *Request) queryClient(ctx context.Context, clientID string) (Client, error) {
+func (r *Request) queryClient(ctx context.Context, clientID string) (storage.Client, error) {
 	r.clientReadAt = time.Now()
 	return r.Server.QueryClient(cache.Note(ctx, &r.clientReadAt), clientID)
 }
 
 // queryUser is QueryUser for the request's user. It records the user's generation, and when it
 // was read.
-func (r *Request) queryUser(ctx context.Context, userID string) (User, error) {
+func (r *Request) queryUser(ctx context.Context, userID string) (storage.User, error) {
 	r.userReadAt = time.Now()
 	user, err := r.Server.QueryUser(ctx, userID)
-	r.userGeneration = GenerationOf(user)
+	r.userGeneration = storage.GenerationOf(user)
 	return user, err
 }
 
@@ -80,8 +50,8 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if isNil(client) || GenerationOf(client) != GenerationOf(r.Client) {
-			return fmt.Errorf("%w: all grants of the client were ended while its request was under way", ErrUnavailable)
+		if isNil(client) || storage.GenerationOf(client) != storage.GenerationOf(r.Client) {
+			return fmt.Errorf("%w: all grants of the client were ended while its request was under way", storage.ErrUnavailable)
 		}
 	}
 	if longAgo(r.userReadAt) && r.User != nil {
@@ -91,7 +61,7 @@ func (r *Request) checkGenerations(ctx context.Context) error {
 			return err
 		}
 		if isNil(user) || r.userGeneration != before {
-			return fmt.Errorf("%w: all grants of the user were ended while a request for them was under way", ErrUnavailable)
+			return fmt.Errorf("%w: all grants of the user were ended while a request for them was under way", storage.ErrUnavailable)
 		}
 	}
 	return nil

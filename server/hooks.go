@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A hook is a small interface with one method, whose name no other hook has. A value is
@@ -54,7 +55,7 @@ type KeepRequestHook interface {
 // id (OpenID Connect Core section 8.1).
 type SubjectHook interface {
 	// ClientSubject returns the subject identifier, or "" if it is the user's id.
-	ClientSubject(client Client, userID string) string
+	ClientSubject(client storage.Client, userID string) string
 }
 
 // InteractionHook influences what the page has to do. It calls methods of the consent grant,
@@ -143,7 +144,7 @@ type RepeatableParametersHook interface {
 // IntrospectionHook adds members to the introspection response for an active token (RFC 7662
 // section 2.2).
 type IntrospectionHook interface {
-	PrepareIntrospection(ctx context.Context, req *Request, token *StoredToken, response map[string]any) error
+	PrepareIntrospection(ctx context.Context, req *Request, token *storage.StoredToken, response map[string]any) error
 }
 
 // MetadataHook is implemented by a grant, an extension, an endpoint or a client authentication
@@ -168,7 +169,7 @@ type ClientLookupHook interface {
 	// earlier hook returned, or nil. LookUpClient returns found, another client in its place, or
 	// nil for none. An error means that the lookup failed, not that there is no such client; the
 	// exception is a [*reason.Reason], which means that there is no such client and says why in the log.
-	LookUpClient(ctx context.Context, s *Server, clientID string, found Client) (Client, error)
+	LookUpClient(ctx context.Context, s *Server, clientID string, found storage.Client) (storage.Client, error)
 }
 
 // ClientMetadataHook checks the metadata of every client before it is stored, after the checks
@@ -298,7 +299,7 @@ type Revocation struct {
 	// Reason is why: [RevokedByRequest], [RevokedByReuse] and so on.
 	Reason string
 	// Token is the token that was presented, or nil if none was loaded.
-	Token *StoredToken
+	Token *storage.StoredToken
 	// AccessTokenOnly is true if the refresh token remains valid.
 	AccessTokenOnly bool
 	// Reuse is true if the engine revoked the grant because a code or refresh token was presented
@@ -423,14 +424,14 @@ func (r *Request) PreparePushedRequest(ctx context.Context, record *models.Pushe
 
 // Subject returns the user's subject identifier for a client: the user's id, unless a
 // [SubjectHook] returns another.
-func (s *Server) Subject(client Client, userID string) string {
+func (s *Server) Subject(client storage.Client, userID string) string {
 	subject := ""
 	tell(&Request{Server: s}, func(hook SubjectHook) { subject = cmp.Or(subject, hook.ClientSubject(client, userID)) })
 	return cmp.Or(subject, userID)
 }
 
 // PrepareIntrospection runs the hooks that add to an introspection response.
-func (r *Request) PrepareIntrospection(ctx context.Context, token *StoredToken, response map[string]any) error {
+func (r *Request) PrepareIntrospection(ctx context.Context, token *storage.StoredToken, response map[string]any) error {
 	return each(r, func(hook IntrospectionHook) error { return hook.PrepareIntrospection(ctx, r, token, response) })
 }
 

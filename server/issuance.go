@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/indicator"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Issuance is what a grant asks the engine to issue. For every grant the engine then checks the
@@ -22,7 +23,7 @@ type Issuance struct {
 	Credential *Credential
 	// User is the resource owner, if the grant itself determined it. Otherwise it is the
 	// credential's user, if there is one.
-	User User
+	User storage.User
 	// Scope is the scope of the access token.
 	Scope string
 	// NoDefaultScope keeps an empty Scope empty. Set it if the request exchanges something whose
@@ -70,10 +71,10 @@ func (s *Server) exchange(ctx context.Context, req *Request, prepare func() (*Is
 			return nil, err
 		}
 		response, err := s.issue(ctx, req, issuance)
-		if errors.Is(err, ErrSpent) && req.Subject != nil {
+		if errors.Is(err, storage.ErrSpent) && req.Subject != nil {
 			return nil, NewError(InvalidRequest, "The 'subject_token' was revoked.")
 		}
-		if !errors.Is(err, ErrSpent) || req.Credential == nil {
+		if !errors.Is(err, storage.ErrSpent) || req.Credential == nil {
 			return response, err
 		}
 		if _, derives := s.derives(req.Credential); last || !derives {
@@ -117,7 +118,7 @@ func (s *Server) completeResponse(ctx context.Context, req *Request, record *mod
 }
 
 // save stores a token, and calls the hooks.
-func (s *Server) save(ctx context.Context, req *Request, exchange Exchange) error {
+func (s *Server) save(ctx context.Context, req *Request, exchange storage.Exchange) error {
 	if err := req.StoreOutcome(ctx, func(ctx context.Context) error { return s.config.SaveToken(ctx, exchange) }); err != nil {
 		return fmt.Errorf("save token: %w", err)
 	}
@@ -127,19 +128,19 @@ func (s *Server) save(ctx context.Context, req *Request, exchange Exchange) erro
 
 // exchangeOf returns what is to be stored: the token, and what becomes of the credential that the
 // request exchanges.
-func exchangeOf(req *Request, record *models.TokenMixin) Exchange {
-	exchange := Exchange{Kind: ExchangeIssue, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
+func exchangeOf(req *Request, record *models.TokenMixin) storage.Exchange {
+	exchange := storage.Exchange{Kind: storage.ExchangeIssue, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
 	switch credential := req.Credential; {
 	case credential != nil:
-		exchange.Kind, exchange.From, exchange.Presented = ExchangeSpend, credential.Record, credential.Presented.Digest
-		if token, refreshes := credential.Record.(Token); refreshes {
-			exchange.Kind, exchange.Beside = ExchangeRotate, token.GetAudience() != record.Audience
+		exchange.Kind, exchange.From, exchange.Presented = storage.ExchangeSpend, credential.Record, credential.Presented.Digest
+		if token, refreshes := credential.Record.(storage.Token); refreshes {
+			exchange.Kind, exchange.Beside = storage.ExchangeRotate, token.GetAudience() != record.Audience
 		}
-		if exchange.Kind == ExchangeRotate && record.RefreshToken != nil && *record.RefreshToken == exchange.Presented {
-			exchange.Kind, exchange.Beside = ExchangeKeep, false
+		if exchange.Kind == storage.ExchangeRotate && record.RefreshToken != nil && *record.RefreshToken == exchange.Presented {
+			exchange.Kind, exchange.Beside = storage.ExchangeKeep, false
 		}
 	case req.Subject != nil:
-		exchange.Kind, exchange.From = ExchangeDescend, req.Subject.Token
+		exchange.Kind, exchange.From = storage.ExchangeDescend, req.Subject.Token
 	}
 	return exchange
 }
@@ -242,7 +243,7 @@ func keeps(credential *Credential) bool {
 	if credential == nil || !credential.Keep || credential.Presented.GrantSecret() == "" { // one from an older program contains no grant
 		return false
 	}
-	_, refreshes := credential.Record.(Token)
+	_, refreshes := credential.Record.(storage.Token)
 	return refreshes
 }
 
@@ -287,7 +288,7 @@ func (s *Server) accessTokenGenerator(input TokenInput) TokenGenerator {
 }
 
 // mayRefresh reports whether the client could use a refresh token.
-func (s *Server) mayRefresh(client Client) bool {
+func (s *Server) mayRefresh(client storage.Client) bool {
 	grant, _ := s.tokenGrant("refresh_token")
 	return grant != nil && !s.config.NoRefreshTokens && client.CheckGrantType("refresh_token")
 }

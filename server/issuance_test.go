@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // What the user granted can only become less, whatever a client's
@@ -141,13 +142,13 @@ func TestAUserWithoutAnIDGetsNothing(t *testing.T) {
 	for _, change := range []func(*server.Config){
 		func(*server.Config) {},
 		func(c *server.Config) {
-			c.QueryUser = func(_ context.Context, id string) (server.User, error) { return server.UserID(id), nil }
+			c.QueryUser = func(_ context.Context, id string) (storage.User, error) { return storage.UserID(id), nil }
 		},
 	} {
 		p := oauthtest.New(t, db, change)
-		require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return &server.Issuance{User: server.UserID("")} }}))
+		require.NoError(t, p.Server.RegisterGrant(careless{func() *server.Issuance { return &server.Issuance{User: storage.UserID("")} }}))
 		client := p.NewClient(oauthtest.Grants("authorization_code", "careless"))
-		a := p.Decide(oauthtest.AuthorizeQuery(client, ""), "", server.UserID(""))
+		a := p.Decide(oauthtest.AuthorizeQuery(client, ""), "", storage.UserID(""))
 		assert.Equal(t, "server_error", a.Query.Get("error"))
 		assert.Empty(t, a.Query.Get("code"))
 		assert.Equal(t, "server_error", p.Token(client, "grant_type=careless").Body["error"])
@@ -158,7 +159,7 @@ func TestAUserWithoutAnIDGetsNothing(t *testing.T) {
 func TestANilPointerFromQueryUserIsNobody(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.QueryUser = func(context.Context, string) (server.User, error) { var nobody *oauthtest.User; return nobody, nil }
+		c.QueryUser = func(context.Context, string) (storage.User, error) { var nobody *oauthtest.User; return nobody, nil }
 	})
 	client := p.NewClient(oauthtest.Grants("authorization_code", "password"))
 	assert.Equal(t, "access_denied", p.Grant(oauthtest.AuthorizeQuery(client, "")).Query.Get("error"))
@@ -168,7 +169,10 @@ func TestANilPointerFromQueryUserIsNobody(t *testing.T) {
 func TestANilPointerFromQueryClientIsNobody(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.QueryClient = func(context.Context, string) (server.Client, error) { var nobody *oauthtest.Client; return nobody, nil }
+		c.QueryClient = func(context.Context, string) (storage.Client, error) {
+			var nobody *oauthtest.Client
+			return nobody, nil
+		}
 	})
 	assert.NotPanics(t, func() {
 		assert.Equal(t, "invalid_client", p.Consent("response_type=code&client_id=x").Body["error"])

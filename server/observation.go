@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/logging"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Observation is the outcome of a request. Its fields contain no secrets, except the Request,
@@ -189,7 +190,7 @@ var errPanicked = errors.New("server: a handler panicked")
 
 // OfToken sets what is known of a request from the token that it presented. A nil token sets
 // nothing.
-func (o *Observation) OfToken(token *StoredToken) {
+func (o *Observation) OfToken(token *storage.StoredToken) {
 	if token != nil {
 		o.ClientID, o.UserID, o.Scope = token.Token.GetClientID(), token.UserID, token.Token.GetScope()
 	}

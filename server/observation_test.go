@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // observer keeps what it is told.
@@ -54,7 +55,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	var fault error
 	p := oauthtest.New(t, db, func(c *server.Config) {
 		query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
-		c.QueryClient = func(ctx context.Context, id string) (server.Client, error) {
+		c.QueryClient = func(ctx context.Context, id string) (storage.Client, error) {
 			if fault != nil {
 				return nil, fault
 			}
@@ -63,7 +64,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 	})
 	service := p.NewClient(oauthtest.Grants("client_credentials"))
 	web := p.NewClient(nil)
-	decide := func(more string, user server.User) func() {
+	decide := func(more string, user storage.User) func() {
 		query := oauthtest.AuthorizeQuery(web, more)
 		decision := p.Decision(query, p.User) // before anybody observes it
 		return func() { p.Send(http.MethodPost, query, "decision="+string(decision), user) }
@@ -133,7 +134,7 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		}, seen{"authorization", "", web.ClientID, "", "", "", "", "", 303}},
 		"a fault inside": {failing(errors.New("no table"), token(service, "grant_type=client_credentials")),
 			seen{"token", "", service.ClientID, "", "client_credentials", "", "", "server_error", 500}},
-		"a database that is away": {failing(server.ErrUnavailable, token(service, "grant_type=client_credentials")),
+		"a database that is away": {failing(storage.ErrUnavailable, token(service, "grant_type=client_credentials")),
 			seen{"token", "", service.ClientID, "", "client_credentials", "", "", "temporarily_unavailable", 503}},
 		"a client that went away": {failing(context.Canceled, token(service, "grant_type=client_credentials")),
 			seen{"token", "", service.ClientID, "", "client_credentials", "", "", "canceled", 500}},
@@ -185,7 +186,7 @@ func TestAPanicEndsTheObservation(t *testing.T) {
 		assert.True(t, got.Failed())
 	}
 	protector, err := resource.NewProtector(resource.Config{Observers: server.Observers{o}}, &resource.BearerTokenValidator{
-		QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { panic(value) },
+		QueryToken: func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { panic(value) },
 	})
 	require.NoError(t, err)
 	p.Protector = protector
@@ -201,7 +202,7 @@ func TestAnObservedPageCanStillReadItsForm(t *testing.T) {
 	client, fails := p.NewClient(nil), error(nil)
 	var decision server.Decision
 	handler := p.Server.AuthorizationHandler(server.AuthorizationPages{
-		User:   func(*http.Request) (server.User, error) { return p.User, fails },
+		User:   func(*http.Request) (storage.User, error) { return p.User, fails },
 		SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
 		Consent: func(_ http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
 			decision = consent.Decision
@@ -292,11 +293,11 @@ func TestAFloodIsNoFailure(t *testing.T) {
 		failed bool
 	}{
 		"a flood":                 {server.TooBusy(time.Second, "Later."), false},
-		"a database that is away": {server.ErrUnavailable, true},
+		"a database that is away": {storage.ErrUnavailable, true},
 	} {
 		o := new(observer)
 		p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
-			c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, row.err }
+			c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, row.err }
 		})
 		require.NoError(t, p.Server.Register(o))
 		a := p.Token(nil, "grant_type=client_credentials&client_id=x")

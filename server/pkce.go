@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // PKCE says which requests for an authorization code must have a 'code_challenge' (RFC 7636). It
@@ -42,7 +43,7 @@ func (p PKCE) check() error {
 
 // NeedsCodeChallenge reports whether a client needs a 'code_challenge' to get a code with the
 // scope, by Config.PKCE and the client's own rule. nonce is the 'nonce' of the request.
-func (s *Server) NeedsCodeChallenge(client Client, scope, nonce string) bool {
+func (s *Server) NeedsCodeChallenge(client storage.Client, scope, nonce string) bool {
 	if client.CheckEndpointAuthMethod(models.None, tokenEndpoint) || s.anyHook(requiresCodeChallenge) {
 		return true
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Because sets why the error is returned, beyond its description. The reason is logged, and the
@@ -58,7 +59,7 @@ func (s *Server) noteNoClient(ctx context.Context, why *reason.Reason) {
 
 // OfToken records whose token was refused, for the log. A nil token records nothing. It returns
 // e.
-func (e *Error) OfToken(token *StoredToken) *Error {
+func (e *Error) OfToken(token *storage.StoredToken) *Error {
 	e.token = token
 	return e
 }

@@ -43,6 +43,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // refusal is a request that is refused, or answered with less than it asks for.
@@ -139,7 +140,7 @@ type ownMethod struct{}
 
 func (ownMethod) AuthMethod() string                 { return "own" }
 func (ownMethod) Presented(req *server.Request) bool { return req.HTTP.Header.Get("X-Own") != "" }
-func (ownMethod) AuthenticateClient(context.Context, *server.Request, server.QueryClientFunc) (server.Client, error) {
+func (ownMethod) AuthenticateClient(context.Context, *server.Request, storage.QueryClientFunc) (storage.Client, error) {
 	return nil, nil
 }
 
@@ -320,7 +321,7 @@ func newRefusals(t *testing.T, db *gorm.DB, told map[string]bool) *full {
 		}
 		return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.trust.Public()}}}, nil
 	}
-	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
+	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (storage.User, error) {
 		if assertion.Subject == "nobody" {
 			return nil, nil
 		}
@@ -769,7 +770,7 @@ func (p *full) deviceCodes(t *testing.T) {
 			return p.Token(client, "grant_type="+url.QueryEscape(deviceCode)+"&device_code="+code)
 		}
 	}
-	typing := func(code string, user server.User) func() oauthtest.Answer {
+	typing := func(code string, user storage.User) func() oauthtest.Answer {
 		return func() oauthtest.Answer {
 			return p.Do(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, err := p.devices.GetConsentGrant(p.Server, r, user)
@@ -971,7 +972,7 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 	p.introspection.APIs = map[string][]string{p.service.ClientID: {"https://other.example"}}
 	p.introspection.DefaultResource = aResource
 	p.hold(refusal{"a token for another resource", ask(p.service, good["access_token"]), "", "the token is not for a resource of this API", append(owned(p.service), "values.token_audience", aResource)})
-	p.introspection.CheckPermission = func(context.Context, *server.Request, *server.StoredToken) (bool, error) { return false, nil }
+	p.introspection.CheckPermission = func(context.Context, *server.Request, *storage.StoredToken) (bool, error) { return false, nil }
 	p.hold(refusal{"by the program's rule", ask(p.service, good["access_token"]), "", "Introspection.CheckPermission does not let the client introspect the token", owned(p.service)})
 	p.introspection.CheckPermission = nil
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", true).Error)

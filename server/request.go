@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Request is one OAuth request. It is parsed once and passed along.
@@ -35,12 +36,12 @@ type Request struct {
 	Time time.Time
 
 	// Client is the client, nil until it is known.
-	Client Client
+	Client storage.Client
 	// AuthMethod is the method by which the client authenticated. It is empty at the
 	// authorization endpoint.
 	AuthMethod string
 	// User is the resource owner, nil if there is none.
-	User User
+	User storage.User
 	// Authentication says when and how the user signed in, as far as an authorization request
 	// knows.
 	Authentication Authentication
@@ -70,7 +71,7 @@ type Request struct {
 	State string
 	// Subject is the token that the request exchanges without spending it (RFC 8693), nil if
 	// there is none.
-	Subject *StoredToken
+	Subject *storage.StoredToken
 	// Credential is the credential that the request spends, nil if there is none.
 	Credential *Credential
 	// Reuse reports whether the credential had been presented before, in which case its grant is
@@ -83,16 +84,16 @@ type Request struct {
 	storage    *budget.Budget
 	grant      any
 	extensions []any
-	attempt    *attempt       // to authenticate the client
-	claimed    string         // the client_id that the attempt claims
-	leftOut    string         // words of the requested scope that are not granted
-	decided    bool           // whether the user has decided on the authorization request
-	noClient   *reason.Reason // why a client was not found, see WhyNoClient
-	aside      bool           // whether it is never answered, see PageContext
-	kept       string         // the request_uri of a KeepRequestHook that stood for it
-	spends     []*Spend       // what it presents that can be used only once
+	attempt    *attempt         // to authenticate the client
+	claimed    string           // the client_id that the attempt claims
+	leftOut    string           // words of the requested scope that are not granted
+	decided    bool             // whether the user has decided on the authorization request
+	noClient   *reason.Reason   // why a client was not found, see WhyNoClient
+	aside      bool             // whether it is never answered, see PageContext
+	kept       string           // the request_uri of a KeepRequestHook that stood for it
+	spends     []*storage.Spend // what it presents that can be used only once
 
-	authenticates *Spend // that of them by which the client authenticated
+	authenticates *storage.Spend // that of them by which the client authenticated
 
 	clientReadAt   time.Time // when Client was read
 	userReadAt     time.Time // when userGeneration was
@@ -136,7 +137,7 @@ func (s *Server) ParsePageRequest(r *http.Request, page string) (*Request, error
 
 // SetUser sets the user, together with when and how they signed in if that is known. A nil user,
 // or a nil pointer, clears both.
-func (r *Request) SetUser(user User) {
+func (r *Request) SetUser(user storage.User) {
 	if IsNilUser(user) {
 		r.User, r.Authentication = nil, Authentication{}
 		return

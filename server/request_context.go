@@ -7,6 +7,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 type requestKey struct{}
@@ -54,7 +55,7 @@ func (r *Request) Context() context.Context {
 // PageContext returns the context in which one of the program's own pages acts for a user, for
 // example revokes a grant or creates a client. From it an audit trail knows who acted, from where
 // and on which page. user is the user who has signed in, or nil.
-func (s *Server) PageContext(r *http.Request, page string, user User) context.Context {
+func (s *Server) PageContext(r *http.Request, page string, user storage.User) context.Context {
 	if !s.initialized {
 		return r.Context()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Whatever asks the database knows for which request: at every endpoint and on every
@@ -117,7 +118,7 @@ func TestThereIsAContextWithoutARequest(t *testing.T) {
 	assert.Equal(t, r.Context(), new(server.Server).PageContext(r, "page", nil), "a server that is not initialized")
 
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	for _, nobody := range []server.User{nil, (*oauthtest.User)(nil)} {
+	for _, nobody := range []storage.User{nil, (*oauthtest.User)(nil)} {
 		assert.Nil(t, server.RequestFromContext(p.Server.PageContext(r, "page", nobody)).User)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestBeforeInitEveryMethodAnswers(t *testing.T) {
@@ -32,7 +33,7 @@ func TestBeforeInitEveryMethodAnswers(t *testing.T) {
 		"CreateTokenResponse":         srv.CreateTokenResponse,
 		"CreateEndpointResponse":      srv.EndpointHandler("revocation"),
 		"AuthorizationHandler": srv.AuthorizationHandler(server.AuthorizationPages{
-			User:    func(*http.Request) (server.User, error) { return nil, nil },
+			User:    func(*http.Request) (storage.User, error) { return nil, nil },
 			SignIn:  func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
 			Consent: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
 		}),
@@ -109,8 +110,8 @@ func TestFaultsOfAConfigurationNameTheirField(t *testing.T) {
 func newServer(change func(*server.Config)) error {
 	config := server.Config{
 		Issuer:            oauthtest.Issuer,
-		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, server.Exchange) error { return nil },
+		QueryClient:       func(context.Context, string) (storage.Client, error) { return nil, nil },
+		SaveToken:         func(context.Context, storage.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	}
 	change(&config)
@@ -131,25 +132,25 @@ func TestAStorageFailureIsNeverASuccess(t *testing.T) {
 	}{
 		"QueryClient": {
 			func(c *server.Config) {
-				c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, broken }
+				c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, broken }
 			},
 			func(p *oauthtest.Provider) oauthtest.Answer { return p.Redeem(client, good.Code(client, "")) },
 		},
 		"QueryClient at authorize": {
 			func(c *server.Config) {
-				c.QueryClient = func(context.Context, string) (server.Client, error) { return nil, broken }
+				c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, broken }
 			},
 			func(p *oauthtest.Provider) oauthtest.Answer { return p.Consent(oauthtest.AuthorizeQuery(client, "")) },
 		},
 		"SaveToken": {
 			func(c *server.Config) {
-				c.SaveToken = func(context.Context, server.Exchange) error { return broken }
+				c.SaveToken = func(context.Context, storage.Exchange) error { return broken }
 			},
 			func(p *oauthtest.Provider) oauthtest.Answer { return p.Redeem(client, good.Code(client, "")) },
 		},
 		"QueryUser": {
 			func(c *server.Config) {
-				c.QueryUser = func(context.Context, string) (server.User, error) { return nil, broken }
+				c.QueryUser = func(context.Context, string) (storage.User, error) { return nil, broken }
 			},
 			func(p *oauthtest.Provider) oauthtest.Answer { return p.Redeem(client, good.Code(client, "")) },
 		},
@@ -185,7 +186,7 @@ func TestAStorageFailureIsNeverASuccess(t *testing.T) {
 			func(*server.Config) {},
 			func(p *oauthtest.Provider) oauthtest.Answer {
 				require.NoError(t, p.Server.RegisterGrant(&grant.RefreshToken{
-					QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, broken },
+					QueryToken: func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { return nil, broken },
 				}))
 				return p.Refresh(client, "x", "")
 			},
@@ -234,8 +235,8 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	var revoked []string
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, server.Exchange) error {
-			return fmt.Errorf("wrapped: %w", server.ErrSpent)
+		c.SaveToken = func(context.Context, storage.Exchange) error {
+			return fmt.Errorf("wrapped: %w", storage.ErrSpent)
 		}
 		c.RevokeGrant = func(_ context.Context, grantID string, _ time.Time) error {
 			revoked = append(revoked, grantID)
@@ -255,7 +256,7 @@ func TestTheLoserOfARaceRevokesTheGrant(t *testing.T) {
 func TestSpentWithoutACredentialIsAFailure(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, server.Exchange) error { return server.ErrSpent }
+		c.SaveToken = func(context.Context, storage.Exchange) error { return storage.ErrSpent }
 	})
 	client := p.NewClient(oauthtest.Grants("client_credentials"))
 	assert.Equal(t, "server_error", p.Token(client, "grant_type=client_credentials").Body["error"])

@@ -28,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // spender is a server whose clients present all that is good once.
@@ -49,7 +50,7 @@ type brokenStatement struct {
 	once      bool
 }
 
-func newSpender(t *testing.T, db *gorm.DB, replays func(*gorm.DB) server.ReplayStorage, configure ...func(*server.Config)) *spender {
+func newSpender(t *testing.T, db *gorm.DB, replays func(*gorm.DB) storage.Replays, configure ...func(*server.Config)) *spender {
 	t.Helper()
 	p := &spender{signs: oauthtest.NewKey(t), trust: oauthtest.NewKey(t), proves: oauthtest.NewKey(t)}
 	db = faults.DB(db, &faults.Plan{Next: func(call faults.Call) faults.Fault {
@@ -71,7 +72,7 @@ func newSpender(t *testing.T, db *gorm.DB, replays func(*gorm.DB) server.ReplayS
 		Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
 			return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.trust.Public()}}}, nil
 		},
-		QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil },
+		QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return p.User, nil },
 		Replays:   remembers,
 	}
 	for _, err := range []error{
@@ -198,7 +199,7 @@ func (p *spender) during(statement string, err error, f func()) {
 	f()
 }
 
-func ours(db *gorm.DB) server.ReplayStorage {
+func ours(db *gorm.DB) storage.Replays {
 	return gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 }
 
@@ -211,7 +212,7 @@ func TestWhatIsGoodOnceIsSpentByTheOutcome(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				present := once.make(p)
 				rows := p.Rows(&oauthtest.Replay{})
-				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
+				for _, wait := range []error{storage.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
 					p.during(once.stores, wait, func() {
 						assert.Equal(t, server.TemporarilyUnavailable, present().Params()["error"])
 					})
@@ -235,7 +236,7 @@ func TestWhatIsGoodOnceAnswersOneRequest(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				answersOne(t, p, once.make(p), once.replayed)
 				present := once.make(p) // also of one that was told to come again
-				for _, wait := range []error{server.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
+				for _, wait := range []error{storage.ErrUnavailable, server.TooManyRequests(time.Second, "Too many codes were tried. Please try again later.")} {
 					p.during(once.stores, wait, func() { require.Equal(t, server.TemporarilyUnavailable, present().Params()["error"]) })
 				}
 				answersOne(t, p, present, once.replayed)
@@ -285,10 +286,10 @@ func (r *remembering) FirstUse(_ context.Context, key string, _ time.Time) (bool
 func TestStorageThatSpendsNothing(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	for name, p := range map[string]*spender{
-		"replays elsewhere": newSpender(t, db, func(*gorm.DB) server.ReplayStorage { return &remembering{used: make(map[string]bool)} }),
+		"replays elsewhere": newSpender(t, db, func(*gorm.DB) storage.Replays { return &remembering{used: make(map[string]bool)} }),
 		"tokens by a function that asks for nothing": newSpender(t, db, ours, func(config *server.Config) {
 			save := gormoauth.CreateSaveTokenFunc[oauthtest.Token](db)
-			config.SaveToken = func(_ context.Context, exchange server.Exchange) error { return save(t.Context(), exchange) }
+			config.SaveToken = func(_ context.Context, exchange storage.Exchange) error { return save(t.Context(), exchange) }
 		}),
 	} {
 		for what, once := range everythingGoodOnce() {
@@ -306,9 +307,9 @@ func TestStorageThatSpendsNothing(t *testing.T) {
 func TestWhatIsRememberedElsewhereIsSpentFirst(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	elsewhere := &remembering{used: make(map[string]bool)}
-	p := newSpender(t, db, func(*gorm.DB) server.ReplayStorage { return elsewhere })
+	p := newSpender(t, db, func(*gorm.DB) storage.Replays { return elsewhere })
 	body := "grant_type=authorization_code&code_verifier=" + oauthtest.Verifier + "&code=" + p.Code(p.client, "")
-	elsewhere.err = server.ErrUnavailable
+	elsewhere.err = storage.ErrUnavailable
 	assert.Equal(t, server.TemporarilyUnavailable, p.post("/oauth/token", body).Body["error"])
 	elsewhere.err = nil
 	assert.NotEmpty(t, p.post("/oauth/token", body).Body["access_token"])

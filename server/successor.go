@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A client that refreshes in six tabs at once, or never received the answer to a refresh, is
@@ -55,11 +56,11 @@ func (s *Server) accessID(presented secret.Presented, salt string) string {
 // derives reports whether the successors of a credential are derived. They are random if the
 // refresh token was issued by an older program, which put no grant in it, is kept instead of
 // rotated, or comes from a generator of the program's own.
-func (s *Server) derives(credential *Credential) (Token, bool) {
+func (s *Server) derives(credential *Credential) (storage.Token, bool) {
 	if s.config.RefreshTokenGrace <= 0 || credential == nil || credential.Keep || credential.Presented.GrantSecret() == "" || s.given.RefreshTokenGenerator != nil {
 		return nil, false
 	}
-	token, ok := credential.Record.(Token)
+	token, ok := credential.Record.(storage.Token)
 	return token, ok
 }
 
@@ -94,7 +95,7 @@ func askedFor(req *Request) string {
 // token and another access token.
 func (s *Server) repeat(ctx context.Context, req *Request, issuance *Issuance) (*TokenResponse, error) {
 	credential := issuance.Credential
-	token := credential.Record.(Token)
+	token := credential.Record.(storage.Token)
 	if token.GetRefreshedFor() == "" || token.GetRefreshedFor() == askedFor(req) {
 		response, err := s.sameAnswer(ctx, req, issuance, token)
 		if response != nil || err != nil {
@@ -106,7 +107,7 @@ func (s *Server) repeat(ctx context.Context, req *Request, issuance *Issuance) (
 
 // sameAnswer generates the access token of a rotation again. It returns nil if the result is not
 // the one that was issued then, because it was signed with another key or is random.
-func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
+func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuance, token storage.Token) (*TokenResponse, error) {
 	credential := issuance.Credential
 	if credential.QueryToken == nil {
 		return nil, nil
@@ -121,7 +122,7 @@ func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuanc
 	if err != nil {
 		return nil, fmt.Errorf("generate access token: %w", err)
 	}
-	stored, err := credential.QueryToken(ctx, TokenQuery{AccessToken: secret.Digest(access)})
+	stored, err := credential.QueryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(access)})
 	if err != nil {
 		return nil, fmt.Errorf("query token: %w", err)
 	}
@@ -143,7 +144,7 @@ func (s *Server) sameAnswer(ctx context.Context, req *Request, issuance *Issuanc
 
 // issueBeside issues another access token for a refresh token that was rotated a moment ago, and
 // leaves the rotation unchanged.
-func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuance, token Token) (*TokenResponse, error) {
+func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuance, token storage.Token) (*TokenResponse, error) {
 	credential := issuance.Credential
 	record, err := s.prepareRecord(ctx, req, issuance)
 	if err != nil {
@@ -165,7 +166,7 @@ func (s *Server) issueBeside(ctx context.Context, req *Request, issuance *Issuan
 	if err := s.completeResponse(ctx, req, record, response); err != nil {
 		return nil, err
 	}
-	exchange := Exchange{Kind: ExchangeKeep, Again: true, From: token, Presented: digest, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
+	exchange := storage.Exchange{Kind: storage.ExchangeKeep, Again: true, From: token, Presented: digest, Token: record, User: req.User, GrantType: req.GrantType, Time: req.Time}
 	return response, s.save(ctx, req, exchange)
 }
 

@@ -4,27 +4,15 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+
+	"github.com/gormoauth/gormoauth/server/storage"
 )
-
-// User is a resource owner (RFC 6749 section 1.1). The program's own user
-// model implements it with one line.
-type User interface {
-	// GetUserID returns the user's id as text, in the same form as the UserID column of tokens
-	// and codes. It is never empty.
-	GetUserID() string
-}
-
-// UserID is a [User] of which only the id is known.
-type UserID string
-
-// GetUserID returns the id.
-func (id UserID) GetUserID() string { return string(id) }
 
 // QueryUser returns a user who may be served, or nil, nil if the user does not exist or is
 // disabled. Without Config.QueryUser every user may be served.
-func (s *Server) QueryUser(ctx context.Context, userID string) (User, error) {
+func (s *Server) QueryUser(ctx context.Context, userID string) (storage.User, error) {
 	if s.config.QueryUser == nil {
-		return UserID(userID), nil
+		return storage.UserID(userID), nil
 	}
 	user, err := s.config.QueryUser(ctx, userID)
 	if err != nil {
@@ -38,7 +26,7 @@ func (s *Server) QueryUser(ctx context.Context, userID string) (User, error) {
 
 // IsNilUser reports whether there is no user: a nil User, or a nil pointer in the interface,
 // which a comparison with nil does not detect. A denial must not become a grant.
-func IsNilUser(user User) bool {
+func IsNilUser(user storage.User) bool {
 	user, _, _ = signedIn(user)
 	return isNil(user)
 }

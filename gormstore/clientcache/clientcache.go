@@ -14,8 +14,8 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cache"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Options limit the cache. The zero value is useful.
@@ -49,7 +49,7 @@ const (
 // Call New when the program starts. It registers callbacks on the handle, which GORM
 // allows only while no statement runs. It returns an error if the options are negative,
 // or the model is not suitable.
-func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (server.QueryClientFunc, error) {
+func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (storage.QueryClientFunc, error) {
 	if options.Size < 0 || options.TTL < 0 {
 		return nil, errors.New("clientcache: Options.Size and Options.TTL must not be negative; to turn the cache off, do not use it")
 	}
@@ -78,7 +78,7 @@ func New[M any, P gormstore.ClientModel[M]](db *gorm.DB, options Options) (serve
 // stores its row in entries that are no longer used.
 type cached[M any, P gormstore.ClientModel[M]] struct {
 	options Options
-	query   server.QueryClientFunc
+	query   storage.QueryClientFunc
 	entries atomic.Pointer[entries[M]]
 	// idleUntil is the time until which nothing is cached, in Unix nanoseconds.
 	idleUntil atomic.Int64
@@ -91,8 +91,8 @@ type entry[M any] struct {
 	readAt time.Time
 }
 
-// Query is a [server.QueryClientFunc].
-func (c *cached[M, P]) Query(ctx context.Context, clientID string) (server.Client, error) {
+// Query is a [storage.QueryClientFunc].
+func (c *cached[M, P]) Query(ctx context.Context, clientID string) (storage.Client, error) {
 	// In this order: a call that gets the entries made after a write also sees the write's
 	// idleUntil.
 	all, now := c.entries.Load(), c.options.Clock()
@@ -112,14 +112,14 @@ func (c *cached[M, P]) ended(e entry[M], now time.Time) bool {
 	return now.Sub(e.readAt) >= c.options.TTL
 }
 
-func (*cached[M, P]) copyOf(e entry[M]) server.Client {
+func (*cached[M, P]) copyOf(e entry[M]) storage.Client {
 	row := *e.row
 	return P(&row)
 }
 
 // read reads a client, once for all concurrent calls. If the request that reads for the
 // others is canceled, one of them takes over.
-func (c *cached[M, P]) read(ctx context.Context, all *entries[M], clientID string, now time.Time) (server.Client, error) {
+func (c *cached[M, P]) read(ctx context.Context, all *entries[M], clientID string, now time.Time) (storage.Client, error) {
 	all.ComputeIfPresent(clientID, func(e entry[M]) (entry[M], otter.ComputeOp) {
 		if c.ended(e, now) {
 			return e, otter.InvalidateOp

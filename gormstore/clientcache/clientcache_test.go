@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -34,7 +35,7 @@ type Client = oauthtest.Client
 // fixture is a cache on a database whose look-ups are counted.
 type fixture struct {
 	db       *gorm.DB
-	query    server.QueryClientFunc
+	query    storage.QueryClientFunc
 	factory  *gormstore.ClientFactory[Client]
 	clientID string
 	queries  atomic.Int64
@@ -436,7 +437,7 @@ func TestTwoCachesOnOneDatabase(t *testing.T) {
 	require.NoError(t, err)
 	for _, scope := range []string{"a", "b"} {
 		require.NoError(t, f.db.Model(&Client{}).Where("id = 1").Update("default_scope", scope).Error)
-		for _, query := range []server.QueryClientFunc{f.query, second} {
+		for _, query := range []storage.QueryClientFunc{f.query, second} {
 			found, err := query(t.Context(), f.clientID)
 			require.NoError(t, err)
 			assert.Equal(t, scope, found.(*Client).DefaultScope)
@@ -529,7 +530,7 @@ func BenchmarkHit(b *testing.B) {
 // token that another instance has rotated are void at once.
 func TestACredentialIsNeverCheckedByWhatIsRemembered(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		var looked server.QueryClientFunc
+		var looked storage.QueryClientFunc
 		p := oauthtest.New(t, db, func(c *server.Config) {
 			cached, err := clientcache.New[oauthtest.Client](db, clientcache.Options{TTL: time.Hour})
 			require.NoError(t, err)

@@ -8,7 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // auditStore reads a gormstore.Audits of any model.
@@ -59,7 +59,7 @@ func (k *kit) audits(t *testing.T) {
 		stored := &models.TokenMixin{}
 		fill(stored)
 		now := time.Now()
-		check(t, all[0].tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored, User: k.user, Time: now, GrantType: oddText}))
+		check(t, all[0].tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeIssue, Token: stored, User: k.user, Time: now, GrantType: oddText}))
 		page, err := in(1).audits(t.Context(), gormstore.AuditQuery{UserID: k.user.GetUserID(), GrantID: stored.GrantID})
 		check(t, err)
 		if len(page) != 1 {

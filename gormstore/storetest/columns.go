@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // oddText is text that a database may corrupt: quotes, and characters of two to four
@@ -24,8 +25,8 @@ func (k *kit) columns(t *testing.T) {
 	t.Run("token", func(t *testing.T) {
 		stored := &models.TokenMixin{}
 		fill(stored)
-		check(t, in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored, User: k.user}))
-		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
+		check(t, in.tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeIssue, Token: stored, User: k.user}))
+		found, err := in.tokens.Query(t.Context(), storage.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)
 		if found == nil {
 			t.Fatal("the token is not found by its digest")
@@ -35,14 +36,14 @@ func (k *kit) columns(t *testing.T) {
 			t.Errorf("the user of the token is %q, want %q", found.UserID, k.user.GetUserID())
 		}
 		again := *stored
-		if err := in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: &again, User: k.user}); err == nil {
+		if err := in.tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeIssue, Token: &again, User: k.user}); err == nil {
 			t.Error("two tokens with the same digest were stored: the unique index on access_token is missing")
 		}
 	})
 	t.Run("token of a client that acts for itself", func(t *testing.T) {
 		stored := &models.TokenMixin{Authorization: models.Authorization{ClientID: "itself"}, AccessToken: rand.Text()}
-		check(t, in.tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: stored}))
-		found, err := in.tokens.Query(t.Context(), server.TokenQuery{AccessToken: stored.AccessToken})
+		check(t, in.tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeIssue, Token: stored}))
+		found, err := in.tokens.Query(t.Context(), storage.TokenQuery{AccessToken: stored.AccessToken})
 		check(t, err)
 		if found == nil || found.UserID != "" {
 			t.Errorf("a token without a user is read back as %+v", found)

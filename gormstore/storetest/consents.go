@@ -11,8 +11,8 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // consentStore is a gormstore.Consents of any models.
@@ -142,7 +142,7 @@ func (k *kit) consents(t *testing.T, model any) {
 		if found, err := in(0).consents.QueryConsent(t.Context(), k.user.GetUserID(), c.id); err != nil || found != nil {
 			t.Errorf("the revoked consent is still remembered: %+v %v", found, err)
 		}
-		if found, err := in(0).consents.QueryConsent(t.Context(), server.UserID(stranger.GetUserID()).GetUserID(), c.id); err != nil || found == nil {
+		if found, err := in(0).consents.QueryConsent(t.Context(), storage.UserID(stranger.GetUserID()).GetUserID(), c.id); err != nil || found == nil {
 			t.Errorf("another user's consent was removed: %v", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -52,7 +53,7 @@ func (in *instance) poll(c client, deviceCode string) answer {
 	return in.post(in.server.CreateTokenResponse, url.Values{"grant_type": {deviceGrant}, "device_code": {deviceCode}}, c)
 }
 
-func (in *instance) decide(userCode string, user server.User, approved bool) error {
+func (in *instance) decide(userCode string, user storage.User, approved bool) error {
 	values := url.Values{"user_code": {userCode}}
 	consent, err := in.devices.GetConsentGrant(in.server, form(values), user)
 	if err != nil {

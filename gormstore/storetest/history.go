@@ -11,7 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/history"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // history: everything that many concurrent clients were told, on many instances, is
@@ -61,7 +61,7 @@ type system struct {
 	client client
 	// service is a client that exchanges access tokens of the first client.
 	service client
-	user    server.User
+	user    storage.User
 }
 
 // Authorize gets a code.
@@ -99,7 +99,7 @@ func (s system) End() history.Answer {
 		err = s.tokens.RevokeClient(brief(), s.client.id, time.Now(), more...)
 	}
 	switch {
-	case errors.Is(err, server.ErrUnavailable):
+	case errors.Is(err, storage.ErrUnavailable):
 		return history.Answer{Outcome: history.Unknown}
 	case err != nil:
 		s.t.Errorf("ending all grants failed: %v", err)

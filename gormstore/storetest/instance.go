@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -36,8 +37,8 @@ const (
 
 // tokenStore is a gormstore.Tokens of any model.
 type tokenStore interface {
-	Save(ctx context.Context, exchange server.Exchange) error
-	Query(ctx context.Context, query server.TokenQuery) (*server.StoredToken, error)
+	Save(ctx context.Context, exchange storage.Exchange) error
+	Query(ctx context.Context, query storage.TokenQuery) (*storage.StoredToken, error)
 	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
 	RevokeClient(ctx context.Context, clientID string, now time.Time, more ...gormstore.Erasable) error
 	RevokeUser(ctx context.Context, userID string, now time.Time, more ...gormstore.Erasable) error
@@ -58,7 +59,7 @@ type instance struct {
 
 	tokens       tokenStore
 	codes        codeStore
-	queryClient  server.QueryClientFunc
+	queryClient  storage.QueryClientFunc
 	rotateSecret func(ctx context.Context, clientID string, rotation gormstore.SecretRotation) (string, error)
 	prune        func(ctx context.Context, options gormstore.PruneOptions) error
 	erase        func(ctx context.Context, userID string) (removed int64, err error)
@@ -69,7 +70,7 @@ type instance struct {
 	erasable []gormstore.Erasable
 	devices  *endpoint.DeviceAuthorization
 	pushed   par.Storage
-	replays  server.ReplayStorage
+	replays  storage.Replays
 	sessions sessionStore
 	consents consentStore
 	audits   auditStore
@@ -165,7 +166,7 @@ func (in *instance) post(handler http.HandlerFunc, values url.Values, c client) 
 
 // authorize makes the user grant the client a code, and returns the status and the
 // parameters of the redirect. more overrides parameters of a valid request.
-func (in *instance) authorize(c client, user server.User, more url.Values) (int, url.Values) {
+func (in *instance) authorize(c client, user storage.User, more url.Values) (int, url.Values) {
 	query := url.Values{
 		"response_type": {"code"}, "client_id": {c.id}, "redirect_uri": {redirectURI},
 		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
@@ -177,7 +178,7 @@ func (in *instance) authorize(c client, user server.User, more url.Values) (int,
 }
 
 // page returns the decision value of the consent page for a request.
-func (in *instance) page(query string, user server.User) server.Decision {
+func (in *instance) page(query string, user storage.User) server.Decision {
 	consent, err := in.server.GetConsentGrant(httptest.NewRequest(http.MethodGet, "/?"+query, http.NoBody), user) //nolint:noctx // a request of a test's browser
 	if err != nil {
 		return "" // the response will show it
@@ -186,7 +187,7 @@ func (in *instance) page(query string, user server.User) server.Decision {
 }
 
 // agree makes the user allow what the page shows.
-func (in *instance) agree(query string, page server.Decision, user server.User) (int, url.Values) {
+func (in *instance) agree(query string, page server.Decision, user storage.User) (int, url.Values) {
 	r := form(url.Values{server.DecisionField: {string(page)}, server.ConfirmField: {"yes"}})
 	r.URL.RawQuery = query
 	w := httptest.NewRecorder()
@@ -199,7 +200,7 @@ func (in *instance) agree(query string, page server.Decision, user server.User) 
 }
 
 // code makes the user grant the client a code, and returns it.
-func (in *instance) code(t testing.TB, c client, user server.User) string {
+func (in *instance) code(t testing.TB, c client, user storage.User) string {
 	t.Helper()
 	status, params := in.authorize(c, user, nil)
 	if params.Get("code") == "" {
@@ -215,7 +216,7 @@ func (in *instance) redeem(c client, code string) answer {
 }
 
 // grant is authorize and redeem.
-func (in *instance) grant(t testing.TB, c client, user server.User) answer {
+func (in *instance) grant(t testing.TB, c client, user storage.User) answer {
 	t.Helper()
 	a := in.redeem(c, in.code(t, c, user))
 	if !a.ok() {

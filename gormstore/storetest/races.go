@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -155,14 +156,14 @@ func (k *kit) races(t *testing.T) {
 	t.Run("what was read before a revocation does not help after it", func(t *testing.T) {
 		c := k.publicClient(t)
 		presented := secret.Present(in(0).grant(t, c, k.user).Refresh)
-		found, err := in(0).tokens.Query(t.Context(), server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
+		found, err := in(0).tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
 		check(t, err)
 		if found == nil {
 			t.Fatal("the grant is not found by its refresh token")
 		}
 		check(t, in(1).tokens.RevokeGrant(t.Context(), presented.GrantID, time.Now()))
-		if err := in(0).tokens.Save(t.Context(), server.Exchange{
-			Kind: server.ExchangeRotate, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: presented.GrantID}, AccessToken: c.id}, From: found.Token, Presented: presented.Digest,
+		if err := in(0).tokens.Save(t.Context(), storage.Exchange{
+			Kind: storage.ExchangeRotate, Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: presented.GrantID}, AccessToken: c.id}, From: found.Token, Presented: presented.Digest,
 		}); err == nil {
 			t.Error("a refresh token was rotated after its grant was revoked")
 		}

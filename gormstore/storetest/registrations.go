@@ -9,6 +9,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Registrations tests the models C of clients and T of tokens with clients that register
@@ -48,7 +49,7 @@ func (k *kit) registrations(t *testing.T) {
 		if found == nil {
 			return nil
 		}
-		return found.(server.RegisteredClient).AsClientMixin()
+		return found.(storage.RegisteredClient).AsClientMixin()
 	}
 
 	t.Run("one of many updates happens", func(t *testing.T) {

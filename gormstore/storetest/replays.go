@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Replays tests the model R of things that may be presented only once.
@@ -59,14 +60,14 @@ func (k *kit) replays(t *testing.T, model any) {
 		outcome := func(i int, key string, more error) (accessToken string, err error) {
 			req := &server.Request{Server: in(i).server, Time: time.Now()}
 			for _, presented := range []string{key, key + " and another"} {
-				req.Spend(server.Spend{Replays: in(i).replays, Key: presented, ExpiresAt: time.Now().Add(time.Minute), Refusal: refused})
+				req.Spend(storage.Spend{Replays: in(i).replays, Key: presented, ExpiresAt: time.Now().Add(time.Minute), Refusal: refused})
 			}
 			token := &models.TokenMixin{AccessToken: secret.Digest(rand.Text()), TokenType: "Bearer", Authorization: models.Authorization{ClientID: "c"}}
 			return token.AccessToken, req.StoreOutcome(t.Context(), func(ctx context.Context) error {
 				if more != nil {
 					return more
 				}
-				return in(i).tokens.Save(ctx, server.Exchange{Kind: server.ExchangeIssue, Token: token, Time: req.Time})
+				return in(i).tokens.Save(ctx, storage.Exchange{Kind: storage.ExchangeIssue, Token: token, Time: req.Time})
 			})
 		}
 		for range rounds {
@@ -80,7 +81,7 @@ func (k *kit) replays(t *testing.T, model any) {
 				if err != nil && !errors.Is(err, refused) {
 					t.Error(err)
 				}
-				found, queryErr := in(i).tokens.Query(t.Context(), server.TokenQuery{AccessToken: accessToken})
+				found, queryErr := in(i).tokens.Query(t.Context(), storage.TokenQuery{AccessToken: accessToken})
 				check(t, queryErr)
 				if (found != nil) != (err == nil) {
 					t.Errorf("a token is stored: %v, and the error is %v", found != nil, err)

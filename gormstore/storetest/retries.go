@@ -8,15 +8,15 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/internal/faults"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // exchange prepares a call that changes something. The call returns the answer, and a
 // function that reports whether the answer's change is in the database.
-type exchange func(t *testing.T, in *instance, c client, user server.User) (call func(broken *instance) (a answer, done func() bool))
+type exchange func(t *testing.T, in *instance, c client, user storage.User) (call func(broken *instance) (a answer, done func() bool))
 
 var exchanges = map[string]exchange{
-	"authorize": func(_ *testing.T, in *instance, c client, user server.User) func(*instance) (answer, func() bool) {
+	"authorize": func(_ *testing.T, in *instance, c client, user storage.User) func(*instance) (answer, func() bool) {
 		return func(broken *instance) (answer, func() bool) {
 			_, params := broken.authorize(c, user, nil)
 			if params.Get("code") == "" {
@@ -25,7 +25,7 @@ var exchanges = map[string]exchange{
 			return answer{Status: http.StatusOK}, func() bool { return in.redeem(c, params.Get("code")).ok() }
 		}
 	},
-	"redeem": func(t *testing.T, in *instance, c client, user server.User) func(*instance) (answer, func() bool) {
+	"redeem": func(t *testing.T, in *instance, c client, user storage.User) func(*instance) (answer, func() bool) {
 		t.Helper()
 		code := in.code(t, c, user)
 		return func(broken *instance) (answer, func() bool) {
@@ -33,7 +33,7 @@ var exchanges = map[string]exchange{
 			return a, func() bool { return in.valid(a.Access) }
 		}
 	},
-	"refresh": func(t *testing.T, in *instance, c client, user server.User) func(*instance) (answer, func() bool) {
+	"refresh": func(t *testing.T, in *instance, c client, user storage.User) func(*instance) (answer, func() bool) {
 		t.Helper()
 		token := in.grant(t, c, user)
 		return func(broken *instance) (answer, func() bool) {
@@ -41,7 +41,7 @@ var exchanges = map[string]exchange{
 			return a, func() bool { return in.valid(a.Access) }
 		}
 	},
-	"revoke": func(t *testing.T, in *instance, c client, user server.User) func(*instance) (answer, func() bool) {
+	"revoke": func(t *testing.T, in *instance, c client, user storage.User) func(*instance) (answer, func() bool) {
 		t.Helper()
 		token := in.grant(t, c, user)
 		return func(broken *instance) (answer, func() bool) {

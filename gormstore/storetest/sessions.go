@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // sessionStore is a gormstore.Sessions of any models.
@@ -68,7 +69,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"},
 	})
 	openid := url.Values{"scope": {"openid"}}
-	signedIn := func() (server.User, string) {
+	signedIn := func() (storage.User, string) {
 		id := rand.Text()
 		return server.SignedIn{User: k.user, Authentication: server.Authentication{Time: time.Now().Unix(), SessionID: id}}, id
 	}
@@ -81,7 +82,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			switch {
 			case err == nil:
 				return ended
-			case try == tries || !errors.Is(err, server.ErrUnavailable): // an engine may refuse for longer than the store tries
+			case try == tries || !errors.Is(err, storage.ErrUnavailable): // an engine may refuse for longer than the store tries
 				t.Errorf("the session cannot be ended: %v", err)
 				return new(oidc.EndedSession)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Config says what to test.
@@ -52,7 +53,7 @@ func Run[U, C, T, A any, PU gormstore.UserModel[U], PC gormstore.ClientModel[C],
 	}
 	k := &kit{parts: config.Parts}
 	k.tokenModel, k.codeModel = new(T), new(A)
-	k.newUser = func(t testing.TB, db *gorm.DB) server.User {
+	k.newUser = func(t testing.TB, db *gorm.DB) storage.User {
 		t.Helper()
 		row := new(U)
 		config.Prepare(row)
@@ -126,10 +127,10 @@ type indexes struct {
 type kit struct {
 	handles               []*gorm.DB
 	tokenModel, codeModel any
-	user                  server.User
+	user                  storage.User
 	parts                 []Part
 
-	newUser   func(t testing.TB, db *gorm.DB) server.User
+	newUser   func(t testing.TB, db *gorm.DB) storage.User
 	newClient func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client
 	assemble  func(t testing.TB, db *gorm.DB, config server.Config) *instance
 }

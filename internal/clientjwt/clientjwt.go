@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Answer is one kind of such a response.
@@ -160,7 +161,7 @@ func encryptionOf(metadata *models.ClientMetadata, member string) jose.ContentEn
 
 // Algorithm returns the algorithm that signs the response to a client: the one that the
 // client chose, or else RS256, or else the first of Algorithms.
-func (a Answer) Algorithm(client server.Client) jose.SignatureAlgorithm {
+func (a Answer) Algorithm(client storage.Client) jose.SignatureAlgorithm {
 	chosen := jose.SignatureAlgorithm(text(metadataOf(client), a.signedBy()))
 	switch {
 	case slices.Contains(a.Algorithms, chosen):
@@ -174,7 +175,7 @@ func (a Answer) Algorithm(client server.Client) jose.SignatureAlgorithm {
 
 // Sign returns the claims as a signed JWT of the type typ, which is then encrypted if the
 // client registered for encryption (OpenID Connect Core section 10.2).
-func (a Answer) Sign(ctx context.Context, client server.Client, now time.Time, typ string, claims map[string]any) (string, error) {
+func (a Answer) Sign(ctx context.Context, client storage.Client, now time.Time, typ string, claims map[string]any) (string, error) {
 	signed, err := jwk.SignJWT(ctx, a.Keys, a.Algorithm(client), now, typ, claims)
 	if err != nil || !a.Encrypts(client) {
 		return signed, err
@@ -183,15 +184,17 @@ func (a Answer) Sign(ctx context.Context, client server.Client, now time.Time, t
 }
 
 // Signs reports whether a client registered a signature algorithm for the response.
-func (a Answer) Signs(client server.Client) bool { return text(metadataOf(client), a.signedBy()) != "" }
+func (a Answer) Signs(client storage.Client) bool {
+	return text(metadataOf(client), a.signedBy()) != ""
+}
 
 // Encrypts reports whether a client registered for encryption of the response.
-func (a Answer) Encrypts(client server.Client) bool {
+func (a Answer) Encrypts(client storage.Client) bool {
 	return text(metadataOf(client), a.encryptedBy()) != ""
 }
 
 // Encrypt encrypts plain for a client that registered for encryption.
-func (a Answer) Encrypt(ctx context.Context, client server.Client, plain []byte, contentType jose.ContentType) (string, error) {
+func (a Answer) Encrypt(ctx context.Context, client storage.Client, plain []byte, contentType jose.ContentType) (string, error) {
 	metadata := metadataOf(client)
 	to := recipient{algorithm: jose.KeyAlgorithm(text(metadata, a.encryptedBy())), encryption: encryptionOf(metadata, a.encryptedWith()), contentType: contentType}
 	var sealed string
@@ -244,8 +247,8 @@ func (r recipient) seal(keySet, plain []byte) (string, error) {
 }
 
 // metadataOf returns a client's metadata; nil if the model does not have it.
-func metadataOf(client server.Client) *models.ClientMetadata {
-	registered, ok := client.(server.RegisteredClient)
+func metadataOf(client storage.Client) *models.ClientMetadata {
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return nil
 	}

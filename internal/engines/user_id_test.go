@@ -10,7 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // tokenOf is a token of a user whose id has some type.
@@ -37,9 +37,9 @@ func userIDRoundTrip[ID any](text string, want ID) func(*testing.T) {
 				tokens, err := gormstore.NewTokens[tokenOf[ID]](db)
 				require.NoError(t, err)
 				token := &models.TokenMixin{Authorization: models.Authorization{GrantID: "g"}, AccessToken: "a"}
-				require.NoError(t, tokens.Save(t.Context(), server.Exchange{Kind: server.ExchangeIssue, Token: token, User: server.UserID(text)}))
+				require.NoError(t, tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeIssue, Token: token, User: storage.UserID(text)}))
 
-				found, err := tokens.Query(t.Context(), server.TokenQuery{AccessToken: "a"})
+				found, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
 				require.NoError(t, err)
 				require.NotNil(t, found)
 				assert.Equal(t, text, found.UserID)

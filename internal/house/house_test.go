@@ -48,6 +48,7 @@ var floors = []struct {
 	{module + "/server/forwarded", 1},
 	{module + "/server/fetch", 1},
 	{module + "/server/assertion", 1},
+	{module + "/server/storage", 1},
 	{module + "/server/clientmeta", 1},
 	{module + "/server/display", 1},
 	{module + "/server", 2},

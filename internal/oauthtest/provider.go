@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // User is a resource owner.
@@ -209,7 +210,7 @@ func (p *Provider) must(err error) {
 	}
 }
 
-func (p *Provider) authenticate(_ context.Context, _ *server.Request, _, password string) (server.User, error) {
+func (p *Provider) authenticate(_ context.Context, _ *server.Request, _, password string) (storage.User, error) {
 	if password != Password {
 		return nil, nil
 	}
@@ -384,7 +385,7 @@ func (p *Provider) Consent(rawQuery string, header ...string) Answer {
 
 // Decide looks at the page as the user, and sends their decision from it; a nil user is
 // a denial. What has no page is sent without.
-func (p *Provider) Decide(rawQuery, body string, user server.User) Answer {
+func (p *Provider) Decide(rawQuery, body string, user storage.User) Answer {
 	p.T.Helper()
 	asked := user
 	if server.IsNilUser(user) {
@@ -397,7 +398,7 @@ func (p *Provider) Decide(rawQuery, body string, user server.User) Answer {
 }
 
 // Decision is what the page gives back that the user is shown; empty when there is none.
-func (p *Provider) Decision(rawQuery string, user server.User) server.Decision {
+func (p *Provider) Decision(rawQuery string, user storage.User) server.Decision {
 	p.T.Helper()
 	consent, err := p.Server.GetConsentGrant(p.newRequest(http.MethodGet, "/oauth/authorize?"+rawQuery, "", nil), user)
 	if err != nil {
@@ -408,7 +409,7 @@ func (p *Provider) Decision(rawQuery string, user server.User) server.Decision {
 
 // Send sends a request to the authorization endpoint as it is, of a program that takes
 // it for the decision of the user; a nil user is a denial.
-func (p *Provider) Send(method, rawQuery, body string, user server.User, header ...string) Answer {
+func (p *Provider) Send(method, rawQuery, body string, user storage.User, header ...string) Answer {
 	p.T.Helper()
 	return p.Do(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.Server.CreateAuthorizationResponse(w, r, user)
@@ -417,7 +418,7 @@ func (p *Provider) Send(method, rawQuery, body string, user server.User, header 
 
 // DecideDevice looks at the verification page as the user, and sends their decision on
 // the device from it.
-func (p *Provider) DecideDevice(devices *endpoint.DeviceAuthorization, userCode string, user server.User, approved bool) error {
+func (p *Provider) DecideDevice(devices *endpoint.DeviceAuthorization, userCode string, user storage.User, approved bool) error {
 	p.T.Helper()
 	body := url.Values{"user_code": {userCode}}
 	consent, err := devices.GetConsentGrant(p.Server, p.newRequest(http.MethodPost, "/device", body.Encode(), nil), user)

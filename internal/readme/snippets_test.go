@@ -30,6 +30,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // The code of the pages, which quote it. It compiles, and is not run.
@@ -129,7 +130,7 @@ var (
 	claims    func(context.Context, *oidc.ClaimsInput) error
 	types     map[string]grant.AuthorizationDetailType
 	hook      server.ObserveHook
-	user      server.User
+	user      storage.User
 	roots     *x509.CertPool
 	sessionID string
 	allModels []any

@@ -104,7 +104,7 @@ func (b *Budget) end() {
 const readAgain = 4
 
 // StaleAfter returns how long a request may rely on the generations of a client and a user that
-// it has read. After that it reads them again, see server.Generational.
+// it has read. After that it reads them again, see storage.Generational.
 func StaleAfter(ctx context.Context) time.Duration { return Of(ctx) / readAgain }
 
 // UnderWay returns how long a request may continue to issue something under a generation that it

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestCallsOfARequestShareItsStorageBudget(t *testing.T) {
@@ -64,7 +65,7 @@ func TestTheStorageBudgetIsASetting(t *testing.T) {
 		var got time.Duration
 		p := oauthtest.New(t, db, func(c *server.Config) {
 			c.StorageBudget = given
-			c.QueryUser = func(ctx context.Context, _ string) (server.User, error) {
+			c.QueryUser = func(ctx context.Context, _ string) (storage.User, error) {
 				got = budget.Of(ctx)
 				return &oauthtest.User{ID: 1}, nil
 			}

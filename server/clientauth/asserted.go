@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -35,13 +36,13 @@ const assertionJWTType = "client-authentication+jwt"
 type asserted struct {
 	method     string
 	algorithms []jose.SignatureAlgorithm
-	replays    server.ReplayStorage
+	replays    storage.Replays
 	verify     func(ctx context.Context, req *server.Request, assertion *assertion.Assertion, client *models.ClientMixin) error
 }
 
 // authenticate verifies the request's assertion. An assertion can be used once: the engine
 // spends it.
-func (a asserted) authenticate(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (a asserted) authenticate(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	if req.Params.Get("client_assertion_type") != assertionType {
 		return nil, server.NewError(server.InvalidRequest, "The 'client_assertion_type' is not supported.").
 			Because("the type of the client assertion is not supported", slog.String("client_assertion_type", req.Params.Get("client_assertion_type")))
@@ -63,7 +64,7 @@ func (a asserted) authenticate(ctx context.Context, req *server.Request, query s
 	if err := a.checkSignature(ctx, req, assertion, client); err != nil {
 		return nil, err
 	}
-	req.Spend(server.Spend{
+	req.Spend(storage.Spend{
 		Replays: a.replays, Key: assertion.ReplayKey(), ExpiresAt: assertion.RememberUntil(), Proof: true,
 		Refusal: &server.NotAuthenticated{Reason: reason.New("the client assertion was used before")},
 	})
@@ -83,7 +84,7 @@ func (asserted) check(req *server.Request, assertion *assertion.Assertion) error
 
 // checkSignature returns nil if the client signed the assertion, with its registered
 // algorithm if it registered one.
-func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *assertion.Assertion, client server.Client) error {
+func (a asserted) checkSignature(ctx context.Context, req *server.Request, assertion *assertion.Assertion, client storage.Client) error {
 	registered, err := registeredClient(client, a.method)
 	if err != nil {
 		return err
@@ -104,8 +105,8 @@ func (a asserted) checkSignature(ctx context.Context, req *server.Request, asser
 }
 
 // registeredClient returns the client's mixin, or an error if the client has none.
-func registeredClient(client server.Client, method string) (*models.ClientMixin, error) {
-	registered, ok := client.(server.RegisteredClient)
+func registeredClient(client storage.Client, method string) (*models.ClientMixin, error) {
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return nil, fmt.Errorf("clientauth: %s needs the client's registered metadata, which a %T does not have: it must embed models.ClientMixin", method, client)
 	}

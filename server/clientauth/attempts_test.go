@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // named is a client with an id that shares its count with no other of these tests.
@@ -120,8 +121,8 @@ func TestRetryAfterTellsTheTruth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv, err := server.New(server.Config{
 				Issuer: oauthtest.Issuer, ClientAuthMethods: clientauth.Defaults(), FailedAuthentications: limiter,
-				QueryClient: func(context.Context, string) (server.Client, error) { return client, nil },
-				SaveToken:   func(context.Context, server.Exchange) error { return nil },
+				QueryClient: func(context.Context, string) (storage.Client, error) { return client, nil },
+				SaveToken:   func(context.Context, storage.Exchange) error { return nil },
 			})
 			require.NoError(t, err)
 			require.NoError(t, srv.RegisterGrant(&grant.ClientCredentials{}))

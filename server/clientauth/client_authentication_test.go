@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func basic(id, secret string) []string {
@@ -364,7 +365,7 @@ func (digestMethod) AuthMethod() string { return "by_name" }
 
 func (digestMethod) Presented(req *server.Request) bool { return req.HTTP.Header.Get("X-Client") != "" }
 
-func (digestMethod) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (digestMethod) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	return query(ctx, req.HTTP.Header.Get("X-Client"))
 }
 

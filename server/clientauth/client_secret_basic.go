@@ -8,6 +8,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientSecretBasic is HTTP Basic authentication with the client id and secret (RFC 6749
@@ -45,7 +46,7 @@ func (ClientSecretBasic) CheckClientMetadata(_ context.Context, _ *server.Reques
 // AuthenticateClient checks the id and secret of the header. RFC 6749 requires them to be
 // form-urlencoded first, but many clients send their secret unencoded, so both spellings
 // are accepted.
-func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (ClientSecretBasic) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	clientID, secrets, ok := req.BasicCredentials()
 	if !ok {
 		return nil, &server.NotAuthenticated{Reason: reason.New("the Basic header is malformed")}

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientSecretJWT is authentication by a JWT that the client signs with its secret (RFC
@@ -37,7 +38,7 @@ type ClientSecretJWT struct {
 	// client secret records which of them it was derived from.
 	Key []byte
 	// Replays remembers which assertions were used.
-	Replays server.ReplayStorage
+	Replays storage.Replays
 
 	secrets          secret.Keyring // of the server on which the method is registered
 	noOlderInstances bool
@@ -147,7 +148,7 @@ func signedWithSecret(req *server.Request) bool {
 }
 
 // AuthenticateClient verifies the assertion, which can be used once.
-func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (m *ClientSecretJWT) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	a := asserted{models.ClientSecretJWT, secretAlgorithms(), m.Replays, m.verify}
 	return a.authenticate(ctx, req, query)
 }

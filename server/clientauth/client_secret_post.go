@@ -7,6 +7,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClientSecretPost is authentication by the client id and secret in the body (RFC 6749
@@ -41,7 +42,7 @@ func (ClientSecretPost) CheckClientMetadata(_ context.Context, _ *server.Request
 }
 
 // AuthenticateClient checks the id and secret of the body.
-func (ClientSecretPost) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (ClientSecretPost) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	client, err := query(ctx, req.Params.Get("client_id"))
 	if err != nil {
 		return nil, err

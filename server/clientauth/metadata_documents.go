@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // MetadataDocuments supports clients whose client id is the https URL of their metadata
@@ -135,7 +136,7 @@ func documentURLProblem(clientID string) string {
 
 // LookUpClient finds a client by its document. It returns found unchanged if that was not
 // made from a document, or if its document is still fresh.
-func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found server.Client) (server.Client, error) {
+func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, clientID string, found storage.Client) (storage.Client, error) {
 	if problem := documentURLProblem(clientID); problem != "" {
 		if scheme, _, ok := strings.Cut(clientID, "://"); found == nil && ok && weburi.IsWeb(strings.ToLower(scheme)) {
 			return nil, reason.New("the client id is not the URL of a metadata document", slog.String("document", clientID), slog.String("fault", "it "+problem))
@@ -146,7 +147,7 @@ func (m *MetadataDocuments) LookUpClient(ctx context.Context, s *server.Server, 
 	if found == nil {
 		return lookup.first(ctx)
 	}
-	registered, ok := found.(server.RegisteredClient)
+	registered, ok := found.(storage.RegisteredClient)
 	if !ok || registered.AsClientMixin().ClientSource != models.ClientByDocument {
 		return found, nil
 	}
@@ -163,7 +164,7 @@ type documentLookup struct {
 // first finds a client that is not stored yet. An authorization is decided by the current
 // document, so it is fetched anew; token requests, such as those of a polling device, may
 // use the cached document.
-func (l documentLookup) first(ctx context.Context) (server.Client, error) {
+func (l documentLookup) first(ctx context.Context) (storage.Client, error) {
 	hidden, err := l.Storage.HidesClient(ctx, l.clientID)
 	if err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func (l documentLookup) first(ctx context.Context) (server.Client, error) {
 
 // again returns a client that is stored, and fetches its document again once the cached one
 // has expired. A row that was never checked does not count as cached.
-func (l documentLookup) again(ctx context.Context, found server.RegisteredClient) (server.Client, error) {
+func (l documentLookup) again(ctx context.Context, found storage.RegisteredClient) (storage.Client, error) {
 	row, now := found.AsClientMixin(), l.server.Now().Unix()
 	if now < row.DocumentExpiresAt {
 		return found, nil
@@ -362,7 +363,7 @@ func (l documentLookup) check(ctx context.Context, metadata models.ClientMetadat
 
 // TokenIssued stores a client that gets its first token.
 func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
-	registered, ok := req.Client.(server.RegisteredClient)
+	registered, ok := req.Client.(storage.RegisteredClient)
 	if !ok || registered.AsClientMixin().ClientSource != models.ClientByDocument || registered.AsClientMixin().ClientIDIssuedAt != 0 {
 		return
 	}
@@ -376,7 +377,7 @@ func (m *MetadataDocuments) TokenIssued(ctx context.Context, req *server.Request
 // ClientDocumentStorage stores the clients whose id is the URL of their metadata document.
 type ClientDocumentStorage interface {
 	// DocumentClient returns a client of the program's own model that is not stored yet.
-	DocumentClient(record *models.ClientMixin) server.Client
+	DocumentClient(record *models.ClientMixin) storage.Client
 	// HidesClient reports whether the client has a row that lookups do not return, because it was
 	// deleted or a condition excludes it. Its document must not bring it back.
 	HidesClient(ctx context.Context, clientID string) (bool, error)

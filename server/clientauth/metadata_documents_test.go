@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // site serves documents, and counts how often it was asked.
@@ -141,7 +142,7 @@ func TestMetadataDocuments(t *testing.T) {
 			watcher := p.NewClient(nil)
 			require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
 				QueryToken:      gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
-				CheckPermission: func(context.Context, *server.Request, *server.StoredToken) (bool, error) { return true, nil },
+				CheckPermission: func(context.Context, *server.Request, *storage.StoredToken) (bool, error) { return true, nil },
 			}))
 			assert.Equal(t, id, p.Introspect(watcher, "token="+next.Body["access_token"]).Body["client_id"])
 			require.Equal(t, http.StatusOK, p.Revoke(client, "token="+next.Body["refresh_token"]).Status)

@@ -6,6 +6,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // None is the method of public clients, which send their client_id and no proof (RFC 6749
@@ -33,12 +34,12 @@ func onlyNamesItself(req *server.Request) bool {
 }
 
 // AuthenticateClient returns the client that the request names.
-func (None) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (None) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	return named(ctx, req, query)
 }
 
 // named returns the client that a request names, without any proof.
-func named(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func named(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	client, err := query(ctx, req.ClaimedClientID())
 	if err == nil && client == nil {
 		err = &server.NotAuthenticated{Reason: req.WhyNoClient(reason.New("the client is unknown"))}

@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // PrivateKeyJWT is authentication by a JWT that the client signs with its private key,
@@ -18,7 +19,7 @@ import (
 // Core section 9). The server stores no secret that could be stolen.
 type PrivateKeyJWT struct {
 	// Replays remembers which assertions were used.
-	Replays server.ReplayStorage
+	Replays storage.Replays
 	// Fetcher fetches the key sets of clients with a jwks_uri. nil refuses such clients.
 	Fetcher *fetch.Fetcher
 	// Algorithms are the algorithms with which clients may sign. nil means all that the
@@ -73,7 +74,7 @@ func (*PrivateKeyJWT) Presented(req *server.Request) bool {
 }
 
 // AuthenticateClient verifies the assertion, which can be used once.
-func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (m *PrivateKeyJWT) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	a := asserted{models.PrivateKeyJWT, req.Server.SignatureAlgorithms(m.Algorithms), m.Replays, m.verify}
 	return a.authenticate(ctx, req, query)
 }

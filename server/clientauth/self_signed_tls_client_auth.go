@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // SelfSignedTLSClientAuth is authentication by a self-signed client certificate that the
@@ -52,7 +53,7 @@ func (*SelfSignedTLSClientAuth) Presented(req *server.Request) bool {
 }
 
 // AuthenticateClient checks that the certificate is in the client's key set.
-func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (m *SelfSignedTLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	client, err := named(ctx, req, query)
 	if err != nil {
 		return nil, err

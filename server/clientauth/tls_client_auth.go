@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // TLSClientAuth is authentication by a client certificate that a certificate authority
@@ -106,7 +107,7 @@ func (*TLSClientAuth) Presented(req *server.Request) bool {
 }
 
 // AuthenticateClient verifies the certificate.
-func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query server.QueryClientFunc) (server.Client, error) {
+func (m *TLSClientAuth) AuthenticateClient(ctx context.Context, req *server.Request, query storage.QueryClientFunc) (storage.Client, error) {
 	client, err := named(ctx, req, query)
 	if err != nil {
 		return nil, err

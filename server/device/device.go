@@ -8,13 +8,14 @@ import (
 
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Code is a stored device authorization (RFC 8628).
 // [github.com/gormoauth/gormoauth/models.DeviceCodeMixin] implements all of it; a method declared
 // on the program's model takes precedence.
 type Code interface {
-	server.CredentialRecord
+	storage.CredentialRecord
 	// GetClientID returns the id of the client that asks.
 	GetClientID() string
 	// GetGranted returns the scope, audience and authorization details that it asks for.
@@ -40,7 +41,7 @@ type StoredCode struct {
 	UserID string
 }
 
-// Storage stores device authorizations. An approved one is spent by [server.SaveTokenFunc].
+// Storage stores device authorizations. An approved one is spent by [storage.SaveTokenFunc].
 type Storage interface {
 	// SaveDeviceCode stores a device authorization; the record contains only digests. It returns
 	// ErrTaken if another one has the same user code.
@@ -71,12 +72,12 @@ type Decision struct {
 	// is not known.
 	DeviceCode Code
 	// User is the user who decided.
-	User server.User
+	User storage.User
 	// Approved reports whether the device may have what it asks for.
 	Approved bool
 	// Authentication says when and how the user signed in.
 	Authentication server.Authentication
-	// UserGeneration is the generation of the user who approved, see [server.Generational].
+	// UserGeneration is the generation of the user who approved, see [storage.Generational].
 	UserGeneration int64
 	// Time is when the user decided.
 	Time time.Time

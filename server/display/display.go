@@ -16,7 +16,7 @@ import (
 // longestExcerpt is the maximum length of an excerpt in an error description, in bytes.
 const longestExcerpt = 100
 
-// Client is a client as a page shows it, such as a server.Client. With the method
+// Client is a client as a page shows it, such as a storage.Client. With the method
 // AsClientMixin of models.ClientMixin it has names and addresses.
 type Client interface{ GetClientID() string }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/doctor"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // secret is 32 random bytes, which a program reads from where it keeps its secrets.
@@ -33,6 +34,6 @@ func ExampleProgram() {
 	// Output: grave: https://id.example.com/oauth/token is not served: the handler answers 404 to /oauth/token, so clients that use it fail; remedy: mux.Handle("/oauth/token", …), see Server.Routes; or set Config.EndpointPaths
 }
 
-func findClient(context.Context, string) (server.Client, error) { return nil, nil }
+func findClient(context.Context, string) (storage.Client, error) { return nil, nil }
 
-func saveToken(context.Context, server.Exchange) error { return nil }
+func saveToken(context.Context, storage.Exchange) error { return nil }

@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Proofs checks DPoP proofs (RFC 9449 section 4.3). A client signs each of its requests with
@@ -34,7 +35,7 @@ import (
 // and APIs check proofs in the same way.
 type Proofs struct {
 	// Replays remembers the proofs that were presented.
-	Replays server.ReplayStorage
+	Replays storage.Replays
 	// NonceKey requires a nonce in proofs, so that they cannot be made in advance (RFC 9449
 	// section 8). A nonce is never accepted for longer than ten minutes. The key has at least 32
 	// random bytes, the same on every instance. Without NonceKey and Secrets no nonce is
@@ -120,13 +121,13 @@ func (p *Proofs) Check(r *http.Request, target, accessToken string, now time.Tim
 }
 
 // Verify is Check for a request that the server itself handles. It does not spend the proof: pass
-// the returned [server.Spend] to [server.Request.Spend].
-func (p *Proofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend server.Spend, err error) {
+// the returned [storage.Spend] to [server.Request.Spend].
+func (p *Proofs) Verify(r *http.Request, target, accessToken string, now time.Time) (thumbprint string, spend storage.Spend, err error) {
 	proof, err := p.verify(r, target, accessToken, now)
 	if err != nil {
-		return "", server.Spend{}, err
+		return "", storage.Spend{}, err
 	}
-	return proof.thumbprint, server.Spend{
+	return proof.thumbprint, storage.Spend{
 		Replays: p.Replays, Key: fmt.Sprintf("dpop %s %q", proof.thumbprint, proof.ID), ExpiresAt: proof.IssuedAt.Time().Add(2 * proofLife), Proof: true,
 		Refusal: server.NewError(server.InvalidDPoPProof, "The DPoP proof was already used."),
 	}, nil

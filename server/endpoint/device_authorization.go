@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // DeviceAuthorization is the device authorization endpoint (RFC 8628), named
@@ -155,7 +156,7 @@ func (e *DeviceAuthorization) save(ctx context.Context, req *server.Request, pre
 		record.SetAuthorization(req.NewAuthorization(presented.GrantID))
 		record.SetGranted(req.Granted)
 		err = req.StoreOutcome(ctx, func(ctx context.Context) error { return e.Storage.SaveDeviceCode(ctx, record, req) })
-		if !errors.Is(err, server.ErrTaken) {
+		if !errors.Is(err, storage.ErrTaken) {
 			break
 		}
 	}
@@ -211,7 +212,7 @@ func digestUserCode(typed string) string {
 //
 // If the code is unknown, used or expired, the error is invalid_grant; if the user has
 // tried too many codes, it is temporarily_unavailable. Show the user srv.Describe(r, err).
-func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Request, user server.User) (consent *server.ConsentGrant, err error) {
+func (e *DeviceAuthorization) GetConsentGrant(srv *server.Server, r *http.Request, user storage.User) (consent *server.ConsentGrant, err error) {
 	err = srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, _, err := e.pending(srv, r, user)
 		if err == nil {
@@ -235,7 +236,7 @@ func decisionOn(req *server.Request) server.Decision {
 // The request must be a POST from the page, with the consent grant's Decision. Otherwise
 // the error is [server.ErrNoDecision]: show the page again. The other errors are those of
 // [DeviceAuthorization.GetConsentGrant].
-func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user server.User, approved bool) error {
+func (e *DeviceAuthorization) Decide(srv *server.Server, r *http.Request, user storage.User, approved bool) error {
 	return srv.ObservePage(r, devicePage, func(r *http.Request) (*server.Request, error) {
 		req, device, err := e.pending(srv, r, user)
 		if err != nil {
@@ -259,7 +260,7 @@ func (e *DeviceAuthorization) decide(req *server.Request, row device.Code, appro
 		if user == nil {
 			return server.NewError(server.AccessDenied, "The resource owner is gone or disabled.")
 		}
-		decision.UserGeneration = server.GenerationOf(user)
+		decision.UserGeneration = storage.GenerationOf(user)
 	}
 	decided, err := e.Storage.DecideDeviceCode(req.Context(), userCode, decision)
 	if err != nil {
@@ -273,7 +274,7 @@ func (e *DeviceAuthorization) decide(req *server.Request, row device.Code, appro
 
 // pending finds the device code that waits for the user's decision. On error it returns as
 // much of the request as it has read.
-func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user server.User) (req *server.Request, row device.Code, err error) {
+func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user storage.User) (req *server.Request, row device.Code, err error) {
 	if srv.EndpointURL(e.EndpointName()) == "" {
 		return nil, nil, errors.New("endpoint: DeviceAuthorization is not registered")
 	}
@@ -304,7 +305,7 @@ func (e *DeviceAuthorization) pending(srv *server.Server, r *http.Request, user 
 	case stored == nil:
 		return req, nil, errNoSuchUserCode().Because("the user code is unknown")
 	case !srv.Issued(stored.DeviceCode.GetAuthorization()):
-		return req, nil, errNoSuchUserCode().BecauseOf(server.NotIssued(stored.DeviceCode.GetAuthorization()))
+		return req, nil, errNoSuchUserCode().BecauseOf(storage.NotIssued(stored.DeviceCode.GetAuthorization()))
 	case stored.DeviceCode.IsApproved() || stored.DeviceCode.IsDenied():
 		return req, nil, errNoSuchUserCode().Because("the user code was used before")
 	case stored.DeviceCode.IsExpired(req.Time):

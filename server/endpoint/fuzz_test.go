@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // anyMember has one member, of any type.
@@ -77,7 +78,7 @@ func FuzzEndpoints(f *testing.F) {
 		p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db)),
 		p.Server.RegisterGrant(&grant.JWTBearer{
 			Keys:      func(context.Context, string) (*jose.JSONWebKeySet, error) { return &jose.JSONWebKeySet{}, nil },
-			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil },
+			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return p.User, nil },
 			Replays:   replays,
 		}),
 	} {

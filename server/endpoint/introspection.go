@@ -28,13 +28,14 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Introspection is the token introspection endpoint (RFC 7662), named "introspection": an
 // API in another program asks it whether a token is active, and what it is for.
 type Introspection struct {
 	// QueryToken finds an access token or a refresh token.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// APIs are the resources of APIs, by the client id of the API: such a client may
 	// introspect access tokens for one of its resources (RFC 8707), as compared by
 	// [indicator.Same]. The resources can also be stored with the client; see
@@ -47,7 +48,7 @@ type Introspection struct {
 	// CheckPermission reports whether req.Client may introspect a token, instead of these
 	// rules. nil means these rules. A client without permission is told that the token is
 	// inactive, and the reason is logged.
-	CheckPermission func(ctx context.Context, req *server.Request, token *server.StoredToken) (bool, error)
+	CheckPermission func(ctx context.Context, req *server.Request, token *storage.StoredToken) (bool, error)
 	// Keys sign responses as JWTs (RFC 9701) for callers that ask for one. If nil, all
 	// responses are JSON.
 	Keys jwk.SigningKeys
@@ -60,7 +61,7 @@ type Introspection struct {
 	// responses (introspection_encrypted_response_alg). nil refuses to encrypt for them.
 	Fetcher *fetch.Fetcher
 	// Username returns the human-readable name of the user. nil omits "username".
-	Username func(user server.User) string
+	Username func(user storage.User) string
 }
 
 // PublishedKeys returns the keys with which callers verify responses.
@@ -132,7 +133,7 @@ func (e *Introspection) CheckConfig(config *server.Config) error {
 // are clients that can authenticate.
 func (e *Introspection) Diagnose(ctx context.Context, s *server.Server) finding.List {
 	findings := finding.LookUp("endpoint.Introspection.QueryToken", func() (bool, error) {
-		token, err := e.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
+		token, err := e.QueryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 	return append(findings, e.diagnoseAPIs(ctx, s)...)
@@ -249,7 +250,7 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 		if user == nil {
 			return nil, reason.New("the user of the token is gone or disabled"), nil
 		}
-		if ended := server.Ended(stored.Token.GetAuthorization(), 0, server.GenerationOf(user)); ended != nil {
+		if ended := storage.Ended(stored.Token.GetAuthorization(), 0, storage.GenerationOf(user)); ended != nil {
 			return nil, ended, nil
 		}
 		claims["sub"] = e.subject(req, stored)
@@ -264,7 +265,7 @@ func (e *Introspection) introspect(ctx context.Context, req *server.Request, tok
 
 // subject returns the user's id for an API, and the client's subject identifier of the
 // user, which may differ (OpenID Connect Core section 8.1), for the client of the token.
-func (*Introspection) subject(req *server.Request, stored *server.StoredToken) string {
+func (*Introspection) subject(req *server.Request, stored *storage.StoredToken) string {
 	if !stored.Token.CheckClient(req.Client.GetClientID()) {
 		return stored.UserID
 	}
@@ -272,12 +273,12 @@ func (*Introspection) subject(req *server.Request, stored *server.StoredToken) s
 }
 
 // whyDead returns why a token is not valid, or nil if it is valid.
-func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *reason.Reason {
+func whyDead(req *server.Request, token storage.Token, query storage.TokenQuery) *reason.Reason {
 	refresh := query.AccessToken == ""
 	owner := slog.String("token_client_id", token.GetClientID())
 	switch authorization := token.GetAuthorization(); {
 	case !req.Server.Issued(authorization):
-		return server.NotIssued(authorization)
+		return storage.NotIssued(authorization)
 	case refresh && token.IsRefreshTokenRevoked(), !refresh && token.IsRevoked():
 		return reason.New("the token was revoked", owner)
 	case refresh && !token.CheckRefreshToken(query.RefreshToken):
@@ -291,7 +292,7 @@ func whyDead(req *server.Request, token server.Token, query server.TokenQuery) *
 // endedByClient returns why a token that is not itself revoked is no longer valid: its
 // client is gone, or all of the client's grants were ended. It returns nil if neither is
 // true.
-func endedByClient(ctx context.Context, req *server.Request, token server.Token) (*reason.Reason, error) {
+func endedByClient(ctx context.Context, req *server.Request, token storage.Token) (*reason.Reason, error) {
 	client, clientID := req.Client, token.GetClientID()
 	if !token.CheckClient(client.GetClientID()) {
 		var err error
@@ -302,11 +303,11 @@ func endedByClient(ctx context.Context, req *server.Request, token server.Token)
 	if client == nil {
 		return req.WhyNoClient(reason.New("the client of the token is gone", slog.String("token_client_id", clientID))), nil
 	}
-	return server.Ended(token.GetAuthorization(), server.GenerationOf(client), 0), nil
+	return storage.Ended(token.GetAuthorization(), storage.GenerationOf(client), 0), nil
 }
 
 // checkPermission returns why the client may not introspect a token, or nil if it may.
-func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *server.StoredToken, query server.TokenQuery) (*reason.Reason, error) {
+func (e *Introspection) checkPermission(ctx context.Context, req *server.Request, token *storage.StoredToken, query storage.TokenQuery) (*reason.Reason, error) {
 	if e.CheckPermission == nil {
 		return e.mayKnow(req, token.Token, query), nil
 	}
@@ -323,7 +324,7 @@ func (e *Introspection) checkPermission(ctx context.Context, req *server.Request
 // mayKnow applies the default rules: the client must be the token's own, or an API that the
 // token is for. An audience is compared with the resources that the operator gave the
 // client, never with its client id, which a client with a metadata document chooses itself.
-func (e *Introspection) mayKnow(req *server.Request, token server.Token, query server.TokenQuery) *reason.Reason {
+func (e *Introspection) mayKnow(req *server.Request, token storage.Token, query storage.TokenQuery) *reason.Reason {
 	if token.CheckClient(req.Client.GetClientID()) {
 		return nil
 	}
@@ -346,9 +347,9 @@ func (e *Introspection) mayKnow(req *server.Request, token server.Token, query s
 }
 
 // resourcesOf returns the resources of which a client is the API.
-func (e *Introspection) resourcesOf(client server.Client) []string {
+func (e *Introspection) resourcesOf(client storage.Client) []string {
 	resources := e.APIs[client.GetClientID()]
-	if api, ok := client.(server.ResourceServer); ok {
+	if api, ok := client.(storage.ResourceServer); ok {
 		resources = append(slices.Clone(resources), api.GetAPIResources()...)
 	}
 	return resources
@@ -359,7 +360,7 @@ func (e *Introspection) resourcesOf(client server.Client) []string {
 // says how an access token is presented (RFC 7662 section 2.2), and can be told from an
 // access token by that. If an access token's "cnf" or "act" is malformed, the token is
 // inactive: without them it would be good for more.
-func claimsOf(token server.Token, query server.TokenQuery) (map[string]any, *reason.Reason) {
+func claimsOf(token storage.Token, query storage.TokenQuery) (map[string]any, *reason.Reason) {
 	claims := map[string]any{"active": true, "client_id": token.GetClientID()}
 	set := func(name string, value any, known bool) {
 		if known {

@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -206,7 +207,7 @@ func TestAnAPIThatIsNotThereIsDiagnosed(t *testing.T) {
 		looked := 0
 		counting := oauthtest.New(t, db, func(config *server.Config) {
 			query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
-			config.QueryClient = func(ctx context.Context, clientID string) (server.Client, error) {
+			config.QueryClient = func(ctx context.Context, clientID string) (storage.Client, error) {
 				looked++
 				return query(ctx, clientID)
 			}

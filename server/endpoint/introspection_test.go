@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const inactive = `{"active":false}`
@@ -30,7 +31,7 @@ func TestIntrospection(t *testing.T) {
 		p := oauthtest.New(t, db)
 		require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
 			QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
-			Username:   func(user server.User) string { return "user " + user.GetUserID() },
+			Username:   func(user storage.User) string { return "user " + user.GetUserID() },
 		}))
 		web, public, other := p.NewClient(nil), p.NewClient(oauthtest.Public), p.NewClient(nil)
 		service := p.NewClient(oauthtest.Grants("client_credentials"))
@@ -128,7 +129,7 @@ func TestIntrospectionByPermission(t *testing.T) {
 	permitted, failure := true, error(nil)
 	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Introspection{
 		QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db),
-		CheckPermission: func(_ context.Context, req *server.Request, stored *server.StoredToken) (bool, error) {
+		CheckPermission: func(_ context.Context, req *server.Request, stored *storage.StoredToken) (bool, error) {
 			assert.Equal(t, web.ClientID, stored.Token.GetClientID())
 			return permitted && req.Client.GetClientID() == api.ClientID, failure
 		},
@@ -150,7 +151,7 @@ func TestIntrospectionByPermission(t *testing.T) {
 
 type addRoles struct{}
 
-func (addRoles) PrepareIntrospection(_ context.Context, _ *server.Request, _ *server.StoredToken, response map[string]any) error {
+func (addRoles) PrepareIntrospection(_ context.Context, _ *server.Request, _ *storage.StoredToken, response map[string]any) error {
 	response["roles"] = []string{"reader"}
 	return nil
 }

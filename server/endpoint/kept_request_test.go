@@ -20,10 +20,11 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // postedBy has a client's own site post an authorization request through the browser.
-func postedBy(p *oauthtest.Provider, user server.User, query, body string) oauthtest.Answer {
+func postedBy(p *oauthtest.Provider, user storage.User, query, body string) oauthtest.Answer {
 	return p.Send(http.MethodPost, query, body, user, "Sec-Fetch-Site", "cross-site", "Origin", "https://client.example")
 }
 

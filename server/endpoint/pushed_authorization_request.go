@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // PushedAuthorizationRequest is the pushed authorization request endpoint (RFC 9126), named
@@ -143,7 +144,7 @@ func (e *PushedAuthorizationRequest) DecideAuthorizationRequest(_ context.Contex
 		if !strings.HasPrefix(requestURI, requestURIPrefix) {
 			continue
 		}
-		req.Spend(server.Spend{
+		req.Spend(storage.Spend{
 			PushedRequests: e.Storage, Key: secret.Digest(requestURI),
 			Refusal: errNoSuchRequestURI().Because("the 'request_uri' was used before"),
 		})

@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Registration is the client registration endpoint (RFC 7591), named "registration", and,
@@ -142,7 +143,7 @@ func (e *Registration) PrepareAuthorizationResponse(ctx context.Context, req *se
 
 // keep records that a client that registered itself is in use.
 func (e *Registration) keep(ctx context.Context, req *server.Request) {
-	client, ok := req.Client.(server.RegisteredClient)
+	client, ok := req.Client.(storage.RegisteredClient)
 	if !ok || client.AsClientMixin().UnusedExpiresAt == 0 || client.AsClientMixin().ClientSource == models.ClientByDocument {
 		return
 	}
@@ -282,7 +283,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 			return nil, errNotTheirSecret()
 		}
 	}
-	return nil, fmt.Errorf("endpoint: the registration is being changed by concurrent requests: %w", server.ErrUnavailable)
+	return nil, fmt.Errorf("endpoint: the registration is being changed by concurrent requests: %w", storage.ErrUnavailable)
 }
 
 // isTheirs reports whether secret is empty or one of the client's.
@@ -447,12 +448,12 @@ func (e *Registration) checkInitialAccessToken(ctx context.Context, req *server.
 // RequireScope returns a CheckInitialAccessToken that accepts access tokens of this server
 // with the scope. It refuses tokens that are bound to a key or a certificate, since the
 // request has no proof of possession.
-func RequireScope(queryToken server.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
+func RequireScope(queryToken storage.QueryTokenFunc, scope string) func(ctx context.Context, req *server.Request, token string) (bool, error) {
 	return func(ctx context.Context, req *server.Request, token string) (bool, error) {
 		if secret.Malformed(token, secret.AccessToken) {
 			return false, nil
 		}
-		stored, err := queryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(token)})
+		stored, err := queryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(token)})
 		if err != nil || stored == nil {
 			return false, err
 		}
@@ -473,7 +474,7 @@ func (e *Registration) authenticate(ctx context.Context, req *server.Request) (c
 	if err != nil {
 		return nil, "", err
 	}
-	registered, ok := found.(server.RegisteredClient)
+	registered, ok := found.(storage.RegisteredClient)
 	switch {
 	case !ok:
 		return nil, "", errNoRegistrationAccess(req, req.WhyNoClient(reason.New("the client is unknown")))

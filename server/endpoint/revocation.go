@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Revocation is the token revocation endpoint (RFC 7009), named "revocation". Revoking a
 // refresh token revokes its whole grant; revoking an access token revokes only that token.
 type Revocation struct {
 	// QueryToken finds an access token or a refresh token.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// RevokeToken revokes an access token.
 	RevokeToken RevokeTokenFunc
 	// RevokeGrant revokes all tokens of a grant.
-	RevokeGrant server.RevokeGrantFunc
+	RevokeGrant storage.RevokeGrantFunc
 }
 
 // EndpointName returns "revocation".
@@ -58,7 +59,7 @@ func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*
 		return done, err
 	}
 	if authorization := stored.Token.GetAuthorization(); !req.Server.Issued(authorization) {
-		req.LogRefusal(server.NotIssued(authorization))
+		req.LogRefusal(storage.NotIssued(authorization))
 		return done, nil
 	}
 	if !stored.Token.CheckClient(req.Client.GetClientID()) {
@@ -67,9 +68,9 @@ func (e *Revocation) CreateResponse(ctx context.Context, req *server.Request) (*
 	return done, e.revoke(ctx, req, stored, query)
 }
 
-func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *server.StoredToken, query server.TokenQuery) error {
+func (e *Revocation) revoke(ctx context.Context, req *server.Request, stored *storage.StoredToken, query storage.TokenQuery) error {
 	if stored.UserID != "" {
-		req.User = server.UserID(stored.UserID)
+		req.User = storage.UserID(stored.UserID)
 	}
 	var err error
 	if query.AccessToken != "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // lines reads what a JSON handler wrote, and forgets it.
@@ -39,7 +40,7 @@ func TestOneLineForEveryRequest(t *testing.T) {
 	var fault error
 	p := oauthtest.New(t, db, func(c *server.Config) {
 		query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
-		c.QueryClient = func(ctx context.Context, id string) (server.Client, error) {
+		c.QueryClient = func(ctx context.Context, id string) (storage.Client, error) {
 			if fault != nil {
 				return nil, fault
 			}
@@ -128,7 +129,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	p := oauthtest.New(t, db, func(c *server.Config) {
 		c.Logger = logger
 		query := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
-		c.QueryClient = func(ctx context.Context, id string) (server.Client, error) {
+		c.QueryClient = func(ctx context.Context, id string) (storage.Client, error) {
 			if broken != nil {
 				return nil, broken
 			}

@@ -15,13 +15,14 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/eventlog"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func ExampleLog() {
 	srv, err := server.New(server.Config{
 		Issuer:            "https://id.example.com",
-		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, server.Exchange) error { return nil },
+		QueryClient:       func(context.Context, string) (storage.Client, error) { return nil, nil },
+		SaveToken:         func(context.Context, storage.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 		Clock:             func() time.Time { return time.Unix(0, 0) },
 	})

@@ -35,6 +35,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // everyKey is a jwk.SigningKeys with one key an algorithm.
@@ -73,7 +74,7 @@ func TestTheProfileHoldsWhereverSomethingIsChecked(t *testing.T) {
 		}
 		return keys.PublicKeys(ctx, time.Time{})
 	}
-	who := func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
+	who := func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return p.User, nil }
 	replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
 	registration := gormoauth.CreateRegistrationEndpoint[oauthtest.Client, oauthtest.Token](db)
 	registration.Open, registration.SoftwareStatements = true, &endpoint.SoftwareStatements{Keys: trust}

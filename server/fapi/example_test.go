@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/fapi"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A server that is built by hand registers the profile last: it reports what violates it.
@@ -17,8 +18,8 @@ func ExampleSecurityProfile() {
 	srv, err := server.New(server.Config{
 		Issuer:            "https://id.example.com",
 		Profile:           fapi.SecurityProfile{},
-		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil }, // see gormoauth.CreateQueryClientFunc
-		SaveToken:         func(context.Context, server.Exchange) error { return nil },              // see gormoauth.CreateSaveTokenFunc
+		QueryClient:       func(context.Context, string) (storage.Client, error) { return nil, nil }, // see gormoauth.CreateQueryClientFunc
+		SaveToken:         func(context.Context, storage.Exchange) error { return nil },              // see gormoauth.CreateSaveTokenFunc
 		ClientAuthMethods: []server.ClientAuthMethod{&clientauth.SelfSignedTLSClientAuth{}},
 	})
 	if err != nil {
@@ -26,7 +27,7 @@ func ExampleSecurityProfile() {
 		return
 	}
 	err = srv.RegisterGrant(&grant.Password{
-		AuthenticateUser: func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil },
+		AuthenticateUser: func(context.Context, *server.Request, string, string) (storage.User, error) { return nil, nil },
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -36,6 +36,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -306,7 +307,7 @@ func TestWhatBreaksTheProfile(t *testing.T) {
 	requests := gormoauth.CreatePushedRequestStorage[oauthtest.PushedRequest](db)
 	codes := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
 	weak := []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
-	nobody := func(context.Context, *server.Request, string, string) (server.User, error) { return nil, nil }
+	nobody := func(context.Context, *server.Request, string, string) (storage.User, error) { return nil, nil }
 	for fault, register := range map[string]func() error{
 		"5.3.2.1: the password grant is registered": func() error {
 			return p.Server.RegisterGrant(&grant.Password{AuthenticateUser: nobody})

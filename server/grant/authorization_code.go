@@ -10,6 +10,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // AuthorizationCode is the authorization code grant (RFC 6749 section 4.1), with PKCE
@@ -138,7 +139,7 @@ func needsRevokeGrant(name string, config *server.Config) error {
 // StoredAuthorizationCode is a code as storage found it, with the id of its user.
 type StoredAuthorizationCode struct {
 	// AuthorizationCode is a pointer to the program's own model.
-	AuthorizationCode server.AuthorizationCode
+	AuthorizationCode storage.AuthorizationCode
 	// UserID is the UserID column as text.
 	UserID string
 }

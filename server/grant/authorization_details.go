@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // AuthorizationDetails lets clients request authorization that a scope cannot express, such
@@ -305,8 +306,8 @@ func (a *AuthorizationDetails) requested(ctx context.Context, req *server.Reques
 
 // mayUse reports whether a client may use a type: every type, unless its metadata lists
 // some (RFC 9396 section 10).
-func mayUse(client server.Client, kind string) bool {
-	registered, ok := client.(server.RegisteredClient)
+func mayUse(client storage.Client, kind string) bool {
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return true
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // CodeChallenge is Proof Key for Code Exchange (RFC 7636) with S256, an extension of
@@ -94,7 +95,7 @@ func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issua
 	if issuance.Credential == nil {
 		return nil
 	}
-	code, ok := issuance.Credential.Record.(server.AuthorizationCode)
+	code, ok := issuance.Credential.Record.(storage.AuthorizationCode)
 	if !ok {
 		return nil
 	}
@@ -115,7 +116,7 @@ func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issua
 }
 
 // checkUnprotected checks a code that was requested without a challenge.
-func checkUnprotected(req *server.Request, code server.AuthorizationCode) error {
+func checkUnprotected(req *server.Request, code storage.AuthorizationCode) error {
 	nonce := ""
 	if record, ok := code.(interface{ GetNonce() string }); ok {
 		nonce = record.GetNonce()

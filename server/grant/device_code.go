@@ -11,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // DeviceCode is the device authorization grant (RFC 8628 section 3.4): the device polls
@@ -63,7 +64,7 @@ func (g *DeviceCode) PrepareIssuance(ctx context.Context, req *server.Request) (
 	case stored == nil:
 		return nil, errNoSuchDeviceCode().Because("the device code is unknown")
 	case !req.Server.Issued(stored.DeviceCode.GetAuthorization()):
-		return nil, errNoSuchDeviceCode().BecauseOf(server.NotIssued(stored.DeviceCode.GetAuthorization()))
+		return nil, errNoSuchDeviceCode().BecauseOf(storage.NotIssued(stored.DeviceCode.GetAuthorization()))
 	case !stored.DeviceCode.CheckClient(req.Client.GetClientID()):
 		return nil, errNoSuchDeviceCode().Because("the device code was issued to another client")
 	}

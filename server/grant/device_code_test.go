@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -73,11 +74,11 @@ func page(ctx context.Context, userCode string) *http.Request {
 	return httptest.NewRequestWithContext(ctx, http.MethodGet, "/device?user_code="+url.QueryEscape(userCode), http.NoBody)
 }
 
-func (d devices) consent(userCode string, user server.User) (*server.ConsentGrant, error) {
+func (d devices) consent(userCode string, user storage.User) (*server.ConsentGrant, error) {
 	return d.endpoint.GetConsentGrant(d.Server, page(d.T.Context(), userCode), user)
 }
 
-func (d devices) decide(userCode string, user server.User, approved bool) error {
+func (d devices) decide(userCode string, user storage.User, approved bool) error {
 	return d.DecideDevice(d.endpoint, userCode, user, approved)
 }
 
@@ -276,10 +277,10 @@ func TestUserCodesCannotBeGuessed(t *testing.T) {
 
 func TestUserCodesAreTaken(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
-		storage := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db)
+		store := gormoauth.CreateDeviceCodeStorage[oauthtest.DeviceCode](db)
 		first := &models.DeviceCodeMixin{DeviceCode: "1", UserCode: "same", ExpiresAt: 1 << 33}
-		require.NoError(t, storage.SaveDeviceCode(t.Context(), first, &server.Request{}))
-		assert.ErrorIs(t, storage.SaveDeviceCode(t.Context(), &models.DeviceCodeMixin{DeviceCode: "2", UserCode: "same"}, &server.Request{}), server.ErrTaken)
+		require.NoError(t, store.SaveDeviceCode(t.Context(), first, &server.Request{}))
+		assert.ErrorIs(t, store.SaveDeviceCode(t.Context(), &models.DeviceCodeMixin{DeviceCode: "2", UserCode: "same"}, &server.Request{}), storage.ErrTaken)
 
 		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Storage = &busy{Storage: e.Storage, times: 2} })
 		a, _, userCode := d.start(t, d.NewClient(television), "")
@@ -296,7 +297,7 @@ type busy struct {
 
 func (b *busy) SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, req *server.Request) error {
 	if b.times--; b.times >= 0 {
-		return server.ErrTaken
+		return storage.ErrTaken
 	}
 	return b.Storage.SaveDeviceCode(ctx, record, req)
 }
@@ -331,7 +332,7 @@ func TestOnlyAPOSTFromThePageConnectsADevice(t *testing.T) {
 		d := newDevices(t, db, func(e *endpoint.DeviceAuthorization) { e.Attempts = ratelimit.Unlimited{} })
 		bob := &oauthtest.User{}
 		require.NoError(t, db.Create(bob).Error)
-		session := func(user server.User, id string) server.User {
+		session := func(user storage.User, id string) storage.User {
 			return server.SignedIn{User: user, Authentication: server.Authentication{SessionID: id}}
 		}
 		alice := session(d.User, "s")
@@ -342,7 +343,7 @@ func TestOnlyAPOSTFromThePageConnectsADevice(t *testing.T) {
 			query  string
 			body   string
 			header string
-			user   server.User
+			user   storage.User
 			change func(c *oauthtest.Client)
 			done   bool
 		}{

@@ -13,14 +13,15 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // minimalConfig is all that a server needs.
 func minimalConfig() server.Config {
 	return server.Config{
 		Issuer:            "https://id.example",
-		QueryClient:       func(context.Context, string) (server.Client, error) { return nil, nil },
-		SaveToken:         func(context.Context, server.Exchange) error { return nil },
+		QueryClient:       func(context.Context, string) (storage.Client, error) { return nil, nil },
+		SaveToken:         func(context.Context, storage.Exchange) error { return nil },
 		ClientAuthMethods: clientauth.Defaults(),
 	}
 }

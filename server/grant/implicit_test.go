@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestImplicit(t *testing.T) {
@@ -85,7 +86,7 @@ func TestWhatAnImplicitTokenIs(t *testing.T) {
 func TestAnImplicitTokenThatCannotBeStoredIsNotSent(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.SaveToken = func(context.Context, server.Exchange) error {
+		c.SaveToken = func(context.Context, storage.Exchange) error {
 			return errors.New("the disk is on fire")
 		}
 	})

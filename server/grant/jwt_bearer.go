@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // JWTBearer is the JWT bearer grant (RFC 7523 section 2.1): a client exchanges a trusted
@@ -19,9 +20,9 @@ type JWTBearer struct {
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
 	// QueryUser returns the user whom the assertion is about, or nil if there is no such
 	// user, or none that this client may learn of.
-	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (server.User, error)
+	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (storage.User, error)
 	// Replays remembers which assertions were used.
-	Replays server.ReplayStorage
+	Replays storage.Replays
 	// Algorithms are the algorithms with which issuers may sign. nil means all that the
 	// server accepts.
 	Algorithms []jose.SignatureAlgorithm
@@ -63,7 +64,7 @@ func (g *JWTBearer) PrepareIssuance(ctx context.Context, req *server.Request) (*
 	if why != nil {
 		return nil, errNoAssertion().BecauseOf(why)
 	}
-	req.Spend(server.Spend{
+	req.Spend(storage.Spend{
 		Replays: g.Replays, Key: assertion.ReplayKey(), ExpiresAt: assertion.RememberUntil(),
 		Refusal: errNoAssertion().Because("the assertion was used before"),
 	})

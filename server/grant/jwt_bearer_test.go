@@ -21,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const jwtBearerGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -40,7 +41,7 @@ func TestJWTBearer(t *testing.T) {
 				}
 				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: trusted.Public()}}}, nil
 			},
-			QueryUser: func(_ context.Context, req *server.Request, a *assertion.Assertion) (server.User, error) {
+			QueryUser: func(_ context.Context, req *server.Request, a *assertion.Assertion) (storage.User, error) {
 				if a.Subject != "alice" {
 					return (*oauthtest.User)(nil), nil
 				}

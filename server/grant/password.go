@@ -6,6 +6,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Password is the resource owner password credentials grant (RFC 6749 section 4.3). OAuth
@@ -17,7 +18,7 @@ type Password struct {
 	// that has to wait, return [server.TooManyRequests]. A [*reason.Reason] means that the
 	// credentials are wrong, and is written only to the log; any other error means an
 	// internal failure, never a wrong password.
-	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (server.User, error)
+	AuthenticateUser func(ctx context.Context, req *server.Request, username, password string) (storage.User, error)
 }
 
 // GrantType returns "password".

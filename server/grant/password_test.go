@@ -16,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestPassword(t *testing.T) {
@@ -102,7 +103,7 @@ func TestUserNameAndPasswordArriveAsTheyWereTyped(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	var got [2]string
-	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, _ *server.Request, username, password string) (server.User, error) {
+	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, _ *server.Request, username, password string) (storage.User, error) {
 		got = [2]string{username, password}
 		return p.User, nil
 	}}))
@@ -119,13 +120,13 @@ func TestAPasswordThatCannotBeCheckedIsNotWrong(t *testing.T) {
 	client := p.NewClient(oauthtest.Grants("password"))
 	var nobody *oauthtest.User
 	for want, answer := range map[string]struct {
-		user server.User
+		user storage.User
 		err  error
 	}{
 		"server_error":  {nil, errors.New("the disk is on fire")},
 		"invalid_grant": {nobody, nil},
 	} {
-		require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (server.User, error) {
+		require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(context.Context, *server.Request, string, string) (storage.User, error) {
 			return answer.user, answer.err
 		}}))
 		a := p.Token(client, "grant_type=password&username=foo&password=x")
@@ -139,7 +140,7 @@ func TestAPasswordThatCannotBeCheckedIsNotWrong(t *testing.T) {
 func TestWhoGuessesAPasswordIsKnown(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	client := p.NewClient(oauthtest.Grants("password"))
-	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, req *server.Request, _, _ string) (server.User, error) {
+	require.NoError(t, p.Server.RegisterGrant(&grant.Password{AuthenticateUser: func(_ context.Context, req *server.Request, _, _ string) (storage.User, error) {
 		assert.Equal(t, client.ClientID, req.Client.GetClientID())
 		assert.Equal(t, "192.0.2.1", req.Server.RemoteAddress(req.HTTP))
 		return nil, server.TooManyRequests(time.Minute, "Later.")

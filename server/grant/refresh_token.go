@@ -9,13 +9,14 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // RefreshToken is the refresh token grant (RFC 6749 section 6). Each use rotates the
 // refresh token; using an earlier one again revokes the grant (RFC 9700 section 4.14.2).
 type RefreshToken struct {
 	// QueryToken finds the token record of the grant.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 }
 
 // GrantType returns "refresh_token".
@@ -33,7 +34,7 @@ func (g *RefreshToken) CheckConfig(config *server.Config) error {
 // Diagnose checks that the look-up of a token that does not exist finds none.
 func (g *RefreshToken) Diagnose(ctx context.Context, _ *server.Server) finding.List {
 	return finding.LookUp("grant.RefreshToken.QueryToken", func() (bool, error) {
-		token, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: secret.Digest(rand.Text()), GrantID: secret.Digest(rand.Text())})
+		token, err := g.QueryToken(ctx, storage.TokenQuery{RefreshToken: secret.Digest(rand.Text()), GrantID: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 }
@@ -49,7 +50,7 @@ func (g *RefreshToken) PrepareIssuance(ctx context.Context, req *server.Request)
 		return nil, errNoSuchRefreshToken().Because("the refresh token is malformed, or a different kind of secret")
 	}
 	presented := secret.Present(token)
-	stored, err := g.QueryToken(ctx, server.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
+	stored, err := g.QueryToken(ctx, storage.TokenQuery{RefreshToken: presented.Digest, GrantID: presented.GrantID})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // RememberedConsent remembers what users have allowed, so that they are not asked twice:
@@ -43,7 +44,7 @@ type ConsentStorage interface {
 	QueryConsent(ctx context.Context, userID, clientID string) (*models.ConsentMixin, error)
 	// SaveConsent replaces the earlier revision old by consent. old is nil if there was
 	// none. It returns false if a concurrent request changed the consent first.
-	SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user server.User) (saved bool, err error)
+	SaveConsent(ctx context.Context, old, consent *models.ConsentMixin, user storage.User) (saved bool, err error)
 }
 
 // CheckConfig returns an error for each missing or invalid field.

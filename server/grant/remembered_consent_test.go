@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 type consentStorage = gormstore.Consents[oauthtest.Consent]
@@ -42,7 +43,7 @@ func newRemembering(t *testing.T, db *gorm.DB, expiresIn time.Duration) (*oautht
 }
 
 // asked reports whether the page has to ask.
-func asked(t *testing.T, p *oauthtest.Provider, user server.User, client *oauthtest.Client, more string) bool {
+func asked(t *testing.T, p *oauthtest.Provider, user storage.User, client *oauthtest.Client, more string) bool {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+oauthtest.AuthorizeQuery(client, more), http.NoBody)
 	consent, err := p.Server.GetConsentGrant(r, user)
@@ -73,7 +74,7 @@ func TestRememberedConsent(t *testing.T) {
 		p.Code(client, "scope=profile&resource=https://a.example"+folder("tea"))
 		for _, row := range []struct {
 			rule  string
-			user  server.User
+			user  storage.User
 			more  string
 			asked bool
 		}{
@@ -155,7 +156,7 @@ func (b brokenConsents) QueryConsent(context.Context, string, string) (*models.C
 	return nil, b.queryErr
 }
 
-func (b brokenConsents) SaveConsent(context.Context, *models.ConsentMixin, *models.ConsentMixin, server.User) (bool, error) {
+func (b brokenConsents) SaveConsent(context.Context, *models.ConsentMixin, *models.ConsentMixin, storage.User) (bool, error) {
 	return false, b.saveErr
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // RequestObjects lets clients sign their authorization requests (RFC 9101), so that they
@@ -35,7 +36,7 @@ import (
 // one with a 'jti' can be used for one decision only.
 type RequestObjects struct {
 	// Replays remembers which request objects were used.
-	Replays server.ReplayStorage
+	Replays storage.Replays
 	// Fetcher fetches the key sets of clients with a jwks_uri, and request objects from a
 	// client's registered request_uris. nil refuses both.
 	Fetcher *fetch.Fetcher
@@ -152,7 +153,7 @@ func (r *RequestObjects) ResolveAuthorizationRequest(ctx context.Context, req *s
 
 // requestingClient finds the client before the request object is read: the client_id is a
 // parameter beside it (RFC 9101 section 5).
-func requestingClient(ctx context.Context, req *server.Request) (server.Client, *models.ClientMetadata, error) {
+func requestingClient(ctx context.Context, req *server.Request) (storage.Client, *models.ClientMetadata, error) {
 	client := req.Client // a client that pushes a request has authenticated
 	if client == nil {
 		var err error
@@ -163,7 +164,7 @@ func requestingClient(ctx context.Context, req *server.Request) (server.Client, 
 	if client == nil {
 		return nil, nil, req.NoSuchClient(server.InvalidClient)
 	}
-	registered, ok := client.(server.RegisteredClient)
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return nil, nil, fmt.Errorf("grant: RequestObjects needs the client's registered metadata, which a %T does not have: it must embed models.ClientMixin", client)
 	}
@@ -194,7 +195,7 @@ func withoutFragment(uri string) string {
 
 // verify returns the request object if the client signed it, for this server, and it is
 // valid now.
-func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client server.Client, metadata *models.ClientMetadata, text string) (*assertion.Assertion, error) {
+func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client storage.Client, metadata *models.ClientMetadata, text string) (*assertion.Assertion, error) {
 	if len(text) > maxRequestObject {
 		return nil, server.NewError(server.InvalidRequestObject, "The request object is too long.")
 	}
@@ -223,7 +224,7 @@ func (r *RequestObjects) verify(ctx context.Context, req *server.Request, client
 
 // check applies the rules of RFC 9101 section 4 and OpenID Connect Core section 6.1,
 // neither of which requires 'exp', 'iat' or 'typ'.
-func (r *RequestObjects) check(req *server.Request, client server.Client, metadata *models.ClientMetadata, object *assertion.Assertion) error {
+func (r *RequestObjects) check(req *server.Request, client storage.Client, metadata *models.ClientMetadata, object *assertion.Assertion) error {
 	strict, typed := r.isStrict(req.Server), object.Type() == requestObjectType
 	var named, algorithm string
 	rawAlgorithm, hasAlgorithm := metadata.Extra[requestObjectAlg]
@@ -334,7 +335,7 @@ func (r *RequestObjects) DecideAuthorizationRequest(_ context.Context, req *serv
 	if _, ends := object.Claims["exp"]; ends {
 		until = object.RememberUntil()
 	}
-	req.Spend(server.Spend{
+	req.Spend(storage.Spend{
 		Replays: r.Replays, Key: "request object " + object.ReplayKey(), ExpiresAt: until,
 		Refusal: server.NewError(server.InvalidRequestObject, "The request object was used before."),
 	})

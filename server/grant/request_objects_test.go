@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 type requestObjectTest struct {
@@ -94,7 +95,7 @@ func (p *requestObjectTest) query(more ...string) string {
 	return q.Encode()
 }
 
-func (p *requestObjectTest) user() server.User {
+func (p *requestObjectTest) user() storage.User {
 	return server.SignedIn{User: p.User, Authentication: server.Authentication{Time: p.Now.Unix()}}
 }
 

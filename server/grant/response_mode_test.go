@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 var (
@@ -107,7 +108,7 @@ func TestJARM(t *testing.T) {
 	}
 	for _, mode := range []string{"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"} {
 		for _, granted := range []bool{true, false} {
-			a := p.Decide(ask(mode), "", map[bool]server.User{true: p.User}[granted])
+			a := p.Decide(ask(mode), "", map[bool]storage.User{true: p.User}[granted])
 			values := a.Query
 			switch {
 			case strings.HasPrefix(mode, "form_post"):

@@ -22,6 +22,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // oldDetails are authorization details as a row may have them that is older than the rule
@@ -187,7 +188,7 @@ func TestTheActorOfAnotherIssuersToken(t *testing.T) {
 	p.grant.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) {
 		return jwk.ParseSet(oauthtest.KeySet(t, key))
 	}
-	p.grant.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
+	p.grant.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return p.User, nil }
 	number := 0
 	exchange := func(members string, more ...string) oauthtest.Answer {
 		number++

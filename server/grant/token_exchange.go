@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // TokenExchange is the token exchange grant (RFC 8693): a service that was called with a
@@ -31,7 +32,7 @@ import (
 // The new token expires no later, and ends with the same grant.
 type TokenExchange struct {
 	// QueryToken finds the tokens of this server.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// Policy decides on an exchange: it may change the exchange, or refuse it with a
 	// [*server.Error]. It is required, since only the program knows who may act for whom.
 	Policy func(ctx context.Context, req *server.Request, exchange *Exchange) error
@@ -40,7 +41,7 @@ type TokenExchange struct {
 	Keys func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
 	// QueryUser returns the user whom another issuer's JWT is about, or nil if there is no
 	// such user, or none that this client may learn of.
-	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (server.User, error)
+	QueryUser func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (storage.User, error)
 	// Algorithms are the algorithms with which other issuers may sign. nil means all that
 	// the server accepts.
 	Algorithms []jose.SignatureAlgorithm
@@ -79,11 +80,11 @@ type Exchange struct {
 // ExchangedToken is the subject token or the actor token of an exchange.
 type ExchangedToken struct {
 	// Stored is a token of this server, nil for another issuer's.
-	Stored *server.StoredToken
+	Stored *storage.StoredToken
 	// Assertion is another issuer's JWT, nil for a token of this server.
 	Assertion *assertion.Assertion
 	// User is the user of the token, nil for a client's own token.
-	User server.User
+	User storage.User
 
 	claims map[string]json.RawMessage // of a JWT
 }
@@ -194,7 +195,7 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 		return nil, nil, server.NewError(server.InvalidRequest, "The '%s' must be the type of an access token or of a JWT.", name+"_type").With(slog.String(name+"_type", kind))
 	}
 	if !secret.Malformed(text, secret.AccessToken) {
-		stored, err := g.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
+		stored, err := g.QueryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(text)})
 		if err != nil {
 			return nil, nil, fmt.Errorf("query token: %w", err)
 		}
@@ -213,10 +214,10 @@ func (g *TokenExchange) token(ctx context.Context, req *server.Request, name str
 	return &ExchangedToken{Assertion: assertion, User: user, claims: assertion.Claims}, nil, nil
 }
 
-func ownToken(req *server.Request, stored *server.StoredToken, text string) (*ExchangedToken, error) {
+func ownToken(req *server.Request, stored *storage.StoredToken, text string) (*ExchangedToken, error) {
 	switch authorization := stored.Token.GetAuthorization(); {
 	case !req.Server.Issued(authorization):
-		return nil, server.NotIssued(authorization)
+		return nil, storage.NotIssued(authorization)
 	case stored.Token.IsRevoked():
 		return nil, reason.New("the token was revoked")
 	case stored.Token.IsExpired(req.Time):
@@ -224,7 +225,7 @@ func ownToken(req *server.Request, stored *server.StoredToken, text string) (*Ex
 	}
 	token := &ExchangedToken{Stored: stored}
 	if stored.UserID != "" {
-		token.User = server.UserID(stored.UserID)
+		token.User = storage.UserID(stored.UserID)
 	}
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {

@@ -25,6 +25,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/generator"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -223,7 +224,7 @@ func TestTokenExchange(t *testing.T) {
 				}
 				return &set, nil
 			}
-			p.grant.QueryUser = func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
+			p.grant.QueryUser = func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (storage.User, error) {
 				if assertion.Subject != "them" {
 					return nil, nil
 				}

@@ -11,19 +11,20 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // trustedIssuers verifies JWTs of other issuers about users of this server.
 type trustedIssuers struct {
 	keys       func(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error)
-	queryUser  func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (server.User, error)
+	queryUser  func(ctx context.Context, req *server.Request, assertion *assertion.Assertion) (storage.User, error)
 	algorithms []jose.SignatureAlgorithm
 	types      []string
 }
 
 // verify returns a trusted issuer's JWT that is valid now and for this server, and the user
 // whom it is about. Otherwise why is the reason.
-func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text string) (presented *assertion.Assertion, user server.User, why, err error) {
+func (t trustedIssuers) verify(ctx context.Context, req *server.Request, text string) (presented *assertion.Assertion, user storage.User, why, err error) {
 	if presented, why = assertion.Parse(text, t.algorithms); why != nil {
 		return nil, nil, why, nil
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // LogoutStorage is the outbox of logouts. [SessionStorage] adds to it.
@@ -239,7 +239,7 @@ func (p *Provider) deliver(ctx context.Context, logout *models.LogoutMixin) (out
 		return clientTold, p.Logouts.DeleteLogout(ctx, logout.LogoutID)
 	case ctx.Err() != nil:
 		return nothingTold, ctx.Err()
-	case errors.Is(told, server.ErrUnavailable): // not the client's fault
+	case errors.Is(told, storage.ErrUnavailable): // not the client's fault
 		return nothingTold, told
 	}
 	p.silent.failed(logout.GetClientID(), p.server.Now())
@@ -309,7 +309,7 @@ func (s *silentClients) now(now time.Time) (ids []string) {
 }
 
 // tell posts a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.5).
-func (p *Provider) tell(ctx context.Context, client server.Client, logout *models.LogoutMixin, address string) error {
+func (p *Provider) tell(ctx context.Context, client storage.Client, logout *models.LogoutMixin, address string) error {
 	now := p.server.Now()
 	token, err := p.answer("id_token").Sign(ctx, client, now, "logout+jwt", map[string]any{
 		"iss": p.server.Issuer(), "aud": client.GetClientID(), "iat": now.Unix(), "exp": now.Add(logoutTokenLife).Unix(),

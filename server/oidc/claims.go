@@ -11,8 +11,8 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/ownclaims"
 	"github.com/gormoauth/gormoauth/internal/strictjson"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/display"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // ClaimsRequest is the claims parameter of a request (OpenID Connect Core section 5.5).
@@ -109,9 +109,9 @@ const (
 // ClaimsInput has the claims that are about to be sent to a client.
 type ClaimsInput struct {
 	// Client is the client that gets the claims.
-	Client server.Client
+	Client storage.Client
 	// User is the user, or nil if there is none.
-	User server.User
+	User storage.User
 	// Scope is the granted scope, separated by spaces.
 	Scope string
 	// Target is where the claims are sent.

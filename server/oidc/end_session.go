@@ -20,13 +20,14 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/display"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // LogoutRequest is a request to end the user's session (OpenID Connect RP-Initiated Logout
 // 1.0 section 2), for the page that asks the user to confirm.
 type LogoutRequest struct {
 	// Client is the client that sent the request, or nil if the request names none.
-	Client server.Client
+	Client storage.Client
 	// PostLogoutRedirectURI is where the user is redirected afterwards: a registered URI of
 	// the client, or empty.
 	PostLogoutRedirectURI string
@@ -61,7 +62,7 @@ const postLogoutRedirectURIs = "post_logout_redirect_uris"
 //	ended, err := provider.EndSession(r.Context(), sessionID)
 //	…end the session itself…
 //	provider.CreateLogoutResponse(w, r, logout, ended)
-func (p *Provider) GetLogoutRequest(r *http.Request, user server.User) (*LogoutRequest, error) {
+func (p *Provider) GetLogoutRequest(r *http.Request, user storage.User) (*LogoutRequest, error) {
 	if p.server == nil {
 		return nil, ErrNotRegistered
 	}
@@ -78,7 +79,7 @@ func (p *Provider) GetLogoutRequest(r *http.Request, user server.User) (*LogoutR
 
 const endSession = "end_session"
 
-func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user server.User) (*LogoutRequest, error) {
+func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user storage.User) (*LogoutRequest, error) {
 	req.SetUser(user)
 	logout := &LogoutRequest{State: req.State, LogoutHint: req.Params.Get("logout_hint")}
 	from, err := p.findClient(ctx, req, logout)
@@ -183,7 +184,7 @@ func (p *Provider) findClient(ctx context.Context, req *server.Request, logout *
 // isTheirs reports whether an ID token was issued in the session of the request or, if it
 // names no session, to its user. If no user is signed in, there is no need to ask, except
 // for a client that registered itself, which could use this as an open redirector.
-func (p *Provider) isTheirs(req *server.Request, client server.Client, from *hint) bool {
+func (p *Provider) isTheirs(req *server.Request, client storage.Client, from *hint) bool {
 	switch {
 	case req.User == nil:
 		return !clientrules.IsSelfMade(client)
@@ -259,7 +260,7 @@ func (p *Provider) CreateLogoutResponse(w http.ResponseWriter, r *http.Request, 
 // addressOf returns a URL of a client that a browser or the server requests, or nil if
 // there is none. A URL that no client may have, in a row that is older than the rules or
 // was written elsewhere, is ignored and logged.
-func (p *Provider) addressOf(ctx context.Context, client server.Client, member string) *url.URL {
+func (p *Provider) addressOf(ctx context.Context, client storage.Client, member string) *url.URL {
 	text := textMember(metadataOf(client), member)
 	if text == "" {
 		return nil

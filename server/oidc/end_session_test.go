@@ -18,10 +18,11 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // signOutPage is a program's page, as the documentation has it.
-func (p *provider) signOutPage(w http.ResponseWriter, r *http.Request, user server.User) {
+func (p *provider) signOutPage(w http.ResponseWriter, r *http.Request, user storage.User) {
 	logout, err := p.oidc.GetLogoutRequest(r, user)
 	if err != nil {
 		p.Server.WriteError(w, r, err)
@@ -37,7 +38,7 @@ func (p *provider) signOutPage(w http.ResponseWriter, r *http.Request, user serv
 	}
 }
 
-func (p *provider) signOut(user server.User, method, target, body string, header ...string) *httptest.ResponseRecorder {
+func (p *provider) signOut(user storage.User, method, target, body string, header ...string) *httptest.ResponseRecorder {
 	p.T.Helper()
 	r := httptest.NewRequestWithContext(p.T.Context(), method, target, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -63,7 +64,7 @@ func TestTheSignOutAddressLeadsNobodyAnywhere(t *testing.T) {
 		elsewhere.Authentication.SessionID = "another browser"
 		for _, row := range []struct {
 			rule             string
-			user             server.User
+			user             storage.User
 			params           string
 			byHand, selfMade string // of a client that the operator made, and of one that made itself
 		}{
@@ -139,7 +140,7 @@ func TestOnlyAPOSTFromThePageSignsOut(t *testing.T) {
 	yes := "confirm=yes&decision=" + decision
 	for _, row := range []struct {
 		rule   string
-		user   server.User
+		user   storage.User
 		method string
 		target string
 		body   string

@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Each rule of OpenID Connect Core sections 3.1.2.1 to 3.1.2.6, and of the front
@@ -36,7 +37,7 @@ func TestErrorsOfAuthorizationRequests(t *testing.T) {
 		for _, row := range []struct {
 			rule   string
 			client *oauthtest.Client
-			user   server.User
+			user   storage.User
 			more   []string
 			error  string
 		}{
@@ -120,7 +121,7 @@ func TestInteractions(t *testing.T) {
 		const essential = `claims={"id_token":{"acr":{"essential":true,"values":["phrh","x"]}}}`
 		for _, row := range []struct {
 			rule string
-			user server.User
+			user storage.User
 			// returned is whether the user has come back from what the page sent them to.
 			client   *oauthtest.Client
 			more     []string
@@ -174,7 +175,7 @@ func TestInteractions(t *testing.T) {
 				elsewhere, longAgo := signedIn, signedIn
 				elsewhere.Authentication.ReturnTo += "&x=y"
 				longAgo.Authentication.ReturnedAt--
-				for rule, user := range map[string]server.User{"to another request": elsewhere, "long ago": longAgo} {
+				for rule, user := range map[string]storage.User{"to another request": elsewhere, "long ago": longAgo} {
 					got, _ = p.ask(user, q)
 					assert.Equal(t, row.want, got, "%s, having returned %s", row.rule, rule)
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // The handler does what prompt, max_age, acr_values and id_token_hint ask for: none of
@@ -20,7 +21,7 @@ func Example() {
 		}
 	}
 	http.Handle("/oauth/authorize", srv.AuthorizationHandler(server.AuthorizationPages{
-		User:          func(*http.Request) (server.User, error) { return nil, nil }, // the program's session
+		User:          func(*http.Request) (storage.User, error) { return nil, nil }, // the program's session
 		SignIn:        redirect("/login"),
 		SelectAccount: redirect("/accounts"),
 		Consent:       func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {}, // the consent page
@@ -33,7 +34,7 @@ func Example() {
 func ExampleProvider_GetLogoutRequest() {
 	var srv server.Server
 	var provider oidc.Provider
-	currentUser := func(*http.Request) (user server.User, sessionID string) { return nil, "" }
+	currentUser := func(*http.Request) (user storage.User, sessionID string) { return nil, "" }
 	ask := func(http.ResponseWriter, *oidc.LogoutRequest) {} // a form that is posted to ReturnTo, with Decision.Input and a button confirm=yes
 	http.HandleFunc("/oauth/end_session", func(w http.ResponseWriter, r *http.Request) {
 		user, sessionID := currentUser(r)

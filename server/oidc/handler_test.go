@@ -18,11 +18,12 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // pages is a program with pages that say what they are.
 type pages struct {
-	user     server.User
+	user     storage.User
 	fails    error
 	answered int
 }
@@ -34,7 +35,7 @@ func (p *pages) handler(srv *server.Server) http.HandlerFunc {
 		}
 	}
 	return srv.AuthorizationHandler(server.AuthorizationPages{
-		User: func(*http.Request) (server.User, error) { return p.user, p.fails }, SignIn: redirect("/login"), SelectAccount: redirect("/accounts"),
+		User: func(*http.Request) (storage.User, error) { return p.user, p.fails }, SignIn: redirect("/login"), SelectAccount: redirect("/accounts"),
 		Consent: func(w http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, string(consent.Decision))
@@ -52,12 +53,12 @@ func TestAuthorizationHandler(t *testing.T) {
 	authorize := func(client *oauthtest.Client, more ...string) string {
 		return "/oauth/authorize?" + query(client, more...)
 	}
-	returned := func(address string) server.User {
+	returned := func(address string) storage.User {
 		alice := p.alice()
 		alice.Authentication.ReturnTo, alice.Authentication.ReturnedAt = address, p.Now.Unix()
 		return alice
 	}
-	chosen := func(address string) server.User {
+	chosen := func(address string) storage.User {
 		alice := p.alice()
 		alice.Authentication.AccountChosenFor, alice.Authentication.AccountChosenAt = address, p.Now.Unix()
 		return alice
@@ -65,11 +66,11 @@ func TestAuthorizationHandler(t *testing.T) {
 	bob := &oauthtest.User{}
 	require.NoError(t, p.DB.Create(bob).Error)
 	hint := p.signIn(known)["id_token"]
-	asBob := func(string) server.User { return server.SignedIn{User: bob, Authentication: p.how} }
-	bobReturned := func(address string) server.User {
+	asBob := func(string) storage.User { return server.SignedIn{User: bob, Authentication: p.how} }
+	bobReturned := func(address string) storage.User {
 		return server.SignedIn{User: bob, Authentication: returned(address).(server.SignedIn).Authentication}
 	}
-	timeless := func(address string) server.User {
+	timeless := func(address string) storage.User {
 		alice := returned(address).(server.SignedIn)
 		alice.Authentication.Time = 0
 		return alice
@@ -77,8 +78,8 @@ func TestAuthorizationHandler(t *testing.T) {
 	var nobody *oauthtest.User
 	for _, row := range []struct {
 		rule    string
-		user    func(address string) server.User // nil is alice
-		method  string                           // GET
+		user    func(address string) storage.User // nil is alice
+		method  string                            // GET
 		address string
 		body    string
 		status  int
@@ -88,14 +89,14 @@ func TestAuthorizationHandler(t *testing.T) {
 		over    bool   // whether that ends what a user signed in for
 	}{
 		{rule: "a page", address: authorize(unknown), status: 200},
-		{rule: "nobody is signed in", user: func(string) server.User { return nil }, address: authorize(unknown), status: 303, to: "/login"},
-		{rule: "a nil pointer is nobody", user: func(string) server.User { return nobody }, address: authorize(known), status: 303, to: "/login"},
+		{rule: "nobody is signed in", user: func(string) storage.User { return nil }, address: authorize(unknown), status: 303, to: "/login"},
+		{rule: "a nil pointer is nobody", user: func(string) storage.User { return nobody }, address: authorize(known), status: 303, to: "/login"},
 		{rule: "allowed before", address: authorize(known), status: 302, to: oauthtest.RedirectURI, code: true},
 		{rule: "allowed before, and looked at by HEAD", method: http.MethodHead, address: authorize(known), status: 200},
 		{rule: "allowed before, and asked for again", address: authorize(known, "prompt=consent"), status: 200},
 		{rule: "allowed before, by a form of the client's", method: http.MethodPost, address: "/oauth/authorize", body: query(known), status: 303, to: "/oauth/authorize"},
 		{rule: "allowed before, and posted from an older page", method: http.MethodPost, address: authorize(known), body: "confirm=no&decision=x", status: 200},
-		{rule: "a form of the client's, and nobody is signed in", user: func(string) server.User { return nil }, method: http.MethodPost, address: "/oauth/authorize", body: query(unknown), status: 303, to: "/oauth/authorize"},
+		{rule: "a form of the client's, and nobody is signed in", user: func(string) storage.User { return nil }, method: http.MethodPost, address: "/oauth/authorize", body: query(unknown), status: 303, to: "/oauth/authorize"},
 
 		{rule: "prompt login", address: authorize(known, "prompt=login"), status: 303, to: "/login"},
 		{rule: "prompt login, after it", user: returned, address: authorize(known, "prompt=login"), status: 302, to: oauthtest.RedirectURI, code: true},
@@ -117,7 +118,7 @@ func TestAuthorizationHandler(t *testing.T) {
 
 		{rule: "prompt none", address: authorize(known, "prompt=none"), status: 302, to: oauthtest.RedirectURI, code: true},
 		{rule: "prompt none, and acr_values", address: authorize(known, "prompt=none", "acr_values=nothing"), status: 302, to: oauthtest.RedirectURI, code: true},
-		{rule: "prompt none, by nobody", user: func(string) server.User { return nil }, address: authorize(known, "prompt=none"), status: 302, to: oauthtest.RedirectURI, error: server.LoginRequired},
+		{rule: "prompt none, by nobody", user: func(string) storage.User { return nil }, address: authorize(known, "prompt=none"), status: 302, to: oauthtest.RedirectURI, error: server.LoginRequired},
 		{rule: "prompt none, and no consent", address: authorize(unknown, "prompt=none"), status: 302, to: oauthtest.RedirectURI, error: server.ConsentRequired},
 		{rule: "prompt none, of a client that made itself", address: authorize(registered, "prompt=none"), status: 302, to: oauthtest.RedirectURI, error: server.ConsentRequired},
 		{rule: "prompt none, and no consent, from a form", method: http.MethodPost, address: authorize(unknown, "prompt=none"), body: "confirm=yes", status: 302, to: oauthtest.RedirectURI, error: server.ConsentRequired},

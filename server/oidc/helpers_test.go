@@ -35,6 +35,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
@@ -196,7 +197,7 @@ func (p *provider) signIn(client *oauthtest.Client, more ...string) map[string]s
 }
 
 // ask asks what the page has to do, as alice or, with nil, as nobody.
-func (p *provider) ask(user server.User, query string) (interaction server.Interaction, failure string) {
+func (p *provider) ask(user storage.User, query string) (interaction server.Interaction, failure string) {
 	p.T.Helper()
 	var consent *server.ConsentGrant
 	w := p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gormoauth/gormoauth/internal/weburi"
-	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const initiateLoginURI = "initiate_login_uri"
@@ -20,7 +20,7 @@ type InitiateLogin struct {
 
 // InitiateLoginURL returns the URL to which to redirect the user's browser. It returns an
 // error if the client has no initiate_login_uri, or one that is not valid.
-func (p *Provider) InitiateLoginURL(client server.Client, login InitiateLogin) (string, error) {
+func (p *Provider) InitiateLoginURL(client storage.Client, login InitiateLogin) (string, error) {
 	if p.server == nil {
 		return "", ErrNotRegistered
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -79,7 +80,7 @@ func newEverywhere(t *testing.T) *everywhere {
 		}
 		return jwk.ParseSet(p.trusted)
 	}
-	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (server.User, error) {
+	who := func(_ context.Context, _ *server.Request, assertion *assertion.Assertion) (storage.User, error) {
 		if assertion.Subject != "alice" {
 			return nil, nil
 		}
@@ -519,7 +520,7 @@ func TestATypeThatAGrantNames(t *testing.T) {
 	p := newEverywhere(t)
 	exchange := gormoauth.CreateTokenExchangeGrant[oauthtest.Token](p.DB)
 	exchange.Keys = func(context.Context, string) (*jose.JSONWebKeySet, error) { return jwk.ParseSet(p.trusted) }
-	exchange.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) { return p.User, nil }
+	exchange.QueryUser = func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) { return p.User, nil }
 	exchange.Policy = func(context.Context, *server.Request, *grant.Exchange) error { return nil }
 	exchange.Types = []string{"application/at+jwt"}
 	require.NoError(t, p.Server.RegisterGrant(exchange))

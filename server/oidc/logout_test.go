@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // What ends with a session: unredeemed codes, and grants without offline_access, at
@@ -135,7 +136,7 @@ func TestLogoutRequests(t *testing.T) {
 		elsewhere := p.alice()
 		elsewhere.Authentication.SessionID = "another browser"
 		p.Now = p.Now.Add(48 * time.Hour) // ID tokens have ended, and are hints all the same
-		ask := func(user server.User, method string, params url.Values) (*oidc.LogoutRequest, oauthtest.Answer) {
+		ask := func(user storage.User, method string, params url.Values) (*oidc.LogoutRequest, oauthtest.Answer) {
 			target, body := "/oauth/end_session?"+params.Encode(), ""
 			if method == http.MethodPost {
 				target, body = "/oauth/end_session", params.Encode()
@@ -152,7 +153,7 @@ func TestLogoutRequests(t *testing.T) {
 		}
 		for _, row := range []struct {
 			rule      string
-			user      server.User
+			user      storage.User
 			params    string
 			confirmed bool
 			to        string

@@ -16,12 +16,13 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // User is a user with claims. The program's user model implements it. For a user without
 // the method, clients get only the claim "sub".
 type User interface {
-	server.User
+	storage.User
 	// GetClaims returns the user's claims that the scopes cover, by name (OpenID Connect
 	// Core section 5.1). The program may add claims of its own. An unknown claim is
 	// omitted, empty or nil.

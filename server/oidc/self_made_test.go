@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // by is a client that came about in some way.
@@ -40,7 +41,7 @@ func TestNobodyIsLedToAClientThatMadeItself(t *testing.T) {
 			status         int
 			location, body string
 		}
-		get := func(query string, user server.User) answer {
+		get := func(query string, user storage.User) answer {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+query, http.NoBody)
 			w := p.Record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if _, err := p.Server.GetConsentGrant(r, user); err != nil {
@@ -49,12 +50,12 @@ func TestNobodyIsLedToAClientThatMadeItself(t *testing.T) {
 			}), r)
 			return answer{w.Code, w.Header().Get("Location"), w.Body.String()}
 		}
-		post := func(query string, user server.User) answer {
+		post := func(query string, user storage.User) answer {
 			a := p.Send(http.MethodPost, query, "confirm=yes", user)
 			return answer{a.Status, a.Header.Get("Location"), a.Raw}
 		}
-		decide := func(granting server.User) func(string, server.User) answer {
-			return func(query string, _ server.User) answer {
+		decide := func(granting storage.User) func(string, storage.User) answer {
+			return func(query string, _ storage.User) answer {
 				a := p.Decide(query, "confirm=yes", granting)
 				return answer{a.Status, a.Header.Get("Location"), a.Raw}
 			}
@@ -62,8 +63,8 @@ func TestNobodyIsLedToAClientThatMadeItself(t *testing.T) {
 		const forged = "id_token_hint=x.y.z"
 		for _, row := range []struct {
 			rule string
-			ask  func(query string, user server.User) answer
-			user server.User
+			ask  func(query string, user storage.User) answer
+			user storage.User
 			more []string
 			goes bool // also to a client that made itself
 		}{

@@ -12,13 +12,14 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // SessionStorage stores which clients each session has signed in to.
 type SessionStorage interface {
 	// JoinSession records that the user signed in to a client. If that is already recorded,
 	// it updates ExpiresAt. It returns false if the session has ended at the client.
-	JoinSession(ctx context.Context, record *models.SessionMixin, user server.User) (joined bool, err error)
+	JoinSession(ctx context.Context, record *models.SessionMixin, user storage.User) (joined bool, err error)
 	// EndSession ends sessions in one atomic step: it ends their codes and the grants that
 	// end with them, and adds a row to the outbox for each client.
 	EndSession(ctx context.Context, end SessionEnd) (*EndedSession, error)
@@ -63,7 +64,7 @@ type SessionKeeper interface {
 
 // sid returns the session id for a client, which differs for each client. It is empty if
 // there is no session, or no Sessions storage.
-func (p *Provider) sid(client server.Client, sessionID string) string {
+func (p *Provider) sid(client storage.Client, sessionID string) string {
 	if p.Sessions == nil || sessionID == "" {
 		return ""
 	}
@@ -113,7 +114,7 @@ func (p *Provider) keepSession(ctx context.Context, req *server.Request, record 
 	if !keeps || record.SessionID == nil || req.Credential == nil || life < 0 {
 		return nil
 	}
-	token, refreshes := req.Credential.Record.(server.Token)
+	token, refreshes := req.Credential.Record.(storage.Token)
 	if !refreshes {
 		return nil
 	}

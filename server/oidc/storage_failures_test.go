@@ -35,6 +35,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // errBroken is what a database answers that is broken: no error of the network, after which
@@ -212,7 +213,7 @@ func (b *breaking) tokens() map[string]string {
 }
 
 // decide returns the decision of the user, on the page that they have seen.
-func (b *breaking) decide(query string, user server.User) func() oauthtest.Answer {
+func (b *breaking) decide(query string, user storage.User) func() oauthtest.Answer {
 	body := "confirm=yes&" + server.DecisionField + "=" + string(b.Decision(query, b.alice()))
 	return func() oauthtest.Answer { return b.Send(http.MethodPost, query, body, user) }
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 const (
@@ -38,7 +39,7 @@ func (p *Provider) servesPairwise() bool { return p.PairwiseSalt != nil || p.Pai
 
 // LookUpClient makes sure that the salt is loaded before a subject identifier for a
 // pairwise client is needed: without the salt the client would get a different one.
-func (p *Provider) LookUpClient(ctx context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
+func (p *Provider) LookUpClient(ctx context.Context, _ *server.Server, _ string, found storage.Client) (storage.Client, error) {
 	if !isPairwise(found) {
 		return found, nil
 	}
@@ -79,7 +80,7 @@ func (p *Provider) pairwiseSalt() []byte {
 
 const saltTakes = 5 * time.Second
 
-func isPairwise(client server.Client) bool {
+func isPairwise(client storage.Client) bool {
 	return textMember(metadataOf(client), subjectTypeMember) == pairwise
 }
 
@@ -87,7 +88,7 @@ func isPairwise(client server.Client) bool {
 // registered for pairwise ones (OpenID Connect Core section 8.1): it is the same for all
 // clients of a sector, and cannot be related to those of others. It returns "" for any
 // other client.
-func (p *Provider) ClientSubject(client server.Client, userID string) string {
+func (p *Provider) ClientSubject(client storage.Client, userID string) string {
 	metadata := metadataOf(client)
 	if !isPairwise(client) || !p.servesPairwise() {
 		return ""
@@ -136,8 +137,8 @@ func hostOf(uri string) string {
 }
 
 // metadataOf returns the metadata of a client, or nil if the client has none.
-func metadataOf(client server.Client) *models.ClientMetadata {
-	registered, ok := client.(server.RegisteredClient)
+func metadataOf(client storage.Client) *models.ClientMetadata {
+	registered, ok := client.(storage.RegisteredClient)
 	if !ok {
 		return nil
 	}

@@ -13,12 +13,13 @@ import (
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/reason"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Protector validates the access token of a request. A resource.Protector is one.
 type Protector interface {
 	// AcquireToken returns the token if it is valid and has one of the scopes.
-	AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error)
+	AcquireToken(r *http.Request, scopes ...string) (*storage.StoredToken, error)
 	// Refusal returns err as an error with its WWW-Authenticate challenges.
 	Refusal(r *http.Request, err error) *server.Error
 }
@@ -83,7 +84,7 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 		}
 		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The user or the client of the access token is gone or disabled.").BecauseOf(why).OfToken(token))
 	}
-	if ended := server.Ended(token.Token.GetAuthorization(), server.GenerationOf(client), server.GenerationOf(user)); ended != nil {
+	if ended := storage.Ended(token.Token.GetAuthorization(), storage.GenerationOf(client), storage.GenerationOf(user)); ended != nil {
 		return nil, e.Protector.Refusal(r, server.NewError(server.InvalidToken, "The access token was revoked.").BecauseOf(ended).OfToken(token))
 	}
 	claims, err := e.claims(ctx, client, user, token)
@@ -94,7 +95,7 @@ func (e *UserInfo) CreateResponse(ctx context.Context, req *server.Request) (*se
 	return e.respond(ctx, req, client, claims)
 }
 
-func (e *UserInfo) claims(ctx context.Context, client server.Client, user server.User, token *server.StoredToken) (map[string]any, error) {
+func (e *UserInfo) claims(ctx context.Context, client storage.Client, user storage.User, token *storage.StoredToken) (map[string]any, error) {
 	input := &ClaimsInput{Client: client, User: user, Scope: token.Token.GetScope(), Target: InUserInfo, Claims: make(map[string]any)}
 	err := e.Provider.userClaims(ctx, input, true, grantedClaims(token.Token.GetAuthorization().Claims).UserInfo)
 	return input.Claims, err
@@ -102,7 +103,7 @@ func (e *UserInfo) claims(ctx context.Context, client server.Client, user server
 
 // respond returns the claims as JSON or, for a client that registered for it, as a signed
 // or encrypted JWT (OpenID Connect Core section 5.3.2).
-func (e *UserInfo) respond(ctx context.Context, req *server.Request, client server.Client, claims map[string]any) (*server.Response, error) {
+func (e *UserInfo) respond(ctx context.Context, req *server.Request, client storage.Client, claims map[string]any) (*server.Response, error) {
 	answer := e.Provider.answer("userinfo")
 	if !answer.Signs(client) && !answer.Encrypts(client) {
 		return &server.Response{Body: claims}, nil

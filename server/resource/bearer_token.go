@@ -15,13 +15,14 @@ import (
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/forwarded"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // BearerTokenValidator validates bearer tokens (RFC 6750) that are stored in a database,
 // with one query per request, and none for a malformed token.
 type BearerTokenValidator struct {
 	// QueryToken finds an access token.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// Issuers are the issuers whose tokens are accepted, if several share one table. nil
 	// accepts all. A token of an older release has no issuer and is accepted.
 	Issuers []string
@@ -43,17 +44,17 @@ func (v *BearerTokenValidator) check() error {
 }
 
 // AuthenticateToken finds the token by its digest, or returns nil if there is none.
-func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
+func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text string) (*storage.StoredToken, error) {
 	if secret.Malformed(text, secret.AccessToken) {
 		return nil, errUnknownToken().Because("the token is malformed, or a different kind of secret")
 	}
-	token, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
+	token, err := v.QueryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(text)})
 	if err != nil {
 		return nil, fmt.Errorf("query token: %w", err)
 	}
 	if token != nil && v.Issuers != nil {
 		if authorization := token.Token.GetAuthorization(); authorization.Issuer != "" && !slices.Contains(v.Issuers, authorization.Issuer) {
-			return nil, errUnknownToken().BecauseOf(server.NotIssued(authorization))
+			return nil, errUnknownToken().BecauseOf(storage.NotIssued(authorization))
 		}
 	}
 	return token, nil
@@ -62,7 +63,7 @@ func (v *BearerTokenValidator) AuthenticateToken(ctx context.Context, text strin
 // ValidateToken refuses a token that is unknown, of a different type, revoked or expired,
 // that lacks scope, or that is bound to a certificate that the client did not present (RFC
 // 8705 section 3).
-func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
+func (v *BearerTokenValidator) ValidateToken(token *storage.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	if err := validate(token, v.TokenType(), scopes, now); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (v *BearerTokenValidator) ValidateToken(token *server.StoredToken, scopes [
 }
 
 // validate makes the checks that apply to tokens of all types.
-func validate(token *server.StoredToken, tokenType string, scopes []string, now time.Time) error {
+func validate(token *storage.StoredToken, tokenType string, scopes []string, now time.Time) error {
 	switch {
 	case token == nil:
 		return errUnknownToken()

@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/dpop"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // DPoPTokenValidator validates tokens that are bound to a key of the client (RFC 9449
@@ -62,14 +63,14 @@ func (v *DPoPTokenValidator) ChallengeParameters() map[string]string {
 }
 
 // AuthenticateToken finds the token, or returns nil if there is none.
-func (v *DPoPTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
+func (v *DPoPTokenValidator) AuthenticateToken(ctx context.Context, text string) (*storage.StoredToken, error) {
 	return v.Tokens.AuthenticateToken(ctx, text)
 }
 
 // ValidateToken refuses a token for the same reasons as any other, and a token whose key
 // did not sign the request's proof. The proof is checked last, so that only a caller with a
 // token can cause it to be stored.
-func (v *DPoPTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
+func (v *DPoPTokenValidator) ValidateToken(token *storage.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	if err := validate(token, v.TokenType(), scopes, now); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // JWTAccessTokenValidator validates access tokens that are signed JWTs (RFC 9068) with the
@@ -44,7 +45,7 @@ type JWTAccessTokenValidator struct {
 	// QueryToken also looks up every token in the database, so that a revoked token is
 	// refused at once rather than when it expires. This costs the query that a JWT
 	// otherwise saves. nil makes no query.
-	QueryToken server.QueryTokenFunc
+	QueryToken storage.QueryTokenFunc
 	// ClientCertificates is the same as in [BearerTokenValidator].
 	ClientCertificates forwarded.CertificatesFunc
 	// Clock returns the time used to choose keys. nil means time.Now.
@@ -104,7 +105,7 @@ type jwtAccessToken struct {
 
 // AuthenticateToken verifies the token. The error for an invalid token says only that it is
 // unknown; the log has the reason.
-func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error) {
+func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text string) (*storage.StoredToken, error) {
 	if strings.Count(text, ".") != 2 {
 		if v.Opaque == nil {
 			return nil, nil
@@ -119,7 +120,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		return nil, errUnknownToken().BecauseOf(why)
 	}
 	if v.QueryToken != nil {
-		stored, err := v.QueryToken(ctx, server.TokenQuery{AccessToken: secret.Digest(text)})
+		stored, err := v.QueryToken(ctx, storage.TokenQuery{AccessToken: secret.Digest(text)})
 		if err != nil {
 			return nil, fmt.Errorf("query token: %w", err)
 		}
@@ -130,7 +131,7 @@ func (v *JWTAccessTokenValidator) AuthenticateToken(ctx context.Context, text st
 		tokenType = "DPoP"
 	}
 	clientID, longClientID := models.SplitClientID(claims.ClientID)
-	token := &server.StoredToken{Token: &models.TokenMixin{
+	token := &storage.StoredToken{Token: &models.TokenMixin{
 		AuthTime: int64(claims.AuthTime),
 		Authorization: models.Authorization{
 			ClientID: clientID, LongClientID: longClientID, Confirmation: confirmation, ACR: claims.ACR, AMR: strings.Join(claims.AMR, " "),
@@ -223,6 +224,6 @@ func verified(signed *jose.JSONWebSignature, keys *jose.JSONWebKeySet, header jo
 }
 
 // ValidateToken refuses a token for the same reasons as [BearerTokenValidator].
-func (v *JWTAccessTokenValidator) ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error {
+func (v *JWTAccessTokenValidator) ValidateToken(token *storage.StoredToken, scopes []string, r *http.Request, now time.Time) error {
 	return (&BearerTokenValidator{ClientCertificates: v.ClientCertificates}).ValidateToken(token, scopes, r, now)
 }

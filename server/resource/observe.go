@@ -7,11 +7,12 @@ import (
 	"github.com/gormoauth/gormoauth/internal/requestid"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/logging"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // observe runs f and reports it to the observers. f may return a token along with an error.
 // The observation begins as that of a panic, and so is right if a validator panics.
-func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.StoredToken, error)) (*server.StoredToken, error) {
+func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*storage.StoredToken, error)) (*storage.StoredToken, error) {
 	if len(p.config.Observers) == 0 {
 		return f(r)
 	}
@@ -22,7 +23,7 @@ func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.St
 		Endpoint: endpoint, Status: http.StatusInternalServerError, Error: server.AsError(errPanicked),
 		Request: &server.Request{HTTP: r, Endpoint: endpoint, Time: begin},
 	}
-	var token *server.StoredToken
+	var token *storage.StoredToken
 	defer func() {
 		observation.Duration = p.config.Clock().Sub(begin)
 		p.describe(&observation, r, token)
@@ -42,7 +43,7 @@ func (p *Protector) observe(r *http.Request, f func(r *http.Request) (*server.St
 const endpoint = "resource"
 
 // describe adds what is known about a request and its token, which may be nil.
-func (p *Protector) describe(o *server.Observation, r *http.Request, token *server.StoredToken) {
+func (p *Protector) describe(o *server.Observation, r *http.Request, token *storage.StoredToken) {
 	o.RemoteAddress, o.RequestID = p.config.RemoteAddress(r), logging.RequestID(r.Context())
 	o.OfToken(token)
 }

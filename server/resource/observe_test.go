@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // watching observes every request, and whatever it puts into the context is what the
@@ -42,10 +43,10 @@ func TestAnObservedAPIAnswersAsAnother(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	client := p.NewClient(nil)
-	signedIn := func(minutesAgo int, acr string) server.User {
+	signedIn := func(minutesAgo int, acr string) storage.User {
 		return server.SignedIn{User: p.User, Authentication: server.Authentication{Time: p.Now.Unix() - 60*int64(minutesAgo), ACR: acr}}
 	}
-	issue := func(user server.User) string {
+	issue := func(user storage.User) string {
 		code := p.Decide(oauthtest.AuthorizeQuery(client, "scope=profile"), "", user).Query.Get("code")
 		return p.Redeem(client, code).Body["access_token"]
 	}
@@ -173,7 +174,7 @@ type failingValidator struct {
 
 func (*failingValidator) TokenType() string { return "Broken" }
 
-func (v *failingValidator) AuthenticateToken(ctx context.Context, _ string) (*server.StoredToken, error) {
+func (v *failingValidator) AuthenticateToken(ctx context.Context, _ string) (*storage.StoredToken, error) {
 	v.watched = v.watched || ctx.Value(watchedKey{}) == true
 	if v.panics {
 		panic("no disk")
@@ -181,7 +182,7 @@ func (v *failingValidator) AuthenticateToken(ctx context.Context, _ string) (*se
 	return nil, errors.New("the disk is on fire")
 }
 
-func (*failingValidator) ValidateToken(*server.StoredToken, []string, *http.Request, time.Time) error {
+func (*failingValidator) ValidateToken(*storage.StoredToken, []string, *http.Request, time.Time) error {
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Config configures a protector. Its zero value is usable.
@@ -72,22 +73,22 @@ type TokenValidator interface {
 	// AuthenticateToken returns the token with this text, or nil if there is none. An error
 	// is an internal failure, or an [*server.Error] with the reason for the log why there
 	// is none; see [server.Error.Because].
-	AuthenticateToken(ctx context.Context, text string) (*server.StoredToken, error)
+	AuthenticateToken(ctx context.Context, text string) (*storage.StoredToken, error)
 	// ValidateToken returns an error if the token is nil or not valid for the request.
 	// scopes are alternatives, each a space-separated list.
-	ValidateToken(token *server.StoredToken, scopes []string, r *http.Request, now time.Time) error
+	ValidateToken(token *storage.StoredToken, scopes []string, r *http.Request, now time.Time) error
 }
 
 // TokenAuthenticatedHook is called with every token that authorized a request.
 type TokenAuthenticatedHook interface {
-	TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken)
+	TokenAuthenticated(ctx context.Context, r *http.Request, token *storage.StoredToken)
 }
 
 // OnTokenAuthenticated adapts a function to a [TokenAuthenticatedHook].
-type OnTokenAuthenticated func(ctx context.Context, r *http.Request, token *server.StoredToken)
+type OnTokenAuthenticated func(ctx context.Context, r *http.Request, token *storage.StoredToken)
 
 // TokenAuthenticated calls the function.
-func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Request, token *server.StoredToken) {
+func (f OnTokenAuthenticated) TokenAuthenticated(ctx context.Context, r *http.Request, token *storage.StoredToken) {
 	f(ctx, r, token)
 }
 
@@ -247,7 +248,7 @@ func takesEveryAudience(v TokenValidator) bool {
 
 // diagnoseTokens has a validator look up a token that was never issued.
 func diagnoseTokens(ctx context.Context, v TokenValidator) finding.List {
-	var query server.QueryTokenFunc
+	var query storage.QueryTokenFunc
 	switch v := v.(type) {
 	case *BearerTokenValidator:
 		query = v.QueryToken
@@ -261,7 +262,7 @@ func diagnoseTokens(ctx context.Context, v TokenValidator) finding.List {
 		return nil
 	}
 	return finding.LookUp("resource.BearerTokenValidator.QueryToken", func() (bool, error) {
-		token, err := query(ctx, server.TokenQuery{AccessToken: secret.Digest(rand.Text())})
+		token, err := query(ctx, storage.TokenQuery{AccessToken: secret.Digest(rand.Text())})
 		return token != nil, err
 	})
 }
@@ -308,15 +309,15 @@ type tokenKey struct{}
 
 // TokenFromContext returns the token that authorized the request. ok is false if there is
 // none.
-func TokenFromContext(ctx context.Context) (token *server.StoredToken, ok bool) {
-	token, ok = ctx.Value(tokenKey{}).(*server.StoredToken)
+func TokenFromContext(ctx context.Context) (token *storage.StoredToken, ok bool) {
+	token, ok = ctx.Value(tokenKey{}).(*storage.StoredToken)
 	return token, ok
 }
 
 // AcquireToken returns the request's token if it is valid and has all values of at least
 // one of the scopes. Pass an error to [Protector.WriteError].
-func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.StoredToken, error) {
-	token, err := p.observe(r, func(r *http.Request) (*server.StoredToken, error) { return p.acquireToken(r, scopes) })
+func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*storage.StoredToken, error) {
+	token, err := p.observe(r, func(r *http.Request) (*storage.StoredToken, error) { return p.acquireToken(r, scopes) })
 	if err != nil {
 		failure := *server.AsError(err)
 		return nil, failure.OfToken(token)
@@ -325,7 +326,7 @@ func (p *Protector) AcquireToken(r *http.Request, scopes ...string) (*server.Sto
 }
 
 // acquireToken is AcquireToken, and also returns a token that it finds but refuses.
-func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.StoredToken, error) {
+func (p *Protector) acquireToken(r *http.Request, scopes []string) (*storage.StoredToken, error) {
 	validator, text, err := p.presented(r)
 	if err != nil {
 		return nil, needing(err, scopes)
@@ -345,7 +346,7 @@ func (p *Protector) acquireToken(r *http.Request, scopes []string) (*server.Stor
 
 // validate refuses a token that is not valid, or not for this API. The audience takes
 // precedence over a missing scope: with more scope, the token would still be refused.
-func (p *Protector) validate(validator TokenValidator, token *server.StoredToken, scopes []string, r *http.Request) error {
+func (p *Protector) validate(validator TokenValidator, token *storage.StoredToken, scopes []string, r *http.Request) error {
 	err := validator.ValidateToken(token, scopes, r, p.config.Clock())
 	switch {
 	case err != nil && server.AsError(err).Code != server.InsufficientScope:

@@ -18,9 +18,9 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
-	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 func TestProtector(t *testing.T) {
@@ -106,28 +106,28 @@ func TestProtector(t *testing.T) {
 	})
 }
 
-func noToken(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, nil }
+func noToken(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { return nil, nil }
 
 // macValidator is a validator of another token type.
 type macValidator struct{ resource.BearerTokenValidator }
 
 func (*macValidator) TokenType() string { return "MAC" }
 
-func (*macValidator) AuthenticateToken(context.Context, string) (*server.StoredToken, error) {
-	return &server.StoredToken{Token: &oauthtest.Token{}, UserID: "7"}, nil
+func (*macValidator) AuthenticateToken(context.Context, string) (*storage.StoredToken, error) {
+	return &storage.StoredToken{Token: &oauthtest.Token{}, UserID: "7"}, nil
 }
 
-func (*macValidator) ValidateToken(*server.StoredToken, []string, *http.Request, time.Time) error {
+func (*macValidator) ValidateToken(*storage.StoredToken, []string, *http.Request, time.Time) error {
 	return nil
 }
 
 func TestSeveralTokenTypes(t *testing.T) {
-	protector, err := resource.NewProtector(resource.Config{Realm: "things"}, &resource.BearerTokenValidator{QueryToken: func(context.Context, server.TokenQuery) (*server.StoredToken, error) {
+	protector, err := resource.NewProtector(resource.Config{Realm: "things"}, &resource.BearerTokenValidator{QueryToken: func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) {
 		return nil, errors.New("the disk is on fire")
 	}}, &macValidator{})
 	require.NoError(t, err)
 	var told []string
-	protector.Register(resource.OnTokenAuthenticated(func(_ context.Context, _ *http.Request, token *server.StoredToken) {
+	protector.Register(resource.OnTokenAuthenticated(func(_ context.Context, _ *http.Request, token *storage.StoredToken) {
 		told = append(told, token.UserID)
 	}))
 	call := func(authorization string) *httptest.ResponseRecorder {

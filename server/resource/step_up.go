@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // StepUp says how a user must have signed in to use a part of an API (RFC 9470).
@@ -36,7 +37,7 @@ func (p *Protector) RequireAuthentication(stepUp StepUp) func(http.Handler) http
 			strong := stepUp.ACRValues == nil || slices.Contains(stepUp.ACRValues, how.ACR)
 			recent := stepUp.MaxAge == 0 || how.IsWithin(stepUp.MaxAge, p.config.Clock())
 			if !strong || !recent {
-				_, err := p.observe(r, func(*http.Request) (*server.StoredToken, error) { return token, stepUp.failure(strong) })
+				_, err := p.observe(r, func(*http.Request) (*storage.StoredToken, error) { return token, stepUp.failure(strong) })
 				p.WriteError(w, r, err)
 				return
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // How a user signed in travels from the page to the API (RFC 9470).
@@ -27,7 +28,7 @@ func TestStepUp(t *testing.T) {
 				Time: p.Now.Add(-time.Duration(minutes) * time.Minute).Unix(), ACR: acr, AMR: []string{"pwd", "otp"},
 			}}
 		}
-		token := func(user server.User) map[string]string {
+		token := func(user storage.User) map[string]string {
 			return p.Redeem(client, p.Decide(oauthtest.AuthorizeQuery(client, ""), "", user).Query.Get("code")).Body
 		}
 		call := func(stepUp resource.StepUp, accessToken string) (int, string) {
@@ -57,7 +58,7 @@ func TestStepUp(t *testing.T) {
 		assert.Equal(t, `Bearer realm="api", error="insufficient_user_authentication", error_description="The user must sign in again: the last sign-in was too long ago.", `+
 			`acr_values="phr phrh", max_age="300"`, challenge)
 
-		for rule, user := range map[string]server.User{"weaker": minutesAgo(0, "pwd"), "unknown": p.User} {
+		for rule, user := range map[string]storage.User{"weaker": minutesAgo(0, "pwd"), "unknown": p.User} {
 			status, challenge = call(resource.StepUp{ACRValues: []string{"phr"}}, token(user)["access_token"])
 			assert.Equal(t, http.StatusUnauthorized, status, rule)
 			assert.Contains(t, challenge, "with stronger authentication", rule)
@@ -69,7 +70,7 @@ func TestStepUp(t *testing.T) {
 		assert.Equal(t, http.StatusOK, status)
 
 		ask := func(more string) string { return oauthtest.AuthorizeQuery(client, more) }
-		again := func(more string, user server.User) bool {
+		again := func(more string, user storage.User) bool {
 			consent, err := p.Server.GetConsentGrant(httptest.NewRequest(http.MethodGet, "/?"+ask(more), http.NoBody), user)
 			require.NoError(t, err)
 			assert.Equal(t, p.User, consent.User, "the page gets its own user back")
@@ -86,7 +87,7 @@ func TestStepUp(t *testing.T) {
 		assert.True(t, again("max_age=00", minutesAgo(0, "")))
 		assert.False(t, again("max_age=1", minutesAgo(0, "")))
 		assert.Equal(t, server.LoginRequired, p.Decide(ask("max_age=0"), "", minutesAgo(0, "")).Query.Get("error"), "nor for who forgot to ask")
-		returned := func(minutes int64) server.User {
+		returned := func(minutes int64) storage.User {
 			how := server.Authentication{Time: p.Now.Unix() - 60*minutes, ReturnTo: "/?" + ask("max_age=0&acr_values=phr"), ReturnedAt: p.Now.Unix() - 60*minutes}
 			return server.SignedIn{User: p.User, Authentication: how}
 		}
@@ -99,7 +100,7 @@ func TestStepUp(t *testing.T) {
 		assert.Equal(t, server.UnmetAuthenticationRequirements, p.Decide(ask("max_age=60"), "", minutesAgo(12, "")).Query.Get("error"), "a page that forgot")
 		assert.Equal(t, server.UnmetAuthenticationRequirements, p.Decide(ask("max_age=60"), "", p.User).Query.Get("error"))
 		assert.NotEmpty(t, p.Decide(ask("max_age=60"), "", minutesAgo(11, "")).Query.Get("code"), "to consent takes its time")
-		for rule, nobody := range map[string]server.User{
+		for rule, nobody := range map[string]storage.User{
 			"nil": server.SignedIn{}, "a nil pointer": server.SignedIn{User: (*oauthtest.User)(nil)}, "a nil SignedIn": (*server.SignedIn)(nil), "a pointer to nobody": &server.SignedIn{},
 		} {
 			assert.Equal(t, server.AccessDenied, p.Decide(ask(""), "", nobody).Query.Get("error"), "a denial: %s", rule)

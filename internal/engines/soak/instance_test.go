@@ -29,6 +29,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // instanceVariable is set in the environment of a process that is an instance
@@ -124,7 +125,7 @@ func newProgram(db *gorm.DB, s setting) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/authorize", srv.AuthorizationHandler(server.AuthorizationPages{
-		User:   func(*http.Request) (server.User, error) { return &oauthtest.User{ID: 1}, nil },
+		User:   func(*http.Request) (storage.User, error) { return &oauthtest.User{ID: 1}, nil },
 		SignIn: func(http.ResponseWriter, *http.Request, *server.ConsentGrant) {},
 		Consent: func(w http.ResponseWriter, _ *http.Request, consent *server.ConsentGrant) {
 			_, _ = io.WriteString(w, string(consent.Decision))

@@ -1,10 +1,26 @@
-package server
+package storage
 
 import (
+	"context"
 	"time"
 
 	"github.com/gormoauth/gormoauth/models"
 )
+
+// QueryTokenFunc looks up a token. It returns nil, nil if there is none.
+type QueryTokenFunc func(ctx context.Context, query TokenQuery) (*StoredToken, error)
+
+// TokenQuery selects a token. Exactly one field is set, except for a refresh token that contains
+// its grant.
+type TokenQuery struct {
+	// AccessToken is the digest of an access token.
+	AccessToken string
+	// RefreshToken is the digest of a refresh token.
+	RefreshToken string
+	// GrantID is set together with RefreshToken: look up the row of the grant, whether or not it
+	// still has that refresh token.
+	GrantID string
+}
 
 // Token is a stored token: an access token and, if the grant has one, its refresh token.
 // [github.com/gormoauth/gormoauth/models.TokenMixin] implements all of it; a method declared on

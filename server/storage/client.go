@@ -1,6 +1,10 @@
-package server
+package storage
 
-import "time"
+import (
+	"time"
+
+	"github.com/gormoauth/gormoauth/models"
+)
 
 // Client is an OAuth client (RFC 6749 section 2).
 // [github.com/gormoauth/gormoauth/models.ClientMixin] implements all of it; a method declared on
@@ -30,4 +34,18 @@ type Client interface {
 	CheckResponseType(responseType string) bool
 	// CheckGrantType reports whether the client may use the grant type.
 	CheckGrantType(grantType string) bool
+}
+
+// RegisteredClient is a stored client that can be registered dynamically (RFC 7591, RFC 7592).
+// [github.com/gormoauth/gormoauth/models.ClientMixin] implements all of it.
+type RegisteredClient interface {
+	Client
+	AsClientMixin() *models.ClientMixin
+}
+
+// ResourceServer is implemented by a client that is itself an API, such as [models.ClientMixin].
+type ResourceServer interface {
+	// GetAPIResources returns the resources for which the client is the API, nil if there are
+	// none.
+	GetAPIResources() []string
 }

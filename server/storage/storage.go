@@ -1,4 +1,4 @@
-package server
+package storage
 
 import (
 	"context"
@@ -74,21 +74,6 @@ const (
 	// condition fail.
 	ExchangeDescend
 )
-
-// QueryTokenFunc looks up a token. It returns nil, nil if there is none.
-type QueryTokenFunc func(ctx context.Context, query TokenQuery) (*StoredToken, error)
-
-// TokenQuery selects a token. Exactly one field is set, except for a refresh token that contains
-// its grant.
-type TokenQuery struct {
-	// AccessToken is the digest of an access token.
-	AccessToken string
-	// RefreshToken is the digest of a refresh token.
-	RefreshToken string
-	// GrantID is set together with RefreshToken: look up the row of the grant, whether or not it
-	// still has that refresh token.
-	GrantID string
-}
 
 // RevokeGrantFunc revokes every token of a grant, and returns when they are revoked. It is no
 // error if there are none.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gormoauth/gormoauth/server/storage"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -21,7 +23,6 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
-	"github.com/gormoauth/gormoauth/server"
 )
 
 var write = flag.Bool("write", false, "write testdata/effects.txt anew")
@@ -202,7 +203,7 @@ func TestALostAnswerIsNotTakenForAnother(t *testing.T) {
 			plan := &faults.Plan{Next: faults.At(number, faults.Fault{Err: faults.ErrCut, After: true})}
 			effect, err := r.effect(t, name, faults.DB(r.db, plan))
 			if err != nil {
-				unknown := errors.Is(err, server.ErrUnavailable) || errors.Is(err, faults.ErrCut)
+				unknown := errors.Is(err, storage.ErrUnavailable) || errors.Is(err, faults.ErrCut)
 				require.True(t, unknown && !slices.Contains(recognized, name), "%s: the answer to call %d was lost, and the error is %v", name, number, err)
 			} else if !strings.Contains("\n"+string(sound), "\n"+effect) {
 				different[effect] = true

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gormoauth/gormoauth/server/storage"
+
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 
@@ -92,11 +94,11 @@ func (h brokenHooks) PrepareTokenResponse(context.Context, *server.Request, *mod
 	return h.b.part("PrepareTokenResponse")
 }
 
-func (h brokenHooks) PrepareIntrospection(context.Context, *server.Request, *server.StoredToken, map[string]any) error {
+func (h brokenHooks) PrepareIntrospection(context.Context, *server.Request, *storage.StoredToken, map[string]any) error {
 	return h.b.part("PrepareIntrospection")
 }
 
-func (h brokenHooks) LookUpClient(_ context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
+func (h brokenHooks) LookUpClient(_ context.Context, _ *server.Server, _ string, found storage.Client) (storage.Client, error) {
 	return found, h.b.part("LookUpClient")
 }
 

@@ -108,7 +108,7 @@ func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 			}
 		}
 		query := gormoauth.CreateQueryUserFunc[oauthtest.User](db)
-		c.QueryUser = func(ctx context.Context, id string) (server.User, error) {
+		c.QueryUser = func(ctx context.Context, id string) (storage.User, error) {
 			if err := b.part("QueryUser"); err != nil {
 				return nil, err
 			}
@@ -138,7 +138,7 @@ func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 			Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
 				return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: b.key.Public()}}}, b.part("JWTBearer.Keys")
 			},
-			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (server.User, error) {
+			QueryUser: func(context.Context, *server.Request, *assertion.Assertion) (storage.User, error) {
 				return b.User, b.part("JWTBearer.QueryUser")
 			},
 			Replays: replays,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/gormoauth/gormoauth/server/storage"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,14 +25,16 @@ func TestAProtectorIsDiagnosed(t *testing.T) {
 	inPublic := oauthtest.New(t, db).Server
 	atHome := oauthtest.New(t, db, func(c *server.Config) { c.Issuer = "http://127.0.0.1:8080" }).Server
 	keys := fixedKeys{}
-	finds := func(context.Context, server.TokenQuery) (*server.StoredToken, error) {
-		return &server.StoredToken{Token: &models.TokenMixin{}}, nil
+	finds := func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) {
+		return &storage.StoredToken{Token: &models.TokenMixin{}}, nil
 	}
-	fails := func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, errors.New("away") }
-	bearer := func(query server.QueryTokenFunc) *resource.BearerTokenValidator {
+	fails := func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) {
+		return nil, errors.New("away")
+	}
+	bearer := func(query storage.QueryTokenFunc) *resource.BearerTokenValidator {
 		return &resource.BearerTokenValidator{QueryToken: query}
 	}
-	jwts := func(audience string, query server.QueryTokenFunc, opaque *resource.BearerTokenValidator) *resource.JWTAccessTokenValidator {
+	jwts := func(audience string, query storage.QueryTokenFunc, opaque *resource.BearerTokenValidator) *resource.JWTAccessTokenValidator {
 		return &resource.JWTAccessTokenValidator{Issuer: oauthtest.Issuer, Audience: audience, Keys: keys, QueryToken: query, Opaque: opaque}
 	}
 	bound := func(tokens resource.TokenValidator) *resource.DPoPTokenValidator {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gormoauth/gormoauth/server/storage"
+
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 
@@ -78,23 +80,23 @@ func TestWhatAJWTSays(t *testing.T) {
 	} {
 		found, err := validator.AuthenticateToken(t.Context(), sign(row.claims))
 		assert.NoError(t, err, name)
-		assert.Equal(t, &server.StoredToken{Token: row.want, UserID: row.userID}, found, name)
+		assert.Equal(t, &storage.StoredToken{Token: row.want, UserID: row.userID}, found, name)
 	}
 
 	// Who looks tokens up gets the row, or nothing.
 	text := sign(nil)
-	row := &server.StoredToken{Token: &models.TokenMixin{TokenType: "Bearer"}, UserID: "7"}
-	var asked []server.TokenQuery
-	validator.QueryToken = func(_ context.Context, query server.TokenQuery) (*server.StoredToken, error) {
+	row := &storage.StoredToken{Token: &models.TokenMixin{TokenType: "Bearer"}, UserID: "7"}
+	var asked []storage.TokenQuery
+	validator.QueryToken = func(_ context.Context, query storage.TokenQuery) (*storage.StoredToken, error) {
 		asked = append(asked, query)
 		return row, nil
 	}
 	found, err := validator.AuthenticateToken(t.Context(), text)
 	assert.NoError(t, err)
 	assert.Same(t, row, found)
-	assert.Equal(t, []server.TokenQuery{{AccessToken: secret.Digest(text)}}, asked)
+	assert.Equal(t, []storage.TokenQuery{{AccessToken: secret.Digest(text)}}, asked)
 	away := errors.New("away")
-	validator.QueryToken = func(context.Context, server.TokenQuery) (*server.StoredToken, error) { return nil, away }
+	validator.QueryToken = func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) { return nil, away }
 	found, err = validator.AuthenticateToken(t.Context(), text)
 	assert.ErrorIs(t, err, away)
 	assert.Nil(t, found)
@@ -165,8 +167,8 @@ func TestWhyATokenIsUnknown(t *testing.T) {
 
 	opaque := &resource.BearerTokenValidator{Issuers: []string{oauthtest.Issuer}}
 	stored := new(models.TokenMixin)
-	opaque.QueryToken = func(context.Context, server.TokenQuery) (*server.StoredToken, error) {
-		return &server.StoredToken{Token: stored}, nil
+	opaque.QueryToken = func(context.Context, storage.TokenQuery) (*storage.StoredToken, error) {
+		return &storage.StoredToken{Token: stored}, nil
 	}
 	for issuer, taken := range map[string]bool{oauthtest.Issuer: true, "": true, "https://other.example": false} {
 		stored.Issuer = issuer

@@ -353,19 +353,27 @@ func TestManyLookUpsAtOnceAreOneQuery(t *testing.T) {
 }
 
 func TestTheCacheIsBounded(t *testing.T) {
-	f := setUp(t, clientcache.Options{Size: 10})
-	var ids []string
-	for range 200 {
-		ids = append(ids, f.create(t))
+	for size, holds := range map[int]int{10: 10, 0: 1000} {
+		f := setUp(t, clientcache.Options{Size: size})
+		rows := make([]Client, holds+190)
+		for i := range rows {
+			rows[i].ClientID = fmt.Sprint("client ", i)
+		}
+		require.NoError(t, f.db.CreateInBatches(rows, 100).Error)
+		for range 2 {
+			before := f.queries.Load()
+			for _, row := range rows {
+				f.look(t, row.ClientID)
+			}
+			assert.GreaterOrEqual(t, f.queries.Load()-before, int64(190), size)
+		}
+		if before := f.queries.Load(); size == 0 {
+			for _, row := range rows {
+				f.look(t, row.ClientID)
+			}
+			assert.Less(t, f.queries.Load()-before, int64(len(rows)), "some are remembered")
+		}
 	}
-	for _, id := range ids {
-		f.look(t, id)
-	}
-	before := f.queries.Load()
-	for _, id := range ids {
-		f.look(t, id)
-	}
-	assert.GreaterOrEqual(t, f.queries.Load()-before, int64(190))
 }
 
 func TestWithinATransactionNothingIsRemembered(t *testing.T) {
@@ -505,12 +513,20 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Errorf("%d goroutines are left, of %d", runtime.NumGoroutine(), before)
 }
 
+// columnless is no model: it has the mixin, and none of its columns.
+type columnless struct {
+	ID                 uint
+	models.ClientMixin `gorm:"-"`
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo)
 	for _, options := range []clientcache.Options{{Size: -1}, {TTL: -1}} {
 		_, err := clientcache.New[Client](db, options)
 		assert.ErrorContains(t, err, "must not be negative")
 	}
+	_, err := clientcache.New[columnless](db, clientcache.Options{})
+	assert.ErrorContains(t, err, "has no columns of models.ClientMixin")
 }
 
 func BenchmarkHit(b *testing.B) {

@@ -41,7 +41,7 @@ func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 	var first, last *string
 	err := x.askOne([]any{&plain, &first, &last, &rows, &named}, fmt.Sprintf(
 		"SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM %[5]s WHERE %[3]s LIMIT %[4]d) p), MIN(%[1]s), MAX(%[1]s), COUNT(*), COUNT(%[1]s) FROM (SELECT NULLIF(%[1]s, '') AS %[1]s FROM %[2]s LIMIT %[4]d) t",
-		column, table, plaintext, countedRows, x.firstRows(m)))
+		column, table, plaintext, countedRows, x.firstRows(m, t)))
 	if err != nil {
 		x.unseen("table "+m.table.schema.Table, err)
 		return
@@ -87,7 +87,7 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 			strange = append(strange, id)
 		}
 		return nil
-	}, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s LIMIT %d", x.quote(clientID), column, x.firstRows(m), condition, countedRows))
+	}, fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s LIMIT %d", x.quote(clientID), column, x.firstRows(m, t), condition, countedRows))
 	if err != nil {
 		x.unseen("table "+m.table.schema.Table, err)
 		return
@@ -113,9 +113,9 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 
 // firstRows returns the first rows of a table in the order of its primary key, as a table that
 // costs the same however large the real one is.
-func (x *examination) firstRows(m *examinedModel) string {
+func (x *examination) firstRows(m *examinedModel, t *catalogTable) string {
 	order := ""
-	if primary := m.table.schema.PrioritizedPrimaryField; primary != nil {
+	if primary := m.table.schema.PrioritizedPrimaryField; primary != nil && t.hasColumns([]string{primary.DBName}) {
 		order = " ORDER BY " + x.quote(primary.DBName)
 	}
 	return fmt.Sprintf("(SELECT * FROM %s%s LIMIT %d) f", x.quote(m.table.schema.Table), order, examinedRows)

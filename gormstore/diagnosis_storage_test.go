@@ -21,6 +21,8 @@ func TestWhatCompactingWouldSaveIsFound(t *testing.T) {
 	found := diagnosed(t, db)["compact table tokens"]
 	assert.Equal(t, finding.Hint, found.Severity)
 	assert.Contains(t, found.Problem, "idx_tokens_grant_id, idx_tokens_refresh_token")
+	assert.Regexp(t, `, \d\d? MB$`, found.Problem)
+	assert.Regexp(t, `^they take about \d\d? MB more `, found.Consequence)
 
 	before := indexSize(t, db)
 	statements, err := gormstore.CompactSQL(db, allModels...)

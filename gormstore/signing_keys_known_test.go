@@ -457,3 +457,18 @@ func TestThePairwiseSaltIsMadeOnce(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// A key is published until the second in which it expires.
+func TestAKeyIsPublishedUntilItExpires(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, &SigningKey{})
+	now := time.Unix(1_000_000, 0)
+	key, err := newKeys(db, gormstore.SigningKeyOptions{}).SigningKey(t.Context(), jose.ES256, now)
+	require.NoError(t, err)
+	var row SigningKey
+	require.NoError(t, db.Where("key_id = ?", key.KeyID).First(&row).Error)
+	for away, published := range map[int64]bool{-1: true, 0: false} {
+		public, err := newKeys(db, gormstore.SigningKeyOptions{}).FreshPublicKeys(t.Context(), time.Unix(row.ExpiresAt+away, 0))
+		require.NoError(t, err)
+		assert.Equal(t, published, len(public.Key(key.KeyID)) == 1, away)
+	}
+}

@@ -132,14 +132,33 @@ func TestSigningKeysAreEncryptedAtRest(t *testing.T) {
 
 func TestSigningKeyOptions(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, &SigningKey{})
-	for fault, options := range map[string]gormstore.SigningKeyOptions{
-		`"HS256" is not one of`:   {Algorithms: []jose.SignatureAlgorithm{jose.HS256}},
-		"must have 32 bytes":      {EncryptionKey: []byte("short")},
-		"at least twice CacheFor": {CacheFor: 24 * time.Hour},
-		"twice AnnounceFor":       {RotateEvery: time.Hour},
+	const times = "gormstore: SigningKeyOptions: RotateEvery must be at least twice AnnounceFor, AnnounceFor at least twice CacheFor, and KeepFor at least one second"
+	const second = time.Second
+	for _, c := range []struct {
+		options gormstore.SigningKeyOptions
+		want    string
+	}{
+		{gormstore.SigningKeyOptions{}, ""},
+		{gormstore.SigningKeyOptions{Algorithms: []jose.SignatureAlgorithm{jose.HS256}}, `gormstore: SigningKeyOptions.Algorithms: "HS256" is not one of [ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512 EdDSA]`},
+		{gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A256KW, jose.RSA_OAEP_256}}, ""},
+		{gormstore.SigningKeyOptions{EncryptionAlgorithms: []jose.KeyAlgorithm{jose.RSA_OAEP}}, `gormstore: SigningKeyOptions.EncryptionAlgorithms: "RSA-OAEP" is not one of [ECDH-ES ECDH-ES+A256KW RSA-OAEP-256]`},
+		{gormstore.SigningKeyOptions{CacheFor: second, AnnounceFor: 2 * second, RotateEvery: 4 * second, KeepFor: second}, ""},
+		{gormstore.SigningKeyOptions{CacheFor: second, AnnounceFor: 2 * second, RotateEvery: 4 * second, KeepFor: second - 1}, times},
+		{gormstore.SigningKeyOptions{CacheFor: second, AnnounceFor: 2 * second, RotateEvery: 4*second - 1, KeepFor: second}, times},
+		{gormstore.SigningKeyOptions{CacheFor: second, AnnounceFor: 2*second - 1, RotateEvery: 4 * second, KeepFor: second}, times},
+		{gormstore.SigningKeyOptions{CacheFor: -1, AnnounceFor: 2 * second, RotateEvery: 4 * second, KeepFor: second}, times},
+		{gormstore.SigningKeyOptions{EncryptionKey: make([]byte, 31)}, "gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"},
+		{gormstore.SigningKeyOptions{EncryptionKey: make([]byte, 32)}, ""},
+		{gormstore.SigningKeyOptions{EncryptionKey: make([]byte, 33)}, "gormstore: SigningKeyOptions.EncryptionKey must have 32 bytes"},
+		{gormstore.SigningKeyOptions{PairwiseSalt: make([]byte, 31)}, "gormstore: SigningKeyOptions.PairwiseSalt must have at least 32 random bytes"},
+		{gormstore.SigningKeyOptions{PairwiseSalt: make([]byte, 32)}, ""},
 	} {
-		_, err := gormstore.NewSigningKeys[SigningKey](db, options)
-		assert.ErrorContains(t, err, fault)
+		_, err := gormstore.NewSigningKeys[SigningKey](db, c.options)
+		if c.want == "" {
+			require.NoError(t, err, c.options)
+		} else {
+			require.EqualError(t, err, c.want)
+		}
 	}
 	_, err := newKeys(db, gormstore.SigningKeyOptions{}).SigningKey(t.Context(), jose.RS256, time.Now())
 	assert.ErrorContains(t, err, "SigningKeyOptions.Algorithms")

@@ -226,8 +226,7 @@ func (x *tx) commit() error {
 		x.unheard.any = x.unheard.any || classOf(err) == lostConnection
 		return err
 	case <-timer.C:
-		cancel()
-		x.unheard.any = true
+		cancel() // no budget is left to look for what it wrote
 		return fmt.Errorf("COMMIT was not answered: %w", os.ErrDeadlineExceeded)
 	}
 }

@@ -132,6 +132,11 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		"query a token": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(gormoauth.CreateQueryTokenFunc[Token](db)(ctx, storage.TokenQuery{AccessToken: "expired"}))
 		},
+		"query a token by its refresh token": func(ctx context.Context, db *gorm.DB) error {
+			var token Token
+			require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
+			return r.only(tokens(db).Query(ctx, storage.TokenQuery{RefreshToken: *token.RefreshToken, GrantID: token.GrantID}))
+		},
 		"query a code": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(gormoauth.CreateQueryAuthorizationCodeFunc[AuthorizationCode](db)(ctx, r.unredeemed().Code))
 		},
@@ -164,6 +169,18 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		},
 		"revoke a client": func(ctx context.Context, db *gorm.DB) error {
 			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, client, r.Now)
+		},
+		"revoke a client that exchanged a token": func(ctx context.Context, db *gorm.DB) error {
+			r.exchanged(models.MadeByExchange)
+			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, r.service, r.Now)
+		},
+		"revoke a client that exchanged a token in an older release": func(ctx context.Context, db *gorm.DB) error {
+			r.exchanged("")
+			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, r.service, r.Now)
+		},
+		"revoke a client's own token": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Create(&Token{TokenMixin: models.TokenMixin{AccessToken: "own", Authorization: models.Authorization{ClientID: r.service}}}).Error)
+			return gormoauth.CreateRevokeClientFunc[Token](db)(ctx, r.service, r.Now)
 		},
 		"revoke a user": func(ctx context.Context, db *gorm.DB) error {
 			return gormoauth.CreateRevokeUserFunc[Token](db)(ctx, user, r.Now)
@@ -237,12 +254,33 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		"find a hidden client": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(documents(db).HidesClient(ctx, client))
 		},
+		"keep a client that is unused": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Model(&Client{}).Where("client_id = ?", client).Update("unused_expires_at", 5).Error)
+			return registration(db).KeepClient(ctx, client)
+		},
+		"delete the client of a document": func(ctx context.Context, db *gorm.DB) error {
+			const url = "https://app.example/client.json"
+			require.NoError(r.T, r.db.Create(&Client{ClientMixin: *filled(&models.ClientMixin{ClientID: url, ClientDeletedAt: 0, ClientMetadata: models.ClientMetadata{ClientName: "a name"}})}).Error)
+			require.NoError(r.T, r.db.Model(&Client{}).Where("client_id = ?", url).Updates(map[string]any{"client_deleted_at": 0, "long_client_id": ""}).Error)
+			return registration(db).DeleteClient(ctx, url, r.Now)
+		},
+		"make a client public": func(ctx context.Context, db *gorm.DB) error {
+			return r.only(factory(db).Update(ctx, r.service, models.ClientMetadata{RedirectURIs: []string{oauthtest.RedirectURI}, TokenEndpointAuthMethod: models.None}))
+		},
 		"keep a client": func(ctx context.Context, db *gorm.DB) error { return registration(db).KeepClient(ctx, client) },
 		"delete a client": func(ctx context.Context, db *gorm.DB) error {
 			return registration(db).DeleteClient(ctx, client, r.Now)
 		},
 		"begin to delete a client": func(ctx context.Context, db *gorm.DB) error {
 			return registration(db).BeginDeleteClient(ctx, client, r.Now)
+		},
+		"save a consent again": func(ctx context.Context, db *gorm.DB) error {
+			old := new(oauthtest.Consent)
+			require.NoError(r.T, r.db.First(old).Error)
+			return r.only(consents(db).SaveConsent(ctx, &old.ConsentMixin, &models.ConsentMixin{ClientID: client, Scope: "wider", GrantedAt: 20}, r.User))
+		},
+		"save a consent that has changed": func(ctx context.Context, db *gorm.DB) error {
+			return r.only(consents(db).SaveConsent(ctx, &models.ConsentMixin{Revision: 99}, &models.ConsentMixin{ClientID: client, Scope: "wider", GrantedAt: 20}, r.User))
 		},
 		"query a consent": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(consents(db).QueryConsent(ctx, user, client))
@@ -293,6 +331,14 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		"poll a device code": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(devices(db).PollDeviceCode(ctx, r.device, r.Now, 5*time.Second))
 		},
+		"poll a device code too soon": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Model(&oauthtest.DeviceCode{}).Where("1 = 1").Update("last_polled_at", r.Now.Unix()-1).Error)
+			return r.only(devices(db).PollDeviceCode(ctx, r.device, r.Now, 5*time.Second))
+		},
+		"decide on a device code that was decided on": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Model(&oauthtest.DeviceCode{}).Where("1 = 1").Update("denied_at", 1).Error)
+			return r.only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{User: r.User, Approved: true, Time: r.Now}))
+		},
 		"decide on a device code": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(devices(db).DecideDeviceCode(ctx, secret.Digest("user code"), device.Decision{
 				User: r.User, Approved: true, Time: r.Now, UserGeneration: 3, Authentication: server.Authentication{Time: r.Now.Unix(), ACR: "acr", AMR: []string{"pwd", "otp"}},
@@ -309,6 +355,17 @@ func (r *rows) operations() map[string]func(ctx context.Context, db *gorm.DB) er
 		},
 		"use a pushed request": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(pushed(db).UsePushedRequest(ctx, r.pushd, r.Now))
+		},
+		"use a pushed request again": func(ctx context.Context, db *gorm.DB) error {
+			require.NoError(r.T, r.db.Model(&oauthtest.PushedRequest{}).Where("1 = 1").Update("used_at", 1).Error)
+			return r.only(pushed(db).UsePushedRequest(ctx, r.pushd, r.Now))
+		},
+		"use something twice": func(ctx context.Context, db *gorm.DB) error {
+			replays := gormoauth.CreateReplayStorage[oauthtest.Replay](db)
+			if err := second(replays.FirstUse(ctx, "key", later)); err != nil {
+				return err
+			}
+			return r.only(replays.FirstUse(ctx, "key", later))
 		},
 		"use something once": func(ctx context.Context, db *gorm.DB) error {
 			return r.only(gormoauth.CreateReplayStorage[oauthtest.Replay](db).FirstUse(ctx, "key", later))
@@ -337,6 +394,19 @@ func (r *rows) grant() string {
 	var token Token
 	require.NoError(r.T, r.db.Where("refresh_token IS NOT NULL").First(&token).Error)
 	return token.GrantID
+}
+
+// exchanged adds a token that a client got in another one's grant, one that another got for that,
+// and one that it got by a grant of its own.
+func (r *rows) exchanged(origin string) {
+	for _, token := range []models.TokenMixin{
+		{AccessToken: "exchanged", TokenID: "t1", Authorization: models.Authorization{ClientID: r.service, GrantID: r.grant()}, Origin: origin},
+		{AccessToken: "descended", TokenID: "t2", ExchangedFrom: "t1", Authorization: models.Authorization{ClientID: "another", GrantID: r.grant()}, Origin: origin},
+		{AccessToken: "own", TokenID: "t3", Authorization: models.Authorization{ClientID: r.service, GrantID: "own"}, Origin: models.MadeByGrant},
+		{AccessToken: "theirs", ExchangedFrom: "t3", Authorization: models.Authorization{ClientID: "another", GrantID: "own"}, Origin: models.MadeByExchange},
+	} {
+		require.NoError(r.T, r.db.Create(&Token{TokenMixin: token}).Error)
+	}
 }
 
 func (r *rows) unredeemed() *AuthorizationCode {

@@ -282,3 +282,12 @@ func FuzzUnmarshal(f *testing.F) {
 		assert.Equal(t, string(canonical), string(again))
 	})
 }
+
+// Depth is not width.
+func TestManySiblings(t *testing.T) {
+	for _, sibling := range []string{`{}`, `[]`, `{"a":[]}`, `"}"`, `"\\"`, `"\""`} {
+		text := "[" + strings.Repeat(sibling+",", 2*strictjson.MaxDepth) + sibling + "]"
+		assert.NoError(t, strictjson.Check([]byte(text)), sibling)
+	}
+	assert.Error(t, strictjson.Check([]byte(strings.Repeat(`{"a":[`, strictjson.MaxDepth)+strings.Repeat(`]}`, strictjson.MaxDepth))))
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/resource"
 )
 
@@ -135,7 +136,7 @@ func Example_joined() {
 		srv.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](db)),
 		srv.RegisterGrant(gormoauth.CreateRefreshTokenGrant[Token](db)),
 		srv.RegisterEndpoint(gormoauth.CreateRevocationEndpoint[Token](db)),
-		srv.Register(server.OnTokenIssued(func(_ context.Context, req *server.Request, _ *models.TokenMixin) {
+		srv.Register(on.TokenIssued(func(_ context.Context, req *server.Request, _ *models.TokenMixin) {
 			log.Println("a token for", req.Client.GetClientID())
 		})),
 	)

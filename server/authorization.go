@@ -195,7 +195,7 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 		return req.refused(err)
 	}
 	moving := r.Method == http.MethodPost && !req.isOnPage()
-	if here := req.Address(req.Params); moving && len(here) <= MaxAddress {
+	if here := req.Address(req.Params); moving && !s.IsLongAddress(here) {
 		return req, SeeOther(here)
 	}
 	posted := req.Params

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -44,11 +43,6 @@ type Decision string
 func (d Decision) Input() template.HTML {
 	return template.HTML(`<input type="hidden" name="` + DecisionField + `" value="` + template.HTMLEscapeString(string(d)) + `">`) //nolint:gosec // escaped
 }
-
-// ErrNoDecision is found by [errors.Is] in the error for a request that should be the user's
-// decision and is not: it comes from another site, or not from the page as it would be shown now.
-// Show the page again.
-var ErrNoDecision = errors.New("server: the request is not the user's decision on the current page")
 
 // NoDecision returns an error that matches [ErrNoDecision] and can be shown to a client or a
 // user.

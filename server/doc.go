@@ -39,7 +39,7 @@
 // and jwk (secrets and keys), assertion, cnf and indicator (what requests and tokens name), reason
 // and finding (what the log and the doctor say), clientmeta and display (what clients say of
 // themselves), forwarded, budget, cache, logging and locale. What an extension stores or checks is
-// beside it: device, par, dpop, eventlog, and the packages grant, endpoint and clientauth.
+// beside it: device, par, dpop, eventlog, on, and the packages grant, endpoint and clientauth.
 //
 // # Observing
 //

@@ -49,6 +49,7 @@ const (
 	InvalidSoftwareStatement        = "invalid_software_statement"        // RFC 7591 section 3.2.2
 	UnapprovedSoftwareStatement     = "unapproved_software_statement"     // RFC 7591 section 3.2.2
 	MissingAuthorization            = "missing_authorization"             // only in logs: the request has no credentials at all, RFC 6750 section 3.1
+	Canceled                        = "canceled"                          // only in logs: the client disconnected before it got an answer
 	InvalidToken                    = "invalid_token"                     // RFC 6750 section 3.1
 	InsufficientUserAuthentication  = "insufficient_user_authentication"  // RFC 9470 section 3
 	UnmetAuthenticationRequirements = "unmet_authentication_requirements" // RFC 9470 section 5
@@ -85,6 +86,16 @@ type Error struct {
 	values []slog.Attr
 	token  *storage.StoredToken // see OfToken
 }
+
+// Errors that are found by [errors.Is].
+var (
+	// ErrNoDecision is in the error for a request that should be the user's decision and is not:
+	// it comes from another site, or not from the page as it would be shown now. Show the page
+	// again.
+	ErrNoDecision = errors.New("server: the request is not the user's decision on the current page")
+	// ErrNotInitialized is the error of a server before [Server.Init].
+	ErrNotInitialized = errors.New("server: Init has not been called")
+)
 
 // ReuseError is found by [errors.As] in the error of a request whose code or refresh token was
 // presented before, for which its grant was revoked. A program that runs the request in its own

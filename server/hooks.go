@@ -341,28 +341,6 @@ func (s *Server) TellRevocations(storage any) {
 	}
 }
 
-// OnClientAuthenticated is a function that implements [ClientAuthenticatedHook].
-type OnClientAuthenticated func(ctx context.Context, req *Request)
-
-// ClientAuthenticated calls the function.
-func (f OnClientAuthenticated) ClientAuthenticated(ctx context.Context, req *Request) { f(ctx, req) }
-
-// OnTokenIssued is a function that implements [TokenIssuedHook].
-type OnTokenIssued func(ctx context.Context, req *Request, record *models.TokenMixin)
-
-// TokenIssued calls the function.
-func (f OnTokenIssued) TokenIssued(ctx context.Context, req *Request, record *models.TokenMixin) {
-	f(ctx, req, record)
-}
-
-// OnTokenRevoked is a function that implements [TokenRevokedHook].
-type OnTokenRevoked func(ctx context.Context, req *Request, revocation Revocation)
-
-// TokenRevoked calls the function.
-func (f OnTokenRevoked) TokenRevoked(ctx context.Context, req *Request, revocation Revocation) {
-	f(ctx, req, revocation)
-}
-
 func isHook(value any) bool {
 	switch value.(type) {
 	case ObserveHook, ResolveRequestHook, KeepRequestHook, SubjectHook, InteractionHook,

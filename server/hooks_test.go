@@ -15,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/on"
 )
 
 // recorder is a value with every hook.
@@ -182,9 +183,9 @@ func TestEventsMayBeFunctions(t *testing.T) {
 	p := oauthtest.New(t, db)
 	var told []string
 	require.NoError(t, p.Server.Register(
-		server.OnClientAuthenticated(func(context.Context, *server.Request) { told = append(told, "client") }),
-		server.OnTokenIssued(func(context.Context, *server.Request, *models.TokenMixin) { told = append(told, "issued") }),
-		server.OnTokenRevoked(func(context.Context, *server.Request, server.Revocation) { told = append(told, "revoked") }),
+		on.ClientAuthenticated(func(context.Context, *server.Request) { told = append(told, "client") }),
+		on.TokenIssued(func(context.Context, *server.Request, *models.TokenMixin) { told = append(told, "issued") }),
+		on.TokenRevoked(func(context.Context, *server.Request, server.Revocation) { told = append(told, "revoked") }),
 	))
 	client := p.NewClient(nil)
 	a := p.Redeem(client, p.Code(client, ""))
@@ -216,7 +217,7 @@ func TestAHookIsToldOfRegistrationsThatSucceeded(t *testing.T) {
 	hook.refuse = false
 	require.NoError(t, p.Server.Register(hook))
 	assert.Equal(t, 1, hook.times)
-	require.NoError(t, p.Server.Register(server.OnTokenIssued(func(context.Context, *server.Request, *models.TokenMixin) {})))
+	require.NoError(t, p.Server.Register(on.TokenIssued(func(context.Context, *server.Request, *models.TokenMixin) {})))
 	assert.Equal(t, 2, hook.times)
 
 	early := new(server.Server)

@@ -9,9 +9,12 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// MaxAddress is the maximum length of an address that a browser is redirected to. It still fits
+// maxAddress is the maximum length of an address that a browser is redirected to. It still fits
 // into a header when it is escaped again, as the parameter of a sign-in page.
-const MaxAddress = 4 << 10
+const maxAddress = 4 << 10
+
+// IsLongAddress reports whether an address is too long to redirect a browser to.
+func (*Server) IsLongAddress(address string) bool { return len(address) > maxAddress }
 
 // Address returns the address at which a page is reached by GET: its path, with the parameters as
 // its query.

@@ -54,9 +54,6 @@ type Observation struct {
 	RequestID string
 }
 
-// Canceled is the [Observation.ErrorCode] of a request whose client disconnected.
-const Canceled = "canceled"
-
 // ErrorCode returns the code of the error, [Canceled] if the client no longer waited for the
 // answer, and "" if there was no error.
 func (o Observation) ErrorCode() string {

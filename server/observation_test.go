@@ -17,6 +17,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -154,7 +155,7 @@ func TestObserversAreNested(t *testing.T) {
 	p := oauthtest.New(t, db)
 	var calls []string
 	first, second := &observer{name: "1", calls: &calls}, &observer{name: "2", calls: &calls}
-	told := server.OnTokenIssued(func(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
+	told := on.TokenIssued(func(ctx context.Context, req *server.Request, _ *models.TokenMixin) {
 		calls = append(calls, "issued")
 		assert.Equal(t, true, ctx.Value(observedBy{"1"}), "everything runs with their context")
 		assert.Equal(t, true, req.HTTP.Context().Value(observedBy{"2"}))
@@ -177,7 +178,7 @@ func TestAPanicEndsTheObservation(t *testing.T) {
 	client := p.NewClient(oauthtest.Grants("client_credentials"))
 	o := new(observer)
 	var value any
-	require.NoError(t, p.Server.Register(o, server.OnTokenIssued(func(context.Context, *server.Request, *models.TokenMixin) { panic(value) })))
+	require.NoError(t, p.Server.Register(o, on.TokenIssued(func(context.Context, *server.Request, *models.TokenMixin) { panic(value) })))
 	for _, value = range []any{"oh no", http.ErrAbortHandler} {
 		assert.PanicsWithValue(t, value, func() { p.Token(client, "grant_type=client_credentials") })
 		got := o.take(t)

@@ -1,9 +1,6 @@
 package server
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server/jwk"
@@ -21,34 +18,14 @@ type Profile interface {
 	RequiresBoundTokens() bool
 }
 
-// CheckAlgorithms returns an error that names the setting if an algorithm is not allowed by the
-// profile. A nil profile allows [jwk.SignatureAlgorithms]. A [ConfigChecker] calls it with
-// Config.Profile.
-func CheckAlgorithms(profile Profile, setting string, algorithms ...jose.SignatureAlgorithm) error {
-	allowed := algorithmsOf(profile)
-	for _, algorithm := range algorithms {
-		if !slices.Contains(allowed, algorithm) {
-			return fmt.Errorf("%s: %q is not one of %v", setting, algorithm, allowed)
-		}
-	}
-	return nil
-}
-
 // SignatureAlgorithms returns the algorithms of a setting. If that is nil, it returns those of
 // Config.Profile or, without a profile, [jwk.SignatureAlgorithms].
 func (s *Server) SignatureAlgorithms(setting []jose.SignatureAlgorithm) []jose.SignatureAlgorithm {
 	if setting != nil {
 		return setting
 	}
-	return algorithmsOf(s.config.Profile)
+	return jwk.AllowedAlgorithms(s.config.Profile)
 }
 
 // Profile returns the configured security profile, nil if there is none.
 func (s *Server) Profile() Profile { return s.config.Profile }
-
-func algorithmsOf(profile Profile) []jose.SignatureAlgorithm {
-	if profile == nil {
-		return jwk.SignatureAlgorithms()
-	}
-	return profile.SignatureAlgorithms()
-}

@@ -195,7 +195,7 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 	if len(r.Header.Get("Authorization")) > maxAuthorizationHeader {
 		return req, NewError(InvalidRequest, "The Authorization header is too long.")
 	}
-	if err := CheckContentEncoding(r); err != nil {
+	if err := checkContentEncoding(r); err != nil {
 		return req, err
 	}
 	if r.Method == http.MethodPost {
@@ -215,8 +215,11 @@ func (s *Server) parse(r *http.Request, endpoint string, withQuery bool) (*Reque
 	return req, err
 }
 
-// CheckContentEncoding refuses a compressed body, which could expand to any size.
-func CheckContentEncoding(r *http.Request) error {
+// CheckContentEncoding refuses a compressed body, which could expand to any size. An endpoint that
+// reads the body itself calls it first.
+func (r *Request) CheckContentEncoding() error { return checkContentEncoding(r.HTTP) }
+
+func checkContentEncoding(r *http.Request) error {
 	encoding := r.Header.Get("Content-Encoding")
 	if encoding == "" || encoding == "identity" {
 		return nil

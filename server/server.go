@@ -98,9 +98,6 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// ErrNotInitialized is the error of a server before [Server.Init].
-var ErrNotInitialized = errors.New("server: Init has not been called")
-
 // Init configures a server that was declared before its settings were known. It also checks what
 // was registered before. It returns all faults at once, and then leaves the server as it was.
 func (s *Server) Init(config Config) error {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -183,23 +182,4 @@ func TestABadRedirectURIOfARowIsNotUsed(t *testing.T) {
 			assert.Equal(t, row.good, p.Consent(oauthtest.AuthorizeQuery(only, "")).Status == http.StatusOK, "%q as the only one", row.uri)
 		}
 	})
-}
-
-func TestPolicySource(t *testing.T) {
-	assert.Equal(t, "https://app.example", display.PolicySource("https://app.example/x"))
-	assert.Equal(t, "cursor:", display.PolicySource("cursor://x/y"))
-	assert.Empty(t, display.PolicySource(scriptedHost))
-	assert.Empty(t, display.PolicySource("javascript:x"))
-}
-
-// A description names what was sent, in characters that it may have.
-func TestExcerpt(t *testing.T) {
-	for text, want := range map[string]string{
-		"https://app.example/%20": "https://app.example/%20", "а": "%D0%B0", "\x00\"'\\\u202e": "%00%22%27%5C%E2%80%AE", "": "",
-		strings.Repeat("x", 200): strings.Repeat("x", 100) + "...",
-	} {
-		assert.Equal(t, want, display.Excerpt(text))
-	}
-	fault := clientmeta.Fault{Member: "redirect_uris", Value: strings.Repeat("x", 5000), Problem: "is bad"}
-	assert.Less(t, len(fault.String()), 200)
 }

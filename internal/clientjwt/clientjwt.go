@@ -60,7 +60,7 @@ func byDefault(profile server.Profile, keys jwk.SigningKeys) []jose.SignatureAlg
 		return []jose.SignatureAlgorithm{jose.RS256}
 	}
 	return slices.DeleteFunc(slices.Clone(known.SignatureAlgorithms()), func(algorithm jose.SignatureAlgorithm) bool {
-		return server.CheckAlgorithms(profile, "", algorithm) != nil
+		return jwk.CheckAlgorithms(profile, "", algorithm) != nil
 	})
 }
 
@@ -73,7 +73,7 @@ func CheckAlgorithms(profile server.Profile, name string, given []jose.Signature
 		if len(all) == 0 {
 			return fmt.Errorf("%s.Keys has no key for an algorithm that Config.Profile allows: add one to gormstore.SigningKeyOptions.Algorithms", name)
 		}
-		return server.CheckAlgorithms(profile, name+".Algorithms", all...)
+		return jwk.CheckAlgorithms(profile, name+".Algorithms", all...)
 	}
 	if len(given) == 0 {
 		return fmt.Errorf("%s.Algorithms is empty: leave it nil, or add an algorithm", name)
@@ -84,7 +84,7 @@ func CheckAlgorithms(profile server.Profile, name string, given []jose.Signature
 			return fmt.Errorf("%s.Keys has no key for %s: add it to gormstore.SigningKeyOptions.Algorithms, or remove it from Algorithms", name, algorithm)
 		}
 	}
-	return server.CheckAlgorithms(profile, name+".Algorithms", given...)
+	return jwk.CheckAlgorithms(profile, name+".Algorithms", given...)
 }
 
 // KeyAlgorithms returns the key management algorithms that responses can be encrypted

@@ -56,6 +56,7 @@ var floors = []struct {
 	{module + "/server/par", 3},
 	{module + "/server/dpop", 3},
 	{module + "/server/eventlog", 3},
+	{module + "/server/on", 3},
 	{module + "/server/generator", 4},
 	{module + "/server/grant", 4},
 	{module + "/server/endpoint", 4},

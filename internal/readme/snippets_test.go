@@ -29,6 +29,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -295,7 +296,7 @@ func Example_joined() {
 		srv.RegisterGrant(gormoauth.CreateAuthorizationCodeGrant[AuthorizationCode](db)),
 		srv.RegisterGrant(gormoauth.CreateRefreshTokenGrant[Token](db)),
 		srv.RegisterEndpoint(gormoauth.CreateRevocationEndpoint[Token](db)),
-		srv.Register(server.OnTokenIssued(issued)), // one of the hooks in server/hooks.go
+		srv.Register(on.TokenIssued(issued)), // one of the hooks in server/hooks.go
 	)
 	_ = err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -310,7 +311,7 @@ func TestAPlaintextSecretIsRewrittenAfterItHasVerified(t *testing.T) {
 		var renewed string
 		p := oauthtest.New(t, db)
 		client := p.NewClient(oauthtest.Grants("client_credentials"))
-		require.NoError(t, p.Server.Register(server.OnClientAuthenticated(func(context.Context, *server.Request) {
+		require.NoError(t, p.Server.Register(on.ClientAuthenticated(func(context.Context, *server.Request) {
 			if renewed != "" {
 				setSecret(t, db, client, renewed)
 			}

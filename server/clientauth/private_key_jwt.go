@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -36,7 +38,7 @@ func (m *PrivateKeyJWT) CheckConfig(config *server.Config) error {
 	if m.Replays == nil {
 		faults = append(faults, errors.New("clientauth: PrivateKeyJWT.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "clientauth: PrivateKeyJWT.Algorithms", m.Algorithms...))...)
+	return errors.Join(append(faults, jwk.CheckAlgorithms(config.Profile, "clientauth: PrivateKeyJWT.Algorithms", m.Algorithms...))...)
 }
 
 // PrepareMetadata adds the supported algorithms (RFC 8414 section 2).

@@ -120,7 +120,7 @@ func TestAFloodOfPostedRequests(t *testing.T) {
 	e.PublicRequests = ratelimit.New(3, time.Minute)
 	require.NoError(t, p.Server.RegisterEndpoint(e))
 	client := p.NewClient(nil)
-	body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", server.MaxAddress))
+	body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", oauthtest.MaxAddress))
 	for i := range 5 {
 		a := postedBy(p, nil, "", body)
 		if i < 3 {
@@ -143,7 +143,7 @@ func TestAKeptRequestIsNotPushed(t *testing.T) {
 				c.ClientMetadata.Extra = map[string]json.RawMessage{"require_pushed_authorization_requests": json.RawMessage("true")}
 			}
 		})
-		body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", server.MaxAddress))
+		body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", oauthtest.MaxAddress))
 		a := postedBy(p, p.User, "", body)
 		assert.Contains(t, a.Query.Get("error_description"), "must be pushed", rule)
 		assert.Zero(t, p.Rows(&oauthtest.PushedRequest{}), rule)
@@ -162,7 +162,7 @@ func TestAKeptRequestIsNotPushed(t *testing.T) {
 func TestARequestThatIsTooLong(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	client := p.NewClient(nil)
-	more := "state=" + strings.Repeat("x", server.MaxAddress)
+	more := "state=" + strings.Repeat("x", oauthtest.MaxAddress)
 	a := postedBy(p, p.User, "", oauthtest.AuthorizeQuery(client, more))
 	assert.Equal(t, oauthtest.RedirectURI, a.To)
 	assert.Equal(t, server.InvalidRequest, a.Query.Get("error"))

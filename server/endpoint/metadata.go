@@ -47,7 +47,7 @@ func (*Metadata) Methods() []string { return []string{http.MethodGet} }
 
 // CheckConfig returns an error if the profile forbids Algorithm.
 func (e *Metadata) CheckConfig(config *server.Config) error {
-	return server.CheckAlgorithms(config.Profile, "endpoint: Metadata.Algorithm", e.algorithm())
+	return jwk.CheckAlgorithms(config.Profile, "endpoint: Metadata.Algorithm", e.algorithm())
 }
 
 func (e *Metadata) algorithm() jose.SignatureAlgorithm {

@@ -359,7 +359,7 @@ func information(req *server.Request, status int, client *models.ClientMixin, se
 // readMembers reads the JSON object of a request.
 func readMembers(req *server.Request) (map[string]json.RawMessage, error) {
 	r := req.HTTP
-	if err := server.CheckContentEncoding(r); err != nil {
+	if err := req.CheckContentEncoding(); err != nil {
 		return nil, err
 	}
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"maps"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
@@ -35,7 +37,7 @@ func (s *SoftwareStatements) check(config *server.Config) error {
 	if s.Keys == nil {
 		faults = append(faults, errors.New("endpoint: Registration.SoftwareStatements.Keys is missing: give a function that returns the keys of trusted issuers"))
 	}
-	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "endpoint: Registration.SoftwareStatements.Algorithms", s.Algorithms...))...)
+	return errors.Join(append(faults, jwk.CheckAlgorithms(config.Profile, "endpoint: Registration.SoftwareStatements.Algorithms", s.Algorithms...))...)
 }
 
 // applyStatement replaces members by the claims of the software statement.

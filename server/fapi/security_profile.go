@@ -78,7 +78,7 @@ func rules() []rule {
 		{
 			"5.4.1", "the server accepts and makes signatures with other algorithms: set Config.Profile to fapi.SecurityProfile{}",
 			func(s *server.Server, _ server.Metadata) bool {
-				return server.CheckAlgorithms(SecurityProfile{}, "", s.SignatureAlgorithms(nil)...) == nil
+				return jwk.CheckAlgorithms(SecurityProfile{}, "", s.SignatureAlgorithms(nil)...) == nil
 			},
 		},
 		{

@@ -87,9 +87,9 @@ func (d AuthorizationDetail) Type() (name string) {
 	return name
 }
 
-// Decode reads the detail into a pointer to the struct of its type, as [server.ReadJSON]
-// reads JSON. A member that the struct does not have is an error, at any depth, except for
-// "type", which the struct may omit. The error is a [*server.Error] that a Check can return
+// Decode reads the detail into a pointer to the struct of its type. Unlike encoding/json, it
+// compares member names exactly. A member that occurs twice, or that the struct does not have, is
+// an error, at any depth, except for "type", which the struct may omit. The error is a [*server.Error] that a Check can return
 // unchanged.
 func (d AuthorizationDetail) Decode(into any) error {
 	text, err := json.Marshal(d)

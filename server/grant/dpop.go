@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
@@ -31,7 +33,7 @@ const dpopBound = "dpop_bound_access_tokens"
 
 // CheckConfig returns an error for each missing or invalid field.
 func (d *DPoP) CheckConfig(config *server.Config) error {
-	return errors.Join(d.Proofs.CheckSettings(), server.CheckAlgorithms(config.Profile, "grant: DPoP.Proofs.Algorithms", d.Proofs.Algorithms...))
+	return errors.Join(d.Proofs.CheckSettings(), jwk.CheckAlgorithms(config.Profile, "grant: DPoP.Proofs.Algorithms", d.Proofs.Algorithms...))
 }
 
 // PrepareMetadata adds the supported algorithms (RFC 9449 section 5.1).

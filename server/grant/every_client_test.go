@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
+	"github.com/gormoauth/gormoauth/server/on"
 )
 
 // clientOf is a client that authenticates in one way.
@@ -42,7 +43,7 @@ func everyClient(t *testing.T, test func(t *testing.T, c *clientOf, refreshes bo
 				t.Run(method+" "+rule, func(t *testing.T) {
 					p := oauthtest.New(t, db, func(c *server.Config) { c.NoRefreshTokens = without.server })
 					told := new([]server.Revocation)
-					require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { *told = append(*told, r) })))
+					require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { *told = append(*told, r) })))
 					require.NoError(t, p.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
 					c := &clientOf{Provider: p, key: oauthtest.NewKey(t), told: told}
 					c.client = p.NewClient(func(client *oauthtest.Client) {

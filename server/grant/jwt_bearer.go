@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
@@ -47,7 +49,7 @@ func (g *JWTBearer) CheckConfig(config *server.Config) error {
 	if g.Replays == nil {
 		faults = append(faults, errors.New("grant: JWTBearer.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: JWTBearer.Algorithms", g.Algorithms...))...)
+	return errors.Join(append(faults, jwk.CheckAlgorithms(config.Profile, "grant: JWTBearer.Algorithms", g.Algorithms...))...)
 }
 
 // PrepareIssuance verifies the assertion. An assertion can be used once, and is spent when

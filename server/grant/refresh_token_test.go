@@ -13,6 +13,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/on"
 )
 
 func TestRefreshToken(t *testing.T) {
@@ -112,7 +113,7 @@ func TestARevokedGrantIsRefusedAndNotReportedAsReuse(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		p := oauthtest.New(t, db)
 		var told []server.Revocation
-		require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { told = append(told, r) })))
+		require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { told = append(told, r) })))
 		client := p.NewClient(nil)
 		first := p.Redeem(client, p.Code(client, "")).Body["refresh_token"]
 		current := p.Refresh(client, first, "").Body["refresh_token"]
@@ -132,7 +133,7 @@ func TestAnExpiredRefreshTokenIsNotReportedAsReuse(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
 	var reused int
-	require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) {
+	require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) {
 		if r.Reuse {
 			reused++
 		}

@@ -85,7 +85,7 @@ func (r *RequestObjects) CheckConfig(config *server.Config) error {
 	if r.Replays == nil {
 		faults = append(faults, errors.New("grant: RequestObjects.Replays is missing: write gormoauth.CreateReplayStorage[Replay](db)"))
 	}
-	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: RequestObjects.Algorithms", r.Algorithms...))...)
+	return errors.Join(append(faults, jwk.CheckAlgorithms(config.Profile, "grant: RequestObjects.Algorithms", r.Algorithms...))...)
 }
 
 // PrepareMetadata says which request objects are accepted (RFC 9101 section 9, OpenID

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/logtext"
@@ -95,7 +97,7 @@ const (
 	jwtType         = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// Limits of the "act" claim, so that [server.ReadJSON] can read a token that has it.
+// Limits of the "act" claim, so that a token that has it can be read.
 const (
 	maxActor  = 4 << 10
 	maxActors = 24
@@ -122,7 +124,7 @@ func (g *TokenExchange) CheckConfig(config *server.Config) error {
 	if (g.Keys == nil) != (g.QueryUser == nil) {
 		faults = append(faults, errors.New("grant: TokenExchange.Keys and QueryUser go together: set both, or neither"))
 	}
-	return errors.Join(append(faults, server.CheckAlgorithms(config.Profile, "grant: TokenExchange.Algorithms", g.Algorithms...))...)
+	return errors.Join(append(faults, jwk.CheckAlgorithms(config.Profile, "grant: TokenExchange.Algorithms", g.Algorithms...))...)
 }
 
 // PrepareIssuance finds the tokens and asks the policy.

@@ -9,8 +9,8 @@ import (
 	"github.com/gormoauth/gormoauth/internal/strictjson"
 )
 
-// ParseSet decodes a JWK Set (RFC 7517 section 5), with the rules of server.ReadJSON. Keys that it
-// does not support are left out, such as those with an unknown kty or curve, or with a missing
+// ParseSet decodes a JWK Set (RFC 7517 section 5). Names of members are compared exactly, and none
+// may occur twice. Keys that it does not support are left out, such as those with an unknown kty or curve, or with a missing
 // member, because the other keys are usable without them. The result may be empty. It returns an
 // error if the text is not a JWK Set at all.
 //

@@ -27,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/ratelimit"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
@@ -91,7 +92,7 @@ func newWorld(t *testing.T, db *gorm.DB, seed uint64) *world {
 		w.Server.RegisterEndpoint(w.devices),
 		w.Server.Register(
 			&grant.RememberedConsent{Storage: w.consents}, grant.ResourceIndicators{Resources: strings.Fields(apis)},
-			server.OnTokenRevoked(func(_ context.Context, req *server.Request, r server.Revocation) {
+			on.TokenRevoked(func(_ context.Context, req *server.Request, r server.Revocation) {
 				assert.NotNil(t, req.Server)
 				w.mu.Lock()
 				defer w.mu.Unlock()

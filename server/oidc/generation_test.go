@@ -37,7 +37,8 @@ func (w *world) interrupt(t *testing.T, options gormstore.RevokeOptions) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(oauthtest.Brief(t))
 	require.NoError(t, w.DB.Callback().Query().Before("gorm:query").Register("interrupt", func(db *gorm.DB) {
-		if _, tokens := db.Statement.Model.(*[]oauthtest.Token); tokens && db.Statement.Context.Err() == nil {
+		switch db.Statement.Model.(type) {
+		case *[]oauthtest.AuthorizationCode, *[]oauthtest.DeviceCode, *[]oauthtest.Token:
 			cancel()
 		}
 	}))

@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -41,7 +42,7 @@ func TestEndSession(t *testing.T) {
 		assert.EqualValues(t, 3, p.Rows(&oauthtest.Session{}), "one a client and session")
 
 		var revoked []server.Revocation
-		require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { revoked = append(revoked, r) })))
+		require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, _ *server.Request, r server.Revocation) { revoked = append(revoked, r) })))
 		ended, err := p.oidc.EndSession(t.Context(), sessionID)
 		require.NoError(t, err)
 		assert.Len(t, ended.Clients, 2)

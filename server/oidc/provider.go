@@ -159,7 +159,7 @@ func (p *Provider) CheckConfig(config *server.Config) error {
 			fault("IDTokenExpiresIn is longer than signing keys stay published: make gormstore.SigningKeyOptions.KeepFor at least %s", p.idTokenExpiresIn())
 		}
 	}
-	faults = append(faults, server.CheckAlgorithms(config.Profile, "oidc: Provider.Algorithms", p.algorithms()...))
+	faults = append(faults, jwk.CheckAlgorithms(config.Profile, "oidc: Provider.Algorithms", p.algorithms()...))
 	if p.PairwiseSalt != nil && len(p.PairwiseSalt) < minSalt {
 		fault("PairwiseSalt must have at least %d random bytes", minSalt)
 	}

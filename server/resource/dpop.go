@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gormoauth/gormoauth/server/jwk"
+
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
@@ -53,7 +55,7 @@ func (v *DPoPTokenValidator) CheckConfig() error {
 // the profile forbids.
 func (v *DPoPTokenValidator) WithProfile(profile server.Profile) (TokenValidator, error) {
 	tokens, err := withProfile(v.Tokens, profile)
-	err = errors.Join(err, server.CheckAlgorithms(profile, "resource: DPoPTokenValidator.Proofs.Algorithms", v.Proofs.Algorithms...))
+	err = errors.Join(err, jwk.CheckAlgorithms(profile, "resource: DPoPTokenValidator.Proofs.Algorithms", v.Proofs.Algorithms...))
 	return &DPoPTokenValidator{Tokens: tokens, Proofs: *v.Proofs.For(profile), BaseURL: v.BaseURL}, err
 }
 

@@ -62,7 +62,7 @@ func (v *JWTAccessTokenValidator) WithProfile(profile server.Profile) (TokenVali
 	if held.Algorithms == nil {
 		held.Algorithms = profile.SignatureAlgorithms()
 	}
-	return &held, server.CheckAlgorithms(profile, "resource: JWTAccessTokenValidator.Algorithms", held.Algorithms...)
+	return &held, jwk.CheckAlgorithms(profile, "resource: JWTAccessTokenValidator.Algorithms", held.Algorithms...)
 }
 
 // check returns an error for each missing field.

@@ -1,4 +1,4 @@
-package server_test
+package display_test
 
 import (
 	"encoding/json"
@@ -16,6 +16,10 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/display"
 )
+
+// scriptedHost is a host that ends a directive of a Content-Security-Policy, and begins
+// one of its own.
+const scriptedHost = "https://[::1%25%20;script-src%20'unsafe-inline'%20;x]/"
 
 // Names that people read, what is wrong with them, and what a page shows of one that is
 // stored all the same.
@@ -174,4 +178,23 @@ func TestDisplayLinks(t *testing.T) {
 		}
 		assert.Empty(t, display.LinksOf(client(source, models.ClientMetadata{LogoURI: "https://[2001:db8::1]/logo.png"}), "https://[2001:db8::1]/cb").Logo, "which no policy can have")
 	}
+}
+
+func TestPolicySource(t *testing.T) {
+	assert.Equal(t, "https://app.example", display.PolicySource("https://app.example/x"))
+	assert.Equal(t, "cursor:", display.PolicySource("cursor://x/y"))
+	assert.Empty(t, display.PolicySource(scriptedHost))
+	assert.Empty(t, display.PolicySource("javascript:x"))
+}
+
+// A description names what was sent, in characters that it may have.
+func TestExcerpt(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://app.example/%20": "https://app.example/%20", "а": "%D0%B0", "\x00\"'\\\u202e": "%00%22%27%5C%E2%80%AE", "": "",
+		strings.Repeat("x", 200): strings.Repeat("x", 100) + "...",
+	} {
+		assert.Equal(t, want, display.Excerpt(text))
+	}
+	fault := clientmeta.Fault{Member: "redirect_uris", Value: strings.Repeat("x", 5000), Problem: "is bad"}
+	assert.Less(t, len(fault.String()), 200)
 }

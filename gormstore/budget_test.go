@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/budget"
 	"github.com/gormoauth/gormoauth/server/storage"
@@ -279,4 +280,27 @@ func TestADriverDoesNotCutACommit(t *testing.T) {
 	assert.Equal(t, http.StatusOK, a.Status, a)
 	said := s.take()
 	assert.Equal(t, "COMMIT", said[len(said)-1], "nobody had to look: %v", said)
+}
+
+// What takes many steps has the whole budget for each of them, even in a request that has used up
+// its own.
+func TestEachStepOfALongOperationHasTheBudget(t *testing.T) {
+	for name, goesOn := range map[string]bool{
+		"delete a client": true, "begin to delete a client": true, "revoke a client": true, "revoke a user": true, "erase a user": true, "prune": true,
+		"revoke a grant": false, "query a client": false, "save a token": false,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+			ctx := budget.Shared(time.Second).In(underway.Shorten(t.Context(), 0))
+			call, done := budget.Call(ctx)
+			<-call.Done() // the budget is used up
+			done()
+			if err := r.operations()[name](ctx, r.db); goesOn {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, storage.ErrUnavailable)
+			}
+		})
+	}
 }

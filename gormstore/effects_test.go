@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server/storage"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -23,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 var write = flag.Bool("write", false, "write testdata/effects.txt anew")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/models"
@@ -13,6 +11,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/fetch"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 

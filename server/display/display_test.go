@@ -77,7 +77,7 @@ func TestLinksOf(t *testing.T) {
 func TestWhatAStrangerWroteIsShown(t *testing.T) {
 	long := strings.Repeat("a", 100)
 	for text, want := range map[string]string{
-		"": "", "a\t\n b ": "a b", "a\u202Eb\u200B": "ab", long: long, long + "b": long[:99] + "…", long[:98] + " bc": long[:98] + "…", long[:99] + " ": long[:99],
+		"": "", strings.Join([]string{"a", "b", ""}, "\t\n "): "a b", "a\u202Eb\u200B": "ab", long: long, long + "b": long[:99] + "…", long[:98] + " bc": long[:98] + "…", long[:99] + " ": long[:99],
 		"e" + strings.Repeat("\u0301", 6): "e" + strings.Repeat("\u0301", 4), "\xff": "",
 		long[:97] + "👩\u200D🚀x": long[:97] + "👩…",
 	} {

@@ -9,12 +9,11 @@ import (
 	"log/slog"
 	"maps"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 )
 

@@ -5,13 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/dpop"
+	"github.com/gormoauth/gormoauth/server/jwk"
 )
 
 // DPoP binds tokens to a key of the client (RFC 9449), so that a stolen token cannot be

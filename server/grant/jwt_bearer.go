@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 

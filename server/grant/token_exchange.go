@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gormoauth/gormoauth/internal/logtext"
@@ -23,6 +21,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/assertion"
 	"github.com/gormoauth/gormoauth/server/display"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/secret"
 	"github.com/gormoauth/gormoauth/server/storage"

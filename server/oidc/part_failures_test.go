@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server/storage"
-
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // brokenLimiter is a limiter without a limit, which can fail.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/gormoauth/gormoauth/server/storage"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/resource"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // A protector is told of what is wrong with it, and of nothing else.

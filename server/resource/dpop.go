@@ -9,12 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server/jwk"
-
 	"github.com/gormoauth/gormoauth/internal/loopback"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/cnf"
 	"github.com/gormoauth/gormoauth/server/dpop"
+	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gormoauth/gormoauth/server/storage"
-
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // fixedKeys are keys that stay, or that cannot be read.

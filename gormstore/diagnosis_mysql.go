@@ -30,6 +30,11 @@ func (mysqlEngine) settings(x *examination) {
 		x.unseen("MySQL's settings", err)
 		return
 	}
+	x.examineVariables(variables)
+}
+
+// examineVariables finds what is wrong with the settings of MySQL, by their names.
+func (x *examination) examineVariables(variables map[string]string) {
 	if variables["read_only"] == "ON" || variables["innodb_read_only"] == "ON" {
 		x.find(finding.Finding{
 			Check: "read_only", Severity: finding.Grave, Where: "read_only", Problem: "is on: this is a replica",

@@ -304,11 +304,14 @@ func TestTheSettingsOfSQLiteAreDiagnosed(t *testing.T) {
 		connections int
 		want        []string
 	}{
-		"as it should be":                {good, 8, nil},
-		"as it is":                       {"", 8, []string{"journal_mode PRAGMA journal_mode", "busy_timeout PRAGMA busy_timeout", "foreign_keys PRAGMA foreign_keys", "txlock the DSN"}},
-		"a transaction that reads first": {strings.Replace(good, "immediate", "deferred", 1), 8, []string{"txlock the DSN"}},
-		"no bound":                       {good, 0, []string{"max_open_conns the pool"}},
-		"more patience than a request":   {strings.Replace(good, "1000", "5000", 1), 8, []string{"busy_timeout PRAGMA busy_timeout"}},
+		"as it should be":                 {good, 8, nil},
+		"as it is":                        {"", 8, []string{"journal_mode PRAGMA journal_mode", "busy_timeout PRAGMA busy_timeout", "foreign_keys PRAGMA foreign_keys", "txlock the DSN"}},
+		"a transaction that reads first":  {strings.Replace(good, "immediate", "deferred", 1), 8, []string{"txlock the DSN"}},
+		"a transaction that locks it all": {strings.Replace(good, "immediate", "EXCLUSIVE", 1), 8, nil},
+		"as long as the budget":           {strings.Replace(good, "1000", "2000", 1), 8, []string{"busy_timeout PRAGMA busy_timeout"}},
+		"a moment less":                   {strings.Replace(good, "1000", "1999", 1), 8, nil},
+		"no bound":                        {good, 0, []string{"max_open_conns the pool"}},
+		"more patience than a request":    {strings.Replace(good, "1000", "5000", 1), 8, []string{"busy_timeout PRAGMA busy_timeout"}},
 	} {
 		db := openSQLite(t, "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "x.db"))+"?"+c.settings, c.connections)
 		assert.ElementsMatch(t, c.want, keys(diagnosed(t, db)), rule)

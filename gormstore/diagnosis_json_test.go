@@ -53,7 +53,7 @@ func TestStoredJSONIsDiagnosed(t *testing.T) {
 				require.NoError(t, db.Table(table).Pluck(column, &good).Error)
 				for text, problem := range faults {
 					require.NoError(t, db.Table(table).Where("1 = 1").UpdateColumn(column, text).Error)
-					found := diagnosed(t, db)
+					found := diagnosed(t, db, rows[table])
 					assert.Len(t, found, 1, "%s.%s: %s", table, column, text)
 					one := found["stored_json table "+table]
 					assert.Equal(t, finding.Warning, one.Severity)
@@ -61,7 +61,7 @@ func TestStoredJSONIsDiagnosed(t *testing.T) {
 				}
 				for _, nothing := range []any{"", nil} {
 					require.NoError(t, db.Table(table).Where("1 = 1").UpdateColumn(column, nothing).Error)
-					assert.Empty(t, diagnosed(t, db), "%s.%s: %v", table, column, nothing)
+					assert.Empty(t, diagnosed(t, db, rows[table]), "%s.%s: %v", table, column, nothing)
 				}
 				require.NoError(t, db.Table(table).Where("1 = 1").UpdateColumn(column, good).Error)
 			}

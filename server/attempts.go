@@ -75,7 +75,7 @@ type attempt struct {
 // choose returns the one method that the client is registered for. It looks the client up only if
 // there are several.
 func (a *attempt) choose(ctx context.Context, methods []ClientAuthMethod) (method ClientAuthMethod, err error) {
-	method = methods[0]
+	at := 0
 	if a.chosen = len(methods) > 1; a.chosen {
 		if a.known, err = a.lookUp(ctx, a.req.ClaimedClientID()); err != nil {
 			return nil, err
@@ -83,10 +83,9 @@ func (a *attempt) choose(ctx context.Context, methods []ClientAuthMethod) (metho
 		registered := func(m ClientAuthMethod) bool {
 			return a.known != nil && a.known.CheckEndpointAuthMethod(m.AuthMethod(), a.req.Endpoint)
 		}
-		if i := slices.IndexFunc(methods, registered); i >= 0 {
-			method = methods[i]
-		}
+		at = max(0, slices.IndexFunc(methods, registered))
 	}
+	method = methods[at]
 	a.proves = isExplicit(method)
 	return method, nil
 }

@@ -18,7 +18,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -314,6 +317,145 @@ func TestWhatIsCounted(t *testing.T) {
 		"client_authentication.failures token": 1, // where a client authenticates
 		"rate_limited.requests device":         10,
 	}, counted)
+}
+
+// What each instrument is, as a dashboard and a collector know it; those that count what is rare
+// begin at once.
+func TestEveryInstrument(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	o := observe(t, otel.Options{}, reader)
+	named := func() map[string]metricdata.Metrics {
+		var metrics metricdata.ResourceMetrics
+		require.NoError(t, reader.Collect(t.Context(), &metrics))
+		all := make(map[string]metricdata.Metrics)
+		for _, scope := range metrics.ScopeMetrics {
+			assert.Equal(t, "github.com/gormoauth/gormoauth/otel", scope.Scope.Name)
+			for _, metric := range scope.Metrics {
+				all[metric.Name] = metric
+			}
+		}
+		return all
+	}
+	begun := named()
+	assert.Len(t, begun, 2)
+	for _, name := range []string{"oauth.server.revocations", "oauth.server.reuse.detected"} {
+		sum, _ := begun[name].Data.(metricdata.Sum[int64])
+		if assert.Len(t, sum.DataPoints, 1, name) {
+			assert.Zero(t, sum.DataPoints[0].Value)
+		}
+	}
+	o.everything()
+	told := make(map[string][2]string)
+	for name, metric := range named() {
+		told[name] = [2]string{metric.Unit, metric.Description}
+	}
+	assert.Equal(t, map[string][2]string{
+		"oauth.server.request.duration":               {"s", "How long requests took."},
+		"oauth.server.tokens.issued":                  {"{token}", "Tokens that were issued."},
+		"oauth.server.revocations":                    {"{revocation}", "Tokens and grants that were revoked."},
+		"oauth.server.reuse.detected":                 {"{grant}", "Grants that ended because a code or refresh token was presented again."},
+		"oauth.server.client_authentication.failures": {"{request}", "Requests whose client failed to authenticate."},
+		"oauth.server.rate_limited.requests":          {"{request}", "Requests that a rate limit refused."},
+	}, told)
+	histogram := named()["oauth.server.request.duration"].Data.(metricdata.Histogram[float64])
+	assert.Equal(t, []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, histogram.DataPoints[0].Bounds)
+}
+
+// How long a request took is measured with what a stranger cannot make up.
+func TestWhatADurationIsMeasuredWith(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	hook, err := otel.New(otel.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	require.NoError(t, err)
+	r := &server.Request{HTTP: httptest.NewRequest(http.MethodPost, "/", http.NoBody)}
+	for _, o := range []server.Observation{
+		{Endpoint: "token", GrantType: "password", Status: 429, Error: server.NewError(server.InvalidClient, "x"), Duration: 3 * time.Second, Request: r},
+		{Endpoint: "authorization", Status: 400, Error: server.NewError(server.InvalidClient, "x"), Duration: time.Second, Request: r},
+		{Endpoint: "authorization_page", Status: 400, Error: server.NewError(server.InvalidClient, "x"), Request: r},
+		{Endpoint: "metadata", Request: r},
+	} {
+		_, end := hook.ObserveRequest(t.Context(), o.Endpoint)
+		end(o)
+	}
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	var measured []string
+	for _, metric := range metrics.ScopeMetrics[0].Metrics {
+		switch data := metric.Data.(type) {
+		case metricdata.Histogram[float64]:
+			for _, point := range data.DataPoints {
+				measured = append(measured, fmt.Sprintf("%s %s %g", metric.Name, point.Attributes.Encoded(attribute.DefaultEncoder()), point.Sum))
+			}
+		case metricdata.Sum[int64]:
+			for _, point := range data.DataPoints {
+				measured = append(measured, fmt.Sprintf("%s %s %d", metric.Name, point.Attributes.Encoded(attribute.DefaultEncoder()), point.Value))
+			}
+		}
+	}
+	assert.ElementsMatch(t, []string{
+		"oauth.server.request.duration error.type=invalid_client,http.response.status_code=429,oauth.endpoint=token,oauth.grant_type=password 3",
+		"oauth.server.request.duration error.type=invalid_client,http.response.status_code=400,oauth.endpoint=authorization 1",
+		"oauth.server.request.duration error.type=invalid_client,http.response.status_code=400,oauth.endpoint=authorization_page 0",
+		"oauth.server.request.duration oauth.endpoint=metadata 0",
+		"oauth.server.client_authentication.failures oauth.endpoint=token 1", "oauth.server.rate_limited.requests oauth.endpoint=token 1",
+		"oauth.server.revocations  0", "oauth.server.reuse.detected  0",
+	}, measured)
+}
+
+// The method of a request is one of those that there are.
+func TestMethodsAreKnown(t *testing.T) {
+	o := observe(t, otel.Options{})
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "BREW", "get"} {
+		want := method
+		if method == "BREW" || method == "get" {
+			want = "_OTHER"
+		}
+		hook, err := otel.New(otel.Options{TracerProvider: o.traces})
+		require.NoError(t, err)
+		o.spans.Reset()
+		_, end := hook.ObserveRequest(t.Context(), "token")
+		end(server.Observation{Endpoint: "token", Request: &server.Request{HTTP: &http.Request{Method: method}}})
+		assert.Equal(t, map[string]string{"oauth.endpoint": "token", "http.request.method": want}, attributesOf(&o.spans.GetSpans()[0]))
+	}
+}
+
+// refusing is a provider of meters that lack an instrument.
+type refusing struct {
+	noopmetric.MeterProvider
+	refuses string
+}
+
+func (r refusing) Meter(name string, options ...metric.MeterOption) metric.Meter {
+	return meter{r.MeterProvider.Meter(name, options...), r.refuses}
+}
+
+type meter struct {
+	metric.Meter
+	refuses string
+}
+
+func (m meter) Int64Counter(name string, options ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	if name == m.refuses {
+		return nil, errors.New("no " + name)
+	}
+	return m.Meter.Int64Counter(name, options...)
+}
+
+func (m meter) Float64Histogram(name string, options ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	if name == m.refuses {
+		return nil, errors.New("no " + name)
+	}
+	return m.Meter.Float64Histogram(name, options...)
+}
+
+func TestAnInstrumentThatIsRefusedIsAnError(t *testing.T) {
+	for _, name := range []string{
+		"oauth.server.request.duration", "oauth.server.tokens.issued", "oauth.server.revocations", "oauth.server.reuse.detected",
+		"oauth.server.client_authentication.failures", "oauth.server.rate_limited.requests",
+	} {
+		hook, err := otel.New(otel.Options{MeterProvider: refusing{refuses: name}})
+		assert.ErrorContains(t, err, "no "+name)
+		assert.Nil(t, hook)
+	}
 }
 
 // An API answers the same whether it is traced or not, and the span says what was answered.

@@ -359,3 +359,27 @@ func TestKeysAreLookedAfterUntilTheEnd(t *testing.T) {
 	<-ended
 	assert.Equal(t, "ended", <-keys.ran)
 }
+
+// A person whose session cannot be read sees the program's page of errors, and not JSON.
+func TestAUserWhoCannotBeFoundIsShownAPage(t *testing.T) {
+	var shown []server.ErrorPage
+	config := minimalConfig()
+	config.Logger = oauthtest.Logger(nil)
+	config.RenderError = func(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
+		shown = append(shown, page)
+		w.WriteHeader(page.Error.Status)
+	}
+	srv, err := server.New(config)
+	require.NoError(t, err)
+	away := errors.New("away")
+	never := func(http.ResponseWriter, *http.Request, *server.ConsentGrant) { t.Error("nothing is asked") }
+	w := newRecorder()
+	srv.AuthorizationHandler(server.AuthorizationPages{
+		User: func(*http.Request) (server.User, error) { return nil, away }, SignIn: never, Consent: never,
+	})(w, get("/oauth/authorize?client_id=x"))
+	assert.Equal(t, http.StatusInternalServerError, w.Code)
+	if assert.Len(t, shown, 1) {
+		assert.ErrorIs(t, shown[0].Error, away)
+		assert.Equal(t, []string{server.ServerError, "The server could not answer the request.", ""}, []string{shown[0].Error.Code, shown[0].Description, shown[0].WayBack})
+	}
+}

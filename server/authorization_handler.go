@@ -50,7 +50,9 @@ func (s *Server) AuthorizationHandler(pages AuthorizationPages) http.HandlerFunc
 		}
 		user, err := pages.User(r)
 		if err != nil {
-			s.serve(w, r, authorizationPage, func(http.ResponseWriter, *http.Request) (*Request, error) { return nil, err })
+			s.serve(w, r, authorizationPage, func(_ http.ResponseWriter, r *http.Request) (*Request, error) {
+				return nil, s.newRequest(r, authorizationPage).Failure(err)
+			})
 			return
 		}
 		answering := func() {

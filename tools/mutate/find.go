@@ -147,7 +147,7 @@ func (f *finder) operator(n *ast.BinaryExpr) {
 
 func (f *finder) literal(n *ast.BasicLit) {
 	value := f.pkg.TypesInfo.Types[n].Value
-	if value == nil || f.isWording(n) {
+	if value == nil || f.isWording(n) || f.isBesideError(n) {
 		return
 	}
 	var mutated string
@@ -183,6 +183,28 @@ func (f *finder) isWording(n *ast.BasicLit) bool {
 			return f.takesWords(above) && strings.Contains(n.Value, " ")
 		default:
 			return false
+		}
+	}
+	return false
+}
+
+// isBesideError reports whether a literal is a result beside an error, at which no caller looks.
+func (f *finder) isBesideError(n *ast.BasicLit) bool {
+	statement, ok := f.above[len(f.above)-2].(*ast.ReturnStmt)
+	if !ok || len(statement.Results) < 2 {
+		return false
+	}
+	last := statement.Results[len(statement.Results)-1]
+	if last == ast.Expr(n) || !isError(f.pkg.TypesInfo.TypeOf(last)) {
+		return false
+	}
+	if call, ok := last.(*ast.CallExpr); ok { // that of another function may return nil
+		_, isInterface := f.pkg.TypesInfo.TypeOf(last).Underlying().(*types.Interface)
+		return !isInterface || f.raw(call.Fun) == "fmt.Errorf" || f.raw(call.Fun) == "errors.New"
+	}
+	for _, above := range slices.Backward(f.above) {
+		if condition, ok := above.(*ast.IfStmt); ok && isFailure(condition.Cond) {
+			return true
 		}
 	}
 	return false

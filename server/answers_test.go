@@ -23,6 +23,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientmeta"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // Each method that returns an error does so before Init, and what needs nothing works.
@@ -79,7 +80,7 @@ func (faulty) PrepareMetadata(*server.Server, server.Metadata) {}
 
 type lookingUpAll struct{}
 
-func (lookingUpAll) LookUpClient(_ context.Context, _ *server.Server, _ string, found server.Client) (server.Client, error) {
+func (lookingUpAll) LookUpClient(_ context.Context, _ *server.Server, _ string, found storage.Client) (storage.Client, error) {
 	return found, nil
 }
 
@@ -197,7 +198,7 @@ func TestUsersWithoutAFunctionThatFindsThem(t *testing.T) {
 	srv, err := server.New(minimalConfig())
 	require.NoError(t, err)
 	user, err := srv.QueryUser(t.Context(), "alice")
-	assert.Equal(t, server.UserID("alice"), user)
+	assert.Equal(t, storage.UserID("alice"), user)
 	assert.NoError(t, err)
 }
 
@@ -278,7 +279,7 @@ func TestTheDecisionIsOfEverythingThatIsShown(t *testing.T) {
 	srv, err := server.New(minimalConfig())
 	require.NoError(t, err)
 	request := func() *server.Request {
-		r := &server.Request{Server: srv, Endpoint: "page", RedirectURI: "r", RequestURI: "u", Granted: models.Granted{Scope: "s", Audience: "a", AuthorizationDetails: "d"}, User: server.UserID("1")}
+		r := &server.Request{Server: srv, Endpoint: "page", RedirectURI: "r", RequestURI: "u", Granted: models.Granted{Scope: "s", Audience: "a", AuthorizationDetails: "d"}, User: storage.UserID("1")}
 		r.Authorization.Claims, r.Authentication.SessionID = "c", "session"
 		client := new(oauthtest.Client)
 		client.ClientID, client.ClientMetadata.ClientName = "client", "Name"
@@ -291,7 +292,7 @@ func TestTheDecisionIsOfEverythingThatIsShown(t *testing.T) {
 		"Endpoint": func(r *server.Request) { r.Endpoint = "x" }, "RedirectURI": func(r *server.Request) { r.RedirectURI = "x" }, "RequestURI": func(r *server.Request) { r.RequestURI = "x" },
 		"Scope": func(r *server.Request) { r.Scope = "x" }, "Audience": func(r *server.Request) { r.Audience = "x" }, "AuthorizationDetails": func(r *server.Request) { r.AuthorizationDetails = "x" },
 		"Claims": func(r *server.Request) { r.Authorization.Claims = "x" }, "SessionID": func(r *server.Request) { r.Authentication.SessionID = "x" },
-		"User": func(r *server.Request) { r.User = server.UserID("2") }, "no user": func(r *server.Request) { r.User = nil }, "no client": func(r *server.Request) { r.Client = nil },
+		"User": func(r *server.Request) { r.User = storage.UserID("2") }, "no user": func(r *server.Request) { r.User = nil }, "no client": func(r *server.Request) { r.Client = nil },
 		"ClientID":       func(r *server.Request) { r.Client.(*oauthtest.Client).ClientID = "x" },
 		"ClientName":     func(r *server.Request) { r.Client.(*oauthtest.Client).ClientMetadata.ClientName = "x" },
 		"no RedirectURI": func(r *server.Request) { r.RedirectURI = "" },
@@ -375,7 +376,7 @@ func TestAUserWhoCannotBeFoundIsShownAPage(t *testing.T) {
 	never := func(http.ResponseWriter, *http.Request, *server.ConsentGrant) { t.Error("nothing is asked") }
 	w := newRecorder()
 	srv.AuthorizationHandler(server.AuthorizationPages{
-		User: func(*http.Request) (server.User, error) { return nil, away }, SignIn: never, Consent: never,
+		User: func(*http.Request) (storage.User, error) { return nil, away }, SignIn: never, Consent: never,
 	})(w, get("/oauth/authorize?client_id=x"))
 	assert.Equal(t, http.StatusInternalServerError, w.Code)
 	if assert.Len(t, shown, 1) {

@@ -19,6 +19,7 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/secret"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // issued writes down what is saved of tokens, with a name for everything that is random.
@@ -26,7 +27,7 @@ type issued struct {
 	strings.Builder
 
 	p     *oauthtest.Provider
-	saved []server.Exchange
+	saved []storage.Exchange
 	names map[string]string
 }
 
@@ -121,7 +122,7 @@ func TestEveryColumnOfWhatIsIssued(t *testing.T) {
 		s := &issued{names: map[string]string{"": "-"}}
 		save := gormoauth.CreateSaveTokenFunc[oauthtest.Token](db)
 		s.p = oauthtest.New(t, db, row.configure, func(c *server.Config) {
-			c.SaveToken = func(ctx context.Context, exchange server.Exchange) error {
+			c.SaveToken = func(ctx context.Context, exchange storage.Exchange) error {
 				record := *exchange.Token
 				copied := exchange
 				copied.Token = &record

@@ -18,6 +18,7 @@ import (
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // oneConsent is storage of one consent, which can fail, or be changed by others.
@@ -31,7 +32,7 @@ func (s *oneConsent) QueryConsent(context.Context, string, string) (*models.Cons
 	return s.known, s.queryFails
 }
 
-func (s *oneConsent) SaveConsent(_ context.Context, old, consent *models.ConsentMixin, _ server.User) (bool, error) {
+func (s *oneConsent) SaveConsent(_ context.Context, old, consent *models.ConsentMixin, _ storage.User) (bool, error) {
 	s.saves++
 	s.old, s.saved = old, consent
 	return s.saves > s.refuse, s.saveFails

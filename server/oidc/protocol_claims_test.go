@@ -20,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/on"
 )
 
 // What the protocol says in a claim, neither users nor the program's own function say, however
@@ -148,7 +149,7 @@ func TestTheHooksAreToldOfWhatASignOutEnds(t *testing.T) {
 		p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(p *oidc.Provider) { p.Sessions = sessionsOf{p.Sessions, row.ended} })
 		var told []server.Revocation
 		var requests []server.Request
-		require.NoError(t, p.Server.Register(server.OnTokenRevoked(func(_ context.Context, req *server.Request, revocation server.Revocation) {
+		require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, req *server.Request, revocation server.Revocation) {
 			told, requests = append(told, revocation), append(requests, server.Request{Server: req.Server, Endpoint: req.Endpoint, Time: req.Time})
 		})))
 		_, err := p.oidc.EndSession(t.Context(), sessionID)

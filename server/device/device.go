@@ -44,7 +44,7 @@ type StoredCode struct {
 // Storage stores device authorizations. An approved one is spent by [storage.SaveTokenFunc].
 type Storage interface {
 	// SaveDeviceCode stores a device authorization; the record contains only digests. It returns
-	// ErrTaken if another one has the same user code.
+	// [storage.ErrTaken] if another one has the same user code.
 	SaveDeviceCode(ctx context.Context, record *models.DeviceCodeMixin, req *server.Request) error
 	// QueryDeviceCode looks up a device authorization. It returns nil, nil if there is none.
 	QueryDeviceCode(ctx context.Context, query Query) (*StoredCode, error)

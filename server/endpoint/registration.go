@@ -515,7 +515,7 @@ func challenge(req *server.Request, failure *server.Error) error {
 
 // ClientRegistrationStorage stores the clients that register themselves.
 type ClientRegistrationStorage interface {
-	// SaveClient stores a new client; the record contains only digests. It returns ErrTaken if
+	// SaveClient stores a new client; the record contains only digests. It returns storage.ErrTaken if
 	// another client has the id.
 	SaveClient(ctx context.Context, record *models.ClientMixin, req *server.Request) error
 	// UpdateClient replaces a client's metadata, and its secrets and registration access token as

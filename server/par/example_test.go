@@ -2,16 +2,43 @@ package par_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	_ "modernc.org/sqlite"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/par"
 	"github.com/gormoauth/gormoauth/server/secret"
 )
 
-// Each pushed request is used once.
+// PushedRequest is the program's model.
+type PushedRequest struct {
+	ID uint
+	models.PushedRequestMixin
+}
+
+// Each pushed request is used once, whoever comes first.
 func ExampleStorage() {
-	use := func(ctx context.Context, storage par.Storage, requestURI string) (bool, error) {
-		return storage.UsePushedRequest(ctx, secret.Digest(requestURI), time.Now())
+	db, err := gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:par?mode=memory&cache=shared"}), &gorm.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = use
+	if err := gormoauth.AutoMigrate(db, &PushedRequest{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	var requests par.Storage = gormoauth.CreatePushedRequestStorage[PushedRequest](db)
+	ctx, now, digest := context.Background(), time.Now(), secret.Digest("urn:ietf:params:oauth:request_uri:abc")
+	record := &models.PushedRequestMixin{RequestURI: digest, ClientID: "app", Parameters: "response_type=code", ExpiresAt: now.Add(time.Minute).Unix()}
+	err = requests.SavePushedRequest(ctx, record)
+	first, firstErr := requests.UsePushedRequest(ctx, digest, now)
+	second, secondErr := requests.UsePushedRequest(ctx, digest, now)
+	fmt.Println(first, second, errors.Join(err, firstErr, secondErr))
+	// Output: true false <nil>
 }

@@ -2,6 +2,8 @@ package gormstore_test
 
 import (
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -352,4 +354,63 @@ func loosen(t *testing.T, db *gorm.DB) {
 		require.NoError(t, db.Migrator().DropTable(table))
 		require.NoError(t, db.Exec(definition).Error)
 	}
+}
+
+// watchedToken and watchedClient have hooks that refuse whatever they see.
+type watchedToken struct {
+	ID     uint
+	UserID *uint
+	models.TokenMixin
+}
+
+func (*watchedToken) BeforeUpdate(*gorm.DB) error { return errors.New("a hook of the program's") }
+func (*watchedToken) BeforeDelete(*gorm.DB) error { return errors.New("a hook of the program's") }
+
+type watchedClient struct {
+	ID uint
+	models.ClientMixin
+}
+
+func (*watchedClient) BeforeUpdate(*gorm.DB) error { return errors.New("a hook of the program's") }
+
+// What is converted and pruned is shown to no hook: it is no act of a user's, and part of a row.
+func TestConversionAndPruningRunNoHooks(t *testing.T) {
+	testdb.Each(t, []any{&watchedToken{}, &watchedClient{}, &AuthorizationCode{}}, func(t *testing.T, db *gorm.DB) {
+		tokens, err := gormstore.NewTokens[watchedToken](db)
+		require.NoError(t, err)
+		clients, err := gormstore.NewClients[watchedClient](db)
+		require.NoError(t, err)
+		codes, err := gormstore.NewAuthorizationCodes[AuthorizationCode](db)
+		require.NoError(t, err)
+		require.NoError(t, db.Create(&watchedToken{TokenMixin: models.TokenMixin{AccessToken: "old", IssuedAt: 1, ExpiresIn: 1}}).Error)
+		require.NoError(t, db.Model(&watchedToken{}).Where("1 = 1").UpdateColumn("grant_id", nil).Error)
+		require.NoError(t, db.Create(&watchedClient{ClientMixin: models.ClientMixin{ClientID: "c", ClientSecret: "old"}}).Error)
+		rows, err := tokens.DigestPlaintext(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, 1, rows)
+		rows, err = clients.DigestPlaintext(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, 1, rows)
+		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		var left int64
+		require.NoError(t, db.Model(&watchedToken{}).Count(&left).Error)
+		assert.Zero(t, left)
+	})
+}
+
+// A secret in plaintext is in no statement that replaces it.
+func TestAPlaintextSecretIsReplacedWithoutBeingWritten(t *testing.T) {
+	recorded, s := record(testdb.Open(t, testdb.SQLiteGo, allModels...))
+	r := oauthtest.New(t, recorded)
+	require.NoError(t, recorded.Create(&Client{ClientMixin: models.ClientMixin{ClientID: "c", ClientSecret: "in plaintext"}}).Error)
+	args := ""
+	require.NoError(t, recorded.Callback().Update().After("gorm:update").Register("test:args", func(tx *gorm.DB) { args += fmt.Sprint(tx.Statement.Vars) }))
+	s.take()
+	factory, err := gormstore.NewClientFactory[Client](recorded, r.Server)
+	require.NoError(t, err)
+	_, err = factory.RotateSecret(t.Context(), "c", gormstore.SecretRotation{})
+	require.NoError(t, err)
+	assert.Contains(t, args, "$sha256$")
+	assert.NotContains(t, args, "in plaintext")
+	assert.Contains(t, s.take(), "BEGIN", "the row is locked and compared instead")
 }

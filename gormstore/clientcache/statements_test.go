@@ -27,6 +27,7 @@ func TestWhichStatementsMayWrite(t *testing.T) {
 		"WITH x(a)AS(SELECT 1)INSERT INTO clients SELECT a FROM x RETURNING id":         true,
 		"WITH delete_z AS (VALUES (1)) TABLE delete_z":                                  false,
 		"WITH x AS (VALUES (1)) TABLE updates":                                          false,
+		"WITH zdelete AS (VALUES (1)) TABLE zdelete":                                    false,
 	} {
 		assert.Equal(t, want, mayWrite(sql), sql)
 	}

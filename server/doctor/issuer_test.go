@@ -30,6 +30,11 @@ type outside struct {
 
 func newOutside(t *testing.T, proxy func(w http.ResponseWriter, r *http.Request, next http.Handler)) *outside {
 	t.Helper()
+	return startOutside(t, (*httptest.Server).StartTLS, proxy)
+}
+
+func startOutside(t *testing.T, start func(*httptest.Server), proxy func(w http.ResponseWriter, r *http.Request, next http.Handler)) *outside {
+	t.Helper()
 	o := &outside{now: time.Now()}
 	mux := http.NewServeMux()
 	o.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +44,7 @@ func newOutside(t *testing.T, proxy func(w http.ResponseWriter, r *http.Request,
 		}
 		proxy(w, r, mux)
 	}))
-	o.StartTLS()
+	start(o.Server)
 	t.Cleanup(o.Close)
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
 		c.Issuer, c.Clock = o.URL, func() time.Time { return o.now }
@@ -134,6 +139,11 @@ func only(all []string, want string) (found []string) {
 		}
 	}
 	return nil
+}
+
+// On the machine itself there is no certificate, and nothing wrong with that.
+func TestAnIssuerWithoutTLSHasNoCertificate(t *testing.T) {
+	assert.Empty(t, startOutside(t, (*httptest.Server).Start, nil).diagnose(t))
 }
 
 func TestACertificateThatEndsSoonIsFound(t *testing.T) {

@@ -729,3 +729,18 @@ func TestADeeplyNestedRegistration(t *testing.T) {
 	request.Header.Set("Content-Encoding", "gzip")
 	assert.Equal(t, http.StatusUnsupportedMediaType, r.Serve(request).Status)
 }
+
+// A client that sends its id and its secret among the metadata has them in no column of
+// metadata.
+func TestASecretAmongTheMetadataIsNotStored(t *testing.T) {
+	r := newRegistrar(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	const said = "a-secret-that-the-client-has-chosen"
+	a, told := r.register(`{` + webClient + `,"client_id":"an-id-that-it-has-chosen","client_secret":"` + said + `"}`)
+	require.Equal(t, http.StatusCreated, a.Status, a.Raw)
+	assert.NotContains(t, a.Raw, "chosen")
+	var row oauthtest.Client
+	require.NoError(t, r.DB.Where("client_id = ?", told.ID).First(&row).Error)
+	text, err := json.Marshal(row.ClientMetadata)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "chosen")
+}

@@ -160,3 +160,15 @@ func TestTheHooksAreToldOfWhatASignOutEnds(t *testing.T) {
 		}
 	}
 }
+
+// The implicit flow says by itself what its ID tokens have.
+func TestTheMetadataOfTheImplicitFlow(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	provider := &oidc.Provider{Keys: signingKeys()}
+	require.NoError(t, provider.Register(p.Server, p.Protector))
+	assert.NotContains(t, p.Server.Metadata()["claims_supported"], "s_hash")
+	require.NoError(t, p.Server.RegisterGrant(&oidc.Implicit{Provider: provider}))
+	assert.Contains(t, p.Server.Metadata()["claims_supported"], "s_hash")
+	assert.Contains(t, p.Server.Metadata()["grant_types_supported"], "implicit")
+}

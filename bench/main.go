@@ -146,7 +146,7 @@ func run() error {
 		if o.rows > 0 {
 			sizes = []int{o.rows}
 		}
-		return runScale(out, engines, sizes, o.spread)
+		return runScale(out, engines, sizes, 5*time.Second, o.spread)
 	case "memory":
 		return runMemory(out, engines, o.duration)
 	default:
@@ -305,7 +305,7 @@ func runMemory(out io.Writer, engines []engine, duration time.Duration) error {
 
 // quick runs everything for a moment.
 func quick(out io.Writer, engines []engine) error {
-	p := plan{Slice: 100 * time.Millisecond, Rounds: 1, Races: 3, Connections: []int{8}, Operations: operations}
+	p := plan{Slice: 50 * time.Millisecond, Rounds: 1, Races: 3, Connections: []int{8}, Operations: operations}
 	for _, c := range contestants {
 		if c.name != "fosite" { // a password hash for each call takes its time
 			p.Only = append(p.Only, c.name)
@@ -321,5 +321,5 @@ func quick(out io.Writer, engines []engine) error {
 			return err
 		}
 	}
-	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runScale(out, engines, []int{2_000}, false), runMemory(out, engines, time.Second))
+	return errors.Join(runGrowth(out, engines, 20_000, 50*time.Millisecond, 1), runPrune(out, engines, 5_000, 500*time.Millisecond), runScale(out, engines, []int{2_000}, 50*time.Millisecond, false), runMemory(out, engines, time.Second))
 }

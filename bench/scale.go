@@ -71,7 +71,7 @@ func expiryOf(users int, spread bool) string {
 
 // scale fills a database of PostgreSQL with so many users, and asks everything of it that
 // might depend on them.
-func scale(e engine, users int, spread bool) (result scaleResult, err error) {
+func scale(e engine, users int, slice time.Duration, spread bool) (result scaleResult, err error) {
 	result.Users = users
 	dsn, err := e.fresh(fmt.Sprintf("scale%d", users))
 	if err != nil {
@@ -106,7 +106,7 @@ func scale(e engine, users int, spread bool) (result scaleResult, err error) {
 		return result, err
 	}
 	defer server.stop()
-	if err := result.operations(server, known); err != nil {
+	if err := result.operations(server, known, slice); err != nil {
 		return result, err
 	}
 	began := time.Now()
@@ -239,7 +239,7 @@ func (r *scaleResult) atAStart(db *gorm.DB, all []any) error {
 }
 
 // operations measures the basic operations on grants that exist.
-func (r *scaleResult) operations(server *process, known []tokens) error {
+func (r *scaleResult) operations(server *process, known []tokens, slice time.Duration) error {
 	const workers = 8
 	c := newCaller(server.address, workers)
 	measured, err := operationsNamed(basic)
@@ -248,10 +248,10 @@ func (r *scaleResult) operations(server *process, known []tokens) error {
 	}
 	for _, o := range measured {
 		d := newSpreadDriver(c, o, workers, known)
-		if _, err := d.run(time.Second); err != nil { // warm-up
+		if _, err := d.run(slice / 5); err != nil { // warm-up
 			return err
 		}
-		m, err := d.run(5 * time.Second)
+		m, err := d.run(slice)
 		if err != nil {
 			return err
 		}
@@ -261,14 +261,14 @@ func (r *scaleResult) operations(server *process, known []tokens) error {
 	return nil
 }
 
-func runScale(out io.Writer, engines []engine, sizes []int, spread bool) error {
+func runScale(out io.Writer, engines []engine, sizes []int, slice time.Duration, spread bool) error {
 	e, err := enginesNamed(engines, []string{"postgres"})
 	if err != nil {
 		return err
 	}
 	var all []scaleResult
 	for _, users := range sizes {
-		result, err := scale(e[0], users, spread)
+		result, err := scale(e[0], users, slice, spread)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ func run[T any, P gormstore.TokenModel[T]](t *testing.T, config storetest.Config
 
 // The kit again, with an audit trail.
 func TestWithATrail(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{testdb.SQLiteGo, testdb.PostgresSerializable} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -51,6 +52,7 @@ func TestWithATrail(t *testing.T) {
 // The kit again, on a handle with conditions that match every row. If a store's own
 // conditions were joined with only one half of them, they would have no effect.
 func TestTheConditionsOfTheHandleStandApart(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{testdb.SQLiteGo, testdb.Postgres} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -122,6 +124,7 @@ func (u *spreadUser) GetUserID() string { return u.ID }
 // CockroachDB and YugabyteDB speak PostgreSQL's protocol and refuse colliding calls with
 // 40001. Here one call in sixteen is refused.
 func TestAnEngineThatRefusesWhateverMeets(t *testing.T) {
+	t.Parallel()
 	refuse := &faults.Plan{Next: func(faults.Call) faults.Fault {
 		if rand.IntN(16) == 0 {
 			return faults.Fault{Err: faults.ErrSerialization}

@@ -36,19 +36,19 @@ type Drivers struct {
 // drivers are those that [MainWith] was given.
 var drivers Drivers
 
-// AllEngines names every engine that [OpenInstances] takes here.
-func AllEngines() []string {
-	engines := append(Engines(), PostgresPgBouncer)
-	if drivers.Replicate != nil {
-		engines = append(engines, PostgresReplica)
-	}
-	if drivers.MySQL != nil {
-		engines = append(engines, MariaDB, Galera)
-	}
+// AllEngines names every engine that [OpenInstances] takes here, the slowest first: of those
+// that run side by side, all wait for the last.
+func AllEngines() (engines []string) {
 	if drivers.Dqlite != nil {
 		engines = append(engines, Dqlite)
 	}
-	return engines
+	if drivers.MySQL != nil {
+		engines = append(engines, Galera, MariaDB)
+	}
+	if drivers.Replicate != nil {
+		engines = append(engines, PostgresReplica)
+	}
+	return append(append(engines, PostgresPgBouncer), Engines()...)
 }
 
 // needDriver fails a test whose package does not bring what its engine needs.

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,4 +32,24 @@ func TestDescriptions(t *testing.T) {
 		"*models.SigningKeyMixin":        "{Key:KeyID Digests:[] JSONLists:[] JSONObjects:[] SpentAt: Unspent:[] ExpiresAt:ExpiresAt KeptAt: ZeroIsForever:false GrantID: ClientID: OfUser:false Blank:[]}",
 		"*models.TokenMixin":             "{Key:AccessToken Digests:[AccessToken RefreshToken GrantID RefreshedFor] JSONLists:[AuthorizationDetails GrantedAuthorizationDetails] JSONObjects:[Claims Actor Confirmation] SpentAt: Unspent:[] ExpiresAt:ExpiresAt KeptAt: ZeroIsForever:true GrantID:GrantID ClientID:ClientID OfUser:true Blank:[]}",
 	}, got)
+}
+
+func TestWhichClientsHaveASlowSecret(t *testing.T) {
+	bcrypt, argon, quick := "$2a$"+strings.Repeat("a", 56), "$argon2id$v=19$x", models.HashClientSecret("x")
+	for _, c := range []struct {
+		current, previous string
+		want              bool
+	}{
+		{"", "", false}, {quick, quick, false}, {bcrypt, "", true}, {argon, quick, true}, {quick, bcrypt, true}, {"", argon, true}, {bcrypt[1:], "", false},
+	} {
+		client := &models.ClientMixin{ClientSecret: c.current, PreviousClientSecret: c.previous}
+		assert.Equal(t, c.want, client.HasPasswordDigest(), c)
+	}
+}
+
+func TestGettersOfADeviceCodeReadItsColumns(t *testing.T) {
+	details := `[{"type":"payment"}]`
+	code := &models.DeviceCodeMixin{Scope: "a", Audience: "b", AuthorizationDetails: details}
+	assert.Equal(t, []any{"a", "b", details, models.Granted{Scope: "a", Audience: "b", AuthorizationDetails: details}},
+		[]any{code.GetScope(), code.GetAudience(), code.GetAuthorizationDetails(), code.GetGranted()})
 }

@@ -2,6 +2,9 @@
 // GORM. It is generic over the program's own models: any struct that embeds a mixin of
 // [github.com/gormoauth/gormoauth/models] by value.
 //
+// Most programs begin with gormoauth.New and AutoMigrate of the root package, and use this package
+// for what those return.
+//
 // Each constructor examines the model once and returns an error that names the model, the
 // problem and the remedy. The methods of a store have the signatures that package server
 // expects; the constructors of the root package connect the two.

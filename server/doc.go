@@ -2,11 +2,14 @@
 // net/http in and out, storage behind functions, and grants, endpoints, client
 // authentication methods and extensions that register with it.
 //
+// Most programs begin with gormoauth.New, which makes a server from GORM models. This is how one is
+// put together by hand:
+//
 //	srv, err := server.New(server.Config{
 //		Issuer:            "https://id.example.com",
-//		QueryClient:       gormoauth.CreateQueryClientFunc[storage.Client](db),
-//		SaveToken:         gormoauth.CreateSaveTokenFunc[storage.Token](db),
-//		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[storage.Token](db),
+//		QueryClient:       gormoauth.CreateQueryClientFunc[Client](db),
+//		SaveToken:         gormoauth.CreateSaveTokenFunc[Token](db),
+//		RevokeGrant:       gormoauth.CreateRevokeGrantFunc[Token](db),
 //		ClientAuthMethods: clientauth.Defaults(),
 //	})
 //	err = srv.RegisterGrant(&grant.ClientCredentials{})
@@ -30,7 +33,7 @@
 // hooks.go, registered once. The grants and extensions of this module only use
 // what this package exports.
 //
-// # Rooms
+// # Packages around it
 //
 // What the engine asks of the database is package storage: clients, users, tokens and codes as it
 // sees them, and the functions that look them up and store them.

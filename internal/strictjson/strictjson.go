@@ -106,10 +106,18 @@ func Canonical(text []byte) ([]byte, error) {
 	return value, nil
 }
 
+// noNullTexts refuses null in a list of texts, which would be read as "".
+var noNullTexts = json.WithUnmarshalers(json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, _ *string) error {
+	if container, _ := decoder.StackIndex(decoder.StackDepth()); container == '[' && decoder.PeekKind() == 'n' {
+		return ErrType
+	}
+	return errors.ErrUnsupported
+}))
+
 func unmarshal(text []byte, into any, options ...json.Options) error {
 	err := checkLimits(text)
 	if err == nil {
-		err = json.Unmarshal(text, into, options...)
+		err = json.Unmarshal(text, into, append(options, noNullTexts)...)
 	}
 	if err == nil {
 		return nil

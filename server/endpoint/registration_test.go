@@ -178,6 +178,8 @@ func TestRegistration(t *testing.T) {
 				{`{` + webClient + `,"client_name#ja":"a\u202eb"}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"client_name":" "}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"contacts":["\u200b"]}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"contacts":["a@app.example",null]}`, server.InvalidClientMetadata},
+				{`{` + webClient + `,"response_types":[null]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":["password"]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":["client_credentials"],"response_types":[]}`, server.InvalidClientMetadata},
 				{`{` + webClient + `,"grant_types":[]}`, server.InvalidClientMetadata},

@@ -397,3 +397,14 @@ func TestAUserWhoCannotBeFoundIsShownAPage(t *testing.T) {
 		assert.Equal(t, []string{server.ServerError, "The server could not answer the request.", ""}, []string{shown[0].Error.Code, shown[0].Description, shown[0].WayBack})
 	}
 }
+
+// A client that has a response type, and not the grant type that issues its token, gets none.
+func TestAResponseTypeWithoutItsGrantType(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.StoreClient(oauthtest.All(oauthtest.Public, func(c *oauthtest.Client) {
+		c.ClientMetadata.GrantTypes, c.ClientMetadata.ResponseTypes = []string{"authorization_code"}, []string{"token"}
+	}))
+	a := p.Grant("response_type=token&client_id=" + client.ClientID)
+	assert.Equal(t, server.UnauthorizedClient, a.Params()["error"], "%v", a)
+	assert.Empty(t, a.Params()["access_token"])
+}

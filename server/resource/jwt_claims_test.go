@@ -2,12 +2,18 @@ package resource_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/models"
@@ -183,5 +189,33 @@ func TestWhyATokenIsUnknown(t *testing.T) {
 	var failure *server.Error
 	if assert.ErrorAs(t, err, &failure) {
 		assert.Equal(t, "the token is malformed, or a different kind of secret", reasonOf(failure))
+	}
+}
+
+// The log has the scheme of a request that has another one, unless it may be a token; and which of
+// two reasons a bound token is refused for.
+func TestWhatTheLogHasOfARefusedRequest(t *testing.T) {
+	bearer := &resource.BearerTokenValidator{QueryToken: noToken}
+	p, err := resource.NewProtector(resource.Config{}, bearer)
+	require.NoError(t, err)
+	for scheme, logged := range map[string]string{
+		"Basic": "Basic", strings.Repeat("s", 20): strings.Repeat("s", 20), strings.Repeat("s", 21): "unknown", "B1": "unknown",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Authorization", scheme+" x")
+		_, err := p.AcquireToken(r)
+		said := fmt.Sprint(server.Observation{Error: server.AsError(err), Request: new(server.Request)}.LogAttrs())
+		assert.Contains(t, said, "scheme="+logged+"]", scheme)
+	}
+	token := &storage.StoredToken{Token: &models.TokenMixin{TokenType: "Bearer", IssuedAt: 1, ExpiresIn: 60}}
+	token.Token.(*models.TokenMixin).Confirmation = `{"x5t#S256":"t"}`
+	for why, certificates := range map[string][]*x509.Certificate{
+		"the request came without a client certificate": nil, "the token is bound to another certificate or key": {{Raw: []byte("x")}},
+	} {
+		bearer.ClientCertificates = func(*http.Request) []*x509.Certificate { return certificates }
+		var failure *server.Error
+		if assert.ErrorAs(t, bearer.ValidateToken(token, nil, httptest.NewRequest(http.MethodGet, "/", http.NoBody), time.Unix(2, 0)), &failure) {
+			assert.Equal(t, why, reasonOf(failure))
+		}
 	}
 }

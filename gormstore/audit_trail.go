@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,34 +94,60 @@ const entriesAtOnce = 100
 func (t *trail) note(tx *tx, entries ...entry) error {
 	req := server.RequestFromContext(tx.db.Statement.Context)
 	tx = tx.on(t.table)
-	for len(entries) > 0 {
-		some := entries[:min(entriesAtOnce, len(entries))]
-		entries = entries[len(some):]
+	for some := range slices.Chunk(entries, entriesAtOnce) {
 		rows := reflect.New(reflect.SliceOf(reflect.PointerTo(t.table.schema.ModelType)))
 		for _, e := range some {
-			row, err := t.row(e, req)
+			row, err := t.row(tx.tries, e, req)
 			if err != nil {
 				return err
 			}
 			rows.Elem().Set(reflect.Append(rows.Elem(), reflect.ValueOf(row)))
 		}
-		if _, err := tx.insert(rows.Interface()); err != nil {
+		if err := write(tx, rows); err != nil {
 			return fmt.Errorf("gormstore: write the audit trail: %w", err)
 		}
 	}
 	return nil
 }
 
+// write inserts entries. After a lost connection they may be there already, if the change that they
+// record is one that may be repeated.
+func write(tx *tx, rows reflect.Value) error {
+	if !tx.lost {
+		_, err := tx.insert(rows.Interface())
+		return err
+	}
+	for _, row := range rows.Elem().Seq2() {
+		if _, err := tx.insertNew(row.Interface()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryKey returns the key of the next audit entry of an attempt. Every attempt of a step uses the
+// same keys, so that an entry of an earlier attempt that got no answer is recognized.
+func (t *tries) entryKey(at time.Time) string {
+	if t.entries == "" {
+		t.entries = rand.Text()
+	}
+	t.noted++
+	return fmt.Sprintf("%09d%s%d", at.Nanosecond(), t.entries, t.noted)
+}
+
 // row returns an entry as a row of the program's model.
-func (t *trail) row(e entry, req *server.Request) (auditRow, error) {
+func (t *trail) row(tries *tries, e entry, req *server.Request) (auditRow, error) {
 	if req != nil {
 		e.complete(req)
 	}
 	if e.at.IsZero() {
-		e.at = time.Now()
+		if tries.notedAt.IsZero() {
+			tries.notedAt = time.Now()
+		}
+		e.at = tries.notedAt
 	}
 	e.OccurredAt = e.at.Unix()
-	e.AuditKey = fmt.Sprintf("%09d%s", e.at.Nanosecond(), rand.Text())
+	e.AuditKey = tries.entryKey(e.at)
 	row := t.table.newRow().(auditRow)
 	*row.AsAuditMixin() = e.AuditMixin
 	return row, t.table.userID.set(row, e.userID)

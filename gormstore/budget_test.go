@@ -60,31 +60,31 @@ func TestADatabaseThatHangsIsNotWaitedFor(t *testing.T) {
 			return // who waits for a database does so at every isolation
 		}
 		for number := 0; ; number++ {
-			var hung string
 			plan := &faults.Plan{Next: func(faults.Call) faults.Fault { return faults.Fault{} }}
 			p := newProvider(t, faults.DB(db, plan), withShortBudget)
 			code := p.code("profile")
 			plan.Reset()
-			goOn := make(chan struct{})
+			hung, goOn, goesOn := atomic.Pointer[string]{}, make(chan struct{}), atomic.Bool{} // a COMMIT hangs in a goroutine of its own
 			plan.Next = func(call faults.Call) faults.Fault {
-				if call.Number < number {
+				if call.Number < number || goesOn.Load() {
 					return faults.Fault{}
 				}
 				if call.Number == number {
-					hung = call.SQL
+					hung.Store(&call.SQL)
 				}
 				return faults.Fault{Until: goOn}
 			}
 			a := within(t, 0, shortBudget+budget.Default, func() answer { return p.redeem(code) })
+			goesOn.Store(true)
 			close(goOn)
-			plan.Next = func(faults.Call) faults.Fault { return faults.Fault{} }
-			if hung == "" { // there are no more calls
+			at := hung.Load()
+			if at == nil { // there are no more calls
 				assert.Equal(t, http.StatusOK, a.Status, a)
 				return
 			}
-			assertUnavailable(t, a, hung)
-			if hung != "COMMIT" { // which goes on, as nobody can take it back
-				assert.Equal(t, http.StatusOK, p.redeem(code).Status, hung)
+			assertUnavailable(t, a, *at)
+			if *at != "COMMIT" { // which goes on, as nobody can take it back
+				assert.Equal(t, http.StatusOK, p.redeem(code).Status, *at)
 			}
 		}
 	})

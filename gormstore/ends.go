@@ -292,8 +292,11 @@ func (e *ending) passThrough(ctx context.Context, t *Table, conditions []clause.
 func (e *ending) endPages(ctx context.Context, t *Table, rows []any) error {
 	for page := range slices.Chunk(rows, endedAtOnce) {
 		var n int64
-		err := e.tokens.do(ctx, step{several: true}, func(tx *tx) (err error) {
-			n, err = e.endRows(tx, e.selection, e.now, t, page)
+		err := e.tokens.do(ctx, step{several: true}, func(tx *tx) error {
+			ended, err := e.endRows(tx, e.selection, e.now, t, page)
+			if n = max(ended, n); !tx.lost { // otherwise an attempt without an answer may have ended them
+				n = ended
+			}
 			return err
 		})
 		if e.ended += n; err != nil {

@@ -104,7 +104,8 @@ func (t *Table) look(ctx context.Context, s step, unheard unheard, err error) er
 // its context, so that calls that it makes join the transaction.
 func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) error) (err error) {
 	ctx, lost := tries.ctx, tries.lost
-	tx := &tx{table: t, lost: lost, unheard: unheard, call: ctx}
+	tries.noted = 0
+	tx := &tx{table: t, tries: tries, lost: lost, unheard: unheard, call: ctx}
 	if t.transaction(ctx) == nil { // the caller's own transaction already has the turn
 		give, err := t.takeTurn(ctx)
 		if err != nil {
@@ -145,6 +146,7 @@ func (t *Table) attempt(tries *tries, s step, unheard *unheard, f func(tx *tx) e
 type tx struct {
 	table *Table
 	db    *gorm.DB
+	tries *tries
 	// lost says that an earlier attempt of the step lost its connection, and may have taken
 	// effect.
 	lost bool
@@ -268,19 +270,19 @@ func (x *tx) rollBackAll() {
 func (x *tx) on(table *Table) *tx {
 	db := table.db.WithContext(x.db.Statement.Context)
 	db.Statement.ConnPool = x.db.Statement.ConnPool
-	return &tx{table: table, db: db, lost: x.lost}
+	return &tx{table: table, db: db, tries: x.tries, lost: x.lost}
 }
 
 // withDeleted returns the same transaction, including soft-deleted rows.
 func (x *tx) withDeleted() *tx {
-	return &tx{table: x.table, db: x.db.Unscoped().Session(&gorm.Session{}), lost: x.lost}
+	return &tx{table: x.table, db: x.db.Unscoped().Session(&gorm.Session{}), tries: x.tries, lost: x.lost}
 }
 
 // withoutHooks returns the same transaction without the hooks of the model, including
 // soft-deleted rows.
 func (x *tx) withoutHooks() *tx {
 	db := x.db.Session(&gorm.Session{SkipHooks: true, SkipDefaultTransaction: true}).Unscoped()
-	return &tx{table: x.table, db: db.Session(&gorm.Session{}), lost: x.lost}
+	return &tx{table: x.table, db: db.Session(&gorm.Session{}), tries: x.tries, lost: x.lost}
 }
 
 // find loads the row that matches the conditions, and reports whether there is one.

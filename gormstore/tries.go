@@ -48,6 +48,11 @@ type tries struct {
 	lost bool
 	// err is what the last attempt returned.
 	err error
+	// entries is the common part of the keys of the step's audit entries, noted how many the
+	// attempt has written, and notedAt their time if the step has none; see entryKey.
+	entries string
+	noted   int
+	notedAt time.Time
 }
 
 func newTries(ctx context.Context) *tries {

@@ -129,10 +129,10 @@ func write(tx *tx, rows reflect.Value) error {
 // same keys, so that an entry of an earlier attempt that got no answer is recognized.
 func (t *tries) entryKey(at time.Time) string {
 	if t.entries == "" {
-		t.entries = rand.Text()
+		t.entries = rand.Text()[:22] // 110 bits
 	}
 	t.noted++
-	return fmt.Sprintf("%09d%s%d", at.Nanosecond(), t.entries, t.noted)
+	return fmt.Sprintf("%09d%s%04d", at.Nanosecond(), t.entries, t.noted)
 }
 
 // row returns an entry as a row of the program's model.

@@ -90,3 +90,36 @@ func TestGrantsAreCheckedByThemselves(t *testing.T) {
 	assert.ErrorContains(t, r.Check(time.Minute), "grant 1:")
 	assert.Equal(t, map[Outcome]int{Done: 2}, r.Count()[Redeem])
 }
+
+// A server that shows a change before it is durable may lose it in a crash, and make it again. Only
+// what was read of such a change before the crash does not count.
+func TestWhatACrashTookBack(t *testing.T) {
+	redeemed, rotated := at(0, 1, Redeem, "", Done, "a1", "r1"), at(2, 20, Rotate, "r1", Done, "a2", "r2")
+	early, again := at(3, 4, Validate, "a1", Refused), at(14, 15, Validate, "a1", Done)
+	for name, c := range map[string]struct {
+		calls   []porcupine.Operation
+		crashes []crash
+		legal   bool
+	}{
+		"no crash":                         {[]porcupine.Operation{redeemed, rotated, early, again}, nil, false},
+		"a crash between the two reads":    {[]porcupine.Operation{redeemed, rotated, early, again}, []crash{{8, 10}}, true},
+		"a crash before the change":        {[]porcupine.Operation{redeemed, rotated, early, again}, []crash{{1, 2}}, false},
+		"a crash after the change":         {[]porcupine.Operation{redeemed, rotated, early, again}, []crash{{21, 22}}, false},
+		"what is read afterwards counts":   {[]porcupine.Operation{redeemed, rotated, at(11, 12, Validate, "a1", Refused), again}, []crash{{8, 10}}, false},
+		"what was acknowledged is durable": {[]porcupine.Operation{redeemed, at(2, 5, Rotate, "r1", Done, "a2", "r2"), again}, []crash{{8, 10}}, false},
+		"of another change than that":      {[]porcupine.Operation{redeemed, at(5, 20, Rotate, "r1", Done, "a2", "r2"), early, again}, []crash{{8, 10}}, false},
+	} {
+		r := NewRecorder(false)
+		r.operations, r.crashes = c.calls, c.crashes
+		if err := r.Check(time.Minute); c.legal {
+			assert.NoError(t, err, name)
+		} else {
+			assert.ErrorContains(t, err, "no order explains", name)
+		}
+	}
+	r := NewRecorder(false)
+	crashed := false
+	r.Crash(func() { crashed = true })
+	assert.True(t, crashed)
+	assert.Len(t, r.crashes, 1)
+}

@@ -47,6 +47,12 @@ func TestMain(m *testing.M) {
 // and checks what they were told. A fault returns when all is well again.
 func soak(t *testing.T, programs []*program, fault func()) {
 	t.Helper()
+	soakAndRecord(t, programs, func(*history.Recorder) { fault() })
+}
+
+// soakAndRecord is soak for faults that are part of the history.
+func soakAndRecord(t *testing.T, programs []*program, fault func(recorder *history.Recorder)) {
+	t.Helper()
 	workload := history.Workload{Clients: 8}
 	for _, p := range programs {
 		workload.Systems = append(workload.Systems, p)
@@ -59,7 +65,7 @@ func soak(t *testing.T, programs []*program, fault func()) {
 		defer close(struck)
 		for ctx.Err() == nil {
 			time.Sleep(200*time.Millisecond + rand.N(300*time.Millisecond))
-			fault()
+			fault(recorder)
 			faults++
 		}
 	}()
@@ -119,8 +125,13 @@ func servers(t *testing.T, run func(t *testing.T, server *testdb.Server, s setti
 func TestTheServerIsKilled(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, server *testdb.Server, s setting) {
-		soak(t, []*program{startProgram(t, s), startProgram(t, s)}, func() {
-			server.Kill(t)
+		soakAndRecord(t, []*program{startProgram(t, s), startProgram(t, s)}, func(recorder *history.Recorder) {
+			kill := func() { server.Kill(t) }
+			if s.Driver == "mysql" {
+				recorder.Crash(kill)
+			} else {
+				kill()
+			}
 			server.Start(t)
 		})
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/server"
 )
 
@@ -162,7 +163,7 @@ func TestTheGreeting(t *testing.T) {
 		greet(&text, cfg)
 		text.WriteString("----\n")
 	}
-	compareWithFile(t, "greeting.txt", text.String())
+	oauthtest.Known(t, "greeting.txt", text.String())
 }
 
 func TestHelp(t *testing.T) {
@@ -172,7 +173,7 @@ func TestHelp(t *testing.T) {
 		require.NoError(t, run(t.Context(), append(args, "-help"), noEnvironment, &stdout, io.Discard))
 		return stdout.String()
 	}
-	compareWithFile(t, "help.txt", help())
+	oauthtest.Known(t, "help.txt", help())
 	assert.Equal(t, help(), help("prune"))
 	assert.Contains(t, help("erase"), "  -user name\n    \tthe name of the person to erase\n")
 	assert.Contains(t, help("doctor"), "  -outside\n    \talso fetch from the issuer what clients fetch; the server has to run\n")

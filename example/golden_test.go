@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,20 +16,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
-)
 
-// compareWithFile fails the test unless a file of testdata has this text. With
-// GORMOAUTH_TEST_WRITE set the file is written: look at what changed.
-func compareWithFile(t *testing.T, name, text string) {
-	t.Helper()
-	file := "testdata/" + name
-	if os.Getenv("GORMOAUTH_TEST_WRITE") != "" {
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	}
-	known, err := os.ReadFile(file)
-	require.NoError(t, err)
-	assert.Equal(t, string(known), text, "%s; GORMOAUTH_TEST_WRITE=1 writes it", file)
-}
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+)
 
 // transcript is what a person sees of a program, in which everything that differs from run
 // to run has a name.
@@ -268,7 +256,7 @@ func TestWhatThePagesSay(t *testing.T) {
 	post(alice, "/login", "username", "alice", "password", "wonderland")
 	action, hidden = signOutForm(t, get(alice, "/oauth/end_session"))
 	s.add("the page's decision", alice.post(action, hidden))
-	compareWithFile(t, "pages.txt", s.String())
+	oauthtest.Known(t, "pages.txt", s.String())
 }
 
 // verifierOfPath is the code_verifier of authorizePath, from RFC 7636 appendix B.
@@ -326,7 +314,7 @@ func TestWhatTheProgramIs(t *testing.T) {
 				client.ClientSecret = strings.Repeat("…", min(len(client.ClientSecret), 1))
 				s.json("client, for the APIs "+client.APIResources, client)
 			}
-			compareWithFile(t, name, s.String())
+			oauthtest.Known(t, name, s.String())
 		})
 	}
 }

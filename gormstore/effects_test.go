@@ -2,7 +2,6 @@ package gormstore_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -13,18 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
-
-var write = flag.Bool("write", false, "write testdata/effects.txt anew")
 
 // snapshot is all rows of all tables, each column as text, by table and id.
 type snapshot map[string]map[string]map[string]string
@@ -163,9 +160,8 @@ func (r *rows) effect(t *testing.T, name string, db *gorm.DB) (effect string, er
 }
 
 // Each operation returns and writes what testdata/effects.txt says, in all columns of all tables,
-// and nothing else. go test -run TestWhatEachOperationWrites -write writes the file anew.
+// and nothing else.
 func TestWhatEachOperationWrites(t *testing.T) {
-	const path = "testdata/effects.txt"
 	operations := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...)).operations()
 	var effects strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
@@ -174,19 +170,13 @@ func TestWhatEachOperationWrites(t *testing.T) {
 		require.NoError(t, err, name)
 		effects.WriteString(effect)
 	}
-	if *write {
-		require.NoError(t, os.WriteFile(path, []byte(effects.String()), 0o600))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), effects.String())
+	oauthtest.Known(t, "effects.txt", effects.String())
 }
 
 // Where an answer of the database is lost, an operation has the same effect all the same, or says
 // that it is not known; what stores something recognizes that it did. What an operation may do
 // instead is in testdata/lost_answers.txt.
 func TestALostAnswerIsNotTakenForAnother(t *testing.T) {
-	const path = "testdata/lost_answers.txt"
 	recognized := []string{
 		"save a token", "save a code", "register a client", "create a client", "push a request", "save a device code", "join a session", "save a consent", "spend a code",
 		"rotate a token", "keep a refresh token", "exchange a token", "rotate a secret", "decide on a device code",
@@ -211,10 +201,5 @@ func TestALostAnswerIsNotTakenForAnother(t *testing.T) {
 		}
 		others.WriteString(strings.Join(slices.Sorted(maps.Keys(different)), ""))
 	}
-	if *write {
-		require.NoError(t, os.WriteFile(path, []byte(others.String()), 0o600))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), others.String())
+	oauthtest.Known(t, "lost_answers.txt", others.String())
 }

@@ -368,16 +368,21 @@ func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err 
 		if err != nil {
 			return ended, err
 		}
+		limit := endedAtOnce
 		for more := len(conditions) > 0; more; {
 			var rows []any
-			if rows, more, err = t.outlineOnce(tx.on(t).db, conditions, endedAtOnce, locked); err != nil {
+			if rows, more, err = t.outlineOnce(tx.on(t).db, conditions, limit, locked); err != nil {
 				return ended, err
 			}
 			n, err := g.endRows(tx, s, now, t, rows)
 			if ended += n; err != nil {
 				return ended, err
 			}
-			if more && n == 0 {
+			switch {
+			case !more:
+			case len(rows) == 0: // all that was read are others'
+				limit *= 2
+			case n == 0:
 				return ended, errNothingEnds
 			}
 		}

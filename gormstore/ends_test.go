@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
@@ -116,23 +117,41 @@ func TestALargeSelectionIsWalkedThrough(t *testing.T) {
 // many there are, they do not hide those that have to end.
 func TestRowsOfOthersHideNothing(t *testing.T) {
 	t.Cleanup(gormstore.LookBriefly(3, 2, 7))
-	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
-	var made string
-	require.NoError(t, db.Raw("SELECT sql FROM sqlite_master WHERE name = 'tokens'").Scan(&made).Error)
-	blind := regexp.MustCompile("(`client_id` [a-z]+(\\(\\d+\\))?)").ReplaceAllString(made, "$1 COLLATE NOCASE")
-	require.NotEqual(t, made, blind)
-	require.NoError(t, db.Exec("DROP TABLE tokens").Error)
-	require.NoError(t, db.Exec(blind).Error)
-	for _, client := range []string{"client", "Client"} {
-		for range 10 {
-			require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: client}, AccessToken: rand.Text()}}).Error)
+	for name, end := range map[string]func(db *gorm.DB, user *User) error{
+		"step by step": func(db *gorm.DB, _ *User) error {
+			tokens, _ := stores(t, db)
+			return tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "Client"})
+		},
+		"in one step": func(db *gorm.DB, user *User) error {
+			consents, err := gormstore.NewConsents[oauthtest.Consent, Token, AuthorizationCode](db)
+			require.NoError(t, err)
+			return consents.Revoke(t.Context(), user.GetUserID(), "Client", time.Unix(1, 0))
+		},
+	} {
+		db := testdb.Open(t, testdb.SQLiteGo, append(slices.Clone(allModels), &oauthtest.Consent{})...)
+		var made string
+		require.NoError(t, db.Raw("SELECT sql FROM sqlite_master WHERE name = 'tokens'").Scan(&made).Error)
+		blind := regexp.MustCompile("(`client_id` [a-z]+(\\(\\d+\\))?)").ReplaceAllString(made, "$1 COLLATE NOCASE")
+		require.NotEqual(t, made, blind)
+		require.NoError(t, db.Exec("DROP TABLE tokens").Error)
+		require.NoError(t, db.Exec(blind).Error)
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		const others = 600 // more than a step looks for at once
+		var rows []*Token
+		for i := range others + 10 {
+			token := models.TokenMixin{Authorization: models.Authorization{ClientID: "client"}, AccessToken: rand.Text()}
+			if i >= others {
+				token.ClientID = "Client"
+			}
+			rows = append(rows, &Token{UserID: &user.ID, TokenMixin: token})
 		}
+		require.NoError(t, db.CreateInBatches(rows, 100).Error)
+		require.NoError(t, end(db, user), name)
+		var alive []string
+		require.NoError(t, db.Model(&Token{}).Where("refresh_token_revoked_at = 0").Pluck("client_id", &alive).Error)
+		assert.Equal(t, slices.Repeat([]string{"client"}, others), alive, name)
 	}
-	tokens, _ := stores(t, db)
-	require.NoError(t, tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "Client"}))
-	var alive []string
-	require.NoError(t, db.Model(&Token{}).Where("refresh_token_revoked_at = 0").Pluck("client_id", &alive).Error)
-	assert.Equal(t, slices.Repeat([]string{"client"}, 10), alive)
 }
 
 // wholeToken has a hook that needs a row with all of its columns.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gormoauth/gormoauth/internal/clientrules"
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/logtext"
 	"github.com/gormoauth/gormoauth/internal/wordlist"
 	"github.com/gormoauth/gormoauth/server/clientmeta"
@@ -195,7 +196,7 @@ func (s *Server) authorizationRequest(r *http.Request) (*Request, error) {
 		return req.refused(err)
 	}
 	moving := r.Method == http.MethodPost && !req.isOnPage()
-	if here := req.Address(req.Params); moving && !s.IsLongAddress(here) {
+	if here := req.Address(req.Params); moving && len(here) <= header.MaxAddress {
 		return req, SeeOther(here)
 	}
 	posted := req.Params

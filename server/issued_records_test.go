@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gormoauth/gormoauth"
@@ -162,10 +160,5 @@ func TestEveryColumnOfWhatIsIssued(t *testing.T) {
 		}
 		fmt.Fprintf(&all, "=== %s\n%s\n", row.name, s)
 	}
-	if os.Getenv("GORMOAUTH_TEST_WRITE") != "" {
-		require.NoError(t, os.WriteFile("testdata/issued.txt", []byte(all.String()), 0o600))
-	}
-	known, err := os.ReadFile("testdata/issued.txt")
-	require.NoError(t, err)
-	assert.Equal(t, string(known), all.String(), "testdata/issued.txt; GORMOAUTH_TEST_WRITE=1 writes it")
+	oauthtest.Known(t, "issued.txt", all.String())
 }

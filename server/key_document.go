@@ -21,10 +21,10 @@ const jwksEndpoint = "jwks"
 
 // PublicKeysResponse returns a JWK Set of the public keys of all signers (RFC 7517 section 5). It
 // may be cached for five minutes: a new key is published long before it signs.
-func (*Server) PublicKeysResponse(ctx context.Context, now time.Time, signers ...jwk.SigningKeys) (*Response, error) {
+func (r *Request) PublicKeysResponse(ctx context.Context, signers ...jwk.SigningKeys) (*Response, error) {
 	set := &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, signer := range signers {
-		keys, err := signer.PublicKeys(ctx, now)
+		keys, err := signer.PublicKeys(ctx, r.Time)
 		if err != nil {
 			return nil, fmt.Errorf("list the public keys: %w", err)
 		}
@@ -61,7 +61,7 @@ func (keyDocument) PrepareMetadata(s *Server, metadata Metadata) {
 
 // CreateResponse returns the keys.
 func (d keyDocument) CreateResponse(ctx context.Context, req *Request) (*Response, error) {
-	return req.Server.PublicKeysResponse(ctx, req.Time, d...)
+	return req.PublicKeysResponse(ctx, d...)
 }
 
 // publishKeys adds or removes the key document, or leaves the program's own in place.

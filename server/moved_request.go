@@ -9,13 +9,6 @@ import (
 	"github.com/gormoauth/gormoauth/internal/header"
 )
 
-// maxAddress is the maximum length of an address that a browser is redirected to. It still fits
-// into a header when it is escaped again, as the parameter of a sign-in page.
-const maxAddress = 4 << 10
-
-// IsLongAddress reports whether an address is too long to redirect a browser to.
-func (*Server) IsLongAddress(address string) bool { return len(address) > maxAddress }
-
 // Address returns the address at which a page is reached by GET: its path, with the parameters as
 // its query.
 func (r *Request) Address(params url.Values) string { return r.address(params.Encode()) }

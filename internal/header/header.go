@@ -30,6 +30,10 @@ func Copy(w http.ResponseWriter, from http.Header) {
 	}
 }
 
+// MaxAddress is the maximum length of an address that a browser is redirected to by a server that
+// can choose. It still fits into a header when it is escaped again, as the parameter of a sign-in page.
+const MaxAddress = 4 << 10
+
 // Redirect sends a browser to a URI. One that is not fit for a header, or that starts a
 // program or a script, is an error, and nothing is written.
 func Redirect(w http.ResponseWriter, uri string, status int) error {

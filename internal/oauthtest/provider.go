@@ -164,8 +164,6 @@ const (
 	Verifier    = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 	Challenge   = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 	Password    = "right"
-	// MaxAddress is the length of the longest address that the server redirects to.
-	MaxAddress = 4 << 10
 )
 
 // ServerSecrets are those of the server.

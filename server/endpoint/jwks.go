@@ -46,5 +46,5 @@ func (e *JWKS) PublishedKeys() jwk.SigningKeys { return e.Keys }
 // CreateResponse returns the keys. The response may be cached for five minutes, since a new
 // key is published long before it signs.
 func (e *JWKS) CreateResponse(ctx context.Context, req *server.Request) (*server.Response, error) {
-	return req.Server.PublicKeysResponse(ctx, req.Time, e.Keys)
+	return req.PublicKeysResponse(ctx, e.Keys)
 }

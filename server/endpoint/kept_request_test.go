@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -120,7 +121,7 @@ func TestAFloodOfPostedRequests(t *testing.T) {
 	e.PublicRequests = ratelimit.New(3, time.Minute)
 	require.NoError(t, p.Server.RegisterEndpoint(e))
 	client := p.NewClient(nil)
-	body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", oauthtest.MaxAddress))
+	body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", header.MaxAddress))
 	for i := range 5 {
 		a := postedBy(p, nil, "", body)
 		if i < 3 {
@@ -143,7 +144,7 @@ func TestAKeptRequestIsNotPushed(t *testing.T) {
 				c.ClientMetadata.Extra = map[string]json.RawMessage{"require_pushed_authorization_requests": json.RawMessage("true")}
 			}
 		})
-		body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", oauthtest.MaxAddress))
+		body := oauthtest.AuthorizeQuery(client, "state="+strings.Repeat("x", header.MaxAddress))
 		a := postedBy(p, p.User, "", body)
 		assert.Contains(t, a.Query.Get("error_description"), "must be pushed", rule)
 		assert.Zero(t, p.Rows(&oauthtest.PushedRequest{}), rule)
@@ -162,7 +163,7 @@ func TestAKeptRequestIsNotPushed(t *testing.T) {
 func TestARequestThatIsTooLong(t *testing.T) {
 	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	client := p.NewClient(nil)
-	more := "state=" + strings.Repeat("x", oauthtest.MaxAddress)
+	more := "state=" + strings.Repeat("x", header.MaxAddress)
 	a := postedBy(p, p.User, "", oauthtest.AuthorizeQuery(client, more))
 	assert.Equal(t, oauthtest.RedirectURI, a.To)
 	assert.Equal(t, server.InvalidRequest, a.Query.Get("error"))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -301,7 +302,7 @@ func TestRequestObjects(t *testing.T) {
 			assert.Equal(t, server.InvalidRequestObject, p.Decide(p.query("request", once), "confirm=yes", p.user()).Query.Get("error"))
 		})
 		t.Run("posted by another site, and too long for an address", func(t *testing.T) {
-			object := p.sign("jti", "long", "ui_hint", strings.Repeat("x", oauthtest.MaxAddress))
+			object := p.sign("jti", "long", "ui_hint", strings.Repeat("x", header.MaxAddress))
 			a := p.Send(http.MethodPost, "", p.query("request", object), p.user(), "Sec-Fetch-Site", "cross-site")
 			require.Equal(t, http.StatusSeeOther, a.Status, a.Raw)
 			a = p.Decide(a.Query.Encode(), "confirm=yes", p.user())

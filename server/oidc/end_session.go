@@ -103,10 +103,10 @@ func (p *Provider) logoutRequest(ctx context.Context, req *server.Request, user 
 // is dropped, so that the user is asked.
 func moveOn(req *server.Request) error {
 	address := req.Address(req.Params)
-	if req.Server.IsLongAddress(address) {
+	if len(address) > header.MaxAddress {
 		address = req.Address(withoutHint(req))
 	}
-	if req.Server.IsLongAddress(address) {
+	if len(address) > header.MaxAddress {
 		return req.Failure(server.NewError(server.InvalidRequest, "The request is too long."))
 	}
 	return server.SeeOther(address)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth/internal/header"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -191,7 +192,7 @@ func TestASignOutByPOSTIsSentOn(t *testing.T) {
 	w = p.signOut(p.alice(), http.MethodGet, w.Header().Get("Location"), "")
 	assert.Equal(t, after+"?state=a+b", w.Header().Get("Location"), "with the cookie it is the session of the hint")
 
-	long := strings.Repeat("x", oauthtest.MaxAddress-500)
+	long := strings.Repeat("x", header.MaxAddress-500)
 	request.Set("state", long)
 	w = p.signOut(nil, http.MethodPost, "/oauth/end_session", request.Encode(), "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
@@ -201,7 +202,7 @@ func TestASignOutByPOSTIsSentOn(t *testing.T) {
 	w = p.signOut(p.alice(), http.MethodGet, to.String(), "")
 	assert.Contains(t, w.Body.String(), "asked ", "so that the user is asked")
 
-	request.Set("state", strings.Repeat("x", oauthtest.MaxAddress))
+	request.Set("state", strings.Repeat("x", header.MaxAddress))
 	w = p.signOut(nil, http.MethodPost, "/oauth/end_session", request.Encode(), "Sec-Fetch-Site", "cross-site")
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 	assert.Contains(t, w.Body.String(), "The request is too long.")

@@ -449,7 +449,7 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		"the document of keys": func(b *breaking) func() oauthtest.Answer {
 			keys := gormoauth.CreateSigningKeys[oauthtest.SigningKey](b.DB, gormstore.SigningKeyOptions{Secrets: oauthtest.ServerSecrets()}) // of a server that has just begun
 			return b.page(func() *http.Request { return post(b, "/oauth/jwks", "") }, func(r *http.Request) error {
-				_, err := b.Server.PublicKeysResponse(r.Context(), b.Now, keys)
+				_, err := (&server.Request{Time: b.Now}).PublicKeysResponse(r.Context(), keys)
 				return err
 			})
 		},

@@ -267,7 +267,7 @@ func TestJWTsAreVerifiedWithoutTheDatabase(t *testing.T) {
 		for _, later := range []time.Duration{61 * time.Second, 50 * time.Minute} {
 			now = p.Now.Add(later)
 			require.NoError(t, verified(first), later)
-			_, err := p.Server.PublicKeysResponse(t.Context(), now, elsewhere.Keys)
+			_, err := (&server.Request{Time: now}).PublicKeysResponse(t.Context(), elsewhere.Keys)
 			require.NoError(t, err, "and the document of keys is served")
 		}
 	})

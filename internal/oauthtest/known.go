@@ -3,10 +3,8 @@ package oauthtest
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Known fails the test unless a file of its package's testdata has this text. With
@@ -15,9 +13,26 @@ func Known(tb testing.TB, file, text string) {
 	tb.Helper()
 	path := filepath.Join("testdata", file)
 	if os.Getenv("GORMOAUTH_TEST_WRITE") != "" {
-		require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			tb.Fatal(err)
+		}
 	}
-	known, err := os.ReadFile(path) //nolint:gosec // of the test
-	require.NoError(tb, err)
-	assert.Equal(tb, string(known), text, "%s; GORMOAUTH_TEST_WRITE=1 writes it", path)
+	known, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	old, now := strings.Split(string(known), "\n"), strings.Split(text, "\n")
+	for i := range max(len(old), len(now)) {
+		had, has := lineOf(old, i), lineOf(now, i)
+		if had != has {
+			tb.Fatalf("%s, line %d:\n  is  %s\n  now %s\nGORMOAUTH_TEST_WRITE=1 writes it", path, i+1, had, has)
+		}
+	}
+}
+
+func lineOf(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "(the end)"
 }

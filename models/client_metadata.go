@@ -44,8 +44,8 @@ type knownMetadata ClientMetadata
 // a named one.
 func (m ClientMetadata) MarshalJSON() ([]byte, error) {
 	known, err := json.Marshal(knownMetadata(m))
-	if err != nil || len(m.Extra) == 0 {
-		return known, err
+	if err != nil {
+		return nil, err
 	}
 	others := maps.Clone(m.Extra)
 	maps.DeleteFunc(others, func(name string, _ json.RawMessage) bool {

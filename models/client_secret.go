@@ -71,8 +71,8 @@ func IsHashedClientSecret(stored string) bool {
 	return stored == "" || IsDerivedClientSecret(stored) || strings.HasPrefix(stored, sha256Scheme) || isBcrypt(stored) || isArgon2id(stored)
 }
 
-// carriesScheme matches strings that begin like the digests of other programs, such as
-// "$argon2i$…", "{bcrypt}…", "scrypt:…" and "pbkdf2_sha256$…".
+// carriesScheme matches strings that begin like a digest, of this package or of other programs, such
+// as "$argon2i$…", "{bcrypt}…", "scrypt:…" and "pbkdf2_sha256$…".
 var carriesScheme = regexp.MustCompile(`^(\$[^$]*\$|\{[^}]*\}|[0-9A-Za-z_.+-]+[:$])`)
 
 // isBareHexadecimal matches strings that may be a secret or its digest by MD5, SHA-1,
@@ -89,7 +89,7 @@ func IsBareHexadecimalSecret(stored string) bool { return isBareHexadecimal.Matc
 // package or not, does not count as plaintext, nor do bare hexadecimal digits (see
 // [IsBareHexadecimalSecret]).
 func IsPlaintextClientSecret(stored string) bool {
-	return stored != "" && !IsHashedClientSecret(stored) && !carriesScheme.MatchString(stored) && !IsBareHexadecimalSecret(stored)
+	return stored != "" && !carriesScheme.MatchString(stored) && !IsBareHexadecimalSecret(stored)
 }
 
 // verifyClientSecret reports whether presented is the secret that stored was made from. A

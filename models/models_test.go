@@ -50,7 +50,7 @@ func TestDefaultRedirectURI(t *testing.T) {
 
 func TestRedirectURIsMatchExactlyButForTheLoopbackPort(t *testing.T) {
 	c := client(models.ClientMetadata{RedirectURIs: []string{
-		"https://app.example/cb", "http://127.0.0.1/cb", "http://[::1]:8080/cb?a=1", "http://localhost:3000", "com.example.app:/cb",
+		"https://app.example/cb", "http://127.0.0.1/cb", "http://[::1]:8080/cb?a=1", "http://localhost:3000", "http://localhost?a=1", "http://127.0.0.1:/cb", "http://localhost:123456/cb", "com.example.app:/cb",
 	}})
 	for uri, want := range map[string]bool{
 		"https://app.example/cb":             true,
@@ -70,7 +70,10 @@ func TestRedirectURIsMatchExactlyButForTheLoopbackPort(t *testing.T) {
 		"https://app.example@evil/cb":        false,
 		"https://app.example/%63b":           false,
 		"http://127.0.0.1:1/other":           false,
-		"http://127.0.0.1:/cb":               false,
+		"http://localhost:4000?a=1":          true,
+		"http://127.0.0.1:/cb":               true, // only as it is registered
+		"http://localhost:/cb":               false,
+		"http://localhost:1/cb":              false,
 		"http://127.0.0.1:123456/cb":         false,
 		"http://127.0.0.1:80x/cb":            false,
 		"http://127.0.0.1.evil.example/cb":   false,

@@ -7,17 +7,17 @@ import "strings"
 // strings as they are: URIs that are equal only after decoding or normalization are not
 // the same.
 func sameLoopbackURI(a, b string) bool {
-	hostA, restA, okA := cutLoopback(a)
-	hostB, restB, okB := cutLoopback(b)
-	return okA && okB && hostA == hostB && restA == restB
+	hostA, restA := cutLoopback(a)
+	hostB, restB := cutLoopback(b)
+	return hostA != "" && hostA == hostB && restA == restB
 }
 
 // cutLoopback splits "http://127.0.0.1:8081/callback?x" into the host without its port
-// and the part after the authority.
-func cutLoopback(uri string) (host, rest string, ok bool) {
+// and the part after the authority. The host of any other URI is empty.
+func cutLoopback(uri string) (host, rest string) {
 	after, ok := strings.CutPrefix(uri, "http://")
 	if !ok {
-		return "", "", false
+		return "", ""
 	}
 	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
 		rest, found := strings.CutPrefix(after, host)
@@ -27,12 +27,12 @@ func cutLoopback(uri string) (host, rest string, ok bool) {
 		if port, found := strings.CutPrefix(rest, ":"); found {
 			rest = strings.TrimLeft(port, "0123456789")
 			if digits := len(port) - len(rest); digits == 0 || digits > 5 {
-				return "", "", false
+				return "", ""
 			}
 		}
 		if rest == "" || rest[0] == '/' || rest[0] == '?' {
-			return host, rest, true
+			return host, rest
 		}
 	}
-	return "", "", false
+	return "", ""
 }

@@ -3,6 +3,7 @@ package clientauth_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,22 @@ func TestClientSecretJWT(t *testing.T) {
 			require.Equal(t, http.StatusCreated, a.Status, a.Raw)
 			assert.Equal(t, http.StatusOK, ask(sign(a.Body["client_secret"], "iss", a.Body["client_id"], "sub", a.Body["client_id"])).Status)
 			assert.Equal(t, server.InvalidClientMetadata, p.Register(`{"token_endpoint_auth_method":"client_secret_jwt","token_endpoint_auth_signing_alg":"RS256"}`).Body["error"])
+			update := func(secret string) oauthtest.Answer {
+				body := `{"token_endpoint_auth_method":"client_secret_jwt","grant_types":["client_credentials"],"client_id":"` + a.Body["client_id"] + `","client_secret":"` + secret + `"}`
+				r := httptest.NewRequestWithContext(oauthtest.Brief(t), http.MethodPut, strings.TrimPrefix(a.Body["registration_client_uri"], oauthtest.Issuer), strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer "+a.Body["registration_access_token"])
+				return p.Serve(r)
+			}
+			updated := update(a.Body["client_secret"])
+			assert.Equal(t, http.StatusOK, updated.Status, updated.Raw)
+			assert.NotContains(t, updated.Body, "client_secret", "it stays as it is")
+			assert.Equal(t, server.InvalidRequest, update(secret).Body["error"], "that of another client")
+			_, err := factory.RotateSecret(t.Context(), a.Body["client_id"], gormstore.SecretRotation{Overlap: time.Hour})
+			require.NoError(t, err)
+			again := update(a.Body["client_secret"]).Body["client_secret"]
+			assert.NotEmpty(t, again, "who knows only the one before gets another one")
+			assert.Equal(t, http.StatusOK, ask(sign(again, "iss", a.Body["client_id"], "sub", a.Body["client_id"])).Status)
 		})
 		assert.Contains(t, p.Get("/.well-known/oauth-authorization-server").Body["token_endpoint_auth_signing_alg_values_supported"], "HS256")
 	})

@@ -256,7 +256,7 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		return nil, server.NewError(server.InvalidRequest, "The 'client_id' must be that of the client to update.")
 	}
 	known, isText := text(members, "client_secret")
-	if !isText || !isTheirs(old, known, req.Time) {
+	if !isText {
 		return nil, errNotTheirSecret()
 	}
 	statement, _ := text(members, "software_statement")
@@ -265,9 +265,16 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		return nil, err
 	}
 	for range updateAttempts {
+		theirs, previous, err := isTheirs(ctx, req, old, known)
+		if err != nil {
+			return nil, err
+		}
+		if !theirs {
+			return nil, errNotTheirSecret()
+		}
 		client := *old
 		client.ClientMetadata = *metadata
-		secret := e.renewSecret(req, &client, known)
+		secret := e.renewSecret(req, &client, previous)
 		updated, err := e.Storage.UpdateClient(ctx, old, &client)
 		if err != nil {
 			return nil, fmt.Errorf("update client: %w", err)
@@ -279,16 +286,32 @@ func (e *Registration) update(ctx context.Context, req *server.Request, old *mod
 		if old, _, err = e.authenticate(ctx, req); err != nil {
 			return nil, err
 		}
-		if !isTheirs(old, known, req.Time) {
-			return nil, errNotTheirSecret()
-		}
 	}
 	return nil, fmt.Errorf("endpoint: the registration is being changed by concurrent requests: %w", storage.ErrUnavailable)
 }
 
-// isTheirs reports whether secret is empty or one of the client's.
-func isTheirs(client *models.ClientMixin, secret string, now time.Time) bool {
-	return secret == "" || client.CheckClientSecret(secret, now)
+// isTheirs reports whether secret is empty or one of the client's, and whether it is the previous
+// one and not also the current one.
+func isTheirs(ctx context.Context, req *server.Request, client *models.ClientMixin, secret string) (theirs, previous bool, err error) {
+	if secret == "" {
+		return true, false, nil
+	}
+	current := *client
+	current.PreviousClientSecret = ""
+	if theirs, err = isSecretOf(ctx, req, &current, secret); theirs || err != nil {
+		return theirs, false, err
+	}
+	previous, err = isSecretOf(ctx, req, client, secret)
+	return previous, previous, err
+}
+
+func isSecretOf(ctx context.Context, req *server.Request, client *models.ClientMixin, secret string) (bool, error) {
+	err := req.CheckClientSecret(ctx, client, secret)
+	var wrong *server.NotAuthenticated
+	if errors.As(err, &wrong) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func errNotTheirSecret() error {
@@ -298,7 +321,7 @@ func errNotTheirSecret() error {
 // renewSecret gives a client a new secret if it has none yet, or if its secret expires
 // soon, and removes the secret of a client that no longer needs one. A client that presents
 // its previous secret never received the current one, so it gets another one instead.
-func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin, known string) (secret string) {
+func (e *Registration) renewSecret(req *server.Request, client *models.ClientMixin, previous bool) (secret string) {
 	endsSoon := client.ClientSecretExpiresAt != 0 && client.ClientSecretExpiresAt-req.Time.Unix() < int64(e.SecretExpiresIn/time.Second)/2
 	switch {
 	case !models.UsesClientSecret(client.GetTokenEndpointAuthMethod()):
@@ -310,18 +333,10 @@ func (e *Registration) renewSecret(req *server.Request, client *models.ClientMix
 	case endsSoon:
 		client.PreviousClientSecret, client.PreviousClientSecretExpiresAt = client.ClientSecret, client.ClientSecretExpiresAt
 		return e.newSecret(req, client)
-	case isPrevious(client, known, req.Time):
+	case previous:
 		return e.newSecret(req, client)
 	}
 	return ""
-}
-
-// isPrevious reports whether a secret is the client's previous one and not also the current
-// one.
-func isPrevious(client *models.ClientMixin, secret string, now time.Time) bool {
-	current := *client
-	current.PreviousClientSecret = ""
-	return secret != "" && client.CheckClientSecret(secret, now) && !current.CheckClientSecret(secret, now)
 }
 
 // information is the client information response (RFC 7591 section 3.2.1, RFC 7592 section

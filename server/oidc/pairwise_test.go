@@ -72,6 +72,7 @@ func TestAPairwiseClientWithoutASalt(t *testing.T) {
 		p = newProvider(t, db, keptBy(broken, gormstore.SigningKeyOptions{Secrets: oauthtest.ServerSecrets()}))
 		away.Store(true)
 		assert.GreaterOrEqual(t, p.Decide(query(client), "", p.alice()).Status, http.StatusInternalServerError)
+		assert.Equal(t, server.ServerError, p.Register(`{"subject_type":"pairwise","redirect_uris":["https://client.example/cb"]}`).Body["error"], "nor does another register")
 		assert.Panics(t, func() { p.Server.Subject(client, p.alice().GetUserID()) })
 		assert.Equal(t, p.alice().GetUserID(), p.Server.Subject(other, p.alice().GetUserID()), "the others do without")
 		away.Store(false)

@@ -112,7 +112,11 @@ func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 			if err := b.part("QueryUser"); err != nil {
 				return nil, err
 			}
-			return query(ctx, id)
+			user, err := query(ctx, id)
+			if known, ok := user.(*oauthtest.User); ok {
+				user = brokenUser{known, b}
+			}
+			return user, err
 		}
 	}, keptBy(db, gormstore.SigningKeyOptions{Secrets: oauthtest.ServerSecrets()}), func(p *oidc.Provider) {
 		p.Keys = brokenKeys{p.Keys.(*gormstore.SigningKeys), b}
@@ -128,11 +132,18 @@ func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 	documents.Scope = "openid profile"
 	pushed := gormoauth.CreatePushedAuthorizationRequestEndpoint[oauthtest.PushedRequest](db)
 	pushed.PublicRequests = brokenLimiter{b}
+	b.registration.CheckInitialAccessToken = func(context.Context, *server.Request, string) (bool, error) {
+		return true, b.part("CheckInitialAccessToken")
+	}
+	b.registration.SoftwareStatements = &endpoint.SoftwareStatements{Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
+		return &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: b.key.Public()}}}, b.part("SoftwareStatements.Keys")
+	}}
 	require.NoError(t, errors.Join(
 		b.Server.RegisterEndpoint(b.devices),
 		b.Server.RegisterEndpoint(pushed),
 		b.Server.RegisterEndpoint(&endpoint.JWKS{Keys: b.oidc.Keys}),
-		b.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}),
+		b.Server.RegisterEndpoint(&endpoint.Metadata{Keys: b.oidc.Keys}),
+		b.Server.RegisterClientAuthMethod(&clientauth.PrivateKeyJWT{Replays: replays}, &clientauth.SelfSignedTLSClientAuth{}),
 		b.Server.RegisterGrant(exchange),
 		b.Server.RegisterGrant(&grant.JWTBearer{
 			Keys: func(context.Context, string) (*jose.JSONWebKeySet, error) {
@@ -143,7 +154,7 @@ func newBreaking(t *testing.T, db *gorm.DB, parts bool) *breaking {
 			},
 			Replays: replays,
 		}),
-		b.Server.Register(brokenHooks{b}, documents, &grant.RequestObjects{Replays: replays}, gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.RememberedConsent{
+		b.Server.Register(brokenHooks{b}, documents, &grant.RequestObjects{Replays: replays, Decryption: brokenDecryption{b}}, gormoauth.CreateDPoP[oauthtest.Replay](db), &grant.RememberedConsent{
 			Storage: gormoauth.CreateConsentStorage[oauthtest.Consent, oauthtest.Token, oauthtest.AuthorizationCode](db),
 		}),
 	))
@@ -316,6 +327,12 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		require.NotEmpty(b.T, a.Body["request_uri"], a.Raw)
 		return "client_id=" + b.client.ClientID + "&request_uri=" + url.QueryEscape(a.Body["request_uri"])
 	}
+	objectClaims := func(b *breaking) []any {
+		return []any{"client_id", b.signer.ClientID, "response_type", "code", "scope", "openid", "redirect_uri", oauthtest.RedirectURI}
+	}
+	requestObject := func(b *breaking) string {
+		return "client_id=" + b.signer.ClientID + "&request=" + b.signed("oauth-authz-req+jwt", b.signer.ClientID, objectClaims(b)...)
+	}
 	return map[string]func(b *breaking) func() oauthtest.Answer{
 		"the page of an authorization request":     page(func(b *breaking) string { return query(b.client) }),
 		"the page of a client that has a document": page(func(b *breaking) string { return b.documented(b.document()) }),
@@ -424,9 +441,59 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		"a pushed request": func(b *breaking) func() oauthtest.Answer {
 			return func() oauthtest.Answer { return b.Post("/oauth/par", b.client, query(b.client)) }
 		},
+		"the page of a request object": page(requestObject),
+		"the page of a request object that is encrypted": page(func(b *breaking) string {
+			encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.ECDH_ES, Key: b.key.Public()}, nil)
+			require.NoError(b.T, err)
+			object, err := encrypter.Encrypt([]byte(b.signed("oauth-authz-req+jwt", b.signer.ClientID, objectClaims(b)...)))
+			require.NoError(b.T, err)
+			text, err := object.CompactSerialize()
+			require.NoError(b.T, err)
+			return "client_id=" + b.signer.ClientID + "&request=" + text
+		}),
+		"a decision on a request object": func(b *breaking) func() oauthtest.Answer { return b.decide(requestObject(b), b.alice()) },
+		"a denial of a request object":   func(b *breaking) func() oauthtest.Answer { return b.decide(requestObject(b), nil) },
+		"the page of a request with an ID token": page(func(b *breaking) string {
+			return query(b.client, "id_token_hint="+b.tokens()["id_token"])
+		}),
+		"a decision for an ID token with claims": decision("response_type=id_token token", `claims={"id_token":{"email":null},"userinfo":{"email":null}}`),
+		"user info with claims": func(b *breaking) func() oauthtest.Answer {
+			token := b.signIn(b.client, "scope=openid offline_access", `claims={"userinfo":{"email":null}}`)["access_token"]
+			return b.get("/oauth/userinfo", "Authorization", "Bearer "+token)
+		},
+		"a certificate beside a client id": func(b *breaking) func() oauthtest.Answer {
+			certificate := b.NewCertificate(nil, nil)
+			body := "token=unknown&client_id=" + b.front.ClientID
+			return func() oauthtest.Answer {
+				return b.PostTLS("/oauth/revoke", body, []*oauthtest.Certificate{certificate})
+			}
+		},
+		"the introspection of a token of another client": func(b *breaking) func() oauthtest.Answer {
+			api := b.NewClient(func(c *oauthtest.Client) { c.APIResources = "https://api.example" })
+			token := b.tokens()["access_token"]
+			require.NoError(b.T, b.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(token)).Update("audience", "https://api.example").Error)
+			return func() oauthtest.Answer { return b.Introspect(api, "token="+token) }
+		},
+		"the metadata of a server that signs them": func(b *breaking) func() oauthtest.Answer {
+			b.Now = b.Now.Add(10 * time.Minute)
+			return b.get("/.well-known/oauth-authorization-server")
+		},
+		"a registration by an initial access token": func(b *breaking) func() oauthtest.Answer {
+			return func() oauthtest.Answer {
+				b.registration.Open = false
+				defer func() { b.registration.Open = true }()
+				r := httptest.NewRequestWithContext(oauthtest.Brief(b.T), http.MethodPost, "/oauth/register", strings.NewReader(`{"redirect_uris":["`+oauthtest.RedirectURI+`"]}`))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer token")
+				return b.Serve(r)
+			}
+		},
+		"a registration with a statement": func(b *breaking) func() oauthtest.Answer {
+			statement := b.signed("", "https://publisher.example", "redirect_uris", []string{oauthtest.RedirectURI}, "aud", nil)
+			return func() oauthtest.Answer { return b.Register(`{"software_statement":"` + statement + `"}`) }
+		},
 		"a pushed request object": func(b *breaking) func() oauthtest.Answer {
-			object := b.signed("oauth-authz-req+jwt", b.signer.ClientID, "client_id", b.signer.ClientID, "response_type", "code", "scope", "openid", "redirect_uri", oauthtest.RedirectURI)
-			body := "request=" + object + b.asserted()
+			body := "request=" + b.signed("oauth-authz-req+jwt", b.signer.ClientID, objectClaims(b)...) + b.asserted()
 			return func() oauthtest.Answer { return b.Post("/oauth/par", nil, body) }
 		},
 		"the revocation of an access token":    at("/oauth/revoke", "access_token"),
@@ -485,11 +552,11 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		b := newBreaking(t, db, false)
-		refused := map[string]string{"a denial": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
+		refused := map[string]string{"a denial": server.AccessDenied, "a denial of a request object": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
 			"a decision in a session that has ended": server.LoginRequired, "a decision at another client of a session that has ended": server.LoginRequired}
 		spent := map[string]string{ // by a refusal, or because it took effect
 			"a client assertion": server.InvalidClient, "a pushed request object": server.InvalidClient, "a proof of possession": server.InvalidDPoPProof,
-			"a decision on a pushed request": server.InvalidRequestURI, "the registration that a client deletes": server.InvalidToken,
+			"a decision on a request object": server.InvalidRequestObject, "a denial of a request object": server.InvalidRequestObject, "a decision on a pushed request": server.InvalidRequestURI, "the registration that a client deletes": server.InvalidToken,
 		}
 		requests := everything()
 		for _, what := range slices.Sorted(maps.Keys(requests)) {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -18,6 +19,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,10 +58,34 @@ type refusal struct {
 	keys []string
 }
 
-// refusals are those of one server. It remembers which reasons the log has told.
+// refusals are those of one server. It remembers which reasons the log has told, and all that
+// was answered and logged.
 type refusals struct {
 	*oauthtest.Provider
 	told map[string]bool
+	all  *strings.Builder
+}
+
+// whatDiffers is what is different in each run.
+var whatDiffers = regexp.MustCompile(`goa_[A-Za-z0-9_]+|\b[A-Z2-7]{26}\b|[A-Za-z0-9_-]{24,}(\.[A-Za-z0-9_-]{40,})*|(grant|user|wait)=\S+`)
+
+// note keeps an answer and its lines, without what differs.
+func (p *refusals) note(rule string, a oauthtest.Answer) {
+	fmt.Fprintf(p.all, "== %s\n%d", rule, a.Status)
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		fmt.Fprintf(p.all, " %s: %s", name, whatDiffers.ReplaceAllString(strings.Join(a.Header[name], ", "), "…"))
+	}
+	fmt.Fprintf(p.all, "\n%s\n", whatDiffers.ReplaceAllString(strings.TrimSpace(a.Raw), "…"))
+	for _, line := range a.Log() {
+		fmt.Fprintf(p.all, "%s %s", line.Level, line.Message)
+		for _, key := range slices.Sorted(maps.Keys(line.Keys)) {
+			if slices.Contains([]string{"error", "error_description", "remote_address", "request_id", "status"}, key) {
+				continue // which hold looks at
+			}
+			p.all.WriteString(" " + whatDiffers.ReplaceAllString(key+"="+line.Keys[key], "…"))
+		}
+		p.all.WriteString("\n")
+	}
 }
 
 // hold holds each to the rule: the answer has the error, and the reason is not in it; the
@@ -68,6 +94,7 @@ func (p *refusals) hold(rows ...refusal) {
 	p.T.Helper()
 	for _, row := range rows {
 		a := row.ask()
+		p.note(row.rule, a)
 		lines := slices.DeleteFunc(slices.Clone(a.Log()), func(line oauthtest.Line) bool { return (line.Keys["status"] == "") == (row.code != "") })
 		if !assert.Len(p.T, lines, 1, "%s: %d %s %s: %v", row.rule, a.Status, a.Raw, a.To, a.Log()) {
 			continue
@@ -158,8 +185,8 @@ const (
 // which request. What the source has a reason for is asked for here, all of it.
 func TestEveryRefusalSaysWhy(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	told := make(map[string]bool)
-	full := newRefusals(t, db, told)
+	told, all := make(map[string]bool), new(strings.Builder)
+	full := newRefusals(t, db, told, all)
 	full.T = t
 	t.Run("client authentication", full.clientAuthentication)
 	t.Run("client assertions", full.clientAssertions)
@@ -176,14 +203,15 @@ func TestEveryRefusalSaysWhy(t *testing.T) {
 	t.Run("UserInfo", full.userInfo)
 	t.Run("signing out", full.signingOut)
 	t.Run("guesses", full.guesses) // the last one: clients of one address share counters
-	t.Run("under a profile", func(t *testing.T) { underAProfile(t, told) })
+	t.Run("under a profile", func(t *testing.T) { underAProfile(t, told, all) })
 
 	assertion, err := assertion.Parse(oauthtest.SignJWT(t, full.signs, jose.ES256, nil, map[string]any{}), nil)
 	require.NoError(t, err)
 	told[assertion.VerifyByKeys(nil).Error()] = true // which no grant comes to
-	all := reasonsOfTheSource(t)
-	assert.Greater(t, len(all), 90)
-	for reason, where := range all {
+	oauthtest.Known(t, "refusals.txt", all.String())
+	reasons := reasonsOfTheSource(t)
+	assert.Greater(t, len(reasons), 90)
+	for reason, where := range reasons {
 		seen := false
 		for text := range told {
 			seen = seen || strings.Contains(text, reason)
@@ -309,8 +337,8 @@ type full struct {
 	openid                       *oidc.Provider
 }
 
-func newRefusals(t *testing.T, db *gorm.DB, told map[string]bool) *full {
-	p := &full{refusals: refusals{oauthtest.New(t, db), told}, signs: oauthtest.NewKey(t), trust: oauthtest.NewKey(t), keys: &pairs{sign: oauthtest.NewKey(t), decrypt: oauthtest.NewKey(t)}}
+func newRefusals(t *testing.T, db *gorm.DB, told map[string]bool, all *strings.Builder) *full {
+	p := &full{refusals: refusals{oauthtest.New(t, db), told, all}, signs: oauthtest.NewKey(t), trust: oauthtest.NewKey(t), keys: &pairs{sign: oauthtest.NewKey(t), decrypt: oauthtest.NewKey(t)}}
 	p.root = p.NewCertificate(nil, oauthtest.Authority)
 	roots := x509.NewCertPool()
 	roots.AddCert(p.root.Certificate)
@@ -685,7 +713,7 @@ func (p *full) requestObjects(t *testing.T) {
 		refusal{"at an address that is not registered", p.page("client_id=" + client.ClientID + "&request_uri=https%3A%2F%2Fclient.example%2Fobject"), "invalid_request_uri", "", who("values.request_uri", "https://client.example/object")},
 		refusal{"used before", func() oauthtest.Answer { return p.Grant(once) }, code, "", by(client)},
 	)
-	plain := &refusals{oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)), p.told}
+	plain := &refusals{oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)), p.told, p.all}
 	require.NoError(t, plain.Server.Register(&grant.RequestObjects{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](plain.DB)}))
 	other := plain.NewClient(nil)
 	plain.hold(refusal{"encrypted for no server", func() oauthtest.Answer { return plain.Consent("client_id=" + other.ClientID + "&request=a.b.c.d.e") }, code, "the server has no decryption keys", claiming(other.ClientID)})
@@ -746,11 +774,16 @@ func (p *full) codesAndRefreshTokens(t *testing.T) {
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", true).Error)
 	p.hold(refusal{"a user who is disabled", redeem(p.web, gone, good, ""), "invalid_grant", "", by(p.web, "values.user", p.User.GetUserID())})
 	require.NoError(t, p.DB.Model(p.User).Update("disabled", false).Error)
-	for column, of := range map[string]any{"generation": p.web, "grant_generation": p.User} {
-		reason := map[string]string{"generation": "all grants of the client were ended after it was issued", "grant_generation": "all grants of the user were ended after it was issued"}[column]
-		require.NoError(t, p.DB.Model(of).Update(column, 1).Error)
-		p.hold(refusal{"a code of before an end", redeem(p.web, gone, good, ""), "invalid_grant", reason, by(p.web)})
-		require.NoError(t, p.DB.Model(of).Update(column, 0).Error)
+	for _, end := range []struct {
+		of             any
+		column, reason string
+	}{
+		{p.web, "generation", "all grants of the client were ended after it was issued"},
+		{p.User, "grant_generation", "all grants of the user were ended after it was issued"},
+	} {
+		require.NoError(t, p.DB.Model(end.of).Update(end.column, 1).Error)
+		p.hold(refusal{"a code of before an end", redeem(p.web, gone, good, ""), "invalid_grant", end.reason, by(p.web)})
+		require.NoError(t, p.DB.Model(end.of).Update(end.column, 0).Error)
 	}
 	p.hold(refusal{"a scope that the client has lost", refresh(rival, less, ""), "", "part of the scope is left out", by(rival, "values.scope", "email", "scope", "profile")})
 	warned := redeem(p.web, used, good, "")().Refusal()
@@ -1161,9 +1194,9 @@ func (p *full) signingOut(t *testing.T) {
 }
 
 // What a profile refuses that the specifications allow.
-func underAProfile(t *testing.T, told map[string]bool) {
+func underAProfile(t *testing.T, told map[string]bool, answers *strings.Builder) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
-	p := &refusals{&oauthtest.Provider{T: t, DB: db, User: new(oauthtest.User), Now: time.Unix(1_800_000_000, 0)}, told}
+	p := &refusals{&oauthtest.Provider{T: t, DB: db, User: new(oauthtest.User), Now: time.Unix(1_800_000_000, 0)}, told, answers}
 	require.NoError(t, db.Create(p.User).Error)
 	var err error
 	p.Server, err = gormoauth.New(db, server.Config{Issuer: oauthtest.Issuer, Clock: func() time.Time { return p.Now }, Logger: oauthtest.Logger(nil)},

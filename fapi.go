@@ -42,13 +42,23 @@ func FAPI2SecurityProfile[P, R any, PP gormstore.PushedRequestModel[P], PR gorms
 		a.proofs = &dpop.Proofs{Replays: replays}
 		if a.config.ClientAuthMethods == nil {
 			a.config.ClientAuthMethods = []server.ClientAuthMethod{
-				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: fetch.New(fetch.Options{Transport: &http.Transport{TLSClientConfig: fapi.TLSConfig()}})},
+				&clientauth.PrivateKeyJWT{Replays: replays, Fetcher: a.fetcher()},
 			}
 		}
 		a.endpoints = append(a.endpoints, &endpoint.PushedAuthorizationRequest{Storage: requests, Required: true})
 		a.hooks = append(a.hooks, &grant.DPoP{Proofs: *a.proofs}, fapi.SecurityProfile{})
 		return errors.Join(pushedErr, presentedErr)
 	}
+}
+
+// fetcher returns what fetches the documents that clients name, by the rules for TLS of a security
+// profile if there is one.
+func (a *assembly) fetcher() *fetch.Fetcher {
+	var options fetch.Options
+	if a.config.Profile != nil {
+		options.Transport = &http.Transport{TLSClientConfig: fapi.TLSConfig()}
+	}
+	return fetch.New(options)
 }
 
 // validators returns the token validators of an API in the same program, at the address.

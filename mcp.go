@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormoauth/gormoauth/internal/weburi"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/resource"
@@ -30,7 +31,7 @@ type MCPConfig struct {
 	// Scopes are all scopes of the server. A client that registers none may ask for all of them.
 	Scopes []string
 	// Fetcher gets the metadata documents of clients; nil is one that only reaches public
-	// addresses.
+	// addresses, with the TLS settings of [fapi.TLSConfig] if there is a security profile.
 	Fetcher *fetch.Fetcher
 }
 
@@ -58,7 +59,7 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 	address, err := mcpAddress(config.Resource)
 	a.fault(err)
 	if config.Fetcher == nil {
-		config.Fetcher = fetch.New(fetch.Options{})
+		config.Fetcher = a.fetcher()
 	}
 	scope := strings.Join(config.Scopes, " ")
 	for _, registration := range a.registrations {
@@ -68,12 +69,7 @@ func MCP(db *gorm.DB, config MCPConfig, parts ...Part) (*MCPServer, error) {
 		a.introspection.APIs = map[string][]string{config.API: {address}}
 	}
 	if a.documents != nil {
-		documents, err := a.documents(config.Fetcher)
-		if err == nil {
-			documents.Scope = scope
-			a.hooks = append(a.hooks, documents)
-		}
-		a.fault(err)
+		a.hooks = append(a.hooks, &clientauth.MetadataDocuments{Storage: a.documents, Fetcher: config.Fetcher, Scope: scope})
 	}
 	a.hooks = append(a.hooks, grant.ResourceIndicators{Resources: []string{address}, Default: address})
 	protector, err := resource.NewProtector(resource.Config{

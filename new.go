@@ -17,7 +17,6 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/dpop"
 	"github.com/gormoauth/gormoauth/server/endpoint"
-	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/oidc"
@@ -38,7 +37,7 @@ type assembly struct {
 	hooks     []any
 
 	registrations []*endpoint.Registration
-	documents     func(*fetch.Fetcher) (*clientauth.MetadataDocuments, error)
+	documents     *gormstore.ClientDocuments // nil without the part Clients
 	tokens        storage.QueryTokenFunc
 	introspection *endpoint.Introspection
 	openID        *oidc.Provider
@@ -117,19 +116,19 @@ func (a *assembly) pieces() []piece {
 	noTokens := c.SaveToken == nil || c.RevokeGrant == nil && len(a.grants) > 0
 	return []piece{
 		{
-			"Clients", "gormoauth.Clients[Client]()", "where are clients found?", "Config.QueryClient", c.QueryClient == nil,
-			func() { c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, nil } },
+			part: "Clients", write: "gormoauth.Clients[Client]()", question: "where are clients found?", settings: "Config.QueryClient", missing: c.QueryClient == nil,
+			standIn: func() { c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, nil } },
 		},
 		{
-			"Tokens", "gormoauth.Tokens[Token]()", "where are tokens kept?", "Config.SaveToken and Config.RevokeGrant", noTokens,
-			func() {
+			part: "Tokens", write: "gormoauth.Tokens[Token]()", question: "where are tokens kept?", settings: "Config.SaveToken and Config.RevokeGrant", missing: noTokens,
+			standIn: func() {
 				c.SaveToken = func(context.Context, storage.Exchange) error { return nil }
 				c.RevokeGrant = func(context.Context, string, time.Time) error { return nil }
 			},
 		},
 		{
-			"AuthorizationCodes", "gormoauth.AuthorizationCodes[AuthorizationCode]()", "", "", false,
-			func() {
+			part: "AuthorizationCodes", write: "gormoauth.AuthorizationCodes[AuthorizationCode]()",
+			standIn: func() {
 				a.grants = append(a.grants, &grant.AuthorizationCode{
 					SaveAuthorizationCode:  func(context.Context, *models.AuthorizationCodeMixin, *server.Request) error { return nil },
 					QueryAuthorizationCode: func(context.Context, string) (*grant.StoredAuthorizationCode, error) { return nil, nil },
@@ -137,7 +136,8 @@ func (a *assembly) pieces() []piece {
 			},
 		},
 		{
-			"Users", "gormoauth.Users[User]()", "who may still be served?", "Config.QueryUser", c.QueryUser == nil && (len(a.grants) > 0 || noTokens), func() {},
+			part: "Users", write: "gormoauth.Users[User]()", question: "who may still be served?", settings: "Config.QueryUser",
+			missing: c.QueryUser == nil && (len(a.grants) > 0 || noTokens), standIn: func() {},
 		},
 	}
 }
@@ -212,15 +212,12 @@ func Clients[M any, P gormstore.ClientModel[M]](options ...gormstore.ClientOptio
 	return func(a *assembly) error {
 		a.begin("Clients")
 		clients, err := gormstore.NewClients[M, P](a.db, options...)
-		if err == nil && len(options) > 0 {
-			a.hooks = append(a.hooks, clients)
-		}
 		if a.config.QueryClient == nil {
 			a.config.QueryClient = clients.Query
 		}
-		a.documents = func(fetcher *fetch.Fetcher) (*clientauth.MetadataDocuments, error) {
-			storage, err := gormstore.NewClientDocuments[M, P](a.db)
-			return &clientauth.MetadataDocuments{Storage: storage, Fetcher: fetcher}, err
+		if err == nil {
+			a.hooks = append(a.hooks, clients)
+			a.documents, err = gormstore.NewClientDocuments[M, P](a.db)
 		}
 		return err
 	}

@@ -75,9 +75,7 @@ func (a *assembly) registerOpenID(srv *server.Server) error {
 		})
 	}
 	keys, keysErr := a.openIDKeys(a.openID.Algorithms)
-	protector, protectorErr := resource.NewProtector(resource.Config{
-		Logger: a.config.Logger, RemoteAddress: a.config.RemoteAddress, RequestID: a.config.RequestID, Clock: a.config.Clock, Profile: a.config.Profile,
-	}, a.validators(a.config.Issuer)...)
+	protector, protectorErr := resource.NewProtector(resource.Config{Clock: a.config.Clock, Profile: a.config.Profile}, a.validators(a.config.Issuer)...)
 	a.openID.Keys = orStandIn[jwk.SigningKeys](keys, struct{ jwk.SigningKeys }{}, keysErr)
 	return errors.Join(a.checkSecrets(), keysErr, protectorErr, a.openID.Register(srv, orStandIn(protector, new(resource.Protector), protectorErr)))
 }

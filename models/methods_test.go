@@ -102,12 +102,12 @@ func fillDeep(row reflect.Value) {
 		case field.Kind() == reflect.String:
 			field.SetString(`[{"type":"` + row.Type().Field(i).Name + `"}]`)
 		case field.Kind() == reflect.Int64:
-			field.SetInt(int64(i + 1))
+			field.SetInt(int64(i + 11))
 		case field.Kind() == reflect.Pointer && field.Type().Elem().Kind() == reflect.String:
 			name := row.Type().Field(i).Name
 			field.Set(reflect.ValueOf(&name))
 		case field.Kind() == reflect.Pointer:
-			number := int64(i + 1)
+			number := int64(i + 11)
 			field.Set(reflect.ValueOf(&number))
 		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.String:
 			field.Set(reflect.ValueOf([]string{row.Type().Field(i).Name}))
@@ -160,13 +160,13 @@ func TestWhatIdentifiesAClient(t *testing.T) {
 
 const whatEachMethodReads = `
 AuditMixin.GetClientID LongClientID
-AuditMixin.GetCursor 3.AuditKey
+AuditMixin.GetCursor 13.AuditKey
 AuthorizationCodeMixin.GetACR ACR
 AuthorizationCodeMixin.GetAMR AMR
 AuthorizationCodeMixin.GetAudience Audience
 AuthorizationCodeMixin.GetAuthorizationDetails AuthorizationDetails
 AuthorizationCodeMixin.GetClaims Claims
-AuthorizationCodeMixin.GetClientGeneration 12
+AuthorizationCodeMixin.GetClientGeneration 22
 AuthorizationCodeMixin.GetClientID LongClientID
 AuthorizationCodeMixin.GetCodeChallenge CodeChallenge
 AuthorizationCodeMixin.GetCodeChallengeMethod CodeChallengeMethod
@@ -178,8 +178,8 @@ AuthorizationCodeMixin.GetRedirectURI RedirectURI
 AuthorizationCodeMixin.GetResponseType ResponseType
 AuthorizationCodeMixin.GetScope Scope
 AuthorizationCodeMixin.GetSessionID SessionID
-AuthorizationCodeMixin.GetUserGeneration 13
-AuthorizationCodeMixin.IsExpired from 11, without any column 0
+AuthorizationCodeMixin.GetUserGeneration 23
+AuthorizationCodeMixin.IsExpired from 21, without any column 0
 AuthorizationCodeMixin.IsRedeemed by RedeemedAt
 ClientMixin.GetAPIResources [APIResources]
 ClientMixin.GetClientID LongClientID
@@ -187,7 +187,7 @@ ClientMixin.GetClientName ClientName
 ClientMixin.GetClientURI ClientURI
 ClientMixin.GetContacts [Contacts]
 ClientMixin.GetDefaultRedirectURI RedirectURIs
-ClientMixin.GetGeneration 17
+ClientMixin.GetGeneration 27
 ClientMixin.GetGrantTypes [GrantTypes]
 ClientMixin.GetJWKs "JWKs"
 ClientMixin.GetJWKsURI JWKsURI
@@ -207,22 +207,22 @@ DeviceCodeMixin.GetAMR AMR
 DeviceCodeMixin.GetAudience Audience
 DeviceCodeMixin.GetAuthorizationDetails AuthorizationDetails
 DeviceCodeMixin.GetClaims Claims
-DeviceCodeMixin.GetClientGeneration 12
+DeviceCodeMixin.GetClientGeneration 22
 DeviceCodeMixin.GetClientID LongClientID
 DeviceCodeMixin.GetConfirmation Confirmation
 DeviceCodeMixin.GetGrantID GrantID
 DeviceCodeMixin.GetIssuer Issuer
 DeviceCodeMixin.GetScope Scope
 DeviceCodeMixin.GetSessionID SessionID
-DeviceCodeMixin.GetUserGeneration 13
+DeviceCodeMixin.GetUserGeneration 23
 DeviceCodeMixin.IsApproved by ApprovedAt
 DeviceCodeMixin.IsDenied by DeniedAt
-DeviceCodeMixin.IsExpired from 9, without any column 0
+DeviceCodeMixin.IsExpired from 19, without any column 0
 DeviceCodeMixin.IsRedeemed by RedeemedAt
 LogoutMixin.GetClientID LongClientID
 PushedRequestMixin.GetClientID LongClientID
 PushedRequestMixin.GetParameters Parameters
-PushedRequestMixin.IsExpired from 5, without any column 0
+PushedRequestMixin.IsExpired from 15, without any column 0
 PushedRequestMixin.IsUsed by UsedAt
 SessionMixin.GetClientID LongClientID
 TokenMixin.GetACR ACR
@@ -231,29 +231,29 @@ TokenMixin.GetActor Actor
 TokenMixin.GetAudience Audience
 TokenMixin.GetAuthorizationDetails AuthorizationDetails
 TokenMixin.GetClaims Claims
-TokenMixin.GetClientGeneration 12
+TokenMixin.GetClientGeneration 22
 TokenMixin.GetClientID LongClientID
 TokenMixin.GetConfirmation Confirmation
-TokenMixin.GetExpiresAt 17
-TokenMixin.GetExpiresIn 10
+TokenMixin.GetExpiresAt 37
+TokenMixin.GetExpiresIn 20
 TokenMixin.GetGrantID GrantID
 TokenMixin.GetGrantedAudience GrantedAudience
 TokenMixin.GetGrantedAuthorizationDetails GrantedAuthorizationDetails
 TokenMixin.GetGrantedScope GrantedScope
-TokenMixin.GetIssuedAt 7
+TokenMixin.GetIssuedAt 17
 TokenMixin.GetIssuer Issuer
-TokenMixin.GetRefreshTokenExpiresAt 15
+TokenMixin.GetRefreshTokenExpiresAt 25
 TokenMixin.GetRefreshedFor RefreshedFor
-TokenMixin.GetRotatedAt 14
+TokenMixin.GetRotatedAt 24
 TokenMixin.GetScope Scope
 TokenMixin.GetSessionID SessionID
 TokenMixin.GetSuccessorSalt SuccessorSalt
 TokenMixin.GetTokenID TokenID
 TokenMixin.GetTokenType TokenType
-TokenMixin.GetUserGeneration 13
-TokenMixin.IsExpired from 17, without any column never
-TokenMixin.IsRefreshTokenExpired from 15, without any column never
+TokenMixin.GetUserGeneration 23
+TokenMixin.IsExpired from 37, without any column never
+TokenMixin.IsRefreshTokenExpired from 25, without any column never
 TokenMixin.IsRefreshTokenRevoked by RefreshTokenRevokedAt
 TokenMixin.IsRevoked by AccessTokenRevokedAt or RefreshTokenRevokedAt
-UserMixin.GetGeneration 1
+UserMixin.GetGeneration 11
 `

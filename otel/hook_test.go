@@ -319,6 +319,30 @@ func TestWhatIsCounted(t *testing.T) {
 	}, counted)
 }
 
+// Each revocation is counted and is an event of the span, and those by reuse are counted apart.
+func TestWhatARevocationIs(t *testing.T) {
+	o, reader := observe(t, otel.Options{}), sdkmetric.NewManualReader()
+	hook, err := otel.New(otel.Options{TracerProvider: o.traces, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	require.NoError(t, err)
+	ctx, span := o.traces.Tracer("").Start(t.Context(), "")
+	for _, reuse := range []bool{false, true, false} {
+		hook.TokenRevoked(ctx, nil, server.Revocation{Reuse: reuse})
+	}
+	span.End()
+	var events []string
+	for _, event := range o.spans.GetSpans()[0].Events {
+		events = append(events, fmt.Sprintf("%s %s=%t", event.Name, event.Attributes[0].Key, event.Attributes[0].Value.AsBool()))
+	}
+	assert.Equal(t, []string{"oauth.token_revoked oauth.reuse=false", "oauth.token_revoked oauth.reuse=true", "oauth.token_revoked oauth.reuse=false"}, events)
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	counted := make(map[string]int64)
+	for _, metric := range metrics.ScopeMetrics[0].Metrics {
+		counted[metric.Name] = metric.Data.(metricdata.Sum[int64]).DataPoints[0].Value
+	}
+	assert.Equal(t, map[string]int64{"oauth.server.revocations": 3, "oauth.server.reuse.detected": 1}, counted)
+}
+
 // What each instrument is, as a dashboard and a collector know it; those that count what is rare
 // begin at once.
 func TestEveryInstrument(t *testing.T) {

@@ -276,10 +276,7 @@ func merge(a, b url.Values) url.Values {
 // setParams keeps the parameters that have a value. It refuses too many parameters, repeated
 // ones, and those that are not UTF-8 or contain NUL, which some databases cannot store.
 func (r *Request) setParams(params url.Values) error {
-	r.Params = make(url.Values, min(len(params), maxParameters))
-	if len(params) > maxParameters {
-		return errTooManyParameters()
-	}
+	r.Params = make(url.Values, len(params))
 	malformed, repeated := false, ""
 	for name, values := range params {
 		switch values := withoutEmpty(values); {
@@ -293,6 +290,8 @@ func (r *Request) setParams(params url.Values) error {
 		}
 	}
 	switch {
+	case len(params) > maxParameters:
+		return errTooManyParameters()
 	case malformed:
 		return NewError(InvalidRequest, "A parameter is not valid UTF-8 text.")
 	case repeated != "":

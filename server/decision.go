@@ -63,15 +63,11 @@ func (s *Server) FromOwnPage(r *http.Request) bool {
 	if new(http.CrossOriginProtection).Check(r) == nil {
 		return true
 	}
-	return r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == originOf(s.config.Issuer)
+	return r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == originOf(s.issuerURL())
 }
 
-// originOf returns a URL's origin as a browser writes it, or "" if it has none.
-func originOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return ""
-	}
+// originOf returns a URL's origin as a browser writes it.
+func originOf(u *url.URL) string {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"

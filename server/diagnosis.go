@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -41,13 +40,9 @@ func (s *Server) Diagnose(ctx context.Context, more ...DiagnoseHook) finding.Lis
 // diagnoseIssuer finds an issuer in an unusual spelling. Clients compare issuers as text (RFC
 // 8414 section 3.3).
 func (s *Server) diagnoseIssuer() finding.List {
-	u, err := url.Parse(s.config.Issuer)
-	if err != nil {
-		return nil
-	}
-	usual := *u
-	usual.Path, usual.RawPath, usual.Host = strings.TrimSuffix(u.Path, "/"), "", strings.ToLower(u.Host)
-	if port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]; strings.HasSuffix(usual.Host, port) {
+	usual := *s.issuerURL()
+	usual.Path, usual.Host = strings.TrimSuffix(usual.Path, "/"), strings.ToLower(usual.Host)
+	if port := map[string]string{"https": ":443", "http": ":80"}[usual.Scheme]; strings.HasSuffix(usual.Host, port) {
 		usual.Host = strings.TrimSuffix(usual.Host, port)
 	}
 	if usual.String() == s.config.Issuer {
@@ -77,11 +72,7 @@ func (s *Server) diagnoseSecrets() finding.List {
 
 // diagnosePaths finds endpoints that are not at the address the operator probably expects.
 func (s *Server) diagnosePaths() (findings finding.List) {
-	issuer, err := url.Parse(s.config.Issuer)
-	if err != nil {
-		return nil
-	}
-	below := strings.TrimSuffix(issuer.Path, "/")
+	below := s.issuerPath()
 	for _, name := range slices.Sorted(maps.Keys(s.config.EndpointPaths)) {
 		path := s.config.EndpointPaths[name]
 		if rest, twice := strings.CutPrefix(path, below+"/"); below != "" && twice {

@@ -2,9 +2,12 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,10 +73,16 @@ func TestAClientWithoutMetadata(t *testing.T) {
 type ownGrant struct {
 	issuance *server.Issuance
 	err      error
+	scope    string // which it sets
 }
 
 func (ownGrant) GrantType() string { return "own" }
-func (g *ownGrant) PrepareIssuance(context.Context, *server.Request) (*server.Issuance, error) {
+
+// CheckAuthMethod wants clients that prove who they are.
+func (*ownGrant) CheckAuthMethod(method string) bool { return method != models.None }
+
+func (g *ownGrant) PrepareIssuance(_ context.Context, req *server.Request) (*server.Issuance, error) {
+	req.Scope = g.scope
 	return g.issuance, g.err
 }
 
@@ -81,7 +90,7 @@ func (g *ownGrant) PrepareIssuance(context.Context, *server.Request) (*server.Is
 func TestWhatAGrantOfTheProgramsReturns(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)
-	own := new(ownGrant)
+	own := &ownGrant{scope: "profile"}
 	require.NoError(t, p.Server.RegisterGrant(own))
 	client := p.NewClient(oauthtest.Grants("own"))
 	config := p.BareConfig()
@@ -95,8 +104,8 @@ func TestWhatAGrantOfTheProgramsReturns(t *testing.T) {
 		of       *server.Server
 		cause    string
 	}{
-		"a user who signed in": {&server.Issuance{User: server.SignedIn{User: p.User, Authentication: signedIn}}, p.Server, ""},
-		"a pointer to one":     {&server.Issuance{User: &server.SignedIn{User: p.User, Authentication: signedIn}}, p.Server, ""},
+		"a user who signed in": {&server.Issuance{User: server.SignedIn{User: p.User, Authentication: signedIn}, NoDefaultScope: true}, p.Server, ""},
+		"a pointer to one":     {&server.Issuance{User: &server.SignedIn{User: p.User, Authentication: signedIn}, NoDefaultScope: true}, p.Server, ""},
 		"a user without an id": {&server.Issuance{User: storage.UserID("")}, p.Server, "storage.UserID.GetUserID returned an empty id"},
 		"nothing":              {nil, p.Server, `the grant "own" prepared no issuance and no error`},
 		"a credential, which nothing could revoke": {&server.Issuance{Credential: new(server.Credential)}, bare, `Config.RevokeGrant is missing, grant "own" needs it`},
@@ -111,6 +120,7 @@ func TestWhatAGrantOfTheProgramsReturns(t *testing.T) {
 				return
 			}
 			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			assert.NotContains(t, a.Body, "scope", "which it says there is none of")
 			var token oauthtest.Token
 			require.NoError(t, db.Last(&token).Error)
 			assert.Equal(t, signedIn, server.AuthenticationOf(token.GetAuthorization()))
@@ -299,4 +309,109 @@ func TestARequestObjectWithTooManyParameters(t *testing.T) {
 	a := ask(129)
 	assert.Equal(t, server.InvalidRequest, a.Body["error"])
 	assert.Equal(t, "The request has too many parameters.", a.Body["error_description"])
+}
+
+// counting counts how often client metadata is checked.
+type counting struct{ checks int }
+
+func (*counting) ClientMetadataMembers() []string { return nil }
+func (c *counting) CheckClientMetadata(context.Context, *server.Request, *models.ClientMetadata) error {
+	c.checks++
+	return nil
+}
+
+// listed is a hook that cannot be compared.
+type listed struct {
+	*counting
+	names []string
+}
+
+// A check of a client changes nothing of what it is given, and asks each hook once.
+func TestACheckOfAClient(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	shared, own := new(counting), listed{counting: new(counting), names: []string{"x"}}
+	require.NoError(t, errors.Join(p.Server.RegisterGrant(new(ownGrant), shared), p.Server.RegisterGrant(otherGrant{"implicit"}, shared), p.Server.Register(own)))
+	given := func() models.ClientMetadata {
+		return models.ClientMetadata{
+			RedirectURIs: []string{"http://127.0.0.1:*/cb", "https://client.example/cb"}, GrantTypes: []string{"magic", "authorization_code", "implicit"},
+			ResponseTypes: []string{"magic", "code", "token"}, TokenEndpointAuthMethod: models.None, JWKs: json.RawMessage("null"),
+			Extra: map[string]json.RawMessage{"unknown": json.RawMessage("true"), "require_pushed_authorization_requests": json.RawMessage("null")},
+		}
+	}
+	for _, source := range []string{models.ClientByHand, models.ClientByRegistration, models.ClientByDocument} {
+		shared.checks, own.checks = 0, 0
+		metadata := given()
+		checked, err := p.Server.CheckClient(t.Context(), server.ClientCheck{Source: source, Metadata: metadata, GrantTypes: []string{"authorization_code", "implicit"}})
+		assert.Equal(t, given(), metadata, source)
+		if source == models.ClientByHand {
+			assert.ErrorContains(t, err, `"magic" is not a grant type of this server`)
+			continue
+		}
+		require.NoError(t, err, source)
+		assert.Equal(t, []string{"http://127.0.0.1/cb", "https://client.example/cb"}, checked.RedirectURIs)
+		assert.Equal(t, []int{1, 1}, []int{shared.checks, own.checks}, source)
+	}
+	_, err := p.Server.CheckClient(t.Context(), server.ClientCheck{Source: models.ClientByHand, Metadata: models.ClientMetadata{GrantTypes: []string{"own"}, TokenEndpointAuthMethod: models.None}})
+	assert.ErrorContains(t, err, `grant_types: "own"`, "nor is a grant type left that its method may not use")
+}
+
+// What a request does not have is not in its answer either.
+func TestAnAnswerHasNoMoreThanItsRequest(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(nil)
+	for state, want := range map[string][]string{"": {"code", "iss"}, "&state=": {"code", "iss"}, "&state=s": {"code", "iss", "state"}} {
+		for _, user := range []storage.User{p.User, nil} {
+			a := p.Decide(oauthtest.AuthorizeQuery(client, state), "confirm=yes", user)
+			names := slices.Sorted(maps.Keys(a.Query))
+			if user == nil {
+				want = append(slices.DeleteFunc(slices.Clone(want), func(name string) bool { return name == "code" }), "error", "error_description")
+				slices.Sort(want)
+			}
+			assert.Equal(t, want, names, state)
+		}
+	}
+}
+
+// A refresh is the same whatever the order in which it asks, and however often.
+func TestARepeatAsksForTheSameInAnyOrder(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	require.NoError(t, p.Server.Register(grant.ResourceIndicators{Resources: []string{"https://a.example", "https://b.example"}}))
+	client := p.NewClient(nil)
+	const both = "&resource=https://a.example&resource=https://b.example"
+	tokens := p.Redeem(client, p.Code(client, "scope=profile%20email"+both)).Body
+	first := p.Refresh(client, tokens["refresh_token"], "&scope=profile%20email"+both)
+	require.Equal(t, http.StatusOK, first.Status, first.Raw)
+	for more, same := range map[string]bool{
+		"&scope=email%20profile%20email&resource=https://b.example&resource=https://a.example": true,
+		"&scope=email%20profile" + both:                     true,
+		"&scope=email" + both:                               false,
+		"&scope=email%20profile&resource=https://a.example": false,
+	} {
+		again := p.Refresh(client, tokens["refresh_token"], more)
+		assert.Equal(t, http.StatusOK, again.Status, again.Raw)
+		assert.Equal(t, same, first.Body["access_token"] == again.Body["access_token"], more)
+	}
+}
+
+// The address of a page is the one that the browser knows, of which a router may have taken a
+// prefix that the issuer does not have.
+func TestAPageBelowAPrefix(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(nil)
+	var returnTo string
+	page := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		consent, err := p.Server.GetConsentGrant(r, p.User)
+		require.NoError(t, err)
+		returnTo = consent.ReturnTo
+	})
+	query := oauthtest.AuthorizeQuery(client, "")
+	for _, row := range []struct{ line, want string }{
+		{"/apps/oauth/authorize?" + query, "/apps/oauth/authorize"}, {"/elsewhere?" + query, "/oauth/authorize"}, {"%zz", "/oauth/authorize"},
+	} {
+		r := get("/oauth/authorize?" + query)
+		r.RequestURI = row.line
+		p.Do(page, r)
+		assert.Equal(t, row.want+"?"+query, returnTo, row.line)
+	}
 }

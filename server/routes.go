@@ -27,11 +27,11 @@ func (s *Server) EndpointURL(name string) string {
 	if path == "" || below {
 		return s.below(path)
 	}
-	issuer, err := url.Parse(s.config.Issuer)
-	if err != nil || !strings.HasPrefix(path, wellKnown) {
+	if !strings.HasPrefix(path, wellKnown) {
 		return s.below(path)
 	}
-	return issuer.Scheme + "://" + issuer.Host + path + strings.TrimSuffix(issuer.EscapedPath(), "/")
+	issuer := s.issuerURL()
+	return issuer.Scheme + "://" + issuer.Host + path + s.issuerPath()
 }
 
 // PageURL returns the URL of one of the program's own pages, below the issuer: at the path that
@@ -48,14 +48,17 @@ func (s *Server) below(path string) string {
 	return strings.TrimSuffix(s.config.Issuer, "/") + path
 }
 
-// issuerPath returns the issuer's path without a trailing slash, "" if it has none.
-func (s *Server) issuerPath() string {
+// issuerURL returns the issuer as a URL, the empty URL before it is checked.
+func (s *Server) issuerURL() *url.URL {
 	issuer, err := url.Parse(s.config.Issuer)
 	if err != nil {
-		return ""
+		return new(url.URL)
 	}
-	return strings.TrimSuffix(issuer.EscapedPath(), "/")
+	return issuer
 }
+
+// issuerPath returns the issuer's path without a trailing slash, "" if it has none.
+func (s *Server) issuerPath() string { return strings.TrimSuffix(s.issuerURL().EscapedPath(), "/") }
 
 func (s *Server) endpointPath(name string) string {
 	path := s.config.EndpointPaths[name]

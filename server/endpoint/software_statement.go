@@ -57,9 +57,6 @@ func (e *Registration) applyStatement(ctx context.Context, req *server.Request, 
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"} {
-		delete(claims, name)
-	}
 	leaveOutNull(claims)
 	maps.Copy(members, claims)
 	return nil

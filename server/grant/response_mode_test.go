@@ -70,7 +70,7 @@ func TestResponseModes(t *testing.T) {
 	assert.Equal(t, odd, values.Get("state"))
 	assert.NotContains(t, p.Grant(ask("form_post")).Raw, "<script>alert")
 
-	for _, mode := range []string{"magic", "query.jwt", "jwt", "form_post.x", ".", "form_post."} {
+	for _, mode := range []string{"magic", "magic.", "query.jwt", "jwt", "form_post.x", ".", "form_post."} {
 		a = p.Grant(ask(mode))
 		assert.Equal(t, server.InvalidRequest, a.Query.Get("error"), mode)
 		assert.Equal(t, oauthtest.RedirectURI, a.To)

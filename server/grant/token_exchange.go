@@ -174,10 +174,15 @@ func (t *ExchangedToken) confirmation() string {
 		return ""
 	case t.Stored != nil:
 		return t.Stored.Token.GetConfirmation()
-	case t.Assertion.Has("cnf"):
-		return string(t.claims["cnf"])
+	case !t.Assertion.Has("cnf"):
+		return ""
 	}
-	return ""
+	var members map[string]string
+	if strictjson.Unmarshal(t.claims["cnf"], &members) == nil && len(members) == 1 {
+		text, _ := json.Marshal(members) // in the form in which it is compared; strings cannot fail
+		return string(text)
+	}
+	return string(t.claims["cnf"]) // which no request proves
 }
 
 func errNoSubject() *server.Error {

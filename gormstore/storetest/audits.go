@@ -74,7 +74,7 @@ func (k *kit) audits(t *testing.T) {
 		for round := range rounds {
 			c := k.publicClient(t)
 			first := in(round).grant(t, c, k.user)
-			race(racers/4, func(i int) answer { return in(round+i).refresh(c, first.Refresh) })
+			race(k, racers/4, func(i int) answer { return in(round+i).refresh(c, first.Refresh) })
 			events := in(round).events(t, c)
 			if events[models.AuditTokenIssued] != 1 || events[models.AuditTokenRefreshed] != 1 || events[models.AuditGrantRevoked] != 1 {
 				t.Errorf("one grant, one refresh and its reuse left the entries %v", events)

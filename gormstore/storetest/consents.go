@@ -82,7 +82,7 @@ func (k *kit) consents(t *testing.T, model any) {
 	})
 	t.Run("many tabs consent at once", func(t *testing.T) {
 		c := newClient()
-		race(len(scopes), func(i int) bool {
+		race(k, len(scopes), func(i int) bool {
 			_, params := in(i).authorize(c, k.user, url.Values{"scope": {scopes[i]}})
 			if params.Get("code") == "" {
 				t.Errorf("no code: %v", params)
@@ -107,7 +107,7 @@ func (k *kit) consents(t *testing.T, model any) {
 		c := newClient()
 		for round := range rounds {
 			code := in(round).code(t, c, k.user)
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					revoke(round, c)
 					return answer{}
@@ -127,7 +127,7 @@ func (k *kit) consents(t *testing.T, model any) {
 		theirs := in(1).grant(t, c, stranger)
 		for round := range rounds {
 			first := in(round).grant(t, c, k.user)
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					revoke(round, c)
 					return answer{}

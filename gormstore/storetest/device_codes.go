@@ -94,13 +94,13 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 			t.Fatalf("before the user has decided: %+v", a)
 		}
 		check(t, in(1).decide(codes.UserCode, k.user, true))
-		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).poll(c, codes.DeviceCode) }))
+		winner := winnerOf(t, race(k, racers, func(i int) answer { return in(i).poll(c, codes.DeviceCode) }))
 		k.dead(t, all, c, winner)
 	})
 	t.Run("one decision counts", func(t *testing.T) {
 		for round := range rounds {
 			codes := in(round).device(t, c)
-			decisions := race(4, func(i int) error { return in(round+i).decide(codes.UserCode, k.user, i%2 == 0) })
+			decisions := race(k, 4, func(i int) error { return in(round+i).decide(codes.UserCode, k.user, i%2 == 0) })
 			var approved, denied int
 			for i, err := range decisions {
 				switch {
@@ -127,7 +127,7 @@ func (k *kit) deviceCodes(t *testing.T, model any) {
 		for round := range rounds {
 			codes := in(round).device(t, c)
 			twice := func() []answer {
-				return race(2, func(i int) answer { return timed[(round+i)%len(timed)].poll(c, codes.DeviceCode) })
+				return race(k, 2, func(i int) answer { return timed[(round+i)%len(timed)].poll(c, codes.DeviceCode) })
 			}
 			answers := twice()
 			if answers[0].Error != server.AuthorizationPending || answers[1].Error != server.AuthorizationPending {

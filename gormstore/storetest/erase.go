@@ -19,7 +19,7 @@ func (k *kit) erase(t *testing.T) {
 	for round := range rounds / 2 {
 		first := in(round).grant(t, c, leaving)
 		code, late := in(round).code(t, c, leaving), in(round).code(t, c, leaving)
-		answers := race(3, func(i int) answer {
+		answers := race(k, 3, func(i int) answer {
 			switch i {
 			case 0:
 				if _, err := in(round).erase(brief(), leaving.GetUserID()); err != nil {
@@ -34,14 +34,14 @@ func (k *kit) erase(t *testing.T) {
 		})
 		// Concurrent exchanges have either been seen by the erasure, or have found nothing to
 		// exchange.
-		if _, err := in(round).erase(brief(), leaving.GetUserID()); err != nil {
+		if _, err := in(round).erase(atOnce(), leaving.GetUserID()); err != nil {
 			t.Errorf("the user cannot be erased again: %v", err)
 		}
 		k.dead(t, all, c, first, answers[1], answers[2])
 		if a := in(round).redeem(c, late); a.Error != server.InvalidGrant {
 			t.Errorf("the code of an erased user is answered with %+v", a)
 		}
-		if left, err := in(round).erase(brief(), leaving.GetUserID()); err != nil || left != 0 {
+		if left, err := in(round).erase(atOnce(), leaving.GetUserID()); err != nil || left != 0 {
 			t.Errorf("%d rows of the user were left: %v", left, err)
 		}
 	}

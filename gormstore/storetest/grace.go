@@ -11,7 +11,7 @@ func (k *kit) grace(t *testing.T) {
 	c := k.publicClient(t)
 	for round := range rounds {
 		first := in(round).grant(t, c, k.user)
-		answers := race(tabs, func(i int) answer { return in(i).refresh(c, first.Refresh) })
+		answers := race(k, tabs, func(i int) answer { return in(i).refresh(c, first.Refresh) })
 		again := in(round+1).refresh(c, first.Refresh)
 		for _, a := range append(answers, again) {
 			if a != answers[0] || !a.ok() {

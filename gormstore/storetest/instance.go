@@ -33,6 +33,10 @@ const (
 	resourceA, resourceB = "https://a.example", "https://b.example"
 
 	refreshTokenLife = 24 * time.Hour
+
+	// patience is a storage budget that is not used up on a machine that is busy: what is tested
+	// is what is answered, not how soon.
+	patience = 10 * time.Second
 )
 
 // tokenStore is a gormstore.Tokens of any model.
@@ -104,7 +108,7 @@ func (k *kit) instances(t testing.TB, change ...func(*server.Config)) []*instanc
 
 func (k *kit) on(t testing.TB, db *gorm.DB, change ...func(*server.Config)) *instance {
 	t.Helper()
-	config := server.Config{Issuer: issuer, Clock: time.Now, RefreshTokenExpiresIn: refreshTokenLife, RefreshTokenGrace: -1}
+	config := server.Config{Issuer: issuer, Clock: time.Now, RefreshTokenExpiresIn: refreshTokenLife, RefreshTokenGrace: -1, StorageBudget: patience}
 	for _, f := range change {
 		f(&config)
 	}

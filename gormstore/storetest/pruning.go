@@ -34,7 +34,7 @@ func (k *kit) pruning(t *testing.T) {
 	}
 
 	var progress gormstore.PruneProgress
-	errs := race(max(2, len(now)), func(i int) error {
+	errs := race(k, max(2, len(now)), func(i int) error {
 		options := gormstore.PruneOptions{BatchSize: batch}
 		if i == 0 {
 			options.Report = func(p gormstore.PruneProgress) {

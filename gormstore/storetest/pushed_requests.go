@@ -61,7 +61,7 @@ func (k *kit) pushedRequests(t *testing.T, model any) {
 		for round := range rounds {
 			query := in(round).push(t, c)
 			page := in(round).page(query, k.user)
-			codes := race(4, func(i int) string {
+			codes := race(k, 4, func(i int) string {
 				_, params := in(round+i).agree(query, page, k.user)
 				if state := params.Get("state"); params.Has("code") && state != oddText {
 					t.Errorf("the state is returned as %q", state)

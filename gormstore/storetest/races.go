@@ -21,8 +21,9 @@ const (
 	rounds = 10
 )
 
-// race runs f in n goroutines that start at the same time.
-func race[T any](n int, f func(i int) T) []T {
+// race runs f in n goroutines that start at the same time. Until all have ended, the calls of
+// the kit's racing instances are slow.
+func race[T any](k *kit, n int, f func(i int) T) []T {
 	results := make([]T, n)
 	var start, done sync.WaitGroup
 	start.Add(1)
@@ -32,6 +33,8 @@ func race[T any](n int, f func(i int) T) []T {
 			results[i] = f(i)
 		})
 	}
+	k.running.Add(1)
+	defer k.running.Add(-1)
 	start.Done()
 	done.Wait()
 	return results
@@ -39,16 +42,18 @@ func race[T any](n int, f func(i int) T) []T {
 
 // slow keeps racing calls together, so that all have read before the first one writes,
 // even if the database is very fast.
-func slow(faults.Call) faults.Fault {
-	time.Sleep(2 * time.Millisecond)
+func (k *kit) slow(faults.Call) faults.Fault {
+	if k.running.Load() > 0 {
+		time.Sleep(2 * time.Millisecond)
+	}
 	return faults.Fault{}
 }
 
-// racing returns slow instances, and a function that picks one by number.
+// racing returns instances that are slow in a race, and a function that picks one by number.
 func (k *kit) racing(t *testing.T) (all []*instance, in func(i int) *instance) {
 	t.Helper()
 	for _, db := range k.handles {
-		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: slow})))
+		all = append(all, k.on(t, faults.DB(db, &faults.Plan{Next: k.slow})))
 	}
 	return all, func(i int) *instance { return all[i%len(all)] }
 }
@@ -61,7 +66,7 @@ func (k *kit) races(t *testing.T) {
 	t.Run("one code is redeemed once", func(t *testing.T) {
 		c := k.publicClient(t)
 		code := in(0).code(t, c, k.user)
-		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).redeem(c, code) }))
+		winner := winnerOf(t, race(k, racers, func(i int) answer { return in(i).redeem(c, code) }))
 		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
 			t.Errorf("one code led to %d rows", rows)
 		}
@@ -70,7 +75,7 @@ func (k *kit) races(t *testing.T) {
 	t.Run("one refresh token is rotated once", func(t *testing.T) {
 		c := k.publicClient(t)
 		first := in(0).grant(t, c, k.user)
-		winner := winnerOf(t, race(racers, func(i int) answer { return in(i).refresh(c, first.Refresh) }))
+		winner := winnerOf(t, race(k, racers, func(i int) answer { return in(i).refresh(c, first.Refresh) }))
 		if rows := k.rows(t, k.tokenModel, c); rows != 1 {
 			t.Errorf("rotation must happen in place, but there are %d rows", rows)
 		}
@@ -81,7 +86,7 @@ func (k *kit) races(t *testing.T) {
 		for round := range rounds {
 			first := in(round).grant(t, c, k.user)
 			second := in(round+1).refresh(c, first.Refresh)
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				return in(round+i).refresh(c, []string{first.Refresh, second.Refresh}[i])
 			})
 			if answers[0].Error != server.InvalidGrant {
@@ -94,7 +99,7 @@ func (k *kit) races(t *testing.T) {
 		c := k.publicClient(t)
 		for round := range rounds {
 			first := in(round).grant(t, c, k.user)
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					return in(round).revoke(c, first.Refresh)
 				}
@@ -115,7 +120,7 @@ func (k *kit) races(t *testing.T) {
 			if !first.ok() || !second.ok() || !in(round).valid(first.Access) || !in(round).valid(second.Access) {
 				t.Fatalf("the tokens of two resources are not both valid: %+v, %+v", first, second)
 			}
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					return in(round).revoke(c, second.Refresh)
 				}
@@ -136,7 +141,7 @@ func (k *kit) races(t *testing.T) {
 			if !before.ok() || !in(round+1).valid(before.Access) {
 				t.Fatalf("an exchange is answered with %+v", before)
 			}
-			answers := race(4, func(i int) answer {
+			answers := race(k, 4, func(i int) answer {
 				if i == 0 {
 					return in(round).revoke(c, first.Refresh)
 				}
@@ -207,3 +212,6 @@ func (k *kit) dead(t *testing.T, all []*instance, c client, answers ...answer) {
 // brief returns a context in which ending grants waits only briefly for requests under way: in
 // these tests, they exchange something that has ended, and fail.
 func brief() context.Context { return underway.Shorten(context.Background(), 100*time.Millisecond) }
+
+// atOnce is brief where no request is under way.
+func atOnce() context.Context { return underway.Shorten(context.Background(), 0) }

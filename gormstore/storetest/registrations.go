@@ -56,7 +56,7 @@ func (k *kit) registrations(t *testing.T) {
 		for round := range rounds {
 			old := registered(now.Add(time.Hour))
 			won := 0
-			for _, updated := range race(4, func(i int) bool {
+			for _, updated := range race(k, 4, func(i int) bool {
 				record := *old
 				record.RegistrationAccessToken = secret.Digest(rand.Text())
 				updated, err := in(round+i).registrations.UpdateClient(t.Context(), old, &record)
@@ -97,7 +97,7 @@ func (k *kit) registrations(t *testing.T) {
 			record := &models.ClientMixin{ClientSource: models.ClientByDocument, ClientIDIssuedAt: now.Unix(), DocumentFetchedAt: now.Unix()}
 			record.ClientID, record.LongClientID = models.SplitClientID(id)
 			record.ClientMetadata.ClientName = id
-			race(4, func(i int) error { // several instances see the client for the first time at once
+			race(k, 4, func(i int) error { // several instances see the client for the first time at once
 				err := in(i).documents.SaveDocumentClient(t.Context(), record)
 				if err != nil {
 					t.Error(err)
@@ -128,7 +128,7 @@ func (k *kit) registrations(t *testing.T) {
 			check(t, in(0).documents.SaveDocumentClient(t.Context(), record))
 			later := *record
 			later.DocumentFetchedAt, later.DocumentExpiresAt, later.ClientMetadata.ClientName = now.Unix()+1, now.Unix()+61, "Later"
-			race(4, func(i int) error { // several instances have fetched it at once
+			race(k, 4, func(i int) error { // several instances have fetched it at once
 				err := in(i).documents.UpdateDocumentClient(t.Context(), record, &later)
 				if err != nil {
 					t.Error(err)
@@ -138,7 +138,7 @@ func (k *kit) registrations(t *testing.T) {
 			if found := known(1, id); found == nil || found.ClientMetadata.ClientName != "Later" || found.DocumentExpiresAt != later.DocumentExpiresAt {
 				t.Fatalf("the client %s is read back as %+v", id, found)
 			}
-			race(2, func(i int) error {
+			race(k, 2, func(i int) error {
 				err := in(i).registrations.DeleteClient(brief(), id, now)
 				if err != nil {
 					t.Error(err)

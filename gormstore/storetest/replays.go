@@ -42,7 +42,7 @@ func (k *kit) replays(t *testing.T, model any) {
 		for range rounds {
 			key := oddText + rand.Text()
 			won := 0
-			for _, w := range race(racers, func(i int) bool { return first(i, key, time.Now().Add(time.Minute)) }) {
+			for _, w := range race(k, racers, func(i int) bool { return first(i, key, time.Now().Add(time.Minute)) }) {
 				if w {
 					won++
 				}
@@ -76,7 +76,7 @@ func (k *kit) replays(t *testing.T, model any) {
 			if _, err := outcome(0, key, failure); !errors.Is(err, failure) {
 				t.Fatal(err)
 			}
-			for _, stored := range race(racers, func(i int) bool {
+			for _, stored := range race(k, racers/4, func(i int) bool {
 				accessToken, err := outcome(i, key, nil)
 				if err != nil && !errors.Is(err, refused) {
 					t.Error(err)

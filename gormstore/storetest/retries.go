@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -85,11 +87,12 @@ func (k *kit) retries(t *testing.T) {
 		})
 	}
 	t.Run("the database stays away", func(t *testing.T) {
+		briefly := func(config *server.Config) { config.StorageBudget = time.Second / 2 }
 		var group sync.WaitGroup // in parallel, because each takes as long as the retries
 		for name, exchange := range exchanges {
 			for _, call := range []int{0, 2} {
 				plan := &faults.Plan{Next: faults.From(call, faults.Fault{Err: faults.ErrCut})}
-				broken, c := k.on(t, faults.DB(in.db, plan)), k.publicClient(t)
+				broken, c := k.on(t, faults.DB(in.db, plan), briefly), k.publicClient(t)
 				ask := exchange(t, in, c, k.user)
 				group.Go(func() {
 					a, done := ask(broken)

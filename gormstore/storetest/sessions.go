@@ -134,7 +134,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 	})
 	t.Run("many tabs join one session", func(t *testing.T) {
 		user, id := signedIn()
-		for _, ok := range race(racers, func(i int) bool {
+		for _, ok := range race(k, racers, func(i int) bool {
 			_, params := in(i).authorize(c, user, openid)
 			return params.Get("code") != ""
 		}) {
@@ -152,7 +152,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			user, id := signedIn()
 			in(0).authorize(c, user, openid)
 			ended := 0
-			for _, one := range race(racers, func(i int) *oidc.EndedSession { return end(i, id) }) {
+			for _, one := range race(k, racers/4, func(i int) *oidc.EndedSession { return end(i, id) }) {
 				ended += len(one.Clients)
 			}
 			if ended < 1 {
@@ -170,7 +170,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 		for round := range rounds {
 			user, id := signedIn()
 			_, params := in(round).authorize(c, user, openid)
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					end(round, id)
 					return answer{}
@@ -191,7 +191,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 			if !first.ok() {
 				t.Fatalf("no token: %+v", first)
 			}
-			answers := race(2, func(i int) answer {
+			answers := race(k, 2, func(i int) answer {
 				if i == 0 {
 					end(round, id)
 					return answer{}
@@ -204,7 +204,7 @@ func (k *kit) sessions(t *testing.T, sessionModel, logoutModel any) {
 	t.Run("a client is told by one", func(t *testing.T) {
 		for _, logout := range k.dueLogouts(t, in(0)) {
 			won := 0
-			for _, ok := range race(8, func(i int) bool {
+			for _, ok := range race(k, 8, func(i int) bool {
 				mine := logout
 				ok, err := in(i).sessions.ClaimLogout(context.Background(), &mine, time.Now().Add(time.Minute))
 				if err != nil {

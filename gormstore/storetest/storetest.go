@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,7 @@ type kit struct {
 	tokenModel, codeModel any
 	user                  storage.User
 	parts                 []Part
+	running               atomic.Int32 // races
 
 	newUser   func(t testing.TB, db *gorm.DB) storage.User
 	newClient func(t testing.TB, db *gorm.DB, metadata models.ClientMetadata) client

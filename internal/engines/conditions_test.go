@@ -29,9 +29,11 @@ type consentOfNamed struct {
 func (consentOfNamed) TableName() string { return "consents" }
 
 func TestAnIDInOtherLettersIsAnothers(t *testing.T) {
+	t.Parallel()
 	each := func(test func(t *testing.T, db *gorm.DB)) {
 		for _, engine := range []string{testdb.SQLiteGo, testdb.Postgres} {
 			t.Run(engine, func(t *testing.T) {
+				t.Parallel()
 				db := testdb.Open(t, engine)
 				if engine == testdb.Postgres {
 					execAll(t, db, "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
@@ -41,6 +43,7 @@ func TestAnIDInOtherLettersIsAnothers(t *testing.T) {
 			})
 		}
 		t.Run(testdb.Galera, func(t *testing.T) {
+			t.Parallel()
 			db := testdb.OpenInstances(t, testdb.Galera)[0]
 			execAll(t, db, "CREATE TABLE nameds (name varchar(40) COLLATE utf8mb4_general_ci PRIMARY KEY)")
 			execAll(t, db, "CREATE TABLE consents (id bigint AUTO_INCREMENT PRIMARY KEY, user_id varchar(40) COLLATE utf8mb4_general_ci)")

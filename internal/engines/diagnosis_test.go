@@ -58,6 +58,7 @@ func TestAReplicaInPlaceOfThePrimaryIsFound(t *testing.T) {
 }
 
 func TestMariaDBIsDiagnosed(t *testing.T) {
+	t.Parallel()
 	db := testdb.OpenInstances(t, testdb.Galera)[0]
 	execAll(t, db, "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 	require.NoError(t, gormstore.AutoMigrate(db, allModels...))

@@ -23,6 +23,7 @@ import (
 // names both finds the one that takes writes. With a synchronous replica nothing is lost of
 // what a client was told.
 func TestFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	primary := testdb.StartPostgres(t)
 	replica := testdb.StartPostgresReplica(t, primary)
 	both, err := url.Parse(primary.DSN())

@@ -21,8 +21,10 @@ type note struct {
 }
 
 func TestInstancesShareAFreshDatabase(t *testing.T) {
+	t.Parallel()
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			other := testdb.OpenInstances(t, engine, &note{})
 			require.NoError(t, other[0].Create(&note{Text: "other"}).Error)
 
@@ -45,8 +47,10 @@ func TestInstancesShareAFreshDatabase(t *testing.T) {
 }
 
 func TestEveryInstanceHasItsOwnConnections(t *testing.T) {
+	t.Parallel()
 	for _, engine := range testdb.AllEngines() {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			handles := testdb.OpenInstances(t, engine)
 			for i, db := range handles {
 				for _, other := range handles[:i] {
@@ -70,6 +74,7 @@ func TestTheReplicaLags(t *testing.T) {
 }
 
 func TestGaleraNodesAreACluster(t *testing.T) {
+	t.Parallel()
 	handles := testdb.OpenInstances(t, testdb.Galera)
 	require.Len(t, handles, 3)
 	var names []string
@@ -84,6 +89,7 @@ func TestGaleraNodesAreACluster(t *testing.T) {
 
 // Two nodes change one row at the same time. The second to commit is refused.
 func TestGaleraCertifiesAtCommit(t *testing.T) {
+	t.Parallel()
 	handles := testdb.OpenInstances(t, testdb.Galera, &note{})
 	require.NoError(t, handles[0].Create(&note{Text: "one"}).Error)
 	one, two := handles[0].Begin(), handles[1].Begin()

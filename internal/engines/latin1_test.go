@@ -14,6 +14,7 @@ import (
 // A database of the character set latin1 is served, and the doctor says of each table what that
 // means. What does not fit is refused whole, and never cut or replaced.
 func TestALatin1DatabaseIsServedWithAWarning(t *testing.T) {
+	t.Parallel()
 	db := openMariaDB(t, testdb.MariaDBDSN(t, nil), 4)
 	execAll(t, db, "ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_bin")
 	require.NoError(t, db.AutoMigrate(allModels...))

@@ -16,7 +16,7 @@ import (
 // Most of the time one of the engines waits, for its disk or for its nodes: more of them run
 // at once than there are processors.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "5"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	engines.Main(m)

@@ -58,6 +58,7 @@ func TestMariaDBAtEveryIsolationAndMode(t *testing.T) {
 // What MariaDB refuses and would refuse again is told at once, and a lock that another has
 // for long is not waited for, however long MariaDB would.
 func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	const allowed = 500 * time.Millisecond
 	for name, c := range map[string]struct {
 		settings map[string]string
@@ -70,6 +71,7 @@ func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
 		"a lock for a second":      {map[string]string{"innodb_lock_wait_timeout": "1"}, true, allowed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dsn := testdb.MariaDBDSN(t, nil)
 			db := openMariaDB(t, dsn, 4)
 			require.NoError(t, db.AutoMigrate(allModels...))
@@ -103,6 +105,7 @@ func TestMariaDBAnswersWithinTheBudget(t *testing.T) {
 
 // A user without the right to write where only administrators may is told so at once (1290).
 func TestMariaDBThatTakesNoWritesIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	server := testdb.StartMariaDB(t)
 	root, err := gorm.Open(server.Dialector(), &gorm.Config{Logger: logger.Discard})
 	require.NoError(t, err)
@@ -123,6 +126,7 @@ func TestMariaDBThatTakesNoWritesIsToldAtOnce(t *testing.T) {
 // The driver sends COMMIT without a context, and would wait for ever for a server that hangs: the
 // client is told to come again. What a server that only took long has written is told as success.
 func TestMariaDBThatHangsAtCommitIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	const allowed = 300 * time.Millisecond
 	dsn := testdb.MariaDBDSN(t, nil)
 	db := openMariaDB(t, dsn, 4)

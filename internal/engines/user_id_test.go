@@ -23,6 +23,7 @@ type tokenOf[ID any] struct {
 func (tokenOf[ID]) TableName() string { return "tokens" }
 
 func TestUsersByUUID(t *testing.T) {
+	t.Parallel()
 	id := uuid.New()
 	t.Run("uuid.UUID", userIDRoundTrip(id.String(), id))
 	t.Run("*uuid.UUID", userIDRoundTrip(id.String(), &id))
@@ -31,8 +32,10 @@ func TestUsersByUUID(t *testing.T) {
 
 func userIDRoundTrip[ID any](text string, want ID) func(*testing.T) {
 	return func(t *testing.T) {
+		t.Parallel()
 		for _, engine := range testdb.AllEngines() {
 			t.Run(engine, func(t *testing.T) {
+				t.Parallel()
 				db := testdb.OpenInstances(t, engine, &tokenOf[ID]{})[0]
 				tokens, err := gormstore.NewTokens[tokenOf[ID]](db)
 				require.NoError(t, err)

@@ -99,15 +99,15 @@ func (c *cached[M, P]) Query(ctx context.Context, clientID string) (storage.Clie
 	if cache.IsBypassed(ctx) || gormstore.InTransaction(ctx) || now.UnixNano() < c.idleUntil.Load() {
 		return c.query(ctx, clientID)
 	}
-	found, ok := all.GetIfPresent(clientID)
-	if !ok || c.ended(found, now) {
+	found, _ := all.GetIfPresent(clientID)
+	if c.ended(found, now) {
 		return c.read(ctx, all, clientID, now)
 	}
 	cache.Hit(ctx, now.Sub(found.readAt))
 	return c.copyOf(found), nil
 }
 
-// ended reports whether an entry was read too long ago.
+// ended reports whether an entry was read too long ago. One that is not there was never read.
 func (c *cached[M, P]) ended(e entry[M], now time.Time) bool {
 	return now.Sub(e.readAt) >= c.options.TTL
 }

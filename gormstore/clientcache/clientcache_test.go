@@ -3,6 +3,7 @@ package clientcache_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
@@ -24,6 +27,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/cache"
 	"github.com/gormoauth/gormoauth/server/secret"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -352,6 +356,59 @@ func TestManyLookUpsAtOnceAreOneQuery(t *testing.T) {
 	assert.EqualValues(t, 1, f.queries.Load()-before)
 }
 
+// Who gets a client learns how long ago it was read: by an earlier look-up, or by another one that it waited for.
+func TestALookUpKnowsHowOldItsClientIs(t *testing.T) {
+	f := setUp(t, clientcache.Options{TTL: time.Minute})
+	began := f.now
+	age := func(ctx context.Context) time.Duration {
+		readAt := f.now
+		_, err := f.query(cache.Note(ctx, &readAt), f.clientID)
+		assert.NoError(t, err)
+		return f.now.Sub(readAt)
+	}
+	for _, c := range []struct{ at, age time.Duration }{{0, 0}, {30 * time.Second, 30 * time.Second}, {59 * time.Second, 59 * time.Second}, {time.Minute, 0}} {
+		f.now = began.Add(c.at)
+		assert.Equal(t, c.age, age(t.Context()), c.at)
+	}
+
+	f.now = began.Add(time.Hour)
+	hasRead, goOn := f.stopFirst(t)
+	var group sync.WaitGroup
+	group.Go(func() {
+		_, err := f.query(context.Background(), f.clientID)
+		assert.NoError(t, err)
+	})
+	<-hasRead
+	f.now = f.now.Add(10 * time.Second)
+	ctx := newWaiting(context.Background())
+	group.Go(func() { assert.Equal(t, 10*time.Second, age(ctx)) })
+	<-ctx.waits
+	close(goOn)
+	group.Wait()
+}
+
+// An INSERT that may replace a row is a write, and one of another table that reads that of clients is none.
+func TestWhichStatementsAreWrites(t *testing.T) {
+	f := setUp(t, clientcache.Options{})
+	for name, c := range map[string]struct {
+		write  func() *gorm.DB
+		forget int64
+	}{
+		"an INSERT that replaces": {func() *gorm.DB {
+			return f.db.Clauses(clause.Insert{Modifier: "OR REPLACE"}).Create(&Client{ID: 7, ClientMixin: models.ClientMixin{ClientID: "seven"}})
+		}, 1},
+		"an INSERT of another": {func() *gorm.DB { return f.db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: "eight"}}) }, 0},
+		"an UPDATE of another table by that of clients": {func() *gorm.DB {
+			return f.db.Model(&oauthtest.Token{}).Where("client_id IN (SELECT client_id FROM clients)").Update("scope", "x")
+		}, 0},
+	} {
+		f.look(t, f.clientID)
+		require.NoError(t, c.write().Error, name)
+		_, cost := f.look(t, f.clientID)
+		assert.Equal(t, c.forget, cost, name)
+	}
+}
+
 func TestTheCacheIsBounded(t *testing.T) {
 	for size, holds := range map[int]int{10: 10, 0: 1000} {
 		f := setUp(t, clientcache.Options{Size: size})
@@ -441,8 +498,11 @@ func TestAnErrorIsNotRemembered(t *testing.T) {
 
 func TestTwoCachesOnOneDatabase(t *testing.T) {
 	f := setUp(t, clientcache.Options{})
+	var warned strings.Builder
+	f.db.Config.Logger = logger.New(log.New(&warned, "", 0), logger.Config{LogLevel: logger.Warn})
 	second, err := clientcache.New[Client](f.db, clientcache.Options{TTL: time.Hour})
 	require.NoError(t, err)
+	assert.Empty(t, warned.String(), "of a callback that is there twice")
 	for _, scope := range []string{"a", "b"} {
 		require.NoError(t, f.db.Model(&Client{}).Where("id = 1").Update("default_scope", scope).Error)
 		for _, query := range []storage.QueryClientFunc{f.query, second} {

@@ -115,17 +115,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 const drainTimeout = 20 * time.Second
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg *config, log *slog.Logger) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ConnState:         newConnections(maxConnections, cfg.isProxy).changed,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		TLSConfig:         cfg.tlsConfig(),
-	}
+	server := newHTTPServer(handler, cfg, log)
 	failed := make(chan error, 1)
 	go func() {
 		if cfg.tlsCert != "" {
@@ -145,6 +135,21 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, cfg
 		return fmt.Errorf("some requests did not end within %s: %w", drainTimeout, err)
 	}
 	return nil
+}
+
+// newHTTPServer returns a server that gives no client more time, memory or connections than it needs.
+func newHTTPServer(handler http.Handler, cfg *config, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ConnState:         newConnections(maxConnections, cfg.isProxy).changed,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		TLSConfig:         cfg.tlsConfig(),
+	}
 }
 
 // tlsConfig is for connections of clients and browsers. It requests a certificate and does not

@@ -68,7 +68,13 @@ func (p *program) database(t *testing.T) *gorm.DB {
 // startProgramOn is startProgram with the database among the arguments.
 func startProgramOn(t *testing.T, args ...string) *program {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+	return startProgramIn(t.Context(), t, args...)
+}
+
+// startProgramIn is startProgramOn in a context of the test's.
+func startProgramIn(ctx context.Context, t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(ctx)
 	printed, stdout := io.Pipe()
 	log := new(lockedBuffer)
 	p := &program{stop: stop, ended: make(chan struct{}), log: log}

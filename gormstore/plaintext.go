@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -24,23 +25,26 @@ import (
 // tokens in an old row was revoked, even while it is being converted, both are revoked from
 // then on, as they were for the old program.
 func (t *Tokens) DigestPlaintext(ctx context.Context, limit int) (rows int, err error) {
-	if t.table.schema.PrioritizedPrimaryField == nil {
+	key := t.table.schema.PrioritizedPrimaryField
+	if key == nil {
 		return 0, t.table.fault("has no primary key, which converting old rows needs")
 	}
 	old, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
 	if err != nil {
 		return 0, err
 	}
-	converted := int64(0)
-	for _, row := range old {
+	converted, keys := int64(0), make([]any, len(old))
+	for i, row := range old {
 		n, err := t.digestRow(ctx, row.(tokenRow))
 		if err != nil {
 			return 0, fmt.Errorf("gormstore: convert a row of %s: %w", t.table.schema.Table, err)
 		}
 		converted += n
+		keys[i], _ = key.ValueOf(ctx, reflect.ValueOf(row).Elem())
 	}
 	if len(old) > 0 && converted == 0 {
-		again, err := t.table.allOf(ctx, t.unconverted(), clause.Limit{Limit: &limit})
+		same := clause.IN{Column: column(key.DBName), Values: keys}
+		again, err := t.table.allOf(ctx, append(t.unconverted(), same))
 		if err != nil || len(again) < len(old) { // another instance has converted them
 			return len(old), err
 		}

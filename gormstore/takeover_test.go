@@ -299,6 +299,35 @@ func TestTheConversionWritesNoStaleRevocation(t *testing.T) {
 	})
 }
 
+// Rows that another instance converted first are no rows that cannot be converted, even if others are left.
+func TestTwoInstancesConvert(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for range 4 {
+			token := &Token{TokenMixin: models.TokenMixin{AccessToken: rand.Text(), TokenType: "Bearer", IssuedAt: time.Now().Unix(), ExpiresIn: 3600}}
+			require.NoError(t, db.Create(token).Error)
+			require.NoError(t, db.Model(token).Updates(map[string]any{"grant_id": nil, "form": nil, "granted_at": 0}).Error)
+		}
+		racing, err := gorm.Open(db.Dialector, &gorm.Config{ConnPool: db.ConnPool, Logger: db.Logger})
+		require.NoError(t, err)
+		behind := false
+		require.NoError(t, racing.Callback().Query().After("gorm:query").Register("test:convert", func(tx *gorm.DB) {
+			if tx.Statement.Table == "tokens" && !behind {
+				behind = true
+				found := *tx.Statement.Dest.(*[]Token)
+				for _, token := range found {
+					require.NoError(t, db.Exec("UPDATE tokens SET form = 'digest', granted_at = 1, grant_id = 'x' WHERE id = ?", token.ID).Error)
+				}
+			}
+		}))
+		convert := gormoauth.CreateDigestPlaintextFunc[Token](racing)
+		for _, want := range []int{2, 2, 0} {
+			rows, err := convert(t.Context(), 2)
+			require.NoError(t, err)
+			assert.Equal(t, want, rows)
+		}
+	})
+}
+
 // A table of an older program may hold NULL where nothing was revoked or spent: what ends
 // something ends it there, too.
 func TestWhatHoldsNullEnds(t *testing.T) {

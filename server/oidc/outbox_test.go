@@ -147,11 +147,16 @@ func TestWhatABatchOfLogoutsHas(t *testing.T) {
 }
 
 // lines collects what is logged.
-type lines struct{ all []slog.Record }
+type lines struct {
+	all  []slog.Record
+	then func() // what is done after a line, if anything
+}
 
 func (*lines) Enabled(context.Context, slog.Level) bool { return true }
 func (l *lines) Handle(_ context.Context, record slog.Record) error {
-	l.all = append(l.all, record)
+	if l.all = append(l.all, record); l.then != nil {
+		l.then()
+	}
 	return nil
 }
 func (l *lines) WithAttrs([]slog.Attr) slog.Handler { return l }

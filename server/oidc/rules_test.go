@@ -1,0 +1,252 @@
+package oidc_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
+	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
+)
+
+// The claims of OpenID Connect Core section 5.1, those of the provider and those of the program's
+// scopes.
+func TestWhichClaimsAreSupported(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	claims, _ := p.Server.Metadata()["claims_supported"].([]string)
+	claims = slices.Sorted(slices.Values(claims))
+	assert.Equal(t, []string{
+		"address", "amr", "at_hash", "aud", "auth_time", "azp", "birthdate", "c_hash", "department", "email", "email_verified", "exp", "family_name", "floor", "gender", "given_name", "iat", "iss",
+		"locale", "middle_name", "name", "nickname", "nonce", "phone_number", "phone_number_verified", "picture", "preferred_username", "profile", "s_hash", "sid", "sub", "updated_at", "website", "zoneinfo",
+	}, claims)
+}
+
+// plainUser is a user of whom the model tells no claims.
+type plainUser struct{ id string }
+
+func (u plainUser) GetUserID() string { return u.id }
+
+// A user model need not know claims, and the program's function may take all of them away.
+func TestAUserWithoutClaims(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	for rule, row := range map[string]struct {
+		plain  bool
+		claims func(context.Context, *oidc.ClaimsInput) error
+		want   []string
+	}{
+		"a model that tells none":             {true, nil, []string{"sub"}},
+		"which the program adds to":           {true, func(_ context.Context, input *oidc.ClaimsInput) error { input.Claims["name"] = "Alice"; return nil }, []string{"name", "sub"}},
+		"a program that takes all of it away": {false, func(_ context.Context, input *oidc.ClaimsInput) error { input.Claims = nil; return nil }, []string{"sub"}},
+	} {
+		p := newConfiguredProvider(t, db, func(c *server.Config) {
+			c.PKCE = server.PKCEOptional
+			if row.plain {
+				c.QueryUser = func(_ context.Context, id string) (storage.User, error) { return plainUser{id}, nil }
+			}
+		}, func(o *oidc.Provider) { o.Claims = row.claims })
+		a := p.userInfo(p.signIn(p.client(), "scope=openid profile")["access_token"])
+		assertKeys(t, members(t, a), row.want...)
+		assert.Equal(t, p.User.GetUserID(), a.Body["sub"], rule)
+	}
+}
+
+// A client whose row has a response type, and not the grant type that goes with it, gets neither a
+// code nor a token.
+func TestAResponseTypeWithoutItsGrantType(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	all := []string{"id_token", "id_token token", "code id_token", "code token", "code id_token token"}
+	for grantType, works := range map[string][]string{"authorization_code": nil, "implicit": {"id_token", "id_token token"}} {
+		client := p.StoreClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.GrantTypes, c.ClientMetadata.ResponseTypes, c.ClientMetadata.Scope = []string{grantType}, all, scope
+		})
+		for _, responseType := range all {
+			a := p.Decide(query(client, "response_type="+responseType), "confirm=yes", p.alice())
+			want := server.UnauthorizedClient
+			if slices.Contains(works, responseType) {
+				want = ""
+			}
+			assert.Equal(t, want, a.Params()["error"], "%s: %s: %s", grantType, responseType, a.Raw)
+			if want != "" {
+				assert.Empty(t, a.Params()["code"]+a.Params()["id_token"]+a.Params()["access_token"])
+				assert.Equal(t, "The client may not use this 'response_type'.", a.Params()["error_description"])
+			}
+		}
+	}
+}
+
+// The subject of a pairwise client is that of its sector: other clients of a host share it, unless
+// it gets tokens elsewhere too, or its row names no host.
+func TestTheSectorOfAClient(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	subject := func(sector string, redirectURIs []string, grantTypes ...string) string {
+		return p.Server.Subject(p.StoreClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.RedirectURIs, c.ClientMetadata.GrantTypes = redirectURIs, grantTypes
+			c.ClientMetadata.Extra = map[string]json.RawMessage{"subject_type": json.RawMessage(`"pairwise"`)}
+			if sector != "" {
+				c.ClientMetadata.Extra["sector_identifier_uri"] = json.RawMessage(`"` + sector + `"`)
+			}
+		}), "alice")
+	}
+	one := []string{"https://one.example/cb"}
+	shared := subject("", one, "authorization_code")
+	for rule, other := range map[string]string{
+		"another page of the host":             subject("", []string{"https://one.example/other", "https://one.example/cb"}, "authorization_code"),
+		"every grant type that needs no other": subject("", one, "authorization_code", "refresh_token", "implicit", "client_credentials"),
+		"a list of the host's":                 subject("https://one.example/list", []string{"https://two.example/cb"}, "authorization_code"),
+	} {
+		assert.Equal(t, shared, other, rule)
+	}
+	seen := map[string]string{shared: "the host", "alice": "the user's id"}
+	for _, row := range []struct {
+		rule, sector string
+		redirectURIs []string
+		grantType    string
+	}{
+		{"a grant type without a redirect URI", "", one, "urn:ietf:params:oauth:grant-type:device_code"}, {"a password", "", one, "password"},
+		{"two hosts", "", []string{"https://one.example/cb", "https://two.example/cb"}, "authorization_code"}, {"two hosts of another", "", []string{"https://one.example/cb", "https://two.example/cb"}, "authorization_code"},
+		{"no host", "", []string{"com.example:/cb"}, "authorization_code"}, {"no host of another", "", []string{"com.example:/cb"}, "authorization_code"},
+		{"no URI", "", []string{"https://%zz"}, "authorization_code"}, {"no URI of another", "", []string{"https://%zz"}, "authorization_code"},
+		{"a list at no URI", "https://%zz", one, "authorization_code"}, {"that of another", "https://%zz", one, "authorization_code"}, {"a list at no host", "com.example:/list", one, "authorization_code"},
+		{"another host", "", []string{"https://two.example/cb"}, "authorization_code"},
+	} {
+		is := subject(row.sector, row.redirectURIs, row.grantType)
+		assert.Empty(t, seen[is], "%s has the subject of %s", row.rule, seen[is])
+		seen[is] = row.rule
+	}
+}
+
+// keeping counts how often a session is kept for longer.
+type keeping struct {
+	*memory
+	until []time.Time
+}
+
+// memory is the storage of sessions of a provider.
+type memory struct{ oidc.SessionStorage }
+
+func (k *keeping) KeepSession(_ context.Context, _ string, until time.Time) error {
+	k.until = append(k.until, until)
+	return nil
+}
+
+// A refresh keeps its session for longer once in each half of a grant's life, and never where
+// grants have no end.
+func TestHowOftenASessionIsKept(t *testing.T) {
+	for life, want := range map[time.Duration][]int{30 * 24 * time.Hour: {15, 30, 45}, 10 * 24 * time.Hour: {5, 10, 15, 20, 25, 30, 35, 40, 45, 50}, -1: nil} {
+		k := new(keeping)
+		p := newConfiguredProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.PKCE, c.RefreshTokenExpiresIn = server.PKCEOptional, life },
+			func(o *oidc.Provider) { k.memory = &memory{o.Sessions}; o.Sessions = k })
+		half := int64(15 * 24 * 60 * 60)
+		if life == 10*24*time.Hour {
+			half = 5 * 24 * 60 * 60
+		}
+		p.Now = time.Unix(p.Now.Unix()/half*half, 0) // the beginning of a half
+		p.how.Time = p.Now.Unix()
+		began := p.Now
+		client := p.client()
+		token := p.signIn(client, "scope=openid offline_access")["refresh_token"]
+		var row oauthtest.Session
+		require.NoError(t, p.DB.Last(&row).Error)
+		if life < 0 {
+			assert.Equal(t, p.Now.AddDate(100, 0, 0).Unix(), row.ExpiresAt)
+		} else {
+			assert.Equal(t, p.Now.Add(max(30*24*time.Hour, life+life/2)).Unix(), row.ExpiresAt)
+		}
+		var kept []int
+		for day := 1; day <= 50; day++ {
+			p.Now = p.Now.Add(24 * time.Hour)
+			before := len(k.until)
+			a := p.Refresh(client, token, "")
+			require.Equal(t, http.StatusOK, a.Status, a.Raw)
+			if token = a.Body["refresh_token"]; len(k.until) > before {
+				kept = append(kept, int(p.Now.Sub(began).Hours()/24))
+				assert.Equal(t, p.Now.Add(max(30*24*time.Hour, life+life/2)), k.until[before])
+			}
+		}
+		assert.Equal(t, want, kept, life)
+	}
+}
+
+// A login begins at an address that a browser can be sent to.
+func TestALoginThatCannotBegin(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.StoreClient(func(c *oauthtest.Client) {
+		c.ClientMetadata.Extra = map[string]json.RawMessage{"initiate_login_uri": json.RawMessage(`"javascript:alert(1)"`)}
+	})
+	address, err := p.oidc.InitiateLoginURL(client, oidc.InitiateLogin{})
+	assert.ErrorContains(t, err, fmt.Sprintf("oidc: the initiate_login_uri of the client %q ", client.ClientID))
+	assert.Empty(t, address)
+	_, err = new(oidc.Provider).InitiateLoginURL(client, oidc.InitiateLogin{})
+	assert.ErrorIs(t, err, oidc.ErrNotRegistered)
+}
+
+// What an endpoint lacks is named with the endpoint.
+func TestWhatIsMissingIsNamedWithItsPlace(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](p.DB)
+	for want, err := range map[string]error{
+		"oidc: UserInfo.Provider is missing": p.Server.RegisterEndpoint(&oidc.UserInfo{Protector: p.Protector}),
+		"oidc: Implicit.Provider is missing": p.Server.RegisterGrant(&oidc.Implicit{}),
+		"oidc: Hybrid.Provider is missing":   p.Server.RegisterGrant(&oidc.Hybrid{Code: code}),
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+// A delivery that its caller calls off is an error, and the client is not at fault.
+func TestADeliveryThatIsCalledOff(t *testing.T) {
+	q := new(queue)
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(o *oidc.Provider) { o.Logouts = q })
+	ctx, cancel := context.WithCancel(t.Context())
+	q.enqueue(p.client("backchannel_logout_uri", serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		if ctx.Err() == nil {
+			cancel()
+			<-r.Context().Done()
+		}
+		w.WriteHeader(http.StatusOK)
+	})).ClientID, 1)
+	_, err := p.oidc.DeliverDueLogouts(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Empty(t, q.deleted)
+	_, err = p.oidc.DeliverDueLogouts(t.Context())
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"0"}, q.deleted, "it is told at once")
+}
+
+// What the log says of an outbox that fails.
+func TestWhatIsLoggedOfAnOutbox(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	log := new(lines)
+	p := newConfiguredProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.PKCE, c.Logger = server.PKCEOptional, slog.New(log) },
+		func(o *oidc.Provider) { o.Logouts = new(failingQueue) })
+	log.all, log.then = nil, cancel
+	p.oidc.DeliverLogouts(ctx)
+	require.Len(t, log.all, 1)
+	assert.Equal(t, []any{slog.LevelError, "logouts could not be delivered"}, []any{log.all[0].Level, log.all[0].Message})
+	values := make(map[string]string)
+	log.all[0].Attrs(func(a slog.Attr) bool { values[a.Key] = a.Value.String(); return true })
+	assert.Equal(t, map[string]string{"cause": "away", "pause": "1s"}, values)
+}
+
+// failingQueue fails.
+type failingQueue struct{ queue }
+
+func (*failingQueue) DueLogoutsExcept(context.Context, time.Time, int, []string) ([]models.LogoutMixin, error) {
+	return nil, errors.New("away")
+}

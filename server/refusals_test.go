@@ -962,7 +962,8 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 	ask := func(client *oauthtest.Client, token string, header ...string) func() oauthtest.Answer {
 		return func() oauthtest.Answer { return p.Introspect(client, "token="+token, header...) }
 	}
-	good, old, revoked, rotated, stale, spoilt := tokens(), tokens(), tokens(), tokens(), tokens(), tokens()
+	good, old, revoked, rotated, stale, spoilt, alien := tokens(), tokens(), tokens(), tokens(), tokens(), tokens(), tokens()
+	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(alien["access_token"])).Update("issuer", "https://other.example").Error)
 	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(spoilt["access_token"])).Update("actor", "nobody").Error)
 	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("access_token = ?", secret.Digest(old["access_token"])).Update("issued_at", p.Now.Unix()-86400).Error)
 	require.NoError(t, p.DB.Model(&oauthtest.Token{}).Where("refresh_token = ?", secret.Digest(stale["refresh_token"])).Update("refresh_token_expires_at", p.Now.Unix()-1).Error)
@@ -992,6 +993,9 @@ func (p *full) introspectionAndRevocation(t *testing.T) {
 		refusal{"a signed answer", ask(p.service, good["access_token"], "Accept", signedAnswer), "", "the token belongs to another client", owned(p.service)},
 		refusal{"an answer that cannot be encrypted", ask(sealed, good["access_token"], "Accept", signedAnswer), "invalid_request", "the key set has no key for the algorithm", about(sealed)},
 		refusal{"for keys that are none", ask(broken, good["access_token"], "Accept", signedAnswer), "invalid_request", "the key set is malformed", about(broken)},
+		refusal{"a token of another issuer", ask(p.web, alien["access_token"]), "", "it was issued under another issuer", append(about(p.web), "values.iss", "https://other.example")},
+		refusal{"a refresh token of another issuer", ask(p.web, alien["refresh_token"]), "", "it was issued under another issuer", append(about(p.web), "values.iss", "https://other.example")},
+		refusal{"another issuer's token to revoke", func() oauthtest.Answer { return p.Revoke(p.web, "token="+alien["access_token"]) }, "", "it was issued under another issuer", by(p.web, "endpoint", "revocation", "values.iss", "https://other.example")},
 		refusal{"nothing to revoke", func() oauthtest.Answer { return p.Revoke(p.web, "") }, "invalid_request", "", by(p.web, "endpoint", "revocation")},
 		refusal{"another client's token to revoke", func() oauthtest.Answer { return p.Revoke(p.service, "token="+good["access_token"]) }, "invalid_grant", "", by(p.service)},
 		refusal{"nobody revokes", func() oauthtest.Answer { return p.Revoke(nil, "token="+good["access_token"]) }, "invalid_client", "", nobody},

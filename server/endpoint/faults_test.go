@@ -32,11 +32,15 @@ func (torn) Read([]byte) (int, error) { return 0, errors.New("the connection was
 
 func TestARegistrationThatDoesNotArrive(t *testing.T) {
 	r := newRegistrar(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth/register", torn{})
-	request.Header.Set("Content-Type", "application/json")
-	a := r.Serve(request)
-	assert.Equal(t, http.StatusBadRequest, a.Status)
-	assert.Equal(t, map[string]string{"error": server.InvalidRequest, "error_description": "The body could not be read."}, a.Body)
+	_, c := r.register(`{` + webClient + `}`)
+	for method, target := range map[string]string{http.MethodPost: "/oauth/register", http.MethodPut: "/oauth/register?client_id=" + c.ID} {
+		request := httptest.NewRequestWithContext(t.Context(), method, target, torn{})
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+		a := r.Serve(request)
+		assert.Equal(t, http.StatusBadRequest, a.Status)
+		assert.Equal(t, map[string]string{"error": server.InvalidRequest, "error_description": "The body could not be read."}, a.Body, method)
+	}
 }
 
 // While a client gives its secret up, others rotate it: the secret that it names is that of
@@ -178,4 +182,32 @@ func TestWhatAnAPIIsToldOfATokensEnd(t *testing.T) {
 	assert.Equal(t, "true", active(), "an end of the API's own grants is not one of the token's")
 	require.NoError(t, db.Model(client).Update("generation", 1).Error)
 	assert.Equal(t, "false", active())
+}
+
+// A registration access token comes alone in a header of its scheme, or there is none.
+func TestWhatIsNoRegistrationAccessToken(t *testing.T) {
+	r := newRegistrar(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	_, c := r.register(`{` + webClient + `}`)
+	for _, row := range []struct {
+		headers []string
+		want    string // the body
+		status  int
+	}{
+		{nil, "{}", http.StatusUnauthorized},
+		{[]string{"Bearer " + c.Token, "Bearer " + c.Token}, "{}", http.StatusUnauthorized},
+		{[]string{"Basic " + c.Token}, "{}", http.StatusUnauthorized},
+		{[]string{c.Token}, "{}", http.StatusUnauthorized},
+		{[]string{"Bearer " + strings.Repeat("x", 1018)}, "{}", http.StatusUnauthorized},
+		{[]string{"Bearer " + strings.Repeat("x", 1017)}, `{"error":"invalid_token","error_description":"The registration access token is not valid for this client."}`, http.StatusUnauthorized},
+		{[]string{"bEARER  " + c.Token + " "}, "", http.StatusOK},
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/register?client_id="+c.ID, http.NoBody)
+		request.Header["Authorization"] = row.headers
+		a := r.Serve(request)
+		assert.Equal(t, row.status, a.Status, row.headers)
+		if row.want != "" {
+			assert.Equal(t, row.want, strings.TrimSpace(a.Raw), row.headers)
+			assert.Equal(t, row.want != "{}", strings.Contains(a.Header.Get("WWW-Authenticate"), "error="), row.headers)
+		}
+	}
 }

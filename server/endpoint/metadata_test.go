@@ -125,6 +125,20 @@ func TestMetadataOfABareServer(t *testing.T) {
 	}), fmtJSON(bare.Metadata()))
 }
 
+// What is given for the metadata is in it, and what is not is left out.
+func TestWhatTheProgramSaysInItsMetadata(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	for _, member := range []string{"service_documentation", "op_policy_uri", "op_tos_uri", "ui_locales_supported"} {
+		assert.NotContains(t, p.Server.Metadata(), member)
+	}
+	require.NoError(t, p.Server.RegisterEndpoint(&endpoint.Metadata{
+		ServiceDocumentation: "https://id.example/docs", OpPolicyURI: "https://id.example/policy", OpTosURI: "https://id.example/tos", UILocalesSupported: []string{"de"},
+	}))
+	metadata := p.Server.Metadata()
+	assert.Equal(t, []any{"https://id.example/docs", "https://id.example/policy", "https://id.example/tos", []string{"de"}},
+		[]any{metadata["service_documentation"], metadata["op_policy_uri"], metadata["op_tos_uri"], metadata["ui_locales_supported"]})
+}
+
 func TestSignedMetadata(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db)

@@ -101,6 +101,21 @@ func TestWhatABoundTokenIsBoundTo(t *testing.T) {
 	}
 }
 
+// The addresses at which clients present certificates are those of the setting, if there are any.
+func TestTheAliasesOfEndpoints(t *testing.T) {
+	for _, aliases := range []map[string]string{nil, {}, {"token_endpoint": "https://mtls.id.example/oauth/token"}} {
+		p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+		require.NoError(t, p.Server.Register(&grant.CertificateBoundTokens{EndpointAliases: aliases}))
+		metadata := p.Server.Metadata()
+		assert.Equal(t, true, metadata["tls_client_certificate_bound_access_tokens"])
+		if len(aliases) == 0 {
+			assert.NotContains(t, metadata, "mtls_endpoint_aliases")
+			continue
+		}
+		assert.Equal(t, aliases, metadata["mtls_endpoint_aliases"])
+	}
+}
+
 // A client may have to sign its requests, and by the algorithm that it registered.
 func TestARequestObjectByItsAlgorithm(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -249,4 +250,45 @@ type failingQueue struct{ queue }
 
 func (*failingQueue) DueLogoutsExcept(context.Context, time.Time, int, []string) ([]models.LogoutMixin, error) {
 	return nil, errors.New("away")
+}
+
+// A refresh keeps no session where there is none, or where the storage keeps none for longer.
+func TestARefreshThatKeepsNoSession(t *testing.T) {
+	for rule, row := range map[string]struct {
+		sessionID string
+		keeps     bool
+	}{
+		"no session": {"", true}, "a storage that keeps none": {sessionID, false}, "neither": {"", false},
+	} {
+		k := new(keeping)
+		p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(o *oidc.Provider) {
+			k.memory = &memory{o.Sessions}
+			if o.Sessions = k.memory; row.keeps {
+				o.Sessions = k
+			}
+		})
+		p.how.SessionID = row.sessionID
+		client := p.client()
+		token := p.signIn(client, "scope=openid offline_access")["refresh_token"]
+		p.Now = p.Now.Add(20 * 24 * time.Hour)
+		a := p.Refresh(client, token, "")
+		assert.Equal(t, http.StatusOK, a.Status, "%s: %s", rule, a.Raw)
+		assert.Empty(t, k.until, rule)
+	}
+}
+
+// What a request leaves out is as its client registered it.
+func TestTheDefaultsOfAClient(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.client("default_max_age", 100, "default_acr_values", []string{"phr", "pwd"})
+	for more, want := range map[string][2]string{"": {"100", "phr pwd"}, "max_age=50": {"50", "phr pwd"}, "acr_values=x": {"100", "x"}} {
+		var request []string
+		if more != "" {
+			request = append(request, more)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+query(client, request...), http.NoBody)
+		consent, err := p.Server.GetConsentGrant(r, p.alice())
+		require.NoError(t, err)
+		assert.Equal(t, want, [2]string{consent.Request.Params.Get("max_age"), consent.Request.Params.Get("acr_values")}, more)
+	}
 }

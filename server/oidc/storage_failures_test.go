@@ -197,6 +197,8 @@ func (b *breaking) documentedCode(id string) string {
 const (
 	firstDecision = "the first decision for a client that registered itself"
 	firstToken    = "the first token of a client with a document"
+
+	signedInInVain = "the page of a user who signed in for it, and not as it asks"
 )
 
 // noted is what is written then.
@@ -453,6 +455,11 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 		}),
 		"a decision on a request object": func(b *breaking) func() oauthtest.Answer { return b.decide(requestObject(b), b.alice()) },
 		"a denial of a request object":   func(b *breaking) func() oauthtest.Answer { return b.decide(requestObject(b), nil) },
+		signedInInVain: page(func(b *breaking) string {
+			query := query(b.client, "max_age=10")
+			b.how.ReturnTo, b.how.ReturnedAt, b.how.Time = "/oauth/authorize?"+query, b.Now.Unix(), b.Now.Unix()-3600
+			return query
+		}),
 		"the page of a request with an ID token": page(func(b *breaking) string {
 			return query(b.client, "id_token_hint="+b.tokens()["id_token"])
 		}),
@@ -552,7 +559,7 @@ func everything() map[string]func(b *breaking) func() oauthtest.Answer {
 func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
 		b := newBreaking(t, db, false)
-		refused := map[string]string{"a denial": server.AccessDenied, "a denial of a request object": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
+		refused := map[string]string{signedInInVain: server.UnmetAuthenticationRequirements, "a denial": server.AccessDenied, "a denial of a request object": server.AccessDenied, "a device code that waits": server.AuthorizationPending,
 			"a decision in a session that has ended": server.LoginRequired, "a decision at another client of a session that has ended": server.LoginRequired}
 		spent := map[string]string{ // by a refusal, or because it took effect
 			"a client assertion": server.InvalidClient, "a pushed request object": server.InvalidClient, "a proof of possession": server.InvalidDPoPProof,
@@ -595,7 +602,7 @@ func TestEveryFailureOfStorageIsAnError(t *testing.T) {
 // session of its own.
 func (b *breaking) fresh(prepare func(b *breaking) func() oauthtest.Answer) func() oauthtest.Answer {
 	b.Now = b.Now.Add(2 * time.Minute)
-	b.how.Time, b.how.SessionID = b.Now.Unix()-30, rand.Text()
+	b.how.Time, b.how.SessionID, b.how.ReturnTo = b.Now.Unix()-30, rand.Text(), ""
 	return prepare(b)
 }
 

@@ -13,7 +13,9 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fapi"
+	"github.com/gormoauth/gormoauth/server/logging"
 	"github.com/gormoauth/gormoauth/server/resource"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -116,4 +118,32 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/oauth-protected-resource/v1", http.NoBody))
 	assert.Equal(t, http.Header{"Cache-Control": {"public, max-age=300"}, "Content-Type": {"application/json"}, "Vary": {"Origin"}}, w.Header())
+}
+
+// A request has one id, which its handler knows as well.
+func TestAHandlerKnowsTheRequest(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	asked := 0
+	protector := p.NewProtector(resource.Config{RequestID: func(*http.Request) string { asked++; return "the-id-of-a-request" }}, gormoauth.CreateBearerTokenValidator[oauthtest.Token](p.DB))
+	for name, middleware := range map[string]func(...string) func(http.Handler) http.Handler{"Require": protector.Require, "Optional": protector.Optional} {
+		asked = 0
+		client := p.NewClient(nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api", http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+p.Redeem(client, p.Code(client, "")).Body["access_token"])
+		known := ""
+		middleware()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { known = logging.RequestID(r.Context()) })).ServeHTTP(httptest.NewRecorder(), r)
+		assert.Equal(t, "the-id-of-a-request", known, name)
+		assert.Equal(t, 1, asked, name)
+	}
+}
+
+// An error can be answered twice.
+func TestARefusalLeavesItsErrorAlone(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	failure := server.TooManyRequests(time.Minute, "x")
+	r := httptest.NewRequest(http.MethodGet, "/api", http.NoBody)
+	for range 2 {
+		assert.Equal(t, http.Header{"Retry-After": {"60"}, "Www-Authenticate": {`Bearer realm="api"`}}, p.Protector.Refusal(r, failure).Header)
+		assert.Equal(t, http.Header{"Retry-After": {"60"}}, failure.Header)
+	}
 }

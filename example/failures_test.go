@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -110,6 +112,23 @@ func TestAnErasureThatFailsLeavesADisabledUser(t *testing.T) {
 	assert.Greater(t, f.fails, 20)
 	assert.Zero(t, f.app.db.Where("client_id = ?", "his").Limit(1).Find(new(Client)).RowsAffected)
 	assert.Zero(t, f.app.db.Limit(1).Find(new(User), bob.ID).RowsAffected)
+}
+
+// What is asked of the database ends with the context.
+func TestWorkEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	db, bob := f.app.db, new(User)
+	require.NoError(t, db.Where("username = ?", "bob").First(bob).Error)
+	for what, err := range map[string]error{
+		"the preparation": prepareDatabase(ctx, db, true, f.app.oauth), "the clean-up of sessions": deleteExpiredSessions(ctx, db, time.Now()),
+		"an erasure": func() error { _, err := eraseUser(ctx, db, bob); return err }(), "pruning": func() error { _, err := pruneExpired(ctx, db, io.Discard); return err }(),
+		"the end of clients": deleteClients(ctx, db, []Client{{ClientMixin: models.ClientMixin{ClientID: "demo-web"}}}), "a note of use": noteUse(ctx, db, new(Token), time.Now()),
+	} {
+		require.ErrorIs(t, err, context.Canceled, what)
+	}
 }
 
 // What the library checked is checked no second time, but a page is not shown without it.

@@ -328,6 +328,22 @@ func TestTwoInstancesConvert(t *testing.T) {
 	})
 }
 
+// Rows that stay as they are would be converted for ever: that is an error.
+func TestRowsThatCannotBeConvertedAreAnError(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	for range 3 {
+		token := &Token{TokenMixin: models.TokenMixin{AccessToken: rand.Text(), TokenType: "Bearer", IssuedAt: time.Now().Unix(), ExpiresIn: 3600}}
+		require.NoError(t, db.Create(token).Error)
+		require.NoError(t, db.Model(token).Updates(map[string]any{"grant_id": nil, "form": nil, "granted_at": 0}).Error)
+	}
+	require.NoError(t, db.Exec("CREATE TRIGGER t BEFORE UPDATE ON tokens BEGIN SELECT RAISE(IGNORE); END").Error)
+	for _, limit := range []int{2, 3, 10} {
+		rows, err := gormoauth.CreateDigestPlaintextFunc[Token](db)(t.Context(), limit)
+		require.ErrorContains(t, err, "no row of tokens could be converted: gormstore: rows that have to change were found, but updating them changes nothing")
+		assert.Zero(t, rows)
+	}
+}
+
 // A table of an older program may hold NULL where nothing was revoked or spent: what ends
 // something ends it there, too.
 func TestWhatHoldsNullEnds(t *testing.T) {

@@ -285,9 +285,64 @@ func TestAWrappedGrantIsChecked(t *testing.T) {
 	assert.ErrorContains(t, early.Init(p.BareConfig()), "AuthorizationCode.SaveAuthorizationCode")
 }
 
+// Each setting up to its limit, and beyond.
+func TestTheLimitsOfSettings(t *testing.T) {
+	set := func(change func(c *server.Config)) error {
+		config := minimalConfig()
+		change(&config)
+		_, err := server.New(config)
+		return err
+	}
+	own := func(context.Context, server.TokenInput) (string, error) { return "", nil }
+	for fault, row := range map[string]struct{ good, bad func(c *server.Config) }{
+		`TokenExpiresIn["own"] must be at least a second`: {
+			func(c *server.Config) { c.TokenExpiresIn = map[string]time.Duration{"own": time.Second} },
+			func(c *server.Config) { c.TokenExpiresIn = map[string]time.Duration{"own": time.Second - 1} },
+		},
+		"TokenPrefix must be at most 16 lowercase letters and digits": {
+			func(c *server.Config) { c.TokenPrefix = "abcdefghijklmn09" }, func(c *server.Config) { c.TokenPrefix = "abcdefghijklmn090" },
+		},
+		"RefreshTokenKey must have at least 32 random bytes": {
+			func(c *server.Config) { c.RefreshTokenKey = make([]byte, 32) }, func(c *server.Config) { c.RefreshTokenKey = make([]byte, 31) },
+		},
+		"StorageBudget must not be negative":   {func(c *server.Config) { c.StorageBudget = 0 }, func(c *server.Config) { c.StorageBudget = -1 }},
+		"MaxRequestBytes must not be negative": {func(c *server.Config) { c.MaxRequestBytes = 0 }, func(c *server.Config) { c.MaxRequestBytes = -1 }},
+		"RefreshTokenGrace needs the built-in generator of refresh tokens": {
+			func(c *server.Config) { c.RefreshTokenGenerator = own },
+			func(c *server.Config) { c.RefreshTokenGenerator, c.RefreshTokenGrace = own, 1 },
+		},
+	} {
+		assert.NoError(t, set(row.good), fault)
+		assert.ErrorContains(t, set(row.bad), fault)
+	}
+}
+
+// A query may be as long as the setting says.
+func TestTheLengthOfAQuery(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) { c.MaxRequestBytes = 300 })
+	query := oauthtest.AuthorizeQuery(p.NewClient(nil), "state=")
+	query += strings.Repeat("s", 300-len(query))
+	assert.Equal(t, http.StatusOK, p.Consent(query).Status)
+	assert.Equal(t, "The query is too long.", p.Consent(query + "s").Body["error_description"])
+}
+
+// What a client says in several languages is kept, and of other members no translation.
+func TestMetadataInOtherLanguages(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	given := make(map[string]json.RawMessage)
+	for _, member := range []string{"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "redirect_uris", "unknown"} {
+		given[member+"#de"] = json.RawMessage(`"https://client.example/de"`)
+	}
+	given["client_name#fr"] = json.RawMessage("7")
+	checked, err := p.Server.CheckClient(t.Context(), server.ClientCheck{Source: models.ClientByRegistration, Metadata: models.ClientMetadata{
+		RedirectURIs: []string{"https://client.example/cb"}, Extra: given,
+	}, GrantTypes: []string{"authorization_code"}})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"client_name#de", "client_uri#de", "logo_uri#de", "policy_uri#de", "tos_uri#de"}, slices.Sorted(maps.Keys(checked.Extra)))
+}
+
 func TestAReuseIsAnError(t *testing.T) {
-	at := time.Unix(1, 0)
-	err := error(&server.ReuseError{GrantID: "g", Time: at})
+	err := error(&server.ReuseError{GrantID: "g", Time: time.Unix(1, 0)})
 	assert.EqualError(t, err, "a credential was presented again; its grant is revoked")
 }
 

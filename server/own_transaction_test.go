@@ -52,6 +52,7 @@ func TestWhatStaysWhenTheProgramRollsBack(t *testing.T) {
 			"by the error": func() {
 				var reuse *server.ReuseError
 				require.ErrorAs(t, last, &reuse)
+				assert.Equal(t, p.Now, reuse.Time)
 				revoke := gormoauth.CreateRevokeGrantFunc[oauthtest.Token](p.DB)
 				require.NoError(t, revoke(t.Context(), reuse.GrantID, reuse.Time))
 			},

@@ -24,10 +24,7 @@ const wellKnown = "/.well-known/"
 func (s *Server) EndpointURL(name string) string {
 	path := s.endpointPath(name)
 	_, below := s.endpoints[name].(BelowIssuer)
-	if path == "" || below {
-		return s.below(path)
-	}
-	if !strings.HasPrefix(path, wellKnown) {
+	if below || !strings.HasPrefix(path, wellKnown) {
 		return s.below(path)
 	}
 	issuer := s.issuerURL()

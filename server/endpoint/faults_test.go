@@ -20,7 +20,6 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/endpoint"
-	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/secret"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -153,14 +152,39 @@ func TestTheRowOfAPushedRequest(t *testing.T) {
 	assert.Contains(t, a.Refusal().Keys["cause"], "read pushed request")
 }
 
-// A diagnosis of APIs says nothing while clients cannot be looked up.
-func TestAPIsAreNotDiagnosedWithoutClients(t *testing.T) {
+// A diagnosis of APIs says nothing of a client that cannot be looked up, and goes on.
+func TestAPIsThatCannotBeLookedUp(t *testing.T) {
 	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
 	p := oauthtest.New(t, db, func(c *server.Config) {
-		c.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, errors.New("away") }
+		c.QueryClient = func(_ context.Context, clientID string) (storage.Client, error) {
+			if clientID == "a" {
+				return nil, errors.New("away")
+			}
+			return nil, nil
+		}
 	})
-	e := &endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), APIs: map[string][]string{"nobody": {apiA}}}
-	assert.Equal(t, finding.List(nil), e.Diagnose(t.Context(), p.Server))
+	e := &endpoint.Introspection{QueryToken: gormoauth.CreateQueryTokenFunc[oauthtest.Token](db), APIs: map[string][]string{"a": {apiA}, "b": {apiA}}}
+	var where []string
+	for _, one := range e.Diagnose(t.Context(), p.Server) {
+		where = append(where, one.Where)
+	}
+	assert.Equal(t, []string{`endpoint.Introspection.APIs["b"]`}, where)
+}
+
+// Every column of a device authorization that nobody has decided on.
+func TestTheRowOfADevice(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	require.NoError(t, errors.Join(p.Server.RegisterEndpoint(gormoauth.CreateDeviceAuthorizationEndpoint[oauthtest.DeviceCode](db)), p.Server.RegisterGrant(gormoauth.CreateDeviceCodeGrant[oauthtest.DeviceCode](db))))
+	client := p.NewClient(oauthtest.All(oauthtest.Public, oauthtest.Grants("urn:ietf:params:oauth:grant-type:device_code")))
+	a := p.Post("/oauth/device_authorization", client, "scope=profile")
+	var row oauthtest.DeviceCode
+	require.NoError(t, db.Last(&row).Error)
+	presented := secret.Present(a.Body["device_code"])
+	assert.Equal(t, models.DeviceCodeMixin{
+		DeviceCode: presented.Digest, UserCode: secret.Digest(strings.ReplaceAll(a.Body["user_code"], "-", "")), IssuedAt: p.Now.Unix(), ExpiresAt: p.Now.Unix() + 600, PollInterval: 5,
+		Authorization: models.Authorization{ClientID: client.ClientID, GrantID: presented.GrantID, Issuer: oauthtest.Issuer}, Scope: "profile",
+	}, row.DeviceCodeMixin)
 }
 
 // The state of a token that nothing ends has no end, and the client of a token that an API asks

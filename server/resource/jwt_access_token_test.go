@@ -229,6 +229,40 @@ func TestAKeySignsByItsOwnAlgorithm(t *testing.T) {
 	}
 }
 
+// severalKeys have one id, as keys of different servers may.
+type severalKeys struct {
+	jwk.SigningKeys
+	keys []jose.JSONWebKey
+}
+
+func (k severalKeys) PublicKeys(context.Context, time.Time) (*jose.JSONWebKeySet, error) {
+	return &jose.JSONWebKeySet{Keys: k.keys}, nil
+}
+
+// Of several keys of one id, each may have signed.
+func TestKeysOfOneID(t *testing.T) {
+	p, keys, validator := newJWTProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), jose.ES256)
+	client := p.NewClient(nil)
+	token := p.Redeem(client, p.Code(client, "resource="+api)).Body["access_token"]
+	private, err := keys.SigningKey(t.Context(), jose.ES256, p.Now)
+	require.NoError(t, err)
+	right, other, foreign := private.Public(), private.Public(), private.Public()
+	other.Key = oauthtest.NewKey(t).Public()
+	foreign.Algorithm, foreign.Key = "RS256", oauthtest.NewKeyFor(t, jose.RS256).Public()
+	for rule, row := range map[string]struct {
+		keys   []jose.JSONWebKey
+		status int
+	}{
+		"its own": {[]jose.JSONWebKey{right}, http.StatusOK}, "behind others": {[]jose.JSONWebKey{foreign, other, right}, http.StatusOK}, "before others": {[]jose.JSONWebKey{right, other, foreign}, http.StatusOK},
+		"others alone": {[]jose.JSONWebKey{foreign, other}, http.StatusUnauthorized},
+	} {
+		own := *validator
+		own.Keys = severalKeys{keys, row.keys}
+		require.NoError(t, p.Protector.RegisterTokenValidator(&own))
+		assert.Equal(t, row.status, p.Call(token).Status, rule)
+	}
+}
+
 // JWTs are verified while the database is away, and on an instance that has not seen yet
 // by which key another one signs since a moment ago.
 func TestJWTsAreVerifiedWithoutTheDatabase(t *testing.T) {

@@ -292,3 +292,21 @@ func TestTheDefaultsOfAClient(t *testing.T) {
 		assert.Equal(t, want, [2]string{consent.Request.Params.Get("max_age"), consent.Request.Params.Get("acr_values")}, more)
 	}
 }
+
+// An ID token names the session of its client, whichever way it comes.
+func TestEveryIDTokenNamesItsSession(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.client()
+	tokens := p.signIn(client, "scope=openid offline_access")
+	claims, _ := verify(t, tokens["id_token"])
+	sid := claims["sid"]
+	require.NotEmpty(t, sid)
+	all := map[string]string{"a refresh": p.Refresh(client, tokens["refresh_token"], "").Body["id_token"]}
+	for _, responseType := range []string{"id_token", "id_token token", "code id_token", "code id_token token"} {
+		all[responseType] = p.authorize(client, "response_type="+responseType)["id_token"]
+	}
+	for rule, text := range all {
+		claims, _ := verify(t, text)
+		assert.Equal(t, sid, claims["sid"], rule)
+	}
+}

@@ -50,6 +50,7 @@ func TestCommandsThatFailSaySo(t *testing.T) {
 		"doctor, a database that is none":       {[]string{"doctor", "-db", "postgres://127.0.0.1:1/x"}, "", "cannot reach the database", true},
 		"prune, a database that is none":        {[]string{"prune", "-db", "postgres://127.0.0.1:1/x"}, "", "cannot reach the database", true},
 		"erase, a database that is none":        {[]string{"erase", "-user", "bob", "-db", "postgres://127.0.0.1:1/x"}, "", "cannot reach the database", true},
+		"a start, a certificate that is none":   {[]string{"-addr", "127.0.0.1:0", "-issuer", "https://127.0.0.1:8443", "-tls-cert", "missing.pem", "-tls-key", "missing.pem"}, "", "missing.pem", true},
 		"a start, a table that cannot be made":  {nil, "CREATE VIEW tokens AS SELECT 1", "cannot prepare the database: ", false},
 		"a start, a user that cannot be made":   {nil, "DELETE FROM users\nCREATE TRIGGER t BEFORE INSERT ON users " + onFire, "cannot prepare the database: ", true},
 		"a start without the demo accounts":     {[]string{"-demo=false"}, "CREATE TRIGGER t BEFORE UPDATE ON users " + onFire, "cannot prepare the database: ", true},

@@ -103,6 +103,14 @@ func TestMariaDBIsDiagnosed(t *testing.T) {
 		"collation table clients", "character_set table tokens", "column_time column tokens.issued_at", "column_length column tokens.refresh_token",
 		"column_null column device_codes.user_id", "unique_index table replays", "index table tokens", "column_unknown column logouts.tenant", "table table signing_keys",
 	}, keys(found))
+	severities := make(map[string]string)
+	for _, one := range gormstore.Diagnose(t.Context(), db, allModels...).Without("durability") {
+		severities[one.Check] = one.Severity.String()
+	}
+	assert.Equal(t, map[string]string{
+		"collation": "warning", "character_set": "warning", "column_time": "warning", "column_length": "grave", "column_null": "grave", "unique_index": "grave", "index": "warning",
+		"column_unknown": "grave", "table": "grave",
+	}, severities)
 	for name, remedy := range found {
 		if strings.Contains(remedy, "ALTER") || strings.Contains(remedy, "INDEX") {
 			execAll(t, db, strings.Split(remedy, "; ")...)

@@ -127,3 +127,17 @@ func TestTheIssuerThatIsTrusted(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, id, "who is disabled")
 }
+
+// What is older than the list of secrets was made with the last of them; without any there is no salt.
+func TestTheOldestSecret(t *testing.T) {
+	t.Parallel()
+	one, two := []byte("one"), []byte("two")
+	salt := func(secrets ...[]byte) []byte { return (&config{secrets: secrets}).pairwiseSalt() }
+	assert.Nil(t, new(config).oldest())
+	assert.Nil(t, salt())
+	assert.Equal(t, one, (&config{secrets: [][]byte{one}}).oldest())
+	assert.Equal(t, one, (&config{secrets: [][]byte{two, one}}).oldest())
+	assert.Len(t, salt(one), 32)
+	assert.Equal(t, salt(one), salt(two, one), "a new secret in front changes nothing")
+	assert.NotEqual(t, salt(one), salt(two))
+}

@@ -208,11 +208,14 @@ func TestADeletedClientIsRemoved(t *testing.T) {
 	p.file = database
 	alice := p.signedIn(t, "alice", "wonderland")
 	db := p.database(t)
+	const document = "https://client.example/client.json" // whose row stays, as a mark
+	require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: document, ClientDeletedAt: 1}}).Error)
 	for range 2 { // one while nothing waits, and one after it
 		alice.post("/clients", form("client_name", "Mine", "type", "service", "scope", "profile")).want(t, http.StatusCreated)
 		alice.post(alice.get("/").find(t, `action="(/clients/[^"]+/delete)"`), nil).wantRedirect(t, "/")
-		require.Eventually(t, func() bool { return db.Where("client_deleted_at > 0").Limit(1).Find(new(Client)).RowsAffected == 0 }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return db.Where("client_deleted_at > 1").Limit(1).Find(new(Client)).RowsAffected == 0 }, 20*time.Second, 10*time.Millisecond)
 	}
+	assert.EqualValues(t, 1, db.Where("client_id = ?", document).Limit(1).Find(new(Client)).RowsAffected)
 }
 
 // Who signs in again keeps the sessions at applications; somebody else, in the same browser, ends them.

@@ -20,6 +20,8 @@ import (
 	"github.com/gormoauth/gormoauth/server"
 )
 
+var address = "127.0.0.1:9096"
+
 // User is a person who can sign in.
 type User struct{ ID uint }
 
@@ -48,15 +50,15 @@ type AuthorizationCode struct {
 func main() {
 	db := must(gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "oauth.db"}), &gorm.Config{}))
 	must(0, gormoauth.AutoMigrate(db, &User{}, &Client{}, &Token{}, &AuthorizationCode{}))
-	srv := must(gormoauth.New(db, server.Config{Issuer: "http://127.0.0.1:9096"}, gormoauth.Users[User](),
+	srv := must(gormoauth.New(db, server.Config{Issuer: "http://" + address}, gormoauth.Users[User](),
 		gormoauth.Clients[Client](), gormoauth.Tokens[Token](), gormoauth.AuthorizationCodes[AuthorizationCode]()))
 	client := &Client{ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
 	secret := must(gormoauth.CreateClientFactory[Client](db, srv).Create(context.Background(), client))
-	fmt.Printf("curl -u %s:%s -d grant_type=client_credentials http://127.0.0.1:9096/oauth/token\n", client.ClientID, secret)
+	fmt.Printf("curl -u %s:%s -d grant_type=client_credentials http://%s/oauth/token\n", client.ClientID, secret, address)
 	for path, handler := range srv.Routes() { // token, revocation, introspection, metadata
 		http.Handle(path, handler)
 	}
-	web := &http.Server{Addr: "127.0.0.1:9096", ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(web.ListenAndServe())
 }
 

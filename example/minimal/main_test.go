@@ -21,9 +21,11 @@ import (
 
 // TestMain is the program itself where a test starts it. It ends with the test, even if that is killed.
 func TestMain(m *testing.M) {
-	if os.Getenv("GORMOAUTH_TEST_MINIMAL") == "" {
+	elsewhere := os.Getenv("GORMOAUTH_TEST_MINIMAL")
+	if elsewhere == "" {
 		os.Exit(m.Run())
 	}
+	address = elsewhere
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
@@ -31,23 +33,24 @@ func TestMain(m *testing.M) {
 	main()
 }
 
-// program returns the program in a directory, which is to be started.
-func program(t *testing.T, dir string) *exec.Cmd {
+// program returns the program in a directory and at an address, which is to be started.
+func program(t *testing.T, dir, address string) *exec.Cmd {
 	t.Helper()
 	p := exec.CommandContext(t.Context(), os.Args[0])
-	p.Dir, p.Env = dir, append(os.Environ(), "GORMOAUTH_TEST_MINIMAL=1")
+	p.Dir, p.Env = dir, append(os.Environ(), "GORMOAUTH_TEST_MINIMAL="+address)
 	_, err := p.StdinPipe()
 	require.NoError(t, err)
 	return p
 }
 
-// start runs the program in a directory until the test ends, and returns its first line once it serves.
-func start(t *testing.T, dir string) string {
+// start runs the program in a directory until the test ends, and returns its address and its first line once it serves.
+func start(t *testing.T, dir string) (address, line string) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:9096")
-	require.NoError(t, err, "another program is at the address")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address = free.Addr().String()
 	require.NoError(t, free.Close())
-	p := program(t, dir)
+	p := program(t, dir, address)
 	var stderr strings.Builder
 	p.Stderr = &stderr
 	stdout, err := p.StdoutPipe()
@@ -57,27 +60,25 @@ func start(t *testing.T, dir string) string {
 		_ = p.Process.Kill()
 		_ = p.Wait()
 	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	line, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		_ = p.Wait()
 		t.Fatalf("the program ended: %s", &stderr)
 	}
 	require.Eventually(t, func() bool {
-		response, err := http.Get(address + "/.well-known/oauth-authorization-server")
+		response, err := http.Get("http://" + address + "/.well-known/oauth-authorization-server")
 		if err == nil {
 			_ = response.Body.Close()
 		}
 		return err == nil
 	}, 20*time.Second, 10*time.Millisecond)
-	return line
+	return address, line
 }
 
-const address = "http://127.0.0.1:9096"
-
-// request sends a form, or nothing if it is nil, and returns the members of the answer.
-func request(t *testing.T, method, path, clientID, secret string, form url.Values) (status int, members map[string]any) {
+// request sends a form to an endpoint, or nothing if it is nil, and returns the members of the answer.
+func request(t *testing.T, method, endpoint, clientID, secret string, form url.Values) (status int, members map[string]any) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, address+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(t.Context(), method, endpoint, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(clientID, secret)
@@ -99,33 +100,34 @@ func TestTheShortestProgramServesItsClient(t *testing.T) {
 	var ids, secrets []string
 	for range 2 {
 		t.Run("", func(t *testing.T) {
-			line := start(t, dir)
+			address, line := start(t, dir)
+			issuer := "http://" + address
 			command := regexp.MustCompile(`^curl -u ([^:]+):(\S+) -d (\S+) (\S+)\n$`).FindStringSubmatch(line)
 			require.Len(t, command, 5, line)
 			id, secret := command[1], command[2]
 			ids, secrets = append(ids, id), append(secrets, secret)
 			form, err := url.ParseQuery(command[3])
 			require.NoError(t, err)
-			require.Equal(t, address+"/oauth/token", command[4])
+			require.Equal(t, issuer+"/oauth/token", command[4])
 
-			status, metadata := request(t, http.MethodGet, "/.well-known/oauth-authorization-server", "", "", nil)
+			status, metadata := request(t, http.MethodGet, issuer+"/.well-known/oauth-authorization-server", "", "", nil)
 			require.Equal(t, http.StatusOK, status)
-			assert.Equal(t, []any{address, address + "/oauth/token", address + "/oauth/introspect", address + "/oauth/revoke"}, []any{
+			assert.Equal(t, []any{issuer, issuer + "/oauth/token", issuer + "/oauth/introspect", issuer + "/oauth/revoke"}, []any{
 				metadata["issuer"], metadata["token_endpoint"], metadata["introspection_endpoint"], metadata["revocation_endpoint"],
 			})
-			status, _ = request(t, http.MethodPost, "/oauth/token", id, "wrong", form)
+			status, _ = request(t, http.MethodPost, issuer+"/oauth/token", id, "wrong", form)
 			assert.Equal(t, http.StatusUnauthorized, status)
-			status, tokens := request(t, http.MethodPost, "/oauth/token", id, secret, form)
+			status, tokens := request(t, http.MethodPost, issuer+"/oauth/token", id, secret, form)
 			require.Equal(t, http.StatusOK, status, tokens)
 			assert.Equal(t, "Bearer", tokens["token_type"])
-			status, _ = request(t, http.MethodPost, "/oauth/token", ids[0], secrets[0], form)
+			status, _ = request(t, http.MethodPost, issuer+"/oauth/token", ids[0], secrets[0], form)
 			assert.Equal(t, http.StatusOK, status, "the client of the first start")
 			token := url.Values{"token": {tokens["access_token"].(string)}}
-			_, about := request(t, http.MethodPost, "/oauth/introspect", id, secret, token)
-			assert.Equal(t, []any{true, id, address}, []any{about["active"], about["client_id"], about["iss"]})
-			status, _ = request(t, http.MethodPost, "/oauth/revoke", id, secret, token)
+			_, about := request(t, http.MethodPost, issuer+"/oauth/introspect", id, secret, token)
+			assert.Equal(t, []any{true, id, issuer}, []any{about["active"], about["client_id"], about["iss"]})
+			status, _ = request(t, http.MethodPost, issuer+"/oauth/revoke", id, secret, token)
 			assert.Equal(t, http.StatusOK, status)
-			_, about = request(t, http.MethodPost, "/oauth/introspect", id, secret, token)
+			_, about = request(t, http.MethodPost, issuer+"/oauth/introspect", id, secret, token)
 			assert.Equal(t, map[string]any{"active": false}, about)
 		})
 	}
@@ -137,11 +139,11 @@ func TestGetUserID(t *testing.T) { assert.Equal(t, "7", (&User{ID: 7}).GetUserID
 
 // What keeps the program from serving is said in one line.
 func TestAProgramThatCannotServeSaysWhy(t *testing.T) {
-	start(t, t.TempDir())
+	address, _ := start(t, t.TempDir())
 	noFile := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(noFile, "oauth.db"), 0o700))
-	for dir, why := range map[string]string{t.TempDir(): "listen tcp 127.0.0.1:9096: bind: address already in use", noFile: "unable to open database file"} {
-		said, err := program(t, dir).CombinedOutput()
+	for dir, why := range map[string]string{t.TempDir(): "listen tcp " + address + ": bind: address already in use", noFile: "unable to open database file"} {
+		said, err := program(t, dir, address).CombinedOutput()
 		require.Error(t, err)
 		assert.Contains(t, string(said), why)
 		assert.NotContains(t, string(said), "panic")

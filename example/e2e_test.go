@@ -363,6 +363,7 @@ func TestADeviceIsConnected(t *testing.T) {
 	start := func() *oauth2.DeviceAuthResponse {
 		codes, err := conf.DeviceAuth(t.Context())
 		require.NoError(t, err)
+		codes.Interval = 1 // of the client, whose first call comes late enough
 		return codes
 	}
 	b := newBrowser(t, address)

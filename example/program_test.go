@@ -22,6 +22,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 	"gorm.io/gorm"
+
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 )
 
 // Most of these tests start a program, and each start would hash for seconds
@@ -74,7 +76,7 @@ func startProgramOn(t *testing.T, args ...string) *program {
 // startProgramIn is startProgramOn in a context of the test's.
 func startProgramIn(ctx context.Context, t *testing.T, args ...string) *program {
 	t.Helper()
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(oauthtest.FewRSAKeys(ctx))
 	printed, stdout := io.Pipe()
 	log := new(lockedBuffer)
 	p := &program{stop: stop, ended: make(chan struct{}), log: log}

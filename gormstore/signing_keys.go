@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth/internal/rsakey"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/jwk"
 	"github.com/gormoauth/gormoauth/server/secret"
@@ -265,7 +265,7 @@ func (k *SigningKeys) prepare(ctx context.Context, now time.Time) error {
 		if known.current(algorithm, now) != nil && !k.isToFollow(known, algorithm, now) || k.isPrepared(algorithm) {
 			continue
 		}
-		private, err := generateKey(algorithm)
+		private, err := generateKey(ctx, algorithm)
 		if err != nil {
 			return err
 		}
@@ -349,7 +349,7 @@ func useOf(algorithm string) string {
 	return "enc"
 }
 
-func generateKey(algorithm string) (any, error) {
+func generateKey(ctx context.Context, algorithm string) (any, error) {
 	switch algorithm {
 	case string(jose.ES256), string(jose.ECDH_ES), string(jose.ECDH_ES_A256KW):
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -361,7 +361,7 @@ func generateKey(algorithm string) (any, error) {
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
 	case string(jose.RS256), string(jose.RS384), string(jose.RS512), string(jose.PS256), string(jose.PS384), string(jose.PS512), string(jose.RSA_OAEP_256):
-		return rsa.GenerateKey(rand.Reader, rsaBits)
+		return rsakey.New(ctx, rsaBits)
 	default:
 		return nil, fmt.Errorf("gormstore: unknown algorithm %q", algorithm)
 	}

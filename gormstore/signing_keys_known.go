@@ -308,7 +308,7 @@ func (k *SigningKeys) create(ctx context.Context, known *knownKeys, algorithm st
 	private := k.takePrepared(algorithm)
 	if private == nil {
 		var err error
-		if private, err = generateKey(algorithm); err != nil {
+		if private, err = generateKey(ctx, algorithm); err != nil {
 			return err
 		}
 	}

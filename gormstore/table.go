@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -178,17 +179,30 @@ func (t *Table) mixin() reflect.Type {
 // embeds reports whether a struct embeds the mixin, by value or by pointer, whether GORM
 // sees it or not.
 func embeds(t, mixin reflect.Type) bool {
-	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		return f.Anonymous && (f.Type == mixin || f.Type == reflect.PointerTo(mixin))
-	})
+	return slices.Contains(embedded(t), mixin) || embedsPointer(t, mixin)
 }
 
 // embedsPointer reports whether a struct embeds a pointer to the mixin, at any depth.
 // GORM would create its columns but never fill them.
 func embedsPointer(t, mixin reflect.Type) bool {
-	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		return f.Anonymous && f.Type == reflect.PointerTo(mixin)
-	})
+	return slices.Contains(embedded(t), reflect.PointerTo(mixin))
+}
+
+var embeddedIn sync.Map // what embedded returns, by its argument
+
+// embedded returns the types of the embedded fields of a struct, at any depth. It is asked for each
+// model and mixin, and looking takes long.
+func embedded(t reflect.Type) (types []reflect.Type) {
+	if known, ok := embeddedIn.Load(t); ok {
+		return known.([]reflect.Type)
+	}
+	for _, field := range reflect.VisibleFields(t) {
+		if field.Anonymous {
+			types = append(types, field.Type)
+		}
+	}
+	embeddedIn.Store(t, types)
+	return types
 }
 
 // mixinColumns returns the columns of a mixin in the model, or an error that says why the

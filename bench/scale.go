@@ -49,7 +49,8 @@ var scaled = []struct {
 }{
 	{"tokens", map[string]string{"access_token": random, "refresh_token": random, "grant_id": random, "user_id": "n", "client_id": "'client-' || n % 20",
 		"expires_at": expiry, "refresh_token_expires_at": expiry}},
-	{"authorization_codes", map[string]string{"code": random, "grant_id": random, "user_id": "n", "client_id": "'client-' || n % 20"}},
+	{"authorization_codes", map[string]string{"code": random, "grant_id": random, "user_id": "n", "client_id": "'client-' || n % 20",
+		"expires_at": "extract(epoch FROM now())::bigint - n % (86400 * 30)"}}, // as many each day of what Prune keeps
 	{"consents", map[string]string{"consent_key": random, "user_id": "n", "client_id": "'client-' || n % 20"}},
 	{"sessions", map[string]string{"sid": random, "session_id": random, "user_id": "n", "client_id": "'client-' || n % 20"}},
 }

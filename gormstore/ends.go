@@ -1,7 +1,6 @@
 package gormstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +62,7 @@ type selection struct {
 
 // in returns the conditions for the selection's rows in a table that have not ended, or none if
 // the table does not say whose its rows are.
-func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expression, err error) {
+func (s selection) in(ctx context.Context, t *Table, now time.Time) (conditions []clause.Expression, err error) {
 	if s.clientID != "" {
 		if t.about.ClientID == "" {
 			return nil, nil
@@ -83,7 +82,29 @@ func (s selection) in(ctx context.Context, t *Table) (conditions []clause.Expres
 	if len(conditions) == 0 {
 		return nil, nil
 	}
-	return append(conditions, t.isZero(cmp.Or(t.about.SpentAt, "RefreshTokenRevokedAt"))), nil
+	if t.about.SpentAt == "" {
+		return append(conditions, t.isZero("RefreshTokenRevokedAt")), nil
+	}
+	return append(append(conditions, t.isZero(t.about.SpentAt)), t.mayCount(now)...), nil
+}
+
+// uselessAfter is how long after its expiry a single-use credential counts nowhere, however far the
+// clocks of two instances are apart.
+const uselessAfter = time.Hour
+
+// mayCount returns the condition for single-use credentials that can still be exchanged. Nearly all
+// rows have been exchanged or have expired: by the index of their expiry, the others are found without
+// reading all of a client or a user.
+func (t *Table) mayCount(now time.Time) []clause.Expression {
+	if t.about.ExpiresAt == "" {
+		return nil
+	}
+	expires := t.column(t.about.ExpiresAt)
+	mayCount := clause.Expression(clause.Gt{Column: column(expires), Value: now.Add(-uselessAfter).Unix()})
+	if t.about.ZeroIsForever {
+		mayCount = clause.Or(eq(expires, 0), mayCount)
+	}
+	return []clause.Expression{mayCount}
 }
 
 // before returns the condition for rows that were issued before a generation. Rows of a
@@ -246,7 +267,7 @@ func (e *ending) run(ctx context.Context) error {
 // credentials come first: what is made of them by then is a token.
 func (e *ending) pass(ctx context.Context) error {
 	for _, t := range e.inOrder() {
-		conditions, err := e.selection.in(ctx, t)
+		conditions, err := e.selection.in(ctx, t, e.now)
 		if err != nil {
 			return err
 		}
@@ -364,7 +385,7 @@ func (t *Table) windowEnd(ctx context.Context, key *schema.Field, after any) (en
 // endWithin ends all grants of a selection in one step, and locks its rows.
 func (g grants) endWithin(tx *tx, s selection, now time.Time) (ended int64, err error) {
 	for _, t := range g.inOrder() {
-		conditions, err := s.in(tx.db.Statement.Context, t)
+		conditions, err := s.in(tx.db.Statement.Context, t, now)
 		if err != nil {
 			return ended, err
 		}
@@ -642,7 +663,7 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 }
 
 // Revoke ends all grants of a client or of a user: tokens, unredeemed codes and device
-// authorizations. Tokens that other clients got in a client's grants by exchange (RFC 8693)
+// authorizations (those that expired more than an hour ago are useless already). Tokens that other clients got in a client's grants by exchange (RFC 8693)
 // end, too. In the grants of other clients, only the client's own tokens end, with
 // everything that descends from them.
 //

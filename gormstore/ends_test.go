@@ -80,7 +80,7 @@ func TestALargeSelectionIsWalkedThrough(t *testing.T) {
 					}
 					require.NoError(t, db.Create(&Token{TokenMixin: token}).Error)
 					if i < 30 {
-						code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Authorization: token.Authorization, Code: rand.Text()}}
+						code := &AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: models.AuthorizationCodeMixin{Authorization: token.Authorization, Code: rand.Text(), ExpiresAt: time.Now().Unix() + 60}}
 						require.NoError(t, db.Omit("User").Create(code).Error)
 					}
 				}
@@ -152,6 +152,50 @@ func TestRowsOfOthersHideNothing(t *testing.T) {
 		require.NoError(t, db.Model(&Token{}).Where("refresh_token_revoked_at = 0").Pluck("client_id", &alive).Error)
 		assert.Equal(t, slices.Repeat([]string{"client"}, others), alive, name)
 	}
+}
+
+// lifelongTicket is a single-use credential of the program's own, some of which never expire.
+type lifelongTicket struct {
+	ID                uint
+	Digest            string `gorm:"uniqueIndex"`
+	ClientID          string
+	GrantID           string
+	UsedAt, ExpiresAt int64
+}
+
+func (lifelongTicket) DescribeTable() models.Table {
+	return models.Table{Key: "Digest", Digests: []string{"Digest"}, SpentAt: "UsedAt", ExpiresAt: "ExpiresAt", ZeroIsForever: true, GrantID: "GrantID", ClientID: "ClientID"}
+}
+
+// What could still be exchanged ends, by the clock of any instance. What expired long ago does not
+// have to be found among all that a client ever had.
+func TestWhatIsUselessNeedNotEnd(t *testing.T) {
+	testdb.Each(t, append(slices.Clone(allModels), &lifelongTicket{}), func(t *testing.T, db *gorm.DB) {
+		now := time.Unix(1_800_000_000, 0)
+		expires := map[string]int64{
+			"valid": now.Unix() + 60, "expired": now.Unix() - 60, "nearly an hour": now.Unix() - 3599,
+			"an hour": now.Unix() - 3600, "long ago": now.Unix() - 86400, "never": 0,
+		}
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		for name, expiresAt := range expires {
+			code := models.AuthorizationCodeMixin{Authorization: models.Authorization{ClientID: "client", GrantID: "grant " + name}, Code: name, ExpiresAt: expiresAt}
+			require.NoError(t, db.Omit("User").Create(&AuthorizationCode{UserID: user.ID, AuthorizationCodeMixin: code}).Error)
+			require.NoError(t, db.Create(&lifelongTicket{Digest: name, ClientID: "client", ExpiresAt: expiresAt}).Error)
+		}
+		require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: "client", GrantID: "grant long ago"}, AccessToken: "t"}}).Error)
+		tokens, _ := stores(t, db)
+		tickets, err := gormstore.NewTable[lifelongTicket](db)
+		require.NoError(t, err)
+		require.NoError(t, tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "client", Time: now, More: []gormstore.Erasable{tickets}}))
+		left := func(model any, key, spent string) (names []string) {
+			require.NoError(t, db.Model(model).Where(spent+" = 0").Order(key).Pluck(key, &names).Error)
+			return names
+		}
+		assert.Equal(t, []string{"an hour", "long ago", "never"}, left(&AuthorizationCode{}, "code", "redeemed_at"), "a code that expires at 0 has expired")
+		assert.Equal(t, []string{"an hour", "long ago"}, left(&lifelongTicket{}, "digest", "used_at"))
+		assert.Empty(t, left(&Token{}, "access_token", "refresh_token_revoked_at"))
+	})
 }
 
 // wholeToken has a hook that needs a row with all of its columns.

@@ -24,6 +24,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/endpoint"
 	"github.com/gormoauth/gormoauth/server/grant"
+	"github.com/gormoauth/gormoauth/server/reason"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -469,5 +470,58 @@ func TestAPageBelowAPrefix(t *testing.T) {
 		r.RequestURI = row.line
 		p.Do(page, r)
 		assert.Equal(t, row.want+"?"+query, returnTo, row.line)
+	}
+}
+
+// What the program's own look-up of clients returns as an error is one, also if it is the reason of
+// a refusal, which only a hook may give.
+func TestAReasonIsNoAnswerOfTheOwnLookUp(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	config := p.BareConfig()
+	config.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, reason.New("not this one") }
+	srv, err := server.New(config)
+	require.NoError(t, err)
+	client, err := srv.QueryClient(t.Context(), "client")
+	assert.Nil(t, client)
+	assert.EqualError(t, err, "not this one")
+}
+
+// Storage that says twice that a credential was spent by another request, of which there is no trace, is
+// not asked for ever: the request counts as a reuse.
+func TestASpentCredentialWithoutATrace(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	calls, spent := 0, false
+	p := oauthtest.New(t, db, func(c *server.Config) {
+		save := gormoauth.CreateSaveTokenFunc[oauthtest.Token](db)
+		c.SaveToken = func(ctx context.Context, exchange storage.Exchange) error {
+			if !spent {
+				return save(ctx, exchange)
+			}
+			if calls++; calls > 4 {
+				return errors.New("asked for ever")
+			}
+			return storage.ErrSpent
+		}
+	})
+	client := p.NewClient(nil)
+	for _, row := range []struct {
+		rule  string
+		ask   func() oauthtest.Answer
+		calls int
+	}{
+		{"a code", func() func() oauthtest.Answer {
+			code := p.Code(client, "")
+			return func() oauthtest.Answer { return p.Redeem(client, code) }
+		}(), 1},
+		{"a refresh token", func() func() oauthtest.Answer {
+			token := p.Redeem(client, p.Code(client, "")).Body["refresh_token"]
+			return func() oauthtest.Answer { return p.Refresh(client, token, "") }
+		}(), 2},
+	} {
+		calls, spent = 0, true
+		a := row.ask()
+		spent = false
+		assert.Equal(t, server.InvalidGrant, a.Body["error"], row.rule)
+		assert.Equal(t, row.calls, calls, row.rule)
 	}
 }

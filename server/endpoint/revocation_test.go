@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -172,6 +173,24 @@ func TestTokensOfAnyShapeAreRevoked(t *testing.T) {
 		assert.True(t, p.Valid(again["access_token"]), hint)
 		p.Revoke(client, "token="+again["refresh_token"]+hint)
 		assert.False(t, p.Valid(again["access_token"]), hint)
+	}
+}
+
+// A wrong hint costs a look-up, and that only for an access token: a refresh token says itself what it is.
+func TestAWrongHintCostsALookUp(t *testing.T) {
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.NewClient(nil)
+	tokens := p.Redeem(client, p.Code(client, "")).Body
+	for kind, want := range map[string]map[string]int{
+		"access_token":  {"access_token": 1, "refresh_token": 2, "whatever": 1},
+		"refresh_token": {"access_token": 1, "refresh_token": 1, "whatever": 1},
+	} {
+		for hint, looks := range want {
+			queried := p.Queried(func() {
+				assert.Equal(t, "true", p.Introspect(client, "token="+tokens[kind]+"&token_type_hint="+hint).Body["active"])
+			})
+			assert.Len(t, slices.DeleteFunc(queried, func(table string) bool { return table != "tokens" }), looks, "%s as %s", kind, hint)
+		}
 	}
 }
 

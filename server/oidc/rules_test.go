@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -308,5 +309,28 @@ func TestEveryIDTokenNamesItsSession(t *testing.T) {
 	for rule, text := range all {
 		claims, _ := verify(t, text)
 		assert.Equal(t, sid, claims["sid"], rule)
+	}
+}
+
+// UserInfo takes an access token from the body of a form alone (RFC 6750 section 2.2).
+func TestWhereUserInfoFindsAToken(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client := p.client()
+	token := p.signIn(client, "scope=openid")["access_token"]
+	for _, row := range []struct {
+		method, contentType string
+		status              int
+	}{
+		{http.MethodPost, "application/x-www-form-urlencoded", http.StatusOK},
+		{http.MethodPost, "application/x-www-form-urlencoded; charset=UTF-8", http.StatusOK},
+		{http.MethodPost, "text/plain", http.StatusUnauthorized},
+		{http.MethodPost, "", http.StatusUnauthorized},
+		{http.MethodGet, "application/x-www-form-urlencoded", http.StatusUnauthorized},
+	} {
+		r := httptest.NewRequest(row.method, "/oauth/userinfo", strings.NewReader("access_token="+token))
+		if row.contentType != "" {
+			r.Header.Set("Content-Type", row.contentType)
+		}
+		assert.Equal(t, row.status, p.Serve(r).Status, "%s %s", row.method, row.contentType)
 	}
 }

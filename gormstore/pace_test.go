@@ -26,4 +26,12 @@ func TestThePaceFollowsWhoWaits(t *testing.T) {
 	assert.Equal(t, 2*took, after(1, busy, 2*time.Hour))
 	assert.Equal(t, took, after(1, busy, 48*time.Hour), "it keeps up all the same")
 	assert.Zero(t, after(20, idle, 0), "and they have gone")
+
+	const slow = 3 * time.Millisecond
+	p = &pace{longest: 4}
+	assert.Zero(t, after(1, slow, 0), "a database that is slow by itself")
+	assert.Zero(t, after(1, 2*slow, 0))
+	assert.Equal(t, took, after(1, 3*slow, 0), "and this is more")
+	assert.Zero(t, after(20, idle, 0), "it was not, but busy")
+	assert.Equal(t, took, after(1, slow, 0))
 }

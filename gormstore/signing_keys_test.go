@@ -2,6 +2,7 @@ package gormstore_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 )
@@ -162,4 +164,20 @@ func TestSigningKeyOptions(t *testing.T) {
 	}
 	_, err := newKeys(db, gormstore.SigningKeyOptions{}).SigningKey(t.Context(), jose.RS256, time.Now())
 	assert.ErrorContains(t, err, "SigningKeyOptions.Algorithms")
+}
+
+// A key that was to be discarded and is not, as the database fails, is told: it may have leaked.
+func TestARotationThatDiscardsNothingFails(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, &SigningKey{})
+	now := time.Unix(1_800_000_000, 0)
+	options := gormstore.SigningKeyOptions{Secrets: secretsOf("a")}
+	_, err := newKeys(db, options).SigningKey(t.Context(), jose.ES256, now)
+	require.NoError(t, err)
+	failing := faults.DB(db, &faults.Plan{Next: func(call faults.Call) faults.Fault {
+		if strings.HasPrefix(call.SQL, "UPDATE") {
+			return faults.Fault{Err: errors.New("the disk is full")}
+		}
+		return faults.Fault{}
+	}})
+	assert.ErrorContains(t, newKeys(failing, options).Rotate(t.Context(), jose.ES256, now.Add(time.Hour), true), "the disk is full")
 }

@@ -663,9 +663,9 @@ func (t *Tokens) RevokeUser(ctx context.Context, userID string, now time.Time, m
 }
 
 // Revoke ends all grants of a client or of a user: tokens, unredeemed codes and device
-// authorizations (those that expired more than an hour ago are useless already). Tokens that other clients got in a client's grants by exchange (RFC 8693)
-// end, too. In the grants of other clients, only the client's own tokens end, with
-// everything that descends from them.
+// authorizations (those that expired more than an hour ago are useless already). Tokens that
+// other clients got in a client's grants by exchange (RFC 8693) end, too. In the grants of other
+// clients, only the client's own tokens end, with everything that descends from them.
 //
 // It first raises the generation in the row of the client or the user (models.ClientMixin,
 // models.UserMixin). From then on the server refuses anything that was issued under an

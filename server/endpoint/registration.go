@@ -298,7 +298,7 @@ func isTheirs(ctx context.Context, req *server.Request, client *models.ClientMix
 	}
 	current := *client
 	current.PreviousClientSecret = ""
-	if theirs, err = isSecretOf(ctx, req, &current, secret); theirs || err != nil {
+	if theirs, err = isSecretOf(ctx, req, &current, secret); theirs || err != nil || client.PreviousClientSecret == "" {
 		return theirs, false, err
 	}
 	previous, err = isSecretOf(ctx, req, client, secret)

@@ -35,7 +35,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error, o
 	description := s.config.Translator.Describe(r, f.answer.Description, f.answer.Args...)
 	if f.way == toRedirectURI {
 		if err := s.deliver(w, f.of, f.parameters(description)); err != nil {
-			s.writeError(w, r, err, of) // the new error is not sent to the redirect URI
+			s.writeError(w, r, err, of)
 			return
 		}
 	}

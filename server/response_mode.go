@@ -67,18 +67,21 @@ func usualResponseMode(req *Request) string {
 }
 
 // deliver sends an authorization response to the redirect URI, which has been found to be the
-// client's. On an error nothing was written.
+// client's. On an error nothing was written; the error is shown to the user.
 func (s *Server) deliver(w http.ResponseWriter, req *Request, params url.Values) error {
 	mode, params, err := s.responseParams(req, params)
 	if err != nil {
-		return err
+		return req.stays(err)
 	}
 	noStore(w)
 	if mode == modeFormPost {
 		writeFormPost(w, req.RedirectURI, params)
 		return nil
 	}
-	return header.Redirect(w, responseAddress(req.RedirectURI, mode, params), http.StatusFound)
+	if err := header.Redirect(w, responseAddress(req.RedirectURI, mode, params), http.StatusFound); err != nil {
+		return req.stays(err)
+	}
+	return nil
 }
 
 // responseParams returns the parameters of an authorization response as they are sent, including

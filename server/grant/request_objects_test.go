@@ -354,6 +354,8 @@ func TestEncryptedRequestObjects(t *testing.T) {
 			used++
 			a := p.Decide(p.query("request", encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), key.KeyID, p.sign("nonce", key.KeyID))), "confirm=yes", p.user())
 			assert.NotEmpty(t, a.Query.Get("code"), "%s: %s", key.Algorithm, a.Raw)
+			unnamed := p.query("request", encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), "", p.sign()))
+			assert.Equal(t, http.StatusOK, p.Consent(unnamed).Status, "%s: an object need not name its key", key.Algorithm)
 			for rule, object := range map[string]string{
 				"what is encrypted is signed":  encrypt(key.Key, jose.KeyAlgorithm(key.Algorithm), key.KeyID, `{"client_id":"`+p.client.ClientID+`"}`),
 				"by a key of somebody else":    encrypt(oauthtest.NewKey(t).Public(), jose.ECDH_ES, "", p.sign()),

@@ -1,13 +1,16 @@
 package grant_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"html"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
@@ -202,5 +205,57 @@ func TestJARMAsTheClientAsksForIt(t *testing.T) {
 		named := p.Get("/.well-known/oauth-authorization-server").Body
 		assert.Equal(t, len(server.keys), strings.Count(named["authorization_signing_alg_values_supported"], ",")+1, "the metadata says what there is")
 		assert.Contains(t, named["authorization_encryption_alg_values_supported"], "ECDH-ES")
+	}
+}
+
+// noKeys are keys that cannot be read.
+type noKeys struct{}
+
+var errNoKeys = errors.New("the keys cannot be read")
+
+func (noKeys) SigningKey(context.Context, jose.SignatureAlgorithm, time.Time) (*jose.JSONWebKey, error) {
+	return nil, errNoKeys
+}
+
+func (noKeys) PublicKeys(context.Context, time.Time) (*jose.JSONWebKeySet, error) {
+	return nil, errNoKeys
+}
+
+// If a response cannot be signed or encrypted, the user sees the page of errors: the client is told nothing, and the
+// log has the client.
+func TestAResponseThatCannotBeMadeIsShownToTheUser(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	for _, jarm := range []*grant.JARM{
+		{Keys: noKeys{}},
+		{Keys: gormoauth.CreateSigningKeys[oauthtest.SigningKey](db, gormstore.SigningKeyOptions{})},
+	} {
+		p := oauthtest.New(t, db, func(c *server.Config) {
+			c.RenderError = func(w http.ResponseWriter, _ *http.Request, page server.ErrorPage) {
+				w.WriteHeader(page.Error.Status)
+				_, _ = w.Write([]byte("<p>" + page.Description + page.WayBack))
+			}
+		})
+		require.NoError(t, p.Server.Register(jarm))
+		client := p.StoreClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.Extra = map[string]json.RawMessage{"authorization_encrypted_response_alg": json.RawMessage(`"ECDH-ES"`)}
+		})
+		status, page, cause := http.StatusBadRequest, "<p>The client registered for encrypted responses, but has no key for them.", "the client has no key set"
+		if jarm.Keys == (noKeys{}) {
+			status, page, cause = http.StatusInternalServerError, "<p>The server could not answer the request.", errNoKeys.Error()
+		}
+		for _, mode := range []string{"jwt", "form_post.jwt"} {
+			ask := oauthtest.AuthorizeQuery(client, "state=s&response_mode="+mode)
+			for rule, a := range map[string]oauthtest.Answer{
+				"a code": p.Grant(ask), "a denial": p.Decide(ask, "", nil), "an error": p.Send(http.MethodGet, ask+"&scope=admin", "", p.User),
+			} {
+				assert.Equal(t, status, a.Status, "%s: %s", rule, a.Raw)
+				assert.Equal(t, page, a.Raw, rule)
+				assert.Empty(t, a.To, rule)
+				assert.Equal(t, "no-store", a.Header.Get("Cache-Control"), rule)
+				line := a.Refusal()
+				assert.Contains(t, line.Keys["reason"]+line.Keys["cause"]+line.Keys["fault"], cause, "%s: %v", rule, line)
+				assert.Equal(t, client.ClientID, line.Keys["client_id"], rule)
+			}
+		}
 	}
 }

@@ -233,8 +233,11 @@ func TestFrontChannelLogout(t *testing.T) {
 	p.signIn(p.client())
 	claims, _ := verify(t, p.signIn(one)["id_token"])
 	p.signIn(two)
+	// No policy can name an IPv6 address, so no page could load its frame.
+	p.signIn(p.client("redirect_uris", []string{oauthtest.RedirectURI, "https://[2001:db8::1]/cb"}, "frontchannel_logout_uri", "https://[2001:db8::1]/logout"))
 	ended, err := p.oidc.EndSession(t.Context(), sessionID)
 	require.NoError(t, err)
+	require.Len(t, ended.Clients, 4)
 	frames, err := p.oidc.FrontChannelLogouts(t.Context(), ended)
 	require.NoError(t, err)
 	require.Len(t, frames, 2)

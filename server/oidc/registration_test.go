@@ -145,6 +145,14 @@ func TestRefusalsOfMetadataNameTheRemedy(t *testing.T) {
 	}
 }
 
+// A choice of several subject types is a sentence.
+func TestARefusedSubjectTypeNamesThoseThatThereAre(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	a := p.Register(`{"redirect_uris":["https://client.example/cb"],"subject_type":"secret"}`)
+	assert.Equal(t, http.StatusBadRequest, a.Status)
+	assert.Contains(t, a.Body["error_description"], "is not a supported subject type; choose public or pairwise.")
+}
+
 // What a provider does not have, no client registers for.
 func TestRegistrationAtALesserProvider(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(o *oidc.Provider) {

@@ -79,13 +79,11 @@ func (p *Provider) DeliverLogouts(ctx context.Context) {
 		default:
 			failure = firstFailure
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-wake:
-		case <-timer.C:
+		case <-time.After(pause):
 		}
-		timer.Stop()
 	}
 }
 

@@ -325,6 +325,7 @@ func TestUserInfo(t *testing.T) {
 		assert.Equal(t, "application/jwt", a.Header.Get("Content-Type"))
 		claims, header := verify(t, a.Raw)
 		assert.Equal(t, "ES256", header.Algorithm)
+		assert.InDelta(t, p.Now.Unix(), claims["iat"], 0)
 		assert.Equal(t, []any{oauthtest.Issuer, signed.ClientID, "alice@example.com", p.User.GetUserID()}, []any{claims["iss"], claims["aud"], claims["email"], claims["sub"]})
 
 		private, set := encryptionKeys(t, jose.ECDH_ES)

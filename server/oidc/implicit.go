@@ -144,11 +144,7 @@ func (p *Provider) frontChannel(ctx context.Context, req *server.Request, params
 		sid: p.sid(req.Client, req.Authentication.SessionID), code: code, state: req.State,
 	}
 	if slices.Contains(wanted, "token") {
-		issuance := &server.Issuance{User: req.User, Scope: req.Scope}
-		if code != "" {
-			issuance.GrantID = secret.Present(code).GrantID
-		}
-		response, err := req.IssueToken(ctx, implicitGrantType, issuance)
+		response, err := req.IssueToken(ctx, implicitGrantType, &server.Issuance{User: req.User, Scope: req.Scope, GrantID: secret.Present(code).GrantID})
 		if err != nil {
 			return nil, err
 		}

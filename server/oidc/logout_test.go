@@ -255,6 +255,7 @@ func TestFrontChannelLogout(t *testing.T) {
 	assert.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-src https://one.example https://two.example;")
 	assert.Contains(t, w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'")
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	assert.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
 
 	require.NoError(t, p.DB.Migrator().RenameTable("clients", "away"))
 	w = httptest.NewRecorder()

@@ -130,12 +130,14 @@ func TestASilentClientHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// A client that was away and is back gets its backlog without a pause.
+// A client that was away and is back gets its backlog without a pause, and what nobody need be told of is deleted in the
+// same way.
 func TestABacklogIsDelivered(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
 	var told atomic.Int64
 	client := p.client("backchannel_logout_uri", serve(t, func(http.ResponseWriter, *http.Request) { told.Add(1) }))
 	addLogouts(t, p, client.ClientID, 100, p.Now)
+	addLogouts(t, p, p.client().ClientID, 100, p.Now.Add(-time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

@@ -146,6 +146,25 @@ func TestWhatABatchOfLogoutsHas(t *testing.T) {
 	}
 }
 
+// An outbox for all returns the logouts of a client that was silent as well: they are not sent.
+func TestASilentClientOfAnOutboxForAll(t *testing.T) {
+	q := new(queue)
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(o *oidc.Provider) { o.Logouts = unfair{q} })
+	var asked, told atomic.Int64
+	silent := p.client("backchannel_logout_uri", serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	good := p.client("backchannel_logout_uri", serve(t, func(http.ResponseWriter, *http.Request) { told.Add(1) }))
+	q.enqueue(silent.ClientID, 2).enqueue(good.ClientID, 1)
+	for range 2 {
+		_, err := p.oidc.DeliverDueLogouts(t.Context())
+		require.NoError(t, err)
+	}
+	assert.EqualValues(t, 1, asked.Load())
+	assert.EqualValues(t, 2, told.Load())
+}
+
 // lines collects what is logged.
 type lines struct {
 	all  []slog.Record

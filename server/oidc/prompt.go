@@ -113,10 +113,7 @@ func (*Provider) checkRequestedClaims(req *server.Request, consent *server.Conse
 	if req.User == nil || req.Authorization.Claims == "" {
 		return nil
 	}
-	requested, err := ParseClaims(req.Authorization.Claims)
-	if err != nil {
-		return err
-	}
+	requested := grantedClaims(req.Authorization.Claims) // which CheckAuthorizationRequest has parsed
 	subject := req.Server.Subject(req.Client, req.User.GetUserID())
 	if !requested.IDToken["sub"].allows(subject) || !requested.UserInfo["sub"].allows(subject) {
 		consent.RequireOtherUser()

@@ -21,6 +21,9 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientmeta"
+	"github.com/gormoauth/gormoauth/server/finding"
+	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -35,12 +38,165 @@ func TestWhichClaimsAreSupported(t *testing.T) {
 		"address", "amr", "at_hash", "aud", "auth_time", "azp", "birthdate", "c_hash", "department", "email", "email_verified", "exp", "family_name", "floor", "gender", "given_name", "iat", "iss",
 		"locale", "middle_name", "name", "nickname", "nonce", "phone_number", "phone_number_verified", "picture", "preferred_username", "profile", "s_hash", "sid", "sub", "updated_at", "website", "zoneinfo",
 	}, claims)
+
+	p = newConfiguredProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
+		c.PKCE, c.ScopesSupported = server.PKCEOptional, []string{"openid", "email"}
+	})
+	claims, _ = p.Server.Metadata()["claims_supported"].([]string)
+	assert.Subset(t, claims, []string{"sub", "email", "email_verified"})
+	for _, claim := range []string{"name", "address", "phone_number", "department"} {
+		assert.NotContains(t, claims, claim, "its scope is not supported")
+	}
+}
+
+// A default that a client did not register, or that cannot be read, adds nothing to its request.
+func TestDefaultsOfARequest(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	for text, want := range map[string][2][]string{ // of max_age and of acr_values
+		`{}`: {},
+		`{"default_max_age":60,"default_acr_values":["phr","phrh"]}`: {{"60"}, {"phr phrh"}},
+		`{"default_max_age":0,"default_acr_values":[]}`:              {{"0"}, nil},
+		`{"default_max_age":"60","default_acr_values":"phr"}`:        {},
+		`{"default_max_age":null,"default_acr_values":null}`:         {},
+	} {
+		client := p.StoreClient(func(c *oauthtest.Client) {
+			c.ClientMetadata.Scope = scope
+			require.NoError(t, json.Unmarshal([]byte(text), &c.ClientMetadata.Extra))
+		})
+		consent, err := p.Server.GetConsentGrant(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/authorize?"+query(client), http.NoBody), p.alice())
+		require.NoError(t, err, text)
+		assert.Equal(t, want, [2][]string{consent.Request.Params["max_age"], consent.Request.Params["acr_values"]}, text)
+	}
+}
+
+// bareClient is a client of the program's own, of which the server knows no metadata.
+type bareClient struct{ storage.Client }
+
+// A client need not have metadata: it gets what a client gets that registered none.
+func TestAClientWithoutMetadata(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	find := gormoauth.CreateQueryClientFunc[oauthtest.Client](db)
+	p := newConfiguredProvider(t, db, func(c *server.Config) {
+		c.PKCE = server.PKCEOptional
+		c.QueryClient = func(ctx context.Context, clientID string) (storage.Client, error) {
+			client, err := find(ctx, clientID)
+			if client == nil || err != nil {
+				return nil, err
+			}
+			return bareClient{client}, nil
+		}
+	})
+	client := p.client("default_max_age", 0, "subject_type", "pairwise", "frontchannel_logout_uri", "https://client.example/logout", "initiate_login_uri", "https://client.example/login")
+	tokens := p.signIn(client, "scope=openid email")
+	claims, header := verify(t, tokens["id_token"])
+	assert.Equal(t, []any{p.User.GetUserID(), "RS256"}, []any{claims["sub"], header.Algorithm})
+	assert.Equal(t, "alice@example.com", members(t, p.userInfo(tokens["access_token"]))["email"])
+	ended, err := p.oidc.EndSession(t.Context(), sessionID)
+	require.NoError(t, err)
+	require.Len(t, ended.Clients, 1)
+	frames, err := p.oidc.FrontChannelLogouts(t.Context(), ended)
+	require.NoError(t, err)
+	assert.Empty(t, frames)
+	_, err = p.oidc.InitiateLoginURL(bareClient{client}, oidc.InitiateLogin{})
+	assert.ErrorContains(t, err, "has no initiate_login_uri")
+}
+
+// A token of a client itself has no user whose claims UserInfo could tell, even if every user is served.
+func TestUserInfoOfNobody(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	config := p.BareConfig()
+	config.Clock = func() time.Time { return p.Now }
+	srv, err := server.New(config)
+	require.NoError(t, err)
+	p.Server = srv
+	provider := &oidc.Provider{Keys: signingKeys()}
+	require.NoError(t, errors.Join(srv.RegisterGrant(&grant.ClientCredentials{}), provider.Register(srv, p.Protector)))
+	client := p.NewClient(func(c *oauthtest.Client) {
+		c.ClientMetadata.GrantTypes, c.ClientMetadata.ResponseTypes, c.ClientMetadata.RedirectURIs, c.ClientMetadata.Scope = []string{"client_credentials"}, nil, nil, "openid"
+	})
+	token := p.Token(client, "grant_type=client_credentials&scope=openid")
+	require.Equal(t, "openid", token.Body["scope"], token.Raw)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth/userinfo", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+token.Body["access_token"])
+	a := p.Serve(r)
+	assert.Equal(t, http.StatusUnauthorized, a.Status, a.Raw)
+	assert.Equal(t, "The user or the client of the access token is gone or disabled.", a.Body["error_description"])
+}
+
+// A code of the hybrid flow needs the grant that takes it, which the doctor looks for.
+func TestAHybridCodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)
+	p := oauthtest.New(t, db)
+	code := gormoauth.CreateAuthorizationCodeGrant[oauthtest.AuthorizationCode](db)
+	for name, want := range map[string]bool{"alone": true, "with the grant": false} {
+		config := p.BareConfig()
+		config.RevokeGrant = gormoauth.CreateRevokeGrantFunc[oauthtest.Token](db)
+		srv, err := server.New(config)
+		require.NoError(t, err)
+		provider := &oidc.Provider{Keys: signingKeys()}
+		require.NoError(t, errors.Join(provider.Register(srv, p.Protector), srv.RegisterGrant(&oidc.Hybrid{Provider: provider, Code: code})))
+		if !want {
+			require.NoError(t, srv.RegisterGrant(code))
+		}
+		findings := srv.Diagnose(t.Context())
+		assert.Equal(t, want, slices.ContainsFunc(findings, func(f finding.Finding) bool {
+			return f.Check == "redeemed_by" && strings.Contains(f.Problem, `"authorization_code"`)
+		}), "%s: %s", name, findings)
+	}
+}
+
+// A hook of the program's own may change redirect URIs while a client registers: one that is none is refused.
+func TestARedirectURIThatAHookChanged(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	err := p.oidc.CheckClientMetadata(t.Context(), &server.Request{Server: p.Server}, &models.ClientMetadata{RedirectURIs: []string{"https://client.example/cb", "https://client .example/cb"}})
+	var invalid *clientmeta.Error
+	require.ErrorAs(t, err, &invalid)
+	require.Len(t, invalid.Faults, 1)
+	assert.Equal(t, []string{"redirect_uris", "https://client .example/cb"}, []string{invalid.Faults[0].Member, invalid.Faults[0].Value})
 }
 
 // plainUser is a user of whom the model tells no claims.
 type plainUser struct{ id string }
 
 func (u plainUser) GetUserID() string { return u.id }
+
+// askedUser remembers the scopes of which the claims were asked.
+type askedUser struct {
+	*oauthtest.User
+	scopes *[]string
+}
+
+func (u askedUser) GetClaims(ctx context.Context, scopes []string) (map[string]any, error) {
+	*u.scopes = append(*u.scopes, strings.Join(scopes, " "))
+	return u.User.GetClaims(ctx, scopes)
+}
+
+// A user is asked for the claims of the scopes that were granted, and of those that claims were requested of by name; a
+// claim of no scope belongs to none.
+func TestOfWhichScopesAUserIsAsked(t *testing.T) {
+	var asked []string
+	var user askedUser
+	p := newConfiguredProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(c *server.Config) {
+		c.PKCE = server.PKCEOptional
+		c.QueryUser = func(context.Context, string) (storage.User, error) { return user, nil }
+	})
+	user = askedUser{p.User, &asked}
+	client := p.client()
+	for claims, want := range map[string][]string{
+		``: {"openid profile"}, `{"userinfo":{"email":null}}`: {"openid profile", "email"}, `{"userinfo":{"email":null,"email#de":null,"email_verified":null}}`: {"openid profile", "email"},
+		`{"userinfo":{"shoe_size":null}}`: {"openid profile"}, `{"userinfo":{"shoe_size":null,"floor":null}}`: {"openid profile", "department"},
+	} {
+		more := []string{"scope=openid profile"}
+		if claims != "" {
+			more = append(more, "claims="+claims)
+		}
+		token := p.signIn(client, more...)["access_token"]
+		asked = nil
+		require.Equal(t, http.StatusOK, p.userInfo(token).Status)
+		assert.Equal(t, want, asked, claims)
+	}
+}
 
 // A user model need not know claims, and the program's function may take all of them away.
 func TestAUserWithoutClaims(t *testing.T) {

@@ -91,6 +91,8 @@ func TestDestination(t *testing.T) {
 		"https://app.example:8443/callback": "app.example:8443",
 		"http://127.0.0.1:8081/callback":    "a program on this device (127.0.0.1:8081)",
 		"com.example.app:/callback":         "an app on this device (com.example.app:)",
+		"https://app.example/%zz":           "",
+		"/callback":                         "",
 	} {
 		if got := destination(uri); got != want {
 			t.Errorf("destination(%q) = %q, want %q", uri, got, want)

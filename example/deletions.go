@@ -37,17 +37,16 @@ func (d deletions) run(ctx context.Context, db *gorm.DB, log *slog.Logger) {
 		if err == nil {
 			err = deleteClients(ctx, db, clients)
 		}
-		pause := time.NewTimer(deletionPause)
-		if err == nil {
-			pause.Stop()
-		} else if ctx.Err() == nil {
+		var again <-chan time.Time // never, if nothing is left to do
+		if err != nil && ctx.Err() == nil {
 			log.Error("clients that were deleted are still there", "error", err)
+			again = time.After(deletionPause)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.waiting:
-		case <-pause.C:
+		case <-again:
 		}
 	}
 }

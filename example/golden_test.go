@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"html"
 	"maps"
 	"net/http"
 	"net/url"
@@ -262,16 +263,16 @@ func TestWhatThePagesSay(t *testing.T) {
 // verifierOfPath is the code_verifier of authorizePath, from RFC 7636 appendix B.
 const verifierOfPath = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
-// signOutForm is the form of the page that asks whether to sign out.
-func signOutForm(t *testing.T, page answer) (action string, hidden map[string][]string) {
+// signOutForm is what the button of the page that asks whether to sign out sends.
+func signOutForm(t *testing.T, page answer) (action string, body map[string][]string) {
 	t.Helper()
-	hidden = make(map[string][]string)
+	body = map[string][]string{"confirm": {"yes"}}
 	for _, found := range formPattern.FindAllStringSubmatch(page.body, -1) {
 		if strings.HasPrefix(found[1], "/oauth/end_session") {
 			for _, input := range inputPattern.FindAllStringSubmatch(found[2], -1) {
-				hidden[input[1]] = []string{input[2]}
+				body[input[1]] = []string{input[2]}
 			}
-			return found[1], hidden
+			return html.UnescapeString(found[1]), body
 		}
 	}
 	t.Fatalf("the page (%d) does not ask:\n%s", page.status, page.body)

@@ -199,7 +199,7 @@ func TestTheLogSaysWhyASignInFailed(t *testing.T) {
 	for range wrongPasswords {
 		b.post("/login", form("username", "bob", "password", "correcthorse"))
 	}
-	want(why(b, "bob", "builder"), "level=WARN", "status=429", `reason="there were too many wrong passwords of this user from this address"`)
+	want(why(b, "bob", "builder"), "level=WARN", "status=429", " values.wait=", `reason="there were too many wrong passwords of this user from this address"`)
 	elsewhere := p.visitFrom(t, "127.0.0.8")
 	line := ""
 	for i := 0; !strings.Contains(line, "status=429") && i < 2*wrongPasswordsFromAddress; i++ { // of a slow machine some are forgotten in the meantime

@@ -79,18 +79,8 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 		return nil, err
 	}
 	busy := p.checks.Do(ctx, address, func() (good bool) {
-		// Others from the address may have failed while this one waited.
-		if err = tooMany(ctx, limits, limit.wait); err != nil {
-			return false
-		}
-		why := p.compare(user, password)
-		if why == nil {
-			return true
-		}
-		if err = tooMany(ctx, limits, limit.failed); err == nil {
-			err = why
-		}
-		return false
+		err = p.attempt(ctx, limits, user, password)
+		return err == nil
 	})
 	if busy != nil {
 		return nil, server.TooBusy(passwordPatience, "Many passwords are being checked. Please try again later.")
@@ -99,6 +89,22 @@ func (p *passwords) check(ctx context.Context, address, username, password strin
 		return nil, err
 	}
 	return user, nil
+}
+
+// attempt compares the password once it is its turn, and counts a failure.
+func (p *passwords) attempt(ctx context.Context, limits []limit, user *User, password string) error {
+	// Others from the address may have failed while this one waited.
+	if err := tooMany(ctx, limits, limit.wait); err != nil {
+		return err
+	}
+	why := p.compare(user, password)
+	if why == nil {
+		return nil
+	}
+	if err := tooMany(ctx, limits, limit.failed); err != nil {
+		return err
+	}
+	return why
 }
 
 // compare returns nil if the password is the user's, and otherwise the reason. user is nil if there

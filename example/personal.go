@@ -30,8 +30,8 @@ type personal struct {
 
 var _ oidc.User = (*User)(nil)
 
-// GetClaims makes User an oidc.User. It returns what applications may learn about the user,
-// without empty claims.
+// GetClaims makes User an oidc.User. It returns what applications may learn about the user; the
+// provider leaves out empty texts.
 func (u *User) GetClaims(_ context.Context, scopes []string) (map[string]any, error) {
 	claims := make(map[string]any)
 	if slices.Contains(scopes, "profile") {

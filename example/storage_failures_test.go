@@ -139,6 +139,7 @@ func TestEveryFailureOfStorageIsAPageThatSaysSo(t *testing.T) {
 				return f.send("/login", form("username", "alice", "password", "wonderland"))
 			}
 		},
+		"a sign-in again":         post("/login", "username", "alice", "password", "wonderland"),
 		"somebody else's sign-in": post("/login", "username", "bob", "password", "builder"),
 		"a new secret": func() func() *httptest.ResponseRecorder {
 			id := client()
@@ -147,6 +148,12 @@ func TestEveryFailureOfStorageIsAPageThatSaysSo(t *testing.T) {
 		"the end of a client": func() func() *httptest.ResponseRecorder {
 			id := client()
 			return func() *httptest.ResponseRecorder { return f.send("/clients/"+id+"/delete", form()) }
+		},
+		"a decision on an application's sign-out": func() func() *httptest.ResponseRecorder {
+			f.signIn()
+			page := f.send("/oauth/end_session?client_id=demo-web", nil)
+			path, body := signOutForm(t, answer{status: page.Code, body: page.Body.String()})
+			return func() *httptest.ResponseRecorder { return f.send(path, body) }
 		},
 		"a device": func() func() *httptest.ResponseRecorder {
 			f.signIn()
@@ -184,6 +191,12 @@ func TestEveryFailureOfStorageIsAPageThatSaysSo(t *testing.T) {
 			assert.Contains(t, w.Body.String(), "Something went wrong", "%s: %s", what, f.failed)
 			assert.NotContains(t, w.Body.String(), "fire")
 			assert.Contains(t, f.log.String(), "fire", "%s: %s", what, f.failed)
+			for line := range strings.Lines(f.log.String()) {
+				if strings.Contains(line, `msg="a request failed with an internal error"`) {
+					assert.Contains(t, line, " path=/", what)
+					assert.Contains(t, line, " remote_address=127.0.0.1 ", what)
+				}
+			}
 			require.Less(t, f.fails, 60, what)
 		}
 	}

@@ -239,11 +239,7 @@ func (c *Clients) forgetConsents(tx *tx, clientID string) error {
 }
 
 // withoutConditions returns the same table on a handle without conditions.
-func (t *Table) withoutConditions() *Table {
-	plain := *t
-	plain.db = unconditional(t.db)
-	return &plain
-}
+func (t *Table) withoutConditions() *Table { return t.with(unconditional(t.db)) }
 
 // TellRevocationsTo reports deleted clients to the server's hooks.
 func (r *ClientRegistration) TellRevocationsTo(s *server.Server) {

@@ -30,7 +30,9 @@
 //
 // # The caller's database handle
 //
-// The *gorm.DB is used as it is given, with its scopes and plugins. Reads go to the primary
+// The *gorm.DB is used as it is given, with its scopes and plugins. GORM builds the most
+// frequent statements only once, unless a callback, a hook or a condition of the program
+// takes part in them. Reads go to the primary
 // where gorm.io/plugin/dbresolver is in use. To have the stores join a transaction that the
 // program has begun, use [WithTransaction]; [AfterRollback] repeats the changes that have
 // to stay even if that transaction is rolled back.

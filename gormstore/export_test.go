@@ -21,3 +21,23 @@ func LookBriefly(rows, looks, window int) (restore func()) {
 	lookedUpAtOnce, looksByIndex, windowRows = rows, looks, window
 	return func() { lookedUpAtOnce, looksByIndex, windowRows = a, b, c }
 }
+
+// SentByTheLibrary returns how many statements of a table that GORM built are sent by the
+// library.
+func SentByTheLibrary(of Prunable) (lookups, insertions, changes int) {
+	for _, t := range of.Pruned() {
+		all, _ := t.direct.lookups.of(t.db.Callback().Query())
+		for _, l := range all {
+			lookups += min(len(l.query), 1)
+		}
+		inserts, _ := t.direct.insertions.of(t.db.Callback().Create())
+		for _, i := range inserts {
+			insertions += min(len(i.query), 1)
+		}
+		updates, _ := t.direct.changes.of(t.db.Callback().Update())
+		for _, c := range updates {
+			changes += min(len(c.query), 1)
+		}
+	}
+	return lookups, insertions, changes
+}

@@ -89,13 +89,13 @@ func saysNothing(db *gorm.DB) bool {
 }
 
 // differs reports whether anything is set in a statement that is not set in every
-// statement.
-func differs(stmt reflect.Value) bool {
-	everyOne := []string{"DB", "ConnPool", "Context", "Settings"}
+// statement, except in the fields of these names.
+func differs(stmt reflect.Value, except ...string) bool {
+	inEvery := []string{"DB", "ConnPool", "Context", "Settings"}
 	for i := range stmt.NumField() {
 		value := stmt.Field(i)
 		switch {
-		case slices.Contains(everyOne, stmt.Type().Field(i).Name), value.IsZero():
+		case slices.Contains(inEvery, stmt.Type().Field(i).Name), slices.Contains(except, stmt.Type().Field(i).Name), value.IsZero():
 		case value.Kind() == reflect.Map || value.Kind() == reflect.Slice:
 			if value.Len() > 0 {
 				return true
@@ -116,7 +116,7 @@ func (t *Table) restrict(condition any, args ...any) error {
 	case expressions(restricted) == expressions(t.db):
 		return t.fault("was given an empty condition: a struct or map without values selects every row; write the condition as SQL, such as \"disabled = ?\", false")
 	}
-	t.db = restricted.Session(&gorm.Session{})
+	*t = *t.with(restricted.Session(&gorm.Session{}))
 	return nil
 }
 

@@ -103,9 +103,9 @@ func (t *Table) unbound() *Table {
 
 // bind returns a table of the registry with the handle of this table.
 func (t *Table) bind(known *Table) *Table {
-	table := *known
-	table.db, table.pool, table.turn, table.trail = t.db, t.pool, t.turn, t.trail
-	return &table
+	table := known.with(t.db)
+	table.pool, table.turn, table.trail = t.pool, t.turn, t.trail
+	return table
 }
 
 // only returns the only table of clients or of users of the pool, on a handle without

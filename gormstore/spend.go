@@ -18,11 +18,11 @@ func (t *Tokens) spend(tx *tx, exchange storage.Exchange, row tokenRow) error {
 	if err != nil {
 		return err
 	}
-	marked := from.mark(tx.db, exchange)
+	marked, err := tx.on(from).updateRow(exchange.From, from.spentValues(exchange.Time), from.unspent(exchange)...)
 	switch {
-	case marked.Error != nil:
-		return marked.Error
-	case marked.RowsAffected != 1:
+	case err != nil:
+		return err
+	case marked != 1:
 		return storage.ErrSpent
 	}
 	return t.insert(tx, exchange, row)
@@ -51,25 +51,30 @@ func (t *Tokens) spendsAtOnce(from *Table) bool {
 	return t.table.db.Name() == "postgres" && !from.hooksOnUpdate() && !t.table.hooksOnCreate()
 }
 
-// mark marks the credential as spent unless it already is. The conditions of the handle
-// of tokens do not apply to its table; it was found with those of its own store.
+// mark is the statement that marks the credential as spent unless it already is.
 func (t *Table) mark(db *gorm.DB, exchange storage.Exchange) *gorm.DB {
-	return where(unconditional(db).Model(exchange.From), t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)).
-		Omit(clause.Associations).Updates(t.spentValues(exchange.Time))
+	return where(unconditional(db).Model(exchange.From), t.unspent(exchange)...).
+		Omit(clause.Associations).Updates(t.values(t.spentValues(exchange.Time)))
 }
 
-// spentValues returns the values that a row gets when it is spent.
+// unspent returns the conditions that a credential has not been spent.
+func (t *Table) unspent(exchange storage.Exchange) []clause.Expression {
+	return []clause.Expression{t.is(t.about.Key, exchange.Presented), t.isZero(t.about.SpentAt)}
+}
+
+// spentValues returns the values that a row gets when it is spent, by field.
 func (t *Table) spentValues(now time.Time) map[string]any {
-	values := map[string]any{t.column(t.about.SpentAt): now.Unix()}
+	values := map[string]any{t.about.SpentAt: now.Unix()}
 	for _, field := range t.about.Unspent {
-		values[t.column(field)] = ""
+		values[field] = ""
 	}
 	return values
 }
 
 // tableOf returns the table of a credential that is exchanged for a token. It is an error
 // if the credential is not single use, because no token is issued for a credential that
-// is not spent.
+// is not spent. The conditions of the handle of tokens do not apply to it; it was found with those of its
+// own store.
 func (t *Tokens) tableOf(row storage.CredentialRecord) (*Table, error) {
 	if known, ok := t.spent.Load(reflect.TypeOf(row)); ok {
 		return known.(*Table), nil
@@ -78,7 +83,7 @@ func (t *Tokens) tableOf(row storage.CredentialRecord) (*Table, error) {
 	if !ok || model.DescribeTable().SpentAt == "" {
 		return nil, fmt.Errorf("gormstore: the credential %T is not single use; give it a method DescribeTable that sets SpentAt", row)
 	}
-	table, err := parse(t.table.db, row)
+	table, err := parse(unconditional(t.table.db), row)
 	if err == nil {
 		err = table.describe(model)
 	}

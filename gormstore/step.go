@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"time"
 
 	"gorm.io/gorm"
@@ -301,11 +302,18 @@ func (x *tx) list(conditions []clause.Expression, more ...clause.Expression) (ro
 // the number of inserted rows, which can be less than that of the given rows only if
 // conditions are given.
 func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err error) {
-	db := single(expectingDuplicates(x.db), x.table.hooksOnCreate()).Omit(clause.Associations)
-	if len(conditions) > 0 {
-		db = db.Clauses(conditions...)
+	plain := func() *gorm.DB {
+		return single(expectingDuplicates(x.db), x.table.hooksOnCreate()).Omit(clause.Associations)
 	}
-	result := db.Create(row)
+	if len(conditions) > 0 {
+		result := plain().Clauses(conditions...).Create(row)
+		return result.RowsAffected, result.Error
+	}
+	of := reflect.Indirect(reflect.ValueOf(row))
+	if i := x.insertion(of, plain); i != nil {
+		return i.insert(x, of)
+	}
+	result := plain().Create(row)
 	return result.RowsAffected, result.Error
 }
 
@@ -335,8 +343,12 @@ func (x *tx) update(values map[string]any, conditions ...clause.Expression) (row
 // updateRow is like update, but passes a row that was read before to the hooks of the
 // model.
 func (x *tx) updateRow(row any, values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
+	byColumn, of := x.table.values(values), reflect.ValueOf(row).Elem()
+	if c := x.change(of, byColumn, conditions); c != nil {
+		return c.send(x, of, byColumn, conditions)
+	}
 	db := where(single(x.db, x.table.hooksOnUpdate()).Model(row), conditions...).Omit(clause.Associations)
-	result := db.Updates(x.table.values(values))
+	result := db.Updates(byColumn)
 	return result.RowsAffected, result.Error
 }
 

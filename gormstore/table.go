@@ -32,6 +32,7 @@ type Table struct {
 	pool    *sql.DB       // nil if the handle is a transaction
 	turn    chan struct{} // to write, see turnOf
 	trail   *trail        // the audit trail; nil if there is none
+	direct  *direct       // of db
 
 	// alsoExpired returns a further condition for expired rows, besides the expiry column;
 	// it may be nil.
@@ -116,7 +117,7 @@ func parse(db *gorm.DB, model any) (*Table, error) {
 		return nil, fmt.Errorf("gormstore: %T: %w", model, err)
 	}
 	pool, _ := db.DB() // nil for a handle that is a transaction
-	return &Table{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), pool: pool, turn: turnOf(db), trail: trailOf(db)}, nil
+	return &Table{db: db, schema: stmt.Schema, name: stmt.Schema.ModelType.String(), pool: pool, turn: turnOf(db), trail: trailOf(db), direct: new(direct)}, nil
 }
 
 // columns maps the names of Go fields to the names of their columns.
@@ -329,6 +330,13 @@ func (t *Table) isIndexed(fields ...*schema.Field) bool {
 	})
 }
 
+// with returns the same table on another handle.
+func (t *Table) with(db *gorm.DB) *Table {
+	table := *t
+	table.db, table.direct = db, new(direct)
+	return &table
+}
+
 // newRow returns a pointer to a new row of the program's model.
 func (t *Table) newRow() any { return reflect.New(t.schema.ModelType).Interface() }
 
@@ -414,7 +422,11 @@ func (t *Table) find(ctx context.Context, into any, conditions ...clause.Express
 	tries := newTries(ctx)
 	defer tries.stop()
 	for tries.next() {
-		found, err = t.load(t.primary(tries.ctx), into, conditions...)
+		if l := t.lookup(conditions); l != nil {
+			found, err = l.find(tries.ctx, t, into, conditions)
+		} else {
+			found, err = t.load(t.primary(tries.ctx), into, conditions...)
+		}
 		tries.ended(err)
 	}
 	return found, tries.err

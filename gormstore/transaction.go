@@ -141,6 +141,14 @@ func (t *Table) joined(ctx context.Context, db *gorm.DB) *gorm.DB {
 	return db
 }
 
+// connPool returns what sends the statements of a call with the context.
+func (t *Table) connPool(ctx context.Context) gorm.ConnPool {
+	if tx := t.transaction(ctx); tx != nil {
+		return tx.Statement.ConnPool
+	}
+	return t.db.Statement.ConnPool
+}
+
 // errOwnTurn is returned for a call that would wait for the statement that it is made
 // from.
 var errOwnTurn = errors.New("gormstore: a store is called from within a statement of another store, which holds the only turn to write to SQLite: " +

@@ -106,6 +106,12 @@ func takeMembers(members map[string]json.RawMessage) (m ClientMetadata, faults [
 			faults = append(faults, &strictjson.Error{Path: append([]string{name}, fault.Path...), Reason: fault.Reason})
 		}
 	}
+	return m, append(faults, m.takeExtra(members)...)
+}
+
+// takeExtra sets Extra to the members without a field, and returns a fault for each that is
+// ignored.
+func (m *ClientMetadata) takeExtra(members map[string]json.RawMessage) (faults []*strictjson.Error) {
 	for name, raw := range members {
 		switch {
 		case isNull(raw):
@@ -118,7 +124,25 @@ func takeMembers(members map[string]json.RawMessage) (m ClientMetadata, faults [
 	if len(members) > 0 {
 		m.Extra = members
 	}
-	return m, faults
+	return faults
+}
+
+// readWhole reads metadata in one pass, which is several times as fast as member by member.
+// ok is false if a member would be refused.
+func readWhole(text []byte) (m ClientMetadata, faults []*strictjson.Error, ok bool) {
+	var all struct {
+		knownMetadata
+		Others map[string]json.RawMessage `json:",embed"`
+	}
+	if strictjson.Unmarshal(text, &all) != nil {
+		return m, nil, false
+	}
+	m = ClientMetadata(all.knownMetadata)
+	if isNull(m.JWKs) {
+		m.JWKs = nil
+	}
+	faults = m.takeExtra(all.Others)
+	return m, faults, true
 }
 
 func isNull(raw []byte) bool { return string(raw) == "null" }
@@ -154,6 +178,9 @@ func (m *ClientMetadata) Scan(value any) error {
 func readStored(text []byte) (m ClientMetadata, faults []*strictjson.Error, err error) {
 	if len(text) == 0 || isNull(text) {
 		return m, nil, nil
+	}
+	if whole, faults, ok := readWhole(text); ok {
+		return whole, faults, nil
 	}
 	members, faults, err := strictjson.Stored(text)
 	if err != nil {

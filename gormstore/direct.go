@@ -1,0 +1,372 @@
+package gormstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+)
+
+// Every request finds rows by a key and inserts some, and GORM takes longer to build such a
+// statement and to scan its row than SQLite takes to answer it. So GORM builds each of these
+// statements once, and from then on the library sends it and scans its row itself (see
+// lookup, insertion and change). The text of the statement, its arguments, its transaction and the
+// entry of the logger are those of GORM. GORM still does everything if a callback, hook,
+// scope, clause or type of the program's takes part (see plain).
+
+// maxStatements is the maximum number of statements of one kind that a table keeps. Its
+// store has a few.
+const maxStatements = 16
+
+// direct has the statements of a table that GORM has built.
+type direct struct {
+	lookups    statements[*lookup]
+	insertions statements[*insertion]
+	changes    statements[*change]
+}
+
+// statements are those of one kind. The zero value is ready.
+type statements[S any] struct {
+	mu    sync.Mutex
+	known atomic.Pointer[known[S]]
+}
+
+// known is replaced as a whole.
+type known[S any] struct {
+	callbacks callbacks // with which it was made
+	plain     bool
+	all       []S
+}
+
+// of returns the statements that are known. ok is false if they have to be added; if GORM
+// has to do everything, there are none, and none are to be added.
+func (s *statements[S]) of(processor any) (all []S, plain bool) {
+	k := s.known.Load()
+	if k == nil || k.callbacks != callbacksOf(processor) {
+		return nil, true
+	}
+	return k.all, k.plain
+}
+
+// add builds a statement and keeps it. ok is false if GORM has to do it.
+func (s *statements[S]) add(processor any, plain func() bool, build func() S) (built S, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := known[S]{callbacks: callbacksOf(processor)}
+	if k := s.known.Load(); k != nil && k.callbacks == next.callbacks {
+		next = *k
+	} else {
+		next.plain = hasOwnCallbacks(processor) && plain()
+	}
+	if ok = next.plain && len(next.all) < maxStatements; ok {
+		built = build()
+		next.all = append(slices.Clone(next.all), built)
+	}
+	s.known.Store(&next)
+	return built, ok
+}
+
+// callbacks identifies the callbacks of one of GORM's processors.
+type callbacks struct {
+	first uintptr
+	count int
+}
+
+// callbacksOf returns what changes whenever the program registers a callback, replaces one
+// or removes one.
+func callbacksOf(processor any) callbacks {
+	compiled := reflect.ValueOf(processor).Elem().FieldByName("fns")
+	if compiled.Kind() != reflect.Slice { // a later version of GORM; hasOwnCallbacks is false
+		return callbacks{}
+	}
+	return callbacks{compiled.Pointer(), compiled.Len()}
+}
+
+// hasOwnCallbacks reports whether all callbacks of one of GORM's processors are GORM's own.
+func hasOwnCallbacks(processor any) bool {
+	p := reflect.ValueOf(processor).Elem()
+	all := p.FieldByName("callbacks")
+	if p.FieldByName("fns").Kind() != reflect.Slice || all.Kind() != reflect.Slice || all.Len() == 0 {
+		return false
+	}
+	for i := range all.Len() {
+		handler := all.Index(i).Elem().FieldByName("handler")
+		if handler.Kind() != reflect.Func || !isFunctionOf("gorm.io/gorm/callbacks", handler) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasOwnBuilders reports whether all builders of clauses are the driver's own.
+func hasOwnBuilders(db *gorm.DB) bool {
+	driver := reflect.TypeOf(db.Dialector)
+	if driver.Kind() == reflect.Pointer {
+		driver = driver.Elem()
+	}
+	for _, builder := range db.ClauseBuilders {
+		if !isFunctionOf(driver.PkgPath(), reflect.ValueOf(builder)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isFunctionOf(pkg string, f reflect.Value) bool {
+	of := runtime.FuncForPC(f.Pointer())
+	return of != nil && strings.HasPrefix(of.Name(), pkg+".")
+}
+
+// plain reports whether the handle adds nothing to a statement but conditions that are
+// always the same, and neither the handle nor the model does anything when a statement is
+// built.
+func (t *Table) plain() bool {
+	if reflect.PointerTo(t.schema.ModelType).Implements(reflect.TypeFor[gorm.StatementModifier]()) || t.db.DefaultContextTimeout != 0 {
+		return false
+	}
+	if !hasOwnBuilders(t.db) || differs(reflect.ValueOf(t.db.Statement).Elem(), "Clauses") {
+		return false
+	}
+	for name, c := range t.db.Statement.Clauses {
+		own, ok := c.Expression.(clause.Where)
+		if !ok || name != "WHERE" || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || c.Builder != nil || !areConstant(own.Exprs) {
+			return false
+		}
+	}
+	return true
+}
+
+func areConstant(all []clause.Expression) bool {
+	return !slices.ContainsFunc(all, func(e clause.Expression) bool { return !isConstant(e) })
+}
+
+// isConstant reports whether a condition is the same in every statement.
+func isConstant(e clause.Expression) bool {
+	switch e := e.(type) {
+	case clause.Expr:
+		return !slices.ContainsFunc(e.Vars, func(v any) bool { return !isBindable(v) })
+	case clause.Eq:
+		return isBindable(e.Value)
+	case clause.Neq:
+		return isBindable(e.Value)
+	case clause.AndConditions:
+		return areConstant(e.Exprs)
+	case clause.OrConditions:
+		return areConstant(e.Exprs)
+	case clause.NotConditions:
+		return areConstant(e.Exprs)
+	}
+	return false
+}
+
+// isBindable reports whether a value is exactly one argument of a statement, and not NULL,
+// for which a condition would be another one.
+func isBindable(value any) bool {
+	switch v := value.(type) {
+	case nil, gorm.Valuer, clause.Expression:
+		return false
+	case string, int, int64, uint, bool, time.Time:
+		return true
+	case driver.Valuer:
+		if reflect.ValueOf(v).Kind() == reflect.Pointer {
+			return false
+		}
+		bound, err := v.Value()
+		return err == nil && bound != nil
+	}
+	kind := reflect.TypeOf(value).Kind()
+	return kind == reflect.String || reflect.Int <= kind && kind <= reflect.Uint64
+}
+
+// placeholder stands for a value while GORM builds a statement.
+type placeholder int
+
+// Value makes GORM treat it as a value.
+func (p placeholder) Value() (driver.Value, error) { return int64(p), nil }
+
+// sent is a statement that the library sends itself.
+type sent struct {
+	db     *gorm.DB
+	logger logger.Interface
+	pool   gorm.ConnPool
+	query  string
+	args   []any
+}
+
+// row sends the statement and scans its row, if it returns one.
+func (s *sent) row(ctx context.Context, scan *scans, into reflect.Value) (rows int64, err error) {
+	begin := time.Now()
+	rows, err = s.scan(ctx, scan, into)
+	return s.ended(ctx, begin, rows, err)
+}
+
+// exec sends the statement, and returns how many rows it changed.
+func (s *sent) exec(ctx context.Context) (rows int64, err error) {
+	begin := time.Now()
+	result, err := s.pool.ExecContext(ctx, s.query, s.args...)
+	if err == nil {
+		rows, _ = result.RowsAffected() // as GORM does
+	}
+	return s.ended(ctx, begin, rows, err)
+}
+
+// ended translates the error and tells the logger, as GORM does.
+func (s *sent) ended(ctx context.Context, begin time.Time, rows int64, err error) (int64, error) {
+	if translator, ok := s.db.Dialector.(gorm.ErrorTranslator); ok && err != nil && s.db.TranslateError {
+		err = translator.Translate(err)
+	}
+	s.logger.Trace(ctx, begin, func() (string, int64) {
+		query, args := s.query, s.args
+		if filter, ok := s.logger.(gorm.ParamsFilter); ok {
+			query, args = filter.ParamsFilter(ctx, query, args...)
+		}
+		return s.db.Explain(query, args...), rows
+	}, err)
+	return rows, err
+}
+
+func (s *sent) scan(ctx context.Context, scan *scans, into reflect.Value) (count int64, err error) {
+	rows, err := s.pool.QueryContext(ctx, s.query, s.args...)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if rows.Next() {
+		columns, err := rows.Columns()
+		if err != nil {
+			return 0, err
+		}
+		if err := scan.of(columns).into(ctx, rows, into); err != nil {
+			return 1, err
+		}
+		count = 1
+	}
+	return count, rows.Err()
+}
+
+// scans says how the rows of a statement are scanned. The columns change with the table.
+type scans struct {
+	schema *schema.Schema
+	last   atomic.Pointer[rowScan]
+}
+
+func (s *scans) of(columns []string) *rowScan {
+	if last := s.last.Load(); last != nil && slices.Equal(last.columns, columns) {
+		return last
+	}
+	made := newRowScan(s.schema, columns)
+	s.last.Store(made)
+	return made
+}
+
+// rowScan says where the columns of a row belong in the program's model.
+type rowScan struct {
+	columns []string
+	fields  []*schema.Field // nil for a column that the model does not have
+	basic   []bool          // the field is scanned by a cell, and not by GORM
+}
+
+func newRowScan(of *schema.Schema, columns []string) *rowScan {
+	s := &rowScan{slices.Clone(columns), make([]*schema.Field, len(columns)), make([]bool, len(columns))}
+	for i, name := range columns {
+		if field := of.LookUpField(name); field != nil && field.Readable {
+			s.fields[i], s.basic[i] = field, isBasic(field)
+		}
+	}
+	return s
+}
+
+// isBasic reports whether cell.Scan knows the type of a field.
+func isBasic(field *schema.Field) bool {
+	if field.Serializer != nil {
+		return false
+	}
+	switch reflect.New(field.FieldType).Interface().(type) {
+	case *string, *int64, *int, *uint, *bool, **string:
+		return true
+	}
+	return false
+}
+
+// into scans the current row.
+func (s *rowScan) into(ctx context.Context, rows *sql.Rows, row reflect.Value) error {
+	cells, into := make([]cell, len(s.fields)), make([]any, len(s.fields))
+	for i, field := range s.fields {
+		switch {
+		case field != nil && !s.basic[i]:
+			into[i] = field.NewValuePool.Get()
+			continue
+		case field != nil:
+			cells[i].field = field.ReflectValueOf(ctx, row).Addr().Interface()
+		}
+		into[i] = &cells[i]
+	}
+	if err := rows.Scan(into...); err != nil {
+		return err
+	}
+	for i, field := range s.fields {
+		if field != nil && !s.basic[i] {
+			err := field.Set(ctx, row, into[i])
+			field.NewValuePool.Put(into[i])
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cell scans a column into a field. It leaves the field as it is for NULL, as GORM does.
+type cell struct {
+	field any // a pointer to it; nil if the column is ignored
+}
+
+// Scan is of [sql.Scanner].
+func (c *cell) Scan(value any) error {
+	if value == nil {
+		return nil
+	}
+	switch field := c.field.(type) {
+	case *string:
+		return scanValue(field, value)
+	case *int64:
+		return scanValue(field, value)
+	case *int:
+		return scanValue(field, value)
+	case *uint:
+		return scanValue(field, value)
+	case *bool:
+		return scanValue(field, value)
+	case **string:
+		*field = new(string)
+		return scanValue(*field, value)
+	}
+	return nil
+}
+
+// scanValue converts a value as [sql.Rows.Scan] does.
+func scanValue[V any](field *V, value any) error {
+	if same, ok := value.(V); ok {
+		*field = same
+		return nil
+	}
+	var converted sql.Null[V]
+	err := converted.Scan(value)
+	*field = converted.V
+	return err
+}

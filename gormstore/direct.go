@@ -45,12 +45,12 @@ type statements[S any] struct {
 // known is replaced as a whole.
 type known[S any] struct {
 	callbacks callbacks // with which it was made
+	examined  bool      // plain has been found out; it is true before
 	plain     bool
 	all       []S
 }
 
-// of returns the statements that are known. ok is false if they have to be added; if GORM
-// has to do everything, there are none, and none are to be added.
+// of returns the statements that are known. If plain is false, GORM has to do everything.
 func (s *statements[S]) of(processor any) (all []S, plain bool) {
 	k := s.known.Load()
 	if k == nil || k.callbacks != callbacksOf(processor) {
@@ -59,15 +59,19 @@ func (s *statements[S]) of(processor any) (all []S, plain bool) {
 	return k.all, k.plain
 }
 
-// add builds a statement and keeps it. ok is false if GORM has to do it.
+// add builds a statement and keeps it. ok is false if GORM has to do it. GORM also does the
+// first, because many tables are made for one statement, such as those of the relatives.
 func (s *statements[S]) add(processor any, plain func() bool, build func() S) (built S, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := known[S]{callbacks: callbacksOf(processor)}
-	if k := s.known.Load(); k != nil && k.callbacks == next.callbacks {
-		next = *k
-	} else {
-		next.plain = hasOwnCallbacks(processor) && plain()
+	k, current := s.known.Load(), callbacksOf(processor)
+	if k == nil || k.callbacks != current {
+		s.known.Store(&known[S]{callbacks: current, plain: true})
+		return built, false
+	}
+	next := *k
+	if !next.examined {
+		next.examined, next.plain = true, hasOwnCallbacks(processor) && plain()
 	}
 	if ok = next.plain && len(next.all) < maxStatements; ok {
 		built = build()

@@ -472,3 +472,15 @@ func TestConstantConditionsApply(t *testing.T) {
 		}
 	})
 }
+
+// A table that is used once, as those of relatives are, has nothing built for later.
+func TestTheFirstStatementIsBuiltByGORM(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	tokens, _ := stores(t, db)
+	for _, want := range []int{0, 1, 1} {
+		_, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
+		require.NoError(t, err)
+		lookups, _, _ := gormstore.SentByTheLibrary(tokens)
+		assert.Equal(t, want, lookups)
+	}
+}

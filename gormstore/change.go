@@ -30,7 +30,7 @@ type key struct{}
 func (x *tx) change(row reflect.Value, values map[string]any, conditions []clause.Expression) *change {
 	t, processor := x.table, x.db.Callback().Update()
 	known, ok := t.direct.changes.of(processor)
-	if !ok || row.Type() != t.schema.ModelType || x.db.Statement.Unscoped || x.db.Statement.SkipHooks {
+	if !ok || row.Type() != t.schema.ModelType || x.db.Statement.Unscoped || x.db.Statement.SkipHooks || !isKind(values, conditions) {
 		return nil
 	}
 	keyed := t.hasKey(row)
@@ -46,6 +46,54 @@ func (x *tx) change(row reflect.Value, values map[string]any, conditions []claus
 		return nil
 	}
 	return known[i]
+}
+
+// isKind reports whether a change can be made again with other values. One with an
+// expression that has values of its own cannot.
+func isKind(values map[string]any, conditions []clause.Expression) bool {
+	for _, value := range values {
+		if !isOfCall(value) && !isOfColumns(value) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(conditions, func(e clause.Expression) bool {
+		eq, ok := e.(clause.Eq)
+		return !(ok && isOfCall(eq.Value)) && !isFixed(e)
+	})
+}
+
+// isOfCall reports whether a value is an argument of the statement. A text may be nil.
+func isOfCall(value any) bool {
+	_, isText := value.(*string)
+	return isText || isBindable(value)
+}
+
+// isOfColumns reports whether a value is an expression of columns alone, such as a counter
+// that is incremented.
+func isOfColumns(value any) bool {
+	e, ok := value.(clause.Expr)
+	return ok && !slices.ContainsFunc(e.Vars, func(v any) bool {
+		_, ok := v.(clause.Column)
+		return !ok
+	})
+}
+
+// isFixed reports whether a condition has no other values than 0 and NULL.
+func isFixed(e clause.Expression) bool {
+	areFixed := func(all []clause.Expression) bool {
+		return !slices.ContainsFunc(all, func(e clause.Expression) bool { return !isFixed(e) })
+	}
+	switch e := e.(type) {
+	case clause.Eq:
+		return e.Value == nil || e.Value == 0
+	case clause.Neq:
+		return e.Value == nil || e.Value == 0
+	case clause.AndConditions:
+		return areFixed(e.Exprs)
+	case clause.OrConditions:
+		return areFixed(e.Exprs)
+	}
+	return false
 }
 
 // plainToChange reports whether nothing of the program's takes part when rows are changed.
@@ -83,19 +131,13 @@ func (c *change) makes(values map[string]any, conditions []clause.Expression) bo
 	})
 }
 
-// isLike reports whether a value can be at the place of a known one: either both are of each
-// call, or it is the same constant.
+// isLike reports whether a value can be at the place of a known one: either both are of a
+// call, or both are the same expression.
 func isLike(known, value any) bool {
 	if _, ok := known.(placeholder); ok {
-		return isBindable(value) || isText(value)
+		return isOfCall(value)
 	}
 	return reflect.DeepEqual(known, value)
-}
-
-// isText reports whether a value is a text that need not be there.
-func isText(value any) bool {
-	_, ok := value.(*string)
-	return ok
 }
 
 // newChange has GORM build the statement.
@@ -103,7 +145,7 @@ func (t *Table) newChange(row reflect.Value, values map[string]any, conditions [
 	c := &change{keyed: t.hasKey(row)}
 	number := 0
 	standIn := func(value any) any {
-		if !isBindable(value) && !isText(value) {
+		if !isOfCall(value) {
 			return value
 		}
 		number++

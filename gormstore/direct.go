@@ -44,16 +44,21 @@ type statements[S any] struct {
 
 // known is replaced as a whole.
 type known[S any] struct {
-	callbacks callbacks // with which it was made
-	examined  bool      // plain has been found out; it is true before
+	callbacks reflect.Value // with which it was made
+	examined  bool          // plain has been found out; it is true before
 	plain     bool
 	all       []S
+}
+
+// isMadeWith compares slices: the one that is kept is not freed, so no other has its address.
+func (k *known[S]) isMadeWith(callbacks reflect.Value) bool {
+	return k.callbacks.Pointer() == callbacks.Pointer()
 }
 
 // of returns the statements that are known. If plain is false, GORM has to do everything.
 func (s *statements[S]) of(processor any) (all []S, plain bool) {
 	k := s.known.Load()
-	if k == nil || k.callbacks != callbacksOf(processor) {
+	if k == nil || !k.isMadeWith(callbacksOf(processor)) {
 		return nil, true
 	}
 	return k.all, k.plain
@@ -65,8 +70,8 @@ func (s *statements[S]) add(processor any, plain func() bool, build func() S) (b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, current := s.known.Load(), callbacksOf(processor)
-	if k == nil || k.callbacks != current {
-		s.known.Store(&known[S]{callbacks: current, plain: true})
+	if k == nil || !k.isMadeWith(current) {
+		s.known.Store(&known[S]{callbacks: current.Slice(0, current.Len()), plain: true})
 		return built, false
 	}
 	next := *k
@@ -81,20 +86,13 @@ func (s *statements[S]) add(processor any, plain func() bool, build func() S) (b
 	return built, ok
 }
 
-// callbacks identifies the callbacks of one of GORM's processors.
-type callbacks struct {
-	first uintptr
-	count int
-}
-
-// callbacksOf returns what changes whenever the program registers a callback, replaces one
-// or removes one.
-func callbacksOf(processor any) callbacks {
-	compiled := reflect.ValueOf(processor).Elem().FieldByName("fns")
-	if compiled.Kind() != reflect.Slice { // a later version of GORM; hasOwnCallbacks is false
-		return callbacks{}
+// callbacksOf returns the callbacks of one of GORM's processors. They are another slice as
+// soon as the program registers a callback, replaces one or removes one.
+func callbacksOf(processor any) reflect.Value {
+	if callbacks := reflect.ValueOf(processor).Elem().FieldByName("fns"); callbacks.Kind() == reflect.Slice {
+		return callbacks
 	}
-	return callbacks{compiled.Pointer(), compiled.Len()}
+	return reflect.ValueOf([]any{}) // another version of GORM; hasOwnCallbacks is false
 }
 
 // hasOwnCallbacks reports whether all callbacks of one of GORM's processors are GORM's own.
@@ -136,7 +134,7 @@ func isFunctionOf(pkg string, f reflect.Value) bool {
 // always the same, and neither the handle nor the model does anything when a statement is
 // built.
 func (t *Table) plain() bool {
-	if reflect.PointerTo(t.schema.ModelType).Implements(reflect.TypeFor[gorm.StatementModifier]()) || t.db.DefaultContextTimeout != 0 {
+	if reflect.PointerTo(t.schema.ModelType).Implements(reflect.TypeFor[gorm.StatementModifier]()) {
 		return false
 	}
 	if !hasOwnBuilders(t.db) || differs(reflect.ValueOf(t.db.Statement).Elem(), "Clauses") {
@@ -144,7 +142,7 @@ func (t *Table) plain() bool {
 	}
 	for name, c := range t.db.Statement.Clauses {
 		own, ok := c.Expression.(clause.Where)
-		if !ok || name != "WHERE" || c.BeforeExpression != nil || c.AfterNameExpression != nil || c.AfterExpression != nil || c.Builder != nil || !areConstant(own.Exprs) {
+		if !ok || name != "WHERE" || !areConstant(own.Exprs) {
 			return false
 		}
 	}

@@ -196,7 +196,7 @@ func (tenantClause) Build(clause.Builder)                {}
 func (c tenantClause) ModifyStatement(s *gorm.Statement) { hooks.count++ }
 
 // ofContext is a value that depends on the context of the statement.
-type ofContext struct{}
+type ofContext int
 
 // GormValue returns the value.
 func (ofContext) GormValue(context.Context, *gorm.DB) clause.Expr {
@@ -239,9 +239,10 @@ func TestWhatTheProgramAddsTakesPart(t *testing.T) {
 		"BeforeUpdate":    {ofModel[updatedToken](nil), nil, 1},
 		"ModifyStatement": {ofModel[modifyingToken](nil), nil, 2},
 		"QueryClauses":    {ofModel[tenantToken](nil), nil, 1},
-		"a condition with a value of the context": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB { return db.Where("1 = ?", ofContext{}) }), nil, 2},
+		"a condition with a value of the context": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB { return db.Where("1 = ?", ofContext(1)) }), nil, 2},
+		"a condition with an expression":          {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB { return db.Where("?", ownExpression(1)) }), nil, 2},
 		"a condition of a type of its own": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB {
-			return db.Where(ownExpression{})
+			return db.Where(ownExpression(1))
 		}), nil, 2},
 		"a scope": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB {
 			return db.Scopes(func(db *gorm.DB) *gorm.DB { hooks.count++; return db })
@@ -257,6 +258,7 @@ func TestWhatTheProgramAddsTakesPart(t *testing.T) {
 			tokens, err := test.tokens(t, db)
 			require.NoError(t, err)
 			use(t, tokens, "first")
+			use(t, tokens, "known")
 			if test.later != nil {
 				test.later(t, db)
 			}
@@ -283,7 +285,7 @@ func ofModel[M any, P gormstore.TokenModel[M]](handle func(*gorm.DB) *gorm.DB) f
 }
 
 // ownExpression is a condition that knows only itself what it is.
-type ownExpression struct{}
+type ownExpression int
 
 // Build writes it.
 func (ownExpression) Build(builder clause.Builder) {
@@ -483,4 +485,70 @@ func TestTheFirstStatementIsBuiltByGORM(t *testing.T) {
 		lookups, _, _ := gormstore.SentByTheLibrary(tokens)
 		assert.Equal(t, want, lookups)
 	}
+}
+
+// A program that removes a callback and registers another has as many as before.
+func TestAsManyCallbacksAreNotTheSame(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	tokens, _ := stores(t, db)
+	query := func() {
+		_, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: "a"})
+		require.NoError(t, err)
+	}
+	var first, second seen
+	register := func(name string, of *seen) {
+		require.NoError(t, db.Callback().Query().After("gorm:query").Register(name, of.note))
+	}
+	register("test:first", &first)
+	query()
+	query()
+	require.NoError(t, db.Callback().Query().Remove("test:first"))
+	register("test:second", &second)
+	query()
+	query()
+	assert.Equal(t, []int{2, 2}, []int{first.count, second.count})
+	require.NoError(t, db.Callback().Query().Remove("test:second"))
+	query()
+	query()
+	query()
+	assert.Equal(t, []int{2, 2}, []int{first.count, second.count})
+}
+
+// However many kinds of statements there are, few are kept.
+func TestFewStatementsAreKept(t *testing.T) {
+	assert.Equal(t, 16, gormstore.KeptOf(testdb.Open(t, testdb.SQLiteGo), 100))
+}
+
+// secretive is a logger that shows no arguments.
+type secretive struct{ *statementLog }
+
+// ParamsFilter removes them.
+func (secretive) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
+	return sql, nil
+}
+
+// The logger decides what it is told, and errors are those that the program chose.
+func TestTheLoggerAndErrorsAreThoseOfTheProgram(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for _, translate := range []bool{true, false} {
+			log := &statementLog{Interface: logger.Discard}
+			handle := db.Session(&gorm.Session{Logger: secretive{log}})
+			handle.TranslateError = translate
+			tokens, _ := stores(t, handle)
+			for i := range 3 {
+				name := fmt.Sprint(translate, i)
+				for range 2 {
+					_, err := tokens.Query(t.Context(), storage.TokenQuery{AccessToken: name})
+					require.NoError(t, err)
+				}
+				require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: name}, nil)))
+				asGORM := handle.Session(&gorm.Session{Logger: logger.Discard}).Create(&Token{TokenMixin: models.TokenMixin{AccessToken: name}}).Error
+				assert.Equal(t, errors.Is(asGORM, gorm.ErrDuplicatedKey), errors.Is(tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: name}, nil)), gorm.ErrDuplicatedKey))
+			}
+			assert.Len(t, log.all, 9, "a duplicate is not logged")
+			assert.NotContains(t, strings.Join(log.all, ""), fmt.Sprint(translate))
+			lookups, insertions, _ := gormstore.SentByTheLibrary(tokens)
+			assert.Equal(t, []int{1, 1}, []int{lookups, insertions})
+		}
+	})
 }

@@ -1,5 +1,7 @@
 package gormstore
 
+import "gorm.io/gorm"
+
 // Mixins are all that a model may embed.
 var Mixins = mixins
 
@@ -40,4 +42,14 @@ func SentByTheLibrary(of Prunable) (lookups, insertions, changes int) {
 		}
 	}
 	return lookups, insertions, changes
+}
+
+// KeptOf adds so many statements, and returns how many are kept.
+func KeptOf(db *gorm.DB, n int) int {
+	var s statements[int]
+	for i := range n {
+		s.add(db.Callback().Query(), func() bool { return true }, func() int { return i })
+	}
+	all, _ := s.of(db.Callback().Query())
+	return len(all)
 }

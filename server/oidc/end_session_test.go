@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -201,6 +202,25 @@ func TestASignOutByPOSTIsSentOn(t *testing.T) {
 	assert.Equal(t, url.Values{"client_id": {client.ClientID}, "post_logout_redirect_uri": {after}, "state": {long}}, to.Query())
 	w = p.signOut(p.alice(), http.MethodGet, to.String(), "")
 	assert.Contains(t, w.Body.String(), "asked ", "so that the user is asked")
+
+	// What is exactly as long as an address may be goes on as it is, with the ID token or without it.
+	for _, without := range []bool{false, true} {
+		longest := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {after}, "state": {""}}
+		kept := maps.Clone(longest)
+		if without {
+			kept.Del("id_token_hint")
+			kept.Set("client_id", client.ClientID)
+		}
+		state := strings.Repeat("x", header.MaxAddress-len("/oauth/end_session?"+kept.Encode()))
+		for more, status := range map[string]int{"": http.StatusSeeOther, "x": map[bool]int{false: http.StatusSeeOther, true: http.StatusBadRequest}[without]} {
+			longest.Set("state", state+more)
+			w = p.signOut(nil, http.MethodPost, "/oauth/end_session", longest.Encode(), "Sec-Fetch-Site", "cross-site")
+			assert.Equal(t, status, w.Code)
+			to, err := url.Parse(w.Header().Get("Location"))
+			require.NoError(t, err)
+			assert.Equal(t, more == "" && !without, to.Query().Has("id_token_hint"))
+		}
+	}
 
 	request.Set("state", strings.Repeat("x", header.MaxAddress))
 	w = p.signOut(nil, http.MethodPost, "/oauth/end_session", request.Encode(), "Sec-Fetch-Site", "cross-site")

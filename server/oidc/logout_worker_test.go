@@ -17,8 +17,10 @@ import (
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
+	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/fetch"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/storage"
 )
 
 // outbox is one of the program's own, which fails.
@@ -82,6 +84,56 @@ func TestTheWorkerPausesWhileItsOutboxFails(t *testing.T) {
 		})
 	}
 }
+
+// recovering is an outbox that fails, then has full batches, then fails again.
+type recovering struct {
+	outbox
+
+	full []models.LogoutMixin
+}
+
+func (o *recovering) DueLogouts(context.Context, time.Time, int) ([]models.LogoutMixin, error) {
+	o.looks = append(o.looks, time.Now())
+	switch len(o.looks) {
+	case 4, 5: // there is more
+		return o.full, nil
+	case 8: // there is none
+		return nil, nil
+	}
+	return nil, errors.New("away")
+}
+
+func (*recovering) ClaimLogout(context.Context, *models.LogoutMixin, time.Time) (bool, error) {
+	return true, nil
+}
+
+// Once the outbox works again, the pauses begin anew.
+func TestTheWorkerForgetsFailuresThatAreOver(t *testing.T) {
+	own := new(recovering)
+	for i := range 64 {
+		own.full = append(own.full, models.LogoutMixin{LogoutID: fmt.Sprint(i), ClientID: fmt.Sprint(i)})
+	}
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	config := p.BareConfig()
+	config.QueryClient = func(context.Context, string) (storage.Client, error) { return nil, nil }
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := server.New(config)
+		require.NoError(t, err)
+		provider := &oidc.Provider{Keys: signingKeys(), Fetcher: fetch.New(fetch.Options{}), Logouts: own, Sessions: struct{ oidc.SessionStorage }{}}
+		require.NoError(t, provider.Register(srv, p.Protector))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		provider.DeliverLogouts(ctx)
+	})
+	var pauses []time.Duration
+	for i := range 9 {
+		pauses = append(pauses, own.looks[i+1].Sub(own.looks[i]))
+	}
+	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 0, 0, time.Second, 2 * time.Second, logoutPause, time.Second}, pauses)
+}
+
+// logoutPause is how long the worker waits while there is nothing to do.
+const logoutPause = 5 * time.Second
 
 // addLogouts writes logouts that are due into the outbox.
 func addLogouts(t *testing.T, p *provider, clientID string, n int, due time.Time) {

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +101,53 @@ func TestAClientWithoutMetadata(t *testing.T) {
 	assert.Empty(t, frames)
 	_, err = p.oidc.InitiateLoginURL(bareClient{client}, oidc.InitiateLogin{})
 	assert.ErrorContains(t, err, "has no initiate_login_uri")
+}
+
+// The program learns whom claims are for, and where they go.
+func TestWhatTheProgramLearnsOfAnAccessToken(t *testing.T) {
+	var got oidc.ClaimsInput
+	provider := &oidc.Provider{Keys: signingKeys(), Claims: func(_ context.Context, input *oidc.ClaimsInput) error {
+		got = *input
+		input.Claims["tenant"] = "tea"
+		return nil
+	}}
+	p := oauthtest.New(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	require.NoError(t, provider.Register(p.Server, p.Protector))
+	client := p.NewClient(nil)
+	claims, err := provider.AccessTokenClaims(t.Context(), server.TokenInput{Client: client, User: p.User, Scope: "openid email"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"tenant": "tea"}, claims)
+	assert.Equal(t, oidc.ClaimsInput{Client: client, User: p.User, Scope: "openid email", Target: oidc.InAccessToken, Claims: got.Claims}, got)
+}
+
+// A session is one of its client however long the client's id is, and that client is told of its end.
+func TestTheSessionOfAClientWithADocument(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	documents := gormoauth.CreateMetadataDocuments[oauthtest.Client](p.DB, p.oidc.Fetcher)
+	documents.Scope = "openid"
+	require.NoError(t, p.Server.Register(documents))
+	var told atomic.Int64
+	site := &pagesOf{texts: make(map[string]string)}
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			told.Add(1)
+			return
+		}
+		site.ServeHTTP(w, r)
+	})
+	id := address + "/" + strings.Repeat("client", 40)
+	site.put(strings.TrimPrefix(id, address), `{"client_id":"`+id+`","redirect_uris":["`+oauthtest.RedirectURI+`"],"token_endpoint_auth_method":"none","scope":"openid","backchannel_logout_uri":"`+address+`/logout"}`)
+	ask := "response_type=code&scope=openid&code_challenge_method=S256&code_challenge=" + oauthtest.Challenge + "&redirect_uri=" + url.QueryEscape(oauthtest.RedirectURI) + "&client_id=" + url.QueryEscape(id)
+	code := p.Decide(ask, "confirm=yes", p.alice()).Query.Get("code")
+	a := p.Token(nil, "grant_type=authorization_code&redirect_uri="+url.QueryEscape(oauthtest.RedirectURI)+"&code_verifier="+oauthtest.Verifier+"&client_id="+url.QueryEscape(id)+"&code="+code)
+	require.Equal(t, http.StatusOK, a.Status, a.Raw)
+	ended, err := p.oidc.EndSession(t.Context(), sessionID)
+	require.NoError(t, err)
+	require.Len(t, ended.Clients, 1)
+	assert.Equal(t, id, ended.Clients[0].GetClientID())
+	_, err = p.oidc.DeliverDueLogouts(t.Context())
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, told.Load())
 }
 
 // A token of a client itself has no user whose claims UserInfo could tell, even if every user is served.

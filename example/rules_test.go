@@ -260,6 +260,49 @@ func TestASecretThatCannotBeMade(t *testing.T) {
 	require.ErrorContains(t, err, "or set GORMOAUTH_SECRET")
 }
 
+// A database in memory has no file beside which a secret could be kept.
+func TestTheSecretOfADatabaseInMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	one, two := &config{db: ":memory:", demo: true}, &config{db: ":memory:", demo: true}
+	require.NoError(t, one.readSecrets(noEnvironment, true))
+	require.NoError(t, two.readSecrets(noEnvironment, true))
+	assert.Len(t, one.secrets, 1)
+	assert.NotEqual(t, one.secrets, two.secrets)
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, files)
+}
+
+// However many sessions have expired, all of them are deleted, and no others.
+func TestAllExpiredSessionsAreDeleted(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	now := time.Unix(1_800_000_000, 0)
+	for _, n := range []int{1, 1000, 1001, 2000} {
+		require.NoError(t, f.app.db.Where("1 = 1").Delete(&Session{}).Error)
+		sessions := []Session{{Token: "alive", Data: []byte("{}"), ExpiresAt: now.Unix() + 1}}
+		for i := range n {
+			sessions = append(sessions, Session{Token: strconv.Itoa(i), Data: []byte("{}"), ExpiresAt: now.Unix()})
+		}
+		require.NoError(t, f.app.db.CreateInBatches(sessions, 500).Error)
+		require.NoError(t, deleteExpiredSessions(t.Context(), f.app.db, now))
+		var rows int64
+		require.NoError(t, f.app.db.Model(&Session{}).Count(&rows).Error)
+		assert.EqualValues(t, 1, rows, n)
+	}
+}
+
+// The grants that OAuth 2.1 no longer has are there for the one client that shows them.
+func TestTheLegacyClient(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	f.signIn()
+	page := f.send("/oauth/authorize?"+form("client_id", "demo-legacy", "response_type", "token", "scope", "profile", "redirect_uri", demoRedirectURI, "state", "s").Encode(), nil)
+	path, body := answer{status: page.Code, body: page.Body.String()}.consentForm(t)
+	body.Set("confirm", "yes")
+	assert.Contains(t, f.send(path, body).Header().Get("Location"), "access_token=")
+}
+
 // The demo's accounts are made or none of them, and what somebody else has by such a name stays as it is.
 func TestTheDemoIsMadeAsAWhole(t *testing.T) {
 	t.Parallel()

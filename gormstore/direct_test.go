@@ -144,7 +144,11 @@ func TestTheLibrarySendsWhatGORMWouldSend(t *testing.T) {
 // seen counts where a part of the program takes part.
 type seen struct{ count int }
 
-func (s *seen) note(*gorm.DB) { s.count++ }
+func (s *seen) note(db *gorm.DB) {
+	if !db.DryRun { // as it is while a statement is only built
+		s.count++
+	}
+}
 
 type (
 	foundToken   struct{ PlainToken }
@@ -169,12 +173,12 @@ type (
 
 var hooks seen // tests that use it do not run side by side
 
-func (*foundToken) AfterFind(*gorm.DB) error      { hooks.count++; return nil }
-func (*createdToken) BeforeCreate(*gorm.DB) error { hooks.count++; return nil }
-func (*updatedToken) BeforeUpdate(*gorm.DB) error { hooks.count++; return nil }
+func (*foundToken) AfterFind(tx *gorm.DB) error      { hooks.note(tx); return nil }
+func (*createdToken) BeforeCreate(tx *gorm.DB) error { hooks.note(tx); return nil }
+func (*updatedToken) BeforeUpdate(tx *gorm.DB) error { hooks.note(tx); return nil }
 
 // ModifyStatement is of gorm.StatementModifier.
-func (*modifyingToken) ModifyStatement(*gorm.Statement) { hooks.count++ }
+func (*modifyingToken) ModifyStatement(stmt *gorm.Statement) { hooks.note(stmt.DB) }
 
 // tenant is a column that adds a condition to each query.
 type tenant string
@@ -190,17 +194,17 @@ type tenantClause struct {
 	field *schema.Field
 }
 
-func (tenantClause) Name() string                        { return "tenant" }
-func (tenantClause) MergeClause(*clause.Clause)          {}
-func (tenantClause) Build(clause.Builder)                {}
-func (c tenantClause) ModifyStatement(s *gorm.Statement) { hooks.count++ }
+func (tenantClause) Name() string                         { return "tenant" }
+func (tenantClause) MergeClause(*clause.Clause)           {}
+func (tenantClause) Build(clause.Builder)                 {}
+func (tenantClause) ModifyStatement(stmt *gorm.Statement) { hooks.note(stmt.DB) }
 
 // ofContext is a value that depends on the context of the statement.
 type ofContext int
 
 // GormValue returns the value.
-func (ofContext) GormValue(context.Context, *gorm.DB) clause.Expr {
-	hooks.count++
+func (ofContext) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	hooks.note(db)
 	return clause.Expr{SQL: "?", Vars: []any{1}}
 }
 
@@ -226,7 +230,7 @@ func TestWhatTheProgramAddsTakesPart(t *testing.T) {
 		}, 1},
 		"a callback of queries in the place of GORM's": {ofModel[PlainToken](nil), func(t *testing.T, db *gorm.DB) {
 			own := db.Callback().Query().Get("gorm:query")
-			require.NoError(t, db.Callback().Query().Replace("gorm:query", func(db *gorm.DB) { hooks.count++; own(db) }))
+			require.NoError(t, db.Callback().Query().Replace("gorm:query", func(db *gorm.DB) { hooks.note(db); own(db) }))
 		}, 1},
 		"a callback of creations": {ofModel[PlainToken](nil), func(t *testing.T, db *gorm.DB) {
 			require.NoError(t, db.Callback().Create().Before("gorm:create").Register("test:seen", hooks.note))
@@ -245,11 +249,14 @@ func TestWhatTheProgramAddsTakesPart(t *testing.T) {
 			return db.Where(ownExpression(1))
 		}), nil, 2},
 		"a scope": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB {
-			return db.Scopes(func(db *gorm.DB) *gorm.DB { hooks.count++; return db })
+			return db.Scopes(func(db *gorm.DB) *gorm.DB { hooks.note(db); return db })
 		}), nil, 3},
 		"a builder of a clause": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB {
 			own := db.ClauseBuilders["LIMIT"]
-			db.ClauseBuilders["LIMIT"] = func(c clause.Clause, builder clause.Builder) { hooks.count++; own(c, builder) }
+			db.ClauseBuilders["LIMIT"] = func(c clause.Clause, builder clause.Builder) {
+				hooks.note(builder.(*gorm.Statement).DB)
+				own(c, builder)
+			}
 			return db
 		}), nil, 1},
 	} {
@@ -289,7 +296,7 @@ type ownExpression int
 
 // Build writes it.
 func (ownExpression) Build(builder clause.Builder) {
-	hooks.count++
+	hooks.note(builder.(*gorm.Statement).DB)
 	_, _ = builder.WriteString("1 = 1")
 }
 

@@ -91,7 +91,7 @@ func startDqlite(latency string) (cluster []*Server, err error) {
 	}
 	var program string
 	for i, address := range addresses {
-		h, err := newHome("")
+		h, err := newHome(onDisk, "")
 		if err != nil {
 			return cluster, err
 		}

@@ -26,7 +26,7 @@ const nodes = 3
 func StartGalera(tb testing.TB) []*Server {
 	tb.Helper()
 	needDriver(tb, Galera, drivers.MySQL != nil)
-	cluster, err := newGalera("--innodb-flush-log-at-trx-commit=1")
+	cluster, err := newGalera(onDisk, "--innodb-flush-log-at-trx-commit=1")
 	need(tb, "galera", err)
 	tb.Cleanup(func() { stopAll(cluster) })
 	return cluster
@@ -35,20 +35,20 @@ func StartGalera(tb testing.TB) []*Server {
 // sharedGalera is the cluster that all tests of this process share, and that
 // nobody kills.
 var sharedGalera = sync.OnceValues(func() ([]*Server, error) {
-	cluster, err := newGalera("--innodb-flush-log-at-trx-commit=0")
+	cluster, err := newGalera(inMemory(), "--innodb-flush-log-at-trx-commit=0")
 	if err == nil {
 		atEnd(func() { stopAll(cluster) })
 	}
 	return cluster, err
 })
 
-func newGalera(settings ...string) (cluster []*Server, err error) {
+func newGalera(parent string, settings ...string) (cluster []*Server, err error) {
 	software, err := findGalera()
 	if err != nil {
 		return nil, err
 	}
 	for range attempts {
-		if cluster, err = software.start(settings); err == nil {
+		if cluster, err = software.start(parent, settings); err == nil {
 			return cluster, nil
 		}
 	}
@@ -122,7 +122,7 @@ type member struct {
 
 // start starts the first node, which is the cluster, and then lets the others
 // join it one by one: it sends its data to one at a time.
-func (g galera) start(settings []string) (cluster []*Server, err error) {
+func (g galera) start(parent string, settings []string) (cluster []*Server, err error) {
 	defer func() {
 		if err != nil {
 			stopAll(cluster)
@@ -145,7 +145,7 @@ func (g galera) start(settings []string) (cluster []*Server, err error) {
 	}
 	for _, m := range members {
 		m.everyone = "gcomm://" + strings.Join(everyone, ",")
-		h, err := newHome("mysql")
+		h, err := newHome(parent, "mysql")
 		if err != nil {
 			return cluster, err
 		}

@@ -14,7 +14,7 @@ import (
 // mariaDB is a single server of MariaDB that all tests of this process share, as most
 // programs have one.
 var mariaDB = sync.OnceValues(func() (server *Server, err error) {
-	if server, err = newMariaDB("0"); err == nil {
+	if server, err = newMariaDB(inMemory(), "0"); err == nil {
 		atEnd(server.stop)
 	}
 	return server, err
@@ -25,14 +25,14 @@ var mariaDB = sync.OnceValues(func() (server *Server, err error) {
 func StartMariaDB(tb testing.TB) *Server {
 	tb.Helper()
 	needDriver(tb, MariaDB, drivers.MySQL != nil)
-	server, err := newMariaDB("1")
+	server, err := newMariaDB(onDisk, "1")
 	need(tb, MariaDB, err)
 	tb.Cleanup(server.stop)
 	return server
 }
 
 // newMariaDB starts a server that writes to disk what it commits ("1"), or soon after ("0").
-func newMariaDB(flush string) (server *Server, err error) {
+func newMariaDB(parent, flush string) (server *Server, err error) {
 	if leftOut(MariaDB) {
 		return nil, fmt.Errorf("MariaDB is %w", errMissing)
 	}
@@ -41,18 +41,18 @@ func newMariaDB(flush string) (server *Server, err error) {
 		return nil, err
 	}
 	for range attempts {
-		if server, err = software.startSingle(flush); err == nil {
+		if server, err = software.startSingle(parent, flush); err == nil {
 			return server, nil
 		}
 	}
 	return nil, fmt.Errorf("start MariaDB: %w", err)
 }
 
-func (g galera) startSingle(flush string) (*Server, error) {
+func (g galera) startSingle(parent, flush string) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 
-	h, err := newHome("mysql")
+	h, err := newHome(parent, "mysql")
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func newBouncer(program string, primary *Server) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 
-	h, err := newHome("postgres")
+	h, err := newHome(onDisk, "postgres")
 	if err != nil {
 		return nil, err
 	}

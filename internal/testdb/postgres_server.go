@@ -24,7 +24,7 @@ var quick = []string{"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "aut
 // PostgreSQL is by default. It is gone when the test is.
 func StartPostgres(tb testing.TB) *Server {
 	tb.Helper()
-	server, err := newPostgres()
+	server, err := newPostgres(onDisk)
 	need(tb, "postgres", err)
 	tb.Cleanup(server.stop)
 	return server
@@ -32,14 +32,14 @@ func StartPostgres(tb testing.TB) *Server {
 
 // privatePostgres is the server that all tests of this process share.
 var privatePostgres = sync.OnceValues(func() (*Server, error) {
-	server, err := newPostgres(quick...)
+	server, err := newPostgres(inMemory(), quick...)
 	if err == nil {
 		atEnd(server.stop)
 	}
 	return server, err
 })
 
-func newPostgres(settings ...string) (server *Server, err error) {
+func newPostgres(parent string, settings ...string) (server *Server, err error) {
 	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func newPostgres(settings ...string) (server *Server, err error) {
 		return err
 	}
 	for range attempts {
-		if server, err = newPostgresIn(bin, initdb, settings); err == nil {
+		if server, err = newPostgresIn(parent, bin, initdb, settings); err == nil {
 			return server, nil
 		}
 	}
@@ -57,11 +57,11 @@ func newPostgres(settings ...string) (server *Server, err error) {
 }
 
 // newPostgresIn starts a server on the data directory that fill makes.
-func newPostgresIn(bin string, fill func(ctx context.Context, h *home, data string) error, settings []string) (*Server, error) {
+func newPostgresIn(parent, bin string, fill func(ctx context.Context, h *home, data string) error, settings []string) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 
-	h, err := newHome("postgres")
+	h, err := newHome(parent, "postgres")
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ var replicaPostgres = sync.OnceValues(func() (server *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if server, err = newReplica(primary, append([]string{"-c", "recovery_min_apply_delay=150ms"}, quick...)...); err == nil {
+	if server, err = newReplica(inMemory(), primary, append([]string{"-c", "recovery_min_apply_delay=150ms"}, quick...)...); err == nil {
 		atEnd(server.stop)
 	}
 	return server, err
@@ -154,13 +154,13 @@ var replicaPostgres = sync.OnceValues(func() (server *Server, err error) {
 // It is gone when the test is.
 func StartPostgresReplica(tb testing.TB, primary *Server) *Server {
 	tb.Helper()
-	replica, err := newReplica(primary)
+	replica, err := newReplica(onDisk, primary)
 	need(tb, "postgres", err)
 	tb.Cleanup(replica.stop)
 	return replica
 }
 
-func newReplica(primary *Server, settings ...string) (server *Server, err error) {
+func newReplica(parent string, primary *Server, settings ...string) (server *Server, err error) {
 	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func newReplica(primary *Server, settings ...string) (server *Server, err error)
 		return err
 	}
 	for range attempts {
-		if server, err = newPostgresIn(bin, copyPrimary, settings); err == nil {
+		if server, err = newPostgresIn(parent, bin, copyPrimary, settings); err == nil {
 			return server, nil
 		}
 	}

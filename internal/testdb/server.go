@@ -143,6 +143,10 @@ func stopShared() {
 	shared.stops = nil
 }
 
+// onDisk is the parent of a home whose files are wherever temporary files are: those of servers
+// that a test kills, and whatever has programs in it, which memory may not run.
+const onDisk = ""
+
 // startLimit is how long a server may take to answer.
 const startLimit = time.Minute
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func TestPostgresKeepsWhatItCommitted(t *testing.T) {
 func TestNothingOutlivesTheProcess(t *testing.T) {
 	if os.Getenv("GORMOAUTH_TESTDB_VICTIM") != "" {
 		testdb.OpenInstances(t, testdb.PostgresPgBouncer)
+		fmt.Println(text(t, testdb.Open(t, testdb.SQLiteGo, &note{}), "SELECT file FROM pragma_database_list"))
 		fmt.Println(text(t, dial(t, testdb.StartPostgres(t)), "SHOW data_directory"))
 		select {}
 	}
@@ -57,6 +59,9 @@ func TestNothingOutlivesTheProcess(t *testing.T) {
 	require.NoError(t, victim.Start())
 	lines := bufio.NewScanner(stdout)
 	require.True(t, lines.Scan(), "%v", lines.Err())
+	file := lines.Text()
+	assert.FileExists(t, file)
+	require.True(t, lines.Scan(), "%v", lines.Err())
 	directory := lines.Text()
 	assert.DirExists(t, directory)
 	require.NoError(t, victim.Process.Kill())
@@ -65,4 +70,10 @@ func TestNothingOutlivesTheProcess(t *testing.T) {
 		_, err := os.Stat(filepath.Dir(directory))
 		return os.IsNotExist(err)
 	}, 20*time.Second, 10*time.Millisecond, "its servers and their files are gone")
+	if strings.HasPrefix(file, "/dev/shm/") { // on disk it stays with the other temporary files of a killed test
+		require.Eventually(t, func() bool {
+			_, err := os.Stat(file)
+			return os.IsNotExist(err)
+		}, 20*time.Second, 10*time.Millisecond, "what it had in memory is free")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"gorm.io/driver/sqlite"
@@ -34,9 +35,45 @@ type file struct{ path, dsn string }
 // sqliteFile escapes the path: the name of a repeated subtest ends in #01, and a
 // URI would end before it.
 func sqliteFile(tb testing.TB) file {
-	path := filepath.Join(tb.TempDir(), "test.db")
+	path := filepath.Join(sqliteDirectory(tb), "test.db")
 	escaped := url.URL{Path: filepath.ToSlash(path)}
 	return file{path: path, dsn: "file:" + escaped.EscapedPath()}
+}
+
+// sqliteHome is where this process has its files of SQLite in memory, or "" if they are on disk.
+var sqliteHome = sync.OnceValues(func() (directory string, err error) {
+	parent := inMemory()
+	if parent == onDisk {
+		return "", nil
+	}
+	h, err := newHome(parent, "")
+	if err != nil {
+		return "", err
+	}
+	atEnd(h.remove)
+	return h.dir, nil
+})
+
+// sqliteDirectory returns a fresh directory, which is gone when the test is.
+func sqliteDirectory(tb testing.TB) string {
+	tb.Helper()
+	parent, err := sqliteHome()
+	if err == nil && parent == "" {
+		return tb.TempDir()
+	}
+	var directory string
+	if err == nil {
+		directory, err = os.MkdirTemp(parent, "")
+	}
+	if err != nil {
+		tb.Fatalf("testdb: make a directory: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(directory); err != nil {
+			tb.Errorf("testdb: remove a directory: %v", err)
+		}
+	})
+	return directory
 }
 
 // copied returns what opens a copy of a database in which the models are migrated.

@@ -13,7 +13,7 @@ var errNoSupervisor = fmt.Errorf("what ends private servers, a Unix shell, is %w
 
 type home struct{ dir string }
 
-func newHome(string) (*home, error) { return nil, errNoSupervisor }
+func newHome(string, string) (*home, error) { return nil, errNoSupervisor }
 
 func (*home) remove() {}
 

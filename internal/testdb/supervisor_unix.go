@@ -4,6 +4,7 @@ package testdb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,18 +64,17 @@ type home struct {
 	removed chan struct{}       // closed when the directory is gone
 }
 
-// newHome makes a directory. Many servers refuse to run as root, who therefore hands
-// it to the named account, if one is; that account may be unable to enter root's TMPDIR,
-// but can enter /tmp.
-func newHome(account string) (*home, error) {
+// newHome makes a directory in the parent, or where temporary files are if that is "". Many
+// servers refuse to run as root, who therefore hands it to the named account, if one is; that
+// account may be unable to enter root's TMPDIR, but can enter /tmp.
+func newHome(parent, account string) (*home, error) {
 	h := &home{removed: make(chan struct{})}
-	parent := ""
 	if os.Geteuid() == 0 && account != "" {
 		var err error
 		if h.owner, err = credential(account); err != nil {
 			return nil, err
 		}
-		parent = "/tmp"
+		parent = cmp.Or(parent, "/tmp")
 	}
 	var err error
 	if h.dir, err = os.MkdirTemp(parent, "gormoauth-testdb-"); err != nil {

@@ -19,7 +19,13 @@ const oddText = `ünï字🙂"'\%_`
 // columns: every column of the mixins is read back as it was stored. A column that is
 // shadowed, too short, too narrow or of the wrong character set is not.
 func (k *kit) columns(t *testing.T) {
-	in := k.instances(t)[0]
+	for _, in := range k.instances(t) { // each by the settings of its own connections
+		k.columnsOn(t, in)
+	}
+}
+
+func (k *kit) columnsOn(t *testing.T, in *instance) {
+	t.Helper()
 	request := &server.Request{User: k.user}
 
 	t.Run("token", func(t *testing.T) {

@@ -70,7 +70,7 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 	case PostgresReplica:
 		return openReplicated(tb, models)
 	case PostgresPgBouncer:
-		return OpenPgBouncer(tb, "exec", models...)
+		return OpenPgBouncer(tb, []string{"exec", "exec"}, models...)
 	case MariaDB:
 		dsn := MariaDBDSN(tb, nil)
 		handles = []*gorm.DB{connect(tb, drivers.MySQL(dsn), 16), connect(tb, drivers.MySQL(dsn), 16)}
@@ -89,12 +89,14 @@ func OpenInstances(tb testing.TB, engine string, models ...any) []*gorm.DB {
 	return handles
 }
 
-// OpenPgBouncer is [OpenInstances] behind PgBouncer in transaction mode, with one of the
-// values of default_query_exec_mode of the driver.
-func OpenPgBouncer(tb testing.TB, execMode string, models ...any) []*gorm.DB {
+// OpenPgBouncer is [OpenInstances] behind PgBouncer in transaction mode, with an instance for
+// each of these values of default_query_exec_mode of the driver.
+func OpenPgBouncer(tb testing.TB, execModes []string, models ...any) (handles []*gorm.DB) {
 	tb.Helper()
-	dsn := withParameter(pgBouncerDSN(tb), "default_query_exec_mode", execMode)
-	handles := []*gorm.DB{connect(tb, postgres.Open(dsn), 16), connect(tb, postgres.Open(dsn), 16)}
+	dsn := pgBouncerDSN(tb)
+	for _, mode := range execModes {
+		handles = append(handles, connect(tb, postgres.Open(withParameter(dsn, "default_query_exec_mode", mode)), 16))
+	}
 	migrate(tb, handles[0], models)
 	return handles
 }

@@ -34,10 +34,10 @@ const patience = 20 * time.Millisecond
 
 // oneTurn returns a fetcher that fetches one document at a time, and a function that calls f while another fetch holds
 // that turn.
-func oneTurn(t *testing.T) (fetcher *fetch.Fetcher, busy func(f func())) {
+func oneTurn(t *testing.T) (*fetch.Fetcher, func(f func())) {
 	var asked atomic.Bool
 	held, release := make(chan struct{}), make(chan struct{})
-	fetcher = fetch.New(fetch.Options{AllowPrivateAddresses: true, Concurrency: 1, Timeout: patience, Clock: func() time.Time {
+	fetcher := fetch.New(fetch.Options{AllowPrivateAddresses: true, Concurrency: 1, Timeout: patience, Clock: func() time.Time {
 		if asked.CompareAndSwap(true, false) { // the fetcher has the answer of this address
 			close(held)
 			<-release

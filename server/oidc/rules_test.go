@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/finding"
 	"github.com/gormoauth/gormoauth/server/grant"
 	"github.com/gormoauth/gormoauth/server/oidc"
+	"github.com/gormoauth/gormoauth/server/secret"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -101,6 +103,83 @@ func TestAClientWithoutMetadata(t *testing.T) {
 	assert.Empty(t, frames)
 	_, err = p.oidc.InitiateLoginURL(bareClient{client}, oidc.InitiateLogin{})
 	assert.ErrorContains(t, err, "has no initiate_login_uri")
+}
+
+// knownKeys know their algorithms, and how long they are published.
+type knownKeys struct {
+	keys
+	published time.Duration
+}
+
+func (knownKeys) SignatureAlgorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
+}
+
+func (k knownKeys) PublishedFor() time.Duration { return k.published }
+
+// Each setting is refused from the first value on that cannot work.
+func TestWhichSettingsOfAProviderAreRefused(t *testing.T) {
+	sessions := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...)).oidc
+	for _, row := range []struct {
+		provider oidc.Provider
+		secrets  secret.Keyring
+		fault    string
+	}{
+		{oidc.Provider{Keys: signingKeys()}, nil, ""},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Hour}}, nil, ""},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Hour - 1}}, nil, "IDTokenExpiresIn is longer than signing keys stay published: make gormstore.SigningKeyOptions.KeepFor at least 1h0m0s"},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Minute}, IDTokenExpiresIn: time.Minute}, nil, ""},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Minute}, IDTokenExpiresIn: time.Minute + 1}, nil, "at least 1m0.000000001s"},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Hour}, Algorithms: []jose.SignatureAlgorithm{jose.ES256}}, nil, ""},
+		{oidc.Provider{Keys: knownKeys{signingKeys(), time.Hour}, Algorithms: []jose.SignatureAlgorithm{jose.ES256, jose.PS256}}, nil, "Keys has no key for PS256"},
+		{oidc.Provider{Keys: signingKeys(), PairwiseSalt: make([]byte, 32)}, nil, ""},
+		{oidc.Provider{Keys: signingKeys(), PairwiseSalt: make([]byte, 31)}, nil, "PairwiseSalt must have at least 32 random bytes"},
+		{oidc.Provider{Keys: signingKeys(), PairwiseSalt: make([]byte, 32), PairwiseSubjects: true}, nil, ""},
+		{oidc.Provider{Keys: signingKeys(), PairwiseSubjects: true}, oauthtest.ServerSecrets(), "PairwiseSubjects needs Config.Secrets, and Keys that store the salt"},
+		{oidc.Provider{Keys: signingKeys(), IDTokenExpiresIn: -1}, nil, "must not be negative"},
+		{oidc.Provider{Keys: signingKeys(), SessionExpiresIn: -1}, nil, "must not be negative"},
+		{oidc.Provider{Keys: signingKeys(), LogoutExpiresIn: -1}, nil, "must not be negative"},
+		{oidc.Provider{Keys: signingKeys(), Sessions: sessions.Sessions}, nil, ""},
+		{oidc.Provider{Keys: signingKeys(), Sessions: sessions.Sessions, Logouts: sessions.Logouts, Fetcher: sessions.Fetcher}, nil, ""},
+		{oidc.Provider{Keys: signingKeys(), Sessions: sessions.Sessions, Logouts: sessions.Logouts}, nil, "Logouts needs Sessions"},
+		{oidc.Provider{Keys: signingKeys(), Logouts: sessions.Logouts, Fetcher: sessions.Fetcher}, nil, "Logouts needs Sessions"},
+		{oidc.Provider{}, nil, "Keys is missing"},
+	} {
+		err := row.provider.CheckConfig(&server.Config{Secrets: row.secrets})
+		if row.fault == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, row.fault)
+			assert.NotContains(t, err.Error(), "\n", "it is the only fault")
+		}
+	}
+}
+
+// A client may ask for one of several users, or classes of sign-in (OpenID Connect Core section 5.5.1).
+func TestValuesThatAClaimMayHave(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))
+	client, me := p.client(), `"`+p.User.GetUserID()+`"`
+	for claims, want := range map[string]server.Interaction{
+		`{"id_token":{"sub":null}}`:                                                     server.AskConsent,
+		`{"id_token":{"sub":{"value":` + me + `}}}`:                                     server.AskConsent,
+		`{"id_token":{"sub":{"value":"x"}}}`:                                            server.SignIn,
+		`{"id_token":{"sub":{"values":["x",` + me + `]}}}`:                              server.AskConsent,
+		`{"id_token":{"sub":{"values":["x","y"]}}}`:                                     server.SignIn,
+		`{"id_token":{"sub":{"value":` + me + `,"values":["x"]}}}`:                      server.AskConsent,
+		`{"id_token":{"sub":{"value":"x","values":[` + me + `]}}}`:                      server.AskConsent,
+		`{"id_token":{"sub":{"values":[]}}}`:                                            server.AskConsent,
+		`{"id_token":{"sub":{"value":` + p.User.GetUserID() + `}}}`:                     server.SignIn,
+		`{"userinfo":{"sub":{"values":["x"]}},"id_token":{"sub":{"value":` + me + `}}}`: server.SignIn,
+		`{"id_token":{"acr":{"essential":true,"values":["phr","x"]}}}`:                  server.AskConsent,
+		`{"id_token":{"acr":{"essential":true,"values":["x"]}}}`:                        server.SignIn,
+		`{"id_token":{"acr":{"essential":true,"value":"x"}}}`:                           server.SignIn,
+		`{"id_token":{"acr":{"essential":true}}}`:                                       server.AskConsent,
+		`{"id_token":{"acr":{"values":["x"]}}}`:                                         server.AskConsent,
+		`{"id_token":{"acr":null}}`:                                                     server.AskConsent,
+	} {
+		got, failure := p.ask(p.alice(), query(client, "claims="+claims))
+		assert.Equal(t, want, got, "%s: %s", claims, failure)
+	}
 }
 
 // The program learns whom claims are for, and where they go.

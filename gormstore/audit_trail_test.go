@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,6 +267,12 @@ func TestWhoRegisteredWhat(t *testing.T) {
 		entries := a.take()
 		require.Len(t, entries, 1, "a client that is known by its document is stored once")
 		assert.Equal(t, models.AuditClientRegistered, entries[0].Event)
+		require.NoError(t, a.DB.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: "https://c.example/", GrantID: "g"}, AccessToken: "a", ExpiresAt: a.Now.Unix() + 60}}).Error)
+		for _, want := range []int{1, 0} {
+			require.NoError(t, storage.DeleteClient(oauthtest.Brief(t), "https://c.example/", a.Now))
+			entries := slices.DeleteFunc(a.take(), func(entry Audit) bool { return entry.Event != models.AuditClientDeleted })
+			assert.Len(t, entries, want, "and deleted once")
+		}
 	})
 }
 

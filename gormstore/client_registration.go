@@ -219,7 +219,6 @@ func (r *ClientRegistration) isOthers(ctx context.Context, clientID string) (oth
 	err = retry(ctx, func(ctx context.Context) error {
 		found, err := t.load(t.primary(ctx).Unscoped(), t.newRow(), r.clients.is(clientID))
 		if err != nil || found {
-			others = false
 			return err
 		}
 		others, err = r.clients.exists(t.bare(ctx), clientID)

@@ -183,6 +183,36 @@ func TestWhatAnErrorOfADatabaseMeans(t *testing.T) {
 	}
 }
 
+// Each number that MySQL, MariaDB, Galera or TiDB has for it, and each code of SQLite, whatever its extension says.
+func TestWhatEachNumberMeans(t *testing.T) {
+	for want, numbers := range map[string][]uint16{
+		"collision": {1205, 1020, 3101, 3572, 1021, 1114, 1040, 1203, 8002, 8005, 8022, 9007},
+		"lost":      {1180, 1317, 1927, 3169, 2006, 2013},
+		"refusal":   {1290, 1836, 1792, 1969, 3024},
+		"other":     {1, 1146, 1452},
+	} {
+		for _, number := range numbers {
+			assert.Equal(t, want, gormstore.ClassOf(mysqlError(number, "HY000")), number)
+		}
+	}
+	for want, codes := range map[string][]int{"collision": {5, 6, 13, 15}, "lost": {9, 10}, "other": {1, 4, 7, 8, 11, 12, 14, 16, 19}} {
+		for _, code := range codes {
+			for _, extended := range []int{code, code | 1<<8, code | 7<<8} {
+				assert.Equal(t, want, gormstore.ClassOf(modernc(moderncError(extended))), extended)
+				assert.Equal(t, want, gormstore.ClassOf(mattn(code, extended)), extended)
+			}
+		}
+	}
+	for _, number := range []uint16{1050, 1060, 1061, 1826} {
+		assert.True(t, gormstore.AlreadyExists(fmt.Errorf("create: %w", mysqlError(number, "42000"))), number)
+	}
+	for message, want := range map[string]bool{`Can't create table (errno: 121 "Duplicate key")`: true, `Can't create table (errno: 150)`: false} {
+		assert.Equal(t, want, gormstore.AlreadyExists(&MySQLError{Number: 1005, Message: message}), message)
+	}
+	assert.False(t, gormstore.AlreadyExists(mysqlError(1062, "23000")))
+	assert.False(t, gormstore.AlreadyExists(nil))
+}
+
 func TestAUniqueViolationIsKnownOnEveryDriver(t *testing.T) {
 	for _, err := range []error{
 		postgresError("23505"), mysqlError(1062, "23000"), mattn(19, 1555), modernc(2067),

@@ -16,6 +16,9 @@ const ExaminedRows = examinedRows
 // IsDuplicate reports whether an error is of a key that another row has.
 var IsDuplicate = isDuplicate
 
+// AlreadyExists reports whether an error is of something that MySQL has already.
+var AlreadyExists = alreadyExists
+
 // LookBriefly has an ending look up so many rows at once, look so often by an index, and walk
 // through a table in windows of so many rows, until restored.
 func LookBriefly(rows, looks, window int) (restore func()) {

@@ -194,7 +194,7 @@ func (r *migration) lookBy(x *examination) (m missing, err error) {
 	x.examineModels(r.models)
 	tables, err := engineOf(r.db).tables(x)
 	if err != nil {
-		return m, fmt.Errorf("read the catalog: %w", err)
+		return missing{}, fmt.Errorf("read the catalog: %w", err)
 	}
 	for i, of := range x.models {
 		model, t := r.models[i], tables[of.table.schema.Table]

@@ -3,6 +3,8 @@ package gormstore_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
+	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -391,6 +394,99 @@ func TestPruningThatFindsTheSameRowsEnds(t *testing.T) {
 	err = gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{})
 	require.ErrorContains(t, err, "the database keeps returning the same rows; check whether a plugin changes the statement")
 	assert.EqualValues(t, 5, count(t, db))
+}
+
+// What says of no column that it expires is kept, whatever is pruned beside it.
+func TestATableThatDoesNotExpireIsKept(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, append([]any{&ticket{}}, allModels...)...)
+	tokens, codes := stores(t, db)
+	tickets, err := gormstore.NewTable[ticket](db)
+	require.NoError(t, err)
+	require.NoError(t, db.Create(&ticket{Digest: "d", UsedAt: 1}).Error)
+	expiredTokens(t, db, 3)
+	require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}, tickets))
+	assert.Zero(t, count(t, db))
+	var left int64
+	require.NoError(t, db.Model(&ticket{}).Count(&left).Error)
+	assert.EqualValues(t, 1, left)
+}
+
+// Pruning writes back the log of SQLite, unless somebody else is to do so.
+func TestPruningChecksTheLogOfSQLite(t *testing.T) {
+	for setting, want := range map[string]bool{"PRAGMA wal_autocheckpoint = 1000": true, "PRAGMA wal_autocheckpoint = 0": false} {
+		db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+		expiredTokens(t, db, 3)
+		pool, err := db.DB()
+		require.NoError(t, err)
+		pool.SetMaxOpenConns(1) // a setting of each connection
+		require.NoError(t, db.Exec(setting).Error)
+		recorded, s := record(db)
+		tokens, codes := stores(t, recorded)
+		s.all = nil
+		require.NoError(t, gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}))
+		assert.Equal(t, want, slices.Contains(s.all, "PRAGMA wal_checkpoint(PASSIVE)"), "%s: %v", setting, s.all)
+		assert.Zero(t, count(t, db))
+	}
+}
+
+// A derived secret needs the server's secret that it was derived from: one that is gone is named, and one that is older.
+func TestFromWhichSecretAClientsSecretsAreDerived(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	of := func(letters string) *server.Server {
+		srv, err := server.New(server.Config{
+			Issuer: oauthtest.Issuer, QueryClient: gormoauth.CreateQueryClientFunc[Client](db), SaveToken: gormoauth.CreateSaveTokenFunc[Token](db), Secrets: secretsOf(letters), NoOlderInstances: true, ClientAuthMethods: clientauth.Defaults(),
+		})
+		require.NoError(t, err)
+		require.NoError(t, srv.RegisterClientAuthMethod(&clientauth.ClientSecretJWT{Replays: gormoauth.CreateReplayStorage[oauthtest.Replay](db)}))
+		return srv
+	}
+	_, derived := of("a").NewClientSecret(models.ClientSecretJWT, "c")
+	require.True(t, models.IsDerivedClientSecret(derived))
+	checks := func(letters string) (found []string) {
+		for _, f := range gormstore.DiagnoseFor(t.Context(), of(letters), db, &Client{}) {
+			if strings.HasSuffix(f.Check, "_secret") {
+				found = append(found, f.Check)
+				assert.Contains(t, f.Problem, "from the secret with the id "+strconv.Quote(secretsOf("a").Newest()))
+			}
+		}
+		return found
+	}
+	for name, client := range map[string]models.ClientMixin{
+		"the current one": {ClientID: "c", ClientSecret: derived}, "the previous one": {ClientID: "c", ClientSecret: models.HashClientSecret("x"), PreviousClientSecret: derived},
+	} {
+		require.NoError(t, db.Where("1 = 1").Delete(&Client{}).Error)
+		require.NoError(t, db.Create(&Client{ClientMixin: client}).Error)
+		assert.Empty(t, checks("a"), name)
+		assert.Equal(t, []string{"older_secret"}, checks("ba"), name)
+		assert.Equal(t, []string{"missing_secret"}, checks("b"), name)
+	}
+}
+
+// A client whose row another instance removes meanwhile is deleted once, with one entry.
+func TestTwoInstancesDeleteAClient(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		plugged, err := gorm.Open(db.Dialector, &gorm.Config{ConnPool: db.ConnPool, Logger: db.Logger, TranslateError: db.TranslateError})
+		require.NoError(t, err)
+		removed := 0
+		require.NoError(t, plugged.Callback().Query().After("gorm:query").Register("test:other", func(tx *gorm.DB) {
+			if tx.Statement.Table == "tokens" && removed == 0 {
+				removed++
+				require.NoError(t, tx.Session(&gorm.Session{NewDB: true}).Exec("DELETE FROM clients").Error)
+			}
+		}))
+		audited, err := gormstore.WithAudit[Audit](plugged)
+		require.NoError(t, err)
+		registrations, err := gormstore.NewClientRegistration[Client, Token](audited)
+		require.NoError(t, err)
+		now := time.Unix(1_800_000_000, 0)
+		require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: "c"}}).Error)
+		require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: "c", GrantID: "g"}, AccessToken: "a", ExpiresAt: now.Unix() + 60}}).Error)
+		require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), "c", now))
+		assert.Equal(t, 1, removed)
+		var entries int64
+		require.NoError(t, db.Model(&Audit{}).Where("event = ?", models.AuditClientDeleted).Count(&entries).Error)
+		assert.EqualValues(t, 1, entries)
+	})
 }
 
 // A batch that the database does not finish is tried again with fewer rows, five times.

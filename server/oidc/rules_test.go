@@ -274,6 +274,17 @@ func TestAHybridCodeThatNoGrantTakesIsDiagnosed(t *testing.T) {
 	}
 }
 
+// Where nothing can be delivered, nothing was.
+func TestNothingIsDeliveredWithoutAnOutbox(t *testing.T) {
+	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...), func(o *oidc.Provider) { o.Logouts = nil })
+	for want, provider := range map[string]*oidc.Provider{oidc.ErrNotRegistered.Error(): {}, "oidc: Provider.Logouts is missing, so there is nothing to deliver": p.oidc} {
+		looked, err := provider.DeliverDueLogouts(t.Context())
+		require.EqualError(t, err, want)
+		assert.Zero(t, looked)
+		provider.DeliverLogouts(t.Context()) // returns at once
+	}
+}
+
 // A hook of the program's own may change redirect URIs while a client registers: one that is none is refused.
 func TestARedirectURIThatAHookChanged(t *testing.T) {
 	p := newProvider(t, testdb.Open(t, testdb.SQLiteGo, oauthtest.Models()...))

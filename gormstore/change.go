@@ -166,15 +166,21 @@ func (t *Table) newChange(row reflect.Value, values map[string]any, conditions [
 	if c.keyed && len(t.schema.PrimaryFields) != 1 {
 		return c
 	}
-	model := reflect.New(t.schema.ModelType) // GORM sets the values in it
-	model.Elem().Set(row)
+	// GORM sets the placeholders in the model, also behind a pointer: it shares none with the row.
+	model, own := reflect.New(t.schema.ModelType), any(nil)
+	if c.keyed {
+		own, _ = t.keyOf(row)
+		if t.schema.PrimaryFields[0].Set(context.Background(), model.Elem(), own) != nil {
+			return c
+		}
+	}
 	built := where(t.db.Session(&gorm.Session{DryRun: true, SkipDefaultTransaction: true, Logger: logger.Discard}).Model(model.Interface()), c.conditions...).
 		Omit(clause.Associations).Updates(columns)
 	found, keys := make(map[any]bool), 0
 	for _, arg := range built.Statement.Vars {
 		if _, ok := arg.(placeholder); ok {
 			found[arg] = true
-		} else if value, _ := t.keyOf(row); c.keyed && reflect.DeepEqual(arg, value) {
+		} else if c.keyed && reflect.DeepEqual(arg, own) {
 			arg = key{}
 			keys++
 		}

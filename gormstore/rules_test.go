@@ -489,6 +489,48 @@ func TestTwoInstancesDeleteAClient(t *testing.T) {
 	})
 }
 
+// keylessToken has no primary key of its own.
+type keylessToken struct {
+	UserID *uint
+	models.TokenMixin
+}
+
+func (keylessToken) TableName() string { return "tokens" }
+
+// A statement that is built once, for all later changes, leaves the row that is changed as it was read, and what is
+// written is what was given, with a primary key or without one.
+func TestAChangeIsBuiltBesideItsRow(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		keyed, err := gormstore.NewTokens[Token](db)
+		require.NoError(t, err)
+		keyless, err := gormstore.NewTokens[keylessToken](db)
+		require.NoError(t, err)
+		now := time.Unix(1_800_000_000, 0)
+		for kind, tokens := range map[string]*gormstore.Tokens{"keyed": keyed, "keyless": keyless} {
+			for i := range 4 { // GORM sends the first, and the second builds the statement
+				name := fmt.Sprint(kind, i)
+				old, next := "old "+name, "new "+name
+				require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{
+					Authorization: models.Authorization{GrantID: name}, AccessToken: "a " + name, RefreshToken: &old, RefreshTokenExpiresAt: now.Unix() + 60, ExpiresAt: now.Unix() + 60,
+				}, nil)))
+				found, err := tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: old})
+				require.NoError(t, err)
+				mixin := found.Token.(interface{ AsTokenMixin() *models.TokenMixin }).AsTokenMixin()
+				read := mixin.RefreshToken
+				require.NoError(t, tokens.Save(t.Context(), storage.Exchange{
+					Kind: storage.ExchangeRotate, From: found.Token.(storage.CredentialRecord), Presented: old, Time: now,
+					Token: &models.TokenMixin{Authorization: models.Authorization{GrantID: name}, AccessToken: "b " + name, RefreshToken: &next, RefreshTokenExpiresAt: now.Unix() + 60, ExpiresAt: now.Unix() + 60},
+				}))
+				assert.Equal(t, []string{"old " + name, "new " + name, "new " + name}, []string{*read, next, *mixin.RefreshToken})
+				found, err = tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: next})
+				require.NoError(t, err)
+				require.NotNil(t, found, name)
+				require.NoError(t, tokens.RevokeGrant(t.Context(), name, now))
+			}
+		}
+	})
+}
+
 // A batch that the database does not finish is tried again with fewer rows, five times.
 func TestABatchThatIsTooLargeIsMadeSmaller(t *testing.T) {
 	for failing, ok := range map[int]bool{1: true, 5: true, 6: false} {

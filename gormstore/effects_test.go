@@ -162,10 +162,11 @@ func (r *rows) effect(t *testing.T, name string, db *gorm.DB) (effect string, er
 // Each operation returns and writes what testdata/effects.txt says, in all columns of all tables,
 // and nothing else.
 func TestWhatEachOperationWrites(t *testing.T) {
-	operations := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...)).operations()
+	original := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+	copied, operations := original.copies(t), original.operations()
 	var effects strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
-		r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+		r := copied(t)
 		effect, err := r.effect(t, name, r.db)
 		require.NoError(t, err, name)
 		effects.WriteString(effect)
@@ -183,12 +184,13 @@ func TestALostAnswerIsNotTakenForAnother(t *testing.T) {
 	}
 	sound, err := os.ReadFile("testdata/effects.txt")
 	require.NoError(t, err)
-	operations := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...)).operations()
+	original := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+	copied, operations := original.copies(t), original.operations()
 	var others strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
 		different := make(map[string]bool)
 		for number, injected := 0, 1; injected > 0; number++ {
-			r := newRows(t, testdb.Open(t, testdb.SQLiteGo, allModels...))
+			r := copied(t)
 			plan := &faults.Plan{Next: faults.At(number, faults.Fault{Err: faults.ErrCut, After: true})}
 			effect, err := r.effect(t, name, faults.DB(r.db, plan))
 			if err != nil {

@@ -186,18 +186,30 @@ func New(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider
 	t.Helper()
 	p := &Provider{T: t, DB: db, User: &User{}, Now: time.Unix(1_800_000_000, 0)}
 	p.must(db.Create(p.User).Error)
+	return p.serve(configure)
+}
+
+// On returns the provider, with its user and its time, on a copy of its database. The functions
+// change its configuration first.
+func (p *Provider) On(t testing.TB, db *gorm.DB, configure ...func(*server.Config)) *Provider {
+	t.Helper()
+	return (&Provider{T: t, DB: db, User: p.User, Now: p.Now}).serve(configure)
+}
+
+func (p *Provider) serve(configure []func(*server.Config)) *Provider {
+	p.T.Helper()
 	config := server.Config{Issuer: Issuer, Clock: p.clock, Secrets: ServerSecrets()}
 	for _, f := range configure {
 		f(&config)
 	}
 	config.Logger = Logger(config.Logger)
-	srv, err := gormoauth.New(db, config, gormoauth.Clients[Client](), gormoauth.Tokens[Token](),
+	srv, err := gormoauth.New(p.DB, config, gormoauth.Clients[Client](), gormoauth.Tokens[Token](),
 		gormoauth.AuthorizationCodes[AuthorizationCode](), gormoauth.Users[User]("disabled = ?", false))
 	p.must(err)
 	p.Server = srv
 	p.must(srv.RegisterGrant(&grant.Password{AuthenticateUser: p.authenticate}))
 	p.must(srv.RegisterGrant(&grant.Implicit{}))
-	p.Protector = p.NewProtector(resource.Config{Clock: config.Clock}, gormoauth.CreateBearerTokenValidator[Token](db))
+	p.Protector = p.NewProtector(resource.Config{Clock: config.Clock}, gormoauth.CreateBearerTokenValidator[Token](p.DB))
 	return p
 }
 

@@ -76,14 +76,44 @@ func sqliteDirectory(tb testing.TB) string {
 	return directory
 }
 
+// Copies returns what opens copies of a database of [SQLiteGo] as it is now.
+func Copies(tb testing.TB, db *gorm.DB) func(tb testing.TB) *gorm.DB {
+	tb.Helper()
+	var path string
+	err := db.Exec("PRAGMA wal_checkpoint(TRUNCATE)").Error
+	if err == nil {
+		err = db.Raw("SELECT file FROM pragma_database_list").Scan(&path).Error
+	}
+	var content []byte
+	if err == nil {
+		content, err = os.ReadFile(path)
+	}
+	if err != nil {
+		tb.Fatalf("testdb: read a database: %v", err)
+	}
+	return func(tb testing.TB) *gorm.DB {
+		tb.Helper()
+		return connect(tb, goSQLite(writtenFile(tb, content).dsn), 8)
+	}
+}
+
+// writtenFile writes the content of a database to a fresh file.
+func writtenFile(tb testing.TB, content []byte) file {
+	tb.Helper()
+	file := sqliteFile(tb)
+	if err := os.WriteFile(file.path, content, 0o600); err != nil {
+		tb.Fatalf("testdb: copy a database: %v", err)
+	}
+	return file
+}
+
 // copied returns what opens a copy of a database in which the models are migrated.
 func copied(tb testing.TB, dialector func(dsn string) gorm.Dialector, driver string, models []any) func() gorm.Dialector {
 	tb.Helper()
-	file := sqliteFile(tb)
+	var content []byte // an empty file is an empty database
 	if len(models) > 0 {
-		if err := os.WriteFile(file.path, migratedFile(tb, dialector, driver, models), 0o600); err != nil {
-			tb.Fatalf("testdb: copy a database: %v", err)
-		}
+		content = migratedFile(tb, dialector, driver, models)
 	}
-	return func() gorm.Dialector { return dialector(file.dsn) }
+	dsn := writtenFile(tb, content).dsn
+	return func() gorm.Dialector { return dialector(dsn) }
 }

@@ -86,7 +86,7 @@ func Copies(tb testing.TB, db *gorm.DB) func(tb testing.TB) *gorm.DB {
 	}
 	var content []byte
 	if err == nil {
-		content, err = os.ReadFile(path)
+		content, err = os.ReadFile(path) //nolint:gosec // the file of the database
 	}
 	if err != nil {
 		tb.Fatalf("testdb: read a database: %v", err)
@@ -101,7 +101,7 @@ func Copies(tb testing.TB, db *gorm.DB) func(tb testing.TB) *gorm.DB {
 func writtenFile(tb testing.TB, content []byte) file {
 	tb.Helper()
 	file := sqliteFile(tb)
-	if err := os.WriteFile(file.path, content, 0o600); err != nil {
+	if err := os.WriteFile(file.path, content, 0o600); err != nil { //nolint:gosec // a fresh file
 		tb.Fatalf("testdb: copy a database: %v", err)
 	}
 	return file

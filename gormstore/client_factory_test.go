@@ -349,3 +349,24 @@ func TestTheFactoryMakesAnAPI(t *testing.T) {
 		assert.ErrorIs(t, factory.SetAPIResources(t.Context(), "unknown", "https://api.example"), gormstore.ErrNoClient)
 	})
 }
+
+// A client gets its primary key from the database, or keeps the one that the program set.
+func TestACreatedClientHasItsKey(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		factory, err := gormstore.NewClientFactory[Client](db, oauthtest.New(t, db).Server)
+		require.NoError(t, err)
+		known := make(map[uint]bool)
+		for _, id := range []uint{0, 0, 0, 7_777, 0} {
+			client := &Client{ID: id, ClientMixin: models.ClientMixin{ClientMetadata: models.ClientMetadata{GrantTypes: []string{"client_credentials"}}}}
+			_, err := factory.Create(t.Context(), client)
+			require.NoError(t, err)
+			if id != 0 {
+				assert.Equal(t, id, client.ID)
+			}
+			assert.NotZero(t, client.ID)
+			assert.False(t, known[client.ID])
+			known[client.ID] = true
+			assert.Equal(t, client.ID, stored(t, db, client.ClientID).ID)
+		}
+	})
+}

@@ -164,6 +164,18 @@ type (
 		PlainToken
 		Tenant tenant
 	}
+	createsToken struct {
+		PlainToken
+		Column createsColumn
+	}
+	updatesToken struct {
+		PlainToken
+		Column updatesColumn
+	}
+	placedToken struct {
+		PlainToken
+		Place place
+	}
 	PlainToken struct {
 		ID     uint
 		UserID *uint
@@ -186,6 +198,33 @@ type tenant string
 // QueryClauses adds the condition.
 func (tenant) QueryClauses(field *schema.Field) []clause.Interface {
 	return []clause.Interface{tenantClause{field: field}}
+}
+
+type (
+	createsColumn string
+	updatesColumn string
+)
+
+// CreateClauses takes part in each creation.
+func (createsColumn) CreateClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{tenantClause{}}
+}
+
+// UpdateClauses takes part in each update.
+func (updatesColumn) UpdateClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{tenantClause{}}
+}
+
+// place is stored by an expression.
+type place string
+
+// GormDataType is the column's type.
+func (place) GormDataType() string { return "text" }
+
+// GormValue is the expression.
+func (p place) GormValue(_ context.Context, db *gorm.DB) clause.Expr {
+	hooks.note(db)
+	return clause.Expr{SQL: "?", Vars: []any{string(p)}}
 }
 
 type tenantClause struct {
@@ -242,6 +281,9 @@ func TestWhatTheProgramAddsTakesPart(t *testing.T) {
 		"BeforeCreate":    {ofModel[createdToken](nil), nil, 1},
 		"BeforeUpdate":    {ofModel[updatedToken](nil), nil, 1},
 		"ModifyStatement": {ofModel[modifyingToken](nil), nil, 2},
+		"CreateClauses":   {ofModel[createsToken](nil), nil, 1},
+		"UpdateClauses":   {ofModel[updatesToken](nil), nil, 1},
+		"GormValue":       {ofModel[placedToken](nil), nil, 1},
 		"QueryClauses":    {ofModel[tenantToken](nil), nil, 1},
 		"a condition with a value of the context": {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB { return db.Where("1 = ?", ofContext(1)) }), nil, 2},
 		"a condition with an expression":          {ofModel[PlainToken](func(db *gorm.DB) *gorm.DB { return db.Where("?", ownExpression(1)) }), nil, 2},
@@ -307,15 +349,18 @@ func TestTimesAreSet(t *testing.T) {
 		db = db.Session(&gorm.Session{NowFunc: func() time.Time { return now }})
 		tokens, err := gormstore.NewTokens[datedToken](db)
 		require.NoError(t, err)
-		for _, name := range []string{"1", "2"} {
+		for _, name := range []string{"1", "2", "3"} {
 			refresh, next := "r"+name, "n"+name
 			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "a" + name, RefreshToken: &refresh}, nil)))
 			created := now
+			var row datedToken
+			require.NoError(t, db.Where("access_token = ?", "a"+name).First(&row).Error)
+			assert.True(t, created.Equal(row.UpdatedAt), row.UpdatedAt)
 			now = now.Add(time.Hour)
 			found, err := tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: refresh})
 			require.NoError(t, err)
 			require.NoError(t, tokens.Save(t.Context(), storage.Exchange{Kind: storage.ExchangeRotate, From: found.Token, Presented: refresh, Token: &models.TokenMixin{AccessToken: "b" + name, RefreshToken: &next}}))
-			var row datedToken
+			row = datedToken{}
 			require.NoError(t, db.Where("access_token = ?", "b"+name).First(&row).Error)
 			assert.True(t, created.Equal(row.CreatedAt), row.CreatedAt)
 			assert.True(t, now.Equal(row.UpdatedAt), row.UpdatedAt)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"slices"
-	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -52,29 +51,11 @@ func (t *Table) hasDefault(row reflect.Value) bool {
 
 // plainToInsert reports whether nothing of the program's takes part when a row is inserted.
 func (t *Table) plainToInsert() bool {
-	return t.plain() && !t.hooksOnCreate() && len(t.schema.CreateClauses) == 0 && !slices.ContainsFunc(t.schema.Fields, func(field *schema.Field) bool {
-		return field.DBName != "" && !isOneArgument(field)
-	})
+	return t.plain() && !t.hooksOnCreate() && len(t.schema.CreateClauses) == 0
 }
 
-// isOneArgument reports whether each value of a field is one argument of a statement.
-func isOneArgument(field *schema.Field) bool {
-	if field.Serializer != nil {
-		return true
-	}
-	for of := field.FieldType; ; of = of.Elem() {
-		switch {
-		case of.Implements(reflect.TypeFor[gorm.Valuer]()), of.Implements(reflect.TypeFor[clause.Expression]()):
-			return false
-		case of.Implements(valuer), of == reflect.TypeFor[time.Time](), of == reflect.TypeFor[[]byte]():
-			return true
-		case of.Kind() != reflect.Pointer:
-			return of.Kind() == reflect.String || reflect.Bool <= of.Kind() && of.Kind() <= reflect.Float64
-		}
-	}
-}
-
-// newInsertion has GORM build the statement for a row.
+// newInsertion has GORM build the statement for a row. GORM has to insert all rows if the
+// arguments are not the values of the fields, as for a type that is stored by an expression.
 func (t *Table) newInsertion(db *gorm.DB, row reflect.Value) *insertion {
 	i := &insertion{scan: scans{schema: t.schema}}
 	built := db.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Create(row.Addr().Interface())

@@ -30,7 +30,7 @@ type key struct{}
 func (x *tx) change(row reflect.Value, values map[string]any, conditions []clause.Expression) *change {
 	t, processor := x.table, x.db.Callback().Update()
 	known, ok := t.direct.changes.of(processor)
-	if !ok || row.Type() != t.schema.ModelType || x.db.Statement.Unscoped || x.db.Statement.SkipHooks || !isKind(values, conditions) {
+	if !ok || row.Type() != t.schema.ModelType || !isKind(values, conditions) {
 		return nil
 	}
 	keyed := t.hasKey(row)

@@ -465,7 +465,7 @@ func TestARowIsWhatGORMMakesOfIt(t *testing.T) {
 		assert.Equal(t, 1, lookups)
 		assert.Equal(t, "preset", empty.FromDB)
 
-		for range 2 {
+		for range 3 {
 			require.NoError(t, tokens.Save(t.Context(), issueOf(&models.TokenMixin{AccessToken: "saved"}, nil)))
 			var saved, created motleyToken
 			require.NoError(t, db.Where("access_token = ?", "saved").First(&saved).Error)

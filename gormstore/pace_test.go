@@ -7,6 +7,14 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
+// On SQLite all others wait while a batch is removed, so that its batches are short and its rests long.
+func TestThePaceOfADatabase(t *testing.T) {
+	one := &Table{turn: make(chan struct{}, 1)}
+	assert.Equal(t, &pace{table: one, longBatch: 2 * time.Millisecond, longest: 8, factor: 8}, one.pace())
+	many := new(Table)
+	assert.Equal(t, &pace{table: many, longBatch: 25 * time.Millisecond, longest: 4, factor: 1}, many.pace())
+}
+
 // Pruning takes all of the time while nobody else is there, and a bounded part of it while
 // others wait, which is larger the further it is behind.
 func TestThePaceFollowsWhoWaits(t *testing.T) {

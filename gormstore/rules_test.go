@@ -1,6 +1,7 @@
 package gormstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,15 +14,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server"
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/device"
+	"github.com/gormoauth/gormoauth/server/on"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -529,6 +533,40 @@ func TestAChangeIsBuiltBesideItsRow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Each part of a statement but its conditions would become part of every statement, and is named.
+func TestPartsOfAStatementThatAHandleCannotHave(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	column := clause.Column{Name: "id"}
+	for want, part := range map[string]clause.Interface{
+		"SELECT": clause.Select{Columns: []clause.Column{column}}, "GROUP BY": clause.GroupBy{Columns: []clause.Column{column}}, "ORDER BY": clause.OrderBy{Columns: []clause.OrderByColumn{{Column: column}}},
+		"LIMIT": clause.Limit{Offset: 1}, "FOR": clause.Locking{Strength: "UPDATE"}, "ON CONFLICT": clause.OnConflict{DoNothing: true}, "RETURNING": clause.Returning{Columns: []clause.Column{column}},
+		"SET": clause.Set{{Column: column, Value: 1}}, "VALUES": clause.Values{Columns: []clause.Column{column}, Values: [][]any{{1}}},
+	} {
+		_, err := gormstore.NewTokens[Token](db.Clauses(part))
+		require.ErrorContains(t, err, "a clause "+want+", which would become part of every statement")
+	}
+	_, err := gormstore.NewTokens[Token](db.Clauses(clause.Where{Exprs: []clause.Expression{clause.Eq{Column: column, Value: 1}}}))
+	require.NoError(t, err)
+}
+
+// The server is told of grants that ended, and not of a client that had none.
+func TestOnlyWhatEndsIsTold(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	p := newProvider(t, db)
+	var told []string
+	require.NoError(t, p.Server.Register(on.TokenRevoked(func(_ context.Context, _ *server.Request, revoked server.Revocation) {
+		told = append(told, revoked.ClientID)
+	})))
+	tokens, err := gormstore.NewTokens[Token](db)
+	require.NoError(t, err)
+	tokens.TellRevocationsTo(p.Server)
+	require.NoError(t, db.Create(&Token{TokenMixin: models.TokenMixin{Authorization: models.Authorization{ClientID: "some", GrantID: "g"}, AccessToken: "a", ExpiresAt: p.Now.Unix() + 60}}).Error)
+	for _, client := range []string{"none", "some"} {
+		require.NoError(t, tokens.RevokeClient(underway.Shorten(t.Context(), 0), client, p.Now))
+	}
+	assert.Equal(t, []string{"some"}, told)
 }
 
 // A batch that the database does not finish is tried again with fewer rows, five times.

@@ -477,6 +477,8 @@ func TestARowIsWhatGORMMakesOfIt(t *testing.T) {
 			created.ID = saved.ID
 			assert.Equal(t, created, saved)
 		}
+		_, insertions, _ := gormstore.SentByTheLibrary(tokens)
+		assert.Equal(t, 1, insertions)
 	})
 }
 

@@ -77,14 +77,16 @@ func (i *insertion) args(db *gorm.DB, row reflect.Value) (args []any, err error)
 	args = make([]any, len(i.fields))
 	for n, field := range i.fields {
 		value, isZero := field.ValueOf(ctx, row)
-		if set := field.DefaultValueInterface; isZero && (set != nil || field.AutoCreateTime > 0 || field.AutoUpdateTime > 0) {
-			if set == nil {
-				set = db.NowFunc()
-			}
-			if err := field.Set(ctx, row, set); err != nil {
-				return nil, err
-			}
+		switch {
+		case !isZero:
+		case field.DefaultValueInterface != nil:
+			value, err = field.DefaultValueInterface, field.Set(ctx, row, field.DefaultValueInterface)
+		case field.AutoCreateTime > 0 || field.AutoUpdateTime > 0:
+			err = field.Set(ctx, row, db.NowFunc())
 			value, _ = field.ValueOf(ctx, row)
+		}
+		if err != nil {
+			return nil, err
 		}
 		args[n] = value
 	}

@@ -29,14 +29,14 @@ type key struct{}
 // are names of columns.
 func (x *tx) change(row reflect.Value, values map[string]any, conditions []clause.Expression) *change {
 	t, processor := x.table, x.db.Callback().Update()
-	known, ok := t.direct.changes.of(processor)
+	known, ok := t.direct.changes.of(x.db, processor)
 	if !ok || row.Type() != t.schema.ModelType || !isKind(values, conditions) {
 		return nil
 	}
 	keyed := t.hasKey(row)
 	i := slices.IndexFunc(known, func(c *change) bool { return c.keyed == keyed && c.makes(values, conditions) })
 	if i < 0 {
-		added, ok := t.direct.changes.add(processor, t.plainToChange, func() *change { return t.newChange(row, values, conditions) })
+		added, ok := t.direct.changes.add(x.db, processor, t.plainToChange, func() *change { return t.newChange(row, values, conditions) })
 		if !ok {
 			return nil
 		}

@@ -45,20 +45,21 @@ type statements[S any] struct {
 // known is replaced as a whole.
 type known[S any] struct {
 	callbacks reflect.Value // with which it was made
+	builders  uintptr       // of clauses, with which it was made
 	examined  bool          // plain has been found out; it is true before
 	plain     bool
 	all       []S
 }
 
 // isMadeWith compares slices: the one that is kept is not freed, so no other has its address.
-func (k *known[S]) isMadeWith(callbacks reflect.Value) bool {
-	return k.callbacks.Pointer() == callbacks.Pointer()
+func (k *known[S]) isMadeWith(callbacks reflect.Value, builders uintptr) bool {
+	return k.callbacks.Pointer() == callbacks.Pointer() && k.builders == builders
 }
 
 // of returns the statements that are known. If plain is false, GORM has to do everything.
-func (s *statements[S]) of(processor any) (all []S, plain bool) {
+func (s *statements[S]) of(db *gorm.DB, processor any) (all []S, plain bool) {
 	k := s.known.Load()
-	if k == nil || !k.isMadeWith(callbacksOf(processor)) {
+	if k == nil || !k.isMadeWith(callbacksOf(processor), sumOf(db.ClauseBuilders)) {
 		return nil, true
 	}
 	return k.all, k.plain
@@ -66,12 +67,12 @@ func (s *statements[S]) of(processor any) (all []S, plain bool) {
 
 // add builds a statement and keeps it. ok is false if GORM has to do it. GORM also does the
 // first, because many tables are made for one statement, such as those of the relatives.
-func (s *statements[S]) add(processor any, plain func() bool, build func() S) (built S, ok bool) {
+func (s *statements[S]) add(db *gorm.DB, processor any, plain func() bool, build func() S) (built S, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, current := s.known.Load(), callbacksOf(processor)
-	if k == nil || !k.isMadeWith(current) {
-		s.known.Store(&known[S]{callbacks: current.Slice(0, current.Len()), plain: true})
+	k, current, builders := s.known.Load(), callbacksOf(processor), sumOf(db.ClauseBuilders)
+	if k == nil || !k.isMadeWith(current, builders) {
+		s.known.Store(&known[S]{callbacks: current.Slice(0, current.Len()), builders: builders, plain: true})
 		return built, false
 	}
 	next := *k
@@ -95,6 +96,14 @@ func callbacksOf(processor any) reflect.Value {
 	return reflect.ValueOf([]any{}) // another version of GORM; hasOwnCallbacks is false
 }
 
+// sumOf returns what changes when the program adds a builder of a clause, or replaces one.
+func sumOf(builders map[string]clause.ClauseBuilder) (sum uintptr) {
+	for _, builder := range builders {
+		sum += reflect.ValueOf(builder).Pointer()
+	}
+	return sum
+}
+
 // hasOwnCallbacks reports whether all callbacks of one of GORM's processors are GORM's own.
 func hasOwnCallbacks(processor any) bool {
 	p := reflect.ValueOf(processor).Elem()
@@ -111,14 +120,20 @@ func hasOwnCallbacks(processor any) bool {
 	return true
 }
 
-// hasOwnBuilders reports whether all builders of clauses are the driver's own.
-func hasOwnBuilders(db *gorm.DB) bool {
-	driver := reflect.TypeOf(db.Dialector)
-	if driver.Kind() == reflect.Pointer {
-		driver = driver.Elem()
+// isDrivers reports whether the dialector and all builders of clauses are of a driver that is
+// known to write the same statement every time. Those of the program's own may look at the
+// context.
+func isDrivers(db *gorm.DB) bool {
+	dialector := reflect.TypeOf(db.Dialector)
+	if dialector.Kind() == reflect.Pointer {
+		dialector = dialector.Elem()
+	}
+	pkg := dialector.PkgPath()
+	if !strings.HasPrefix(pkg, "gorm.io/driver/") && pkg != "github.com/glebarez/sqlite" {
+		return false
 	}
 	for _, builder := range db.ClauseBuilders {
-		if !isFunctionOf(driver.PkgPath(), reflect.ValueOf(builder)) {
+		if !isFunctionOf(pkg, reflect.ValueOf(builder)) {
 			return false
 		}
 	}
@@ -137,7 +152,7 @@ func (t *Table) plain() bool {
 	if reflect.PointerTo(t.schema.ModelType).Implements(reflect.TypeFor[gorm.StatementModifier]()) {
 		return false
 	}
-	if !hasOwnBuilders(t.db) || differs(reflect.ValueOf(t.db.Statement).Elem(), "Clauses") {
+	if !isDrivers(t.db) || differs(reflect.ValueOf(t.db.Statement).Elem(), "Clauses") {
 		return false
 	}
 	for name, c := range t.db.Statement.Clauses {
@@ -159,9 +174,9 @@ func isConstant(e clause.Expression) bool {
 	case clause.Expr:
 		return !slices.ContainsFunc(e.Vars, func(v any) bool { return !isBindable(v) })
 	case clause.Eq:
-		return isBindable(e.Value)
+		return isName(e.Column) && isBindable(e.Value) && !isValuer(e.Value)
 	case clause.Neq:
-		return isBindable(e.Value)
+		return isConstant(clause.Eq(e))
 	case clause.AndConditions:
 		return areConstant(e.Exprs)
 	case clause.OrConditions:
@@ -170,6 +185,22 @@ func isConstant(e clause.Expression) bool {
 		return areConstant(e.Exprs)
 	}
 	return false
+}
+
+// isName reports whether the column of a condition is just a name.
+func isName(column any) bool {
+	switch column.(type) {
+	case string, clause.Column:
+		return true
+	}
+	return false
+}
+
+// isValuer reports whether a value is computed for each statement. If it is NULL once, the
+// condition is another one.
+func isValuer(value any) bool {
+	_, ok := value.(driver.Valuer)
+	return ok
 }
 
 // isBindable reports whether a value is exactly one argument of a statement, and not NULL,

@@ -31,15 +31,15 @@ func LookBriefly(rows, looks, window int) (restore func()) {
 // library.
 func SentByTheLibrary(of Prunable) (lookups, insertions, changes int) {
 	for _, t := range of.Pruned() {
-		all, _ := t.direct.lookups.of(t.db.Callback().Query())
+		all, _ := t.direct.lookups.of(t.db, t.db.Callback().Query())
 		for _, l := range all {
 			lookups += min(len(l.query), 1)
 		}
-		inserts, _ := t.direct.insertions.of(t.db.Callback().Create())
+		inserts, _ := t.direct.insertions.of(t.db, t.db.Callback().Create())
 		for _, i := range inserts {
 			insertions += min(len(i.query), 1)
 		}
-		updates, _ := t.direct.changes.of(t.db.Callback().Update())
+		updates, _ := t.direct.changes.of(t.db, t.db.Callback().Update())
 		for _, c := range updates {
 			changes += min(len(c.query), 1)
 		}
@@ -51,9 +51,9 @@ func SentByTheLibrary(of Prunable) (lookups, insertions, changes int) {
 func KeptOf(db *gorm.DB, n int) int {
 	var s statements[int]
 	for i := range n {
-		s.add(db.Callback().Query(), func() bool { return true }, func() int { return i })
+		s.add(db, db.Callback().Query(), func() bool { return true }, func() int { return i })
 	}
-	all, _ := s.of(db.Callback().Query())
+	all, _ := s.of(db, db.Callback().Query())
 	return len(all)
 }
 

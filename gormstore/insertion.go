@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -23,12 +24,12 @@ type insertion struct {
 // with which GORM would do it.
 func (x *tx) insertion(row reflect.Value, plain func() *gorm.DB) *insertion {
 	t, processor := x.table, x.db.Callback().Create()
-	known, ok := t.direct.insertions.of(processor)
+	known, ok := t.direct.insertions.of(x.db, processor)
 	if !ok || row.Type() != t.schema.ModelType || t.hasDefault(row) {
 		return nil
 	}
 	if len(known) == 0 {
-		added, ok := t.direct.insertions.add(processor, t.plainToInsert, func() *insertion { return t.newInsertion(plain(), row) })
+		added, ok := t.direct.insertions.add(x.db, processor, t.plainToInsert, func() *insertion { return t.newInsertion(plain()) })
 		if !ok {
 			return nil
 		}
@@ -51,19 +52,42 @@ func (t *Table) hasDefault(row reflect.Value) bool {
 
 // plainToInsert reports whether nothing of the program's takes part when a row is inserted.
 func (t *Table) plainToInsert() bool {
-	return t.plain() && !t.hooksOnCreate() && len(t.schema.CreateClauses) == 0
+	_, setsTimes := t.db.Get("gorm:update_track_time") // also those that are not zero
+	return !setsTimes && t.plain() && !t.hooksOnCreate() && len(t.schema.CreateClauses) == 0 && !slices.ContainsFunc(t.schema.Fields, func(field *schema.Field) bool {
+		return field.DBName != "" && !isOneArgument(field)
+	})
 }
 
-// newInsertion has GORM build the statement for a row. GORM has to insert all rows if the
-// arguments are not the values of the fields, as for a type that is stored by an expression.
-func (t *Table) newInsertion(db *gorm.DB, row reflect.Value) *insertion {
-	i := &insertion{scan: scans{schema: t.schema}}
-	built := db.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Create(row.Addr().Interface())
+// isOneArgument reports whether each value of a field is one argument of a statement. A single row
+// does not show it: a field behind a pointer that is nil is one argument, whatever its type.
+func isOneArgument(field *schema.Field) bool {
+	if field.Serializer != nil {
+		return true
+	}
+	for of := field.FieldType; ; of = of.Elem() {
+		switch {
+		case of.Implements(reflect.TypeFor[gorm.Valuer]()), of.Implements(reflect.TypeFor[clause.Expression]()):
+			return false
+		case of.Implements(valuer), of == reflect.TypeFor[time.Time](), of == reflect.TypeFor[[]byte]():
+			return true
+		case of.Kind() != reflect.Pointer:
+			return of.Kind() == reflect.String || reflect.Bool <= of.Kind() && of.Kind() <= reflect.Float64
+		}
+	}
+}
+
+// newInsertion has GORM build the statement, for a row that is zero, so that it sets nothing in
+// one of the program's.
+func (t *Table) newInsertion(db *gorm.DB) *insertion {
+	i, row, now := &insertion{scan: scans{schema: t.schema}}, reflect.ValueOf(t.newRow()).Elem(), db.NowFunc()
+	db = db.Session(&gorm.Session{DryRun: true, Logger: logger.Discard, NowFunc: func() time.Time { return now }})
+	built := db.Create(row.Addr().Interface())
 	values, _ := built.Statement.Clauses["VALUES"].Expression.(clause.Values)
 	for _, column := range values.Columns {
 		i.fields = append(i.fields, t.schema.FieldsByDBName[column.Name])
 	}
 	_, returns := built.Statement.Clauses["RETURNING"]
+	row.SetZero() // as it was
 	args, err := i.args(db, row)
 	if returns && built.Error == nil && err == nil && reflect.DeepEqual(args, built.Statement.Vars) {
 		i.query = built.Statement.SQL.String()
@@ -71,9 +95,10 @@ func (t *Table) newInsertion(db *gorm.DB, row reflect.Value) *insertion {
 	return i
 }
 
-// args returns the values of a row, and sets those that GORM sets if they are zero.
+// args returns the values of a row, and sets those that GORM sets if they are zero: a default
+// of the model, and the time, which is the same in all columns.
 func (i *insertion) args(db *gorm.DB, row reflect.Value) (args []any, err error) {
-	ctx := db.Statement.Context
+	ctx, now := db.Statement.Context, db.NowFunc()
 	args = make([]any, len(i.fields))
 	for n, field := range i.fields {
 		value, isZero := field.ValueOf(ctx, row)
@@ -82,7 +107,7 @@ func (i *insertion) args(db *gorm.DB, row reflect.Value) (args []any, err error)
 		case field.DefaultValueInterface != nil:
 			value, err = field.DefaultValueInterface, field.Set(ctx, row, field.DefaultValueInterface)
 		case field.AutoCreateTime > 0 || field.AutoUpdateTime > 0:
-			err = field.Set(ctx, row, db.NowFunc())
+			err = field.Set(ctx, row, now)
 			value, _ = field.ValueOf(ctx, row)
 		}
 		if err != nil {

@@ -27,13 +27,13 @@ func (t *Table) lookup(conditions []clause.Expression) *lookup {
 		}
 	}
 	processor := t.db.Callback().Query()
-	all, plain := t.direct.lookups.of(processor)
+	all, plain := t.direct.lookups.of(t.db, processor)
 	if !plain {
 		return nil
 	}
 	i := slices.IndexFunc(all, func(l *lookup) bool { return l.finds(conditions) })
 	if i < 0 {
-		added, ok := t.direct.lookups.add(processor, t.plainToFind, func() *lookup { return t.newLookup(conditions) })
+		added, ok := t.direct.lookups.add(t.db, processor, t.plainToFind, func() *lookup { return t.newLookup(conditions) })
 		if !ok {
 			return nil
 		}

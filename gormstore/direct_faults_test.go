@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
@@ -141,4 +143,47 @@ func TestChangesThatCanBeMadeAgain(t *testing.T) {
 	} {
 		assert.Equal(t, test.want, gormstore.IsKind(map[string]any{"v": test.value}, []clause.Expression{is("a"), test.condition}), name)
 	}
+}
+
+// Each change has a statement of its own: by its columns, by those of its conditions, and by what
+// the conditions and expressions are.
+func TestEachChangeHasItsOwnStatement(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		tokens, _ := stores(t, db)
+		column := func(name string) clause.Column { return clause.Column{Table: clause.CurrentTable, Name: name} }
+		is := func(name string, value any) clause.Expression { return clause.Eq{Column: column(name), Value: value} }
+		for round := range 3 {
+			text := fmt.Sprint("text ", round)
+			row := Token{TokenMixin: models.TokenMixin{AccessToken: fmt.Sprint("t", round), Scope: "client", Authorization: models.Authorization{ClientID: "scope"}}}
+			require.NoError(t, db.Create(&row).Error)
+			for n, change := range []struct {
+				values     map[string]any
+				conditions []clause.Expression
+				rows       int64
+			}{
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), is("client_id", "scope")}, 1},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), is("scope", "scope")}, 0},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Issuer": text}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Issuer": text, "ACR": "a"}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Exchanges": 7}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Exchanges": clause.Expr{SQL: "? + 1", Vars: []any{column("exchanges")}}}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Exchanges": clause.Expr{SQL: "? + 2", Vars: []any{column("exchanges")}}}, []clause.Expression{is("id", row.ID), is("scope", "client")}, 1},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), clause.Or(is("exchanges", 0), is("exchanges", nil))}, 0},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), clause.Or(is("rotated_at", 0), is("rotated_at", nil))}, 1},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), is("session_id", nil)}, 1},
+				{map[string]any{"Subject": text}, []clause.Expression{is("id", row.ID), clause.Neq{Column: column("session_id"), Value: nil}}, 0},
+			} {
+				rows, err := gormstore.ChangeTokens(t.Context(), tokens, change.values, change.conditions...)
+				require.NoError(t, err, n)
+				assert.Equal(t, change.rows, rows, n)
+			}
+			var changed Token
+			require.NoError(t, db.First(&changed, row.ID).Error)
+			row.Subject, row.Issuer, row.ACR, row.Exchanges = text, text, "a", 10
+			assert.Equal(t, row, changed)
+		}
+		_, _, changes := gormstore.SentByTheLibrary(tokens)
+		assert.Equal(t, 11, changes)
+	})
 }

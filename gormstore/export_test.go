@@ -1,6 +1,11 @@
 package gormstore
 
-import "gorm.io/gorm"
+import (
+	"context"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
 
 // Mixins are all that a model may embed.
 var Mixins = mixins
@@ -59,3 +64,12 @@ func KeptOf(db *gorm.DB, n int) int {
 
 // IsKind reports whether a change can be made again with other values.
 var IsKind = isKind
+
+// ChangeTokens changes columns of tokens. The keys of values are names of fields.
+func ChangeTokens(ctx context.Context, tokens *Tokens, values map[string]any, conditions ...clause.Expression) (rows int64, err error) {
+	err = tokens.table.do(ctx, step{}, func(tx *tx) error {
+		rows, err = tx.update(values, conditions...)
+		return err
+	})
+	return rows, err
+}

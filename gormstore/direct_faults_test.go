@@ -187,3 +187,31 @@ func TestEachChangeHasItsOwnStatement(t *testing.T) {
 		assert.Equal(t, 11, changes)
 	})
 }
+
+// regionalToken has a primary key of two columns.
+type regionalToken struct {
+	ID     uint   `gorm:"primaryKey;autoIncrement:false"`
+	Region string `gorm:"primaryKey;size:20"`
+	UserID *uint
+	models.TokenMixin
+}
+
+// A row that was read is changed by its whole primary key.
+func TestAKeyOfTwoColumnsIsAConditionOfBoth(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, &regionalToken{})
+	log := &statementLog{Interface: logger.Discard}
+	tokens, err := gormstore.NewTokens[regionalToken](db.Session(&gorm.Session{Logger: log}))
+	require.NoError(t, err)
+	for id := range uint(4) {
+		refresh, next := fmt.Sprint("r", id), fmt.Sprint("n", id)
+		require.NoError(t, db.Create(&regionalToken{ID: id + 1, Region: "here", TokenMixin: models.TokenMixin{AccessToken: refresh, RefreshToken: &refresh}}).Error)
+		found, err := tokens.Query(t.Context(), storage.TokenQuery{RefreshToken: refresh})
+		require.NoError(t, err)
+		require.NoError(t, tokens.Save(t.Context(), storage.Exchange{
+			Kind: storage.ExchangeRotate, From: found.Token, Presented: refresh, Token: &models.TokenMixin{AccessToken: next, RefreshToken: &next},
+		}))
+		last := log.all[len(log.all)-1]
+		assert.Contains(t, last, fmt.Sprintf("`id` = %d", id+1))
+		assert.Contains(t, last, "`region` = \"here\"")
+	}
+}

@@ -230,3 +230,43 @@ func TestEndingShowsNoPartsOfRowsToHooks(t *testing.T) {
 	require.NoError(t, db.Model(&wholeToken{}).Where("refresh_token_revoked_at = 0").Count(&alive).Error)
 	assert.Zero(t, alive)
 }
+
+// What ended in an attempt whose COMMIT was not answered is counted. What ended in one that was undone is not, as it
+// may have ended otherwise before the next.
+func TestWhatEndedIsCountedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault     faults.Fault
+		meanwhile bool
+		told      []int64
+	}{
+		"no fault":                     {faults.Fault{}, false, []int64{3}},
+		"no answer":                    {faults.Fault{Err: faults.ErrCut, After: true}, false, []int64{3}},
+		"a connection cut before":      {faults.Fault{Err: faults.ErrCut}, false, []int64{3}},
+		"a collision":                  {faults.Fault{Err: faults.ErrSerialization}, false, []int64{3}},
+		"a collision with who ends it": {faults.Fault{Err: faults.ErrSerialization}, true, []int64{0}},
+	} {
+		testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+			for range 3 {
+				row := models.TokenMixin{Authorization: models.Authorization{ClientID: "client", GrantID: rand.Text()}, AccessToken: rand.Text()}
+				require.NoError(t, db.Create(&Token{TokenMixin: row}).Error)
+			}
+			failed, ended := false, false
+			observed := faults.DB(db, &faults.Plan{Next: func(call faults.Call) faults.Fault {
+				switch {
+				case call.SQL == "COMMIT" && !failed:
+					failed = true
+					return c.fault
+				case call.SQL == "BEGIN" && failed && !ended && c.meanwhile:
+					ended = true
+					require.NoError(t, db.Model(&Token{}).Where("1 = 1").Update("refresh_token_revoked_at", 1).Error)
+				}
+				return faults.Fault{}
+			}})
+			tokens, _ := stores(t, observed)
+			var told []int64
+			require.NoError(t, tokens.Revoke(underway.Shorten(t.Context(), 0), gormstore.RevokeOptions{ClientID: "client", Report: func(n int64) { told = append(told, n) }}))
+			assert.True(t, failed, name)
+			assert.Equal(t, c.told, slices.Compact(told), name)
+		})
+	}
+}

@@ -2,6 +2,9 @@ package gormstore_test
 
 import (
 	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -155,6 +158,9 @@ func idText(id any) string {
 		return (&User{ID: id}).GetUserID()
 	case int32:
 		return (&User{ID: uint(id)}).GetUserID()
+	case interface{ MarshalText() ([]byte, error) }:
+		text, _ := id.MarshalText()
+		return string(text)
 	}
 	return ""
 }
@@ -167,6 +173,54 @@ func TestTheIDsOfUsersAreThoseOfTokens(t *testing.T) {
 		"a text may be a UUID, and is hardly always a number")
 	assert.Equal(t, map[string]bool{"uint": false, "*uint": false, "int64": false, "sql.NullInt64": false, "string": true, "*string": true, "sql.NullString": true, "uuid.UUID": true, "*uuid.UUID": true}, uuids)
 	assert.Equal(t, numbers, checksOfUserIDs[int32](t, db))
+}
+
+// formatted is an id of one format.
+type formatted[F interface{ pattern() string }] struct{ text string }
+
+func (f formatted[F]) MarshalText() ([]byte, error) { return []byte(f.text), nil }
+
+func (f *formatted[F]) UnmarshalText(text []byte) error {
+	if of := (*new(F)).pattern(); !regexp.MustCompile(of).Match(text) {
+		return fmt.Errorf("%q is not of the format %s", text, of)
+	}
+	f.text = string(text)
+	return nil
+}
+
+func (f formatted[F]) Value() (driver.Value, error) { return f.text, nil }
+
+func (f *formatted[F]) Scan(value any) error { return f.UnmarshalText(fmt.Append(nil, value)) }
+
+func (formatted[F]) GormDataType() string { return "string" }
+
+type (
+	ofLetters struct{}
+	ofULIDs   struct{}
+	ofAThird  struct{}
+)
+
+func (ofLetters) pattern() string { return `^[a-z]+$` }
+func (ofULIDs) pattern() string   { return `^[0-9A-HJKMNP-TV-Z]{26}$` }
+func (ofAThird) pattern() string  { return `^user/[0-9]+$` }
+
+// A format that the library knows an id of is not one of another format. Where it knows none, the program decides.
+func TestTheIDsOfUsersHaveAFormat(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo)
+	names, ulids, others := formatsOfUserIDs[formatted[ofLetters]](t, db), formatsOfUserIDs[formatted[ofULIDs]](t, db), formatsOfUserIDs[formatted[ofAThird]](t, db)
+	assert.Equal(t, map[string]bool{"numbers": false, "texts": true, "UUIDs": false, "ULIDs": false, "names": true}, names)
+	assert.Equal(t, map[string]bool{"numbers": false, "texts": true, "UUIDs": false, "ULIDs": true, "names": false}, ulids)
+	assert.Equal(t, map[string]bool{"numbers": true, "texts": true, "UUIDs": true, "ULIDs": true, "names": true}, others)
+}
+
+func formatsOfUserIDs[ID any](t *testing.T, db *gorm.DB) map[string]bool {
+	t.Helper()
+	users, err := gormstore.NewUsers[userOf[ID]](db)
+	require.NoError(t, err)
+	return map[string]bool{
+		"numbers": fits[uint](t, db, users.CheckUserIDs), "texts": fits[string](t, db, users.CheckUserIDs), "UUIDs": fits[uuid.UUID](t, db, users.CheckUserIDs),
+		"ULIDs": fits[formatted[ofULIDs]](t, db, users.CheckUserIDs), "names": fits[formatted[ofLetters]](t, db, users.CheckUserIDs),
+	}
 }
 
 func checksOfUserIDs[ID any](t *testing.T, db *gorm.DB) map[string]bool {

@@ -11,8 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
+	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
 	"github.com/gormoauth/gormoauth/internal/faults"
+	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
 )
@@ -88,4 +90,47 @@ func TestTheCountForAReportIsBounded(t *testing.T) {
 			assert.Contains(t, query, "LIMIT")
 		}
 	})
+}
+
+// A client that is renewed after it was found, and before it is removed, keeps the consents to it. While it
+// cannot be known which clients were, none leave.
+func TestARenewedClientKeepsItsConsents(t *testing.T) {
+	for name, broken := range map[string]error{"renewed": nil, "unknown": errors.New("this statement fails")} {
+		db := testdb.Open(t, testdb.SQLiteGo, append([]any{&oauthtest.Consent{}}, allModels...)...)
+		user := &User{}
+		require.NoError(t, db.Create(user).Error)
+		for _, id := range []string{"renewed", "unused"} {
+			require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: id, UnusedExpiresAt: 1}}).Error)
+			require.NoError(t, db.Create(&oauthtest.Consent{UserID: user.ID, ConsentMixin: models.ConsentMixin{ConsentKey: id, ClientID: id}}).Error)
+		}
+		found, removed := false, false
+		observed := faults.DB(db, &faults.Plan{Next: func(c faults.Call) faults.Fault {
+			of := strings.Contains(c.SQL, "`clients`")
+			switch {
+			case c.SQL == "BEGIN" && found && broken == nil:
+				require.NoError(t, db.Model(&Client{}).Where("client_id = 'renewed'").Update("unused_expires_at", 0).Error)
+			case of && strings.HasPrefix(c.SQL, "DELETE"):
+				removed = true
+			case of && removed:
+				return faults.Fault{Err: broken}
+			case of:
+				found = true
+			}
+			return faults.Fault{}
+		}})
+		tokens, codes := stores(t, observed)
+		registrations := gormoauth.CreateClientRegistrationStorage[Client, Token](observed)
+		gormoauth.CreateConsentStorage[oauthtest.Consent, Token, AuthorizationCode](observed)
+		err := gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{}, registrations)
+		require.ErrorIs(t, err, broken, name)
+		want := []string{"renewed"}
+		if broken != nil {
+			want = append(want, "unused")
+		}
+		for _, model := range []any{&Client{}, &oauthtest.Consent{}} {
+			var left []string
+			require.NoError(t, db.Model(model).Order("client_id").Pluck("client_id", &left).Error)
+			assert.Equal(t, want, left, "%s: %T", name, model)
+		}
+	}
 }

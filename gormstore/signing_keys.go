@@ -110,6 +110,11 @@ func (o SigningKeyOptions) withDefaults() (SigningKeyOptions, error) {
 	return o, errors.Join(faults...)
 }
 
+// maintainEvery returns how often keys are maintained: several times while a key is announced.
+func (o SigningKeyOptions) maintainEvery() time.Duration {
+	return max(min(o.AnnounceFor/4, time.Hour), time.Second)
+}
+
 // SigningKeys stores the key pairs with which the server signs in rows of the program's
 // model; it is a [jwk.SigningKeys]. A key is created when it is needed, by the first
 // instance that needs it. Keys rotate without a restart: a key is published, then signs,
@@ -224,7 +229,7 @@ func (k *SigningKeys) publicKeys(ctx context.Context, now time.Time, maxAge time
 // published, until ctx ends. Run it in a goroutine beside the server. It may run on any
 // number of instances, of which only one creates the next key. log may be nil.
 func (k *SigningKeys) Maintain(ctx context.Context, log *slog.Logger) {
-	every := time.NewTicker(max(min(k.options.AnnounceFor/4, time.Hour), time.Second))
+	every := time.NewTicker(k.options.maintainEvery())
 	defer every.Stop()
 	for {
 		if err := k.MaintainOnce(ctx, time.Now()); err != nil && ctx.Err() == nil && log != nil {

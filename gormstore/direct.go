@@ -312,10 +312,18 @@ type rowScan struct {
 	columns []string
 	fields  []*schema.Field // nil for a column that the model does not have
 	basic   []bool          // the field is scanned by a cell, and not by GORM
+	targets sync.Pool       // of *targets
+}
+
+// targets are what a row is scanned into.
+type targets struct {
+	cells []cell
+	into  []any // a pointer to a cell, or what GORM scans into
 }
 
 func newRowScan(of *schema.Schema, columns []string) *rowScan {
-	s := &rowScan{slices.Clone(columns), make([]*schema.Field, len(columns)), make([]bool, len(columns))}
+	s := &rowScan{columns: slices.Clone(columns), fields: make([]*schema.Field, len(columns)), basic: make([]bool, len(columns))}
+	s.targets.New = func() any { return &targets{make([]cell, len(columns)), make([]any, len(columns))} }
 	for i, name := range columns {
 		if field := of.LookUpField(name); field != nil && field.Readable {
 			s.fields[i], s.basic[i] = field, isBasic(field)
@@ -338,24 +346,27 @@ func isBasic(field *schema.Field) bool {
 
 // into scans the current row.
 func (s *rowScan) into(ctx context.Context, rows *sql.Rows, row reflect.Value) error {
-	cells, into := make([]cell, len(s.fields)), make([]any, len(s.fields))
+	t := s.targets.Get().(*targets)
+	defer s.targets.Put(t)
+	defer clear(t.into)
+	defer clear(t.cells)
 	for i, field := range s.fields {
 		switch {
 		case field != nil && !s.basic[i]:
-			into[i] = field.NewValuePool.Get()
+			t.into[i] = field.NewValuePool.Get()
 			continue
 		case field != nil:
-			cells[i].field = field.ReflectValueOf(ctx, row).Addr().Interface()
+			t.cells[i].field = field.ReflectValueOf(ctx, row).Addr().Interface()
 		}
-		into[i] = &cells[i]
+		t.into[i] = &t.cells[i]
 	}
-	if err := rows.Scan(into...); err != nil {
+	if err := rows.Scan(t.into...); err != nil {
 		return err
 	}
 	for i, field := range s.fields {
 		if field != nil && !s.basic[i] {
-			err := field.Set(ctx, row, into[i])
-			field.NewValuePool.Put(into[i])
+			err := field.Set(ctx, row, t.into[i])
+			field.NewValuePool.Put(t.into[i])
 			if err != nil {
 				return err
 			}

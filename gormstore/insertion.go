@@ -117,13 +117,3 @@ func (i *insertion) args(db *gorm.DB, row reflect.Value) (args []any, err error)
 	}
 	return args, nil
 }
-
-// insert inserts a row in the step's transaction.
-func (i *insertion) insert(x *tx, row reflect.Value) (rows int64, err error) {
-	args, err := i.args(x.db, row)
-	if err != nil {
-		return 0, err
-	}
-	s := sent{x.db, duplicatesLogger{x.db.Logger}, x.db.Statement.ConnPool, i.query, args}
-	return s.row(x.db.Statement.Context, &i.scan, row)
-}

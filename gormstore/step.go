@@ -311,7 +311,12 @@ func (x *tx) insert(row any, conditions ...clause.Expression) (rows int64, err e
 	}
 	of := reflect.Indirect(reflect.ValueOf(row))
 	if i := x.insertion(of, plain); i != nil {
-		return i.insert(x, of)
+		args, err := i.args(x.db, of)
+		if err != nil {
+			return 0, err
+		}
+		s := sent{x.db, duplicatesLogger{x.db.Logger}, x.db.Statement.ConnPool, i.query, args}
+		return s.row(x.db.Statement.Context, &i.scan, of)
 	}
 	result := plain().Create(row)
 	return result.RowsAffected, result.Error

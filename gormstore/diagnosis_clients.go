@@ -66,7 +66,7 @@ func (x *examination) examineClients(m *examinedModel, t *catalogTable) {
 		return
 	}
 	names := m.table.columns
-	if id, metadata := names["ClientID"], names["ClientMetadata"]; id == "" || !t.hasColumns([]string{id, metadata}) {
+	if id, metadata := names["ClientID"], names["ClientMetadata"]; !t.hasColumns([]string{id, metadata}) {
 		return
 	}
 	where := "table " + m.table.schema.Table

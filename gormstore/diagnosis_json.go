@@ -18,7 +18,7 @@ const examinedJSONRows = 1000
 func (x *examination) examineStoredJSON(m *examinedModel, t *catalogTable) {
 	about, names, primary := m.table.about, m.table.columns, m.table.schema.PrioritizedPrimaryField
 	order := names[about.Key]
-	if primary == nil || order == "" || !t.hasColumns([]string{primary.DBName, order}) {
+	if primary == nil || !t.hasColumns([]string{primary.DBName, order}) {
 		return
 	}
 	var columns []string

@@ -46,7 +46,7 @@ func (x *examination) examinePruning(tables map[string]*catalogTable) {
 func (x *examination) longPast(m *examinedModel, t *catalogTable) string {
 	about, names := m.table.about, m.table.columns
 	endsAt := names[about.ExpiresAt]
-	if t == nil || endsAt == "" || !t.hasColumns([]string{endsAt}) {
+	if t == nil || !t.hasColumns([]string{endsAt}) {
 		return ""
 	}
 	since := time.Now().Add(-longPast)

@@ -32,7 +32,7 @@ func (x *examination) examineRows(m *examinedModel, t *catalogTable) {
 // It examines a bounded number of rows.
 func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 	grantID, grantedAt, form, issuer := m.column("TokenMixin", "GrantID"), m.column("TokenMixin", "GrantedAt"), m.column("TokenMixin", "Form"), m.table.columns["Issuer"]
-	if grantID == "" || !t.hasColumns([]string{grantID, grantedAt, form, issuer}) {
+	if !t.hasColumns([]string{grantID, grantedAt, form, issuer}) {
 		return
 	}
 	table, column := x.quote(m.table.schema.Table), x.quote(issuer)
@@ -63,7 +63,7 @@ func (x *examination) examineOldTokens(m *examinedModel, t *catalogTable) {
 // or unknown form: they cannot authenticate.
 func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 	secret, clientID := m.column("ClientMixin", "ClientSecret"), m.column("ClientMixin", "ClientID")
-	if secret == "" || !t.hasColumns([]string{secret, clientID}) {
+	if !t.hasColumns([]string{secret, clientID}) {
 		return
 	}
 	column, table := x.quote(secret), x.quote(m.table.schema.Table)

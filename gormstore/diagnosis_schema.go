@@ -319,6 +319,8 @@ func (x *examination) examineStorage(m *examinedModel, t *catalogTable) {
 	})
 }
 
+// hasColumns reports whether the table has all of the columns. None has the name "", which stands
+// for the column of a field that the model does not have.
 func (t *catalogTable) hasColumns(columns []string) bool {
 	return !slices.ContainsFunc(columns, func(column string) bool { _, ok := t.columns[column]; return !ok })
 }

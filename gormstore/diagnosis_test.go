@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -377,6 +378,10 @@ func TestTheSettingsOfPostgreSQLAreDiagnosed(t *testing.T) {
 		db := openPostgres(t, with(t, dsn, name, value), &gorm.Config{}, 16, 16)
 		assert.Contains(t, checksOf(diagnose(t, db)), want)
 	}
+	db := openPostgres(t, dsn, &gorm.Config{}, 16, 16)
+	var fsync string // a setting of the whole server
+	require.NoError(t, db.Raw("SHOW fsync").Row().Scan(&fsync))
+	assert.Equal(t, fsync == "off", slices.Contains(checksOf(diagnose(t, db)), "durability fsync"))
 }
 
 func checksOf(findings finding.List) (all []string) {

@@ -26,6 +26,7 @@ import (
 	"github.com/gormoauth/gormoauth/server/clientauth"
 	"github.com/gormoauth/gormoauth/server/device"
 	"github.com/gormoauth/gormoauth/server/on"
+	"github.com/gormoauth/gormoauth/server/secret"
 	"github.com/gormoauth/gormoauth/server/storage"
 )
 
@@ -213,6 +214,40 @@ func TestWhatStaysAfterARollback(t *testing.T) {
 		require.NoError(t, db.Where("1 = 1").Delete(&oauthtest.Replay{}).Error)
 		require.NoError(t, gormstore.AfterRollback(ctx))
 		assert.Zero(t, rows(), "they were repeated")
+	})
+}
+
+// What is revoked because a credential was presented again stays revoked, even if the program rolls its transaction
+// back. What the program revokes itself does not.
+func TestWhatIsRevokedForReuseStays(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		p := newProvider(t, db)
+		var called context.Context
+		var req *server.Request
+		require.NoError(t, p.Server.Register(on.TokenIssued(func(ctx context.Context, issued *server.Request, _ *models.TokenMixin) {
+			called, req = context.WithoutCancel(ctx), issued
+		})))
+		tokens, _ := stores(t, db)
+		for name, c := range map[string]struct{ inRequest, reuse, stays bool }{
+			"by the program":       {false, false, false},
+			"by another request":   {true, false, false},
+			"by one that was used": {true, true, true},
+		} {
+			access := p.redeem(p.code("profile")).AccessToken
+			var issued Token
+			require.NoError(t, db.First(&issued, "access_token = ?", secret.Digest(access)).Error)
+			ctx := t.Context()
+			if c.inRequest {
+				ctx, req.Reuse = called, c.reuse
+			}
+			tx := db.Begin()
+			ctx = gormstore.WithTransaction(ctx, tx)
+			require.NoError(t, tokens.RevokeGrant(ctx, issued.GrantID, p.Now))
+			require.NoError(t, tx.Rollback().Error)
+			assert.True(t, p.valid(access), name)
+			require.NoError(t, gormstore.AfterRollback(ctx))
+			assert.Equal(t, !c.stays, p.valid(access), name)
+		}
 	})
 }
 

@@ -93,7 +93,8 @@ func (u *Users) checkGetUserID() error {
 // GetUserID panics because it needs more.
 func userIDOf(user storage.User) (id string, ok bool) {
 	defer func() { ok = recover() == nil }()
-	return user.GetUserID(), true
+	id = user.GetUserID()
+	return
 }
 
 // CheckUserIDs returns one error for all stores that cannot hold the ids of these users,

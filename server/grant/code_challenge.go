@@ -73,8 +73,10 @@ func (c CodeChallenge) CheckAuthorizationRequest(_ context.Context, req *server.
 		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' must be S256.").With(slog.String("code_challenge_method", method))
 	case method == methodPlain && !c.AllowPlain:
 		return server.NewError(server.InvalidRequest, "The 'code_challenge_method' must be S256; the default, plain, is not allowed here.")
-	case !wellFormedVerifier(challenge), method == methodS256 && len(challenge) != 43:
-		return server.NewError(server.InvalidRequest, "The 'code_challenge' is malformed.")
+	case method == methodS256 && (!wellFormedVerifier(challenge) || len(challenge) != 43):
+		return server.NewError(server.InvalidRequest, "The 'code_challenge' must be the SHA-256 digest of the 'code_verifier', as 43 characters of base64url (RFC 7636 section 4.2).")
+	case !wellFormedVerifier(challenge):
+		return server.NewError(server.InvalidRequest, "The 'code_challenge' must have 43 to 128 letters, digits, '-', '.', '_' or '~' (RFC 7636 section 4.1).")
 	}
 	return nil
 }
@@ -108,7 +110,7 @@ func (CodeChallenge) CheckIssuance(_ context.Context, req *server.Request, issua
 	case verifier == "":
 		return server.NewError(server.InvalidGrant, "The request has no 'code_verifier', but the 'code' was requested with a 'code_challenge'.")
 	case !wellFormedVerifier(verifier):
-		return server.NewError(server.InvalidRequest, "The 'code_verifier' is malformed.")
+		return server.NewError(server.InvalidRequest, "The 'code_verifier' must have 43 to 128 letters, digits, '-', '.', '_' or '~' (RFC 7636 section 4.1).")
 	case !matches(code.GetCodeChallengeMethod(), challenge, verifier):
 		return server.NewError(server.InvalidGrant, "The 'code_verifier' does not match the 'code_challenge'.")
 	}

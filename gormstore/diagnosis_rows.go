@@ -68,7 +68,7 @@ func (x *examination) examineOldSecrets(m *examinedModel, t *catalogTable) {
 	}
 	column, table := x.quote(secret), x.quote(m.table.schema.Table)
 	condition := column + " <> ''"
-	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {
+	for _, scheme := range secretSchemes {
 		condition += fmt.Sprintf(" AND %s NOT LIKE '%s'", column, scheme)
 	}
 	var plain int64

@@ -1,10 +1,13 @@
 package gormstore
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 )
 
 // On SQLite all others wait while a batch is removed, so that its batches are short and its rests long.
@@ -42,4 +45,19 @@ func TestThePaceFollowsWhoWaits(t *testing.T) {
 	assert.Equal(t, took, after(1, 3*slow, 0), "and this is more")
 	assert.Zero(t, after(20, idle, 0), "it was not, but busy")
 	assert.Equal(t, took, after(1, slow, 0))
+}
+
+// How long others wait is measured before each rest.
+func TestTheRestAfterABatch(t *testing.T) {
+	table := &Table{turn: make(chan struct{}, 1)}
+	rest, err := table.pace().after(t.Context(), 10*time.Millisecond, 0)
+	require.NoError(t, err)
+	assert.Equal(t, 60*time.Millisecond, rest, "the first look is taken for that of an idle database")
+	table.turn <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = table.pace().after(ctx, 10*time.Millisecond, 0)
+	assert.ErrorIs(t, err, context.Canceled, "somebody else has the turn")
+	_, err = table.pace().after(within(t.Context(), &transaction{db: new(gorm.DB)}), 10*time.Millisecond, 0)
+	assert.NoError(t, err, "who has a transaction does not wait for the turn")
 }

@@ -134,11 +134,14 @@ func (t *Table) allOf(ctx context.Context, conditions []clause.Expression, more 
 	return rows, err
 }
 
+// secretSchemes are the patterns of the secrets that begin with a scheme.
+var secretSchemes = []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"}
+
 // unsaidSecret returns the conditions for a secret that does not begin with a scheme that
 // this module writes or reads. They do not match NULL, which means no secret.
 func unsaidSecret(name string) []clause.Expression {
 	conditions := []clause.Expression{neq(name, "")}
-	for _, scheme := range []string{"$sha256$%", "$2%", "$argon2id$%", "$derived$%"} {
+	for _, scheme := range secretSchemes {
 		conditions = append(conditions, clause.Not(clause.Like{Column: column(name), Value: scheme}))
 	}
 	return conditions

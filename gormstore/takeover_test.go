@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -238,6 +239,24 @@ func TestOldSecretsAreReplacedInBatches(t *testing.T) {
 		var secret string
 		require.NoError(t, db.Table("oauth2_client").Where("id = 1").Pluck("client_secret", &secret).Error)
 		assert.Equal(t, models.HashClientSecret("old+secret"), secret)
+	})
+}
+
+// A secret that says its scheme is not read, however many there are.
+func TestSecretsWithASchemeAreNotRead(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for i, secret := range []string{"", "$sha256$a", "$2a$10$a", "$argon2id$a", "$derived$a", "in plaintext"} {
+			require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: fmt.Sprint(i), ClientSecret: secret}}).Error)
+		}
+		var read []int64
+		require.NoError(t, db.Callback().Query().After("gorm:query").Register("test:read", func(tx *gorm.DB) { read = append(read, tx.RowsAffected) }))
+		clients, err := gormstore.NewClients[Client](db)
+		require.NoError(t, err)
+		rows, err := clients.DigestPlaintext(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, 1, rows)
+		require.NotEmpty(t, read)
+		assert.EqualValues(t, 1, slices.Max(read))
 	})
 }
 

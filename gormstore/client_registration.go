@@ -151,7 +151,7 @@ func (r *ClientRegistration) DeleteClient(ctx context.Context, clientID string, 
 	if err := e.run(ctx); err != nil {
 		return err
 	}
-	gone := int64(0)
+	var gone int64
 	err = r.clients.table.do(ctx, step{several: true}, func(tx *tx) error {
 		removed, err := r.clients.remove(tx, clientID)
 		if err != nil {

@@ -3,6 +3,7 @@ package gormstore_test
 import (
 	"context"
 	"database/sql"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -343,4 +344,25 @@ func TestARowThatNobodyAskedForIsNone(t *testing.T) {
 			assert.False(t, found, what)
 		}
 	})
+}
+
+// A database that compares without regard to case finds no client by another's id.
+func TestAClientIsFoundByItsExactID(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	var made string
+	require.NoError(t, db.Raw("SELECT sql FROM sqlite_master WHERE name = 'clients'").Scan(&made).Error)
+	blind := regexp.MustCompile("(`client_id` [a-z]+(\\(\\d+\\))?)").ReplaceAllString(made, "$1 COLLATE NOCASE")
+	require.NotEqual(t, made, blind)
+	require.NoError(t, db.Exec("DROP TABLE clients").Error)
+	require.NoError(t, db.Exec(blind).Error)
+	for _, row := range []models.ClientMixin{{ClientID: "Client"}, {ClientID: "deleted", ClientDeletedAt: 1}} {
+		require.NoError(t, db.Create(&Client{ClientMixin: row}).Error)
+	}
+	clients, err := gormstore.NewClients[Client](db)
+	require.NoError(t, err)
+	for id, found := range map[string]bool{"Client": true, "client": false, "CLIENT": false, "deleted": false, "none": false, "": false} {
+		client, err := clients.Query(t.Context(), id)
+		require.NoError(t, err)
+		assert.Equal(t, found, client != nil, id)
+	}
 }

@@ -382,6 +382,9 @@ func TestTheSettingsOfPostgreSQLAreDiagnosed(t *testing.T) {
 	var fsync string // a setting of the whole server
 	require.NoError(t, db.Raw("SHOW fsync").Row().Scan(&fsync))
 	assert.Equal(t, fsync == "off", slices.Contains(checksOf(diagnose(t, db)), "durability fsync"))
+	pool, err := db.DB()
+	require.NoError(t, err)
+	assert.Zero(t, pool.Stats().InUse, "each connection that was examined is back")
 }
 
 func checksOf(findings finding.List) (all []string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
+	"github.com/gormoauth/gormoauth/internal/underway"
 	"github.com/gormoauth/gormoauth/models"
 	"github.com/gormoauth/gormoauth/server/oidc"
 )
@@ -166,5 +167,23 @@ func TestWhatEndsWithASession(t *testing.T) {
 		var left []string
 		require.NoError(t, db.Model(&oauthtest.Session{}).Where("ended_at = 0").Pluck("sid", &left).Error)
 		assert.Equal(t, []string{"other"}, left)
+	})
+}
+
+// What is not a single-use credential does not end with the grants of its user.
+func TestSessionsOutliveTheGrantsOfTheirUser(t *testing.T) {
+	testdb.Each(t, oauthtest.Models(), func(t *testing.T, db *gorm.DB) {
+		gormoauth.CreateSessionStorage[oauthtest.Session, oauthtest.Logout, Token, AuthorizationCode](db)
+		user := &oauthtest.User{}
+		require.NoError(t, db.Create(user).Error)
+		require.NoError(t, db.Create(&oauthtest.Session{UserID: user.ID, SessionMixin: models.SessionMixin{SID: "s"}}).Error)
+		require.NoError(t, db.Create(&Token{UserID: &user.ID, TokenMixin: models.TokenMixin{AccessToken: "t"}}).Error)
+		tokens, _ := stores(t, db)
+		require.NoError(t, tokens.RevokeUser(underway.Shorten(t.Context(), 0), user.GetUserID(), time.Unix(1, 0)))
+		for model, alive := range map[any]string{&oauthtest.Session{}: "ended_at = 0", &Token{}: "refresh_token_revoked_at <> 0"} {
+			var rows int64
+			require.NoError(t, db.Model(model).Where(alive).Count(&rows).Error)
+			assert.EqualValues(t, 1, rows, alive)
+		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gormoauth/gormoauth/server/secret"
 )
 
 // Keys are maintained several times while one is announced, every hour at least, and not all of the time.
@@ -37,6 +39,7 @@ func TestTheTimesOfSigningKeys(t *testing.T) {
 		"a key of 32 bytes":      {func(o *SigningKeyOptions) { o.EncryptionKey = make([]byte, 32) }, ""},
 		"a salt of one byte":     {func(o *SigningKeyOptions) { o.PairwiseSalt = make([]byte, 1) }, "at least 32 random bytes"},
 		"a salt of 31 bytes":     {func(o *SigningKeyOptions) { o.PairwiseSalt = make([]byte, saltBytes-1) }, "at least 32 random bytes"},
+		"a short secret":         {func(o *SigningKeyOptions) { o.Secrets = secret.Keyring{make([]byte, 31)} }, "needs at least 32 random ones"},
 		"a salt of 32 bytes":     {func(o *SigningKeyOptions) { o.PairwiseSalt = make([]byte, saltBytes) }, ""},
 	} {
 		options := least

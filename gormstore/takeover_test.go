@@ -19,6 +19,7 @@ import (
 
 	"github.com/gormoauth/gormoauth"
 	"github.com/gormoauth/gormoauth/gormstore"
+	"github.com/gormoauth/gormoauth/internal/faults"
 	"github.com/gormoauth/gormoauth/internal/oauthtest"
 	"github.com/gormoauth/gormoauth/internal/testdb"
 	"github.com/gormoauth/gormoauth/models"
@@ -239,6 +240,56 @@ func TestOldSecretsAreReplacedInBatches(t *testing.T) {
 		var secret string
 		require.NoError(t, db.Table("oauth2_client").Where("id = 1").Pluck("client_secret", &secret).Error)
 		assert.Equal(t, models.HashClientSecret("old+secret"), secret)
+	})
+}
+
+// How many secrets were replaced is told, up to the limit, and also where one fails.
+func TestHowManySecretsWereReplaced(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	for i := range 5 {
+		require.NoError(t, db.Create(&Client{ClientMixin: models.ClientMixin{ClientID: fmt.Sprint(i), ClientSecret: "in plaintext"}}).Error)
+	}
+	broken, looks, changes := errors.New("this statement fails"), 0, 0
+	observed := faults.DB(db, &faults.Plan{Next: func(c faults.Call) faults.Fault {
+		switch {
+		case strings.HasPrefix(c.SQL, "UPDATE `clients`"):
+			if changes++; changes == 4 {
+				return faults.Fault{Err: broken}
+			}
+		case strings.Contains(c.SQL, "NOT LIKE"):
+			if looks++; looks == 4 {
+				return faults.Fault{Err: broken}
+			}
+		}
+		return faults.Fault{}
+	}})
+	clients, err := gormstore.NewClients[Client](observed)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		limit, rows int
+		fails       bool
+	}{{2, 2, false}, {10, 1, true}, {10, 2, false}, {10, 0, true}, {10, 0, false}} {
+		rows, err := clients.DigestPlaintext(t.Context(), c.limit)
+		assert.Equal(t, c.fails, errors.Is(err, broken), "%v", err)
+		assert.Equal(t, c.rows, rows)
+	}
+}
+
+// A row that says its form was written by a release, whatever else it lacks.
+func TestARowWithAFormIsNotConverted(t *testing.T) {
+	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {
+		for _, row := range []models.TokenMixin{{AccessToken: "old"}, {AccessToken: "with a form", Form: models.TokenDigest}, {AccessToken: "with a beginning", GrantedAt: 1}} {
+			require.NoError(t, db.Create(&Token{TokenMixin: row}).Error)
+		}
+		require.NoError(t, db.Exec("UPDATE tokens SET grant_id = NULL").Error)
+		require.NoError(t, db.Exec("UPDATE tokens SET form = NULL WHERE form = ''").Error)
+		tokens, _ := stores(t, db)
+		rows, err := tokens.DigestPlaintext(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Equal(t, 1, rows)
+		var left []string
+		require.NoError(t, db.Model(&Token{}).Where("grant_id IS NULL").Order("access_token").Pluck("access_token", &left).Error)
+		assert.Equal(t, []string{"with a beginning", "with a form"}, left)
 	})
 }
 

@@ -275,6 +275,23 @@ func TestHowManySecretsWereReplaced(t *testing.T) {
 	}
 }
 
+// One statement reads a page of clients, and a limit within it is one.
+func TestALimitWithinAPageOfSecrets(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	rows := make([]Client, 501)
+	for i := range rows {
+		rows[i].ClientMixin = models.ClientMixin{ClientID: fmt.Sprintf("%04d", i), ClientSecret: "in plaintext"}
+	}
+	require.NoError(t, db.CreateInBatches(rows, 100).Error)
+	clients, err := gormstore.NewClients[Client](db)
+	require.NoError(t, err)
+	for _, c := range [][2]int{{0, 0}, {3, 3}, {1000, 498}, {1000, 0}} {
+		n, err := clients.DigestPlaintext(t.Context(), c[0])
+		require.NoError(t, err)
+		assert.Equal(t, c[1], n, "up to %d", c[0])
+	}
+}
+
 // A row that says its form was written by a release, whatever else it lacks.
 func TestARowWithAFormIsNotConverted(t *testing.T) {
 	testdb.Each(t, allModels, func(t *testing.T, db *gorm.DB) {

@@ -96,10 +96,19 @@ func TestADeletedClientOfADocumentStaysGone(t *testing.T) {
 		number := 0
 		for rule, take := range map[string]func(*Client){
 			"by the library": func(c *Client) {
+				emptied := []string{"client_secret", "previous_client_secret", "registration_access_token", "document_validator", "api_resources"}
+				for _, column := range emptied {
+					update(c, column, column)
+				}
+				update(c, "client_secret_expires_at", 7)
+				update(c, "previous_client_secret_expires_at", 7)
 				require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now))
 				require.NoError(t, registrations.DeleteClient(oauthtest.Brief(t), c.ClientID, p.Now), "a second time is no error")
 				assert.Equal(t, p.Now.Unix(), row(c).ClientDeletedAt)
-				assert.Equal(t, models.ClientMetadata{}, row(c).ClientMetadata, "a mark says nothing else")
+				mark := row(c)
+				assert.Equal(t, models.ClientMetadata{}, mark.ClientMetadata, "a mark says nothing else")
+				assert.Empty(t, mark.ClientSecret+mark.PreviousClientSecret+mark.RegistrationAccessToken+mark.DocumentValidator+mark.APIResources)
+				assert.Zero(t, mark.ClientSecretExpiresAt+mark.PreviousClientSecretExpiresAt)
 			},
 			"softly": func(c *Client) {
 				require.NoError(t, db.Where("client_id = ?", models.ClientKey(c.ClientID)).Delete(&documentClient{}).Error)

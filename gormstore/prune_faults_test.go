@@ -134,3 +134,12 @@ func TestARenewedClientKeepsItsConsents(t *testing.T) {
 		}
 	}
 }
+
+// If it cannot be counted how many rows have expired, nothing is reported.
+func TestPruningThatCannotCountReportsNothing(t *testing.T) {
+	db := testdb.Open(t, testdb.SQLiteGo, allModels...)
+	tokens, codes := stores(t, db)
+	require.NoError(t, db.Migrator().DropTable(&Token{}))
+	err := gormstore.Prune(t.Context(), tokens, codes, gormstore.PruneOptions{Report: func(gormstore.PruneProgress) { t.Error("reported") }})
+	require.ErrorContains(t, err, "tokens")
+}

@@ -32,8 +32,8 @@
 //
 // The *gorm.DB is used as it is given, with its scopes and plugins. GORM builds the most
 // frequent statements only once, unless a callback, a hook or a condition of the program
-// takes part in them. Reads go to the primary
-// where gorm.io/plugin/dbresolver is in use. To have the stores join a transaction that the
-// program has begun, use [WithTransaction]; [AfterRollback] repeats the changes that have
-// to stay even if that transaction is rolled back.
+// takes part in them. Reads go to the primary where gorm.io/plugin/dbresolver is in use. To
+// have the stores join a transaction that the program has begun, use [WithTransaction];
+// [AfterRollback] repeats the changes that have to stay even if that transaction is rolled
+// back.
 package gormstore

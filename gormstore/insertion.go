@@ -20,8 +20,8 @@ type insertion struct {
 	scan   scans
 }
 
-// insertion returns the statement that inserts a row; nil if GORM has to insert it. plain is the handle
-// with which GORM would do it.
+// insertion returns the statement that inserts a row; nil if GORM has to insert it. plain
+// returns the handle with which GORM would do it.
 func (x *tx) insertion(row reflect.Value, plain func() *gorm.DB) *insertion {
 	t, processor := x.table, x.db.Callback().Create()
 	known, ok := t.direct.insertions.of(x.db, processor)
@@ -58,8 +58,9 @@ func (t *Table) plainToInsert() bool {
 	})
 }
 
-// isOneArgument reports whether each value of a field is one argument of a statement. A single row
-// does not show it: a field behind a pointer that is nil is one argument, whatever its type.
+// isOneArgument reports whether each value of a field is one argument of a statement. A
+// single row does not show it: a field behind a pointer that is nil is one argument,
+// whatever its type.
 func isOneArgument(field *schema.Field) bool {
 	if field.Serializer != nil {
 		return true

@@ -73,8 +73,8 @@ func (t *Table) spentValues(now time.Time) map[string]any {
 
 // tableOf returns the table of a credential that is exchanged for a token. It is an error
 // if the credential is not single use, because no token is issued for a credential that
-// is not spent. The conditions of the handle of tokens do not apply to it; it was found with those of its
-// own store.
+// is not spent. The conditions of the handle of tokens do not apply to it; it was found with
+// those of its own store.
 func (t *Tokens) tableOf(row storage.CredentialRecord) (*Table, error) {
 	if known, ok := t.spent.Load(reflect.TypeOf(row)); ok {
 		return known.(*Table), nil

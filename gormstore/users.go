@@ -94,7 +94,7 @@ func (u *Users) checkGetUserID() error {
 func userIDOf(user storage.User) (id string, ok bool) {
 	defer func() { ok = recover() == nil }()
 	id = user.GetUserID()
-	return
+	return id, ok // ok is set above
 }
 
 // CheckUserIDs returns one error for all stores that cannot hold the ids of these users,

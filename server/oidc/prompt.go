@@ -113,7 +113,10 @@ func (*Provider) checkRequestedClaims(req *server.Request, consent *server.Conse
 	if req.User == nil || req.Authorization.Claims == "" {
 		return nil
 	}
-	requested := grantedClaims(req.Authorization.Claims) // which CheckAuthorizationRequest has parsed
+	requested, err := ParseClaims(req.Authorization.Claims)
+	if err != nil { // not so after CheckAuthorizationRequest, but a "sub" must not be overlooked
+		return err
+	}
 	subject := req.Server.Subject(req.Client, req.User.GetUserID())
 	if !requested.IDToken["sub"].allows(subject) || !requested.UserInfo["sub"].allows(subject) {
 		consent.RequireOtherUser()
